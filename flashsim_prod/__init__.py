@@ -1,0 +1,3 @@
+"""flashsim-prod: a production toolkit for CMS FlashSim."""
+
+__version__ = "0.1.0"

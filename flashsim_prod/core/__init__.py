@@ -1,0 +1,1 @@
+"""The nouns of production, without any input or output."""

@@ -1,0 +1,99 @@
+"""Names by CMS's grammar: datasets, blocks, logical file names.
+
+The patterns are those of the CMS data-management lexicon: a dataset is ``/Primary/Era-ProcString-vN/TIER``,
+a block ``<dataset>#<id>``, a file ``/store/mc/Era/Primary/TIER/ProcString-vN/<group>/<GUID>.root``.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Self
+
+from flashsim_prod.core.strict import StrictModel
+from flashsim_prod.errors import RequestError
+
+_PRIMARY = re.compile(r"[a-zA-Z][a-zA-Z0-9\-_]{0,98}")
+_WORD = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
+_STRING = re.compile(r"[a-zA-Z0-9_]+")
+_DATASET = re.compile(
+    r"/(?P<primary>[^/]+)/(?P<era>[a-zA-Z][a-zA-Z0-9_]*)-(?P<string>[a-zA-Z0-9_]+)-v(?P<version>[0-9]+)"
+    r"/(?P<tier>[A-Z][A-Z0-9\-]*)"
+)
+_REQUEST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,79}")
+_LFN_MAX = 500
+_FILES_PER_FOLDER = 1000
+
+
+class DatasetName(StrictModel):
+    """``/Primary/Era-ProcString-vN/TIER``."""
+
+    primary: str
+    era: str
+    string: str
+    version: int
+    tier: str = "NANOAODSIM"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The name written as `text`; `RequestError` if it breaks the grammar."""
+        match = _DATASET.fullmatch(text)
+        if match is None or not _PRIMARY.fullmatch(match["primary"]):
+            raise RequestError(f"'{text}' is no dataset name; the form is /Primary/Era-ProcString-vN/TIER")
+        return cls(**match.groupdict())  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return f"/{self.primary}/{self.era}-{self.string}-v{self.version}/{self.tier}"
+
+    def block(self, identifier: uuid.UUID) -> str:
+        """The name of the block `identifier` of this dataset."""
+        return f"{self}#{identifier}"
+
+    def lfn(self, index: int, identifier: uuid.UUID) -> str:
+        """The logical name of the dataset's merged file number `index`, under ``/store/mc``."""
+        return self._path("/store/mc", f"{index // _FILES_PER_FOLDER:06d}", f"{str(identifier).upper()}.root")
+
+    def unmerged_lfn(self, request_name: str, index: int) -> str:
+        """The logical name of what simulate job `index` writes, under ``/store/unmerged``."""
+        group = f"{index // _FILES_PER_FOLDER:06d}"
+        return self._path("/store/unmerged", request_name, group, f"simulate_{index:06d}.root")
+
+    def _path(self, top: str, *rest: str) -> str:
+        parts = (top, self.era, self.primary, self.tier, f"{self.string}-v{self.version}", *rest)
+        lfn = "/".join(parts)
+        if len(lfn) > _LFN_MAX:
+            raise RequestError(
+                f"the file name {lfn} is longer than {_LFN_MAX} characters; shorten the primary name"
+            )
+        return lfn
+
+
+def check_request_name(name: str) -> str:
+    """`name` itself if it can name a folder; `RequestError` otherwise."""
+    if not _REQUEST.fullmatch(name):
+        raise RequestError(
+            f"'{name}' cannot name a request; use at most 80 letters, digits, '-', '_' and '.', "
+            "the first a letter or a digit"
+        )
+    return name
+
+
+def check_primary(name: str) -> str:
+    """`name` itself if it can be a primary dataset name; `ValueError` otherwise."""
+    if not _PRIMARY.fullmatch(name):
+        raise ValueError(f"'{name}' cannot be a primary dataset name (letters, digits, '-', '_', at most 99)")
+    return name
+
+
+def check_era(name: str) -> str:
+    """`name` itself if it can be an acquisition era; `ValueError` otherwise."""
+    if not _WORD.fullmatch(name):
+        raise ValueError(f"'{name}' cannot be an acquisition era (letters, digits, '_')")
+    return name
+
+
+def check_processing_string(name: str) -> str:
+    """`name` itself if it can be a processing string; `ValueError` otherwise."""
+    if not _STRING.fullmatch(name):
+        raise ValueError(f"'{name}' cannot be a processing string (letters, digits, '_')")
+    return name

@@ -1,0 +1,61 @@
+"""What a job says of itself when it ends: the only witness that is believed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from flashsim_prod.core.states import Stage
+from flashsim_prod.core.strict import StrictModel
+
+
+class LumiRange(StrictModel):
+    """Luminosity sections [first, last] of one run."""
+
+    run: int = Field(ge=1)
+    first: int = Field(ge=1)
+    last: int = Field(ge=1)
+
+
+class OutputFile(StrictModel):
+    """A file that a job left in storage."""
+
+    lfn: str
+    pfn: str
+    bytes: int = Field(gt=0)
+    events: int = Field(ge=1)
+    adler32: str = Field(pattern=r"[0-9a-f]{8}")
+    sha256: str = Field(pattern=r"[0-9a-f]{64}")
+    lumis: tuple[LumiRange, ...]
+
+
+class JobReport(StrictModel):
+    """The end of one attempt of one job, written by the worker as JSON."""
+
+    schema_version: Literal[1] = 1
+    request: str
+    request_digest: str
+    stage: Stage
+    index: int = Field(ge=0)
+    exit_code: int = Field(ge=0)
+    error: str | None = None
+    started: datetime
+    ended: datetime
+    host: str
+    device: str = Field(description="cpu, or the GPU's name")
+    software_version: str
+    bundle_digest: str | None = None
+    seed: int | None = None
+    gen_events: int = Field(default=0, ge=0)
+    events: int = Field(default=0, ge=0)
+    timings_s: dict[str, float] = Field(default_factory=dict, description="wall time by step [s]")
+    peak_rss_mb: float = Field(default=0.0, ge=0)
+    energy_j: float | None = Field(default=None, description="measured on the node, if it has a meter [J]")
+    output: OutputFile | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Exit code 0 and a file to show for it."""
+        return self.exit_code == 0 and self.output is not None

@@ -1,0 +1,103 @@
+"""A request: one dataset to be made, pinned down so that each of its jobs is a pure function of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.names import DatasetName
+from flashsim_prod.core.site import Device, Site
+from flashsim_prod.core.strict import StrictModel
+
+#: luminosity sections and runs are 32-bit in NanoAOD
+_UINT32_MAX = 2**32 - 1
+
+
+class InputFile(StrictModel):
+    """A file of generator-level NanoAOD that takes the generator's place."""
+
+    url: str
+    entries: int = Field(ge=1)
+    bytes: int | None = Field(default=None, ge=0)
+
+
+class BundleRef(StrictModel):
+    """The model bundle that a request is bound to."""
+
+    path: str = Field(description="name of a shipped bundle, or an absolute path")
+    digest: str = Field(pattern=r"[0-9a-f]{64}", description="sha256 over the bundle's manifest")
+
+
+class Sampling(StrictModel):
+    """How the flows are integrated."""
+
+    solver: Literal["euler", "midpoint", "ab2"] = "midpoint"
+    evaluations: int = Field(default=8, ge=1, le=1000, description="network evaluations per object")
+
+
+class Split(StrictModel):
+    """How a request is cut; all counts are per unit."""
+
+    gen_events_per_job: int = Field(ge=1)
+    gen_events_per_lumi: int = Field(ge=1)
+    jobs_per_merge: int = Field(ge=1)
+    files_per_block: int = Field(ge=1)
+
+
+class Request(StrictModel):
+    """Everything that decides what the dataset will hold: ``request.yaml``."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    dataset: DatasetName
+    card: ProcessCard
+    energy_tev: float
+    gen_events: int = Field(ge=1, description="distinct generator events")
+    oversample: int = Field(ge=1, le=10_000, description="folds per generator event")
+    seed: int = Field(ge=0, lt=2**63)
+    run: int = Field(default=1, ge=1, le=_UINT32_MAX)
+    inputs: tuple[InputFile, ...] = ()
+    bundle: BundleRef
+    sampling: Sampling = Sampling()
+    device: Device
+    split: Split
+    site: Site
+    catalog: Literal["local", "none"]
+    software_version: str
+    created: datetime
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> Self:
+        if self.card.energy(self.energy_tev) is None:
+            raise ValueError(f"card {self.card.name} has no energy of {self.energy_tev} TeV")
+        if self.inputs and sum(file.entries for file in self.inputs) < self.gen_events:
+            raise ValueError("the input files hold fewer events than gen_events")
+        last_lumi = self.n_simulate * -(-self.split.gen_events_per_job // self.split.gen_events_per_lumi)
+        if last_lumi > _UINT32_MAX:
+            raise ValueError("more luminosity sections than NanoAOD can number; raise gen_events_per_lumi")
+        return self
+
+    @property
+    def events(self) -> int:
+        """Output events: every fold of every gen event."""
+        return self.gen_events * self.oversample
+
+    @property
+    def n_simulate(self) -> int:
+        """Number of simulate jobs."""
+        return -(-self.gen_events // self.split.gen_events_per_job)
+
+    @property
+    def n_merge(self) -> int:
+        """Number of merge jobs, and so of files in the dataset."""
+        return -(-self.n_simulate // self.split.jobs_per_merge)
+
+    def digest(self) -> str:
+        """sha256 over all that decides the dataset's contents and names."""
+        chosen = self.model_dump(mode="json", exclude={"name", "site", "catalog", "created", "device"})
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()

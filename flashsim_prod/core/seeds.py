@@ -1,0 +1,35 @@
+"""Seeds: one per job, a function of the request's seed and the job's index alone.
+
+Never of the attempt, the machine or the time, so a retry draws the same numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Pythia8 takes seeds from 1 to this one
+PYTHIA_SEED_MAX = 900_000_000
+
+
+def _sequence(request_seed: int, job_index: int, *purpose: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence(entropy=request_seed, spawn_key=(job_index, *purpose))
+
+
+def job_seed(request_seed: int, job_index: int) -> int:
+    """The 64-bit seed of a job's chain of object models.
+
+    Independent streams for different indices follow from numpy's `SeedSequence` with the index as
+    spawn key.
+    """
+    return int(_sequence(request_seed, job_index).generate_state(1, np.uint64)[0])
+
+
+def generator_seed(request_seed: int, job_index: int) -> int:
+    """The seed of a job's event generator, in Pythia8's range 1 to 900,000,000."""
+    word = int(_sequence(request_seed, job_index, 1).generate_state(1, np.uint64)[0])
+    return word % PYTHIA_SEED_MAX + 1
+
+
+def pileup_seed(request_seed: int, job_index: int) -> int:
+    """The 64-bit seed of a job's draw of pileup conditions."""
+    return int(_sequence(request_seed, job_index, 2).generate_state(1, np.uint64)[0])

@@ -1,0 +1,71 @@
+"""A site: where jobs run and where files land."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from flashsim_prod.core.strict import StrictModel
+
+
+class Engine(StrEnum):
+    """Which batch system a site hands its jobs to."""
+
+    LOCAL = "local"
+
+
+class Device(StrEnum):
+    """Where the networks run."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Resources(StrictModel):
+    """What one job may use; the splitting keeps within it."""
+
+    cpus: int = Field(default=1, ge=1)
+    memory_mb: int = Field(default=3000, ge=500)
+    walltime_min: float = Field(gt=0, description="limit of one job [min]")
+    target_walltime_min: float = Field(gt=0, description="length that jobs are cut to [min]")
+    max_file_mb: float = Field(default=2000, gt=0, description="largest output of one job [MB]")
+
+
+class Rates(StrictModel):
+    """How fast the site is, until it has been measured there."""
+
+    generator_hz: float = Field(gt=0, description="gen events generated per second and job")
+    flashsim_hz: float = Field(gt=0, description="output events simulated and written per second and job")
+    startup_s: float = Field(default=5.0, ge=0, description="time of a job before its first event [s]")
+    bytes_per_event: float = Field(default=3000.0, gt=0, description="size of an output event [B]")
+
+
+class StorageRules(StrictModel):
+    """Where a logical file name is on disk."""
+
+    rse: str = Field(description="name of the storage element in the catalogue")
+    prefix: str = Field(description="what stands before an LFN; {home} is the state folder")
+
+
+class MergeRules(StrictModel):
+    """How outputs are joined and grouped."""
+
+    target_file_mb: float = Field(default=2000, gt=0, description="size of a merged file aimed at [MB]")
+    files_per_block: int = Field(default=500, ge=1)
+
+
+class Site(StrictModel):
+    """One site: ``site_configs/<name>.yaml``."""
+
+    name: str = Field(pattern=r"[A-Za-z0-9][A-Za-z0-9_\-]*")
+    title: str
+    engine: Engine
+    slots: int = Field(default=0, ge=0, description="jobs at a time; 0 means one per CPU core")
+    device: Device = Device.AUTO
+    max_attempts: int = Field(default=3, ge=1, le=20)
+    resources: Resources
+    rates: Rates
+    storage: StorageRules
+    merge: MergeRules = MergeRules()

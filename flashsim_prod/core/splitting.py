@@ -1,0 +1,167 @@
+"""Cutting a request into jobs: pure functions of (request, index).
+
+Numbering follows the event-based splitting that CMS production uses: run 1, events counted from 1
+through the whole request, each job with its own range of luminosity sections. All folds of a gen event
+stay in one job and one luminosity section, adjacent.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.seeds import generator_seed, job_seed, pileup_seed
+from flashsim_prod.core.site import MergeRules, Rates, Resources
+from flashsim_prod.errors import RequestError
+
+#: output events that a luminosity section holds at most, folds of one gen event never being parted
+EVENTS_PER_LUMI = 1000
+
+
+@dataclass(frozen=True)
+class SimulateJob:
+    """One slice of a request: gen events [gen_first, gen_first + gen_events), each `oversample` times.
+
+    `gen_first` counts from 0 through the request; `first_event` and `first_lumi` count from 1.
+    """
+
+    index: int
+    gen_first: int
+    gen_events: int
+    events: int
+    first_event: int
+    first_lumi: int
+    n_lumis: int
+    seed: int
+    generator_seed: int
+    pileup_seed: int
+    lfn: str
+
+
+@dataclass(frozen=True)
+class MergeJob:
+    """Joining the outputs of simulate jobs [first, first + count) into one file of the dataset."""
+
+    index: int
+    first: int
+    count: int
+    events: int
+    lfn: str
+    guid: uuid.UUID
+    block: str
+
+
+def simulate_job(request: Request, index: int) -> SimulateJob:
+    """Simulate job number `index`, counted from 0; `RequestError` beyond the last one."""
+    _check_index("simulate", index, request.n_simulate)
+    per_job = request.split.gen_events_per_job
+    lumis_per_job = -(-per_job // request.split.gen_events_per_lumi)
+    gen_first = index * per_job
+    gen_events = min(per_job, request.gen_events - gen_first)
+    return SimulateJob(
+        index=index,
+        gen_first=gen_first,
+        gen_events=gen_events,
+        events=gen_events * request.oversample,
+        first_event=gen_first * request.oversample + 1,
+        first_lumi=index * lumis_per_job + 1,
+        n_lumis=-(-gen_events // request.split.gen_events_per_lumi),
+        seed=job_seed(request.seed, index),
+        generator_seed=generator_seed(request.seed, index),
+        pileup_seed=pileup_seed(request.seed, index),
+        lfn=request.dataset.unmerged_lfn(request.name, index),
+    )
+
+
+def merge_job(request: Request, index: int) -> MergeJob:
+    """Merge job number `index`, counted from 0; `RequestError` beyond the last one."""
+    _check_index("merge", index, request.n_merge)
+    per_merge = request.split.jobs_per_merge
+    first = index * per_merge
+    count = min(per_merge, request.n_simulate - first)
+    gen_first = first * request.split.gen_events_per_job
+    gen_last = min((first + count) * request.split.gen_events_per_job, request.gen_events)
+    digest = request.digest()
+    guid = uuid.uuid5(uuid.NAMESPACE_URL, f"{request.dataset}?{digest}&file={index}")
+    block = uuid.uuid5(
+        uuid.NAMESPACE_URL, f"{request.dataset}?{digest}&block={index // request.split.files_per_block}"
+    )
+    return MergeJob(
+        index=index,
+        first=first,
+        count=count,
+        events=(gen_last - gen_first) * request.oversample,
+        lfn=request.dataset.lfn(index, guid),
+        guid=guid,
+        block=request.dataset.block(block),
+    )
+
+
+def merge_of(request: Request, simulate_index: int) -> int:
+    """The merge job that takes the output of a simulate job."""
+    return simulate_index // request.split.jobs_per_merge
+
+
+def gen_events_for(events: int, oversample: int) -> int:
+    """Gen events needed for at least `events` output events: the last one's folds are completed."""
+    return -(-events // oversample)
+
+
+def gen_events_per_lumi(oversample: int) -> int:
+    """Gen events whose folds fill one luminosity section."""
+    return max(1, EVENTS_PER_LUMI // oversample)
+
+
+def gen_events_per_job(
+    gen_events: int, oversample: int, *, rates: Rates, resources: Resources, slots: int, generated: bool
+) -> int:
+    """How many gen events one job takes.
+
+    As many as fit into the target walltime and the largest output file; and no more than leaves every
+    slot of the site something to do, unless jobs would become shorter than a few times their start-up.
+
+    Parameters
+    ----------
+    gen_events, oversample : int
+        The whole request.
+    rates : Rates
+        Speed and event size at the site.
+    resources : Resources
+        Limits of one job.
+    slots : int
+        Jobs that run at a time.
+    generated : bool
+        Whether events are generated (rather than read).
+
+    Raises
+    ------
+    RequestError
+        If the folds of one gen event alone are more than a job may hold.
+    """
+    seconds = seconds_per_gen_event(oversample, rates, generated=generated)
+    by_time = int((resources.target_walltime_min * 60 - rates.startup_s) / seconds)
+    by_size = int(resources.max_file_mb * 1e6 / (rates.bytes_per_event * oversample))
+    if min(by_time, by_size) < 1:
+        raise RequestError(
+            f"{oversample} folds of one event are more than one job may make here "
+            f"({resources.target_walltime_min:g} min, {resources.max_file_mb:g} MB); lower --oversample"
+        )
+    shared = -(-gen_events // slots)
+    worthwhile = int(4 * rates.startup_s / seconds) + 1
+    return min(by_time, by_size, max(shared, worthwhile), gen_events)
+
+
+def seconds_per_gen_event(oversample: int, rates: Rates, *, generated: bool) -> float:
+    """Time of one gen event with all its folds [s]: 1/g + k/f, with generator and FlashSim rates g, f."""
+    return (1 / rates.generator_hz if generated else 0.0) + oversample / rates.flashsim_hz
+
+
+def jobs_per_merge(events_per_job: int, rates: Rates, rules: MergeRules) -> int:
+    """How many outputs join into a file of about the size aimed at."""
+    return max(1, int(rules.target_file_mb * 1e6 / (rates.bytes_per_event * events_per_job)))
+
+
+def _check_index(stage: str, index: int, number: int) -> None:
+    if not 0 <= index < number:
+        raise RequestError(f"no {stage} job {index}: the request has {number}, counted from 0")

@@ -1,0 +1,87 @@
+"""Models that refuse unknown keys and say which known one was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from flashsim_prod.errors import ConfigError
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """``; did you mean 'x'?`` if one of `known` is near `word`, else the list of all of them."""
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known))}"
+
+
+class StrictModel(BaseModel):
+    """Immutable, with every key known and every type right."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
+
+    @classmethod
+    def from_mapping(cls, mapping: object, where: str) -> Self:
+        """The model that `mapping` describes.
+
+        Parameters
+        ----------
+        mapping : object
+            What a YAML or JSON file holds; anything but a mapping is refused.
+        where : str
+            The file it came from, for the error.
+
+        Raises
+        ------
+        ConfigError
+            One line that names the file, the key and what is wrong with it.
+        """
+        if not isinstance(mapping, Mapping):
+            raise ConfigError(f"{where}: expected keys and values, found {type(mapping).__name__}")
+        try:
+            return cls.model_validate(mapping)
+        except ValidationError as error:
+            raise ConfigError(
+                f"{where}: {'; '.join(_explain(cls, one) for one in error.errors())}"
+            ) from error
+
+    @classmethod
+    def from_yaml(cls, text: str, where: str) -> Self:
+        """The model in a YAML text; errors as for `from_mapping`."""
+        try:
+            mapping = yaml.load(text, Loader=_LOADER)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
+        return cls.from_mapping(mapping, where)
+
+    def to_yaml(self) -> str:
+        """The model as YAML, keys in the order of their declaration."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+
+# libyaml's loader is ten times faster where PyYAML was built with it
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "the file"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{where}'{nearest(str(error['loc'][-1]), _keys(model, error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return f"the key '{where}' is missing"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The keys known at `path` below `model`."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        inner = getattr(field, "annotation", None)
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        model = inner
+    return list(model.model_fields)

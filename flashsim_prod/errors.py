@@ -1,0 +1,134 @@
+"""Every error that a user can meet, in one tree.
+
+::
+
+    FlashSimError                 1
+    ├── RequestError              2   what was asked for makes no sense or does not exist
+    │   └── ConfigError           2   a card, site, request or report file is wrong
+    ├── InputError               10   generator-level input is missing, broken or lacks a branch
+    ├── BundleError              11   a model bundle is incomplete, altered or of another schema
+    ├── ValidationError          12   produced events failed a technical check
+    ├── StateError               13   the ledger forbids this step from here
+    ├── LockedError              14   another command holds this request
+    ├── CatalogError             15   the catalogue disagrees with what is to be declared
+    ├── VerifyError              16   storage, catalogue and ledger do not tell the same story
+    ├── JobsFailedError          17   some jobs of a request have failed for good
+    ├── StorageError             20   reading or writing failed                      (retry)
+    │   └── NoSpaceError         21   the disk is full                               (retry)
+    └── NodeError                22   this machine cannot do the work: GPU lost, ... (retry)
+
+Each class has its own process exit code and says whether running the same job again can help:
+the codes 20 and up are worth a retry, all others are not. A batch system can act on the code alone.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FlashSimError(Exception):
+    """Base of all errors shown to users as one line.
+
+    The message says what is wrong, where, and how to mend it.
+    """
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+
+class RequestError(FlashSimError):
+    """The request makes no sense or names something that does not exist."""
+
+    exit_code = 2
+
+
+class ConfigError(RequestError):
+    """A card, site, request or report file does not follow its schema."""
+
+
+class InputError(FlashSimError):
+    """Generator-level input is missing, broken or lacks a branch."""
+
+    exit_code = 10
+
+
+class BundleError(FlashSimError):
+    """A model bundle is incomplete, altered or of another schema."""
+
+    exit_code = 11
+
+
+class ValidationError(FlashSimError):
+    """Produced events failed a technical check."""
+
+    exit_code = 12
+
+
+class StateError(FlashSimError):
+    """The ledger forbids this step from the present state."""
+
+    exit_code = 13
+
+
+class LockedError(FlashSimError):
+    """Another command is at work on the same request."""
+
+    exit_code = 14
+
+
+class CatalogError(FlashSimError):
+    """The catalogue holds something else under the same name."""
+
+    exit_code = 15
+
+
+class VerifyError(FlashSimError):
+    """Storage, catalogue and ledger do not tell the same story."""
+
+    exit_code = 16
+
+
+class JobsFailedError(FlashSimError):
+    """Some jobs of a request have failed and will not be retried by themselves."""
+
+    exit_code = 17
+
+
+class StorageError(FlashSimError):
+    """Reading or writing failed; another try, perhaps elsewhere, can help."""
+
+    exit_code = 20
+    retryable = True
+
+
+class NoSpaceError(StorageError):
+    """The disk is full."""
+
+    exit_code = 21
+
+
+class NodeError(FlashSimError):
+    """This machine cannot do the work; another one may."""
+
+    exit_code = 22
+    retryable = True
+
+
+def all_errors() -> tuple[type[FlashSimError], ...]:
+    """Every class of the tree, the base first."""
+    found: list[type[FlashSimError]] = [FlashSimError]
+    for known in found:
+        found.extend(known.__subclasses__())
+    return tuple(found)
+
+
+def exit_code_is_retryable(exit_code: int) -> bool:
+    """Whether a job that ended with `exit_code` deserves another attempt.
+
+    Codes that no error of the tree owns (a signal, a crash of the interpreter) say nothing about the
+    job, so they are worth another try.
+    """
+    if exit_code == 0:
+        return False
+    owned = {error.exit_code: error.retryable for error in all_errors()}
+    return owned.get(exit_code, True)

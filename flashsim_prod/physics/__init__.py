@@ -1,0 +1,1 @@
+"""Events in, events out: knows nothing of grids."""

@@ -1,0 +1,36 @@
+"""Where the cards, site files, templates and shipped bundles are.
+
+The same in a checkout, where they stand beside the package, and in an installed wheel, which carries
+them in ``flashsim_prod/_resources``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _root() -> Path:
+    packed = _PACKAGE / "_resources"
+    return packed if packed.is_dir() else _PACKAGE.parent
+
+
+def jobs_dir() -> Path:
+    """Folder of the request cards, one YAML file per process."""
+    return _root() / "jobs"
+
+
+def site_configs_dir() -> Path:
+    """Folder of the site files, one YAML file per site."""
+    return _root() / "site_configs"
+
+
+def templates_dir() -> Path:
+    """Folder of the Jinja templates."""
+    return _root() / "templates"
+
+
+def bundles_dir() -> Path:
+    """Folder of the model bundles that ship with the package."""
+    return _PACKAGE / "bundles"
