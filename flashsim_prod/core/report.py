@@ -26,8 +26,8 @@ class OutputFile(StrictModel):
     pfn: str
     bytes: int = Field(gt=0)
     events: int = Field(ge=1)
-    adler32: str = Field(pattern=r"[0-9a-f]{8}")
-    sha256: str = Field(pattern=r"[0-9a-f]{64}")
+    adler32: str = Field(pattern=r"^[0-9a-f]{8}$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     lumis: tuple[LumiRange, ...]
 
 

@@ -30,7 +30,7 @@ class BundleRef(StrictModel):
     """The model bundle that a request is bound to."""
 
     path: str = Field(description="name of a shipped bundle, or an absolute path")
-    digest: str = Field(pattern=r"[0-9a-f]{64}", description="sha256 over the bundle's manifest")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="sha256 over the bundle's manifest")
 
 
 class Sampling(StrictModel):
@@ -38,6 +38,9 @@ class Sampling(StrictModel):
 
     solver: Literal["euler", "midpoint", "ab2"] = "midpoint"
     evaluations: int = Field(default=8, ge=1, le=1000, description="network evaluations per object")
+    grid_power: float = Field(
+        default=1.0, ge=1, le=10, description="times are 1-(1-s)^p: above 1 dense near t=1"
+    )
 
 
 class Split(StrictModel):

@@ -59,7 +59,7 @@ class MergeRules(StrictModel):
 class Site(StrictModel):
     """One site: ``site_configs/<name>.yaml``."""
 
-    name: str = Field(pattern=r"[A-Za-z0-9][A-Za-z0-9_\-]*")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]*$")
     title: str
     engine: Engine
     slots: int = Field(default=0, ge=0, description="jobs at a time; 0 means one per CPU core")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from flashsim_prod.errors import RequestError
 
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
-_COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)([a-z]?)", re.IGNORECASE)
+_COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e[0-9]{1,2})?)([a-z]?)", re.IGNORECASE)
 
 
 def parse_count(text: str, what: str = "events") -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -46,7 +46,7 @@ class StrictModel(BaseModel):
             return cls.model_validate(mapping)
         except ValidationError as error:
             raise ConfigError(
-                f"{where}: {'; '.join(_explain(cls, one) for one in error.errors())}"
+                f"{where}: {'; '.join(_explain(cls, one) for one in _causes(error.errors()))}"
             ) from error
 
     @classmethod
@@ -67,6 +67,12 @@ class StrictModel(BaseModel):
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without those that only follow from an error further inside (a list that lost its bad entries)."""
+    inner = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
+    return [error for error in errors if error["loc"] not in inner]
+
+
 def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
@@ -80,8 +86,13 @@ def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     """The keys known at `path` below `model`."""
     for part in path:
         field = model.model_fields.get(str(part))
-        inner = getattr(field, "annotation", None)
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            break
-        model = inner
+        if field is not None:
+            model = _model_in(field.annotation) or model
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation like ``Energy`` or ``tuple[Energy, ...]`` is about."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
