@@ -1,0 +1,1 @@
+"""NANOAOD files: the schema, reading, writing, merging, checking."""

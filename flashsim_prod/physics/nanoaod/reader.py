@@ -1,0 +1,221 @@
+"""Reading NANOAOD of any version, and anything that looks like it, into flat numpy columns."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import awkward as ak
+import cramjam
+import numpy as np
+import uproot
+from numpy.typing import NDArray
+
+from flashsim_prod.errors import InputError
+from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.nanoaod.schema import branches
+
+#: what uproot and the decompressors raise on files that are damaged, absent or not ROOT
+BROKEN_FILE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    NotImplementedError,
+    RuntimeError,
+    ImportError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    cramjam.DecompressionError,
+    uproot.deserialization.DeserializationError,
+)
+
+#: events read at least at a time: smaller requests that follow each other are cut from what is already
+#: in memory, since every access to a file decompresses whole baskets
+_READ_AHEAD = 4000
+
+
+class NanoFile:
+    """The tree ``Events`` of one file, open for reading.
+
+    Collections may share one counter (``Jet_pt[nJet]``) or have one counter per branch, as some tools
+    write them; the number of objects is taken from the branches themselves, so both read the same.
+
+    Parameters
+    ----------
+    url : str
+        A path, or a URL that fsspec or XRootD can open.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, truncated, not ROOT, or holds no tree ``Events``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with _reading(url, "cannot be opened as a ROOT file"):
+            self._file: Any = uproot.open({url: None})
+        try:
+            self._tree = self._find_tree()
+            with _reading(url, "holds a damaged tree Events"):
+                self.n_entries = int(self._tree.num_entries)
+                self.branches = frozenset(self._tree.keys(recursive=False))
+        except InputError:
+            self.close()
+            raise
+        self._window = _Window.none()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; reading after this fails."""
+        self._file.close()
+
+    def require(self, names: Sequence[str]) -> None:
+        """`InputError` that names the file and the first of `names` that it lacks."""
+        for name in names:
+            if name not in self.branches:
+                raise InputError(f"{self.url} has no branch '{name}'; give an input file that has it")
+
+    def read(self, names: Sequence[str], start: int, stop: int) -> Events:
+        """The branches `names` of events [start, min(stop, n_entries)), with the types of the file.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Full branch names. Branches with one value per event become scalars, the others columns of
+            the collection before the first underscore.
+        start, stop : int
+            Event range.
+
+        Raises
+        ------
+        InputError
+            A branch is missing or not readable, or those of one collection disagree in their numbers
+            of objects.
+        """
+        stop = min(stop, self.n_entries)
+        wanted = tuple(names)
+        if not self._window.covers(wanted, start, stop):
+            self.require(wanted)
+            ahead = min(max(stop, start + _READ_AHEAD), self.n_entries)
+            self._window = _Window(wanted, start, ahead, self._load(wanted, start, ahead))
+        return self._window.cut(start, stop)
+
+    def _find_tree(self) -> Any:
+        with _reading(self.url, "holds a damaged list of contents"):
+            # a file that was cut short can still have an intact header
+            if self._file.file.fEND > self._file.file.source.num_bytes:
+                raise InputError(f"{self.url} is truncated; copy it again")
+            classes = self._file.classnames(recursive=False, cycle=False)
+            if classes.get("Events") != "TTree":
+                raise InputError(f"{self.url} holds no tree 'Events'; is it a NANOAOD file?")
+            return self._file["Events"]
+
+    def _load(self, names: tuple[str, ...], start: int, stop: int) -> Events:
+        n_events = max(stop - start, 0)
+        with _reading(self.url, f"cannot be read between events {start} and {stop}"):
+            arrays = self._tree.arrays(
+                list(names), entry_start=start, entry_stop=stop, library="ak", how=dict, array_cache=None
+            )
+            scalars: dict[str, Column] = {}
+            counts: dict[str, NDArray[np.int64]] = {}
+            columns: dict[str, dict[str, Column]] = {}
+            for name in names:
+                if arrays[name].ndim == 1:
+                    scalars[name] = ak.to_numpy(arrays[name])
+                    continue
+                collection, _, attribute = name.partition("_")
+                found, column = _flatten(arrays[name])
+                if not np.array_equal(counts.setdefault(collection, found), found):
+                    raise InputError(
+                        f"{self.url}: '{name}' and other branches of {collection} differ in length"
+                    )
+                columns.setdefault(collection, {})[attribute] = column
+        return Events(n_events, scalars, {name: Collection(counts[name], columns[name]) for name in columns})
+
+
+class _Window:
+    """A stretch of events in memory."""
+
+    def __init__(self, names: tuple[str, ...], start: int, stop: int, events: Events) -> None:
+        self.names, self.start, self.stop, self.events = names, start, stop, events
+
+    @classmethod
+    def none(cls) -> _Window:
+        return cls((), 0, -1, Events(0))
+
+    def covers(self, names: tuple[str, ...], start: int, stop: int) -> bool:
+        return names == self.names and self.start <= start and stop <= self.stop
+
+    def cut(self, start: int, stop: int) -> Events:
+        """Events [start, stop) of the file, as views into the window."""
+        first, last = start - self.start, max(stop, start) - self.start
+        return Events(
+            last - first,
+            {name: column[first:last] for name, column in self.events.scalars.items()},
+            {name: _cut(one, first, last) for name, one in self.events.collections.items()},
+        )
+
+
+def _cut(collection: Collection, first: int, last: int) -> Collection:
+    begin = int(collection.counts[:first].sum())
+    counts = collection.counts[first:last]
+    end = begin + int(counts.sum())
+    return Collection(counts, {name: column[begin:end] for name, column in collection.columns.items()})
+
+
+def _flatten(array: ak.Array) -> tuple[NDArray[np.int64], Column]:
+    """Numbers of objects and flat values of an array that is jagged in its second dimension."""
+    return ak.to_numpy(ak.num(array)).astype(np.int64), ak.to_numpy(ak.flatten(array))
+
+
+@contextmanager
+def _reading(url: str, trouble: str) -> Iterator[None]:
+    """Turn whatever a damaged file makes the libraries raise into an `InputError` of one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{url} does not exist; check the path") from error
+    except BROKEN_FILE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{url} {trouble}: {reason}") from error
+
+
+def conform(events: Events) -> Events:
+    """The same events with the types of NanoAODv9, wherever the schema knows the branch.
+
+    Later versions narrowed many integers (``Jet_jetId`` is uint8 from v12 on).
+    """
+
+    def cast(name: str, column: Column) -> Column:
+        known = branches().get(name)
+        return column if known is None else column.astype(known.dtype, copy=False)
+
+    return Events(
+        events.n,
+        {name: cast(name, column) for name, column in events.scalars.items()},
+        {
+            name: Collection(one.counts, {key: cast(f"{name}_{key}", c) for key, c in one.columns.items()})
+            for name, one in events.collections.items()
+        },
+    )
