@@ -1,0 +1,1 @@
+"""Moves and records: storage, ledger, batch systems, catalogue. Knows nothing of events."""

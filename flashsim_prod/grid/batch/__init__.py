@@ -1,0 +1,1 @@
+"""Batch systems: who runs a graph of jobs, here or elsewhere."""

@@ -1,0 +1,1 @@
+"""Catalogues: which files make up which datasets, and where they are."""
