@@ -40,6 +40,7 @@ class Rates(StrictModel):
     flashsim_hz: float = Field(gt=0, description="output events simulated and written per second and job")
     startup_s: float = Field(default=5.0, ge=0, description="time of a job before its first event [s]")
     bytes_per_event: float = Field(default=3000.0, gt=0, description="size of an output event [B]")
+    watts: float | None = Field(default=None, gt=0, description="electric power of one running job [W]")
 
 
 class StorageRules(StrictModel):

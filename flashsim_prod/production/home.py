@@ -1,0 +1,133 @@
+"""The state folder: where requests, the ledger, the catalogue and local files are kept."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from flashsim_prod.core.names import check_request_name
+from flashsim_prod.core.states import Stage
+from flashsim_prod.core.strict import nearest
+from flashsim_prod.errors import RequestError, StorageError
+
+#: names the state folder
+VARIABLE = "FLASHSIM_PROD_HOME"
+
+
+@dataclass(frozen=True)
+class RequestFolder:
+    """The files of one request; nothing here says that they exist."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the request."""
+        return self.path.name
+
+    @property
+    def request(self) -> Path:
+        """The immutable request."""
+        return self.path / "request.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one command that drives the request."""
+        return self.path / "driver.lock"
+
+    @property
+    def reports(self) -> Path:
+        """One report per job, of its last attempt that ended by itself."""
+        return self.path / "reports"
+
+    @property
+    def logs(self) -> Path:
+        """One log per attempt."""
+        return self.path / "logs"
+
+    @property
+    def work(self) -> Path:
+        """Scratch space of running jobs."""
+        return self.path / "work"
+
+    def report(self, stage: Stage, index: int) -> Path:
+        """The report of one job."""
+        return self.reports / f"{stage}_{index:06d}.json"
+
+    def log(self, stage: Stage, index: int, attempt: int) -> Path:
+        """The log of one attempt, counted from 1."""
+        return self.logs / f"{stage}_{index:06d}.{attempt}.log"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The state folder and what has its place there."""
+
+    path: Path
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite file that says where every job stands."""
+        return self.path / "ledger.sqlite"
+
+    @property
+    def catalog(self) -> Path:
+        """The SQLite file of the embedded catalogue."""
+        return self.path / "catalog.sqlite"
+
+    @property
+    def requests(self) -> Path:
+        """One folder per request."""
+        return self.path / "requests"
+
+    @property
+    def naming_lock(self) -> Path:
+        """Held while a request's name and its dataset's version are chosen."""
+        return self.path / ".naming.lock"
+
+    def folder(self, name: str) -> RequestFolder:
+        """Where the request `name` is or would be; `RequestError` if that cannot be a name."""
+        return RequestFolder(self.requests / check_request_name(name))
+
+    def names(self) -> list[str]:
+        """Names of all requests that have a folder."""
+        return sorted(path.parent.name for path in self.requests.glob("[!.]*/request.yaml"))
+
+    def existing(self, name: str) -> RequestFolder:
+        """The folder of a request that is there; `RequestError` with the nearest name otherwise."""
+        folder = self.folder(name)
+        if not folder.request.is_file():
+            known = self.names()
+            hint = nearest(name, known) if known else "; there are none yet"
+            raise RequestError(f"no request '{name}' in {self.path}{hint}")
+        return folder
+
+
+def home_path() -> Path:
+    """``$FLASHSIM_PROD_HOME``, or ``~/flashsim-prod``."""
+    named = os.environ.get(VARIABLE)
+    return Path(named).expanduser().absolute() if named else Path.home() / "flashsim-prod"
+
+
+def open_home() -> Home:
+    """The state folder, made if need be.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be made or written.
+    """
+    path = home_path()
+    try:
+        (path / "requests").mkdir(parents=True, exist_ok=True)
+        # permissions alone do not tell: the file system may be full or mounted read-only
+        with tempfile.NamedTemporaryFile(dir=path, prefix=".writable-"):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"the state folder {path} cannot be written: {error.strerror}; "
+            f"set {VARIABLE} to a folder of your own"
+        ) from error
+    return Home(path)

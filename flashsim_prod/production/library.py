@@ -1,0 +1,66 @@
+"""Cards and sites: what can be requested, and where it can run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from flashsim_prod import resources
+from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.site import Site
+from flashsim_prod.core.strict import StrictModel, nearest
+from flashsim_prod.errors import RequestError
+
+Model = TypeVar("Model", bound=StrictModel)
+
+
+def find_card(name_or_file: str) -> ProcessCard:
+    """The shipped card of this name, or the one in a file.
+
+    Raises
+    ------
+    RequestError
+        If there is no such card; the nearest name is suggested.
+    ConfigError
+        If the file does not follow the schema.
+    """
+    return _find(name_or_file, resources.jobs_dir(), "card", ProcessCard.from_yaml)
+
+
+def find_site(name_or_file: str) -> Site:
+    """The shipped site of this name, or the one in a file; errors as for `find_card`."""
+    return _find(name_or_file, resources.site_configs_dir(), "site", Site.from_yaml)
+
+
+def all_cards() -> list[ProcessCard]:
+    """Every shipped card, by name."""
+    return [find_card(name) for name in _names(resources.jobs_dir())]
+
+
+def all_sites() -> list[Site]:
+    """Every shipped site, by name."""
+    return [find_site(name) for name in _names(resources.site_configs_dir())]
+
+
+def _find(name_or_file: str, folder: Path, kind: str, parse: Callable[[str, str], Model]) -> Model:
+    shipped = folder / f"{name_or_file}.yaml"
+    if os.sep not in name_or_file and shipped.is_file():
+        return parse(_text(shipped, kind), shipped.name)
+    if os.sep in name_or_file or name_or_file.endswith((".yaml", ".yml")):
+        return parse(_text(Path(name_or_file).expanduser(), kind), name_or_file)
+    raise RequestError(f"no {kind} '{name_or_file}'{nearest(name_or_file, _names(folder))}")
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def _text(path: Path, kind: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"{path}: this {kind} file cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path}: this {kind} file is not text") from error

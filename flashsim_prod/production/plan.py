@@ -1,0 +1,273 @@
+"""What a request will come to, before anything runs: jobs, events, files, size, time, energy.
+
+Pure: the same order, site and rates give the same plan.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from flashsim_prod.core import splitting
+from flashsim_prod.core.card import Energy, ProcessCard
+from flashsim_prod.core.names import DatasetName, check_era, check_processing_string
+from flashsim_prod.core.request import BundleRef, InputFile, Request, Sampling, Split
+from flashsim_prod.core.site import Device, Rates, Site
+from flashsim_prod.core.sizes import format_count, format_duration
+from flashsim_prod.errors import RequestError
+
+#: beyond this many jobs a request is better cut into several
+MAX_JOBS = 1_000_000
+#: a plan that takes longer than this is confirmed first [s]
+LONG = 3600.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user wants, every name already looked up.
+
+    Attributes
+    ----------
+    events : int or None
+        Output events wanted; ``None`` with `inputs` means all of theirs, times `oversample`.
+    energy_tev : float or None
+        ``None`` for the card's default.
+    bundle_tag : str
+        What the bundle is called in dataset names.
+    events_per_job : int or None
+        Output events of one job; ``None`` lets the site's limits decide.
+    """
+
+    card: ProcessCard
+    site: Site
+    oversample: int
+    seed: int
+    bundle: BundleRef
+    bundle_tag: str
+    events: int | None = None
+    energy_tev: float | None = None
+    inputs: tuple[InputFile, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+    device: Device = Device.AUTO
+    events_per_job: int | None = None
+    catalog: Literal["local", "none"] = "local"
+
+
+@dataclass(frozen=True)
+class MeasuredRates:
+    """Rates of a site from jobs that ended there, and how many of those there were."""
+
+    rates: Rates
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request and what it is expected to come to.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall time on the site with `slots` jobs at a time, merging not counted [s].
+    bytes : int
+        Size of the finished dataset [B].
+    energy_kwh : float or None
+        ``None`` where the site does not state its power.
+    rates_from : str
+        Where the rates come from, for people.
+    notes : tuple of str
+        What a user should know before saying yes, a line each.
+    """
+
+    request: Request
+    slots: int
+    seconds: float
+    job_seconds: float
+    bytes: int
+    energy_kwh: float | None
+    rates_from: str
+    notes: tuple[str, ...]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether to ask before starting."""
+        return self.seconds > LONG
+
+
+def slots_of(site: Site) -> int:
+    """Jobs that run at a time on `site`."""
+    return site.slots or os.cpu_count() or 1
+
+
+def dataset_name(order: Order, version: int) -> DatasetName:
+    """The name of the dataset that `order` makes, in its `version`."""
+    energy = _energy(order)
+    string = check_processing_string(f"{order.bundle_tag}_x{order.oversample}")
+    return DatasetName(
+        primary=order.card.primary_name(energy.tev), era=_era(energy), string=string, version=version
+    )
+
+
+def make_plan(
+    order: Order,
+    *,
+    name: str,
+    version: int,
+    created: datetime,
+    software_version: str,
+    measured: MeasuredRates | None = None,
+) -> Plan:
+    """The request that `order` comes to, and its expected cost.
+
+    Parameters
+    ----------
+    order : Order
+    name : str
+        Name of the request.
+    version : int
+        Version of the dataset, one that is free.
+    created : datetime
+        Now, with its time zone.
+    software_version : str
+    measured : MeasuredRates, optional
+        What finished jobs of the site say; takes the place of the site file's rates.
+
+    Raises
+    ------
+    RequestError
+        If the order cannot be fulfilled; one line that says why and how to mend it.
+    """
+    rates = measured.rates if measured else order.site.rates
+    gen_events = _gen_events(order)
+    contents = {
+        "name": name,
+        "dataset": dataset_name(order, version),
+        "card": order.card,
+        "energy_tev": _energy(order).tev,
+        "gen_events": gen_events,
+        "oversample": order.oversample,
+        "seed": order.seed,
+        "inputs": order.inputs,
+        "bundle": order.bundle,
+        "sampling": order.sampling,
+        "device": order.device,
+        "split": _split(order, gen_events, rates),
+        "site": order.site,
+        "catalog": order.catalog,
+        "software_version": software_version,
+        "created": created,
+    }
+    request = Request.from_mapping(contents, f"request {name}")
+    return _estimated(request, order, rates, measured)
+
+
+def _estimated(request: Request, order: Order, rates: Rates, measured: MeasuredRates | None) -> Plan:
+    job_seconds = _job_seconds(request, rates, request.split.gen_events_per_job)
+    slots = slots_of(order.site)
+    busy = request.n_simulate * rates.startup_s + request.gen_events * splitting.seconds_per_gen_event(
+        request.oversample, rates, generated=not request.inputs
+    )
+    return Plan(
+        request=request,
+        slots=slots,
+        seconds=_wall_seconds(request, rates, slots),
+        job_seconds=job_seconds,
+        bytes=round(request.events * rates.bytes_per_event),
+        energy_kwh=rates.watts * busy / 3.6e6 if rates.watts else None,
+        rates_from=f"measured in {measured.jobs} jobs" if measured else "configured, not yet measured here",
+        notes=tuple(_notes(request, order, job_seconds)),
+    )
+
+
+def _gen_events(order: Order) -> int:
+    available = sum(file.entries for file in order.inputs)
+    if order.events is None:
+        if not order.inputs:
+            raise RequestError("--events is missing; say how many output events are wanted")
+        return available
+    wanted = splitting.gen_events_for(order.events, order.oversample)
+    if order.inputs and wanted > available:
+        raise RequestError(
+            f"{format_count(order.events)} events at --oversample {order.oversample} need "
+            f"{format_count(wanted)} gen events, but the input files hold {format_count(available)}; "
+            f"ask for at most {format_count(available * order.oversample)}"
+        )
+    return wanted
+
+
+def _energy(order: Order) -> Energy:
+    energy = order.card.energy(order.energy_tev)
+    if energy is None:
+        offered = " and ".join(f"{energy.tev:g}" for energy in order.card.energies)
+        raise RequestError(
+            f"card {order.card.name} has no energy of {order.energy_tev:g} TeV; it offers {offered}"
+        )
+    return energy
+
+
+def _era(energy: Energy) -> str:
+    """The acquisition era, after the year of data-taking whose pileup is imitated, else the energy."""
+    year = re.search("20[0-9]{2}", energy.pileup)
+    return check_era(f"FlashSim{year[0]}" if year else f"FlashSim{energy.tev:g}TeV".replace(".", "p"))
+
+
+def _split(order: Order, gen_events: int, rates: Rates) -> Split:
+    per_job = _gen_events_per_job(order, gen_events, rates)
+    jobs = -(-gen_events // per_job)
+    if jobs > MAX_JOBS:
+        raise RequestError(
+            f"{format_count(jobs)} jobs are more than the {format_count(MAX_JOBS)} of one request; "
+            "raise --events-per-job, or ask for fewer --events"
+        )
+    return Split(
+        gen_events_per_job=per_job,
+        gen_events_per_lumi=splitting.gen_events_per_lumi(order.oversample),
+        jobs_per_merge=splitting.jobs_per_merge(per_job * order.oversample, rates, order.site.merge),
+        files_per_block=order.site.merge.files_per_block,
+    )
+
+
+def _gen_events_per_job(order: Order, gen_events: int, rates: Rates) -> int:
+    if order.events_per_job is not None:
+        return min(splitting.gen_events_for(order.events_per_job, order.oversample), gen_events)
+    return splitting.gen_events_per_job(
+        gen_events,
+        order.oversample,
+        rates=rates,
+        resources=order.site.resources,
+        slots=slots_of(order.site),
+        generated=not order.inputs,
+    )
+
+
+def _job_seconds(request: Request, rates: Rates, gen_events: int) -> float:
+    each = splitting.seconds_per_gen_event(request.oversample, rates, generated=not request.inputs)
+    return rates.startup_s + gen_events * each
+
+
+def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:
+    """Full waves of jobs, and a last one that may hold nothing but the short last job [s]."""
+    full_jobs, rest = divmod(request.gen_events, request.split.gen_events_per_job)
+    full = math.ceil(full_jobs / slots) * _job_seconds(request, rates, request.split.gen_events_per_job)
+    alone = rest and full_jobs % slots == 0
+    return full + (_job_seconds(request, rates, rest) if alone else 0.0)
+
+
+def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
+    notes = []
+    if order.events is not None and request.events != order.events:
+        notes.append(
+            f"{order.events} is no multiple of {order.oversample}: the last gen event's folds are completed, "
+            f"so there will be {format_count(request.events)} events"
+        )
+    limit = order.site.resources.walltime_min * 60
+    if job_seconds > limit:
+        notes.append(
+            f"a job is expected to take {format_duration(job_seconds)}, more than the site's limit of "
+            f"{format_duration(limit)}; lower --events-per-job"
+        )
+    return notes
