@@ -111,7 +111,7 @@ class NanoFile:
             A branch is missing or not readable, or those of one collection disagree in their numbers
             of objects.
         """
-        stop = min(stop, self.n_entries)
+        start, stop = (max(0, min(edge, self.n_entries)) for edge in (start, max(start, stop)))
         wanted = tuple(names)
         if not self._window.covers(wanted, start, stop):
             self.require(wanted)
@@ -130,7 +130,6 @@ class NanoFile:
             return self._file["Events"]
 
     def _load(self, names: tuple[str, ...], start: int, stop: int) -> Events:
-        n_events = max(stop - start, 0)
         with _reading(self.url, f"cannot be read between events {start} and {stop}"):
             arrays = self._tree.arrays(
                 list(names), entry_start=start, entry_stop=stop, library="ak", how=dict, array_cache=None
@@ -145,11 +144,9 @@ class NanoFile:
                 collection, _, attribute = name.partition("_")
                 found, column = _flatten(arrays[name])
                 if not np.array_equal(counts.setdefault(collection, found), found):
-                    raise InputError(
-                        f"{self.url}: '{name}' and other branches of {collection} differ in length"
-                    )
+                    raise InputError(f"{self.url}: '{name}' has other lengths than its collection")
                 columns.setdefault(collection, {})[attribute] = column
-        return Events(n_events, scalars, {name: Collection(counts[name], columns[name]) for name in columns})
+        return Events(stop - start, scalars, {name: Collection(counts[name], columns[name]) for name in columns})
 
 
 class _Window:
@@ -167,7 +164,7 @@ class _Window:
 
     def cut(self, start: int, stop: int) -> Events:
         """Events [start, stop) of the file, as views into the window."""
-        first, last = start - self.start, max(stop, start) - self.start
+        first, last = start - self.start, stop - self.start
         return Events(
             last - first,
             {name: column[first:last] for name, column in self.events.scalars.items()},
