@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Column = NDArray[np.generic]
+Column = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,13 @@ class Collection:
         """The positions that `sorted_by` takes the objects from, shape (n_objects,)."""
         key = self[name].astype(np.float64)
         return np.lexsort((-key if descending else key, self.event_index)).astype(np.int64)
+
+    def slice(self, start: int, stop: int) -> Collection:
+        """The collection of events [start, stop), as views."""
+        first = int(self.counts[:start].sum())
+        counts = self.counts[start:stop]
+        last = first + int(counts.sum())
+        return Collection(counts, {name: column[first:last] for name, column in self.columns.items()})
 
     def take_events(self, index: NDArray[np.int64]) -> Collection:
         """The collection of the events `index`, which may repeat and come in any order."""
@@ -174,8 +182,13 @@ class Events:
         )
 
     def slice(self, start: int, stop: int) -> Events:
-        """Events [start, stop)."""
-        return self.take(np.arange(start, min(stop, self.n)))
+        """Events [start, stop), as views."""
+        stop = max(start, min(stop, self.n))
+        return Events(
+            stop - start,
+            {name: column[start:stop] for name, column in self.scalars.items()},
+            {name: collection.slice(start, stop) for name, collection in self.collections.items()},
+        )
 
     def repeat(self, times: int) -> Events:
         """Every event `times` times, the copies adjacent."""

@@ -146,7 +146,9 @@ class NanoFile:
                 if not np.array_equal(counts.setdefault(collection, found), found):
                     raise InputError(f"{self.url}: '{name}' has other lengths than its collection")
                 columns.setdefault(collection, {})[attribute] = column
-        return Events(stop - start, scalars, {name: Collection(counts[name], columns[name]) for name in columns})
+        return Events(
+            stop - start, scalars, {name: Collection(counts[name], columns[name]) for name in columns}
+        )
 
 
 class _Window:
@@ -164,19 +166,7 @@ class _Window:
 
     def cut(self, start: int, stop: int) -> Events:
         """Events [start, stop) of the file, as views into the window."""
-        first, last = start - self.start, stop - self.start
-        return Events(
-            last - first,
-            {name: column[first:last] for name, column in self.events.scalars.items()},
-            {name: _cut(one, first, last) for name, one in self.events.collections.items()},
-        )
-
-
-def _cut(collection: Collection, first: int, last: int) -> Collection:
-    begin = int(collection.counts[:first].sum())
-    counts = collection.counts[first:last]
-    end = begin + int(counts.sum())
-    return Collection(counts, {name: column[begin:end] for name, column in collection.columns.items()})
+        return self.events.slice(start - self.start, stop - self.start)
 
 
 def _flatten(array: ak.Array) -> tuple[NDArray[np.int64], Column]:
