@@ -1,0 +1,1 @@
+"""FlashSim itself: object models, their networks, and the chain that runs them."""

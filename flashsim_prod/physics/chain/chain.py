@@ -1,0 +1,149 @@
+"""The chain: object models in the order that their declarations give, over a batch of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.core.request import Sampling
+from flashsim_prod.core.strict import nearest
+from flashsim_prod.errors import BundleError, InputError
+from flashsim_prod.physics.chain.bundle import Bundle
+from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.model import ObjectModel, Rows
+from flashsim_prod.physics.chain.registry import FINISHERS, MODELS, complete, finish_collection
+from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.nanoaod.reader import conform
+from flashsim_prod.physics.randoms import DrawKeys, Draws
+
+
+class Chain:
+    """All object models of a bundle, ready to simulate.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    device : str
+        ``cpu`` or ``cuda``.
+    sampling : Sampling
+        How the flows are integrated.
+
+    Raises
+    ------
+    BundleError
+        If the bundle holds a model that this software does not know, or weights that do not fit.
+    """
+
+    def __init__(self, bundle: Bundle, *, device: str = "cpu", sampling: Sampling | None = None) -> None:
+        self.sampling = sampling or Sampling()
+        known = {model.name: model for model in MODELS}
+        for name in bundle.manifest.models:
+            if name not in known:
+                raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(known))}")
+        fitted = [
+            FittedModel.load(known[name], entry, bundle.tensors(name), device)
+            for name, entry in bundle.manifest.models.items()
+        ]
+        self.groups = _in_order(fitted)
+
+    def simulate(self, folds: Events, *, seed: int) -> Events:
+        """Reconstructed objects for generator-level events.
+
+        Parameters
+        ----------
+        folds : Events
+            Numbered folds, as `fold_events` gives them.
+        seed : int
+            The job's seed; with FlashSim_genEvent, FlashSim_fold and the object it decides every number.
+
+        Returns
+        -------
+        Events
+            The same events with all collections and scalars that the bundle's models produce.
+
+        Raises
+        ------
+        InputError
+            If the events lack a collection or a scalar that a model uses.
+        """
+        events = folds
+        for produced, models in self.groups:
+            _check_uses(models, events)
+            made = [self._run(fitted, events, seed) for fitted in models]
+            if models[0].model.scalar:
+                events = events.with_scalars(
+                    {name: column for part in made for name, column in part[1].items()}
+                )
+            else:
+                parts = [Collection.from_rows(events.n, rows.event_index, columns) for rows, columns in made]
+                finish = FINISHERS.get(produced, finish_collection)
+                events = events.with_collections({produced: finish(parts)})
+        return conform(complete(events))
+
+    def _run(self, fitted: FittedModel, events: Events, seed: int) -> tuple[Rows, dict[str, Column]]:
+        """The objects of one model: the row that each came from, and its attributes."""
+        model = fitted.model
+        rows = model.source(events)
+        conditions = model.condition_matrix(rows)
+        copies = _copies(fitted, conditions, _keys(events, rows), seed)
+        origin = np.repeat(np.arange(len(rows)), copies)
+        rank = np.arange(len(origin)) - np.repeat(np.cumsum(copies) - copies, copies)
+        rows = rows.take(origin)
+        rows = Rows(rows.event_index, rows.item * max(1, model.most) + rank, rows.columns)
+        noise = Draws(seed, f"{model.name}.flow").normals(_keys(events, rows), len(model.targets))
+        drawn = fitted.sample(conditions[origin], noise, self.sampling)
+        return rows, model.restore(drawn, rows)
+
+
+def _copies(
+    fitted: FittedModel, conditions: NDArray[np.float32], keys: DrawKeys, seed: int
+) -> NDArray[np.int64]:
+    """How many objects each row gives, drawn from the multiplicity network."""
+    if not fitted.model.most:
+        return np.ones(len(keys), dtype=np.int64)
+    if not len(keys):
+        return np.zeros(0, dtype=np.int64)
+    thresholds = np.cumsum(fitted.probabilities(conditions), axis=1)[:, :-1]
+    uniform = Draws(seed, f"{fitted.model.name}.multiplicity").uniforms(keys, 1)
+    return (uniform > thresholds).sum(axis=1).astype(np.int64)
+
+
+def _keys(events: Events, rows: Rows) -> DrawKeys:
+    return DrawKeys(
+        events.scalars["FlashSim_genEvent"].astype(np.int64)[rows.event_index],
+        events.scalars["FlashSim_fold"].astype(np.int64)[rows.event_index],
+        rows.item,
+    )
+
+
+def _check_uses(models: Iterable[FittedModel], events: Events) -> None:
+    for fitted in models:
+        for name in fitted.model.uses:
+            if name not in events:
+                raise InputError(
+                    f"the events have no {name}, which the object model {fitted.model.name} needs; "
+                    "take input that has it, or a bundle without this model"
+                )
+
+
+def _in_order(fitted: Sequence[FittedModel]) -> list[tuple[str, list[FittedModel]]]:
+    """What is produced, each after all that its models use, with the models that produce it."""
+    order = production_order([one.model for one in fitted])
+    return [(name, [one for one in fitted if one.model.produces == name]) for name in order]
+
+
+def production_order(models: Sequence[ObjectModel]) -> list[str]:
+    """What `models` produce, each after all that it uses; `BundleError` if that is a circle."""
+    maker = {output: model.produces for model in models for output in model.outputs}
+    uses: dict[str, set[str]] = {model.produces: set() for model in models}
+    for model in models:
+        uses[model.produces] |= {maker[use] for use in model.uses if use in maker}
+    try:
+        return list(TopologicalSorter(uses).static_order())
+    except CycleError as error:
+        raise BundleError(
+            f"object models use each other in a circle: {' <- '.join(error.args[1])}"
+        ) from error

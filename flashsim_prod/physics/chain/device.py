@@ -1,0 +1,37 @@
+"""Which device the networks run on."""
+
+from __future__ import annotations
+
+from flashsim_prod.core.site import Device
+from flashsim_prod.errors import NodeError
+
+
+def pick_device(wanted: Device) -> str:
+    """``cpu`` or ``cuda``, as torch names them.
+
+    A batch system that hands out one GPU of several narrows CUDA_VISIBLE_DEVICES, so ``cuda`` is always
+    the one that was assigned.
+
+    Raises
+    ------
+    NodeError
+        If a GPU is wanted and this machine has none that torch can use.
+    """
+    if wanted is Device.CPU:
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted is Device.CUDA:
+        raise NodeError("a GPU was asked for, but torch finds none here; use --device cpu, or another node")
+    return "cpu"
+
+
+def device_name(device: str) -> str:
+    """``cpu``, or the name of the GPU, for reports."""
+    if device == "cpu":
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name(device)

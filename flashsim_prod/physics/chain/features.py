@@ -1,0 +1,149 @@
+"""Columns that describe a source and its surroundings, shared by the object models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.physics.chain.model import Condition, Rows, Scale
+from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.links import close_pairs, delta_phi, nearest
+
+#: how far a neighbour may be to count; also the distance noted where there is none
+NEIGHBOURHOOD = 1.0
+
+PILEUP = ("nTrueInt", "nPU", "gpudensity", "pudensity", "sumEOOT", "sumLOOT")
+
+#: branches that `pileup` reads
+PILEUP_BRANCHES = tuple(f"Pileup_{name}" for name in PILEUP)
+PILEUP_CONDITIONS = tuple(Condition(f"pileup_{name}") for name in PILEUP)
+
+_PARTON_FLAVOURS = {"undefined": (0,), "light": (1, 2, 3), "c": (4,), "b": (5,), "gluon": (21,)}
+_HADRON_FLAVOURS = {"light": 0, "c": 4, "b": 5}
+
+#: all status flags that NanoAOD keeps, bits 0 to 14
+STATUS_BITS = range(15)
+
+
+def pileup(events: Events, event_index: NDArray[np.int64]) -> dict[str, Column]:
+    """The event's pileup conditions for each row: ``pileup_nTrueInt`` and so on."""
+    return {f"pileup_{name}": events.scalars[f"Pileup_{name}"][event_index] for name in PILEUP}
+
+
+def flavours(partons: Column, hadrons: Column, prefix: str = "") -> dict[str, Column]:
+    """One-hot columns for a generator jet's parton and hadron flavour."""
+    magnitude = np.abs(partons.astype(np.int64))
+    found: dict[str, Column] = {
+        f"{prefix}parton_{name}": np.isin(magnitude, ids) for name, ids in _PARTON_FLAVOURS.items()
+    }
+    return found | {f"{prefix}hadron_{name}": hadrons == value for name, value in _HADRON_FLAVOURS.items()}
+
+
+def flavour_conditions(prefix: str = "") -> tuple[Condition, ...]:
+    """Conditions for the columns of `flavours`."""
+    names = [f"parton_{name}" for name in _PARTON_FLAVOURS] + [f"hadron_{name}" for name in _HADRON_FLAVOURS]
+    return tuple(Condition(prefix + name) for name in names)
+
+
+def stable_muons(events: Events) -> Collection:
+    """Final-state generator muons, with their place in GenPart as ``position`` (flat)."""
+    particles = events["GenPart"]
+    chosen = (np.abs(particles["pdgId"].astype(np.int64)) == 13) & (particles["status"] == 1)
+    return particles.with_columns(position=np.arange(particles.n_objects)).select(chosen)
+
+
+def closest(objects: Collection, others: Collection, number: int, prefix: str) -> dict[str, Column]:
+    """Distance, displacement and pt of the `number` closest of `others` to each object.
+
+    Columns are ``<prefix><i>_dr``, ``_deta``, ``_dphi`` and ``_pt`` for i = 1, 2, ...; where there is
+    none within the neighbourhood, the distance is its radius and all else is 0.
+    """
+    of_a, of_b, distance = close_pairs(objects, others, NEIGHBOURHOOD)
+    order = np.lexsort((distance, of_a))
+    of_a, of_b, distance = of_a[order], of_b[order], distance[order]
+    counts = np.bincount(of_a, minlength=objects.n_objects)
+    rank = np.arange(len(of_a)) - np.repeat(np.cumsum(counts) - counts, counts)
+    columns: dict[str, Column] = {}
+    for i in range(number):
+        a, b = of_a[rank == i], of_b[rank == i]
+        values = {
+            "dr": (distance[rank == i], NEIGHBOURHOOD),
+            "deta": (others["eta"][b] - objects["eta"][a], 0.0),
+            "dphi": (delta_phi(others["phi"][b], objects["phi"][a]), 0.0),
+            "pt": (others["pt"][b], 0.0),
+        }
+        for name, (found, missing) in values.items():
+            column = np.full(objects.n_objects, missing, dtype=np.float32)
+            column[a] = found
+            columns[f"{prefix}{i + 1}_{name}"] = column
+    return columns
+
+
+def closest_conditions(number: int, prefix: str) -> tuple[Condition, ...]:
+    """Conditions for the columns of `closest`."""
+    return tuple(
+        Condition(f"{prefix}{i + 1}_{name}", Scale.LOG1P if name == "pt" else Scale.LINEAR)
+        for i in range(number)
+        for name in ("dr", "deta", "dphi", "pt")
+    )
+
+
+def closest_gen_jet(objects: Collection, gen_jets: Collection) -> dict[str, Column]:
+    """Kinematics and flavour of the closest generator jet of each object, prefix ``genjet_``."""
+    position, distance = nearest(objects, gen_jets, NEIGHBOURHOOD)
+    found = position >= 0
+
+    def of_jet(name: str) -> Column:
+        column = np.zeros(objects.n_objects, dtype=gen_jets[name].dtype)
+        column[found] = gen_jets[name][position[found]]
+        return column
+
+    columns: dict[str, Column] = {
+        "genjet_dr": np.where(found, distance, NEIGHBOURHOOD),
+        "genjet_deta": np.where(found, of_jet("eta") - objects["eta"], 0.0),
+        "genjet_dphi": np.where(found, delta_phi(of_jet("phi"), objects["phi"]), 0.0),
+        "genjet_pt": of_jet("pt"),
+        "genjet_mass": of_jet("mass"),
+    }
+    return columns | flavours(of_jet("partonFlavour"), of_jet("hadronFlavour"), "genjet_")
+
+
+GEN_JET_CONDITIONS = (
+    Condition("genjet_dr"),
+    Condition("genjet_deta"),
+    Condition("genjet_dphi"),
+    Condition("genjet_pt", Scale.LOG1P),
+    Condition("genjet_mass", Scale.LOG1P),
+    *flavour_conditions("genjet_"),
+)
+
+
+def vector_sum(events: Events, objects: Collection) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum of the transverse momenta of each event's objects [GeV]: x and y, shape (n_events,)."""
+    pt, phi = objects["pt"].astype(np.float64), objects["phi"].astype(np.float64)
+    return _sum(events, objects, pt * np.cos(phi)), _sum(events, objects, pt * np.sin(phi))
+
+
+def scalar_sum(events: Events, objects: Collection) -> NDArray[np.float64]:
+    """Sum of the magnitudes of the transverse momenta of each event's objects [GeV], shape (n_events,)."""
+    return _sum(events, objects, objects["pt"].astype(np.float64))
+
+
+def _sum(events: Events, objects: Collection, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.bincount(objects.event_index, weights, minlength=events.n)
+
+
+def per_event(events: Events, columns: dict[str, Column]) -> Rows:
+    """One row for each event, with the pileup conditions added."""
+    index = np.arange(events.n)
+    return Rows(index, np.zeros(events.n, dtype=np.int64), columns | pileup(events, index))
+
+
+def per_object(events: Events, objects: Collection, columns: Sequence[dict[str, Column]]) -> Rows:
+    """One row for each object, with its own attributes, `columns` and the pileup conditions."""
+    merged = dict(objects.columns)
+    for more in columns:
+        merged |= more
+    return Rows(objects.event_index, objects.local_index, merged | pileup(events, objects.event_index))

@@ -1,0 +1,96 @@
+"""The two networks of an object model; the only module of the chain that defines torch modules."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from flashsim_prod.physics.chain.model import NetworkSize
+
+
+class _Block(nn.Module):
+    """A residual step whose size a gate on condition and time decides (a gated linear unit)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, width)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, hidden: Tensor, gate: Tensor) -> Tensor:
+        inner = self.second(nn.functional.silu(self.first(nn.functional.silu(hidden))))
+        return cast(Tensor, hidden + inner * torch.sigmoid(gate))
+
+
+class Velocity(nn.Module):
+    """The field v(x, t, c) that carries noise to attributes: a ResNet with GLU gates on (c, t).
+
+    Whatever depends on the condition alone is computed once per object by `condition`, however many
+    times the solver then asks for the velocity.
+
+    Parameters
+    ----------
+    n_targets, n_conditions : int
+    size : NetworkSize
+    """
+
+    def __init__(self, n_targets: int, n_conditions: int, size: NetworkSize) -> None:
+        super().__init__()
+        self.n_targets = n_targets
+        wide = size.width * (size.blocks + 1)
+        self.frequencies = size.time_frequencies
+        self.context = nn.Sequential(
+            nn.Linear(n_conditions, size.width), nn.SiLU(), nn.Linear(size.width, size.width)
+        )
+        self.from_context = nn.Linear(size.width, wide)
+        self.from_time = nn.Linear(2 * size.time_frequencies, wide, bias=False)
+        self.enter = nn.Linear(n_targets, size.width, bias=False)
+        self.blocks = nn.ModuleList(_Block(size.width) for _ in range(size.blocks))
+        self.leave = nn.Linear(size.width, n_targets)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def condition(self, conditions: Tensor) -> Tensor:
+        """What the conditions, of shape (n, n_conditions), contribute; reused for every time."""
+        return cast(Tensor, self.from_context(nn.functional.silu(self.context(conditions))))
+
+    def forward(self, x: Tensor, t: Tensor, contribution: Tensor) -> Tensor:
+        """The velocity, shape (n, n_targets), at points `x` and times `t` of shape (n, 1) or (1, 1)."""
+        parts = (contribution + self.from_time(self._time(t))).chunk(len(self.blocks) + 1, dim=1)
+        hidden = self.enter(x) + parts[0]
+        for block, gate in zip(self.blocks, parts[1:], strict=True):
+            hidden = block(hidden, gate)
+        return cast(Tensor, self.leave(nn.functional.silu(hidden)))
+
+    def _time(self, t: Tensor) -> Tensor:
+        angles = t * math.pi * torch.arange(1, self.frequencies + 1, device=t.device, dtype=t.dtype)
+        return torch.cat((torch.cos(angles), torch.sin(angles)), dim=1)
+
+
+class Multiplicity(nn.Module):
+    """How many reconstructed objects come of a source: logits for 0, 1, ..., `most`.
+
+    With ``most = 1`` this is the efficiency classifier; with more it counts fakes or duplicates.
+    """
+
+    def __init__(self, n_conditions: int, most: int, size: NetworkSize) -> None:
+        super().__init__()
+        widths = (n_conditions, *size.classifier)
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), nn.SiLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], most + 1))
+
+    def forward(self, conditions: Tensor) -> Tensor:
+        """Logits, shape (n, most + 1)."""
+        return cast(Tensor, self.layers(conditions))
+
+
+def n_parameters(network: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())

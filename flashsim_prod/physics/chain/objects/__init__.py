@@ -1,0 +1,1 @@
+"""The declarations of all object models, one module for each collection."""

@@ -1,0 +1,34 @@
+"""All object models that this software knows, and what follows from their products.
+
+A new object is a module of declarations, named here; the chain's order follows from what models use and
+produce, and training, bundles and simulation need nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flashsim_prod.core.strict import nearest
+from flashsim_prod.errors import RequestError
+from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.chain.objects import event, jet, met, muon
+from flashsim_prod.physics.events import Collection
+
+MODELS: tuple[ObjectModel, ...] = (*event.MODELS, *jet.MODELS, *muon.MODELS, *met.MODELS)
+
+
+def finish_collection(parts: list[Collection]) -> Collection:
+    """The objects of all sources of a collection, by falling pt."""
+    return Collection.join(parts).sorted_by("pt")
+
+
+#: how the sources of a collection come together, where there is more to it than sorting
+FINISHERS: dict[str, Callable[[list[Collection]], Collection]] = {"Jet": jet.finish, "Muon": muon.finish}
+
+
+def find_model(name: str) -> ObjectModel:
+    """The object model called `name`; `RequestError` with the nearest name otherwise."""
+    found = {model.name: model for model in MODELS}.get(name)
+    if found is None:
+        raise RequestError(f"no object model '{name}'{nearest(name, [model.name for model in MODELS])}")
+    return found

@@ -1,0 +1,125 @@
+"""Attributes to what a network likes, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+F64 = NDArray[np.float64]
+
+#: a value that more than this fraction of the sample takes exactly is a spike, not part of a continuum
+_SPIKE = 1e-3
+_QUANTILES = 500
+#: cumulative probabilities stay this far from 0 and 1: about 4.9 standard deviations
+EDGE = 5e-7
+
+
+@dataclass(frozen=True)
+class Gaussianiser:
+    """A one-to-one map between an attribute's distribution and the standard normal.
+
+    The cumulative distribution is kept as knots, joined by straight lines. A spike, an integer or a
+    category is a step: two knots with one value, owning a slice of the probability. Going forward, a
+    value on a step is spread evenly over its slice (dequantisation); going back, every number of the
+    slice gives the value exactly, so discrete attributes come out legal.
+
+    Attributes
+    ----------
+    cdf, value : float64 arrays of shape (n_knots,)
+        Both non-decreasing, `cdf` from 0 to 1.
+    """
+
+    cdf: F64
+    value: F64
+
+    @classmethod
+    def fit(cls, sample: NDArray[np.generic]) -> Self:
+        """The map for the distribution of `sample`, shape (n,); integers and booleans become steps."""
+        values, counts = np.unique(sample.astype(np.float64), return_counts=True)
+        upper = np.cumsum(counts) / len(sample)
+        lower = np.concatenate(([0.0], upper[:-1]))
+        step = counts > _SPIKE * len(sample)
+        if sample.dtype.kind in "iub" or len(values) <= 2:
+            step[:] = True
+        keep = step | _at_quantiles((lower + upper) / 2)
+        # the neighbours of a step bound the gap around it, in which nothing was seen
+        after, before = np.zeros_like(step), np.zeros_like(step)
+        after[1:], before[:-1] = step[:-1], step[1:]
+        left = np.where(step | after, lower, (lower + upper) / 2)
+        right = np.where(step | before, upper, (lower + upper) / 2)
+        left[0], right[-1] = 0.0, 1.0
+        keep |= after | before
+        cdf = np.stack((left, right), axis=1)[keep].ravel()
+        return cls(np.maximum.accumulate(cdf), np.repeat(values[keep], 2))
+
+    def levels(self, values: NDArray[np.generic]) -> tuple[F64, F64]:
+        """The slice of cumulative probability that each value owns: its lower and its upper end.
+
+        Both are the same where the distribution is continuous.
+        """
+        x = values.astype(np.float64)
+        first = np.searchsorted(self.value, x, side="left")
+        last = np.searchsorted(self.value, x, side="right")
+        top = len(self.value) - 1
+        below, above = np.clip(first - 1, 0, top), np.clip(first, 0, top)
+        width = self.value[above] - self.value[below]
+        part = np.divide(x - self.value[below], width, out=np.zeros_like(x), where=width > 0)
+        between = self.cdf[below] + part * (self.cdf[above] - self.cdf[below])
+        on_knot = last > first
+        lower = np.where(on_knot, self.cdf[above], between)
+        upper = np.where(on_knot, self.cdf[np.clip(last - 1, 0, top)], between)
+        return np.clip(lower, EDGE, 1 - EDGE), np.clip(upper, EDGE, 1 - EDGE)
+
+    def to_normal(self, values: NDArray[np.generic], uniform: F64) -> F64:
+        """Normal-distributed numbers for `values`; `uniform`, of the same shape, spreads the steps."""
+        lower, upper = self.levels(values)
+        normal: F64 = ndtri(lower + uniform * (upper - lower))
+        return normal
+
+    def from_normal(self, normal: NDArray[np.floating]) -> F64:
+        """Attribute values for normal-distributed numbers; never outside the range fitted."""
+        values: F64 = np.interp(ndtr(normal.astype(np.float64)), self.cdf, self.value)
+        return values
+
+
+def _at_quantiles(level: F64) -> NDArray[np.bool_]:
+    """Which of the sorted values at cumulative `level` stand nearest to a grid that is dense in the tails."""
+    grid = ndtr(np.linspace(-4.5, 4.5, _QUANTILES))
+    keep = np.zeros(len(level), dtype=bool)
+    keep[
+        np.clip(
+            np.searchsorted(level, np.concatenate((grid, np.linspace(0, 1, _QUANTILES)))), 0, len(level) - 1
+        )
+    ] = True
+    keep[[0, -1]] = True
+    return keep
+
+
+#: how far, in standard deviations, a condition may lie from the training sample's mean
+_FAR = 8.0
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """Conditions scaled to zero mean and unit width, clipped far outside.
+
+    Attributes
+    ----------
+    mean, width : float64 arrays of shape (n_conditions,)
+    """
+
+    mean: F64
+    width: F64
+
+    @classmethod
+    def fit(cls, conditions: NDArray[np.floating]) -> Self:
+        """From conditions of shape (n, n_conditions); constant ones keep their scale."""
+        width = conditions.std(axis=0, dtype=np.float64)
+        return cls(conditions.mean(axis=0, dtype=np.float64), np.where(width > 1e-9, width, 1.0))
+
+    def __call__(self, conditions: NDArray[np.floating]) -> NDArray[np.float32]:
+        return np.clip((conditions - self.mean) / self.width, -_FAR, _FAR).astype(np.float32)

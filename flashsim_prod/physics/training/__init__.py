@@ -1,0 +1,1 @@
+"""FullSim NANOAOD to training tables to fitted models to a bundle."""

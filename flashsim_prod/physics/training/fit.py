@@ -1,0 +1,162 @@
+"""Fitting one object model: the flow by flow matching, the multiplicity by cross-entropy.
+
+A fit is resumable: a checkpoint holds weights, averages, optimiser and random state, and a resumed fit
+ends with the weights of an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from flashsim_prod.errors import InputError
+from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.flow import draw_times, path
+from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
+from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
+from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
+from flashsim_prod.physics.training.optimise import FitSettings, Loss, Optimisation
+from flashsim_prod.physics.training.tables import Table
+
+Progress = Callable[[str, int, int, float], None]
+
+
+@dataclass
+class FitRecord:
+    """How a fit went.
+
+    Attributes
+    ----------
+    losses : mapping of network to list of (step, training loss, held-out loss)
+    seconds : float
+        Wall time, all sittings together.
+    """
+
+    rows: int
+    objects: int
+    settings: FitSettings
+    losses: dict[str, list[tuple[int, float, float]]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def write(self, target: Path) -> None:
+        """As JSON."""
+        target.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def fit_model(
+    model: ObjectModel,
+    table: Table,
+    settings: FitSettings,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    size: NetworkSize | None = None,
+    progress: Progress = lambda network, step, steps, loss: None,
+) -> tuple[FittedModel, FitRecord]:
+    """Fit both networks of `model` to `table`, taking up what `folder` holds of an earlier sitting.
+
+    Raises
+    ------
+    InputError
+        If the table is too small to learn from.
+    """
+    if len(table.row) < 1000:
+        raise InputError(
+            f"{model.name}: only {len(table.row)} objects to learn from; extract more events (at least 1000)"
+        )
+    size = size or model.size
+    folder.mkdir(parents=True, exist_ok=True)
+    standardiser = Standardiser.fit(table.conditions)
+    gaussianisers = tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets)
+    record = FitRecord(len(table.number), len(table.row), settings)
+    conditions = torch.from_numpy(standardiser(table.conditions))
+
+    torch.manual_seed(settings.seed)
+    velocity = Velocity(len(model.targets), len(model.conditions), size)
+    loss = _FlowLoss(conditions[torch.from_numpy(table.row)], table, gaussianisers, model)
+    optimise = partial(
+        _optimise, settings=settings, folder=folder, device=device, record=record, progress=progress
+    )
+    optimise("flow", velocity, loss, settings.flow_steps)
+    multiplicity = None
+    if model.most:
+        multiplicity = Multiplicity(len(model.conditions), model.most, size)
+        counted = _CountLoss(conditions, torch.from_numpy(np.minimum(table.number, model.most)))
+        optimise("multiplicity", multiplicity, counted, settings.multiplicity_steps)
+    return FittedModel(model, standardiser, gaussianisers, velocity, multiplicity), record
+
+
+class _FlowLoss(Loss):
+    """Mean squared error of the velocity, with steps of the targets dequantised anew each time."""
+
+    def __init__(
+        self, conditions: Tensor, table: Table, gaussianisers: tuple[Gaussianiser, ...], model: ObjectModel
+    ):
+        slices = [
+            gaussianiser.levels(table.targets[target.name])
+            for target, gaussianiser in zip(model.targets, gaussianisers, strict=True)
+        ]
+        self.conditions = conditions
+        self.lower = torch.from_numpy(np.stack([lower for lower, _ in slices], axis=1).astype(np.float32))
+        self.upper = torch.from_numpy(np.stack([upper for _, upper in slices], axis=1).astype(np.float32))
+        self.n = len(conditions)
+
+    def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
+        lower, upper = self.lower[rows], self.upper[rows]
+        level = lower + torch.rand(lower.shape, generator=generator) * (upper - lower)
+        x = torch.special.ndtri(level.double()).float().to(device)
+        z = torch.randn(lower.shape, generator=generator).to(device)
+        t = draw_times(len(rows), generator).to(device)
+        x_t, velocity = path(x, z, t)
+        contribution = network.condition(self.conditions[rows].to(device))  # type: ignore[operator]
+        return nn.functional.mse_loss(network(x_t, t, contribution), velocity)
+
+
+class _CountLoss(Loss):
+    """Cross-entropy of the number of objects."""
+
+    def __init__(self, conditions: Tensor, number: Tensor) -> None:
+        self.conditions, self.number = conditions, number
+        self.n = len(number)
+
+    def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
+        return nn.functional.cross_entropy(
+            network(self.conditions[rows].to(device)), self.number[rows].to(device)
+        )
+
+
+def _optimise(
+    name: str,
+    network: nn.Module,
+    loss: Loss,
+    steps: int,
+    *,
+    settings: FitSettings,
+    folder: Path,
+    device: str,
+    record: FitRecord,
+    progress: Progress,
+) -> None:
+    """Train `network` in place; at the end it holds the averaged weights."""
+    work = Optimisation(network.to(device), loss, steps, settings, device)
+    checkpoint = folder / f"{name}.checkpoint.safetensors"
+    if checkpoint.exists():
+        record.seconds += work.restore(checkpoint)
+    started, before = time.monotonic(), record.seconds
+    while work.step < steps:
+        work.advance(min(settings.report_every, steps - work.step))
+        progress(name, work.step, steps, work.losses[-1][1])
+        if work.step % settings.checkpoint_every == 0 or work.step == steps:
+            work.save(checkpoint, before + time.monotonic() - started)
+    record.seconds = before + time.monotonic() - started
+    record.losses[name] = work.losses
+    network.load_state_dict(work.averaged.module.state_dict())
+    network.to("cpu")

@@ -1,0 +1,183 @@
+"""The training loop: AdamW, a cosine schedule, averaged weights, and checkpoints to go on from."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from flashsim_prod.errors import InputError
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How long and how fast to learn.
+
+    Attributes
+    ----------
+    flow_steps, multiplicity_steps : int
+        Optimiser steps of the two networks.
+    batch : int
+        Rows a step.
+    learning_rate : float
+        At the start; it falls to zero along a cosine.
+    average : float
+        Decay of the exponential moving average of the weights, which is what is kept.
+    held_out : float
+        Fraction of the rows never trained on, for the loss that is reported.
+    """
+
+    flow_steps: int = 12_000
+    multiplicity_steps: int = 4_000
+    batch: int = 2048
+    learning_rate: float = 2e-3
+    average: float = 0.998
+    held_out: float = 0.05
+    seed: int = 1
+    report_every: int = 100
+    checkpoint_every: int = 1000
+
+    def quick(self) -> FitSettings:
+        """A tenth of the work, to try things out."""
+        return replace(
+            self, flow_steps=self.flow_steps // 10, multiplicity_steps=self.multiplicity_steps // 5
+        )
+
+
+class Loss:
+    """What is to become small: called with a network and the rows of a batch."""
+
+    n: int
+
+    def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
+        """The mean loss over `rows`; random numbers only from `generator`."""
+        raise NotImplementedError
+
+
+class Optimisation:
+    """One network's training, which can be saved and taken up again at any step.
+
+    Parameters
+    ----------
+    network : torch module, on `device`
+    loss : Loss
+    steps : int
+        Total number, which the schedule of the learning rate depends on.
+    settings : FitSettings
+    device : str
+    """
+
+    def __init__(
+        self, network: nn.Module, loss: Loss, steps: int, settings: FitSettings, device: str
+    ) -> None:
+        self.network, self.loss, self.steps, self.settings, self.device = (
+            network,
+            loss,
+            steps,
+            settings,
+            device,
+        )
+        self.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
+        self.optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.step = 0
+        self.losses: list[tuple[int, float, float]] = []
+        order = torch.randperm(loss.n, generator=torch.Generator().manual_seed(settings.seed))
+        held_out = max(1, int(loss.n * settings.held_out))
+        self._held_out, self._rows = order[:held_out][: 4 * settings.batch], order[held_out:]
+
+    def advance(self, steps: int) -> None:
+        """Take `steps` steps and note the losses at their end."""
+        total = 0.0
+        self.network.train()
+        for _ in range(steps):
+            rows = self._rows[
+                torch.randint(len(self._rows), (self.settings.batch,), generator=self.generator)
+            ]
+            for group in self.optimiser.param_groups:
+                group["lr"] = self._learning_rate()
+            self.optimiser.zero_grad(set_to_none=True)
+            loss = self.loss(self.network, rows, self.generator, self.device)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self.optimiser.step()
+            self.averaged.update_parameters(self.network)
+            total += loss.item()
+            self.step += 1
+        self.losses.append((self.step, total / steps, self._held_out_loss()))
+
+    def save(self, path: Path, seconds: float) -> None:
+        """Write all state to a safetensors file, whole or not at all."""
+        moments = self.optimiser.state_dict()["state"]
+        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
+        tensors |= {f"averaged.{key}": value for key, value in self.averaged.state_dict().items()}
+        tensors |= {
+            f"moment.{number}.{key}": value
+            for number, state in moments.items()
+            for key, value in state.items()
+        }
+        tensors["generator"] = self.generator.get_state()
+        notes = {"step": self.step, "losses": self.losses, "seconds": seconds, "for": self._identity()}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        save_file(
+            {key: value.contiguous() for key, value in tensors.items()},
+            temporary,
+            {"notes": json.dumps(notes)},
+        )
+        os.replace(temporary, path)
+
+    def restore(self, path: Path) -> float:
+        """Go back to what `save` wrote; returns the seconds spent until then.
+
+        Raises
+        ------
+        InputError
+            If the checkpoint is damaged or of a fit with other settings.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                notes = json.loads(file.metadata()["notes"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise InputError(f"{path}: damaged checkpoint; delete it to start this fit anew") from error
+        if notes["for"] != self._identity():
+            raise InputError(f"{path}: a checkpoint of a fit with other settings; delete it to start anew")
+        self.network.load_state_dict(_below(tensors, "network."))
+        self.averaged.load_state_dict(_below(tensors, "averaged."))
+        self._restore_moments(_below(tensors, "moment."))
+        self.generator.set_state(tensors["generator"])
+        self.step, self.losses = notes["step"], [tuple(entry) for entry in notes["losses"]]
+        return float(notes["seconds"])
+
+    def _restore_moments(self, moments: dict[str, Tensor]) -> None:
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in moments.items():
+            number, name = key.split(".", 1)
+            state.setdefault(int(number), {})[name] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+
+    def _identity(self) -> str:
+        return json.dumps([asdict(self.settings), self.steps, self.loss.n], sort_keys=True)
+
+    def _learning_rate(self) -> float:
+        return self.settings.learning_rate * (1 + math.cos(math.pi * self.step / self.steps)) / 2
+
+    def _held_out_loss(self) -> float:
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        self.averaged.eval()
+        with torch.no_grad():
+            return float(self.loss(self.averaged.module, self._held_out, generator, self.device).item())
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
