@@ -108,7 +108,8 @@ def _copies(
         return np.zeros(0, dtype=np.int64)
     thresholds = np.cumsum(fitted.probabilities(conditions), axis=1)[:, :-1]
     uniform = Draws(seed, f"{fitted.model.name}.multiplicity").uniforms(keys, 1)
-    return (uniform > thresholds).sum(axis=1).astype(np.int64)
+    copies: NDArray[np.int64] = (uniform > thresholds).sum(axis=1).astype(np.int64)
+    return copies
 
 
 def _keys(events: Events, rows: Rows) -> DrawKeys:

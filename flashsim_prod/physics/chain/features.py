@@ -132,7 +132,7 @@ def scalar_sum(events: Events, objects: Collection) -> NDArray[np.float64]:
 
 
 def _sum(events: Events, objects: Collection, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.bincount(objects.event_index, weights, minlength=events.n)
+    return np.bincount(objects.event_index, weights, minlength=events.n).astype(np.float64)
 
 
 def per_event(events: Events, columns: dict[str, Column]) -> Rows:

@@ -236,7 +236,9 @@ class ObjectModel:
             "produces": self.produces,
             "most": self.most,
             "conditions": [f"{condition.name}:{condition.scale}" for condition in self.conditions],
-            "targets": [f"{target.name}:{target.relation}:{target.to or target.name}" for target in self.targets],
+            "targets": [
+                f"{target.name}:{target.relation}:{target.to or target.name}" for target in self.targets
+            ],
         }
 
 

@@ -6,10 +6,9 @@ ends with the weights of an undisturbed one.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,32 +22,12 @@ from flashsim_prod.physics.chain.flow import draw_times, path
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
+from flashsim_prod.physics.training.assemble import save_fitted
 from flashsim_prod.physics.training.optimise import FitSettings, Loss, Optimisation
-from flashsim_prod.physics.training.tables import Table
+from flashsim_prod.physics.training.record import FitRecord
+from flashsim_prod.physics.training.tables import Table, load_tables
 
 Progress = Callable[[str, int, int, float], None]
-
-
-@dataclass
-class FitRecord:
-    """How a fit went.
-
-    Attributes
-    ----------
-    losses : mapping of network to list of (step, training loss, held-out loss)
-    seconds : float
-        Wall time, all sittings together.
-    """
-
-    rows: int
-    objects: int
-    settings: FitSettings
-    losses: dict[str, list[tuple[int, float, float]]] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    def write(self, target: Path) -> None:
-        """As JSON."""
-        target.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
 def fit_model(
@@ -160,3 +139,31 @@ def _optimise(
     record.losses[name] = work.losses
     network.load_state_dict(work.averaged.module.state_dict())
     network.to("cpu")
+
+
+def fit_into_folder(
+    model: ObjectModel,
+    work: Path,
+    settings: FitSettings,
+    *,
+    width: int | None = None,
+    blocks: int | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    progress: Progress = lambda network, step, steps, loss: None,
+) -> None:
+    """Fit `model` to the tables in the folder `work` and leave weights, entry and record there.
+
+    Parameters
+    ----------
+    width, blocks : int, optional
+        Size of the flow's network, instead of the declared one.
+    threads : int
+        CPU threads of torch.
+    """
+    torch.set_num_threads(threads)
+    size = replace(model.size, width=width or model.size.width, blocks=blocks or model.size.blocks)
+    folder = work / "fits" / model.name
+    table = load_tables(work / "tables", model)
+    fitted, record = fit_model(model, table, settings, folder, device=device, size=size, progress=progress)
+    save_fitted(fitted, record, size, folder)

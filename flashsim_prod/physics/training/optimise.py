@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -87,7 +86,8 @@ class Optimisation:
             settings,
             device,
         )
-        self.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
+        average = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
+        self.averaged = AveragedModel(network, multi_avg_fn=average)
         self.optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0

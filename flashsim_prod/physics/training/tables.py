@@ -49,7 +49,11 @@ class Table:
 
     def save(self, path: Path) -> None:
         """Write as safetensors, whole or not at all."""
-        tensors = {"conditions": self.conditions, "number": self.number, "row": self.row}
+        tensors: dict[str, NDArray[Any]] = {
+            "conditions": self.conditions,
+            "number": self.number,
+            "row": self.row,
+        }
         tensors |= {_TARGET + name: np.ascontiguousarray(column) for name, column in self.targets.items()}
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         save_file(tensors, temporary)

@@ -21,9 +21,7 @@ from flashsim_prod.physics.links import flat
 
 F64 = NDArray[np.float64]
 
-_VARIATIONS = tuple(
-    f"{source}{way}" for source in ("JER", "JES", "Unclustered") for way in ("Down", "Up")
-)
+_VARIATIONS = tuple(f"{source}{way}" for source in ("JER", "JES", "Unclustered") for way in ("Down", "Up"))
 #: vectors that are learned as a displacement (x, y) from another one: name -> that other
 _VECTORS = {
     "MET": "expected",
@@ -82,7 +80,9 @@ def _events(events: Events) -> Rows:
     )
 
 
-def _gain(events: Events, objects: Collection, truth: Collection, position: NDArray[np.int64]) -> tuple[F64, F64]:
+def _gain(
+    events: Events, objects: Collection, truth: Collection, position: NDArray[np.int64]
+) -> tuple[F64, F64]:
     """Sum over matched objects of reconstructed less generated transverse momentum."""
     matched = objects.with_columns(position=position).select(position >= 0)
     sources = {name: truth[name][matched["position"]] for name in ("pt", "phi")}

@@ -1,0 +1,203 @@
+"""``flashsim-prod train``: from NANOAOD with truth to a bundle of models."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from flashsim_prod.physics.chain.model import ObjectModel
+    from flashsim_prod.physics.training.optimise import FitSettings
+
+app = typer.Typer(no_args_is_help=True, help="Train object models and make bundles of them.")
+
+Folder = Annotated[Path, typer.Option("--work", help="Folder of samples, tables and fits.")]
+Seed = Annotated[int, typer.Option(help="Seed of all that is drawn.")]
+OnDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks are trained.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
+Steps = Annotated[
+    int | None, typer.Option(min=100, help="Steps of the flow; the other network takes a third.")
+]
+
+_WORK = Path("training")
+
+
+@app.command()
+def reference(
+    card: Annotated[str, typer.Argument(help="Card of the process to generate.")],
+    output: Annotated[Path, typer.Argument(help="NANOAOD file to write.")],
+    events: Annotated[str, typer.Option(help="Generator events: 1000, 10k, ...")] = "1000",
+    folds: Annotated[int, typer.Option(min=1, help="Reconstructions of each generator event.")] = 1,
+    energy: Annotated[float | None, typer.Option(help="Centre-of-mass energy [TeV].")] = None,
+    seed: Seed = 1,
+) -> None:
+    """Write NANOAOD of the reference detector, a parametric stand-in for FullSim."""
+    from flashsim_prod.core.sizes import parse_count
+    from flashsim_prod.errors import RequestError
+    from flashsim_prod.physics.training.sample import write_reference_sample
+    from flashsim_prod.production.library import find_card
+
+    found = find_card(card)
+    chosen = found.energy(energy)
+    if chosen is None:
+        raise RequestError(f"card {found.name} has no energy of {energy} TeV")
+    number = parse_count(events)
+    with _progress() as bar:
+        task = bar.add_task(f"{found.name} -> {output.name}", total=number)
+        for done in write_reference_sample(
+            found, output, energy_tev=chosen.tev, n_gen=number, folds=folds, seed=seed
+        ):
+            bar.update(task, completed=done)
+
+
+@app.command()
+def extract(
+    files: Annotated[
+        list[str], typer.Argument(help="NANOAOD with truth: the reference detector's, or FullSim.")
+    ],
+    work: Folder = _WORK,
+    model: Annotated[list[str] | None, typer.Option(help="Only these object models.")] = None,
+) -> None:
+    """Draw training tables from NANOAOD files; tables that are there already are kept."""
+    from flashsim_prod.physics.training.tables import extract_file
+
+    models = _models(model)
+    with _progress() as bar:
+        for file in files:
+            task = bar.add_task(Path(file).name, total=None)
+            for done, total in extract_file(file, models, work / "tables"):
+                bar.update(task, completed=done, total=total)
+
+
+@app.command()
+def fit(
+    model: Annotated[str, typer.Argument(help="Object model to fit.")],
+    work: Folder = _WORK,
+    quick: Quick = False,
+    steps: Steps = None,
+    width: Annotated[int | None, typer.Option(min=8, help="Width of the flow's network.")] = None,
+    blocks: Annotated[int | None, typer.Option(min=1, help="Residual blocks of the flow's network.")] = None,
+    device: OnDevice = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    seed: Seed = 1,
+) -> None:
+    """Fit one object model; a fit that was interrupted goes on from its checkpoint."""
+    _fit([_models([model])[0]], work, _settings(quick, steps, seed), (width, blocks), device, threads)
+
+
+@app.command(name="all")
+def fit_all(
+    work: Folder = _WORK,
+    quick: Quick = False,
+    steps: Steps = None,
+    device: OnDevice = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    seed: Seed = 1,
+) -> None:
+    """Fit every object model that is not fitted yet, one after another."""
+    from flashsim_prod.physics.training.assemble import ENTRY
+
+    missing = [model for model in _models(None) if not (work / "fits" / model.name / ENTRY).is_file()]
+    _fit(missing, work, _settings(quick, steps, seed), (None, None), device, threads)
+
+
+@app.command()
+def bundle(
+    output: Annotated[Path, typer.Argument(help="Folder of the new bundle.")],
+    work: Folder = _WORK,
+    name: Annotated[str, typer.Option(help="Name of the bundle.")] = "custom",
+    title: Annotated[str, typer.Option(help="What the models stand for.")] = "Models trained by the user",
+    tag: Annotated[str, typer.Option(help="Word for dataset names.")] = "Custom",
+    sample: Annotated[list[str] | None, typer.Option(help="What they were trained on, a line each.")] = None,
+) -> None:
+    """Put the fitted models of a work folder together as a bundle."""
+    from flashsim_prod.errors import BundleError
+    from flashsim_prod.physics.training.assemble import ENTRY, build_bundle
+
+    fits = {path.parent.name: path.parent for path in sorted((work / "fits").glob(f"*/{ENTRY}"))}
+    if not fits:
+        raise BundleError(f"{work / 'fits'}: no fitted model; run 'flashsim-prod train all' first")
+    made = build_bundle(
+        fits, output, name=name, title=title, tag=tag, training_sample=tuple(sample or _tables_of(work))
+    )
+    typer.echo(f"{made.path}: {len(made.manifest.models)} models, digest {made.digest[:12]}")
+
+
+def _tables_of(work: Path) -> list[str]:
+    """Names of the files that the tables were drawn from."""
+    return sorted({path.stem for path in (work / "tables").glob("*/*.safetensors")})
+
+
+def _settings(quick: bool, steps: int | None, seed: int) -> FitSettings:
+    from flashsim_prod.physics.training.optimise import FitSettings
+
+    settings = FitSettings(seed=seed)
+    if steps is not None:
+        settings = FitSettings(seed=seed, flow_steps=steps, multiplicity_steps=max(100, steps // 3))
+    return settings.quick() if quick else settings
+
+
+def _models(names: list[str] | None) -> list[ObjectModel]:
+    from flashsim_prod.physics.chain.registry import MODELS, find_model
+
+    return [find_model(name) for name in names] if names else list(MODELS)
+
+
+def _fit(
+    models: list[ObjectModel],
+    work: Path,
+    settings: FitSettings,
+    shape: tuple[int | None, int | None],
+    device: str,
+    threads: int,
+) -> None:
+    from flashsim_prod.core.site import Device
+    from flashsim_prod.physics.chain.device import pick_device
+    from flashsim_prod.physics.training.fit import fit_into_folder
+
+    chosen = pick_device(Device(device))
+    with _progress() as bar:
+        for model in models:
+            task = bar.add_task(model.name, total=settings.flow_steps)
+
+            def show(
+                network: str, step: int, total: int, loss: float, task: TaskID = task, name: str = model.name
+            ) -> None:
+                bar.update(task, completed=step, total=total, description=f"{name} {network} loss {loss:.4f}")
+
+            fit_into_folder(
+                model,
+                work,
+                settings,
+                width=shape[0],
+                blocks=shape[1],
+                device=chosen,
+                threads=threads,
+                progress=show,
+            )
+
+
+def _progress() -> AbstractContextManager[Progress]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

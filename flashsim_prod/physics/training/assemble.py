@@ -1,0 +1,118 @@
+"""Fitted models into a bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from flashsim_prod import __version__
+from flashsim_prod.errors import BundleError
+from flashsim_prod.physics.chain import bundle
+from flashsim_prod.physics.chain.bundle import Manifest, ModelEntry, NetworkEntry
+from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.model import NetworkSize
+from flashsim_prod.physics.chain.networks import n_parameters
+from flashsim_prod.physics.training.record import FitRecord
+
+ENTRY = "entry.json"
+
+
+def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folder: Path) -> None:
+    """Write one fitted model and its entry for a manifest into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file, sha256 = bundle.save_model(folder, fitted.model.name, fitted.tensors())
+    networks = [network for network in (fitted.velocity, fitted.multiplicity) if network is not None]
+    entry = ModelEntry(
+        file=file,
+        sha256=sha256,
+        **fitted.model.signature(),  # type: ignore[arg-type]
+        network=NetworkEntry(
+            width=size.width,
+            blocks=size.blocks,
+            time_frequencies=size.time_frequencies,
+            classifier=size.classifier,
+        ),
+        parameters=sum(n_parameters(network) for network in networks),
+        fit=_figures(record),
+    )
+    record.write(folder / "fit.json")
+    (folder / ENTRY).write_text(entry.model_dump_json(indent=1) + "\n")
+
+
+def _figures(record: FitRecord) -> dict[str, float | int | str]:
+    figures: dict[str, float | int | str] = {
+        "rows": record.rows,
+        "objects": record.objects,
+        "seed": record.settings.seed,
+        "seconds": round(record.seconds, 1),
+    }
+    for network, losses in record.losses.items():
+        step, _, held_out = losses[-1]
+        figures |= {f"{network}_steps": step, f"{network}_held_out_loss": round(held_out, 5)}
+    return figures
+
+
+def build_bundle(
+    fits: Mapping[str, Path],
+    target: Path,
+    *,
+    name: str,
+    title: str,
+    tag: str,
+    training_sample: tuple[str, ...],
+) -> bundle.Bundle:
+    """A bundle in the new folder `target` from the folders that `save_fitted` wrote, by model name.
+
+    Raises
+    ------
+    BundleError
+        If a fit is not there, or `target` exists.
+    """
+    if target.exists():
+        raise BundleError(f"{target} exists; give another folder, or remove it")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
+    entries: dict[str, ModelEntry] = {}
+    try:
+        for model, folder in sorted(fits.items()):
+            entries[model] = _entry(folder, model)
+            shutil.copyfile(folder / entries[model].file, temporary / entries[model].file)
+        manifest = Manifest(
+            schema_version=1,
+            name=name,
+            title=title,
+            tag=tag,
+            created=datetime.now(UTC).replace(microsecond=0),
+            software=_software(),
+            training_sample=training_sample,
+            models=entries,
+        )
+        bundle.save_manifest(temporary, manifest)
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return bundle.load_bundle(target)
+
+
+def _entry(folder: Path, model: str) -> ModelEntry:
+    path = folder / ENTRY
+    if not path.is_file():
+        raise BundleError(f"{path} is missing; run 'flashsim-prod train fit {model}' first")
+    return ModelEntry.from_mapping(json.loads(path.read_text()), str(path))
+
+
+def _software() -> dict[str, str]:
+    return {
+        "flashsim-prod": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__.split("+")[0],
+        "numpy": np.__version__,
+    }

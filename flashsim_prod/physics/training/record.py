@@ -1,0 +1,33 @@
+"""What is noted of a fit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from flashsim_prod.physics.training.optimise import FitSettings
+
+
+@dataclass
+class FitRecord:
+    """How a fit went.
+
+    Attributes
+    ----------
+    rows, objects : int
+        Source rows and reconstructed objects learned from.
+    losses : mapping of network to list of (step, training loss, held-out loss)
+    seconds : float
+        Wall time, all sittings together.
+    """
+
+    rows: int
+    objects: int
+    settings: FitSettings
+    losses: dict[str, list[tuple[int, float, float]]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def write(self, target: Path) -> None:
+        """As JSON."""
+        target.write_text(json.dumps(asdict(self), indent=1) + "\n")
