@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from flashsim_prod.core.states import JobState, Stage
 
 
-class NodeKey(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class NodeKey:
     """Which job of a request a node is: the same pair as in the ledger."""
 
     stage: Stage
@@ -21,7 +22,8 @@ class NodeKey(NamedTuple):
         return f"{self.stage} {self.index}"
 
 
-class Node(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Node:
     """A job in the graph of a request, with those that must be done before it."""
 
     key: NodeKey
@@ -86,7 +88,8 @@ class Observer:
         """The node was never started: one before it failed. Told when all else has ended."""
 
 
-class NodeStatus(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
     """What a batch system says of a node."""
 
     key: NodeKey

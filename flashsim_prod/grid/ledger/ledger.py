@@ -6,6 +6,8 @@ never rests on what another command is just changing.
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +17,10 @@ from typing import Self
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.report import JobReport
 from flashsim_prod.core.states import JobState, Stage
+from flashsim_prod.errors import RequestError, StateError
+from flashsim_prod.grid.database import Database
+from flashsim_prod.grid.ledger import attempts, requests, views
+from flashsim_prod.grid.ledger.records import to_attempt, to_file, to_job, to_request
 from flashsim_prod.grid.ledger.rows import (
     AttemptRow,
     Counts,
@@ -25,11 +31,8 @@ from flashsim_prod.grid.ledger.rows import (
     RequestRow,
     StageTotals,
 )
-
-#: keys of `JobReport.timings_s` that the ledger understands: time before the first event, and time spent
-#: generating events; the rest of an attempt's wall time counts as simulation
-STARTUP = "startup"
-GENERATE = "generate"
+from flashsim_prod.grid.ledger.schema import APPLICATION_ID, SCHEMA
+from flashsim_prod.grid.ledger.steps import step_all, step_jobs
 
 
 class Ledger:
@@ -47,7 +50,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        raise NotImplementedError
+        self._database = Database(path, "ledger", APPLICATION_ID, SCHEMA)
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +62,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
-        raise NotImplementedError
+        self._database.close()
 
     # ---- requests
 
@@ -105,27 +108,60 @@ class Ledger:
         RequestError
             If the name is taken.
         """
-        raise NotImplementedError
+        with self._database.writing() as db:
+            if db.execute("SELECT 1 FROM requests WHERE name = ?", (name,)).fetchone():
+                raise RequestError(
+                    f"a request named '{name}' exists already; choose another name, "
+                    f"or see: flashsim-prod status {name}"
+                )
+            final = requests.next_version(db, dataset)
+            digest = write(final)
+            row = {
+                **{column: getattr(final, column) for column in ("era", "string", "version", "tier")},
+                "primary_name": final.primary,
+                "name": name,
+                "folder": str(folder),
+                "card": card,
+                "site": site,
+                "catalog": catalog,
+                "seed": seed,
+                "gen_events": gen_events,
+                "oversample": oversample,
+                "n_simulate": n_simulate,
+                "n_merge": n_merge,
+                "digest": digest,
+                "created": time.time(),
+            }
+            requests.insert(db, row)
+            return to_request(requests.find(db, name))
 
     def requests(self) -> list[RequestRow]:
         """All requests, the oldest first."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            return [to_request(row) for row in db.execute("SELECT * FROM requests ORDER BY id")]
 
     def request(self, name: str) -> RequestRow:
         """One request."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            return to_request(requests.find(db, name))
 
     def has_request(self, name: str) -> bool:
         """Whether the name is taken."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            return db.execute("SELECT 1 FROM requests WHERE name = ?", (name,)).fetchone() is not None
 
     def set_cancelled(self, name: str, cancelled: bool) -> None:
         """Ask the request's driver to stop, or take that back (as a retry does)."""
-        raise NotImplementedError
+        with self._database.writing() as db:
+            request = requests.find(db, name)
+            db.execute("UPDATE requests SET cancelled = ? WHERE id = ?", (cancelled, request["id"]))
 
     def set_registered(self, name: str, when: datetime | None) -> None:
         """Note when the catalogue had all of the dataset; None when that is no longer so."""
-        raise NotImplementedError
+        with self._database.writing() as db:
+            request = requests.find(db, name)
+            seconds = None if when is None else when.timestamp()
+            db.execute("UPDATE requests SET registered = ? WHERE id = ?", (seconds, request["id"]))
 
     # ---- jobs
 
@@ -161,7 +197,9 @@ class Ledger:
         StateError
             If some job does not exist or may not make this step; no job has moved then.
         """
-        raise NotImplementedError
+        _refuse_done(to)
+        with self._database.writing() as db:
+            return step_jobs(db, requests.find(db, name), stage, indices, to, expect)
 
     def move_all(
         self, name: str, states: Collection[JobState], to: JobState, *, stage: Stage | None = None
@@ -173,17 +211,35 @@ class Ledger:
         StateError
             If the step is not legal from all of `states`.
         """
-        raise NotImplementedError
+        _refuse_done(to)
+        with self._database.writing() as db:
+            return step_all(db, requests.find(db, name), states, to, stage)
 
     def set_batch_ids(self, name: str, stage: Stage, batch_ids: Iterable[tuple[int, str]]) -> None:
         """Note the batch system's names for jobs, as pairs (index, name)."""
-        raise NotImplementedError
+        with self._database.writing() as db:
+            request = requests.find(db, name)
+            db.executemany(
+                "UPDATE jobs SET batch_id = ? WHERE request = ? AND stage = ? AND idx = ?",
+                ((batch_id, request["id"], stage, index) for index, batch_id in batch_ids),
+            )
 
     def jobs(
         self, name: str, stage: Stage | None = None, states: Collection[JobState] | None = None
     ) -> list[JobRow]:
         """The jobs of a request, of one stage or in some states only; simulate jobs first, by index."""
-        raise NotImplementedError
+        wanted = {
+            "stages": json.dumps([stage] if stage else list(Stage)),
+            "states": json.dumps(sorted(states if states is not None else JobState)),
+        }
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT * FROM jobs WHERE request = :request "
+                "AND stage IN (SELECT value FROM json_each(:stages)) "
+                "AND state IN (SELECT value FROM json_each(:states)) ORDER BY stage = 'merge', idx",
+                {"request": requests.find(db, name)["id"], **wanted},
+            )
+            return [to_job(row) for row in rows]
 
     # ---- attempts
 
@@ -206,11 +262,17 @@ class Ledger:
         StateError
             If the job runs already, or may not run from where it stands.
         """
-        raise NotImplementedError
+        with self._database.writing() as db:
+            return to_attempt(attempts.begin(db, requests.find(db, name), stage, index, log, host))
 
     def set_pid(self, name: str, stage: Stage, index: int, number: int, pid: int) -> None:
         """Note the process of an attempt."""
-        raise NotImplementedError
+        with self._database.writing() as db:
+            attempt = attempts.find(db, requests.find(db, name), stage, index, number)
+            db.execute(
+                "UPDATE attempts SET pid = ? WHERE request = ? AND stage = ? AND idx = ? AND number = ?",
+                (pid, attempt["request"], stage, index, number),
+            )
 
     def finish_attempt(
         self,
@@ -246,55 +308,94 @@ class Ledger:
             the job is to be DONE and the report does not show a success of this very job, or if the
             output's logical name belongs to another job.
         """
-        raise NotImplementedError
+        with self._database.writing() as db:
+            request = requests.find(db, name)
+            attempt = attempts.find(db, request, stage, index, number)
+            attempts.end(db, request, attempt, to, exit_code, error, report)
 
     def attempts(self, name: str, stage: Stage, index: int) -> list[AttemptRow]:
         """All attempts at a job, the first one first."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT * FROM attempts WHERE request = ? AND stage = ? AND idx = ? ORDER BY number",
+                (requests.find(db, name)["id"], stage, index),
+            )
+            return [to_attempt(row) for row in rows]
 
     def open_attempts(self, name: str) -> list[AttemptRow]:
         """Attempts of a request that are not known to have ended."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT * FROM attempts WHERE request = ? AND ended IS NULL ORDER BY stage = 'merge', idx",
+                (requests.find(db, name)["id"],),
+            )
+            return [to_attempt(row) for row in rows]
 
     # ---- files
 
     def files(self, name: str, stage: Stage) -> Iterator[FileRow]:
         """Outputs of the stage's DONE jobs, by index."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT * FROM files WHERE request = ? AND stage = ? ORDER BY idx",
+                (requests.find(db, name)["id"], stage),
+            ).fetchall()
+        return map(to_file, rows)
 
     def file(self, name: str, stage: Stage, index: int) -> FileRow | None:
         """The output of one job, if it is DONE."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            row = db.execute(
+                "SELECT * FROM files WHERE request = ? AND stage = ? AND idx = ?",
+                (requests.find(db, name)["id"], stage, index),
+            ).fetchone()
+        return None if row is None else to_file(row)
 
     def set_removed(self, name: str, stage: Stage, indices: Iterable[int]) -> None:
         """Note that outputs were taken out of storage on purpose, as after a merge."""
-        raise NotImplementedError
+        with self._database.writing() as db:
+            db.execute(
+                "UPDATE files SET removed = 1 WHERE request = ? AND stage = ? "
+                "AND idx IN (SELECT value FROM json_each(?))",
+                (requests.find(db, name)["id"], stage, json.dumps(list(indices))),
+            )
 
     # ---- summaries
 
     def counts(self, name: str) -> Counts:
         """Jobs of a request by stage and state; pairs without jobs are left out."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            return views.counts(db, requests.find(db, name)["id"])
 
     def all_counts(self) -> dict[str, Counts]:
         """`counts` of every request, by its name."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            return views.all_counts(db)
 
     def failures(self, name: str) -> list[Failure]:
         """Failed attempts grouped by cause, the most frequent first."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            return views.failures(db, requests.find(db, name)["id"])
 
     def retries(self, name: str) -> dict[Stage, int]:
         """Attempts beyond the first one of each job, by stage; stages without any are left out."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            return views.retries(db, requests.find(db, name)["id"])
 
     def totals(self, name: str) -> dict[Stage, StageTotals]:
         """Sums over finished jobs, by stage; stages without any are left out."""
-        raise NotImplementedError
+        with self._database.reading() as db:
+            return views.totals(db, requests.find(db, name)["id"])
 
     def recent_rates(self, site: str, card: str, *, on_gpu: bool | None = None) -> MeasuredRates | None:
         """Speeds measured by the newest 100 finished simulate jobs of a card at a site, of all requests.
 
         `on_gpu` limits them to jobs that ran on a GPU, or on none. None if there are no such jobs.
         """
-        raise NotImplementedError
+        with self._database.reading() as db:
+            return views.recent_rates(db, site, card, on_gpu)
+
+
+def _refuse_done(to: JobState) -> None:
+    if to is JobState.DONE:
+        raise StateError("a job becomes DONE only by the end of an attempt with a report of success")

@@ -1,0 +1,173 @@
+"""SQLite files that several commands use at once: opening, transactions, errors."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
+
+from flashsim_prod.errors import FlashSimError, NoSpaceError, StateError, StorageError
+from flashsim_prod.grid.oserrors import storage_errors
+
+#: how long a command waits for others to finish their transactions [s]
+BUSY_TIMEOUT_S = 30.0
+
+
+class Database:
+    """One SQLite file in write-ahead mode: readers never wait, writers wait for each other.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it and its folder are made if missing.
+    what : str
+        What the file is, for errors: ``ledger``.
+    application_id : int
+        The mark by which SQLite files of this kind are known (32 bits).
+    schema : sequence of sequences of str
+        Statements that lead from each schema version to the next, from the empty file on.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be made or opened; `NoSpaceError` if the disk is full.
+    StateError
+        If it is something else, damaged, or of a newer schema.
+    """
+
+    def __init__(self, path: Path, what: str, application_id: int, schema: Sequence[Sequence[str]]) -> None:
+        self.path = path
+        self.what = what
+        with storage_errors(f"making the folder {path.parent}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with self._errors():
+            self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            with self._errors():
+                self._connection.row_factory = sqlite3.Row
+                self._prepare(application_id, schema)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._errors():
+            self._connection.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the write lock from its start; rolled back if the block raises."""
+        with self._errors(), self._transaction("BEGIN IMMEDIATE"):
+            yield self._connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that sees one state of the file throughout."""
+        with self._errors(), self._transaction("BEGIN"):
+            yield self._connection
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[None]:
+        self._connection.execute(begin)
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # a full disk makes SQLite roll back by itself
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _prepare(self, application_id: int, schema: Sequence[Sequence[str]]) -> None:
+        # switching to write-ahead mode does not wait for other commands that do the same
+        for attempt in Retrying(
+            retry=retry_if_exception(_is_busy),
+            wait=wait_random(0.01, 0.05),
+            stop=stop_after_delay(BUSY_TIMEOUT_S),
+            reraise=True,
+        ):
+            with attempt:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+        # a killed command loses nothing; of what a power cut takes, the jobs' reports still tell
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        if self._version(application_id, len(schema)) < len(schema):
+            with self._transaction("BEGIN IMMEDIATE"):
+                for statements in schema[self._version(application_id, len(schema)) :]:
+                    for statement in statements:
+                        self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA application_id = {application_id}")
+                self._connection.execute(f"PRAGMA user_version = {len(schema)}")
+
+    def _version(self, application_id: int, newest: int) -> int:
+        """The file's schema version, 0 for an empty file; `StateError` if it is none of ours."""
+        found = self._pragma("application_id")
+        if found == 0 and self._pragma("schema_version") == 0:
+            return 0
+        if found != application_id:
+            raise StateError(f"{self.path} is an SQLite file, but no {self.what}; move it away")
+        version = self._pragma("user_version")
+        if version > newest:
+            raise StateError(
+                f"{self.path} was written by a newer flashsim-prod (schema {version}, known up to {newest}); "
+                "update flashsim-prod"
+            )
+        return version
+
+    def _pragma(self, name: str) -> int:
+        return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            known = self._explain(error)
+            if known is None:
+                raise
+            raise known from error
+
+    def _explain(self, error: sqlite3.Error) -> FlashSimError | None:
+        """The error of the house's tree that fits, or None for mistakes of the program."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        where = f"{self.what} {self.path}"
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(self.path.parent)):
+            return NoSpaceError(f"{where}: the disk is full; free some space, then retry")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return StateError(f"{where} is damaged ({error}); restore it from a copy, or move it away")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return StorageError(f"{where}: another command held it for {BUSY_TIMEOUT_S:.0f} s; try again")
+        if code in _UNREACHABLE:
+            return StorageError(
+                f"{where} cannot be opened or written ({error}); "
+                "point FLASHSIM_PROD_HOME to a folder of yours on a local disk"
+            )
+        return None
+
+
+_UNREACHABLE = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+
+
+def _is_busy(error: BaseException) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return os.statvfs(folder).f_bavail == 0
+    except OSError:
+        return False
