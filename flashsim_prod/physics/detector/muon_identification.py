@@ -1,0 +1,116 @@
+"""Identification of the reference detector's muons.
+
+Every flag is a cut on the muon's own track, muon-system and isolation variables, as its definition in
+MUO-16-001 has it, so the usual nesting (tight within medium within loose ...) holds by construction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flashsim_prod.physics.detector.draws import Floats, chance, sigmoid
+from flashsim_prod.physics.detector.muon_tracks import FROM_GEN
+from flashsim_prod.physics.events import Collection
+
+
+def with_reconstruction_kind(rng: np.random.Generator, muons: Collection) -> Collection:
+    """`muons` with isGlobal, isTracker, isStandalone, isPFcand, nStations, segmentComp, highPurity."""
+    n = muons.n_objects
+    system, pt = muons["system"], muons["pt"]
+    genuine = muons["source"] == FROM_GEN
+    soft = np.exp(-(pt - 3.0) / 2.0)
+    standalone = system + 2.6 - 1.2 * soft + 0.5 * rng.normal(size=n) > 0.0
+    global_fit = standalone & ~chance(rng, 0.004 + 0.08 * ~genuine, n)
+    tracker = system + 3.3 + 0.5 * rng.normal(size=n) > 0.0
+    tracker = tracker | ~global_fit
+    stations = np.rint(3.35 + 0.75 * system - 1.3 * soft + 0.45 * rng.normal(size=n))
+    stations = np.clip(stations, np.where(tracker & ~global_fit, 1, 0), 4)
+    pf = np.where(genuine, chance(rng, 0.996, n), chance(rng, 0.6 * sigmoid(system + 2.5) + 0.15, n))
+    return muons.with_columns(
+        isGlobal=global_fit,
+        isStandalone=standalone,
+        isTracker=tracker,
+        isPFcand=pf,
+        nStations=stations,
+        segmentComp=np.minimum(sigmoid(2.75 + 1.5 * system + 0.5 * rng.normal(size=n)) * 1.012, 1.0),
+        highPurity=np.where(genuine, True, chance(rng, sigmoid(2.4 + muons["track"]), n)),
+    )
+
+
+def with_identification(rng: np.random.Generator, muons: Collection) -> Collection:
+    """`muons` with all identification flags and discriminators, kept if NanoAOD would store them."""
+    n = muons.n_objects
+    fit = _fit_quality(rng, muons)
+    close = (np.abs(muons["dxy"]) < 0.2) & (np.abs(muons["dz"]) < 0.5)
+    layers = muons["nTrackerLayers"] > 5
+    pixel = chance(rng, 0.995, n)
+    loose = muons["isPFcand"] & (muons["isGlobal"] | muons["isTracker"])
+    good_global = muons["isGlobal"] & (fit < 3.0)
+    medium = (
+        loose
+        & (muons["track"] > -2.4)
+        & ((good_global & (muons["segmentComp"] > 0.303)) | (muons["segmentComp"] > 0.451))
+    )
+    tight = (
+        loose & muons["isGlobal"] & (fit < 10.0) & (muons["nStations"] > 1) & close & layers & pixel & medium
+    )
+    one_station = (
+        muons["isTracker"] & (muons["nStations"] > 0) & chance(rng, sigmoid(4.5 + muons["system"]), n)
+    )
+    near = (np.abs(muons["dxy"]) < 0.3) & (np.abs(muons["dz"]) < 20.0)
+    soft = one_station & layers & pixel & muons["highPurity"] & near
+    high_pt_track = muons["isTracker"] & (muons["nStations"] > 1) & close & layers & pixel
+    high_pt_track = high_pt_track & (muons["ptErr"] < 0.3 * muons["pt"])
+    soft_mva = _soft_mva(rng, muons)
+    tth, low = _prompt_mva(rng, muons, 1.0), _prompt_mva(rng, muons, 0.85)
+    muons = muons.with_columns(
+        looseId=loose,
+        mediumId=medium,
+        mediumPromptId=medium & (np.abs(muons["dxy"]) < 0.02) & (np.abs(muons["dz"]) < 0.1),
+        tightId=tight,
+        softId=soft,
+        softMva=soft_mva,
+        softMvaId=(soft_mva > 0.58) & soft & muons["isGlobal"],
+        highPtId=np.where(high_pt_track & muons["isGlobal"], 2, 1 * high_pt_track),
+        inTimeMuon=chance(rng, np.where(muons["source"] == FROM_GEN, 0.998, 0.85), n),
+        triggerIdLoose=(muons["isTracker"] & muons["isGlobal"]) | one_station,
+        tightCharge=np.where(muons["ptErr"] < 0.2 * muons["pt"], 2, 0),
+        mvaTTH=tth,
+        mvaLowPt=low,
+        mvaId=_mva_id(tth, medium),
+        mvaLowPtId=np.where(low > -0.9999, 2, 1),
+    )
+    stored = loose | soft | muons["softMvaId"] | (muons["highPtId"] > 0)
+    return muons.select(stored)
+
+
+def _fit_quality(rng: np.random.Generator, muons: Collection) -> Floats:
+    """Normalised chi2 of the global fit: about one, with a tail for poor muons."""
+    quality = 0.5 * (muons["track"] + muons["system"])
+    return np.exp(0.05 - 0.35 * quality + 0.35 * rng.normal(size=muons.n_objects))
+
+
+def _soft_mva(rng: np.random.Generator, muons: Collection) -> Floats:
+    """Discriminator of soft muons against decays in flight; -1 where the global fit is missing."""
+    n = muons.n_objects
+    value = 0.665 + 0.055 * muons["system"] + 0.02 * muons["track"] + 0.03 * rng.normal(size=n)
+    value = np.where(value > 0.62, 0.62 + 0.13 * np.tanh((value - 0.62) / 0.13), value)
+    missing = ~muons["isGlobal"] | (muons["nStations"] < 1)
+    return np.where(missing, -1.0, np.clip(value, -0.99, 0.80))
+
+
+def _prompt_mva(rng: np.random.Generator, muons: Collection, sharpness: float) -> Floats:
+    """Discriminator of prompt muons, from isolation, impact parameter and muon quality; in (-1, 1)."""
+    isolation = np.minimum(muons["miniPFRelIso_all"], 2.0)
+    jet = np.clip(muons["jetRelIso"], 0.0, 3.0)
+    impact = np.log1p(np.minimum(muons["sip3d"], 200.0))
+    logit = 7.6 - 9.0 * np.sqrt(isolation) - 2.4 * np.sqrt(jet) - 1.5 * impact
+    logit = logit + 0.5 * muons["system"].clip(-3.0, 1.0) + 0.5 * rng.normal(size=muons.n_objects)
+    logit = logit - 1.2 * np.exp(-(muons["pt"] - 3.0) / 6.0)
+    return np.clip(2.0 * sigmoid(sharpness * logit) - 1.0, -0.9999, 0.9988)
+
+
+def _mva_id(score: Floats, medium: Floats) -> Floats:
+    """Working points 1 to 5 of the multivariate identification; 0 for muons that are not medium."""
+    passed = np.sum([score > cut for cut in (-0.30, 0.10, 0.45, 0.75, 0.90)], axis=0)
+    return np.where(medium, passed, 0)
