@@ -64,10 +64,25 @@ def ancestors_of(mother: Ints, chosen: Mask) -> Mask:
         front = np.unique(mother[front])
 
 
+def string_mother(particles: Particles, kept: Mask) -> Ints:
+    """The mother of each particle, where a string's hadron descends from the first end that was `kept`.
+
+    A hadron has all partons of its string for mothers. Its first mother is the string's colour end,
+    whatever the hadron; of these mothers NanoAOD takes the first that it keeps or that has an ancestor
+    which it keeps.
+    """
+    mother, last = particles.mother, particles.mother2
+    known = kept | (nearest_ancestor(mother, kept) >= 0)
+    following = np.where(known, np.arange(len(known)), len(known))
+    following = np.minimum.accumulate(following[::-1])[::-1]
+    from_string = (mother >= 0) & (last > mother) & (np.abs(particles.code) // 10 == 8)
+    first = following[np.where(from_string, mother, 0)]
+    return np.where(from_string & (first <= last), first, mother)
+
+
 def at(values: Mask, positions: Ints) -> Mask:
     """`values` at `positions`, false where the position is -1."""
-    found: Mask = (positions >= 0) & values[np.where(positions >= 0, positions, 0)]
-    return found
+    return (positions >= 0) & values[np.where(positions >= 0, positions, 0)]
 
 
 @dataclass(frozen=True)
@@ -116,6 +131,11 @@ class Ancestry:
         return self._decayed_mother < 0
 
     @cached_property
+    def is_from_prompt_tau(self) -> Mask:
+        """From the decay of a prompt tau, directly or not."""
+        return at(self.is_prompt, self._decayed_tau)
+
+    @cached_property
     def is_hard(self) -> Mask:
         """Part of the hard process, or a product of one of its resonances that did not radiate."""
         particles = self.particles
@@ -146,7 +166,7 @@ class Ancestry:
         origin = np.where(self.from_hard, self.hard_copy, 0)
         incoming = (status[origin] == 21) & (origin == position)
         resonance = (status[origin] == 22) & self.is_last_copy
-        outgoing = np.isin(status[origin], (23, 1)) & (self._unradiated[origin] == position)
+        outgoing = np.isin(status[origin], (23, 1)) & (self._radiating[origin] == position)
         return self.from_hard & (incoming | resonance | outgoing)
 
     def status_flags(self) -> NDArray[np.int32]:
@@ -158,7 +178,7 @@ class Ancestry:
             self.is_prompt,
             self.is_decayed,
             tau >= 0,
-            at(self.is_prompt, tau),
+            self.is_from_prompt_tau,
             direct,
             direct & at(self.is_prompt, tau),
             at(self.is_decayed & self.particles.is_hadron, self._unlike_mother),
@@ -169,7 +189,7 @@ class Ancestry:
             self.before_fsr,
             self.first_copy == position,
             self.is_last_copy,
-            self._unradiated[self.first_copy] == position,
+            self._radiating[self.first_copy] == position,
         )
         bits = np.zeros(len(tau), dtype=np.int32)
         for bit, flag in enumerate(flags):
@@ -191,13 +211,17 @@ class Ancestry:
         return mother[walk(mother, ~self._same(mother))]
 
     @cached_property
-    def _unradiated(self) -> Ints:
-        """The last copy, from each particle on, before one that radiates a gluon or photon."""
+    def _radiating(self) -> Ints:
+        """The first copy, from each particle on, that radiates a gluon or photon; -1 if none does.
+
+        In NanoAOD of all versions a particle that never radiates has no last copy before radiation.
+        """
         particles = self.particles
         radiates = np.zeros(len(particles.mother), dtype=bool)
         emitted = np.isin(particles.pdg_id, (21, 22)) & (particles.mother >= 0)
         radiates[particles.mother[emitted]] = True
-        return walk(self.next_copy, radiates)
+        end = walk(self.next_copy, radiates)
+        return np.where(radiates[end], end, -1)
 
     def _same(self, other: Ints) -> Mask:
         ids = self.particles.pdg_id

@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.physics.events import Collection
-from flashsim_prod.physics.generator.ancestry import Ancestry, ancestors_of, at, nearest_ancestor
+from flashsim_prod.physics.generator.ancestry import (
+    Ancestry,
+    ancestors_of,
+    at,
+    nearest_ancestor,
+    string_mother,
+)
 from flashsim_prod.physics.generator.particles import Ints, Mask, Particles
 
 _LEPTONS = (11, 13, 15)
@@ -35,7 +41,7 @@ def gen_part(ancestry: Ancestry) -> tuple[Collection, Ints]:
     counts = np.bincount(particles.event[kept], minlength=len(particles.counts)).astype(np.int64)
     index = np.full(len(kept), -1, dtype=np.int64)
     index[kept] = np.arange(kept.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    mother = nearest_ancestor(particles.mother, kept)[kept]
+    mother = nearest_ancestor(string_mother(particles, kept), kept)[kept]
     columns: dict[str, NDArray[np.generic]] = {
         "pt": particles.pt[kept].astype(np.float32),
         "eta": particles.eta[kept].astype(np.float32),
@@ -83,7 +89,7 @@ def _final(ancestry: Ancestry, pruned: Mask) -> Mask:
     """What NanoAOD keeps of `pruned`."""
     particles = ancestry.particles
     code, status, pt = particles.abs_id, particles.status, particles.pt
-    mother = nearest_ancestor(particles.mother, pruned)
+    mother = nearest_ancestor(string_mother(particles, pruned), pruned)
     tau = code == 15
     traced = tau & ((pt > 15) | (ancestry.is_decayed & ancestry.is_prompt)) & pruned
     kept = traced | (nearest_ancestor(mother, traced) >= 0)

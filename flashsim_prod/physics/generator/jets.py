@@ -6,15 +6,15 @@ to nothing (ghosts), as CMS does it: they go where their direction leads and cha
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flashsim_prod.physics.events import Collection
 from flashsim_prod.physics.generator.ancestry import Ancestry
-from flashsim_prod.physics.generator.particles import Floats, Ints, Mask, Particles, pseudorapidity
+from flashsim_prod.physics.generator.particles import FourMomentum, Ints, Mask, Particles, kinematics
 
 _GHOST_SCALE = 1e-18
 _SOFT_DROP_Z = 0.1
@@ -41,7 +41,7 @@ class Inputs:
     counts: Ints
     row: Ints
     ghost: Mask
-    momentum: tuple[Floats, Floats, Floats, Floats]
+    momentum: FourMomentum
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Clustered:
     """
 
     counts: Ints
-    momentum: tuple[Floats, Floats, Floats, Floats]
+    momentum: FourMomentum
     members: Ints
     member_counts: Ints
 
@@ -89,7 +89,7 @@ def gen_jets(ancestry: Ancestry) -> dict[str, Collection]:
 
 def jet_inputs(particles: Particles, ghosts: Mask) -> Inputs:
     """Visible stable particles, muons among them, and `ghosts`; a particle can be both."""
-    visible = np.flatnonzero(particles.is_final & ~particles.is_neutrino)
+    visible = np.flatnonzero(particles.is_visible)
     ghost_rows = np.flatnonzero(ghosts)
     row = np.concatenate((visible, ghost_rows))
     ghost = np.concatenate((np.zeros(len(visible), dtype=bool), np.ones(len(ghost_rows), dtype=bool)))
@@ -128,18 +128,22 @@ def soft_drop_subjets(fat: Clustered, inputs: Inputs) -> Collection:
     counts = np.bincount(jet, minlength=len(fat.member_counts)).astype(np.int64)
     px, py, pz, energy = (column[rows] for column in inputs.momentum)
     if not len(counts):
-        return _collection(np.zeros(len(fat.counts), dtype=np.int64), (px, py, pz, energy))
+        return Collection(np.zeros(len(fat.counts), dtype=np.int64), kinematics((px, py, pz, energy)))
     import awkward as ak
 
     tree = _sequence(counts, (px, py, pz, energy), "cambridge", _WHOLE)
     groomed = tree.exclusive_jets_softdrop_grooming(njets=1, beta=0.0, symmetry_cut=_SOFT_DROP_Z)
     left = groomed.constituents
     left_counts = ak.to_numpy(ak.num(left, axis=1)).astype(np.int64)
-    prongs = _sequence(left_counts, _momentum(left), "cambridge", _WHOLE).exclusive_jets_up_to(2)
+    with warnings.catch_warnings():
+        # it warns of exclusive jets whatever the algorithm
+        warnings.simplefilter("ignore")
+        prongs = _sequence(left_counts, _momentum(left), "cambridge", _WHOLE).exclusive_jets_up_to(2)
     per_jet = ak.to_numpy(ak.num(prongs, axis=1)).astype(np.int64)
     event = np.repeat(np.repeat(np.arange(len(fat.counts)), fat.counts), per_jet)
     subjets = _by_pt(Clustered(per_jet, _momentum(prongs), np.arange(len(event)), np.ones_like(event)))
-    return _collection(np.bincount(event, minlength=len(fat.counts)).astype(np.int64), subjets.momentum)
+    counts = np.bincount(event, minlength=len(fat.counts)).astype(np.int64)
+    return Collection(counts, kinematics(subjets.momentum))
 
 
 def _flavour_ghosts(ancestry: Ancestry) -> tuple[Mask, Mask, Mask]:
@@ -173,11 +177,8 @@ def _with_flavours(
     hadron = np.where(holds(b_hadron), 5, np.where(holds(c_hadron), 4, 0))
     deciding = _deciding_parton(row[parton], jet[parton], particles, n_jets)
     parton_flavour = np.where(deciding >= 0, ids[deciding], 0)
-    return _collection(
-        jets.counts,
-        jets.momentum,
-        partonFlavour=parton_flavour.astype(np.int32),
-        hadronFlavour=hadron.astype(np.uint8),
+    return Collection(jets.counts, kinematics(jets.momentum)).with_columns(
+        partonFlavour=parton_flavour.astype(np.int32), hadronFlavour=hadron.astype(np.uint8)
     )
 
 
@@ -190,12 +191,11 @@ def _deciding_parton(row: Ints, jet: Ints, particles: Particles, n_jets: int) ->
     return deciding
 
 
-def _sequence(
-    counts: Ints, momentum: tuple[Floats, Floats, Floats, Floats], algorithm: str, radius: float
-) -> Any:
+def _sequence(counts: Ints, momentum: FourMomentum, algorithm: str, radius: float) -> Any:
     import awkward as ak
     import fastjet
 
+    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     fields = [ak.contents.NumpyArray(np.ascontiguousarray(column)) for column in momentum]
     record = ak.contents.RecordArray(fields, ["px", "py", "pz", "E"])
@@ -204,7 +204,7 @@ def _sequence(
     return fastjet.ClusterSequence(events, definition)
 
 
-def _momentum(jets: Any) -> tuple[Floats, Floats, Floats, Floats]:
+def _momentum(jets: Any) -> FourMomentum:
     import awkward as ak
 
     flat = ak.flatten(jets, axis=1)
@@ -222,19 +222,3 @@ def _by_pt(jets: Clustered) -> Clustered:
     rank = np.arange(member_counts.sum()) - np.repeat(np.cumsum(member_counts) - member_counts, member_counts)
     members = jets.members[np.repeat(starts[order], member_counts) + rank]
     return Clustered(jets.counts, (px[order], py[order], pz[order], energy[order]), members, member_counts)
-
-
-def _collection(
-    counts: Ints, momentum: tuple[Floats, Floats, Floats, Floats], **columns: NDArray[np.generic]
-) -> Collection:
-    px, py, pz, energy = momentum
-    pt = np.hypot(px, py)
-    mass_squared = energy**2 - pt**2 - pz**2
-    kinematics = {
-        "pt": pt,
-        "eta": pseudorapidity(pt, pz),
-        "phi": np.arctan2(py, px),
-        "mass": np.sqrt(np.maximum(mass_squared, 0.0)),
-    }
-    single = {name: column.astype(np.float32) for name, column in kinematics.items()}
-    return Collection(counts, {**single, **columns})

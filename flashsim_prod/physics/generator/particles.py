@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.physics.events import Column
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+FourMomentum = tuple[Floats, Floats, Floats, Floats]
 
 _NEUTRINOS = (12, 14, 16)
 #: no particle is farther along the beam than this, so that a beam particle's eta stays finite
@@ -87,6 +90,11 @@ class Particles:
         return self.code > 0
 
     @cached_property
+    def is_visible(self) -> Mask:
+        """Stable and seen by a perfect detector: all but neutrinos."""
+        return self.is_final & ~self.is_neutrino
+
+    @cached_property
     def is_neutrino(self) -> Mask:
         """nu_e, nu_mu or nu_tau, of either sign."""
         return np.isin(self.abs_id, _NEUTRINOS)
@@ -125,6 +133,10 @@ class Particles:
         """Azimuth in [-pi, pi]."""
         return np.arctan2(self.py, self.px)
 
+    def momentum(self, rows: Ints) -> FourMomentum:
+        """px, py, pz, energy of the particles `rows`."""
+        return self.px[rows], self.py[rows], self.pz[rows], self.energy[rows]
+
 
 def flat_column(records: Any, name: str) -> tuple[Ints, NDArray[Any]]:
     """One field of an awkward array of lists of records: (length of each list, values end to end)."""
@@ -140,3 +152,16 @@ def pseudorapidity(pt: Floats, pz: Floats) -> Floats:
     safe = np.where(along, 1.0, pt)
     eta: Floats = np.where(along, np.sign(pz) * _MAX_ETA, np.arcsinh(pz / safe))
     return eta
+
+
+def kinematics(momentum: FourMomentum) -> dict[str, Column]:
+    """``pt eta phi mass`` in single precision of px, py, pz, energy; no mass is below zero."""
+    px, py, pz, energy = momentum
+    pt = np.hypot(px, py)
+    columns = {
+        "pt": pt,
+        "eta": pseudorapidity(pt, pz),
+        "phi": np.arctan2(py, px),
+        "mass": np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0.0)),
+    }
+    return {name: column.astype(np.float32) for name, column in columns.items()}

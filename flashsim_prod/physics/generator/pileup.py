@@ -1,4 +1,4 @@
-"""Pileup and the beam spot: what the generator does not know of a bunch crossing.
+"""Pileup and the beam spot: what an event generator does not know of a bunch crossing.
 
 Each profile is a parametric shape that stands for a data-taking period; none is a measurement.
 """
@@ -14,19 +14,24 @@ from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.physics.events import Column
 
-#: bunch crossings before and after that CMS's mixing adds
+#: bunch crossings before and after the triggered one that CMS mixes in
 _EARLY_CROSSINGS = 12
 _LATE_CROSSINGS = 3
+#: bins of |z| in which NanoAOD counts vertices for gpudensity [cm]
+_Z_EDGES_CM = (0.0, 1.7, 2.6, 3.0, 3.5, 4.2, 5.2, 6.0, 7.5, 9.0, 12.0)
+#: vertices this near to the event's own count for pudensity [cm]
+_NEAR_CM = 0.1
 
 
 @dataclass(frozen=True)
 class PileupProfile:
-    """True interactions per crossing: a normal distribution, cut to a range and flattened at will.
+    """Conditions of one data-taking period.
 
     Attributes
     ----------
-    mean, width : of the normal distribution of nTrueInt
-    low, high : nTrueInt lies within
+    stands_for : str
+    mean, width, low, high : float
+        True interactions per crossing: a normal distribution cut to [low, high].
     beam_spot_cm : mean x, y, z of the collisions [cm]
     spread_cm : their standard deviation in x, y, z [cm]
     spread_ns : and in time [ns]
@@ -44,22 +49,22 @@ class PileupProfile:
 
 PROFILES: dict[str, PileupProfile] = {
     "Run2_2018": PileupProfile(
-        stands_for="2018 pp data: mean 32 interactions",
+        stands_for="simulation of 2018: 32 interactions in the mean, a broad distribution",
         mean=32.0,
         width=11.0,
         low=5.0,
         high=75.0,
-        beam_spot_cm=(0.0108, -0.0412, 0.20),
+        beam_spot_cm=(0.011, -0.041, 0.2),
         spread_cm=(0.0009, 0.0009, 3.5),
-        spread_ns=0.12,
+        spread_ns=0.11,
     ),
     "Run3_2022": PileupProfile(
-        stands_for="2022 pp data: mean 38 interactions, levelled luminosity",
-        mean=38.0,
-        width=9.5,
+        stands_for="simulation of 2022: 37.5 interactions in the mean, narrower by luminosity levelling",
+        mean=37.5,
+        width=9.4,
         low=10.0,
         high=75.0,
-        beam_spot_cm=(0.1000, -0.0150, 1.0),
+        beam_spot_cm=(0.100, -0.015, 1.0),
         spread_cm=(0.0011, 0.0011, 3.7),
         spread_ns=0.13,
     ),
@@ -78,53 +83,65 @@ class PileupDraws:
 
     Every quantity has its own stream, read in the order of the events: how many are drawn at a time
     changes nothing.
+
+    Parameters
+    ----------
+    profile : PileupProfile
+    seed : int
+        Of all streams, at least 0.
     """
 
     def __init__(self, profile: PileupProfile, seed: int) -> None:
         self._profile = profile
-        streams = np.random.SeedSequence(seed).spawn(7)
-        self._true, self._in_time, self._early, self._late, self._near, self._rank, self._vertex = (
+        streams = np.random.SeedSequence(seed).spawn(6)
+        self._true, self._in_time, self._early, self._late, self._vertex, self._others = (
             np.random.Generator(np.random.Philox(stream)) for stream in streams
         )
 
     def draw(self, n: int) -> dict[str, Column]:
         """The next `n` events' ``Pileup_*`` and ``GenVtx_*``, each of shape (n,)."""
-        vertex = self._draw_vertices(n)
-        return {**self._draw_pileup(n, vertex["GenVtx_z"]), **vertex}
+        vertices = self._draw_vertices(n)
+        return {**self.draw_pileup(vertices["GenVtx_z"]), **vertices}
 
-    def _draw_pileup(self, n: int, z: NDArray[np.generic]) -> dict[str, Column]:
-        from scipy.stats import truncnorm
-
-        profile = self._profile
-        low, high = ((edge - profile.mean) / profile.width for edge in (profile.low, profile.high))
-        true = truncnorm.ppf(self._true.random(n), low, high, loc=profile.mean, scale=profile.width)
+    def draw_pileup(self, z_cm: NDArray[np.float32]) -> dict[str, Column]:
+        """The ``Pileup_*`` of the next events, whose own vertices lie at `z_cm` [cm], shape (n,)."""
+        true = self._draw_true(len(z_cm))
         in_time = self._in_time.poisson(true)
-        early = self._early.poisson(true * _EARLY_CROSSINGS)
-        late = self._late.poisson(true * _LATE_CROSSINGS)
-        # vertices per millimetre at this z: those within one millimetre to either side ...
-        height = _normal_density_per_mm(z.astype(np.float64), profile)
-        density = self._near.poisson(in_time * height * 2.0)
-        # ... and, in gpudensity, among the 17 neighbouring millimetres to either side
-        wide = self._rank.poisson(in_time * height * 34.0) / 34.0
+        near, per_mm = self._densities(in_time, z_cm.astype(np.float64))
         return {
-            "Pileup_nTrueInt": true.astype(np.float32),
+            # NanoAODv9 stores the integer part
+            "Pileup_nTrueInt": np.floor(true).astype(np.float32),
             "Pileup_nPU": in_time.astype(np.int32),
-            "Pileup_sumEOOT": early.astype(np.int32),
-            "Pileup_sumLOOT": late.astype(np.int32),
-            "Pileup_pudensity": density.astype(np.float32),
-            "Pileup_gpudensity": wide.astype(np.float32),
+            "Pileup_sumEOOT": self._early.poisson(true * _EARLY_CROSSINGS).astype(np.int32),
+            "Pileup_sumLOOT": self._late.poisson(true * _LATE_CROSSINGS).astype(np.int32),
+            "Pileup_pudensity": near.astype(np.float32),
+            "Pileup_gpudensity": per_mm.astype(np.float32),
         }
 
-    def _draw_vertices(self, n: int) -> dict[str, Column]:
+    def _draw_true(self, n: int) -> NDArray[np.float64]:
+        from scipy.special import ndtr, ndtri
+
+        profile = self._profile
+        low, high = (ndtr((edge - profile.mean) / profile.width) for edge in (profile.low, profile.high))
+        drawn = ndtri(low + (high - low) * self._true.random(n))
+        return np.asarray(profile.mean + profile.width * drawn, dtype=np.float64)
+
+    def _densities(
+        self, in_time: NDArray[np.int64], z_cm: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Pileup vertices near each event's own, and per millimetre in the same bin of abs(z)."""
+        profile, edges = self._profile, np.array(_Z_EDGES_CM)
+        event = np.repeat(np.arange(len(in_time)), in_time)
+        others = self._others.standard_normal(len(event)) * profile.spread_cm[2] + profile.beam_spot_cm[2]
+        near = np.bincount(event[np.abs(others - z_cm[event]) < _NEAR_CM], minlength=len(z_cm))
+        # the last bin has no upper end, and its width is that of its nominal range
+        bins, other_bins = (np.searchsorted(edges[1:-1], np.abs(z)) for z in (z_cm, others))
+        same = np.bincount(event[other_bins == bins[event]], minlength=len(z_cm))
+        return near, same / (20.0 * np.diff(edges)[bins])
+
+    def _draw_vertices(self, n: int) -> dict[str, NDArray[np.float32]]:
         profile = self._profile
         spread = np.array((*profile.spread_cm, profile.spread_ns))
         centre = np.array((*profile.beam_spot_cm, 0.0))
         drawn = (self._vertex.standard_normal((n, 4)) * spread + centre).astype(np.float32)
         return {f"GenVtx_{name}": drawn[:, axis].copy() for axis, name in enumerate(("x", "y", "z", "t0"))}
-
-
-def _normal_density_per_mm(z_cm: NDArray[np.float64], profile: PileupProfile) -> NDArray[np.float64]:
-    """Probability per millimetre that a vertex lies at `z_cm`."""
-    width_mm = profile.spread_cm[2] * 10.0
-    pull = (z_cm - profile.beam_spot_cm[2]) / profile.spread_cm[2]
-    return np.asarray(np.exp(-0.5 * pull**2) / (width_mm * np.sqrt(2 * np.pi)))

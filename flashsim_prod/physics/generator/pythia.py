@@ -13,6 +13,7 @@ from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.generator.ancestry import Ancestry
 from flashsim_prod.physics.generator.genpart import gen_part
 from flashsim_prod.physics.generator.jets import gen_jets
+from flashsim_prod.physics.generator.leptons import gen_dressed_lepton, gen_isolated_photon
 from flashsim_prod.physics.generator.particles import Particles
 from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
 from flashsim_prod.physics.generator.taus import gen_vis_tau
@@ -124,6 +125,8 @@ def analyse(records: Any) -> Events:
         "GenPart": part,
         **gen_jets(ancestry),
         "GenVisTau": gen_vis_tau(ancestry, index),
+        "GenDressedLepton": gen_dressed_lepton(ancestry),
+        "GenIsolatedPhoton": gen_isolated_photon(ancestry),
     }
     return Events(len(records), {**_generator(records.info), **_gen_met(particles)}, collections)
 

@@ -26,6 +26,8 @@ _TUNES: dict[str, tuple[str, ...]] = {
         "TimeShower:alphaSorder = 2",
         "SigmaProcess:alphaSvalue = 0.118",
         "SigmaProcess:alphaSorder = 2",
+        # recoil in top decays as in the Pythia 8.2 that the tune was made with
+        "TimeShower:recoilStrategyRF = 1",
     ),
     # arXiv:1404.5630, Pythia's own default
     "Monash": ("Tune:pp = 14", "Tune:ee = 7"),
