@@ -1,0 +1,188 @@
+"""What every job on a node has in common: scratch space, clock, progress, checks of its target, a report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+from pydantic import ValidationError
+
+from flashsim_prod import __version__
+from flashsim_prod.core.report import JobReport, LumiRange, OutputFile
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.states import Stage
+from flashsim_prod.errors import NoSpaceError
+from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.grid.storage.base import Storage
+from flashsim_prod.grid.storage.checksums import file_checksums
+from flashsim_prod.production.writing import write_whole
+
+log = logging.getLogger("flashsim_prod.worker")
+Item = TypeVar("Item")
+
+#: compression and baskets differ from event to event: room left beside the size expected
+_SPACE_MARGIN = 1.5
+
+
+class Timings:
+    """Wall time by step [s], the same step any number of times."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Count the time of the block as `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count `seconds` as `name`."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def through(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
+        """The items, with the time that making them takes counted as `name`."""
+        iterator = iter(items)
+        while True:
+            with self.step(name):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+
+@dataclass
+class Attempt:
+    """One run of one job on this machine.
+
+    Attributes
+    ----------
+    work : Path
+        Scratch folder of this job alone, emptied before and removed after.
+    report_path : Path
+        Where the report goes.
+    """
+
+    request: Request
+    stage: Stage
+    index: int
+    storage: Storage
+    work: Path
+    report_path: Path
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    timings: Timings = field(default_factory=Timings)
+    device: str = "cpu"
+    seed: int | None = None
+    gen_events: int = 0
+    events: int = 0
+
+    def start_clock(self) -> None:
+        """Count what the process has done so far as start-up."""
+        self.timings.add("startup", time.time() - psutil.Process().create_time())
+
+    def progress(self, events: int, total: int) -> None:
+        """Tell the driver how far the job is, as a line of JSON on standard output."""
+        # a driver that died no longer listens; the job is worth finishing all the same
+        with suppress(BrokenPipeError):
+            sys.stdout.write(json.dumps({"events": events, "of": total}) + "\n")
+            sys.stdout.flush()
+
+    def need_space(self, expected_bytes: float) -> None:
+        """See that `expected_bytes` fit into the scratch folder; `NoSpaceError` otherwise."""
+        with storage_errors(f"asking for free space in {self.work}"):
+            free = shutil.disk_usage(self.work).free
+        if free < expected_bytes * _SPACE_MARGIN:
+            raise NoSpaceError(
+                f"{self.work}: {free / 1e6:.0f} MB are free, the job needs "
+                f"{expected_bytes * _SPACE_MARGIN / 1e6:.0f} MB; free some space, then retry"
+            )
+
+    def store(self, path: Path, lfn: str, events: int, lumis: tuple[LumiRange, ...]) -> OutputFile:
+        """Checksum a finished file and move it into storage under its logical name."""
+        with self.timings.step("stage_out"):
+            sums = file_checksums(path)
+            # what stands there without a valid report of this request is of no worth
+            pfn = self.storage.put(path, lfn, sums, overwrite=True, move=True)
+        log.info("stored %s: %d bytes, adler32 %s", pfn, sums.bytes, sums.adler32)
+        return OutputFile(
+            lfn=lfn,
+            pfn=pfn,
+            bytes=sums.bytes,
+            events=events,
+            adler32=sums.adler32,
+            sha256=sums.sha256,
+            lumis=lumis,
+        )
+
+    def report(
+        self, exit_code: int, *, error: str | None = None, output: OutputFile | None = None
+    ) -> JobReport:
+        """The report of this attempt, as things stand now."""
+        return JobReport(
+            request=self.request.name,
+            request_digest=self.request.digest(),
+            stage=self.stage,
+            index=self.index,
+            exit_code=exit_code,
+            error=error,
+            started=self.started,
+            ended=datetime.now(UTC),
+            host=socket.gethostname(),
+            device=self.device,
+            software_version=__version__,
+            bundle_digest=self.request.bundle.digest,
+            seed=self.seed,
+            gen_events=self.gen_events,
+            events=self.events,
+            timings_s={name: round(seconds, 4) for name, seconds in self.timings.seconds.items()},
+            peak_rss_mb=_peak_rss_mb(),
+            output=output,
+        )
+
+
+def write_report(path: Path, report: JobReport) -> None:
+    """Write a report; `StorageError` if that fails."""
+    write_whole(path, report.model_dump_json(indent=1) + "\n")
+
+
+def read_report(path: Path) -> JobReport | None:
+    """The report at `path`, or ``None`` if there is none or it is no report."""
+    try:
+        return JobReport.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def valid_output(
+    path: Path, request_digest: str, stage: Stage, index: int, storage: Storage
+) -> JobReport | None:
+    """The report of a job that is done: it says success, is of this very job, and its file is there.
+
+    Reads no contents; `flashsim-prod verify` compares checksums.
+    """
+    report = read_report(path)
+    if report is None or report.output is None or report.exit_code != 0:
+        return None
+    if (report.request_digest, report.stage, report.index) != (request_digest, stage, index):
+        return None
+    return report if storage.stat(report.output.lfn) == report.output.bytes else None
+
+
+def _peak_rss_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

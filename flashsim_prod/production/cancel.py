@@ -1,0 +1,48 @@
+"""Stopping a request; what is finished stays, so that a retry can go on from there."""
+
+from __future__ import annotations
+
+import time
+
+from flashsim_prod.core.states import FINAL, JobState
+from flashsim_prod.errors import LockedError, StateError
+from flashsim_prod.grid.ledger.ledger import Ledger
+from flashsim_prod.grid.locks import is_driven, request_lock
+from flashsim_prod.production.home import Home
+
+#: a driver looks about once a second, and gives its workers ten seconds to end
+_PATIENCE_S = 30.0
+
+
+def cancel(home: Home, name: str, *, patience_s: float = _PATIENCE_S) -> int:
+    """Stop a request's driver, if there is one, and mark all unfinished jobs as cancelled.
+
+    Returns
+    -------
+    int
+        How many jobs were cancelled.
+
+    Raises
+    ------
+    StateError
+        If the request was never started, or is finished.
+    LockedError
+        If its driver does not stop in time.
+    """
+    folder = home.existing(name)
+    with Ledger(home.ledger) as ledger:
+        if not ledger.has_request(name):
+            raise StateError(f"request {name} was never started; delete {folder.path} to be rid of it")
+        before = ledger.counts(name)
+        ledger.set_cancelled(name, True)
+        deadline = time.monotonic() + patience_s
+        while is_driven(folder.path):
+            if time.monotonic() > deadline:
+                raise LockedError(f"request {name}: its driver was asked to stop but is still running")
+            time.sleep(0.2)
+        with request_lock(folder.path):
+            ledger.move_all(name, set(JobState) - FINAL, JobState.CANCELLED)
+        after = ledger.counts(name)
+    return sum(n for (_, state), n in after.items() if state is JobState.CANCELLED) - sum(
+        n for (_, state), n in before.items() if state is JobState.CANCELLED
+    )

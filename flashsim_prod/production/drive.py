@@ -1,0 +1,156 @@
+"""Driving a request on this machine, in the foreground, from wherever it stands to its dataset."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from flashsim_prod.core.report import OutputFile
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.states import FINAL, JobState, RequestState, Stage
+from flashsim_prod.errors import NoSpaceError, StateError
+from flashsim_prod.grid.batch.local import LocalBatch, RunSummary
+from flashsim_prod.grid.catalog.local import LocalCatalog
+from flashsim_prod.grid.ledger.ledger import Ledger
+from flashsim_prod.grid.ledger.rows import Failure
+from flashsim_prod.grid.locks import request_lock
+from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.grid.storage.opening import open_storage
+from flashsim_prod.production.home import Home, RequestFolder
+from flashsim_prod.production.local_run import Display, LocalRun
+from flashsim_prod.production.placing import enter_existing
+from flashsim_prod.production.reconcile import Desk, Remaining, reconcile
+from flashsim_prod.production.register import register
+from flashsim_prod.production.request_folder import load_request
+from flashsim_prod.production.state import request_state
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a drive ended.
+
+    Attributes
+    ----------
+    files : tuple of OutputFile
+        The dataset's files that are there, by number.
+    failures : tuple of Failure
+        Why jobs failed, grouped; empty unless `state` is FAILED.
+    stopped_by : int or None
+        The signal that ended the drive early.
+    """
+
+    request: Request
+    state: RequestState
+    files: tuple[OutputFile, ...]
+    failures: tuple[Failure, ...] = ()
+    stopped_by: int | None = None
+
+
+def drive(home: Home, name: str, display: Display | None = None) -> Outcome:
+    """Run all that is missing of a request, then register its dataset.
+
+    Kill it at any point: the next drive goes on from there to the very same dataset.
+
+    Raises
+    ------
+    LockedError
+        If another command drives the request.
+    RequestError
+        If there is no such request.
+    StateError
+        If its ``request.yaml`` was changed.
+    NoSpaceError, StorageError, CatalogError, BundleError
+        If it cannot go on; nothing is lost.
+    """
+    folder = home.existing(name)
+    with request_lock(folder.path), opened_desk(home, folder) as desk:
+        desk.ledger.set_cancelled(name, False)
+        remaining = reconcile(desk)
+        _check_means(home, desk, remaining)
+        summary = _run(desk, remaining, display or Display())
+        _finish(home, desk, summary)
+        return _outcome(desk, summary)
+
+
+@contextmanager
+def opened_desk(home: Home, folder: RequestFolder) -> Iterator[Desk]:
+    """Ledger and storage of a request that is at hand in `folder`; it is entered if it was not.
+
+    Raises
+    ------
+    StateError
+        If the request is not the one that was entered.
+    """
+    request = load_request(folder.request)
+    with Ledger(home.ledger) as ledger:
+        if not ledger.has_request(folder.name):
+            enter_existing(ledger, folder, request)
+        digest = request.digest()
+        if ledger.request(folder.name).digest != digest:
+            raise StateError(
+                f"{folder.request}: changed since the request was placed; bring the old one back, "
+                "or order a new request"
+            )
+        storage = open_storage(request.site.storage, home.path)
+        yield Desk(request, digest, folder, ledger, storage)
+
+
+def _check_means(home: Home, desk: Desk, remaining: Remaining) -> None:
+    """Bundle and free space, before thousands of jobs find out one by one."""
+    if not remaining.simulate:
+        return
+    from flashsim_prod.production.simulate import bound_bundle
+
+    bound_bundle(desk.request)
+    share = len(remaining.simulate) / desk.request.n_simulate
+    needed = desk.request.events * desk.request.site.rates.bytes_per_event * share
+    with storage_errors(f"asking for free space in {home.path}"):
+        free = shutil.disk_usage(home.path).free
+    if free < needed:
+        raise NoSpaceError(
+            f"{home.path}: {free / 1e9:.1f} GB are free, request {desk.name} still needs "
+            f"about {needed / 1e9:.1f} GB; free some space, then retry"
+        )
+
+
+def _run(desk: Desk, remaining: Remaining, display: Display) -> RunSummary:
+    _clean_storage(desk)
+    site = desk.request.site
+    run = LocalRun(desk, remaining, display)
+    batch = LocalBatch(site.slots, max_attempts=site.max_attempts)
+    return batch.run(
+        remaining.nodes(desk.request), run, run, stop=lambda: desk.ledger.request(desk.name).cancelled
+    )
+
+
+def _clean_storage(desk: Desk) -> None:
+    """Sweep out half copies of killed workers."""
+    dataset = desk.request.dataset
+    for lfn in (dataset.unmerged_lfn(desk.name, 0), dataset.lfn(0, uuid.UUID(int=0))):
+        # an LFN ends in a numbered group and the file
+        desk.storage.clean(str(PurePosixPath(lfn).parent.parent))
+
+
+def _finish(home: Home, desk: Desk, summary: RunSummary) -> None:
+    shutil.rmtree(desk.folder.work, ignore_errors=True)
+    if desk.ledger.request(desk.name).cancelled:
+        desk.ledger.move_all(desk.name, set(JobState) - FINAL, JobState.CANCELLED)
+    elif summary.succeeded and desk.request.catalog == "local":
+        with LocalCatalog(home.catalog) as catalog:
+            register(desk, catalog)
+
+
+def _outcome(desk: Desk, summary: RunSummary) -> Outcome:
+    row, counts = desk.ledger.request(desk.name), desk.ledger.counts(desk.name)
+    state = request_state(row, counts, driven=False)
+    return Outcome(
+        request=desk.request,
+        state=state,
+        files=tuple(file.output for file in desk.ledger.files(desk.name, Stage.MERGE)),
+        failures=tuple(desk.ledger.failures(desk.name)) if state is RequestState.FAILED else (),
+        stopped_by=summary.stopped_by,
+    )

@@ -1,0 +1,166 @@
+"""From what a user typed to an order: every name looked up, every number read, every input inspected."""
+
+from __future__ import annotations
+
+import glob
+import os
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.request import BundleRef, InputFile, Sampling
+from flashsim_prod.core.site import Device
+from flashsim_prod.core.sizes import parse_count
+from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.production.library import find_card, find_site
+from flashsim_prod.production.plan import Order
+
+#: folds of one gen event, at most (`Request` has the same limit)
+_MAX_OVERSAMPLE = 10_000
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A request as typed on the command line; see ``flashsim-prod request --help``."""
+
+    card: str
+    events: str | None = None
+    oversample: str = "1"
+    site: str = "local"
+    catalog: Literal["local", "none"] = "local"
+    seed: int | None = None
+    inputs: tuple[str, ...] = ()
+    energy_tev: float | None = None
+    bundle: str | None = None
+    device: Device | None = None
+    slots: int | None = None
+    events_per_job: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+@dataclass(frozen=True)
+class BundleFound:
+    """The bundle that an order is bound to, verified."""
+
+    ref: BundleRef
+    tag: str
+    title: str
+
+
+def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) -> tuple[Order, BundleFound]:
+    """The order behind `typed`, and the bundle that it is bound to.
+
+    Parameters
+    ----------
+    typed : Typed
+    inspected : callable, optional
+        Is told each input file that was inspected.
+
+    Raises
+    ------
+    RequestError, ConfigError
+        If a card, site or number is none.
+    BundleError
+        If the bundle is missing or not whole.
+    InputError
+        If an input file cannot take the generator's place.
+    """
+    oversample = parse_count(typed.oversample, "--oversample")
+    if oversample > _MAX_OVERSAMPLE:
+        raise RequestError(f"--oversample: at most {_MAX_OVERSAMPLE} folds per gen event")
+    events = parse_count(typed.events, "--events") if typed.events is not None else None
+    per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
+    card, site = find_card(typed.card), find_site(typed.site)
+    bundle = find_checked_bundle(typed.bundle)
+    order = Order(
+        card=card,
+        site=site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
+        oversample=oversample,
+        seed=secrets.randbelow(2**63) if typed.seed is None else typed.seed,
+        bundle=bundle.ref,
+        bundle_tag=bundle.tag,
+        events=events,
+        energy_tev=typed.energy_tev,
+        inputs=inspect_inputs(typed.inputs, inspected),
+        sampling=typed.sampling,
+        device=typed.device or site.device,
+        events_per_job=per_job,
+        catalog=typed.catalog,
+    )
+    if not typed.inputs:
+        _check_generator(card)
+    return order, bundle
+
+
+def find_checked_bundle(name_or_path: str | None) -> BundleFound:
+    """A shipped bundle by name (``None``: the default one) or another by path, every digest checked."""
+    from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
+
+    wanted = name_or_path or DEFAULT
+    bundle = load_bundle(find_bundle(wanted))
+    path = wanted if wanted in shipped_bundles() else str(bundle.path)
+    return BundleFound(BundleRef(path=path, digest=bundle.digest), bundle.manifest.tag, bundle.title)
+
+
+def inspect_inputs(
+    patterns: Sequence[str], inspected: Callable[[str], None] | None = None
+) -> tuple[InputFile, ...]:
+    """The files that `patterns` name, in order, each opened and checked.
+
+    Parameters
+    ----------
+    patterns : sequence of str
+        Files, globs, or URLs that uproot can open.
+
+    Raises
+    ------
+    InputError
+        If a pattern matches nothing, a file cannot be used, or one is named twice.
+    """
+    if not patterns:
+        return ()
+    from flashsim_prod.physics.generator.existing import inspect_input
+
+    urls = list(_expanded(patterns))
+    twice = next((url for url in urls if urls.count(url) > 1), None)
+    if twice:
+        raise InputError(f"{twice}: named twice as --input; its events would be simulated twice")
+    files = []
+    for url in urls:
+        entries = inspect_input(url)
+        size = None if _is_url(url) else os.path.getsize(url)
+        files.append(InputFile(url=url, entries=entries, bytes=size))
+        if inspected:
+            inspected(url)
+    return tuple(files)
+
+
+def _expanded(patterns: Iterable[str]) -> Iterable[str]:
+    for pattern in patterns:
+        path = str(Path(pattern).expanduser().absolute())
+        if _is_url(pattern):
+            yield pattern
+        elif os.path.exists(path) or not glob.has_magic(pattern):
+            yield path
+        else:
+            matches = sorted(glob.glob(path, recursive=True))
+            if not matches:
+                raise InputError(f"--input: no file matches '{pattern}'")
+            yield from matches
+
+
+def _is_url(name: str) -> bool:
+    return "://" in name
+
+
+def _check_generator(card: ProcessCard) -> None:
+    """Tune and pileup profiles of the card must be known before the first job asks for them."""
+    from flashsim_prod.physics.generator.pileup import find_profile
+    from flashsim_prod.physics.generator.tunes import tune_settings
+
+    tune_settings(card.tune)
+    for energy in card.energies:
+        find_profile(energy.pileup)

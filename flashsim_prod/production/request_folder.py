@@ -1,0 +1,126 @@
+"""The folder of a request: written whole before anything runs, readable by people, never changed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from flashsim_prod import resources
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
+from flashsim_prod.core.splitting import merge_job, simulate_job
+from flashsim_prod.errors import RequestError
+from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.production.home import Home, RequestFolder
+from flashsim_prod.production.plan import Plan
+from flashsim_prod.production.writing import write_whole
+
+#: of more jobs than these the README shows only the first ones and the last one
+_EXAMPLES = 3
+
+
+def write_folder(home: Home, plan: Plan, *, bundle_title: str) -> RequestFolder:
+    """Write the folder of a planned request; it appears complete, under a name nobody has yet.
+
+    Raises
+    ------
+    RequestError
+        If there is a request of this name.
+    StorageError
+        If the folder cannot be written.
+    """
+    folder = home.folder(plan.request.name)
+    with storage_errors(f"writing {folder.path}"):
+        scratch = Path(tempfile.mkdtemp(dir=home.requests, prefix=f".{folder.name}."))
+        try:
+            scratch.chmod(0o755)
+            _fill(scratch, plan, home, bundle_title)
+            _rename_new(scratch, folder.path)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def load_request(path: Path) -> Request:
+    """The request in a ``request.yaml``; `ConfigError` or `RequestError` if it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: this request file cannot be read: {error}") from error
+    return Request.from_yaml(text, str(path))
+
+
+def worker_command(stage: str, request_file: Path | str, index: int | str) -> list[str]:
+    """The command that runs one job on a node."""
+    return [
+        sys.executable,
+        "-m",
+        "flashsim_prod.cli",
+        "worker",
+        stage,
+        str(request_file),
+        "--job",
+        str(index),
+    ]
+
+
+def _fill(scratch: Path, plan: Plan, home: Home, bundle_title: str) -> None:
+    request = plan.request
+    environment = _environment()
+    write_whole(scratch / "request.yaml", request.to_yaml())
+    worker = environment.get_template("worker.sh.j2").render(
+        request=request, home=str(home.path), python=sys.executable
+    )
+    write_whole(scratch / "worker.sh", worker, mode=0o755)
+    readme = environment.get_template("README.md.j2").render(
+        request=request,
+        bundle_title=bundle_title,
+        seconds=plan.seconds,
+        bytes=plan.bytes,
+        slots=plan.slots,
+        rates_from=plan.rates_from,
+        notes=plan.notes,
+        examples=[simulate_job(request, index) for index in _examples(request.n_simulate)],
+        merges=[merge_job(request, index) for index in _examples(request.n_merge)],
+        worker_command=shlex.join(worker_command("simulate", "request.yaml", "0")),
+    )
+    write_whole(scratch / "README.md", readme)
+    (scratch / "logs").mkdir()
+    (scratch / "reports").mkdir()
+
+
+def _examples(number: int) -> list[int]:
+    return sorted({*range(min(number, _EXAMPLES)), number - 1})
+
+
+def _rename_new(scratch: Path, path: Path) -> None:
+    try:
+        # refuses a folder that holds something, so of two commands only one gets the name
+        os.rename(scratch, path)
+    except OSError as error:
+        if path.is_dir():
+            raise RequestError(
+                f"a request '{path.name}' exists already; choose another --name, "
+                f"or go on with it: flashsim-prod retry {path.name}"
+            ) from error
+        raise
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(resources.templates_dir() / "request"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # shell scripts and Markdown, no web pages
+    )
+    environment.filters.update(
+        count=format_count, bytes=format_bytes, duration=format_duration, shell=shlex.quote
+    )
+    return environment
