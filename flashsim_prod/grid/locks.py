@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from flashsim_prod.errors import LockedError
+from flashsim_prod.grid.oserrors import storage_errors
+
+_LOCK = "driver.lock"
+#: beside the lock, because opening a lock file may empty it
+_HOLDER = "driver.json"
+#: longer than `is_driven` holds the lock to see whether it is free [s]
+_PATIENCE_S = 0.5
 
 
 @contextmanager
@@ -18,10 +32,43 @@ def request_lock(folder: Path) -> Iterator[None]:
     StorageError
         If the lock file cannot be written.
     """
-    raise NotImplementedError
-    yield
+    lock = FileLock(folder / _LOCK)
+    holder = folder / _HOLDER
+    with storage_errors(f"locking {folder}"):
+        try:
+            lock.acquire(timeout=_PATIENCE_S)
+        except Timeout as error:
+            raise LockedError(
+                f"another command{_named(holder)} is at work on request {folder.name}; "
+                "wait for it to end, or stop it"
+            ) from error
+    try:
+        with storage_errors(f"locking {folder}"):
+            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
 
 
 def is_driven(folder: Path) -> bool:
     """Whether some command holds the request in `folder` at this moment."""
-    raise NotImplementedError
+    path = folder / _LOCK
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    with storage_errors(f"looking at {path}"):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+    lock.release()
+    return False
+
+
+def _named(holder: Path) -> str:
+    try:
+        found = json.loads(holder.read_text())
+        return f" (process {found['pid']} on {found['host']})"
+    except (OSError, ValueError, KeyError):
+        return ""

@@ -79,10 +79,10 @@ class Observer:
         """An attempt has made `events` events so far."""
 
     def finished(self, node: Node, attempt: int, exit_code: int, *, retrying: bool) -> None:
-        """An attempt ended with the judged `exit_code`; `retrying` if another one will follow."""
+        """An attempt ended with the judged `exit_code`; `retrying` if another follows unless all stops."""
 
     def interrupted(self, node: Node, attempt: int) -> None:
-        """A running attempt was ended because the driver stops."""
+        """An attempt was ended, or did not start any more, because the driver stops."""
 
     def blocked(self, node: Node) -> None:
         """The node was never started: one before it failed. Told when all else has ended."""

@@ -81,7 +81,7 @@ class Storage(ABC):
 
     @abstractmethod
     def listing(self, folder: str) -> Iterator[str]:
-        """Logical names of all finished files below a logical folder, sorted."""
+        """Logical names of all finished files below a logical folder, folder by folder in order."""
 
     @abstractmethod
     def clean(self, folder: str) -> int:
