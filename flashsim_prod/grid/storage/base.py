@@ -98,6 +98,6 @@ class Storage(ABC):
 def check_lfn(lfn: str) -> PurePosixPath:
     """`lfn` as a path relative to the top of a storage element; `RequestError` if it is no such name."""
     path = PurePosixPath(lfn)
-    if not path.is_absolute() or len(path.parts) < 3 or ".." in path.parts or "\0" in lfn or str(path) != lfn:
+    if path.parts[:2] != ("/", "store") or ".." in path.parts or "\0" in lfn or str(path) != lfn:
         raise RequestError(f"'{lfn}' is no logical file name; it looks like /store/mc/...")
     return path.relative_to("/")
