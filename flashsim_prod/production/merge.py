@@ -8,7 +8,7 @@ from pathlib import Path
 from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.splitting import MergeJob, merge_job
 from flashsim_prod.core.states import Stage
-from flashsim_prod.errors import StorageError, ValidationError
+from flashsim_prod.errors import StorageError
 from flashsim_prod.grid.storage.checksums import Checksums, file_checksums
 from flashsim_prod.production.attempt import Attempt, valid_output
 from flashsim_prod.production.home import RequestFolder
@@ -26,6 +26,7 @@ def merge(attempt: Attempt, folder: RequestFolder) -> OutputFile:
     ValidationError
         If the merged file does not hold exactly what its inputs hold.
     """
+    from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.merger import merge_files
 
     job = merge_job(attempt.request, attempt.index)
@@ -38,10 +39,11 @@ def merge(attempt: Attempt, folder: RequestFolder) -> OutputFile:
     with attempt.timings.step("merge"):
         tool = merge_files(paths, target)
     log.info("merge %d: %d files joined by %s", job.index, len(paths), tool)
-    _check(attempt, target, job)
-    attempt.events = job.events
-    attempt.progress(job.events, job.events)
-    return attempt.store(target, job.lfn, job.events, tuple(lumi for file in inputs for lumi in file.lumis))
+    with attempt.timings.step("check"):
+        found = check_file(target, events=job.events, lumis=[lumi for file in inputs for lumi in file.lumis])
+    attempt.events = found.events
+    attempt.progress(found.events, job.events)
+    return attempt.store(target, job.lfn, found.events, found.lumis)
 
 
 def _reported_inputs(attempt: Attempt, folder: RequestFolder, job: MergeJob) -> list[OutputFile]:
@@ -68,12 +70,3 @@ def _verified(attempt: Attempt, file: OutputFile) -> Path:
     if sums != Checksums(file.bytes, file.adler32, file.sha256):
         raise StorageError(f"{file.pfn}: altered since it was written; delete it, then retry")
     return path
-
-
-def _check(attempt: Attempt, path: Path, job: MergeJob) -> None:
-    from flashsim_prod.physics.nanoaod.checks import check_file
-
-    with attempt.timings.step("check"):
-        found = check_file(path)
-    if found.events != job.events:
-        raise ValidationError(f"merge {job.index} holds {found.events} events, expected {job.events}")

@@ -99,8 +99,8 @@ class Plan:
 
 
 def slots_of(site: Site) -> int:
-    """Jobs that run at a time on `site`."""
-    return site.slots or os.cpu_count() or 1
+    """Jobs that run at a time on `site`; one per CPU core that this process may use, if it does not say."""
+    return site.slots or len(os.sched_getaffinity(0))
 
 
 def dataset_name(order: Order, version: int) -> DatasetName:

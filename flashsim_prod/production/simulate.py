@@ -10,7 +10,6 @@ from flashsim_prod.core.report import LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.errors import BundleError, ValidationError
-from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.production.attempt import Attempt
 
 if TYPE_CHECKING:
@@ -136,13 +135,14 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
 def _produce(
     attempt: Attempt, job: SimulateJob, chain: Chain, source: EventSource, about: dict[str, str]
 ) -> OutputFile:
+    from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
     request, timings = attempt.request, attempt.timings
     path = attempt.work / "output.root"
     making = "read" if request.inputs else "generate"
     size = max(1, CHUNK_EVENTS // request.oversample)
-    with storage_errors(f"writing {path}"), NanoWriter(path, provenance=about) as writer:
+    with NanoWriter(path, provenance=about) as writer:
         for gen in timings.through(making, source.chunks(size)):
             for folds in fold_chunks(gen, request, job, job.gen_first + attempt.gen_events):
                 with timings.step("simulate"):
@@ -152,21 +152,15 @@ def _produce(
                 attempt.events += folds.n
                 attempt.progress(attempt.events, job.events)
             attempt.gen_events += gen.n
-    _check(attempt, job)
-    return attempt.store(path, job.lfn, job.events, (_lumis(request, job),))
-
-
-def _check(attempt: Attempt, job: SimulateJob) -> None:
-    from flashsim_prod.physics.nanoaod.checks import check_file
-
-    with attempt.timings.step("check"):
-        found = check_file(attempt.work / "output.root")
-    if (found.events, attempt.gen_events) != (job.events, job.gen_events):
+    if attempt.gen_events != job.gen_events:
         raise ValidationError(
-            f"job {job.index} made {found.events} events of {attempt.gen_events} gen events, "
-            f"expected {job.events} of {job.gen_events}"
+            f"job {job.index} got {attempt.gen_events} gen events, expected {job.gen_events}"
         )
-
-
-def _lumis(request: Request, job: SimulateJob) -> LumiRange:
-    return LumiRange(run=request.run, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)
+    with timings.step("check"):
+        found = check_file(
+            path,
+            events=job.events,
+            event_numbers=range(job.first_event, job.first_event + job.events),
+            lumis=[LumiRange(run=request.run, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)],
+        )
+    return attempt.store(path, job.lfn, found.events, found.lumis)

@@ -43,7 +43,7 @@ def run_job(
     index : int
         Number of the job, from 0.
     work : Path, optional
-        Scratch folder of this job alone; by default one beside the request.
+        Folder for scratch files, which go below it; by default one beside the request.
     report : Path, optional
         Where the report goes; by default beside the request.
 
@@ -69,7 +69,7 @@ def run_job(
         if done:
             log.info("%s %d is done already", stage, index)
             return done
-        with _scratch(work or folder.work / f"{stage}_{index:06d}") as scratch:
+        with _scratch((work or folder.work) / f"{request.name}_{stage}_{index:06d}") as scratch:
             attempt = Attempt(request, stage, index, storage, scratch, report_path)
             return _reported(attempt, folder)
 

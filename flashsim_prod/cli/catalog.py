@@ -1,0 +1,99 @@
+"""``datasets``, ``files`` and ``verify``: what the embedded catalogue holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flashsim_prod.cli.show import Json
+
+if TYPE_CHECKING:
+    from flashsim_prod.production.verify import Verification
+
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="/Primary/Era-ProcString-vN/NANOAODSIM")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command()(datasets)
+    app.command()(files)
+    app.command()(verify)
+
+
+def datasets(as_json: Json = False) -> None:
+    """List the datasets of the catalogue."""
+    from flashsim_prod.cli.show import console, print_json, table
+    from flashsim_prod.core.sizes import format_bytes, format_count
+    from flashsim_prod.grid.catalog.local import LocalCatalog
+    from flashsim_prod.production.home import open_home
+
+    with LocalCatalog(open_home().catalog) as catalog:
+        found = catalog.containers()
+    if as_json:
+        print_json([{**asdict(one), "metadata": dict(one.metadata)} for one in found])
+        return
+    if not found:
+        console().print(
+            "no datasets yet; the first one: flashsim-prod request ttbar --events 1000 --oversample 10"
+        )
+        return
+    listing = table("DATASET", "EVENTS", "FILES", "SIZE", "CREATED", right=("EVENTS", "FILES", "SIZE"))
+    for one in found:
+        created = one.created.strftime("%Y-%m-%d")
+        listing.add_row(
+            one.name, format_count(one.events), format_count(one.files), format_bytes(one.bytes), created
+        )
+    console().print(listing)
+
+
+def files(dataset: Dataset, as_json: Json = False) -> None:
+    """List the files of a dataset: events, bytes, adler32 and where each one is."""
+    from flashsim_prod.cli.show import print_json
+    from flashsim_prod.core.names import DatasetName
+    from flashsim_prod.grid.catalog.local import LocalCatalog
+    from flashsim_prod.production.home import open_home
+
+    DatasetName.parse(dataset)
+    with LocalCatalog(open_home().catalog) as catalog:
+        found = list(catalog.files(dataset))
+    if as_json:
+        print_json([{**asdict(one), "lumis": [lumi.model_dump() for lumi in one.lumis]} for one in found])
+        return
+    # one plain line a file, whatever the width: made for grep, cut and xargs
+    print(f"{'EVENTS':>10}  {'BYTES':>12}  {'ADLER32':8}  FILE")
+    for one in found:
+        where = one.replicas[0].pfn if one.replicas else one.lfn
+        print(f"{one.events:>10}  {one.bytes:>12}  {one.adler32:8}  {where}")
+
+
+def verify(dataset: Dataset, as_json: Json = False) -> None:
+    """Compare catalogue, ledger and storage of a dataset, reading all checksums anew."""
+    from rich.progress import Progress
+
+    from flashsim_prod.cli.show import console, print_json
+    from flashsim_prod.errors import VerifyError
+    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.verify import verify as compare
+
+    with Progress(console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task("reading", total=None)
+        found = compare(open_home(), dataset, seen=lambda _, size: progress.advance(task, size))
+    if as_json:
+        print_json({**asdict(found), "ok": not found.problems})
+    else:
+        _print_verification(found)
+    if found.problems:
+        kinds = ", ".join(sorted({problem.kind for problem in found.problems}))
+        raise VerifyError(f"{dataset}: {len(found.problems)} disagreements ({kinds})")
+
+
+def _print_verification(found: Verification) -> None:
+    from flashsim_prod.core.sizes import format_bytes
+
+    for problem in found.problems:
+        print(f"{problem.kind:9} {problem.lfn}: {problem.detail}")
+    if not found.problems:
+        size = format_bytes(found.bytes)
+        print(f"{found.dataset}: {found.files} files, {size}: catalogue, ledger and storage agree")

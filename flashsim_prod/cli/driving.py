@@ -1,0 +1,98 @@
+"""What ``request`` and ``retry`` share: run a request in the foreground and tell how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from flashsim_prod.cli.show import console, print_json
+from flashsim_prod.core.sizes import format_bytes, format_count
+from flashsim_prod.core.states import RequestState
+from flashsim_prod.errors import JobsFailedError
+
+if TYPE_CHECKING:
+    from flashsim_prod.core.report import OutputFile
+    from flashsim_prod.core.request import Request
+    from flashsim_prod.production.drive import Outcome
+    from flashsim_prod.production.home import Home
+
+#: the shell's own code for a command that a signal ended is 128 and the signal's number
+_SIGNALLED = 128
+
+
+def drive_and_tell(home: Home, name: str, *, as_json: bool) -> None:
+    """Drive a request to its end and print its dataset.
+
+    Raises
+    ------
+    JobsFailedError
+        If jobs failed for good.
+    typer.Exit
+        If it was stopped before its end.
+    """
+    from flashsim_prod.cli.progress import shown_progress
+    from flashsim_prod.production.drive import drive
+
+    with shown_progress() as display:
+        outcome = drive(home, name, display)
+    if as_json:
+        print_json(summary(outcome.request, outcome.state, outcome.files))
+    if outcome.state is RequestState.DONE:
+        if not as_json:
+            _print_dataset(outcome)
+        return
+    if outcome.state is RequestState.FAILED:
+        raise JobsFailedError(_failed_line(outcome))
+    what = "was cancelled" if outcome.state is RequestState.CANCELLED else "was stopped"
+    console(stderr=True).print(f"request {name} {what}; to go on: flashsim-prod retry {name}", soft_wrap=True)
+    raise typer.Exit(_SIGNALLED + (outcome.stopped_by or 0))
+
+
+def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]) -> dict[str, object]:
+    """The object that ``--json`` prints."""
+    return {
+        "request": request.name,
+        "dataset": str(request.dataset),
+        "state": state.value,
+        "events": request.events,
+        "files": [file.model_dump(include={"lfn", "pfn", "bytes", "events", "adler32"}) for file in files],
+    }
+
+
+def _failed_line(outcome: Outcome) -> str:
+    worst = outcome.failures[0]
+    jobs = sum(failure.failed_jobs for failure in outcome.failures)
+    name = outcome.request.name
+    return (
+        f"request {name}: {jobs} jobs failed, most of them with: {worst.error}; "
+        f"see {worst.log} and: flashsim-prod status {name}; once mended: flashsim-prod retry {name}"
+    )
+
+
+def _print_dataset(outcome: Outcome) -> None:
+    request, files = outcome.request, outcome.files
+    out = console()
+
+    def line(label: str, text: str) -> None:
+        out.print(f"[bold]{label:9}[/bold]", end="")
+        out.print(text, markup=False, soft_wrap=True)
+
+    line("Dataset", str(request.dataset))
+    size = format_bytes(sum(file.bytes for file in files))
+    line("", f"{format_count(request.events)} events in {len(files)} file{'s' * (len(files) != 1)}, {size}")
+    for file in files[:3]:
+        line("File", file.pfn)
+    if len(files) > 3:
+        line("", f"and {len(files) - 3} more: flashsim-prod files {request.dataset}")
+    first = files[0].pfn
+    line("Open it", f"uproot   uproot.open('{first}')['Events'].arrays(['Jet_pt', 'Muon_pt'])")
+    line(
+        "",
+        f"coffea   NanoEventsFactory.from_root({{'{first}': 'Events'}}, schemaclass=NanoAODSchema).events()",
+    )
+    line("", f"ROOT     ROOT.RDataFrame('Events', '{first}').Histo1D('Jet_pt')")
+    line("Next", f"flashsim-prod status {request.name}")
+    if request.catalog == "local":
+        line("", f"flashsim-prod files {request.dataset}")
+        line("", f"flashsim-prod verify {request.dataset}")

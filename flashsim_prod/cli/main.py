@@ -1,0 +1,93 @@
+"""``flashsim-prod``: the command line, and the one place where errors become lines and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from flashsim_prod import __version__
+from flashsim_prod.cli import catalog, control, library, request, status, train, worker
+from flashsim_prod.errors import FlashSimError
+
+#: the shell's own code for a command that Ctrl-C ended
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="flashsim-prod",
+    help="Produce CMS FlashSim datasets: generator-level events in, checked and catalogued NANOAOD out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (request, status, control, library, catalog):
+    group.add_to(app)
+app.add_typer(worker.app, name="worker")
+app.add_typer(train.app, name="train")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"flashsim-prod {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where errors come from.")] = False,
+) -> None:
+    """Options that are not of one command; ``main`` takes --debug out, wherever it stands."""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command line and exit with its code; every error is one line on standard error."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    if debug:
+        arguments.remove("--debug")
+    sys.exit(_run(arguments, debug))
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    try:
+        code = app(arguments, prog_name="flashsim-prod", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        _silence_stdout()
+        return 0
+    except typer.Abort:
+        return _fail("stopped; nothing was started", INTERRUPTED)
+    except (typer.TyperException, FlashSimError) as error:
+        if debug:
+            raise
+        return _fail(_message(error), error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(f"{type(error).__name__}: {error}; run again with --debug to see where", 1)
+
+
+def _message(error: FlashSimError | typer.TyperException) -> str:
+    return error.format_message() if isinstance(error, typer.TyperException) else str(error)
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    if line:
+        print(f"error: {line}", file=sys.stderr)
+    return code
+
+
+def _silence_stdout() -> None:
+    """The reader has gone: keep the interpreter from complaining when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

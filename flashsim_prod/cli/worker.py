@@ -1,0 +1,39 @@
+"""``worker``: what runs on a node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Run one job of a request on this machine.")
+
+RequestFile = Annotated[Path, typer.Argument(metavar="REQUEST.YAML", help="The request.")]
+Job = Annotated[int, typer.Option("--job", help="Number of the job, counted from 0.")]
+Workdir = Annotated[
+    Path | None,
+    typer.Option("--workdir", help="Folder for scratch files; by default beside the request."),
+]
+Report = Annotated[
+    Path | None, typer.Option("--report", help="Where the report goes; by default reports/ of the request.")
+]
+
+
+@app.command()
+def simulate(request_file: RequestFile, job: Job, workdir: Workdir = None, report: Report = None) -> None:
+    """Make the events of one job: generate or read, oversample, simulate, write, check, store."""
+    _run("simulate", request_file, job, workdir, report)
+
+
+@app.command()
+def merge(request_file: RequestFile, job: Job, workdir: Workdir = None, report: Report = None) -> None:
+    """Join the outputs of some simulate jobs into one file of the dataset, and check it."""
+    _run("merge", request_file, job, workdir, report)
+
+
+def _run(stage: str, request_file: Path, job: int, workdir: Path | None, report: Path | None) -> None:
+    from flashsim_prod.core.states import Stage
+    from flashsim_prod.production.worker import run_job
+
+    run_job(Stage(stage), request_file, job, work=workdir, report=report)
