@@ -14,7 +14,8 @@ from flashsim_prod.errors import BundleError, InputError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
-from flashsim_prod.physics.chain.registry import FINISHERS, MODELS, complete, finish_collection
+from flashsim_prod.physics.chain.registry import FINISHERS, MODELS, finish_collection
+from flashsim_prod.physics.completion import link
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.reader import conform
 from flashsim_prod.physics.randoms import DrawKeys, Draws
@@ -80,8 +81,8 @@ class Chain:
             else:
                 parts = [Collection.from_rows(events.n, rows.event_index, columns) for rows, columns in made]
                 finish = FINISHERS.get(produced, finish_collection)
-                events = events.with_collections({produced: finish(parts)})
-        return conform(complete(events))
+                events = events.with_collections({produced: finish(parts, events)})
+        return conform(link(events))
 
     def _run(self, fitted: FittedModel, events: Events, seed: int) -> tuple[Rows, dict[str, Column]]:
         """The objects of one model: the row that each came from, and its attributes."""

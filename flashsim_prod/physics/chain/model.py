@@ -147,7 +147,7 @@ class NetworkSize:
         Hidden layers of the multiplicity network.
     """
 
-    width: int = 128
+    width: int = 96
     blocks: int = 4
     time_frequencies: int = 8
     classifier: tuple[int, ...] = (128, 64, 32)
@@ -183,6 +183,8 @@ class ObjectModel:
         every row gives exactly one and there is nothing to learn.
     match : callable
         Which reconstructed object came from which row; the truth for training.
+    copies : tuple of str
+        Attributes taken over from the row's columns as they are.
     assemble, express : callable, optional
         For targets that no `Relation` covers.
     scalar : bool
@@ -198,6 +200,7 @@ class ObjectModel:
     targets: tuple[Target, ...]
     match: Match
     most: int = 1
+    copies: tuple[str, ...] = ()
     assemble: Assemble | None = None
     express: Express | None = None
     scalar: bool = False
@@ -222,7 +225,8 @@ class ObjectModel:
         """NanoAOD attributes from what the flow drew, a value per row."""
         if self.assemble is not None:
             return self.assemble(drawn, rows)
-        return {target.name: target.restore(drawn[target.name], rows) for target in self.targets}
+        restored = {target.name: target.restore(drawn[target.name], rows) for target in self.targets}
+        return restored | {name: rows[name] for name in self.copies}
 
     def express_targets(self, attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         """What the flow is to learn, from reconstructed objects that stand beside their rows."""

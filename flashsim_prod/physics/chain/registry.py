@@ -12,18 +12,18 @@ from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.objects import event, jet, met, muon
-from flashsim_prod.physics.events import Collection
+from flashsim_prod.physics.events import Collection, Events
 
 MODELS: tuple[ObjectModel, ...] = (*event.MODELS, *jet.MODELS, *muon.MODELS, *met.MODELS)
 
 
-def finish_collection(parts: list[Collection]) -> Collection:
+def finish_collection(parts: list[Collection], events: Events) -> Collection:
     """The objects of all sources of a collection, by falling pt."""
     return Collection.join(parts).sorted_by("pt")
 
 
 #: how the sources of a collection come together, where there is more to it than sorting
-FINISHERS: dict[str, Callable[[list[Collection]], Collection]] = {"Jet": jet.finish, "Muon": muon.finish}
+FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {"Jet": jet.finish, "Muon": muon.finish}
 
 
 def find_model(name: str) -> ObjectModel:

@@ -46,7 +46,7 @@ def write_reference_sample(
     detector = ReferenceDetector()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     provenance = {
-        "made by": f"flashsim-prod {__version__}, reference detector (a parametric stand-in, not FullSim)",
+        "software": f"flashsim-prod {__version__}, reference detector (a parametric stand-in, not FullSim)",
         "card": card.name,
         "seed": str(seed),
     }

@@ -1,4 +1,4 @@
-"""Event scalars: the primary vertex and the median energy densities."""
+"""Event scalars: the primary vertex, the median energy densities and the soft activity."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from flashsim_prod.physics.events import Events
 _DENSITIES = tuple(
     f"fixedGridRhoFastjet{kind}"
     for kind in ("All", "Central", "CentralCalo", "CentralChargedPileUp", "CentralNeutral")
+)
+_SOFT_ACTIVITY = tuple(
+    f"SoftActivityJet{name}" for name in ("HT", "HT2", "HT5", "HT10", "Njets2", "Njets5", "Njets10")
 )
 _VERTEX = ("GenVtx_x", "GenVtx_y", "GenVtx_z")
 
@@ -50,7 +53,7 @@ SCALARS = ObjectModel(
         Target("PV_y", Relation.DIFFERENCE, to="GenVtx_y"),
         Target("PV_z", Relation.DIFFERENCE, to="GenVtx_z"),
         *(Target(f"PV_{name}") for name in ("chi2", "ndof", "score", "npvs", "npvsGood")),
-        *(Target(name) for name in _DENSITIES),
+        *(Target(name) for name in (*_DENSITIES, *_SOFT_ACTIVITY)),
     ),
     match=_match,
     most=0,

@@ -18,6 +18,7 @@ from flashsim_prod.physics.chain.features import (
     stable_muons,
 )
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Relation, Rows, Scale, Target
+from flashsim_prod.physics.completion import with_gen_jets
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.links import flat
 
@@ -107,9 +108,10 @@ FROM_GEN_JET = ObjectModel(
         Target("pt", Relation.RATIO),
         Target("eta", Relation.DIFFERENCE),
         Target("phi", Relation.ANGLE),
-        Target("mass", Relation.RATIO),
+        Target("mass", Relation.RATIO, to="pt"),
         *(Target(name) for name in _ATTRIBUTES),
     ),
+    copies=("partonFlavour",),
     match=_match_gen_jets,
 )
 
@@ -119,7 +121,7 @@ FROM_PILEUP = ObjectModel(
     uses=("GenJet", *PILEUP_BRANCHES),
     source=_pileup,
     conditions=(Condition("gen_ht", Scale.LOG1P), Condition("n_gen_jets"), *PILEUP_CONDITIONS),
-    targets=tuple(Target(name) for name in ("pt", "eta", "phi", "mass", *_ATTRIBUTES)),
+    targets=tuple(Target(name) for name in ("pt", "eta", "phi", "mass", "partonFlavour", *_ATTRIBUTES)),
     match=_match_pileup,
     most=15,
 )
@@ -127,9 +129,9 @@ FROM_PILEUP = ObjectModel(
 MODELS = (FROM_GEN_JET, FROM_PILEUP)
 
 
-def finish(parts: list[Collection]) -> Collection:
-    """All jets by falling pt, their energy fractions summing to 1."""
+def finish(parts: list[Collection], events: Events) -> Collection:
+    """All jets by falling pt, their energy fractions summing to 1, with their generator jets."""
     jets = Collection.join(parts).sorted_by("pt")
     total = np.sum([jets[name] for name in _FRACTIONS], axis=0)
     shares = {name: jets[name] / np.where(total > 0, total, 1.0) for name in _FRACTIONS}
-    return jets.with_columns(**shares)
+    return with_gen_jets(jets.with_columns(**shares), events["GenJet"])

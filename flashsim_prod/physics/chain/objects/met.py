@@ -28,7 +28,9 @@ _VECTORS = {
     "PuppiMET": "expected",
     "RawMET": "MET",
     "RawPuppiMET": "PuppiMET",
+    "ChsMET": "MET",
     "TkMET": "expected",
+    "CaloMET": "expected",
     **{f"PuppiMET_{variation}": "PuppiMET" for variation in _VARIATIONS},
 }
 _VALUES = (
@@ -43,7 +45,9 @@ _VALUES = (
     "PuppiMET_sumEt",
     "RawMET_sumEt",
     "RawPuppiMET_sumEt",
+    "ChsMET_sumEt",
     "TkMET_sumEt",
+    "CaloMET_sumEt",
 )
 
 

@@ -15,6 +15,7 @@ from flashsim_prod.physics.chain.features import (
     stable_muons,
 )
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Relation, Rows, Scale, Target
+from flashsim_prod.physics.completion import with_gen_parts
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.links import flat
 
@@ -116,9 +117,8 @@ FROM_GEN_MUON = ObjectModel(
 MODELS = (FROM_GEN_MUON,)
 
 
-def finish(parts: list[Collection]) -> Collection:
-    """All muons by falling pt, with what follows from charge and kind."""
+def finish(parts: list[Collection], events: Events) -> Collection:
+    """All muons by falling pt, with their mass and their generator particles."""
     muons = Collection.join(parts).sorted_by("pt")
-    return muons.with_columns(
-        mass=np.full(muons.n_objects, MUON_MASS), pdgId=(-13 * muons["charge"]).astype(np.int32)
-    )
+    muons = muons.with_columns(mass=np.full(muons.n_objects, MUON_MASS))
+    return with_gen_parts(muons, events["GenPart"])
