@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import lzma
+import os
 import struct
+import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,23 +18,21 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-from flashsim_prod.errors import InputError
+from flashsim_prod.errors import FlashSimError, InputError, StorageError
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.stamps import read_header
 
-#: what uproot and the decompressors raise on files that are damaged, absent or not ROOT
-BROKEN_FILE = (
+#: what uproot and the decompressors were seen to raise, or can raise, on damaged bytes
+_DAMAGED = (
     OSError,
     EOFError,
     ValueError,
-    KeyError,
-    IndexError,
+    LookupError,
+    RuntimeError,
+    AssertionError,
     AttributeError,
     TypeError,
-    AssertionError,
-    NotImplementedError,
-    RuntimeError,
-    ImportError,
     struct.error,
     zlib.error,
     lzma.LZMAError,
@@ -60,21 +60,31 @@ class NanoFile:
     ------
     InputError
         The file is missing, empty, truncated, not ROOT, or holds no tree ``Events``.
+    StorageError
+        A remote file could not be reached.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        with _reading(url, "cannot be opened as a ROOT file"):
+        if "://" not in url:
+            _check_local(url)
+        with reading(url, "cannot be opened as a ROOT file"):
             self._file: Any = uproot.open({url: None})
         try:
-            self._tree = self._find_tree()
-            with _reading(url, "holds a damaged tree Events"):
+            with reading(url, "is damaged"):
+                self._tree = self._find_tree()
                 self.n_entries = int(self._tree.num_entries)
                 self.branches = frozenset(self._tree.keys(recursive=False))
-        except InputError:
+        except FlashSimError:
             self.close()
             raise
         self._window = _Window.none()
+
+    @property
+    def identifier(self) -> uuid.UUID:
+        """The file's own UUID."""
+        identifier: uuid.UUID = self._file.file.uuid
+        return identifier
 
     def __enter__(self) -> Self:
         return self
@@ -120,17 +130,12 @@ class NanoFile:
         return self._window.cut(start, stop)
 
     def _find_tree(self) -> Any:
-        with _reading(self.url, "holds a damaged list of contents"):
-            # a file that was cut short can still have an intact header
-            if self._file.file.fEND > self._file.file.source.num_bytes:
-                raise InputError(f"{self.url} is truncated; copy it again")
-            classes = self._file.classnames(recursive=False, cycle=False)
-            if classes.get("Events") != "TTree":
-                raise InputError(f"{self.url} holds no tree 'Events'; is it a NANOAOD file?")
-            return self._file["Events"]
+        if self._file.classnames(recursive=False, cycle=False).get("Events") != "TTree":
+            raise InputError(f"{self.url} holds no tree 'Events'; is it a NANOAOD file?")
+        return self._file["Events"]
 
     def _load(self, names: tuple[str, ...], start: int, stop: int) -> Events:
-        with _reading(self.url, f"cannot be read between events {start} and {stop}"):
+        with reading(self.url, f"cannot be read between events {start} and {stop}"):
             arrays = self._tree.arrays(
                 list(names), entry_start=start, entry_stop=stop, library="ak", how=dict, array_cache=None
             )
@@ -174,18 +179,51 @@ def _flatten(array: ak.Array) -> tuple[NDArray[np.int64], Column]:
     return ak.to_numpy(ak.num(array)).astype(np.int64), ak.to_numpy(ak.flatten(array))
 
 
+def _check_local(path: str) -> None:
+    """`InputError` for a file that is missing, empty, not ROOT, or shorter than its header says."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if not size:
+                raise InputError(f"{path} is empty")
+            if file.read(4) != b"root":
+                raise InputError(f"{path} is no ROOT file")
+            end = read_header(file).end
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; check the path") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except struct.error:
+        end = size + 1
+    if size < end:
+        raise InputError(f"{path} is truncated; copy it again")
+
+
 @contextmanager
-def _reading(url: str, trouble: str) -> Iterator[None]:
-    """Turn whatever a damaged file makes the libraries raise into an `InputError` of one line."""
+def reading(url: str, trouble: str) -> Iterator[None]:
+    """Turn whatever a damaged file makes the libraries raise into one line.
+
+    Raises
+    ------
+    InputError
+        With `trouble` and the reason.
+    StorageError
+        If `url` is remote and the transfer failed, which may pass.
+    """
     try:
         yield
-    except InputError:
-        raise
     except FileNotFoundError as error:
         raise InputError(f"{url} does not exist; check the path") from error
-    except BROKEN_FILE as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{url} {trouble}: {reason}") from error
+    except ImportError as error:
+        raise InputError(f"{url} needs another Python package to be read: {_one_line(error)}") from error
+    except _DAMAGED as error:
+        if "://" in url and isinstance(error, OSError):
+            raise StorageError(f"{url} cannot be read: {_one_line(error)}") from error
+        raise InputError(f"{url} {trouble}: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def conform(events: Events) -> Events:

@@ -1,0 +1,267 @@
+"""Technical checks of a produced file: numbering, folds, sums, links, legal and finite values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import uproot
+from numpy.typing import NDArray
+
+from flashsim_prod.core.report import LumiRange
+from flashsim_prod.errors import InputError, ValidationError
+from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
+from flashsim_prod.physics.nanoaod.schema import Branch, branch, branches
+
+#: collections that NanoAOD orders by falling transverse momentum
+PT_ORDERED = ("Jet", "FatJet", "Muon", "Electron", "Photon", "Tau")
+
+_NUMBERS = ("run", "luminosityBlock", "event")
+_FOLDS = ("FlashSim_genEvent", "FlashSim_fold", "FlashSim_oversample")
+_STEP = 4000
+#: sums of a million doubles in another order differ by less
+_SUM_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class FileSummary:
+    """What a checked file holds.
+
+    Attributes
+    ----------
+    events : int
+    sum_of_weights : float
+        genWeight over all events, every fold counted.
+    first_event, last_event : int
+        Smallest and largest event number.
+    lumis : tuple of LumiRange
+        Luminosity sections, as stretches without holes.
+    """
+
+    events: int
+    sum_of_weights: float
+    first_event: int
+    last_event: int
+    lumis: tuple[LumiRange, ...]
+
+
+def check_file(
+    path: Path,
+    *,
+    events: int | None = None,
+    event_numbers: range | None = None,
+    lumis: Sequence[LumiRange] | None = None,
+) -> FileSummary:
+    """Check a file that `NanoWriter` or `merge_files` made, reading it in steps.
+
+    Parameters
+    ----------
+    path : Path
+    events : int, optional
+        Number of events that there must be.
+    event_numbers : range, optional
+        Event numbers that may occur.
+    lumis : sequence of LumiRange, optional
+        Luminosity sections that may occur.
+
+    Raises
+    ------
+    ValidationError
+        One line with the file, the event and the branch of the first thing that is wrong.
+    """
+    where = _Where(path)
+    with _as_validation(), NanoFile(str(path)) as file:
+        if events is not None and file.n_entries != events:
+            where.fail(f"holds {file.n_entries} events, expected {events}")
+        if not file.n_entries:
+            where.fail("holds no events")
+        known = _known_branches(file, where)
+        numbers = file.read([*_NUMBERS, *_FOLDS, "genWeight"], 0, file.n_entries)
+        where.numbers = numbers
+        _check_numbers(numbers, event_numbers, lumis, where)
+        _check_folds(numbers, where)
+        _check_sums(path, numbers, where)
+        for start in range(0, file.n_entries, _STEP):
+            _check_values(file.read(known, start, start + _STEP), start, where)
+    event = numbers.scalars["event"]
+    return FileSummary(
+        events=numbers.n,
+        sum_of_weights=float(numbers.scalars["genWeight"].sum(dtype=np.float64)),
+        first_event=int(event.min()),
+        last_event=int(event.max()),
+        lumis=_lumi_ranges(numbers),
+    )
+
+
+class _Where:
+    """Says what is wrong, and in which event of which file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.numbers = Events(0)
+
+    def fail(self, problem: str, index: int | None = None) -> None:
+        """Raise `ValidationError`; `index` is the position of the event in the file."""
+        if index is None:
+            raise ValidationError(f"{self._path} {problem}")
+        run, lumi, event = (int(self.numbers.scalars[name][index]) for name in _NUMBERS)
+        raise ValidationError(f"{self._path}, event {run}:{lumi}:{event} (entry {index}): {problem}")
+
+    def fail_first(self, bad: NDArray[np.bool_], problem: str) -> None:
+        """Raise if any event is marked in `bad`."""
+        if bad.any():
+            self.fail(problem, int(np.argmax(bad)))
+
+
+@contextmanager
+def _as_validation() -> Iterator[None]:
+    """A produced file that cannot be read is invalid."""
+    try:
+        yield
+    except InputError as error:
+        raise ValidationError(str(error)) from error
+
+
+def _known_branches(file: NanoFile, where: _Where) -> list[str]:
+    """All branches of the file, which must be those of the schema and one counter for each collection."""
+    in_schema = [one for name, one in branches().items() if name in file.branches]
+    counters = {f"n{one.collection}" for one in in_schema if one.collection}
+    for name in sorted(file.branches - branches().keys() - counters):
+        where.fail(f"has an unknown branch '{name}'")
+    for name in sorted({*counters, *_NUMBERS, *_FOLDS, "genWeight"} - file.branches):
+        where.fail(f"has no branch '{name}'")
+    return sorted(file.branches)
+
+
+def _check_numbers(
+    numbers: Events, event_numbers: range | None, lumis: Sequence[LumiRange] | None, where: _Where
+) -> None:
+    run, lumi, event = (numbers.scalars[name] for name in _NUMBERS)
+    order = np.lexsort((event, lumi, run))
+    same = np.ones(numbers.n - 1, dtype=bool)
+    for column in (run, lumi, event):
+        same &= np.diff(column[order].astype(np.int64)) == 0
+    repeated = np.zeros(numbers.n, dtype=bool)
+    repeated[order[1:][same]] = True
+    where.fail_first(repeated, "run, luminosityBlock and event occur twice")
+    if event_numbers is not None:
+        outside = (event < event_numbers.start) | (event >= event_numbers.stop)
+        where.fail_first(outside, f"event lies outside {event_numbers.start}..{event_numbers.stop - 1}")
+    if lumis is not None:
+        inside = np.zeros(numbers.n, dtype=bool)
+        for one in lumis:
+            inside |= (run == one.run) & (lumi >= one.first) & (lumi <= one.last)
+        where.fail_first(~inside, "luminosityBlock lies outside what was asked for")
+
+
+def _check_folds(numbers: Events, where: _Where) -> None:
+    """Folds 0 to k-1 of each generated event follow each other, and no generated event comes twice."""
+    gen, fold, oversample = (numbers.scalars[name].astype(np.int64) for name in _FOLDS)
+    first = fold == 0
+    follows = np.zeros(numbers.n, dtype=bool)
+    follows[1:] = (gen[1:] == gen[:-1]) & (fold[1:] == fold[:-1] + 1) & (oversample[1:] == oversample[:-1])
+    where.fail_first(~(first | follows), "FlashSim_fold does not follow the fold before it")
+    last = np.append(first[1:], True)
+    where.fail_first(last & (fold != oversample - 1), "FlashSim_oversample differs from the number of folds")
+    started, position = np.unique(gen[first], return_index=True)
+    again = np.flatnonzero(first)
+    if len(started) != len(again):
+        where.fail("FlashSim_genEvent occurs twice", int(np.delete(again, position)[0]))
+
+
+def _check_sums(path: Path, numbers: Events, where: _Where) -> None:
+    """Runs and LuminosityBlocks tell what the events tell."""
+    weight = numbers.scalars["genWeight"].astype(np.float64)
+    with reading(str(path), "lacks Runs or LuminosityBlocks"), uproot.open({path: None}) as file:
+        runs = file["Runs"].arrays(library="np")
+        blocks = file["LuminosityBlocks"].arrays(library="np")
+    expected = {
+        "genEventCount": float(numbers.n),
+        "genEventSumw": weight.sum(),
+        "genEventSumw2": (weight**2).sum(),
+    }
+    scale = {
+        "genEventCount": numbers.n,
+        "genEventSumw": np.abs(weight).sum(),
+        "genEventSumw2": (weight**2).sum(),
+    }
+    for name, value in expected.items():
+        if not abs(runs[name].sum() - value) <= _SUM_TOLERANCE * scale[name]:
+            where.fail(f"has {runs[name].sum()} as the sum of {name} in Runs, the events give {value}")
+    listed = set(zip(blocks["run"].tolist(), blocks["luminosityBlock"].tolist(), strict=True))
+    if listed != {tuple(pair) for pair in _lumi_pairs(numbers).tolist()}:
+        where.fail("has a tree LuminosityBlocks that does not list the luminosity sections of its events")
+
+
+def _check_values(events: Events, start: int, where: _Where) -> None:
+    """Every column of a stretch of events that begins at entry `start`."""
+    for name, column in events.scalars.items():
+        if name in branches():
+            _check_column(branch(name), column, np.arange(events.n), start, where)
+    for name, one in events.collections.items():
+        counter = events.scalars[f"n{name}"]
+        wrong = np.flatnonzero(counter != one.counts)
+        if len(wrong):
+            where.fail(f"n{name} differs from the number of objects", start + int(wrong[0]))
+        for key, column in one.columns.items():
+            _check_column(branch(f"{name}_{key}"), column, one.event_index, start, where)
+            _check_links(branch(f"{name}_{key}"), column, one, events, start, where)
+        if name in PT_ORDERED and "pt" in one:
+            _check_order(name, one, start, where)
+
+
+def _check_column(known: Branch, column: Column, event: NDArray[np.int64], start: int, where: _Where) -> None:
+    """Type, finiteness and legal values; `event` holds the event of each value."""
+    if column.dtype != known.dtype:
+        where.fail(f"has {known.name} as {column.dtype}, expected {known.dtype}")
+    if known.dtype.kind == "f":
+        good = np.isfinite(column)
+        problem = "is not finite"
+    elif known.legal is not None:
+        good = np.isin(column, np.array(known.legal, dtype=known.dtype))
+        problem = "is no legal value"
+    else:
+        return
+    if not good.all():
+        at = int(np.argmin(good))
+        where.fail(f"{known.name} = {column[at]} {problem}", start + int(event[at]))
+
+
+def _check_links(
+    known: Branch, column: Column, one: Collection, events: Events, start: int, where: _Where
+) -> None:
+    """Indices are -1 or point to an object of the same event."""
+    if not known.links:
+        return
+    targets = [events.collections[name].counts for name in known.links if name in events.collections]
+    room = np.max(targets, axis=0) if targets else np.zeros(events.n, dtype=np.int64)
+    bad = (column < -1) | (column >= room[one.event_index])
+    if bad.any():
+        at = int(np.argmax(bad))
+        target = " or ".join(known.links)
+        where.fail(f"{known.name} = {column[at]} points to no {target}", start + int(one.event_index[at]))
+
+
+def _check_order(name: str, one: Collection, start: int, where: _Where) -> None:
+    rises = (np.diff(one["pt"]) > 0) & (np.diff(one.event_index) == 0)
+    if rises.any():
+        where.fail(f"{name} is not ordered by {name}_pt", start + int(one.event_index[int(np.argmax(rises))]))
+
+
+def _lumi_pairs(numbers: Events) -> NDArray[np.int64]:
+    """Run and luminosity section, each pair once and in order, shape (n, 2)."""
+    pairs = np.stack([numbers.scalars["run"], numbers.scalars["luminosityBlock"]], axis=1)
+    return np.unique(pairs, axis=0).astype(np.int64)
+
+
+def _lumi_ranges(numbers: Events) -> tuple[LumiRange, ...]:
+    pairs = _lumi_pairs(numbers)
+    breaks = np.flatnonzero((np.diff(pairs[:, 0]) != 0) | (np.diff(pairs[:, 1]) != 1)) + 1
+    return tuple(
+        LumiRange(run=int(part[0, 0]), first=int(part[0, 1]), last=int(part[-1, 1]))
+        for part in np.split(pairs, breaks)
+    )

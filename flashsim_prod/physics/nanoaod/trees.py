@@ -1,0 +1,174 @@
+"""TTrees with titles on their branches, through uproot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from flashsim_prod.errors import NoSpaceError, StorageError, ValidationError
+from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.nanoaod.schema import branch, branches, collections
+
+#: compression by name; figures in tests/benchmarks/writing_rate.py
+COMPRESSIONS: Mapping[str, Any] = {
+    "none": None,
+    "lz4-4": uproot.LZ4(4),
+    "zstd-1": uproot.ZSTD(1),
+    "zstd-5": uproot.ZSTD(5),
+    "zlib-1": uproot.ZLIB(1),
+}
+
+#: large enough to compress and to merge well, small enough for memory (about 10 kB an event in all)
+EVENTS_PER_BASKET = 2000
+
+#: room for this many baskets of each branch before the tree's head must be written again;
+#: hadd -ff warns of an index out of bounds when there is room for ten
+_BASKET_CAPACITY = 50
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn errors of the operating system while `path` is written into `StorageError` of one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (ENOSPC, EDQUOT):
+            raise NoSpaceError(f"no space left to write {path}; free some or choose another disk") from error
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def make_tree(
+    file: Any, name: str, types: Mapping[str, str], titles: Mapping[str, str], *, cluster: int | None = None
+) -> Any:
+    """An empty tree with a title on every branch.
+
+    uproot titles a branch ``Jet_pt[nJet]/F`` and has no call to change that. The titles are put into the
+    description from which it writes the head of the tree, which it is then told to write anew. By the same
+    way the counters become unsigned, as they are in NanoAOD, and readers are told the cluster size.
+
+    Parameters
+    ----------
+    file : uproot.WritableDirectory
+    name : str
+    types : mapping of name to type
+        As for `uproot.WritableDirectory.mktree`.
+    titles : mapping of branch name to title
+        Those not mentioned keep uproot's title.
+    cluster : int, optional
+        Events of each basket, if it is the same for all but the last.
+
+    Returns
+    -------
+    uproot.WritableTree
+    """
+    tree = file.mktree(name, types, title=name, initial_basket_capacity=_BASKET_CAPACITY)
+    head = tree._cascading
+    for description in head._branch_data:
+        if description["kind"] == "record":
+            continue
+        description["fTitle"] = titles.get(description["fName"], description["fTitle"])
+        if description["kind"] == "counter":
+            description["dtype"] = np.dtype(">u4")
+    if cluster is not None:
+        head._metadata["fAutoFlush"] = cluster
+    head._needs_relocation_before_extend = True
+    return tree
+
+
+class EventTree:
+    """The tree Events of a file being written, filled basket by basket.
+
+    Every basket but the last holds `EVENTS_PER_BASKET` events, so what is written does not depend on the
+    batches in which events arrive.
+
+    Parameters
+    ----------
+    file : uproot.WritableDirectory
+    where : str
+        Name of the file, for errors.
+    """
+
+    def __init__(self, file: Any, where: str) -> None:
+        self._file = file
+        self._where = where
+        self._pending: list[Events] = []
+        self._types: dict[str, str] = {}
+        self._tree: Any = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was added so far."""
+        return not self._types
+
+    def add(self, events: Events) -> list[Events]:
+        """Take `events`, whose types are those of the schema; the full baskets that were written of it.
+
+        Raises
+        ------
+        ValidationError
+            The branches are not those of the batches before.
+        """
+        types = _types(events)
+        if self.is_empty:
+            self._types = types
+            self._tree = make_tree(self._file, "Events", types, _titles(), cluster=EVENTS_PER_BASKET)
+        elif types != self._types:
+            odd = min(set(types.items()) ^ set(self._types.items()))[0]
+            raise ValidationError(
+                f"{self._where}: '{odd}' has not the same branches in all batches of events"
+            )
+        self._pending.append(events)
+        if sum(batch.n for batch in self._pending) < EVENTS_PER_BASKET:
+            return []
+        joined = Events.concatenate(self._pending)
+        full = joined.n // EVENTS_PER_BASKET * EVENTS_PER_BASKET
+        self._pending = [joined.slice(full, joined.n)]
+        return [
+            self._write(joined.slice(at, at + EVENTS_PER_BASKET)) for at in range(0, full, EVENTS_PER_BASKET)
+        ]
+
+    def finish(self) -> list[Events]:
+        """Write what is left: the last basket, if there is one."""
+        left = Events.concatenate(self._pending) if self._pending else Events(0)
+        self._pending = []
+        return [self._write(left)] if left.n else []
+
+    def _write(self, events: Events) -> Events:
+        records = {name: _as_records(one) for name, one in events.collections.items()}
+        self._tree.extend({**events.scalars, **records})
+        return events
+
+
+def _types(events: Events) -> dict[str, str]:
+    """Type of each branch and collection of `events`, in the order of the schema, for `make_tree`."""
+    types = {name: str(branch(name).dtype) for name in _in_order(events.scalars)}
+    for name in _in_order(events.collections):
+        columns = _in_order(f"{name}_{key}" for key in events[name].columns)
+        fields = ", ".join(f"{branch(one).attribute}: {branch(one).dtype}" for one in columns)
+        types[name] = f"var * {{{fields}}}"
+    return types
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    place = {name: number for number, name in enumerate([*branches(), *collections()])}
+    return sorted(names, key=place.__getitem__)
+
+
+def _titles() -> dict[str, str]:
+    """Title of every branch of the schema and of every counter."""
+    counters = {f"n{name}": title for name, title in collections().items()}
+    return {**{name: one.title for name, one in branches().items()}, **counters}
+
+
+def _as_records(collection: Collection) -> ak.Array:
+    offsets = np.concatenate(([0], np.cumsum(collection.counts)))
+    contents = [ak.contents.NumpyArray(column) for column in collection.columns.values()]
+    records = ak.contents.RecordArray(contents, list(collection.columns), length=collection.n_objects)
+    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), records))

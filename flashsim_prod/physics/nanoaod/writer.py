@@ -1,0 +1,183 @@
+"""Writing NANOAOD: the trees Events, Runs, LuminosityBlocks and MetaData."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import uproot
+
+from flashsim_prod.errors import ValidationError
+from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.nanoaod.precision import as_stored
+from flashsim_prod.physics.nanoaod.schema import branch
+from flashsim_prod.physics.nanoaod.stamps import fix_stamps
+from flashsim_prod.physics.nanoaod.trees import COMPRESSIONS, EventTree, make_tree, storing
+
+#: branches without which a file cannot be numbered and normalised
+REQUIRED = ("run", "luminosityBlock", "event", "genWeight")
+
+_RUNS_TITLES = {
+    "run": "run number",
+    "genEventCount": "number of events, every fold counted",
+    "genEventSumw": "sum of genWeight over all events, every fold counted",
+    "genEventSumw2": "sum of squared genWeight over all events, every fold counted",
+}
+_LUMIS_TITLES = {"run": "run number", "luminosityBlock": "luminosity section"}
+
+
+class NanoWriter:
+    """Writes one NANOAOD file; the same events give the same bytes, however they are cut into batches.
+
+    Use as a context manager: leaving it normally completes the file, leaving it by an exception removes it.
+    The caller chooses a temporary `path` and renames; the name is not part of the bytes.
+
+    Parameters
+    ----------
+    path : Path
+        File to write; one that exists is overwritten.
+    provenance : mapping of name to text
+        How the events were made; becomes the one row of the tree MetaData. Names must be identifiers.
+    compression : str
+        A key of `COMPRESSIONS`.
+
+    Raises
+    ------
+    ValidationError
+        From `write` and at the end: unknown or missing branches, values that do not fit, no events at all.
+    StorageError, NoSpaceError
+        The file cannot be written.
+    """
+
+    def __init__(self, path: Path, *, provenance: Mapping[str, str], compression: str = "zstd-5") -> None:
+        for name in provenance:
+            if not name.isidentifier():
+                raise ValueError(f"'{name}' cannot name a branch of MetaData")
+        self._path = path
+        self._provenance = dict(provenance)
+        self._sums = _Sums(self._provenance)
+        with storing(path):
+            # given a path, uproot would write its name into the file, which a temporary name must not be
+            self._file: Any = uproot.recreate(path.open("w+b"), compression=COMPRESSIONS[compression])
+        self._tree = EventTree(self._file, str(path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        complete = False
+        try:
+            if error is None:
+                self._finish()
+                complete = True
+        finally:
+            if not complete:
+                with suppress(OSError):
+                    self._file.close()
+                self._path.unlink(missing_ok=True)
+
+    def write(self, events: Events) -> None:
+        """Append `events`; every batch must have the same branches.
+
+        Integers of any width are accepted where their values fit the branch; floats are rounded to the
+        precision of the branch.
+        """
+        if not events.n:
+            return
+        stored = _stored(events)
+        for name in REQUIRED:
+            if name not in stored.scalars:
+                raise ValidationError(
+                    f"{self._path}: the events lack '{name}', which every NANOAOD file needs"
+                )
+        with storing(self._path):
+            self._sums.add(self._tree.add(stored))
+
+    def _finish(self) -> None:
+        if self._tree.is_empty:
+            raise ValidationError(f"{self._path}: there are no events to write")
+        with storing(self._path):
+            self._sums.add(self._tree.finish())
+            for name, titles, rows in self._sums.trees():
+                types = {key: str(column.dtype) for key, column in rows.items()}
+                make_tree(self._file, name, types, titles).extend(rows)
+            if self._provenance:
+                types = dict.fromkeys(self._provenance, "string")
+                texts = {name: [text] for name, text in self._provenance.items()}
+                make_tree(self._file, "MetaData", types, {}).extend(texts)
+            self._file.close()
+            fix_stamps(self._path, self._sums.identifier())
+
+
+class _Sums:
+    """What a file says of all its events: sums by run, luminosity sections, an identifier."""
+
+    def __init__(self, provenance: Mapping[str, str]) -> None:
+        self._digest = hashlib.blake2b(json.dumps(provenance).encode(), digest_size=16)
+        self._by_run: dict[int, tuple[int, float, float]] = {}
+        self._lumis: dict[tuple[int, int], None] = {}
+
+    def add(self, baskets: Iterable[Events]) -> None:
+        """Count `baskets`; the digest of their numbers tells one file from another."""
+        for events in baskets:
+            self._add_runs(events.scalars["run"], events.scalars["genWeight"].astype(np.float64))
+            pairs = np.stack([events.scalars["run"], events.scalars["luminosityBlock"]], axis=1)
+            self._lumis.update(dict.fromkeys(map(tuple, np.unique(pairs, axis=0).tolist())))
+            for name in ("run", "luminosityBlock", "event"):
+                self._digest.update(events.scalars[name].tobytes())
+
+    def _add_runs(self, run: Column, weight: Column) -> None:
+        for one in np.unique(run).tolist():
+            mine = weight[run == one]
+            count, sumw, sumw2 = self._by_run.get(one, (0, 0.0, 0.0))
+            self._by_run[one] = (count + len(mine), sumw + float(mine.sum()), sumw2 + float((mine**2).sum()))
+
+    def trees(self) -> Iterator[tuple[str, dict[str, str], dict[str, Column]]]:
+        """Name, titles and columns of the trees Runs and LuminosityBlocks."""
+        counts, sumw, sumw2 = zip(*self._by_run.values(), strict=True)
+        yield (
+            "Runs",
+            _RUNS_TITLES,
+            {
+                "run": np.array(list(self._by_run), dtype=np.uint32),
+                "genEventCount": np.array(counts, dtype=np.int64),
+                "genEventSumw": np.array(sumw),
+                "genEventSumw2": np.array(sumw2),
+            },
+        )
+        run, lumi = np.array(list(self._lumis), dtype=np.uint32).T
+        yield "LuminosityBlocks", _LUMIS_TITLES, {"run": run, "luminosityBlock": lumi}
+
+    def identifier(self) -> uuid.UUID:
+        """A UUID that depends on provenance and event numbers only."""
+        return uuid.UUID(bytes=self._digest.digest(), version=4)
+
+
+def _stored(events: Events) -> Events:
+    """`events` with types and precision of the schema; `ValidationError` for branches that it lacks."""
+    scalars = {}
+    for name, column in events.scalars.items():
+        if branch(name).collection is not None:
+            raise ValidationError(f"'{name}' belongs to a collection, but is given as one value per event")
+        scalars[name] = as_stored(branch(name), column)
+    collections = {}
+    for name, one in events.collections.items():
+        columns = {}
+        for key, column in one.columns.items():
+            known = branch(f"{name}_{key}")
+            if known.collection != name:
+                raise ValidationError(f"'{known.name}' has one value per event, but is given as a collection")
+            columns[key] = as_stored(known, column)
+        if not columns:
+            raise ValidationError(f"the collection {name} has no attributes")
+        collections[name] = Collection(one.counts, columns)
+    return Events(events.n, scalars, collections)
