@@ -5,14 +5,16 @@ Never of the attempt, the machine or the time, so a retry draws the same numbers
 
 from __future__ import annotations
 
-import numpy as np
-
 #: Pythia8 takes seeds from 1 to this one
 PYTHIA_SEED_MAX = 900_000_000
 
 
-def _sequence(request_seed: int, job_index: int, *purpose: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence(entropy=request_seed, spawn_key=(job_index, *purpose))
+def _word(request_seed: int, *spawn_key: int) -> int:
+    # numpy takes longer to import than a status report may take as a whole
+    import numpy as np
+
+    sequence = np.random.SeedSequence(entropy=request_seed, spawn_key=spawn_key)
+    return int(sequence.generate_state(1, np.uint64)[0])
 
 
 def job_seed(request_seed: int, job_index: int) -> int:
@@ -21,7 +23,7 @@ def job_seed(request_seed: int, job_index: int) -> int:
     Independent streams for different indices follow from numpy's `SeedSequence` with the index as
     spawn key.
     """
-    return int(_sequence(request_seed, job_index).generate_state(1, np.uint64)[0])
+    return _word(request_seed, job_index)
 
 
 def generator_seed(request_seed: int, job_index: int) -> int:
@@ -31,10 +33,9 @@ def generator_seed(request_seed: int, job_index: int) -> int:
     so small that among 10,000 jobs with drawn seeds two would share one, and so all of their events,
     in 5 % of requests. Pythia's generator (Marsaglia and Zaman's) gives each seed its own sequence.
     """
-    start = int(np.random.SeedSequence(request_seed).generate_state(1, np.uint64)[0])
-    return (start + job_index) % PYTHIA_SEED_MAX + 1
+    return (_word(request_seed) + job_index) % PYTHIA_SEED_MAX + 1
 
 
 def pileup_seed(request_seed: int, job_index: int) -> int:
     """The 64-bit seed of a job's draw of pileup conditions."""
-    return int(_sequence(request_seed, job_index, 2).generate_state(1, np.uint64)[0])
+    return _word(request_seed, job_index, 2)

@@ -30,11 +30,11 @@ def merge(attempt: Attempt, folder: RequestFolder) -> OutputFile:
     from flashsim_prod.physics.nanoaod.merger import merge_files
 
     job = merge_job(attempt.request, attempt.index)
-    inputs = _reported_inputs(attempt, folder, job)
+    inputs = reported_inputs(attempt, folder, job)
     attempt.need_space(sum(file.bytes for file in inputs))
     attempt.start_clock()
     with attempt.timings.step("stage_in"):
-        paths = [_verified(attempt, file) for file in inputs]
+        paths = [verified(attempt, file) for file in inputs]
     target = attempt.work / "merged.root"
     with attempt.timings.step("merge"):
         tool = merge_files(paths, target)
@@ -46,7 +46,8 @@ def merge(attempt: Attempt, folder: RequestFolder) -> OutputFile:
     return attempt.store(target, job.lfn, found.events, found.lumis)
 
 
-def _reported_inputs(attempt: Attempt, folder: RequestFolder, job: MergeJob) -> list[OutputFile]:
+def reported_inputs(attempt: Attempt, folder: RequestFolder, job: MergeJob) -> list[OutputFile]:
+    """The outputs to be merged, in order; `StorageError` if one is not there."""
     digest = attempt.request.digest()
     found = []
     for index in range(job.first, job.first + job.count):
@@ -59,8 +60,8 @@ def _reported_inputs(attempt: Attempt, folder: RequestFolder, job: MergeJob) -> 
     return found
 
 
-def _verified(attempt: Attempt, file: OutputFile) -> Path:
-    """The file on this machine, its contents compared with the report."""
+def verified(attempt: Attempt, file: OutputFile) -> Path:
+    """`file` on this machine, fetched if need be; `StorageError` if its contents are not those reported."""
     path = attempt.storage.local_path(file.lfn)
     if path is None:
         path = attempt.work / Path(file.lfn).name

@@ -8,8 +8,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from typing import TYPE_CHECKING
 
 from flashsim_prod import resources
 from flashsim_prod.core.request import Request
@@ -20,6 +19,9 @@ from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.production.home import Home, RequestFolder
 from flashsim_prod.production.plan import Plan
 from flashsim_prod.production.writing import write_whole
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 #: of more jobs than these the README shows only the first ones and the last one
 _EXAMPLES = 3
@@ -113,6 +115,9 @@ def _rename_new(scratch: Path, path: Path) -> None:
 
 
 def _environment() -> Environment:
+    # only what writes a folder needs it, not what reads one
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(resources.templates_dir() / "request"),
         undefined=StrictUndefined,

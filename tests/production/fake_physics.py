@@ -1,0 +1,153 @@
+"""The real worker and the real driver around physics that takes milliseconds.
+
+Run as a program, this is a worker (``worker simulate request.yaml --job 3``) or a driver (``drive NAME``)
+whose events are lines of text that depend on the job alone. All else is the package's own: reports,
+locks, storage, ledger, catalogue. Tests kill these processes at will.
+
+``FAKE_PAUSE_S`` makes jobs last. ``FAKE_TROUBLE`` is a folder: a file ``simulate_3`` there holds the name of
+an error that the job raises, or ``kill``, ``no-report`` or ``once:...`` for the first attempt only; a file
+named as one of `KILL_POINTS` kills the process that comes there first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from flashsim_prod import errors
+from flashsim_prod.core.report import LumiRange, OutputFile
+from flashsim_prod.core.splitting import merge_job, simulate_job
+from flashsim_prod.core.states import Stage
+from flashsim_prod.grid.catalog.local import LocalCatalog
+from flashsim_prod.grid.ledger.ledger import Ledger
+from flashsim_prod.grid.storage import local as local_storage
+from flashsim_prod.production import drive as driving
+from flashsim_prod.production import local_run, merge, simulate, worker
+from flashsim_prod.production.attempt import Attempt
+from flashsim_prod.production.home import RequestFolder, open_home
+
+THIS = Path(__file__)
+
+#: where a process can be made to die: just before the call of a function
+KILL_POINTS: dict[str, tuple[Any, str]] = {
+    "output-before-rename": (local_storage, "publish"),
+    "report-before-write": (worker, "write_report"),
+    "attempt-before-start": (Ledger, "start_attempt"),
+    "attempt-before-end": (Ledger, "finish_attempt"),
+    "inputs-before-removal": (local_run, "drop_inputs"),
+    "catalogue-before-block": (LocalCatalog, "ensure_block"),
+    "catalogue-before-close": (LocalCatalog, "close_block"),
+    "catalogue-before-rule": (LocalCatalog, "add_rule"),
+    "ledger-before-registered": (Ledger, "set_registered"),
+}
+
+
+def fake_command(stage: str, request_file: Path | str, index: int | str) -> list[str]:
+    """The worker's command with this program in the package's place."""
+    return [sys.executable, str(THIS), "worker", stage, str(request_file), "--job", str(index)]
+
+
+def fake_simulate(attempt: Attempt) -> OutputFile:
+    """A line of text for each event."""
+    job = simulate_job(attempt.request, attempt.index)
+    attempt.seed = job.seed
+    attempt.start_clock()
+    _trouble(attempt)
+    path = attempt.work / "output.root"
+    with path.open("w") as file, attempt.timings.step("simulate"):
+        for number in range(job.first_event, job.first_event + job.events):
+            file.write(f"{job.seed} {number}\n")
+            if number % 5 == 0:
+                time.sleep(_pause_s() / 10)
+                attempt.progress(number - job.first_event, job.events)
+    attempt.gen_events, attempt.events = job.gen_events, job.events
+    lumis = LumiRange(run=1, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)
+    return attempt.store(path, job.lfn, job.events, (lumis,))
+
+
+def fake_merge(attempt: Attempt, folder: RequestFolder) -> OutputFile:
+    """The inputs' lines, verified and joined."""
+    job = merge_job(attempt.request, attempt.index)
+    inputs = merge.reported_inputs(attempt, folder, job)
+    attempt.start_clock()
+    _trouble(attempt)
+    time.sleep(_pause_s())
+    path = attempt.work / "merged.root"
+    with path.open("wb") as file:
+        for one in inputs:
+            file.write(merge.verified(attempt, one).read_bytes())
+    attempt.events = job.events
+    return attempt.store(path, job.lfn, job.events, tuple(lumi for one in inputs for lumi in one.lumis))
+
+
+def _pause_s() -> float:
+    return float(os.environ.get("FAKE_PAUSE_S", "0"))
+
+
+def _trouble(attempt: Attempt) -> None:
+    folder = os.environ.get("FAKE_TROUBLE")
+    path = Path(folder or "/nowhere") / f"{attempt.stage}_{attempt.index}"
+    if not path.is_file():
+        return
+    what = path.read_text()
+    if what.startswith("once:"):
+        path.unlink()
+    match what.removeprefix("once:"):
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "no-report":
+            os._exit(0)
+        case name:
+            raise getattr(errors, name)(f"trouble in {attempt.stage} {attempt.index}")
+
+
+def install() -> None:
+    """Put the fakes in place of physics, in this process."""
+    simulate.simulate = fake_simulate
+    simulate.bound_bundle = lambda request: None  # type: ignore[assignment,return-value]
+    merge.merge = fake_merge
+    local_run.worker_command = fake_command
+
+
+def arm() -> None:
+    """Make this process die at the kill points that the folder names."""
+    for point, (owner, name) in KILL_POINTS.items():
+        marker = Path(os.environ.get("FAKE_TROUBLE", "/nowhere")) / point
+        if marker.is_file():
+            setattr(owner, name, _deadly(getattr(owner, name), marker))
+
+
+def _deadly(function: Callable[..., Any], marker: Path) -> Callable[..., Any]:
+    def wrapped(*positional: Any, **named: Any) -> Any:
+        with suppress(FileNotFoundError):
+            marker.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*positional, **named)
+
+    return wrapped
+
+
+def main(arguments: list[str]) -> int:
+    """A worker or a driver; errors end it as the command line does."""
+    install()
+    arm()
+    try:
+        if arguments[0] == "worker":
+            worker.run_job(Stage(arguments[1]), Path(arguments[2]), int(arguments[4]))
+        else:
+            outcome = driving.drive(open_home(), arguments[1])
+            return 128 + outcome.stopped_by if outcome.stopped_by else 0
+    except errors.FlashSimError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
