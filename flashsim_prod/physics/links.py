@@ -9,7 +9,7 @@ flat positions into the indices within the event that NanoAOD stores.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -221,7 +221,7 @@ def has_flavour(pdg_id: NDArray[np.generic], quark: int) -> Bools:
     code = np.abs(pdg_id.astype(np.int64))
     hadron = (code > 100) & (code < 1_000_000_000)
     meson, baryon = (code // 100) % 10, (code // 1000) % 10
-    return hadron & (np.maximum(meson, baryon) == quark)
+    return np.asarray(hadron & (np.maximum(meson, baryon) == quark))
 
 
 def ancestor_flavours(gen_parts: Collection, particles: Positions) -> tuple[Bools, Bools]:
@@ -275,15 +275,15 @@ def muon_cleanmask(muons: Collection) -> NDArray[np.uint8]:
     return muons["mediumId"].astype(np.uint8)
 
 
-def jet_cleanmask(jets: Collection, lepton_idx: list[NDArray[np.generic]]) -> NDArray[np.uint8]:
+def jet_cleanmask(jets: Collection, jets_of_leptons: Sequence[Positions]) -> NDArray[np.uint8]:
     """0 for jets that hold a selected lepton, 1 for all others.
 
     Parameters
     ----------
-    lepton_idx : list of arrays of shape (n_leptons,)
+    jets_of_leptons : sequence of int64 arrays of shape (n_leptons,)
         Flat positions of the jets that the selected leptons lie in; -1 for none.
     """
     mask = np.ones(jets.n_objects, np.uint8)
-    for jet in lepton_idx:
+    for jet in jets_of_leptons:
         mask[jet[jet >= 0]] = 0
     return mask

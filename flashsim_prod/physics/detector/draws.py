@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -22,14 +22,14 @@ def stream(seed: int, part: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(key,)))
 
 
-def sigmoid(value: ArrayLike) -> Floats:
+def sigmoid(value: Floats) -> Floats:
     """Logistic function, safe for large arguments."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(value, dtype=np.float64))))
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * value)))
 
 
-def turn_on(value: Floats, half: ArrayLike, width: ArrayLike) -> Floats:
+def turn_on(value: Floats, half: Floats | float, width: Floats | float) -> Floats:
     """Efficiency curve that passes 1/2 at `half` and rises over `width`."""
-    return sigmoid((value - np.asarray(half)) / np.asarray(width))
+    return sigmoid((value - half) / width)
 
 
 def wrap_phi(phi: Floats) -> Floats:
@@ -39,10 +39,10 @@ def wrap_phi(phi: Floats) -> Floats:
 
 def mixed(rng: np.random.Generator, latent: Floats, correlation: float) -> Floats:
     """Standard normal numbers with the given linear correlation to the standard normal `latent`."""
-    return correlation * latent + np.sqrt(1 - correlation**2) * rng.normal(size=latent.shape)
+    return np.asarray(correlation * latent + np.sqrt(1 - correlation**2) * rng.normal(size=latent.shape))
 
 
-def chance(rng: np.random.Generator, probability: ArrayLike, size: int) -> Bools:
+def chance(rng: np.random.Generator, probability: Floats | float, size: int) -> Bools:
     """True with `probability`, drawn anew for each of `size` objects."""
     return np.asarray(rng.random(size) < probability)
 

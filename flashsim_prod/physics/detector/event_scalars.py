@@ -60,14 +60,16 @@ def _vertex(rng: np.random.Generator, truth: Truth) -> tuple[dict[str, Column], 
     found = 1 + rng.binomial(np.maximum(truth.n_pu.astype(np.int64), 0), _vertex_efficiency(truth.n_pu))
     good = 1 + rng.binomial(found - 1, 0.90)
     # log of the sum of pt squared of the vertex's jets; pileup vertices compete with it
-    log_score = 1.7 * np.log(ht + 20.0) - 1.3 + rng.normal(0.0, 0.7, n)
+    log_score = 1.36 * np.log(ht + 20.0) + 0.58 + rng.normal(0.0, 0.7, n)
     wrong = rng.random(n) < np.minimum(0.004 * truth.n_pu, 0.5) * sigmoid(1.2 * (5.2 - log_score))
-    ndof = gamma_about(rng, 62.0 + 0.6 * truth.n_pu * 0.5 + 9.0 * ht / 100.0, np.full(n, 40.0))
+    ndof = gamma_about(rng, 76.0 + 0.35 * truth.n_pu + 10.0 * ht / 100.0, np.full(n, 42.0))
     ndof = np.maximum(np.where(wrong, 0.7 * ndof, ndof), 4.0 + rng.exponential(4.0, n))
     chi2 = np.maximum(rng.normal(0.74, 0.08 + 0.6 / np.sqrt(ndof), n), 0.1)
     true = {axis: _true_vertex(rng, truth, axis) for axis in "xyz"}
-    resolution = 0.0030 / np.sqrt(np.maximum(ndof, 4.0) / 20.0)
-    reco = {axis: true[axis] + rng.normal(size=n) * resolution * (1.0 + (axis == "z")) for axis in "xyz"}
+    resolution = 0.0020 / np.sqrt(np.maximum(ndof, 4.0) / 20.0)
+    reco = {
+        axis: true[axis] + rng.normal(size=n) * resolution * (1.5 if axis == "z" else 1.0) for axis in "xyz"
+    }
     other = rng.normal(*_BEAM_SPOT["z"], n)
     reco["z"] = np.where(wrong, other, reco["z"])
     scalars: dict[str, Column] = {
@@ -115,10 +117,10 @@ def _densities(rng: np.random.Generator, truth: Truth) -> dict[str, Floats]:
 def _soft_activity(rng: np.random.Generator, truth: Truth) -> dict[str, Column]:
     """Track jets above 10, 5, 2 and 1 GeV: each threshold adds to the sum of the one above it."""
     n, ht = truth.events.n, truth.central_ht
-    hard = np.where(ht > 15.0, 0.54 * ht * np.exp(rng.normal(0.0, 0.18, n)), 0.0)
-    n10 = np.where(hard > 10.0, 1 + rng.poisson(hard / 42.0), 0)
+    hard = np.where(ht > 15.0, 0.50 * ht * np.exp(rng.normal(0.0, 0.20, n)), 0.0)
+    n10 = np.where(hard > 10.0, 1 + np.rint(hard / 50.0 * np.exp(rng.normal(0.0, 0.3, n))), 0)
     hard = np.where(n10 > 0, np.maximum(hard, 10.5 * n10), 0.0)
-    n5 = n10 + rng.poisson(0.75 + 0.25 * n10)
+    n5 = n10 + rng.poisson(0.75 + 0.22 * n10)
     n2 = n5 + rng.poisson(gamma_about(rng, np.full(n, 5.5), np.full(n, 2.5)))
     ht5 = hard + (n5 - n10) * rng.normal(7.0, 0.6, n)
     ht2 = ht5 + (n2 - n5) * rng.normal(3.0, 0.15, n)

@@ -12,32 +12,62 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flashsim_prod.physics.detector.draws import Bools, Floats, chance, mixed, sigmoid
+from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, mixed, sigmoid
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.events import Collection
 
 _MAX_SCORE = 0.9995
+
+#: working points of the pileup score: rows pt < 20, 30, 40, 50 GeV; columns abs(eta) < 2.5, 2.75, 3, 5
+_LOOSE = np.array(
+    [
+        [-0.95, -0.72, -0.68, -0.47],
+        [-0.88, -0.55, -0.60, -0.43],
+        [-0.63, -0.18, -0.43, -0.24],
+        [-0.19, 0.22, -0.13, -0.03],
+    ]
+)
+_MEDIUM = np.array(
+    [
+        [0.20, -0.56, -0.43, -0.38],
+        [0.62, -0.39, -0.32, -0.29],
+        [0.86, -0.10, -0.15, -0.08],
+        [0.93, 0.61, 0.14, 0.12],
+    ]
+)
+_TIGHT = np.array(
+    [
+        [0.71, -0.32, -0.30, -0.22],
+        [0.87, -0.08, -0.16, -0.12],
+        [0.94, 0.24, 0.05, 0.10],
+        [0.97, 0.82, 0.31, 0.29],
+    ]
+)
 
 
 def with_taggers(rng: np.random.Generator, jets: Collection, event: EventLatents) -> Collection:
     """`jets` with btag*, qgl, puId, puIdDisc, bReg* and cReg*."""
     n = jets.n_objects
     vertex, fragmentation = rng.normal(size=n), np.asarray(jets["fragmentation"], dtype=np.float64)
-    tracked = np.clip((2.75 - np.abs(jets["eta"])) / 0.4, 0.0, 1.0)
-    deep = _logits(rng, jets, vertex, tracked, sharpness=1.0)
-    older = _logits(rng, jets, mixed(rng, vertex, 0.85), tracked, sharpness=0.75)
-    columns: dict[str, Floats] = {}
+    deep = _logits(rng, jets, vertex, _tracked(jets, 2.6), prior=-2.6, sharpness=1.0)
+    older = _logits(rng, jets, mixed(rng, vertex, 0.85), _tracked(jets, 2.6), prior=-1.9, sharpness=0.8)
+    columns: dict[str, Floats | Ints] = {}
     columns |= _flavour_scores(deep, "btagDeepFlav", with_gluon=True)
-    trackless = chance(rng, _no_tracks(jets, tracked), n)
+    trackless = chance(rng, _no_tracks(jets), n)
     columns |= {
         name: np.where(trackless, -1.0, score)
         for name, score in _flavour_scores(older, "btagDeep", with_gluon=False).items()
     }
-    columns["btagCSVV2"] = _csv(rng, jets, older, tracked)
+    columns["btagCSVV2"] = _csv(rng, jets, older)
     columns["qgl"] = _quark_likelihood(rng, jets, fragmentation)
     columns |= _pileup_identification(rng, jets, event)
     columns |= _regressions(rng, jets, vertex)
     return jets.with_columns(**columns)
+
+
+def _tracked(jets: Collection, edge: float) -> Floats:
+    """Share of tracks that a jet has within the tracker, falling around `edge` in abs(eta)."""
+    return np.clip((edge + 0.25 - np.abs(jets["eta"])) / 0.5, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -57,24 +87,56 @@ class _Logits:
 
 
 def _logits(
-    rng: np.random.Generator, jets: Collection, vertex: Floats, tracked: Floats, *, sharpness: float
+    rng: np.random.Generator,
+    jets: Collection,
+    vertex: Floats,
+    tracked: Floats,
+    *,
+    prior: float,
+    sharpness: float,
 ) -> _Logits:
-    n = jets.n_objects
+    """Class log-likelihoods relative to light quarks and gluons together.
+
+    Jets without information (soft, forward) stay near the `prior` of b against light.
+    """
     pt, abs_eta = jets["pt"], np.abs(jets["eta"])
     is_b, is_c = jets["hadron"] == 5, jets["hadron"] == 4
     # best around 80 GeV in the barrel; worse for soft, very hard and forward jets
-    reach = (1.0 - 0.55 * np.exp(-(pt - 15.0) / 25.0) - 0.12 * np.log1p(pt / 400.0)) * (
-        1.0 - 0.07 * abs_eta**1.5
+    reach = 1.0 - 0.55 * np.exp(-(pt - 15.0) / 25.0) - 0.12 * np.log1p(pt / 400.0)
+    reach = np.clip(reach * (1.0 - 0.07 * abs_eta**1.5), 0.05, 1.0) * np.maximum(tracked, 0.03)
+    # displaced decays of light jets and fake tracks make a tail to the right
+    z = mixed(rng, vertex, 0.9)
+    tail = np.where(z > 0.0, 1.0 + 0.22 * z, 1.0)
+    light = prior - 1.0 * reach + (0.45 + 0.80 * reach) * z * tail * (1.0 - 0.35 * jets["from_pileup"])
+    bottom = prior + 0.2 + 10.4 * reach * sharpness + (0.8 + 5.2 * reach * sharpness) * z
+    charm = prior + 0.1 + 1.6 * reach + (0.6 + 1.0 * reach) * z
+    b = np.select([is_b, is_c], [bottom, charm], light)
+    c = _charm_logit(rng, jets, vertex, reach, b, prior)
+    gluon_share = sigmoid(_gluon_logit(rng, jets))
+    return _Logits(b, c, np.log1p(-gluon_share), np.log(gluon_share))
+
+
+def _charm_logit(
+    rng: np.random.Generator, jets: Collection, vertex: Floats, reach: Floats, b: Floats, prior: float
+) -> Floats:
+    """Charm against light: b jets look like charm first of all, as far as they do not look light."""
+    level = prior + 0.35
+    is_b, is_c = jets["hadron"] == 5, jets["hadron"] == 4
+    noise = mixed(rng, vertex, 0.45)
+    light = level - 0.45 * reach + (0.20 + 0.60 * reach) * noise * np.where(noise > 0.0, 1.3, 1.0)
+    bottom = 2.3 + np.where(b < 5.3, 0.45, 0.33) * (b - 5.3) + (0.3 + 0.5 * reach) * rng.normal(size=len(b))
+    light = np.where(jets["from_pileup"], level + 0.5 * (light - level), light)
+    charm = level + 0.3 + 3.0 * reach + (0.5 + 1.3 * reach) * noise
+    return np.select([is_b, is_c], [bottom, charm], light)
+
+
+def _gluon_logit(rng: np.random.Generator, jets: Collection) -> Floats:
+    kind = np.select(
+        [jets["parton"] == 21, jets["hadron"] > 0, jets["parton"] == 0], [0.55, 0.25, -0.1], -0.75
     )
-    reach = np.clip(reach, 0.05, 1.0) * np.maximum(tracked, 0.03) * sharpness
-    b_mean = np.where(is_b, 1.0 + 4.3 * reach, np.where(is_c, -2.6 + 1.0 * reach, -2.4 - 1.4 * reach))
-    b_width = np.where(is_b, 0.9 + 2.7 * reach, np.where(is_c, 1.5, 0.6 + 0.8 * reach))
-    b = b_mean + b_width * mixed(rng, vertex, 0.9) - 2.2 * is_b * (1.0 - reach)
-    c_mean = np.where(is_c, -1.6 + 1.6 * reach, np.where(is_b, -0.8 + 0.6 * reach, -2.0 - 0.4 * reach))
-    c = c_mean + np.where(is_c, 1.5, 0.65) * mixed(rng, vertex, 0.35) + 0.2 * np.where(is_b, 0.0, b + 3.0)
-    gluon_like = np.select([jets["parton"] == 21, is_b], [0.9, 0.1], -0.7)
-    gluon = gluon_like + 0.8 * jets["fragmentation"] + 0.5 * rng.normal(size=n) - 0.5 * (pt < 30.0)
-    return _Logits(b, c, np.zeros(n), np.clip(gluon, -2.5, 2.6) + 0.6 * jets["from_pileup"])
+    logit = kind + (0.75 * jets["fragmentation"] + 0.55 * rng.normal(size=jets.n_objects))
+    logit = np.where(jets["from_pileup"], 0.9 + 0.70 * (logit - kind) - 0.2 * jets["fragmentation"], logit)
+    return 2.2 * np.tanh(logit / 2.0)
 
 
 def _flavour_scores(logits: _Logits, prefix: str, *, with_gluon: bool) -> dict[str, Floats]:
@@ -90,33 +152,30 @@ def _flavour_scores(logits: _Logits, prefix: str, *, with_gluon: bool) -> dict[s
     return {name: np.minimum(score, _MAX_SCORE) for name, score in scores.items()}
 
 
-def _no_tracks(jets: Collection, tracked: Floats) -> Floats:
+def _no_tracks(jets: Collection) -> Floats:
     """Probability that no track passes the selection of the older taggers."""
+    tracked = _tracked(jets, 2.72)
     lepton_only = np.clip(jets["electron"] + jets["muon"], 0.0, 1.0)
-    few = 0.07 + 0.40 * np.exp(-(jets["pt"] - 10.0) / 14.0) + 0.25 * lepton_only + 0.25 * jets["from_pileup"]
+    soft = np.exp(-(jets["pt"] - 10.0) / 14.0) * (0.15 + 0.3 * np.clip(np.abs(jets["eta"]) - 0.8, 0.0, 1.0))
+    few = 0.08 + soft + 0.20 * lepton_only + 0.20 * jets["from_pileup"]
     heavy = np.where(jets["hadron"] == 5, 0.25, np.where(jets["hadron"] == 4, 0.5, 1.0))
-    return np.where(tracked <= 0.0, 1.0, 1.0 - tracked * (1.0 - np.clip(few * heavy, 0.0, 0.95)))
+    return np.asarray(1.0 - tracked * (1.0 - np.clip(few * heavy, 0.0, 0.95)))
 
 
-def _csv(rng: np.random.Generator, jets: Collection, logits: _Logits, tracked: Floats) -> Floats:
+def _csv(rng: np.random.Generator, jets: Collection, logits: _Logits) -> Floats:
     """The older combined tagger, -10 without any track."""
-    n = jets.n_objects
-    b = logits.probabilities().b
-    score = sigmoid(0.75 * _logit(b) + 0.9 + 0.6 * rng.normal(size=n))
-    missing = np.where(tracked <= 0.0, 0.97, 1.0 - tracked * 0.88)
-    return np.where(chance(rng, missing, n), -10.0, np.minimum(score, 0.9998))
-
-
-def _logit(p: Floats) -> Floats:
-    p = np.clip(p, 1e-9, 1 - 1e-9)
-    return np.log(p) - np.log1p(-p)
+    score = sigmoid(
+        0.6 * logits.b + np.where(jets["from_pileup"], 1.6, 0.7) + 0.55 * rng.normal(size=jets.n_objects)
+    )
+    missing = 0.985 - 0.87 * _tracked(jets, 2.92)
+    return np.where(chance(rng, missing, jets.n_objects), -10.0, np.minimum(score, 0.9998))
 
 
 def _quark_likelihood(rng: np.random.Generator, jets: Collection, fragmentation: Floats) -> Floats:
     """Quark-gluon likelihood; undefined below 20 GeV and for jets of few particles."""
     n = jets.n_objects
     kind = np.select([jets["parton"] == 21, jets["hadron"] == 5], [-0.9, -1.0], 1.4)
-    kind = kind - 1.6 * jets["from_pileup"]
+    kind = kind - 0.7 * jets["from_pileup"]
     score = sigmoid(
         kind - 1.3 * fragmentation - 0.10 * (jets["nConstituents"] - 13.0) + 0.8 * rng.normal(size=n)
     )
@@ -126,33 +185,27 @@ def _quark_likelihood(rng: np.random.Generator, jets: Collection, fragmentation:
 
 def _pileup_identification(
     rng: np.random.Generator, jets: Collection, event: EventLatents
-) -> dict[str, Floats]:
+) -> dict[str, Floats | Ints]:
     n = jets.n_objects
     pt, abs_eta = jets["pt"], np.abs(jets["eta"])
-    forward = abs_eta > 2.75
-    likeness = np.where(jets["from_pileup"], -1.3, 2.4) + 0.045 * (pt - 20.0).clip(-5.0, 60.0)
-    likeness = likeness - 2.2 * jets["chFPV0EF"] - 0.25 * jets["shower"] - 0.010 * event.rho[jets.event_index]
-    likeness = likeness + np.where(forward, np.where(jets["from_pileup"], 1.0, -0.4), 0.0)
-    disc = np.tanh(0.5 * (likeness + 1.0 * rng.normal(size=n)))
-    undefined: Bools = chance(rng, np.where(pt < 25.0, 0.004, 0.0), n)
-    disc = np.where(undefined, -2.0, np.minimum(disc, 0.999))
+    likeness = np.where(jets["from_pileup"], -0.5, 3.6) + 0.035 * (pt - 20.0).clip(-5.0, 60.0)
+    likeness = likeness - 2.0 * jets["chFPV0EF"] - 0.3 * jets["shower"] - 0.012 * event.rho[jets.event_index]
+    outside = np.where(jets["from_pileup"], 0.3, -1.6)
+    likeness = likeness + np.interp(abs_eta, [2.4, 2.8, 3.0], [0.0, 0.5, 1.0]) * outside
+    spread = np.interp(abs_eta, [2.4, 3.0], [1.8, 1.0]) * np.where(jets["from_pileup"], 1.3, 1.0)
+    likeness = likeness - 3.0 * chance(rng, 0.07, n)
+    disc = np.tanh(0.5 * (likeness + spread * rng.normal(size=n)))
+    undefined: Bools = chance(rng, np.where((abs_eta > 3.0) & (pt < 30.0), 0.03, 0.0), n)
+    disc = np.where(undefined, -2.0, np.clip(disc, -0.998, 0.999))
     return {"puIdDisc": disc, "puId": pileup_id(disc, pt, abs_eta)}
 
 
-def pileup_id(disc: Floats, pt: Floats, abs_eta: Floats) -> Floats:
+def pileup_id(disc: Floats, pt: Floats, abs_eta: Floats) -> Ints:
     """Identification bits: 4 loose, 2 medium, 1 tight, nested; working points in pt and abs(eta)."""
     column = np.searchsorted(np.array([2.5, 2.75, 3.0]), abs_eta)
     row = np.searchsorted(np.array([20.0, 30.0, 40.0]), pt, side="right")
-    loose = np.array([
-        [-0.95, -0.72, -0.68, -0.47], [-0.88, -0.55, -0.60, -0.43], [-0.63, -0.18, -0.43, -0.24], [-0.19, 0.22, -0.13, -0.03],
-    ])[row, column]  # fmt: skip
-    medium = np.array([
-        [0.20, -0.56, -0.43, -0.38], [0.62, -0.39, -0.32, -0.29], [0.86, -0.10, -0.15, -0.08], [0.93, 0.61, 0.14, 0.12],
-    ])[row, column]  # fmt: skip
-    tight = np.array([
-        [0.71, -0.32, -0.30, -0.22], [0.87, -0.08, -0.16, -0.12], [0.94, 0.24, 0.05, 0.10], [0.97, 0.82, 0.31, 0.29],
-    ])[row, column]  # fmt: skip
-    return 4 * (disc > loose) + 2 * (disc > medium) + 1 * (disc > tight)
+    passed = [disc > cuts[row, column] for cuts in (_LOOSE, _MEDIUM, _TIGHT)]
+    return np.asarray(4 * passed[0] + 2 * passed[1] + 1 * passed[2])
 
 
 def _regressions(rng: np.random.Generator, jets: Collection, vertex: Floats) -> dict[str, Floats]:
@@ -161,11 +214,19 @@ def _regressions(rng: np.random.Generator, jets: Collection, vertex: Floats) -> 
     pt = jets["pt"]
     lepton = np.clip(jets["electron"] + jets["muon"], 0.0, 1.0)
     heavy = jets["hadron"] == 5
-    resolution = (0.07 + 2.9 / (pt + 8.0)) * np.exp(0.18 * rng.normal(size=n)) + 0.05 * jets["from_pileup"]
-    correction = 1.03 + 0.10 * np.exp(-pt / 60.0) + 0.10 * lepton + 0.25 * heavy * jets["muEF"]
-    correction = correction * (1.0 + 0.55 * resolution * (0.8 * rng.normal(size=n) + 0.4 * jets["shower"]))
-    c_resolution = (0.055 + 2.4 / (pt + 8.0)) * np.exp(0.15 * rng.normal(size=n)) + 0.02 * jets["from_pileup"]
-    c_correction = 0.98 + 0.45 * (lepton > 0.5) + 0.4 * c_resolution * (rng.normal(size=n) + 0.2 * vertex)
+    resolution = (0.05 + 5.2 / (pt + 6.0)) * np.exp(0.20 * rng.normal(size=n)) + 0.03 * jets["from_pileup"]
+    correction = (
+        1.05
+        - 0.06 * jets["from_pileup"]
+        + 0.12 * np.exp(-pt / 60.0)
+        + 0.06 * lepton
+        + 0.25 * heavy * jets["muEF"]
+    )
+    correction = correction * (1.0 + 0.55 * resolution * (0.9 * rng.normal(size=n) + 0.4 * jets["shower"]))
+    c_resolution = (0.04 + 4.2 / (pt + 5.0)) * np.exp(0.16 * rng.normal(size=n)) + 0.02 * jets["from_pileup"]
+    single = chance(rng, 0.6, n) & (lepton > 0.6)
+    c_correction = 1.0 - 0.06 * jets["from_pileup"] + 0.42 * single
+    c_correction = c_correction + 0.75 * c_resolution * (rng.normal(size=n) + 0.2 * vertex)
     return {
         "bRegCorr": np.clip(correction, 0.5, 2.5),
         "bRegRes": resolution,

@@ -37,7 +37,7 @@ def jet_resolution(pt: Floats, eta: Floats, n_pu: Floats) -> Floats:
     region = np.searchsorted(_ETA_EDGES, np.abs(eta))
     noise = (1.2 + 0.45 * np.sqrt(np.maximum(n_pu, 0.0))) * _NOISE[region] / pt
     stochastic = _STOCHASTIC[region] / np.sqrt(pt)
-    return np.sqrt(noise**2 + stochastic**2 + _CONSTANT[region] ** 2)
+    return np.asarray(np.sqrt(noise**2 + stochastic**2 + _CONSTANT[region] ** 2))
 
 
 def jet_response(pt: Floats, parton: Floats, hadron: Floats) -> Floats:
@@ -47,7 +47,7 @@ def jet_response(pt: Floats, parton: Floats, hadron: Floats) -> Floats:
         [-0.020, -0.010, -0.012, 0.018],
         0.0,
     )
-    return 1.0 + 0.45 * np.exp(-pt / 15.0) + flavour
+    return np.asarray(1.0 + 0.45 * np.exp(-pt / 15.0) + flavour)
 
 
 def reconstruct_jets(
@@ -57,7 +57,7 @@ def reconstruct_jets(
 
     Columns: pt eta phi mass area rawFactor and, for the rest of the simulation, ``from_pileup``, flavours
     (``parton``, ``hadron``), the pt fractions ``electron``, ``muon`` and ``photon`` of prompt-like particles
-    inside, ``muon_number``, and the latents ``shower`` (high: much neutral energy and fluctuation, low
+    inside, and the latents ``shower`` (high: much neutral energy and fluctuation, low
     response) and ``fragmentation`` (high: many soft constituents), standard normal.
     """
     genuine = _from_gen_jets(rng, truth, event, muons)
@@ -77,7 +77,7 @@ def _from_gen_jets(
     found = chance(rng, jet_efficiency(pt, eta), n)
     shower, fragmentation = rng.normal(size=n), rng.normal(size=n) + 0.5 * (parton == 21)
     electron, photon = pt * gen["electron_fraction"], pt * gen["photon_fraction"]
-    muon, muon_number = _muon_content(muons, n)
+    muon = _muon_content(muons, n)
     gen_muon = pt * gen["muon_fraction"]
     hadronic = np.maximum(pt - electron - photon - gen_muon, 0.5)
     wrong = event.wrong_vertex[gen.event_index]
@@ -106,7 +106,6 @@ def _from_gen_jets(
             "electron": lepton_scale * electron / reco,
             "photon": lepton_scale * photon / reco,
             "muon": lepton_scale * muon / reco,
-            "muon_number": muon_number,
             "shower": shower,
             "fragmentation": fragmentation,
         },
@@ -114,18 +113,17 @@ def _from_gen_jets(
     return made.select(found & (reco > MIN_PT) & (np.abs(made["eta"]) < MAX_ETA))
 
 
-def _muon_content(muons: Collection, n_jets: int) -> tuple[Floats, Floats]:
-    """Summed pt and number of the particle-flow muons in each generator jet."""
+def _muon_content(muons: Collection, n_jets: int) -> Floats:
+    """Summed pt of the particle-flow muons in each generator jet."""
     inside = (muons["gen_jet"] >= 0) & muons["isPFcand"]
     jet = muons["gen_jet"][inside]
-    total = np.bincount(jet, weights=muons["pt"][inside], minlength=n_jets)
-    return np.asarray(total), np.bincount(jet, minlength=n_jets).astype(np.float64)
+    return np.bincount(jet, weights=muons["pt"][inside], minlength=n_jets).astype(np.float64)
 
 
 def _mass(rng: np.random.Generator, gen_mass: Floats, ratio: Floats, rho: Floats, pt: Floats) -> Floats:
     """Generated mass scaled by the response, and the pileup's share, which adds in quadrature."""
-    own = np.maximum(gen_mass, 0.05) * ratio * np.exp(rng.normal(0.0, 0.12, len(pt)))
-    share = pt * rho * gamma_about(rng, np.full(len(pt), 0.011), np.full(len(pt), 0.007))
+    own = np.maximum(0.93 * gen_mass, 0.05) * ratio * np.exp(rng.normal(0.0, 0.12, len(pt)))
+    share = pt * rho * gamma_about(rng, np.full(len(pt), 0.016), np.full(len(pt), 0.008))
     return np.sqrt(own**2 + share)
 
 
@@ -138,17 +136,17 @@ def _from_pileup(rng: np.random.Generator, truth: Truth, event: EventLatents) ->
     event_index = np.repeat(np.arange(n_events), number)
     n = len(event_index)
     pt = MIN_PT * rng.random(n) ** (-1.0 / 4.2)
-    parton = rng.choice([0, 21, 1, -1, 2, -2, 3, -3], n, p=[0.5, 0.35, 0.03, 0.02, 0.04, 0.03, 0.015, 0.015])
+    parton = rng.choice([0, 21, 1, -1, 2, -2, 3, -3], n, p=[0.45, 0.40, 0.03, 0.02, 0.04, 0.03, 0.015, 0.015])
     zeros = np.zeros(n)
     columns = {
         "pt": pt,
         "gen_pt": np.zeros(n),
         "eta": _pileup_eta(rng, n),
         "phi": rng.uniform(-np.pi, np.pi, n),
-        "mass": pt * gamma_about(rng, np.full(n, 0.24), np.full(n, 0.05)),
+        "mass": pt * gamma_about(rng, np.full(n, 0.262), np.full(n, 0.048)),
         "from_pileup": np.ones(n, bool),
         "parton": parton.astype(np.float64),
-        **{name: zeros for name in ("hadron", "electron", "photon", "muon", "muon_number")},
+        **dict.fromkeys(("hadron", "electron", "photon", "muon"), zeros),
         "shower": rng.normal(0.7, 1.0, n),
         "fragmentation": rng.normal(0.6, 1.0, n),
     }
@@ -160,7 +158,7 @@ def _pileup_eta(rng: np.random.Generator, n: int) -> Floats:
     horn = rng.normal(2.78, 0.16, n)
     flat = rng.uniform(0.0, 4.8, n) ** 0.9
     eta = np.where(rng.random(n) < 0.42, horn, flat)
-    return np.clip(eta, 0.0, 5.0) * rng.choice([-1.0, 1.0], n)
+    return np.asarray(np.clip(eta, 0.0, 5.0) * rng.choice([-1.0, 1.0], n))
 
 
 def _away_from(pileup: Collection, gen_jets: Collection, genuine: Collection) -> Collection:
@@ -180,11 +178,11 @@ def _with_calibration(rng: np.random.Generator, jets: Collection, event: EventLa
     pt, abs_eta = jets["pt"], np.abs(jets["eta"])
     rho = event.rho[jets.event_index]
     width = 0.018 + 0.35 / pt + 0.02 * jets["from_pileup"]
-    area = np.clip(np.rint((0.503 + rng.normal(size=n) * width) / 0.00998) * 0.00998, 0.05, 0.95)
+    area = np.clip(np.rint((0.506 + rng.normal(size=n) * width) / 0.00998) * 0.00998, 0.05, 0.95)
     region = np.searchsorted(np.array([1.3, 2.5, 3.0]), abs_eta)
     scale = np.array([0.925, 0.84, 0.80, 0.90])[region] - np.array([0.06, 0.08, 0.1, 0.06])[region] * np.exp(
         -pt / 35
     )
-    offset = np.array([0.27, 0.22, 0.26, 0.62])[region] * rho * area
-    raw = pt * scale * (1.0 + 0.02 * rng.normal(size=n)) + offset
+    offset = np.array([0.27, 0.22, 0.26, 0.70])[region] * rho * area
+    raw = pt * scale * (1.0 + 0.035 * rng.normal(size=n)) + offset * np.exp(0.15 * rng.normal(size=n))
     return jets.with_columns(area=area, rawFactor=1.0 - raw / pt)

@@ -28,15 +28,15 @@ def simulate_met(
     from_jets, pileup_jets, from_muons = _mismeasured(truth, jets, muons)
     root = np.sqrt(n_pu + 1.0)
     common = rng.normal(size=(2, n))
-    pf_noise = common * np.hypot(6.0, 3.1 * root)
-    puppi_noise = mixed(rng, common, 0.6) * np.hypot(6.0, 1.6 * root)
+    pf_noise = common * np.hypot(7.0, 3.7 * root)
+    puppi_noise = mixed(rng, common, 0.6) * np.hypot(7.0, 3.0 * root)
     met = true + from_jets + pileup_jets + from_muons + pf_noise
-    puppi = true + 0.95 * from_jets + 0.35 * pileup_jets + from_muons + puppi_noise
+    puppi = true + 0.95 * from_jets + 0.5 * pileup_jets + from_muons + puppi_noise
     raw_shift = _jet_sum(jets, jets["pt"] * (0.05 + 0.02 * rng.normal(size=jets.n_objects)), n)
     density = event.rho / 0.62
     sum_et = np.maximum(60.0 + 42.0 * density + 102.0 * ht + 4.0 * root * rng.normal(size=n), 30.0)
     puppi_sum = np.maximum(
-        60.0 + 1.5 * n_pu + 98.0 * ht + gamma_about(rng, 25 + 1.2 * n_pu, 12 + 0.9 * n_pu), 25.0
+        30.0 + 1.0 * n_pu + 95.0 * ht + gamma_about(rng, 20 + 1.0 * n_pu, 12 + 0.9 * n_pu), 25.0
     )
     unclustered = np.maximum(100.0 + 36.0 * density + 22.0 * ht + 5.0 * root * rng.normal(size=n), 20.0)
     scalars = _polar("MET", met) | _polar("PuppiMET", puppi)
@@ -46,10 +46,10 @@ def simulate_met(
         0.5 * true
         + 0.45 * from_jets
         + 0.6 * from_muons
-        + rng.normal(size=(2, n)) * np.hypot(9.0, 1.2 * root),
+        + rng.normal(size=(2, n)) * np.hypot(9.0, 2.6 * root),
     )
     scalars |= _polar("ChsMET", met + 0.4 * rng.normal(size=(2, n)) * np.hypot(6.0, 2.4 * root))
-    scalars |= _polar("CaloMET", met + rng.normal(size=(2, n)) * np.hypot(10.0, 2.5 * root))
+    scalars |= _polar("CaloMET", met + rng.normal(size=(2, n)) * np.hypot(8.0, 1.3 * root))
     scalars |= _sums(rng, sum_et, puppi_sum, ht, density)
     scalars |= _covariance(truth, jets, unclustered, met)
     scalars |= _unclustered_shift(rng, unclustered)
@@ -71,7 +71,7 @@ def _sums(
         "PuppiMET_sumEt": puppi_sum,
         "RawPuppiMET_sumEt": puppi_sum * 0.91,
         "ChsMET_sumEt": sum_et * 0.76 * (1.0 + 0.02 * rng.normal(size=n)),
-        "TkMET_sumEt": np.maximum(25.0 + 3.0 * density + 66.0 * ht + 30.0 * rng.normal(size=n), 15.0),
+        "TkMET_sumEt": np.maximum(30.0 + 6.5 * density + 66.0 * ht + 30.0 * rng.normal(size=n), 15.0),
         "CaloMET_sumEt": sum_et * 0.67 * (1.0 + 0.03 * rng.normal(size=n)),
     }
 
@@ -125,8 +125,8 @@ def _covariance(truth: Truth, jets: Collection, unclustered: Floats, met: Vector
     variance = (sigma * jets["pt"]) ** 2
     cos, sin = np.cos(jets["phi"]), np.sin(jets["phi"])
     terms = (variance * cos**2, variance * cos * sin, variance * sin**2)
-    xx, xy, yy = (np.bincount(jets.event_index, weights=term, minlength=n) for term in terms)
-    xx, yy = xx + 0.38 * unclustered, yy + 0.38 * unclustered
+    xx, xy, yy = (1.8 * np.bincount(jets.event_index, weights=term, minlength=n) for term in terms)
+    xx, yy = xx + 0.36 * unclustered, yy + 0.36 * unclustered
     determinant = xx * yy - xy**2
     quadratic = (met[0] ** 2 * yy - 2.0 * met[0] * met[1] * xy + met[1] ** 2 * xx) / determinant
     return {"MET_covXX": xx, "MET_covXY": xy, "MET_covYY": yy, "MET_significance": quadratic}
@@ -156,7 +156,7 @@ def _puppi_variations(
         "UnclusteredUp": unclustered,
         "UnclusteredDown": -unclustered,
     }
-    columns = {}
+    columns: dict[str, Floats] = {}
     for name, shift in shifts.items():
         pt_moved, phi_moved = _to_polar(puppi + shift)
         columns |= {f"PuppiMET_pt{name}": pt_moved, f"PuppiMET_phi{name}": phi_moved}

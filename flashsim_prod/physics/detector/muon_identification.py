@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics.detector.draws import Floats, chance, sigmoid
+from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, sigmoid
 from flashsim_prod.physics.detector.muon_tracks import FROM_GEN
 from flashsim_prod.physics.events import Collection
 
@@ -23,7 +23,7 @@ def with_reconstruction_kind(rng: np.random.Generator, muons: Collection) -> Col
     global_fit = standalone & ~chance(rng, 0.004 + 0.08 * ~genuine, n)
     tracker = system + 3.3 + 0.5 * rng.normal(size=n) > 0.0
     tracker = tracker | ~global_fit
-    stations = np.rint(3.35 + 0.75 * system - 1.3 * soft + 0.45 * rng.normal(size=n))
+    stations = np.rint(3.5 + 0.75 * system - 1.3 * soft + 0.45 * rng.normal(size=n))
     stations = np.clip(stations, np.where(tracker & ~global_fit, 1, 0), 4)
     pf = np.where(genuine, chance(rng, 0.996, n), chance(rng, 0.6 * sigmoid(system + 2.5) + 0.15, n))
     return muons.with_columns(
@@ -62,7 +62,7 @@ def with_identification(rng: np.random.Generator, muons: Collection) -> Collecti
     high_pt_track = muons["isTracker"] & (muons["nStations"] > 1) & close & layers & pixel
     high_pt_track = high_pt_track & (muons["ptErr"] < 0.3 * muons["pt"])
     soft_mva = _soft_mva(rng, muons)
-    tth, low = _prompt_mva(rng, muons, 1.0), _prompt_mva(rng, muons, 0.85)
+    tth, low = _prompt_mva(rng, muons, 1.0), _prompt_mva(rng, muons, 1.15)
     muons = muons.with_columns(
         looseId=loose,
         mediumId=medium,
@@ -70,10 +70,11 @@ def with_identification(rng: np.random.Generator, muons: Collection) -> Collecti
         tightId=tight,
         softId=soft,
         softMva=soft_mva,
-        softMvaId=(soft_mva > 0.58) & soft & muons["isGlobal"],
+        softMvaId=soft_mva > 0.58,
         highPtId=np.where(high_pt_track & muons["isGlobal"], 2, 1 * high_pt_track),
         inTimeMuon=chance(rng, np.where(muons["source"] == FROM_GEN, 0.998, 0.85), n),
-        triggerIdLoose=(muons["isTracker"] & muons["isGlobal"]) | one_station,
+        triggerIdLoose=soft
+        | (muons["isTracker"] & muons["isGlobal"] & chance(rng, sigmoid(3.0 + muons["system"]), n)),
         tightCharge=np.where(muons["ptErr"] < 0.2 * muons["pt"], 2, 0),
         mvaTTH=tth,
         mvaLowPt=low,
@@ -104,13 +105,15 @@ def _prompt_mva(rng: np.random.Generator, muons: Collection, sharpness: float) -
     isolation = np.minimum(muons["miniPFRelIso_all"], 2.0)
     jet = np.clip(muons["jetRelIso"], 0.0, 3.0)
     impact = np.log1p(np.minimum(muons["sip3d"], 200.0))
-    logit = 7.6 - 9.0 * np.sqrt(isolation) - 2.4 * np.sqrt(jet) - 1.5 * impact
+    logit = 7.2 - 5.5 * np.sqrt(isolation) - 2.8 * np.sqrt(jet) - 1.2 * impact
     logit = logit + 0.5 * muons["system"].clip(-3.0, 1.0) + 0.5 * rng.normal(size=muons.n_objects)
-    logit = logit - 1.2 * np.exp(-(muons["pt"] - 3.0) / 6.0)
-    return np.clip(2.0 * sigmoid(sharpness * logit) - 1.0, -0.9999, 0.9988)
+    logit = sharpness * (logit - 1.2 * np.exp(-(muons["pt"] - 3.0) / 6.0)) + 0.2 - 0.2 * sharpness
+    # trees saturate: the score crowds towards its ends instead of reaching them
+    logit = np.where(logit < -5.0, -5.0 - 1.3 * np.log1p((-5.0 - logit).clip(0.0) / 1.3), logit)
+    return np.clip(2.0 * sigmoid(logit) - 1.0, -0.9999, 0.9988)
 
 
-def _mva_id(score: Floats, medium: Floats) -> Floats:
+def _mva_id(score: Floats, medium: Bools) -> Ints:
     """Working points 1 to 5 of the multivariate identification; 0 for muons that are not medium."""
     passed = np.sum([score > cut for cut in (-0.30, 0.10, 0.45, 0.75, 0.90)], axis=0)
     return np.where(medium, passed, 0)

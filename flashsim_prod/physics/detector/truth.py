@@ -63,7 +63,7 @@ def view_truth(events: Events) -> Truth:
     check_input(events)
     gen_jets = events["GenJet"]
     central = gen_jets["pt"] * (np.abs(gen_jets["eta"]) < 2.5)
-    central_ht = np.bincount(gen_jets.event_index, weights=central, minlength=events.n)
+    central_ht = np.bincount(gen_jets.event_index, weights=central, minlength=events.n).astype(np.float64)
     n_pu = events.scalars.get("Pileup_nPU", events.scalars["Pileup_nTrueInt"]).astype(np.float64)
     return Truth(events, n_pu, central_ht, _with_fractions(events), _gen_muons(events))
 
