@@ -82,7 +82,8 @@ def string_mother(particles: Particles, kept: Mask) -> Ints:
 
 def at(values: Mask, positions: Ints) -> Mask:
     """`values` at `positions`, false where the position is -1."""
-    return (positions >= 0) & values[np.where(positions >= 0, positions, 0)]
+    found: Mask = (positions >= 0) & values[np.where(positions >= 0, positions, 0)]
+    return found
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ class Ancestry:
         """A hadron, muon or tau that has decayed."""
         particles = self.particles
         kind = particles.is_hadron | np.isin(particles.abs_id, (13, 15))
-        return (particles.status == 2) & kind & self.is_last_copy
+        decayed: Mask = (particles.status == 2) & kind & self.is_last_copy
+        return decayed
 
     @cached_property
     def is_prompt(self) -> Mask:
@@ -145,7 +147,8 @@ class Ancestry:
         following = self.next_copy[up]
         radiated = at((status > 50) & (status < 60), following)
         direct = (status <= 2) & from_resonance & ~radiated
-        return ((status > 20) & (status < 30)) | direct
+        hard: Mask = ((status > 20) & (status < 30)) | direct
+        return hard
 
     @cached_property
     def hard_copy(self) -> Ints:
@@ -167,7 +170,8 @@ class Ancestry:
         incoming = (status[origin] == 21) & (origin == position)
         resonance = (status[origin] == 22) & self.is_last_copy
         outgoing = np.isin(status[origin], (23, 1)) & (self._radiating[origin] == position)
-        return self.from_hard & (incoming | resonance | outgoing)
+        before: Mask = self.from_hard & (incoming | resonance | outgoing)
+        return before
 
     def status_flags(self) -> NDArray[np.int32]:
         """NanoAOD's ``GenPart_statusFlags``, bits 0 to 14."""
@@ -225,4 +229,5 @@ class Ancestry:
 
     def _same(self, other: Ints) -> Mask:
         ids = self.particles.pdg_id
-        return (other >= 0) & (ids[np.where(other >= 0, other, 0)] == ids)
+        same: Mask = (other >= 0) & (ids[np.where(other >= 0, other, 0)] == ids)
+        return same

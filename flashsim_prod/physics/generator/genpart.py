@@ -58,7 +58,8 @@ def gen_part(ancestry: Ancestry) -> tuple[Collection, Ints]:
 def is_heavy_hadron(particles: Particles) -> Mask:
     """b and c hadrons in the ground states and first excitations, as NanoAOD selects them."""
     code = particles.abs_id
-    return ((code > 400) & (code < 600)) | ((code > 4000) & (code < 6000))
+    heavy: Mask = ((code > 400) & (code < 600)) | ((code > 4000) & (code < 6000))
+    return heavy
 
 
 def _pruned(ancestry: Ancestry) -> Mask:
@@ -82,7 +83,8 @@ def _pruned(ancestry: Ancestry) -> Mask:
     light = (code <= 3) | (code == 21)
     kept |= np.isin(code, (4, 5)) | (light & np.isin(status, (2, 11, 71, 72)) & (pt > 5))
     kept |= (particles.pdg_id == 2212) | ((status >= 11) & (status <= 19))
-    return kept | _summary(ancestry) | ancestry.before_fsr
+    kept |= _summary(ancestry) | ancestry.before_fsr
+    return kept
 
 
 def _final(ancestry: Ancestry, pruned: Mask) -> Mask:
@@ -92,30 +94,35 @@ def _final(ancestry: Ancestry, pruned: Mask) -> Mask:
     mother = nearest_ancestor(string_mother(particles, pruned), pruned)
     tau = code == 15
     traced = tau & ((pt > 15) | (ancestry.is_decayed & ancestry.is_prompt)) & pruned
-    kept = traced | (nearest_ancestor(mother, traced) >= 0)
+    kept: Mask = traced | (nearest_ancestor(mother, traced) >= 0)
     kept |= tau | at(tau, mother)
     kept |= _with_mother((_photon(ancestry) | np.isin(code, _LEPTONS)) & pruned, mother)
     kept &= ~((code == 2212) & (np.abs(particles.pz) > 1000))
     kept |= is_heavy_hadron(particles) | particles.is_neutrino | _summary(ancestry)
     kept |= (status > 70) & (status < 80) & (pt > 15)
     kept |= np.isin(code, _BOSONS)
-    return kept & pruned
+    kept &= pruned
+    return kept
 
 
 def _photon(ancestry: Ancestry) -> Mask:
+    """Photons of more than 10 GeV, and prompt ones of any energy."""
     particles = ancestry.particles
-    return (particles.pdg_id == 22) & (particles.status == 1) & ((particles.pt > 10) | ancestry.is_prompt)
+    hard = (particles.pt > 10) | ancestry.is_prompt
+    photon: Mask = (particles.pdg_id == 22) & (particles.status == 1) & hard
+    return photon
 
 
 def _summary(ancestry: Ancestry) -> Mask:
     """The matrix element and what became of its particles."""
     status = ancestry.particles.status
     result = ancestry.from_hard & ((status == 1) | ancestry.is_last_copy)
-    return ((status > 20) & (status < 30)) | ancestry.is_hard | result
+    summary: Mask = ((status > 20) & (status < 30)) | ancestry.is_hard | result
+    return summary
 
 
 def _with_mother(chosen: Mask, mother: Ints) -> Mask:
-    both = chosen.copy()
+    both: Mask = chosen.copy()
     mothers = mother[chosen]
     both[mothers[mothers >= 0]] = True
     return both

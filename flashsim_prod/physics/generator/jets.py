@@ -18,6 +18,7 @@ from flashsim_prod.physics.generator.particles import FourMomentum, Ints, Mask, 
 
 _GHOST_SCALE = 1e-18
 _SOFT_DROP_Z = 0.1
+_PARTON_MIN_PT = 5.0
 _AK4_MIN_PT = 10.0
 _AK8_MIN_PT = 100.0
 #: Cambridge/Aachen with a radius that takes in everything: a jet is declustered whatever its size
@@ -147,7 +148,10 @@ def soft_drop_subjets(fat: Clustered, inputs: Inputs) -> Collection:
 
 
 def _flavour_ghosts(ancestry: Ancestry) -> tuple[Mask, Mask, Mask]:
-    """b hadrons, c hadrons (the last of each chain) and the partons of the hard process."""
+    """b hadrons, c hadrons (the last of each chain) and the partons that hadronise.
+
+    Of the partons those that MiniAOD keeps: NanoAOD's jets have no flavour where no such parton is near.
+    """
     particles = ancestry.particles
     hundreds, thousands = particles.abs_id // 100 % 10, particles.abs_id // 1000 % 10
     last = []
@@ -157,9 +161,10 @@ def _flavour_ghosts(ancestry: Ancestry) -> tuple[Mask, Mask, Mask]:
         mothers = particles.mother[holds]
         followed[mothers[mothers >= 0]] = True
         last.append(holds & ~followed)
-    parton = (particles.abs_id <= 5) & (particles.abs_id > 0) | (particles.abs_id == 21)
-    physics = parton & (ancestry.before_fsr | (particles.status == 23))
-    return last[0], last[1], physics
+    light = ((particles.abs_id > 0) & (particles.abs_id <= 3)) | (particles.abs_id == 21)
+    heavy = np.isin(particles.abs_id, (4, 5))
+    parton = np.isin(particles.status, (71, 72)) & (heavy | (light & (particles.pt > _PARTON_MIN_PT)))
+    return last[0], last[1], parton
 
 
 def _with_flavours(

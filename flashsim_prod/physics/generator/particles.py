@@ -17,8 +17,8 @@ Mask = NDArray[np.bool_]
 FourMomentum = tuple[Floats, Floats, Floats, Floats]
 
 _NEUTRINOS = (12, 14, 16)
-#: no particle is farther along the beam than this, so that a beam particle's eta stays finite
-_MAX_ETA = 30_000.0
+#: ROOT's pseudorapidity along the beam is this much more than pz [GeV]
+_ETA_ALONG_BEAM = 22_756.0
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ def flat_column(records: Any, name: str) -> tuple[Ints, NDArray[Any]]:
 
 
 def pseudorapidity(pt: Floats, pz: Floats) -> Floats:
-    """asinh(pz / pt); along the beam the number that CMS software gives, +-30000."""
-    along = pt <= np.abs(pz) * 1e-12
-    safe = np.where(along, 1.0, pt)
-    eta: Floats = np.where(along, np.sign(pz) * _MAX_ETA, np.arcsinh(pz / safe))
+    """asinh(pz / pt); exactly along the beam the large number that ROOT, and so NanoAOD, gives."""
+    along = pt == 0.0
+    beyond = np.sign(pz) * _ETA_ALONG_BEAM + pz
+    eta: Floats = np.where(along, beyond, np.arcsinh(pz / np.where(along, 1.0, pt)))
     return eta
 
 

@@ -100,7 +100,7 @@ class PileupDraws:
 
     def draw(self, n: int) -> dict[str, Column]:
         """The next `n` events' ``Pileup_*`` and ``GenVtx_*``, each of shape (n,)."""
-        vertices = self._draw_vertices(n)
+        vertices = self.draw_vertices(n)
         return {**self.draw_pileup(vertices["GenVtx_z"]), **vertices}
 
     def draw_pileup(self, z_cm: NDArray[np.float32]) -> dict[str, Column]:
@@ -117,6 +117,14 @@ class PileupDraws:
             "Pileup_pudensity": near.astype(np.float32),
             "Pileup_gpudensity": per_mm.astype(np.float32),
         }
+
+    def draw_vertices(self, n: int) -> dict[str, NDArray[np.float32]]:
+        """The ``GenVtx_*`` of the next `n` events, each of shape (n,) [cm, ns]."""
+        profile = self._profile
+        spread = np.array((*profile.spread_cm, profile.spread_ns))
+        centre = np.array((*profile.beam_spot_cm, 0.0))
+        drawn = (self._vertex.standard_normal((n, 4)) * spread + centre).astype(np.float32)
+        return {f"GenVtx_{name}": drawn[:, axis].copy() for axis, name in enumerate(("x", "y", "z", "t0"))}
 
     def _draw_true(self, n: int) -> NDArray[np.float64]:
         from scipy.special import ndtr, ndtri
@@ -138,10 +146,3 @@ class PileupDraws:
         bins, other_bins = (np.searchsorted(edges[1:-1], np.abs(z)) for z in (z_cm, others))
         same = np.bincount(event[other_bins == bins[event]], minlength=len(z_cm))
         return near, same / (20.0 * np.diff(edges)[bins])
-
-    def _draw_vertices(self, n: int) -> dict[str, NDArray[np.float32]]:
-        profile = self._profile
-        spread = np.array((*profile.spread_cm, profile.spread_ns))
-        centre = np.array((*profile.beam_spot_cm, 0.0))
-        drawn = (self._vertex.standard_normal((n, 4)) * spread + centre).astype(np.float32)
-        return {f"GenVtx_{name}": drawn[:, axis].copy() for axis, name in enumerate(("x", "y", "z", "t0"))}

@@ -16,6 +16,7 @@ from flashsim_prod.physics.generator.jets import gen_jets
 from flashsim_prod.physics.generator.leptons import gen_dressed_lepton, gen_isolated_photon
 from flashsim_prod.physics.generator.particles import Particles
 from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
+from flashsim_prod.physics.generator.source import regrouped
 from flashsim_prod.physics.generator.taus import gen_vis_tau
 from flashsim_prod.physics.generator.tunes import tune_settings
 
@@ -70,30 +71,22 @@ class PythiaSource:
 
     def chunks(self, size: int) -> Iterator[Events]:
         """All events, at most `size` at a time; their contents do not depend on `size`."""
-        waiting: list[Events] = []
-        n_waiting = 0
-        for batch in self._batches():
-            waiting.append(batch)
-            n_waiting += batch.n
-            while n_waiting >= size:
-                joined = Events.concatenate(waiting)
-                yield joined.slice(0, size)
-                n_waiting -= size
-                waiting = [joined.slice(size, joined.n)]
-        if n_waiting:
-            yield Events.concatenate(waiting)
+        return regrouped(self._batches(), size)
 
     def _batches(self) -> Iterator[Events]:
         pythia = self._start()
         pileup = PileupDraws(self._profile, self._pileup_seed)
         left, empty = self._n_events, 0
         while left:
-            records = pythia.nextBatch(min(left, _BATCH))
+            try:
+                records = pythia.nextBatch(min(left, _BATCH))
+            except (RuntimeError, IndexError) as error:
+                raise NodeError(f"card {self._card.name}: Pythia8 failed: {error}") from error
             if len(records):
                 empty = 0
                 yield analyse(records).with_scalars(pileup.draw(len(records)))
             elif (empty := empty + 1) == _EMPTY_BATCHES:
-                raise NodeError(f"Pythia8 makes no more events of card {self._card.name} (seed {self._seed})")
+                raise NodeError(f"card {self._card.name}: Pythia8 makes no more events (seed {self._seed})")
             left -= len(records)
 
     def _start(self) -> Any:
@@ -145,22 +138,19 @@ def _gen_met(particles: Particles) -> dict[str, Column]:
 
 
 def _generator(info: Any) -> dict[str, Column]:
+    """``genWeight`` and ``Generator_*`` from Pythia's summary of the hard process."""
     import awkward as ak
 
     weight = ak.to_numpy(info.weights[:, 0])
-
-    def single(name: str) -> Column:
-        return ak.to_numpy(info[name]).astype(np.float32)
-
-    return {
-        "genWeight": weight.astype(np.float32),
-        "Generator_weight": weight.astype(np.float32),
-        "Generator_binvar": np.sqrt(ak.to_numpy(info.pT2Hat)).astype(np.float32),
-        "Generator_scalePDF": np.sqrt(ak.to_numpy(info.Q2Fac)).astype(np.float32),
-        "Generator_x1": single("x1"),
-        "Generator_x2": single("x2"),
-        "Generator_xpdf1": single("pdf1"),
-        "Generator_xpdf2": single("pdf2"),
-        "Generator_id1": ak.to_numpy(info.id1).astype(np.int32),
-        "Generator_id2": ak.to_numpy(info.id2).astype(np.int32),
+    singles = {
+        "genWeight": weight,
+        "Generator_weight": weight,
+        "Generator_binvar": np.sqrt(ak.to_numpy(info.pT2Hat)),
+        "Generator_scalePDF": np.sqrt(ak.to_numpy(info.Q2Fac)),
+        "Generator_x1": ak.to_numpy(info.x1),
+        "Generator_x2": ak.to_numpy(info.x2),
+        "Generator_xpdf1": ak.to_numpy(info.pdf1),
+        "Generator_xpdf2": ak.to_numpy(info.pdf2),
     }
+    partons = {f"Generator_id{side}": ak.to_numpy(info[f"id{side}"]).astype(np.int32) for side in (1, 2)}
+    return {**{name: column.astype(np.float32) for name, column in singles.items()}, **partons}

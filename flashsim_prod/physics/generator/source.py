@@ -1,24 +1,15 @@
-"""What every source of generator-level events delivers."""
+"""What a source of generator-level events delivers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from flashsim_prod.physics.events import Events
 
-#: scalars that every source delivers, under their NanoAODv9 names
+#: scalars of every source, under their NanoAODv9 names
 GEN_SCALARS: tuple[str, ...] = (
     "genWeight",
-    "Generator_binvar",
-    "Generator_scalePDF",
-    "Generator_weight",
-    "Generator_x1",
-    "Generator_x2",
-    "Generator_xpdf1",
-    "Generator_xpdf2",
-    "Generator_id1",
-    "Generator_id2",
     "GenMET_pt",
     "GenMET_phi",
     "Pileup_nTrueInt",
@@ -29,10 +20,30 @@ GEN_SCALARS: tuple[str, ...] = (
     "Pileup_gpudensity",
 )
 
-#: collections that every source delivers, with the attributes that each has at least
+#: scalars of a source that knows them: the generator, and most files
+OPTIONAL_SCALARS: tuple[str, ...] = (
+    *(f"Generator_{name}" for name in ("binvar", "scalePDF", "weight", "x1", "x2", "xpdf1", "xpdf2")),
+    "Generator_id1",
+    "Generator_id2",
+    *(f"GenVtx_{name}" for name in ("x", "y", "z", "t0")),
+)
+
+_KINEMATICS = ("pt", "eta", "phi", "mass")
+_FLAVOURS = ("partonFlavour", "hadronFlavour")
+
+#: collections of every source, and their attributes
 GEN_COLLECTIONS: dict[str, tuple[str, ...]] = {
-    "GenPart": ("pt", "eta", "phi", "mass", "genPartIdxMother", "pdgId", "status", "statusFlags"),
-    "GenJet": ("pt", "eta", "phi", "mass", "partonFlavour", "hadronFlavour"),
+    "GenPart": (*_KINEMATICS, "genPartIdxMother", "pdgId", "status", "statusFlags"),
+    "GenJet": (*_KINEMATICS, *_FLAVOURS),
+}
+
+#: collections of a source that knows them, and their attributes
+OPTIONAL_COLLECTIONS: dict[str, tuple[str, ...]] = {
+    "GenJetAK8": (*_KINEMATICS, *_FLAVOURS),
+    "SubGenJetAK8": _KINEMATICS,
+    "GenVisTau": (*_KINEMATICS, "charge", "genPartIdxMother", "status"),
+    "GenDressedLepton": (*_KINEMATICS, "pdgId", "hasTauAnc"),
+    "GenIsolatedPhoton": _KINEMATICS,
 }
 
 
@@ -42,3 +53,24 @@ class EventSource(Protocol):
     def chunks(self, size: int) -> Iterator[Events]:
         """All events in chunks of at most `size`; what an event holds does not depend on `size`."""
         ...
+
+
+def branches_of(collection: str, attributes: tuple[str, ...]) -> tuple[str, ...]:
+    """The full branch names of the `attributes` of a collection."""
+    return tuple(f"{collection}_{attribute}" for attribute in attributes)
+
+
+def regrouped(pieces: Iterable[Events], size: int) -> Iterator[Events]:
+    """The events of `pieces` in order, `size` at a time; the last batch may hold fewer."""
+    waiting, n_waiting = [], 0
+    for piece in pieces:
+        waiting.append(piece)
+        n_waiting += piece.n
+        if n_waiting < size:
+            continue
+        joined = Events.concatenate(waiting)
+        whole = n_waiting - n_waiting % size
+        yield from (joined.slice(start, start + size) for start in range(0, whole, size))
+        waiting, n_waiting = [joined.slice(whole, n_waiting)], n_waiting - whole
+    if n_waiting:
+        yield Events.concatenate(waiting)

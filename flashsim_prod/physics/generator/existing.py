@@ -1,0 +1,155 @@
+"""Existing NanoAOD or NanoGEN files in the generator's place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from flashsim_prod.errors import InputError
+from flashsim_prod.physics.events import Column, Events
+from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
+from flashsim_prod.physics.generator.source import (
+    GEN_COLLECTIONS,
+    GEN_SCALARS,
+    OPTIONAL_COLLECTIONS,
+    OPTIONAL_SCALARS,
+    branches_of,
+    regrouped,
+)
+from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
+
+_LOG = logging.getLogger(__name__)
+
+_PILEUP = tuple(name for name in GEN_SCALARS if name.startswith("Pileup_"))
+#: what a file must hold; pileup is drawn where it does not
+_REQUIRED = (
+    *(name for name in GEN_SCALARS if name not in _PILEUP),
+    *(branch for name, attributes in GEN_COLLECTIONS.items() for branch in branches_of(name, attributes)),
+)
+#: branches that a file has as a whole or that count as absent
+_OPTIONAL_GROUPS: tuple[tuple[str, ...], ...] = (
+    _PILEUP,
+    *((name,) for name in OPTIONAL_SCALARS),
+    *(branches_of(name, attributes) for name, attributes in OPTIONAL_COLLECTIONS.items()),
+)
+#: where the input's own numbering goes, so that events can be traced back
+_TRACED = {
+    "run": ("FlashSim_inputRun", np.uint32),
+    "luminosityBlock": ("FlashSim_inputLumi", np.uint32),
+    "event": ("FlashSim_inputEvent", np.uint64),
+}
+
+
+def inspect_input(url: str) -> int:
+    """The number of events of an input file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, truncated, not ROOT or empty, or lacks a branch; the line says which.
+    """
+    with NanoFile(url) as file:
+        if not file.n_entries:
+            raise InputError(f"{url} holds no events; leave it out")
+        file.require(_REQUIRED)
+        file.read(_available(file.branches), 0, 1)
+        return file.n_entries
+
+
+class NanoSource:
+    """Events [first, first + n_events) of some files, end to end.
+
+    All files must have the branches of the first one, so that all jobs of a request write the same ones.
+    Pileup that they lack is drawn.
+
+    Parameters
+    ----------
+    files : sequence of (str, int)
+        Path or URL of each file and its number of events.
+    first : int
+        Number, from 0, of the first event.
+    n_events : int
+    seed : int
+        Of the pileup, where it is drawn.
+    pileup : str
+        Name of the profile that it is then drawn from.
+
+    Raises
+    ------
+    InputError
+        The files hold fewer events than asked for; later also if one is not as it was inspected.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[tuple[str, int]],
+        *,
+        first: int,
+        n_events: int,
+        seed: int,
+        pileup: str = "Run2_2018",
+    ) -> None:
+        total = sum(entries for _, entries in files)
+        if first + n_events > total:
+            raise InputError(
+                f"events {first} to {first + n_events} were asked for, but the input files hold {total}; "
+                "add files or ask for fewer events"
+            )
+        self._files = tuple(files)
+        self._first = first
+        self._n_events = n_events
+        self._seed = seed
+        self._profile = find_profile(pileup)
+
+    def chunks(self, size: int) -> Iterator[Events]:
+        """All events, at most `size` at a time; their contents do not depend on `size`."""
+        names = self._branches()
+        drawn = None if _PILEUP[0] in names else PileupDraws(self._profile, self._seed)
+        if drawn is not None:
+            _LOG.warning("%s has no pileup; it is drawn", self._files[0][0])
+        for events in regrouped(self._pieces(names, size), size):
+            yield _delivered(events, drawn)
+
+    def _branches(self) -> tuple[str, ...]:
+        """The branches to read: those of the first file."""
+        with NanoFile(self._files[0][0]) as file:
+            file.require(_REQUIRED)
+            return _available(file.branches)
+
+    def _pieces(self, names: tuple[str, ...], size: int) -> Iterator[Events]:
+        """The events in order, in pieces that end where a file does."""
+        offset, last = 0, self._first + self._n_events
+        for url, entries in self._files:
+            start, stop = max(self._first - offset, 0), min(last - offset, entries)
+            offset += entries
+            if start >= stop:
+                continue
+            with NanoFile(url) as file:
+                if file.n_entries != entries:
+                    raise InputError(
+                        f"{url} holds {file.n_entries} events, but held {entries} when the request was made; "
+                        "put the file back or make a new request"
+                    )
+                for at in range(start, stop, size):
+                    yield conform(file.read(names, at, min(at + size, stop)))
+
+
+def _available(branches: frozenset[str]) -> tuple[str, ...]:
+    """The branches to read of a file that has `branches`."""
+    groups = (*_OPTIONAL_GROUPS, *((name,) for name in _TRACED))
+    return (*_REQUIRED, *(name for group in groups if branches.issuperset(group) for name in group))
+
+
+def _delivered(events: Events, drawn: PileupDraws | None) -> Events:
+    """`events` with traceable numbering, and with pileup that is drawn if need be."""
+    scalars: dict[str, Column] = {}
+    for name, column in events.scalars.items():
+        kept, dtype = _TRACED.get(name, (name, None))
+        scalars[kept] = column if dtype is None else column.astype(dtype)
+    if drawn is not None:
+        vertices = drawn.draw_vertices(events.n)
+        own = scalars.get("GenVtx_z", vertices["GenVtx_z"])
+        scalars.update(drawn.draw_pileup(own.astype(np.float32)))
+    return Events(events.n, scalars, events.collections)
