@@ -124,7 +124,7 @@ def _soft_muons(rng: np.random.Generator, jets: Collection) -> Floats:
 def _constituents(rng: np.random.Generator, jets: Collection, event: EventLatents) -> Ints:
     pt, abs_eta = jets["pt"], np.abs(jets["eta"])
     hadronic = np.clip(1.0 - jets["electron"] - jets["photon"] - jets["muon"], 0.0, 1.0)
-    flavour = np.select([jets["parton"] == 21, jets["hadron"] == 5], [1.2, 1.15], 0.95)
+    flavour = np.select([jets["partonFlavour"] == 21, jets["hadron"] == 5], [1.2, 1.15], 0.95)
     own = (3.5 + 4.2 * np.log(np.maximum(pt * hadronic, 1.0) / 8.0).clip(0.0)) * flavour
     own = own * np.exp(0.18 * jets["fragmentation"]) * (0.3 + 0.7 * hadronic)
     pileup = 0.36 * event.rho[jets.event_index]

@@ -132,7 +132,9 @@ def _charm_logit(
 
 def _gluon_logit(rng: np.random.Generator, jets: Collection) -> Floats:
     kind = np.select(
-        [jets["parton"] == 21, jets["hadron"] > 0, jets["parton"] == 0], [0.55, 0.25, -0.1], -0.75
+        [jets["partonFlavour"] == 21, jets["hadron"] > 0, jets["partonFlavour"] == 0],
+        [0.55, 0.25, -0.1],
+        -0.75,
     )
     logit = kind + (0.75 * jets["fragmentation"] + 0.55 * rng.normal(size=jets.n_objects))
     logit = np.where(jets["from_pileup"], 0.9 + 0.70 * (logit - kind) - 0.2 * jets["fragmentation"], logit)
@@ -174,7 +176,7 @@ def _csv(rng: np.random.Generator, jets: Collection, logits: _Logits) -> Floats:
 def _quark_likelihood(rng: np.random.Generator, jets: Collection, fragmentation: Floats) -> Floats:
     """Quark-gluon likelihood; undefined below 20 GeV and for jets of few particles."""
     n = jets.n_objects
-    kind = np.select([jets["parton"] == 21, jets["hadron"] == 5], [-0.9, -1.0], 1.4)
+    kind = np.select([jets["partonFlavour"] == 21, jets["hadron"] == 5], [-0.9, -1.0], 1.4)
     kind = kind - 0.7 * jets["from_pileup"]
     score = sigmoid(
         kind - 1.3 * fragmentation - 0.10 * (jets["nConstituents"] - 13.0) + 0.8 * rng.normal(size=n)

@@ -23,70 +23,79 @@ def simulate_met(
     rng: np.random.Generator, truth: Truth, event: EventLatents, jets: Collection, muons: Collection
 ) -> dict[str, Column]:
     """MET, PuppiMET and their raw, track and calorimeter kin, under NanoAOD names."""
-    n, ht, n_pu = truth.events.n, truth.central_ht / 100.0, truth.n_pu
-    true = _vectors(truth.events.scalars["GenMET_pt"], truth.events.scalars["GenMET_phi"])
-    from_jets, pileup_jets, from_muons = _mismeasured(truth, jets, muons)
-    root = np.sqrt(n_pu + 1.0)
-    common = rng.normal(size=(2, n))
-    pf_noise = common * np.hypot(7.0, 3.7 * root)
-    puppi_noise = mixed(rng, common, 0.6) * np.hypot(7.0, 3.0 * root)
-    met = true + from_jets + pileup_jets + from_muons + pf_noise
-    puppi = true + 0.95 * from_jets + 0.5 * pileup_jets + from_muons + puppi_noise
-    raw_shift = _jet_sum(jets, jets["pt"] * (0.05 + 0.02 * rng.normal(size=jets.n_objects)), n)
-    density = event.rho / 0.62
-    sum_et = np.maximum(60.0 + 42.0 * density + 102.0 * ht + 4.0 * root * rng.normal(size=n), 30.0)
-    puppi_sum = np.maximum(
-        30.0 + 1.0 * n_pu + 95.0 * ht + gamma_about(rng, 20 + 1.0 * n_pu, 12 + 0.9 * n_pu), 25.0
-    )
-    unclustered = np.maximum(100.0 + 36.0 * density + 22.0 * ht + 5.0 * root * rng.normal(size=n), 20.0)
-    scalars = _polar("MET", met) | _polar("PuppiMET", puppi)
-    scalars |= _polar("RawMET", met + raw_shift) | _polar("RawPuppiMET", 0.97 * puppi + 0.7 * raw_shift)
-    scalars |= _polar(
-        "TkMET",
-        0.5 * true
-        + 0.45 * from_jets
-        + 0.6 * from_muons
-        + rng.normal(size=(2, n)) * np.hypot(9.0, 2.6 * root),
-    )
-    scalars |= _polar("ChsMET", met + 0.4 * rng.normal(size=(2, n)) * np.hypot(6.0, 2.4 * root))
-    scalars |= _polar("CaloMET", met + rng.normal(size=(2, n)) * np.hypot(8.0, 1.3 * root))
-    scalars |= _sums(rng, sum_et, puppi_sum, ht, density)
-    scalars |= _covariance(truth, jets, unclustered, met)
+    vectors = _flavours(rng, truth, jets, muons)
+    unclustered = _unclustered(rng, truth, event)
+    scalars: dict[str, Floats] = {"MET_sumPtUnclustered": unclustered}
+    for name, vector in vectors.items():
+        scalars[f"{name}_pt"], scalars[f"{name}_phi"] = _to_polar(vector)
+    scalars |= _sums(rng, truth, event)
+    scalars |= _covariance(truth, jets, unclustered, vectors["MET"])
     scalars |= _unclustered_shift(rng, unclustered)
-    scalars["MET_sumPtUnclustered"] = unclustered
-    scalars |= _puppi_variations(rng, puppi, jets, truth)
-    fiducial = true + rng.normal(size=(2, n)) * 4.5
-    pt, phi = _to_polar(fiducial)
-    scalars |= {"MET_fiducialGenPt": pt, "MET_fiducialGenPhi": phi}
+    scalars |= _puppi_variations(rng, vectors["PuppiMET"], jets, truth)
+    # at generator level once more, from the particles that a detector of abs(eta) < 5 would see
+    fiducial = _true_met(truth) + rng.normal(size=(2, truth.events.n)) * 4.5
+    scalars["MET_fiducialGenPt"], scalars["MET_fiducialGenPhi"] = _to_polar(fiducial)
     return {name: value.astype(np.float32) for name, value in scalars.items()}
 
 
-def _sums(
-    rng: np.random.Generator, sum_et: Floats, puppi_sum: Floats, ht: Floats, density: Floats
-) -> dict[str, Floats]:
-    n = len(sum_et)
+def _flavours(
+    rng: np.random.Generator, truth: Truth, jets: Collection, muons: Collection
+) -> dict[str, Vectors]:
+    """Each kind of missing momentum as (x, y), shape (2, n_events) [GeV]."""
+    n, root = truth.events.n, np.sqrt(truth.n_pu + 1.0)
+    true = _true_met(truth)
+    from_jets, pileup_jets, from_muons = _mismeasured(truth, jets, muons)
+
+    def noise(constant: float, per_root: float, correlation: float = 0.0) -> Vectors:
+        return mixed(rng, common, correlation) * np.hypot(constant, per_root * root)
+
+    common = rng.normal(size=(2, n))
+    met = true + from_jets + pileup_jets + from_muons + noise(7.0, 3.7, correlation=1.0)
+    puppi = true + 0.95 * from_jets + 0.5 * pileup_jets + from_muons + noise(7.0, 3.0, correlation=0.6)
+    # the calibration of jets, taken back
+    raw = _jet_sum(jets, jets["pt"] * (0.05 + 0.02 * rng.normal(size=jets.n_objects)), n)
     return {
-        "MET_sumEt": sum_et,
-        "RawMET_sumEt": sum_et * 0.985 - 5.5 * ht,
-        "PuppiMET_sumEt": puppi_sum,
-        "RawPuppiMET_sumEt": puppi_sum * 0.91,
-        "ChsMET_sumEt": sum_et * 0.76 * (1.0 + 0.02 * rng.normal(size=n)),
-        "TkMET_sumEt": np.maximum(30.0 + 6.5 * density + 66.0 * ht + 30.0 * rng.normal(size=n), 15.0),
-        "CaloMET_sumEt": sum_et * 0.67 * (1.0 + 0.03 * rng.normal(size=n)),
+        "MET": met,
+        "PuppiMET": puppi,
+        "RawMET": met + raw,
+        "RawPuppiMET": 0.97 * puppi + 0.7 * raw,
+        "TkMET": 0.5 * true + 0.45 * from_jets + 0.6 * from_muons + noise(9.0, 2.6),
+        "ChsMET": met + noise(2.4, 1.0),
+        "CaloMET": met + noise(8.0, 1.3),
     }
 
 
-def _vectors(pt: Column, phi: Column) -> Vectors:
-    return np.stack([pt * np.cos(phi.astype(np.float64)), pt * np.sin(phi.astype(np.float64))])
+def _true_met(truth: Truth) -> Vectors:
+    pt, phi = (truth.events.scalars[f"GenMET_{name}"].astype(np.float64) for name in ("pt", "phi"))
+    return np.stack([pt * np.cos(phi), pt * np.sin(phi)])
+
+
+def _unclustered(rng: np.random.Generator, truth: Truth, event: EventLatents) -> Floats:
+    """Scalar sum of what is in no jet [GeV]."""
+    spread = 5.0 * np.sqrt(truth.n_pu + 1.0) * rng.normal(size=truth.events.n)
+    return np.maximum(100.0 + 58.0 * event.rho + 0.22 * truth.central_ht + spread, 20.0)
+
+
+def _sums(rng: np.random.Generator, truth: Truth, event: EventLatents) -> dict[str, Floats]:
+    """Scalar sums of transverse energy [GeV]: pileup in proportion to its density, and the hard event."""
+    n, n_pu, rho, ht = truth.events.n, truth.n_pu, event.rho, truth.central_ht
+    total = 60.0 + 68.0 * rho + 1.02 * ht + 4.0 * np.sqrt(n_pu + 1.0) * rng.normal(size=n)
+    total = np.maximum(total, 30.0)
+    puppi = 30.0 + n_pu + 0.95 * ht + gamma_about(rng, 20.0 + n_pu, 12.0 + 0.9 * n_pu)
+    track = 30.0 + 10.5 * rho + 0.66 * ht + 30.0 * rng.normal(size=n)
+    return {
+        "MET_sumEt": total,
+        "RawMET_sumEt": np.maximum(0.985 * total - 0.055 * ht, 20.0),
+        "PuppiMET_sumEt": puppi,
+        "RawPuppiMET_sumEt": 0.91 * puppi,
+        "ChsMET_sumEt": 0.76 * total * (1.0 + 0.02 * rng.normal(size=n)),
+        "TkMET_sumEt": np.maximum(track, 15.0),
+        "CaloMET_sumEt": 0.67 * total * (1.0 + 0.03 * rng.normal(size=n)),
+    }
 
 
 def _to_polar(vector: Vectors) -> tuple[Floats, Floats]:
     return np.hypot(vector[0], vector[1]), np.arctan2(vector[1], vector[0])
-
-
-def _polar(name: str, vector: Vectors) -> dict[str, Floats]:
-    pt, phi = _to_polar(vector)
-    return {f"{name}_pt": pt, f"{name}_phi": phi}
 
 
 def _jet_sum(jets: Collection, weight: Floats, n_events: int) -> Vectors:

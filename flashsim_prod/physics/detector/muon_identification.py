@@ -39,50 +39,59 @@ def with_reconstruction_kind(rng: np.random.Generator, muons: Collection) -> Col
 
 def with_identification(rng: np.random.Generator, muons: Collection) -> Collection:
     """`muons` with all identification flags and discriminators, kept if NanoAOD would store them."""
+    muons = muons.with_columns(**_cut_based(rng, muons))
+    muons = muons.with_columns(**_discriminators(rng, muons))
+    return muons.select(
+        muons["looseId"] | muons["softId"] | muons["softMvaId"] | (muons["highPtId"] > 0),
+    )
+
+
+def _cut_based(rng: np.random.Generator, muons: Collection) -> dict[str, Bools | Ints]:
     n = muons.n_objects
     fit = _fit_quality(rng, muons)
     close = (np.abs(muons["dxy"]) < 0.2) & (np.abs(muons["dz"]) < 0.5)
-    layers = muons["nTrackerLayers"] > 5
-    pixel = chance(rng, 0.995, n)
+    # more than five tracker layers, and a hit in the pixels
+    tracked = (muons["nTrackerLayers"] > 5) & chance(rng, 0.995, n)
     loose = muons["isPFcand"] & (muons["isGlobal"] | muons["isTracker"])
     good_global = muons["isGlobal"] & (fit < 3.0)
-    medium = (
-        loose
-        & (muons["track"] > -2.4)
-        & ((good_global & (muons["segmentComp"] > 0.303)) | (muons["segmentComp"] > 0.451))
-    )
-    tight = (
-        loose & muons["isGlobal"] & (fit < 10.0) & (muons["nStations"] > 1) & close & layers & pixel & medium
-    )
-    one_station = (
-        muons["isTracker"] & (muons["nStations"] > 0) & chance(rng, sigmoid(4.5 + muons["system"]), n)
-    )
+    compatible = muons["segmentComp"] > np.where(good_global, 0.303, 0.451)
+    medium = loose & (muons["track"] > -2.4) & compatible
+    tight = medium & muons["isGlobal"] & (fit < 10.0) & (muons["nStations"] > 1) & close & tracked
+    soft = _soft(rng, muons, tracked)
+    high_pt = muons["isTracker"] & (muons["nStations"] > 1) & close & tracked
+    high_pt = high_pt & (muons["ptErr"] < 0.3 * muons["pt"])
+    both = muons["isTracker"] & muons["isGlobal"]
+    return {
+        "looseId": loose,
+        "mediumId": medium,
+        "mediumPromptId": medium & (np.abs(muons["dxy"]) < 0.02) & (np.abs(muons["dz"]) < 0.1),
+        "tightId": tight,
+        "softId": soft,
+        "highPtId": np.where(high_pt & muons["isGlobal"], 2, 1 * high_pt),
+        "inTimeMuon": chance(rng, np.where(muons["source"] == FROM_GEN, 0.998, 0.85), n),
+        "triggerIdLoose": soft | (both & chance(rng, sigmoid(3.0 + muons["system"]), n)),
+        "tightCharge": np.where(muons["ptErr"] < 0.2 * muons["pt"], 2, 0),
+    }
+
+
+def _soft(rng: np.random.Generator, muons: Collection, tracked: Bools) -> Bools:
+    one_station = muons["isTracker"] & (muons["nStations"] > 0)
+    one_station = one_station & chance(rng, sigmoid(4.5 + muons["system"]), muons.n_objects)
     near = (np.abs(muons["dxy"]) < 0.3) & (np.abs(muons["dz"]) < 20.0)
-    soft = one_station & layers & pixel & muons["highPurity"] & near
-    high_pt_track = muons["isTracker"] & (muons["nStations"] > 1) & close & layers & pixel
-    high_pt_track = high_pt_track & (muons["ptErr"] < 0.3 * muons["pt"])
-    soft_mva = _soft_mva(rng, muons)
-    tth, low = _prompt_mva(rng, muons, 1.0), _prompt_mva(rng, muons, 1.15)
-    muons = muons.with_columns(
-        looseId=loose,
-        mediumId=medium,
-        mediumPromptId=medium & (np.abs(muons["dxy"]) < 0.02) & (np.abs(muons["dz"]) < 0.1),
-        tightId=tight,
-        softId=soft,
-        softMva=soft_mva,
-        softMvaId=soft_mva > 0.58,
-        highPtId=np.where(high_pt_track & muons["isGlobal"], 2, 1 * high_pt_track),
-        inTimeMuon=chance(rng, np.where(muons["source"] == FROM_GEN, 0.998, 0.85), n),
-        triggerIdLoose=soft
-        | (muons["isTracker"] & muons["isGlobal"] & chance(rng, sigmoid(3.0 + muons["system"]), n)),
-        tightCharge=np.where(muons["ptErr"] < 0.2 * muons["pt"], 2, 0),
-        mvaTTH=tth,
-        mvaLowPt=low,
-        mvaId=_mva_id(tth, medium),
-        mvaLowPtId=np.where(low > -0.9999, 2, 1),
-    )
-    stored = loose | soft | muons["softMvaId"] | (muons["highPtId"] > 0)
-    return muons.select(stored)
+    return np.asarray(one_station & tracked & muons["highPurity"] & near)
+
+
+def _discriminators(rng: np.random.Generator, muons: Collection) -> dict[str, Floats | Bools | Ints]:
+    soft = _soft_mva(rng, muons)
+    prompt, low_pt = _prompt_mva(rng, muons, 1.0), _prompt_mva(rng, muons, 1.15)
+    return {
+        "softMva": soft,
+        "softMvaId": soft > 0.58,
+        "mvaTTH": prompt,
+        "mvaLowPt": low_pt,
+        "mvaId": _mva_id(prompt, muons["mediumId"].astype(bool)),
+        "mvaLowPtId": np.where(low_pt > -0.9999, 2, 1),
+    }
 
 
 def _fit_quality(rng: np.random.Generator, muons: Collection) -> Floats:
@@ -109,7 +118,9 @@ def _prompt_mva(rng: np.random.Generator, muons: Collection, sharpness: float) -
     logit = logit + 0.5 * muons["system"].clip(-3.0, 1.0) + 0.5 * rng.normal(size=muons.n_objects)
     logit = sharpness * (logit - 1.2 * np.exp(-(muons["pt"] - 3.0) / 6.0)) + 0.2 - 0.2 * sharpness
     # trees saturate: the score crowds towards its ends instead of reaching them
-    logit = np.where(logit < -5.0, -5.0 - 1.3 * np.log1p((-5.0 - logit).clip(0.0) / 1.3), logit)
+    logit = np.where(
+        logit < -5.0, -5.0 - 1.3 * sharpness**3 * np.log1p((-5.0 - logit).clip(0.0) / 1.3), logit
+    )
     return np.clip(2.0 * sigmoid(logit) - 1.0, -0.9999, 0.9988)
 
 

@@ -42,6 +42,11 @@ def momentum_resolution(pt: Floats, eta: Floats) -> Floats:
     return np.hypot(scattering, sagitta)
 
 
+def charge_flip_probability(pt: Floats) -> Floats:
+    """Probability of a wrong charge: below 1e-4 up to several hundred GeV, 0.03 % at 1 TeV."""
+    return np.asarray(1e-5 * (1.0 + (pt / 200.0) ** 2), dtype=np.float64)
+
+
 def reconstruct_muons(rng: np.random.Generator, truth: Truth, event: EventLatents) -> Collection:
     """Reconstructed muons with their tracks, unsorted.
 
@@ -146,10 +151,10 @@ def _with_momentum(rng: np.random.Generator, seeds: Collection) -> Collection:
     genuine = seeds["source"] == FROM_GEN
     pull = np.where(genuine, rng.standard_t(6.0, n) * 0.85, 0.0)
     pt: Floats = true_pt * np.maximum(1.0 + sigma * pull, 0.2)
-    flipped = chance(rng, 1e-5 * (1.0 + (pt / 200.0) ** 2), n)
+    flipped = chance(rng, charge_flip_probability(pt), n)
     near = np.abs(rng.normal(0.0, 0.004, n))
     # nearly always the very same fit; otherwise the other one by up to a percent
-    tune = np.where(chance(rng, 0.10 + 0.1 * (pt > 60.0), n), 1.0 - near, 1.0)
+    tune = np.where(chance(rng, np.where(pt > 60.0, 0.20, 0.10), n), 1.0 - near, 1.0)
     return seeds.with_columns(
         pt=pt,
         gen_pt=true_pt,
