@@ -12,6 +12,8 @@ from flashsim_prod.cli.show import Json
 if TYPE_CHECKING:
     from flashsim_prod.production.verify import Verification
 
+_NONE_YET = "no datasets yet; the first one: flashsim-prod request ttbar --events 1000 --oversample 10"
+
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="/Primary/Era-ProcString-vN/NANOAODSIM")]
 
 
@@ -24,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 def datasets(as_json: Json = False) -> None:
     """List the datasets of the catalogue."""
-    from flashsim_prod.cli.show import console, print_json, table
+    from flashsim_prod.cli.show import console, print_json
     from flashsim_prod.core.sizes import format_bytes, format_count
     from flashsim_prod.grid.catalog.local import LocalCatalog
     from flashsim_prod.production.home import open_home
@@ -35,17 +37,13 @@ def datasets(as_json: Json = False) -> None:
         print_json([{**asdict(one), "metadata": dict(one.metadata)} for one in found])
         return
     if not found:
-        console().print(
-            "no datasets yet; the first one: flashsim-prod request ttbar --events 1000 --oversample 10"
-        )
+        console().print(_NONE_YET)
         return
-    listing = table("DATASET", "EVENTS", "FILES", "SIZE", "CREATED", right=("EVENTS", "FILES", "SIZE"))
+    # plain lines here and below, whatever the width: made for copying, grep, cut and xargs
+    print(f"{'EVENTS':>12}  {'FILES':>6}  {'SIZE':>9}  {'CREATED':10}  DATASET")
     for one in found:
-        created = one.created.strftime("%Y-%m-%d")
-        listing.add_row(
-            one.name, format_count(one.events), format_count(one.files), format_bytes(one.bytes), created
-        )
-    console().print(listing)
+        created, size = one.created.strftime("%Y-%m-%d"), format_bytes(one.bytes)
+        print(f"{format_count(one.events):>12}  {one.files:>6}  {size:>9}  {created:10}  {one.name}")
 
 
 def files(dataset: Dataset, as_json: Json = False) -> None:
@@ -61,7 +59,6 @@ def files(dataset: Dataset, as_json: Json = False) -> None:
     if as_json:
         print_json([{**asdict(one), "lumis": [lumi.model_dump() for lumi in one.lumis]} for one in found])
         return
-    # one plain line a file, whatever the width: made for grep, cut and xargs
     print(f"{'EVENTS':>10}  {'BYTES':>12}  {'ADLER32':8}  FILE")
     for one in found:
         where = one.replicas[0].pfn if one.replicas else one.lfn
@@ -72,7 +69,7 @@ def verify(dataset: Dataset, as_json: Json = False) -> None:
     """Compare catalogue, ledger and storage of a dataset, reading all checksums anew."""
     from rich.progress import Progress
 
-    from flashsim_prod.cli.show import console, print_json
+    from flashsim_prod.cli.show import console, counted, print_json
     from flashsim_prod.errors import VerifyError
     from flashsim_prod.production.home import open_home
     from flashsim_prod.production.verify import verify as compare
@@ -86,14 +83,15 @@ def verify(dataset: Dataset, as_json: Json = False) -> None:
         _print_verification(found)
     if found.problems:
         kinds = ", ".join(sorted({problem.kind for problem in found.problems}))
-        raise VerifyError(f"{dataset}: {len(found.problems)} disagreements ({kinds})")
+        raise VerifyError(f"{dataset}: {counted(len(found.problems), 'disagreement')} ({kinds})")
 
 
 def _print_verification(found: Verification) -> None:
+    from flashsim_prod.cli.show import counted
     from flashsim_prod.core.sizes import format_bytes
 
     for problem in found.problems:
         print(f"{problem.kind:9} {problem.lfn}: {problem.detail}")
     if not found.problems:
-        size = format_bytes(found.bytes)
-        print(f"{found.dataset}: {found.files} files, {size}: catalogue, ledger and storage agree")
+        holds = f"{counted(found.files, 'file')}, {format_bytes(found.bytes)}"
+        print(f"{found.dataset}: {holds}: catalogue, ledger and storage agree")

@@ -27,7 +27,7 @@ def retry(name: Name, as_json: Json = False) -> None:
 
 def cancel(name: Name, as_json: Json = False) -> None:
     """Stop a request; what is finished stays, and retry goes on from there."""
-    from flashsim_prod.cli.show import console, print_json
+    from flashsim_prod.cli.show import console, counted, print_json
     from flashsim_prod.production.cancel import cancel as stop
     from flashsim_prod.production.home import open_home
 
@@ -35,5 +35,5 @@ def cancel(name: Name, as_json: Json = False) -> None:
     if as_json:
         print_json({"request": name, "cancelled_jobs": cancelled})
         return
-    jobs = f"{cancelled} job{'s' * (cancelled != 1)} cancelled"
-    console().print(f"{jobs}; to go on: flashsim-prod retry {name}", markup=False, soft_wrap=True)
+    line = f"{counted(cancelled, 'job')} cancelled; to go on: flashsim-prod retry {name}"
+    console().print(line, markup=False, soft_wrap=True)

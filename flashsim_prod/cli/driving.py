@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flashsim_prod.cli.show import console, print_json
+from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.core.sizes import format_bytes, format_count
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.errors import JobsFailedError
@@ -65,8 +65,8 @@ def _failed_line(outcome: Outcome) -> str:
     jobs = sum(failure.failed_jobs for failure in outcome.failures)
     name = outcome.request.name
     return (
-        f"request {name}: {jobs} jobs failed, most of them with: {worst.error}; "
-        f"see {worst.log} and: flashsim-prod status {name}; once mended: flashsim-prod retry {name}"
+        f"request {name}: {counted(jobs, 'job')} failed: {worst.error} (log: {worst.log}); "
+        f"see: flashsim-prod status {name}; once it is mended: flashsim-prod retry {name}"
     )
 
 
@@ -80,18 +80,15 @@ def _print_dataset(outcome: Outcome) -> None:
 
     line("Dataset", str(request.dataset))
     size = format_bytes(sum(file.bytes for file in files))
-    line("", f"{format_count(request.events)} events in {len(files)} file{'s' * (len(files) != 1)}, {size}")
+    line("", f"{format_count(request.events)} events in {counted(len(files), 'file')}, {size}")
     for file in files[:3]:
         line("File", file.pfn)
     if len(files) > 3:
         line("", f"and {len(files) - 3} more: flashsim-prod files {request.dataset}")
-    first = files[0].pfn
-    line("Open it", f"uproot   uproot.open('{first}')['Events'].arrays(['Jet_pt', 'Muon_pt'])")
-    line(
-        "",
-        f"coffea   NanoEventsFactory.from_root({{'{first}': 'Events'}}, schemaclass=NanoAODSchema).events()",
-    )
-    line("", f"ROOT     ROOT.RDataFrame('Events', '{first}').Histo1D('Jet_pt')")
+    line("Open it", f"f = '{files[0].pfn}'")
+    line("", "uproot   uproot.open(f)['Events'].arrays(['Jet_pt', 'Muon_pt'])")
+    line("", "coffea   NanoEventsFactory.from_root({f: 'Events'}, schemaclass=NanoAODSchema).events()")
+    line("", "ROOT     ROOT.RDataFrame('Events', f).Histo1D('Jet_pt')")
     line("Next", f"flashsim-prod status {request.name}")
     if request.catalog == "local":
         line("", f"flashsim-prod files {request.dataset}")

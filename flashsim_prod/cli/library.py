@@ -22,10 +22,10 @@ def cards(as_json: Json = False) -> None:
     if as_json:
         print_json([card.model_dump(mode="json") for card in found])
         return
-    listing = table("CARD", "PROCESS", "TeV", "PRIMARY DATASET")
+    listing = table("CARD", "PROCESS", "TeV", right=("TeV",))
     for card in found:
         energies = ", ".join(f"{energy.tev:g}" for energy in card.energies)
-        listing.add_row(card.name, card.title, energies, card.primary)
+        listing.add_row(card.name, card.title, energies)
     console().print(listing)
 
 

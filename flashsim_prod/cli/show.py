@@ -43,9 +43,9 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(_plain(value), indent=1, default=_text) + "\n")
 
 
-def one_line(text: str) -> str:
-    """`text` without line breaks."""
-    return " ".join(text.split())
+def counted(number: int, thing: str) -> str:
+    """``1 file``, ``2 files``, ``1,000 files``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _plain(value: object) -> Any:

@@ -123,7 +123,10 @@ def _run(desk: Desk, remaining: Remaining, display: Display) -> RunSummary:
     run = LocalRun(desk, remaining, display)
     batch = LocalBatch(site.slots, max_attempts=site.max_attempts)
     return batch.run(
-        remaining.nodes(desk.request), run, run, stop=lambda: desk.ledger.request(desk.name).cancelled
+        remaining.nodes(desk.request),
+        run,
+        run,
+        stop=lambda: run.is_hopeless or desk.ledger.request(desk.name).cancelled,
     )
 
 

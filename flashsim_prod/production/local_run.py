@@ -18,6 +18,9 @@ from flashsim_prod.production.home import VARIABLE, home_path
 from flashsim_prod.production.reconcile import Desk, Remaining, drop_inputs
 from flashsim_prod.production.request_folder import worker_command
 
+#: so many failures without a success end the run
+_HOPELESS = 10
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -80,6 +83,12 @@ class LocalRun(Observer):
         )
         self._failed = 0
         self._retried = 0
+        self._succeeded = 0
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether many jobs have failed for good and none has succeeded: all the others would fail too."""
+        return self._failed >= _HOPELESS and not self._succeeded
 
     # ---- payload
 
@@ -141,6 +150,7 @@ class LocalRun(Observer):
         stage, index = node.key.stage, node.key.index
         self._finish(node, JobState.DONE, 0, report=self._report)
         self._done[stage] += 1
+        self._succeeded += 1
         if stage is Stage.SIMULATE:
             self._events_done += simulate_job(self._desk.request, index).events
         else:

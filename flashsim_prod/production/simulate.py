@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("flashsim_prod.worker")
 
-#: output events that are in memory at a time; fixed, for it shows in the layout of the file
-CHUNK_EVENTS = 2000
+#: output events in memory at a time; what is drawn and written does not depend on it
+CHUNK_EVENTS = 1000
 
 
 def simulate(attempt: Attempt) -> OutputFile:

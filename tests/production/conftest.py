@@ -1,11 +1,9 @@
-"""Orders, requests and a state folder of their own for each test."""
+"""Orders, plans and requests of any shape."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.request import BundleRef
 from flashsim_prod.core.site import Engine, MergeRules, Rates, Resources, Site, StorageRules
-from flashsim_prod.production.home import VARIABLE, Home, open_home
+from flashsim_prod.production.home import Home
 from flashsim_prod.production.placing import place, preview
 from flashsim_prod.production.plan import Order, Plan, make_plan
 
@@ -80,13 +78,6 @@ def plan_of() -> Callable[..., Plan]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """An empty state folder, which all commands of the test use."""
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "home"))
-    return open_home()
-
-
-@pytest.fixture
 def placed(home: Home) -> Callable[..., Plan]:
     """A function that places a request in the state folder, without running it."""
 
@@ -96,23 +87,3 @@ def placed(home: Home) -> Callable[..., Plan]:
         return place(home, order, plan, bundle_title="toy models", named=name is not None, dry_run=dry_run)
 
     return do
-
-
-@pytest.fixture
-def fake_physics(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Physics that takes milliseconds, in this process and in its workers."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    import fake_physics
-
-    originals = [
-        (fake_physics.simulate, "simulate"),
-        (fake_physics.simulate, "bound_bundle"),
-        (fake_physics.merge, "merge"),
-        (fake_physics.local_run, "worker_command"),
-    ]
-    for module, name in originals:
-        # remembered by monkeypatch, which puts them back
-        monkeypatch.setattr(module, name, getattr(module, name))
-    fake_physics.install()
-    yield fake_physics
-    sys.modules.pop("fake_physics", None)

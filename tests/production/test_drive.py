@@ -196,7 +196,7 @@ def test_a_disk_that_is_too_small_is_noticed_first(
 
 
 def _driver(name: str, **environment: str) -> subprocess.Popen[bytes]:
-    program = Path(__file__).with_name("fake_physics.py")
+    program = Path(__file__).parents[1] / "fake_physics.py"
     return subprocess.Popen([sys.executable, str(program), "drive", name], env={**os.environ, **environment})
 
 

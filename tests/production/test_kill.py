@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from flashsim_prod.core.states import RequestState
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.production.drive import drive
 from flashsim_prod.production.home import VARIABLE, Home, open_home
-from flashsim_prod.production.plan import Plan
+from flashsim_prod.production.placing import place, preview
+from flashsim_prod.production.plan import Order, Plan
 from flashsim_prod.production.verify import verify
 
 Placed = Callable[..., Plan]
-FAKE = Path(__file__).with_name("fake_physics.py")
+FAKE = Path(__file__).parents[1] / "fake_physics.py"
 SMALL = {"events": 60, "events_per_job": 20, "per_merge": 2}
 
 POINTS = (
@@ -63,25 +65,21 @@ def _everything(home: Home, dataset: str) -> tuple[object, ...]:
         )
 
 
-@pytest.fixture
-def undisturbed(
-    tmp_path: Path, placed: Placed, home: Home, fake_physics: Any, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[object, ...]]:
-    """What a request of the same name becomes in another state folder where nothing is killed."""
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Order], tuple[object, ...]]:
+    """What an order becomes in another state folder, where nothing is killed; made once for each."""
 
-    def run(**changes: Any) -> tuple[object, ...]:
-        with monkeypatch.context() as elsewhere:
-            elsewhere.setenv(VARIABLE, str(tmp_path / "elsewhere"))
-            elsewhere.delenv("FAKE_TROUBLE", raising=False)
-            other = open_home()
-            from flashsim_prod.production.placing import place, preview
-
-            order = changes.pop("order")
-            plan = place(
-                other, order, preview(other, order, None), bundle_title="", named=False, dry_run=False
-            )
-            assert drive(other, plan.request.name).state is RequestState.DONE
-            return _everything(other, str(plan.request.dataset))
+    @cache
+    def run(order: Order) -> tuple[object, ...]:
+        with pytest.MonkeyPatch.context() as elsewhere:
+            elsewhere.setenv(VARIABLE, str(tmp_path_factory.mktemp("elsewhere")))
+            home = open_home()
+            planned = preview(home, order, None)
+            plan = place(home, order, planned, bundle_title="", named=False, dry_run=False)
+            with _drive(plan.request.name) as driver:
+                pass
+            assert driver.returncode == 0
+            return _everything(home, str(plan.request.dataset))
 
     return run
 
@@ -92,11 +90,12 @@ def test_killed_at_a_chosen_point(
     home: Home,
     placed: Placed,
     make_order: Callable[..., Any],
-    undisturbed: Callable[..., Any],
+    undisturbed: Callable[[Order], tuple[object, ...]],
+    fake_physics: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected = undisturbed(order=make_order(**SMALL))
+    expected = undisturbed(make_order(**SMALL))
     trouble = tmp_path / "trouble"
     trouble.mkdir()
     (trouble / point).touch()
@@ -123,10 +122,15 @@ def _kill_somebody(driver: subprocess.Popen[bytes], rng: random.Random) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_random_points(
-    seed: int, home: Home, placed: Placed, make_order: Callable[..., Any], undisturbed: Callable[..., Any]
+    seed: int,
+    home: Home,
+    placed: Placed,
+    make_order: Callable[..., Any],
+    undisturbed: Callable[[Order], tuple[object, ...]],
+    fake_physics: Any,
 ) -> None:
     changes = {"events": 120, "events_per_job": 20, "per_merge": 2}
-    expected = undisturbed(order=make_order(**changes))
+    expected = undisturbed(make_order(**changes))
     plan, rng = placed(**changes), random.Random(seed)
     for _ in range(5):
         with _drive(plan.request.name, FAKE_PAUSE_S="0.2") as driver:
