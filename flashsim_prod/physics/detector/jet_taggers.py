@@ -106,12 +106,13 @@ def _logits(
     reach = np.clip(reach * (1.0 - 0.07 * abs_eta**1.5), 0.05, 1.0) * np.maximum(tracked, 0.03)
     # displaced decays of light jets and fake tracks make a tail to the right
     z = mixed(rng, vertex, 0.9)
-    tail = np.where(z > 0.0, 1.0 + 0.22 * z, 1.0)
-    light = prior - 1.0 * reach + (0.45 + 0.80 * reach) * z * tail * (1.0 - 0.35 * jets["from_pileup"])
+    tail = np.where(z > 0.0, 1.0 + 0.16 * z, 1.0)
+    light = prior - 1.7 * reach + (0.45 + 0.85 * reach) * z * tail * (1.0 - 0.35 * jets["from_pileup"])
     bottom = prior + 0.2 + 10.4 * reach * sharpness + (0.8 + 5.2 * reach * sharpness) * z
-    charm = prior + 0.1 + 1.6 * reach + (0.6 + 1.0 * reach) * z
-    b = np.select([is_b, is_c], [bottom, charm], light)
+    b = np.where(is_b, bottom, light)
     c = _charm_logit(rng, jets, vertex, reach, b, prior)
+    # a charm jet looks like bottom as much as it looks displaced at all
+    b = np.where(is_c, c - 1.05 + rng.normal(size=len(b)), b)
     gluon_share = sigmoid(_gluon_logit(rng, jets))
     return _Logits(b, c, np.log1p(-gluon_share), np.log(gluon_share))
 
@@ -126,7 +127,7 @@ def _charm_logit(
     light = level - 0.45 * reach + (0.20 + 0.60 * reach) * noise * np.where(noise > 0.0, 1.3, 1.0)
     bottom = 2.3 + np.where(b < 5.3, 0.45, 0.33) * (b - 5.3) + (0.3 + 0.5 * reach) * rng.normal(size=len(b))
     light = np.where(jets["from_pileup"], level + 0.5 * (light - level), light)
-    charm = level + 0.3 + 3.0 * reach + (0.5 + 1.3 * reach) * noise
+    charm = level + 0.3 + 1.8 * reach + (0.5 + 2.2 * reach) * noise * np.where(noise > 0.0, 1.35, 0.65)
     return np.select([is_b, is_c], [bottom, charm], light)
 
 
