@@ -1,10 +1,12 @@
-"""Programs in processes of their own, so that they can be killed."""
+"""Programs in processes of their own, so that they can be killed; a disk that is soon full."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +32,20 @@ def start_python() -> Iterator[StartPython]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB, where this user may mount one."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if (
+        mount is None
+        or subprocess.run(
+            [mount, "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("mounting a small file system is not allowed here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

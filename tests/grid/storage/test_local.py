@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -267,23 +264,6 @@ def test_full_disk_or_quota_is_told_apart(
     with pytest.raises(NoSpaceError, match=LFN):
         store.put(source, LFN, expected)
     assert everything_in(store.prefix) == []
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB, where this user may mount one."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if (
-        mount is None
-        or subprocess.run(
-            [mount, "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True, check=False
-        ).returncode
-    ):
-        pytest.skip("mounting a small file system is not allowed here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_really_full_disk(tiny_disk: Path, source: Path) -> None:
