@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -28,18 +29,17 @@ _WORK = Path("training")
 
 
 @app.command()
-def reference(
+def generate(
     card: Annotated[str, typer.Argument(help="Card of the process to generate.")],
-    output: Annotated[Path, typer.Argument(help="NANOAOD file to write.")],
+    output: Annotated[Path, typer.Argument(help="File of generator-level NanoAOD to write.")],
     events: Annotated[str, typer.Option(help="Generator events: 1000, 10k, ...")] = "1000",
-    folds: Annotated[int, typer.Option(min=1, help="Reconstructions of each generator event.")] = 1,
     energy: Annotated[float | None, typer.Option(help="Centre-of-mass energy [TeV].")] = None,
     seed: Seed = 1,
 ) -> None:
-    """Write NANOAOD of the reference detector, a parametric stand-in for FullSim."""
+    """Generate events of a card, for the reference detector or as input of a request."""
     from flashsim_prod.core.sizes import parse_count
     from flashsim_prod.errors import RequestError
-    from flashsim_prod.physics.training.sample import write_reference_sample
+    from flashsim_prod.physics.training.sample import write_generator_sample
     from flashsim_prod.production.library import find_card
 
     found = find_card(card)
@@ -47,12 +47,21 @@ def reference(
     if chosen is None:
         raise RequestError(f"card {found.name} has no energy of {energy} TeV")
     number = parse_count(events)
-    with _progress() as bar:
-        task = bar.add_task(f"{found.name} -> {output.name}", total=number)
-        for done in write_reference_sample(
-            found, output, energy_tev=chosen.tev, n_gen=number, folds=folds, seed=seed
-        ):
-            bar.update(task, completed=done)
+    steps = write_generator_sample(found, output, energy_tev=chosen.tev, n_events=number, seed=seed)
+    _follow(steps, f"{found.name} -> {output.name}", number)
+
+
+@app.command()
+def reference(
+    inputs: Annotated[list[str], typer.Argument(help="Files of generator-level NanoAOD.")],
+    output: Annotated[Path, typer.Option(help="NANOAOD file to write.")],
+    folds: Annotated[int, typer.Option(min=1, help="Reconstructions of each generator event.")] = 1,
+    seed: Seed = 1,
+) -> None:
+    """Reconstruct events with the reference detector, a parametric stand-in for FullSim."""
+    from flashsim_prod.physics.training.sample import write_reference_sample
+
+    _follow(write_reference_sample(inputs, output, folds=folds, seed=seed), output.name, None)
 
 
 @app.command()
@@ -126,6 +135,14 @@ def bundle(
         fits, output, name=name, title=title, tag=tag, training_sample=tuple(sample or _tables_of(work))
     )
     typer.echo(f"{made.path}: {len(made.manifest.models)} models, digest {made.digest[:12]}")
+
+
+def _follow(steps: Iterator[int], what: str, total: int | None) -> None:
+    """Run `steps` to their end behind a progress bar."""
+    with _progress() as bar:
+        task = bar.add_task(what, total=total)
+        for done in steps:
+            bar.update(task, completed=done)
 
 
 def _tables_of(work: Path) -> list[str]:

@@ -23,7 +23,10 @@ def finish_collection(parts: list[Collection], events: Events) -> Collection:
 
 
 #: how the sources of a collection come together, where there is more to it than sorting
-FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {"Jet": jet.finish, "Muon": muon.finish}
+FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {
+    "Jet": jet.finish,
+    "Muon": muon.finish,
+}
 
 
 def find_model(name: str) -> ObjectModel:

@@ -1,16 +1,18 @@
-"""Training samples: NANOAOD from the reference detector, where no FullSim is to be had."""
+"""Training samples: generator events, and NANOAOD of the reference detector where no FullSim is to be had."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from flashsim_prod import __version__
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.seeds import generator_seed, job_seed, pileup_seed
 from flashsim_prod.physics.detector.reference import ReferenceDetector
+from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
+from flashsim_prod.physics.generator.existing import NanoSource, inspect_input
 from flashsim_prod.physics.generator.pythia import PythiaSource
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
@@ -18,55 +20,105 @@ _CHUNK_EVENTS = 500
 _EVENTS_PER_LUMI = 1000
 
 
-def write_reference_sample(
-    card: ProcessCard, path: Path, *, energy_tev: float, n_gen: int, folds: int, seed: int
+def write_generator_sample(
+    card: ProcessCard, path: Path, *, energy_tev: float, n_events: int, seed: int
 ) -> Iterator[int]:
-    """Generate `n_gen` events and reconstruct each `folds` times with the reference detector.
-
-    Several detector folds of the same generator event are cheap statistics for training.
+    """Generate events into a file of generator-level NanoAOD.
 
     Parameters
     ----------
     card : ProcessCard
     path : Path
-        NANOAOD file to write; it appears when it is complete.
+        File to write; it appears when it is complete.
     energy_tev : float
-    n_gen, folds : int
-        Generator events, and reconstructions of each.
+    n_events : int
     seed : int
 
     Yields
     ------
     int
-        Generator events done.
+        Events done.
     """
     source = PythiaSource(
-        card, energy_tev, n_events=n_gen, seed=generator_seed(seed, 0), pileup_seed=pileup_seed(seed, 0)
+        card,
+        energy_tev,
+        n_events=n_events,
+        seed=generator_seed(seed, 0),
+        pileup_seed=pileup_seed(seed, 0),
     )
+    about = {"card": card.name, "energy_tev": f"{energy_tev:g}", "seed": str(seed)}
+    yield from _write(
+        path, (_numbered(gen, 1, first) for first, gen in _counted(source.chunks(_CHUNK_EVENTS))), about
+    )
+
+
+def write_reference_sample(inputs: Sequence[str], path: Path, *, folds: int, seed: int) -> Iterator[int]:
+    """Reconstruct generator events with the reference detector, each `folds` times.
+
+    Several detector folds of the same generator event are cheap statistics for training.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Files of generator-level NanoAOD.
+    path : Path
+        NANOAOD file to write; it appears when it is complete.
+    folds : int
+    seed : int
+
+    Yields
+    ------
+    int
+        Reconstructed events done.
+    """
+    files = [(url, inspect_input(url)) for url in inputs]
+    total = sum(entries for _, entries in files)
+    source = NanoSource(files, first=0, n_events=total, seed=pileup_seed(seed, 0))
     detector = ReferenceDetector()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    provenance = {
-        "software": f"flashsim-prod {__version__}, reference detector (a parametric stand-in, not FullSim)",
-        "card": card.name,
+
+    def reconstructed() -> Iterator[Events]:
+        for first, gen in _counted(source.chunks(_CHUNK_EVENTS)):
+            # each chunk its own stream of numbers
+            yield detector.simulate(_numbered(gen, folds, first), seed=job_seed(seed, first))
+
+    about = {
+        "detector": "reference detector (a parametric stand-in, not FullSim)",
+        "inputs": " ".join(Path(url).name for url in inputs),
         "seed": str(seed),
     }
+    yield from _write(path, reconstructed(), about)
+
+
+def _counted(chunks: Iterator[Events]) -> Iterator[tuple[int, Events]]:
+    first = 0
+    for gen in chunks:
+        yield first, gen
+        first += gen.n
+
+
+def _numbered(gen: Events, folds: int, first: int) -> Events:
+    return fold_events(
+        gen,
+        oversample=folds,
+        gen_first=first,
+        run=1,
+        first_event=1,
+        first_lumi=1,
+        gen_events_per_lumi=max(1, _EVENTS_PER_LUMI // folds),
+        job_gen_first=0,
+    )
+
+
+def _write(path: Path, batches: Iterator[Events], about: dict[str, str]) -> Iterator[int]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     done = 0
     try:
-        with NanoWriter(temporary, provenance=provenance) as writer:
-            for gen in source.chunks(_CHUNK_EVENTS):
-                numbered = fold_events(
-                    gen,
-                    oversample=folds,
-                    gen_first=done,
-                    run=1,
-                    first_event=1,
-                    first_lumi=1,
-                    gen_events_per_lumi=max(1, _EVENTS_PER_LUMI // folds),
-                    job_gen_first=0,
-                )
-                # each chunk its own stream of numbers
-                writer.write(detector.simulate(numbered, seed=job_seed(seed, done + 1)))
-                done += gen.n
+        with NanoWriter(
+            temporary, provenance={"software": f"flashsim-prod {__version__}", **about}
+        ) as writer:
+            for events in batches:
+                writer.write(events)
+                done += events.n
                 yield done
         os.replace(temporary, path)
     finally:

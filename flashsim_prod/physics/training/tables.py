@@ -7,7 +7,7 @@ simulation cannot drift apart.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.chain.model import ObjectModel, Rows
+from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 
 _CHUNK_EVENTS = 5000
@@ -90,7 +90,16 @@ def table_path(folder: Path, file: str, model: ObjectModel) -> Path:
 
 
 def extract(events: Events, model: ObjectModel) -> Table:
-    """The table of one object model from events that hold gen and reconstructed objects."""
+    """The table of one object model from events that hold gen and reconstructed objects.
+
+    Raises
+    ------
+    InputError
+        If the events lack what the model uses or is to learn.
+    """
+    for name in model.uses:
+        if name not in events:
+            raise InputError(f"{model.name} cannot be extracted: the events have no {name}")
     rows = model.source(events)
     origin = model.match(events, rows)
     chosen = _first_matches(origin, len(rows), model)
@@ -103,8 +112,16 @@ def extract(events: Events, model: ObjectModel) -> Table:
         model.condition_matrix(rows),
         np.bincount(row, minlength=len(rows)).astype(np.int64),
         row,
-        model.express_targets(attributes, rows.take(row)),
+        _targets(model, attributes, rows.take(row)),
     )
+
+
+def _targets(model: ObjectModel, attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
+    try:
+        return model.express_targets(attributes, rows)
+    except KeyError as error:
+        lacking = error.args[0] if model.scalar else f"{model.produces}_{error.args[0]}"
+        raise InputError(f"{model.name} cannot be extracted: the events have no branch {lacking}") from error
 
 
 def _first_matches(origin: NDArray[np.int64], n_rows: int, model: ObjectModel) -> NDArray[np.int64]:
@@ -132,12 +149,19 @@ def extract_file(url: str, models: Sequence[ObjectModel], folder: Path) -> Itera
             stop = min(start + _CHUNK_EVENTS, file.n_entries)
             events = file.read(names, start, stop)
             for model in wanted:
-                parts[model.name].append(extract(events, model))
+                parts[model.name].append(_extract_named(url, events, model))
             yield stop, file.n_entries
     for model in wanted:
         path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)
         Table.concatenate(parts[model.name]).save(path)
+
+
+def _extract_named(url: str, events: Events, model: ObjectModel) -> Table:
+    try:
+        return extract(events, model)
+    except InputError as error:
+        raise InputError(f"{url}: {error}; name the models wanted with --model, or take other files") from error
 
 
 def load_tables(folder: Path, model: ObjectModel) -> Table:

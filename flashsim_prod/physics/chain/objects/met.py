@@ -22,6 +22,7 @@ from flashsim_prod.physics.links import flat
 F64 = NDArray[np.float64]
 
 _VARIATIONS = tuple(f"{source}{way}" for source in ("JER", "JES", "Unclustered") for way in ("Down", "Up"))
+_FIDUCIAL = "MET_fiducialGen"
 #: vectors that are learned as a displacement (x, y) from another one: name -> that other
 _VECTORS = {
     "MET": "expected",
@@ -31,6 +32,8 @@ _VECTORS = {
     "ChsMET": "MET",
     "TkMET": "expected",
     "CaloMET": "expected",
+    # the generator's MET within the detector's acceptance
+    _FIDUCIAL: "gen",
     **{f"PuppiMET_{variation}": "PuppiMET" for variation in _VARIATIONS},
 }
 _VALUES = (
@@ -53,6 +56,8 @@ _VALUES = (
 
 def _branch(vector: str, component: str) -> str:
     """``MET`` and ``pt`` give ``MET_pt``; ``PuppiMET_JESUp`` gives ``PuppiMET_ptJESUp``."""
+    if vector == _FIDUCIAL:
+        return f"{vector}{component.capitalize()}"
     name, _, variation = vector.partition("_")
     return f"{name}_{component}{variation}"
 
@@ -75,7 +80,6 @@ def _events(events: Events) -> Rows:
             "expected_x": gen_x - jet_x - muon_x,
             "expected_y": gen_y - jet_y - muon_y,
             "gen_pt": events.scalars["GenMET_pt"],
-            "gen_phi": events.scalars["GenMET_phi"],
             "gen_ht": scalar_sum(events, events["GenJet"]),
             "ht": scalar_sum(events, jets),
             "n_jets": jets.counts,
@@ -108,7 +112,7 @@ def _match(events: Events, rows: Rows) -> NDArray[np.int64]:
 
 
 def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
-    known = {"expected": (rows["expected_x"], rows["expected_y"])}
+    known = _given(rows)
     found: dict[str, Column] = {name: attributes[name] for name in _VALUES}
     for vector, base in _VECTORS.items():
         known[vector] = _cartesian(attributes[_branch(vector, "pt")], attributes[_branch(vector, "phi")])
@@ -118,15 +122,19 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
 
 
 def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
-    known = {"expected": (rows["expected_x"], rows["expected_y"])}
+    known = _given(rows)
     made: dict[str, Column] = {name: drawn[name] for name in _VALUES}
     for vector, base in _VECTORS.items():
         x = known[base][0] + drawn[f"{vector}_x"]
         y = known[base][1] + drawn[f"{vector}_y"]
         known[vector] = x, y
         made[_branch(vector, "pt")], made[_branch(vector, "phi")] = np.hypot(x, y), np.arctan2(y, x)
-    # copies of the generator's value, as NanoAOD keeps them beside the particle-flow MET
-    return made | {"MET_fiducialGenPt": rows["gen_pt"], "MET_fiducialGenPhi": rows["gen_phi"]}
+    return made
+
+
+def _given(rows: Rows) -> dict[str, tuple[F64, F64]]:
+    """The vectors that others are displaced from."""
+    return {name: (rows[f"{name}_x"], rows[f"{name}_y"]) for name in ("expected", "gen")}
 
 
 def _cartesian(pt: Column, phi: Column) -> tuple[F64, F64]:
@@ -153,8 +161,6 @@ MET = ObjectModel(
     makes=(
         *_VALUES,
         *(_branch(vector, component) for vector in _VECTORS for component in ("pt", "phi")),
-        "MET_fiducialGenPt",
-        "MET_fiducialGenPhi",
     ),
     express=_express,
     assemble=_assemble,
