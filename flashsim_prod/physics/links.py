@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics.events import Collection
+from flashsim_prod.physics.events import Collection, Column
 
 Positions = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -169,6 +169,14 @@ def flat(index: NDArray[np.generic], source: Collection, target: Collection) -> 
     return np.where(inside, target.starts[source.event_index] + wanted, -1)
 
 
+def linked_value(column: Column, position: Positions, missing: int) -> NDArray[np.int64]:
+    """Integers of the linked objects; `missing` where the link points nowhere."""
+    values = np.full(len(position), missing, np.int64)
+    linked = position >= 0
+    values[linked] = column[position[linked]]
+    return values
+
+
 # ---------------------------------------------------------------- jets
 
 
@@ -179,12 +187,9 @@ def jet_gen_jet(jets: Collection, gen_jets: Collection) -> Positions:
 
 def jet_flavours(gen_jet: Positions, gen_jets: Collection) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """partonFlavour and hadronFlavour of each jet, those of its generator jet; 0 without one."""
-    linked = gen_jet >= 0
-    parton = np.zeros(len(gen_jet), np.int32)
-    hadron = np.zeros(len(gen_jet), np.int32)
-    parton[linked] = gen_jets["partonFlavour"][gen_jet[linked]]
-    hadron[linked] = gen_jets["hadronFlavour"][gen_jet[linked]]
-    return parton, hadron
+    parton = linked_value(gen_jets["partonFlavour"], gen_jet, 0)
+    hadron = linked_value(gen_jets["hadronFlavour"], gen_jet, 0)
+    return parton.astype(np.int32), hadron.astype(np.int32)
 
 
 def lepton_jet(leptons: Collection, jets: Collection, eligible: Bools) -> Positions:
@@ -230,14 +235,14 @@ def ancestor_flavours(gen_parts: Collection, particles: Positions) -> tuple[Bool
     charm_hadron, bottom_hadron = has_flavour(gen_parts["pdgId"], 4), has_flavour(gen_parts["pdgId"], 5)
     charm = np.zeros(len(particles), bool)
     bottom = np.zeros(len(particles), bool)
-    current = np.where(particles >= 0, mothers[particles], -1) if len(mothers) else particles
+    current = linked_value(mothers, particles, -1)
     for _ in range(int(gen_parts.counts.max(initial=0))):
         alive = current >= 0
         if not alive.any():
             break
         charm[alive] |= charm_hadron[current[alive]]
         bottom[alive] |= bottom_hadron[current[alive]]
-        current = np.where(alive, mothers[current], -1)
+        current = linked_value(mothers, current, -1)
     return charm, bottom
 
 
@@ -246,7 +251,7 @@ def lepton_flavour(gen_parts: Collection, particles: Positions) -> NDArray[np.ui
 
     1 prompt, 15 from a prompt tau, 5 from b, 4 from c, 3 from light or unknown, 0 unmatched.
     """
-    flags = np.where(particles >= 0, gen_parts["statusFlags"][particles], 0).astype(np.int64)
+    flags = linked_value(gen_parts["statusFlags"], particles, 0)
     charm, bottom = ancestor_flavours(gen_parts, particles)
     kinds = [particles < 0, (flags & IS_PROMPT) > 0, (flags & IS_DIRECT_PROMPT_TAU_DECAY) > 0, bottom, charm]
     return np.select(kinds, [0, 1, 15, 5, 4], 3).astype(np.uint8)
@@ -261,10 +266,7 @@ def muon_gen_part(muons: Collection, gen_parts: Collection) -> Positions:
     gen_pt = candidates["pt"][of_b].astype(np.float64)
     alike = np.abs(muons["pt"][of_a] - gen_pt) < 0.5 * gen_pt
     matched = match_by_distance(of_a[alike], of_b[alike], distance[alike], muons.n_objects)
-    linked = matched >= 0
-    result = np.full(muons.n_objects, -1, np.int64)
-    result[linked] = where[matched[linked]]
-    return result
+    return linked_value(where, matched, -1)
 
 
 # ---------------------------------------------------------------- cleaning
