@@ -9,7 +9,7 @@ import typer
 from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.core.sizes import format_bytes, format_count
 from flashsim_prod.core.states import RequestState
-from flashsim_prod.errors import JobsFailedError
+from flashsim_prod.errors import JobsFailedError, StateError
 
 if TYPE_CHECKING:
     from flashsim_prod.core.report import OutputFile
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 _SIGNALLED = 128
 
 
+class Stopped(typer.TyperException):
+    """A request was stopped by a signal or a cancel."""
+
+    def __init__(self, name: str, outcome: Outcome) -> None:
+        how = "cancelled" if outcome.state is RequestState.CANCELLED else "stopped"
+        super().__init__(f"request {name} was {how}; to go on: flashsim-prod retry {name}")
+        self.exit_code = _SIGNALLED + outcome.stopped_by if outcome.stopped_by else StateError.exit_code
+
+
 def drive_and_tell(home: Home, name: str, *, as_json: bool) -> None:
     """Drive a request to its end and print its dataset.
 
@@ -28,8 +37,8 @@ def drive_and_tell(home: Home, name: str, *, as_json: bool) -> None:
     ------
     JobsFailedError
         If jobs failed for good.
-    typer.Exit
-        If it was stopped before its end.
+    Stopped
+        If it was ended before its end.
     """
     from flashsim_prod.cli.progress import shown_progress
     from flashsim_prod.production.drive import drive
@@ -44,9 +53,7 @@ def drive_and_tell(home: Home, name: str, *, as_json: bool) -> None:
         return
     if outcome.state is RequestState.FAILED:
         raise JobsFailedError(_failed_line(outcome))
-    what = "was cancelled" if outcome.state is RequestState.CANCELLED else "was stopped"
-    console(stderr=True).print(f"request {name} {what}; to go on: flashsim-prod retry {name}", soft_wrap=True)
-    raise typer.Exit(_SIGNALLED + (outcome.stopped_by or 0))
+    raise Stopped(name, outcome)
 
 
 def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]) -> dict[str, object]:

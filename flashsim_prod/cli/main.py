@@ -29,6 +29,7 @@ for group in (request, status, control, library, catalog):
 app.add_typer(worker.app, name="worker")
 app.add_typer(train.app, name="train")
 app.add_typer(bundle.app, name="bundle")
+app.add_typer(bundle.app, name="bundle")
 
 
 def _print_version(wanted: bool) -> None:
@@ -60,9 +61,8 @@ def _run(arguments: list[str], debug: bool) -> int:
     try:
         code = app(arguments, prog_name="flashsim-prod", standalone_mode=False)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
+        # typer turns Ctrl-C into this code
+        return _fail("interrupted", code) if code == INTERRUPTED else int(code or 0)
     except BrokenPipeError:
         _silence_stdout()
         return 0

@@ -32,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def request(
-    card: Annotated[str, typer.Argument(help="What to produce: a card's name (see: cards) or file.")],
+    card: Annotated[str, typer.Argument(metavar="CARD", help="A card's name (see: cards) or file.")],
     more_inputs: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="[FILE]...")] = None,
     events: Annotated[
         str | None, typer.Option(help="Output events: 1000, 10k, 100M, 1.5B. With --input: all by default.")
