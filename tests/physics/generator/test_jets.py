@@ -68,7 +68,7 @@ def test_soft_drop_keeps_two_prongs_and_drops_what_is_soft_and_wide(by_hand):
     )
     inputs = jet_inputs(event, np.zeros(4, dtype=bool))
     fat = cluster(inputs, "antikt", 0.8, 100.0)
-    assert fat.member_counts.tolist() == [3]
+    assert fat.members.counts.tolist() == [3]
     prongs = soft_drop_subjets(fat, inputs)
     assert prongs.counts.tolist() == [2]
     np.testing.assert_allclose(np.sort(_p4(prongs)[1]), [-20.0, 20.0], rtol=1e-5)
