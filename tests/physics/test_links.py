@@ -76,7 +76,7 @@ def test_nearest_is_the_nearest(both: tuple[Collection, Collection], max_dr: flo
 
 
 @given(two_collections())
-def test_nearest_needs_no_more_than_one_block(both: tuple[Collection, Collection]) -> None:
+def test_close_pairs_are_those_within_the_distance(both: tuple[Collection, Collection]) -> None:
     a, b = both
     of_a, of_b, distance = links.close_pairs(a, b, 0.5)
     assert {(int(i), int(j)) for i, j in zip(of_a, of_b, strict=True)} == {

@@ -61,7 +61,7 @@ def _vertex(rng: np.random.Generator, truth: Truth) -> tuple[dict[str, Column], 
     good = 1 + rng.binomial(found - 1, 0.90)
     # log of the sum of pt squared of the vertex's jets; pileup vertices compete with it
     log_score = 1.36 * np.log(ht + 20.0) + 0.58 + rng.normal(0.0, 0.7, n)
-    wrong = rng.random(n) < np.minimum(0.004 * truth.n_pu, 0.5) * sigmoid(1.2 * (5.2 - log_score))
+    wrong = rng.random(n) < np.minimum(0.012 * truth.n_pu, 0.6) * sigmoid(1.2 * (5.6 - log_score))
     ndof = gamma_about(rng, 76.0 + 0.35 * truth.n_pu + 10.0 * ht / 100.0, np.full(n, 42.0))
     ndof = np.maximum(np.where(wrong, 0.7 * ndof, ndof), 4.0 + rng.exponential(4.0, n))
     chi2 = np.maximum(rng.normal(0.74, 0.08 + 0.6 / np.sqrt(ndof), n), 0.1)

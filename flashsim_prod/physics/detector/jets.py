@@ -186,7 +186,7 @@ def _from_pileup(rng: np.random.Generator, truth: Truth, event: EventLatents) ->
 def _mean_pileup_jets(n_pu: Floats, rho: Floats) -> Floats:
     """Pileup jets above threshold: chance overlaps of several collisions add to single hard ones."""
     activity = np.clip((rho + 1.0) / (0.62 * n_pu + 1.3), 0.4, 2.5)
-    return np.clip((0.030 * n_pu + 0.0024 * n_pu**2) * activity, 0.0, 60.0)
+    return np.clip((0.035 * n_pu + 0.0019 * n_pu**2) * activity, 0.0, 60.0)
 
 
 def _pileup_flavour(rng: np.random.Generator, n: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

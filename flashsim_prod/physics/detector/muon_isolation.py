@@ -120,13 +120,14 @@ def _jet_variables(rng: np.random.Generator, muons: Collection, jets: Collection
     if not inside.any():
         return alone
     jet = np.where(inside, position, 0)
-    rest = np.maximum(jets["pt"][jet] - pt, 0.0) * (1.0 + 0.05 * rng.normal(size=n)) + 0.05 * pt
-    # energy left of a muon that is a jet of its own can come out slightly negative
-    rest = rest - np.where(rest < 0.1 * pt, 0.10 * pt * rng.random(n), 0.0)
+    # the jet without the muon, which the calibration of hadrons must not touch; pileup is subtracted from it
+    # on average only, so little can come out as less than nothing
+    rest = jets["pt"][jet] * (1.0 - jets["muon"][jet]) * (1.0 + 0.05 * rng.normal(size=n))
+    rest = np.maximum(rest + (0.045 + 0.05 * rng.normal(size=n)) * pt, -0.05 * pt)
     axis = np.hypot(muons["eta"] - jets["eta"][jet], links.delta_phi(muons["phi"], jets["phi"][jet]))
     angle = np.minimum(axis * (1.0 + pt / np.maximum(rest, 0.5)), 0.4 * np.sqrt(rng.random(n)) + 0.02)
     charged = rng.poisson(
-        np.clip(0.62 * np.sqrt(np.maximum(rest - 0.1 * pt, 0.0)), 0.2, 12.0) * (jets["chHEF"][jet] > 0)
+        np.clip(0.60 * np.sqrt(np.maximum(rest - 0.1 * pt, 0.0)), 0.2, 12.0) * (jets["chHEF"][jet] > 0)
     )
     found = {"jetRelIso": rest / pt, "jetPtRelv2": pt * np.sin(angle), "jetNDauCharged": 1 + charged}
     return {name: np.where(inside, value, alone[name]) for name, value in found.items()}

@@ -181,7 +181,7 @@ def _with_impact(rng: np.random.Generator, muons: Collection, event: EventLatent
     pt, eta = muons["pt"], muons["eta"].astype(np.float64)
     sin_theta = 1.0 / np.cosh(eta)
     quality = np.exp(-0.12 * muons["track"] + rng.normal(0.0, 0.07, n))
-    dxy_err = np.hypot(0.00105, 0.0088 / pt) * (1.0 + 0.09 * eta**2) * quality
+    dxy_err = np.hypot(0.00115, 0.0095 / pt) * (1.0 + 0.09 * eta**2) * quality
     dz_err = np.hypot(0.0018, 0.0110 / pt) * np.cosh(eta) ** 0.8 * quality
     true_xy, true_z = _displacement(rng, muons)
     beam_line = rng.normal(0.0, 0.0012, n)

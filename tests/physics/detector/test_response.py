@@ -81,19 +81,22 @@ def test_jet_response_and_resolution_are_the_parametrised_ones(
     gen_events: MakeEvents, pt: float, eta: float
 ) -> None:
     gen = _with_only_jet(gen_events(4000, pileup=30.0), pt=pt, eta=eta)
-    jets = (events := ReferenceDetector().simulate(gen, seed=2))["Jet"]
+    gen = gen.with_scalars({"GenVtx_z": np.zeros(gen.n, np.float32)})
+    reco = ReferenceDetector().simulate(gen, seed=2)
+    # the primary vertex of so little activity is often another one, and the jet then loses its tracks
+    events = reco.take(np.flatnonzero(np.abs(reco.scalars["PV_z"]) < 0.1))
+    jets = events["Jet"]
     ratio = jets["pt"][jets["genJetIdx"] == 0] / pt
     array = np.array([pt])
     mean = jet_response(array, np.array([1.0]), np.array([0.0]))[0]
     width = jet_resolution(array, np.array([eta]), np.array([30.0]))[0]
     low, middle, high = np.quantile(ratio, [0.16, 0.5, 0.84])
     assert middle == pytest.approx(mean, abs=0.02)
-    # a wrong primary vertex widens it a little
-    assert (high - low) / 2 == pytest.approx(width, rel=0.15)
+    assert (high - low) / 2 == pytest.approx(width, rel=0.08)
     assert len(ratio) / events.n == pytest.approx(jet_efficiency(array, np.array([eta]))[0], abs=0.02)
 
 
-def test_a_sixth_of_soft_jets_stays_below_threshold(gen_events: MakeEvents) -> None:
+def test_most_jets_from_below_threshold_stay_there(gen_events: MakeEvents) -> None:
     gen = _with_only_jet(gen_events(2000), pt=11.0)
     jets = ReferenceDetector().simulate(gen, seed=2)["Jet"]
     assert 0.02 < (jets["genJetIdx"] == 0).sum() / gen.n < 0.4
@@ -209,3 +212,17 @@ def test_the_generated_vertex_is_used_where_it_is_known(gen_events: MakeEvents) 
     z = np.linspace(-10, 10, gen.n).astype(np.float32)
     reco = ReferenceDetector().simulate(gen.with_scalars({"GenVtx_z": z}), seed=1)
     assert np.median(np.abs(reco.scalars["PV_z"] - z)) < 0.01
+
+
+def test_a_wrong_primary_vertex_displaces_muons_and_thins_out_jets(gen_events: MakeEvents) -> None:
+    gen = gen_events(3000, jets=1.0).with_scalars({"GenVtx_z": np.zeros(3000, np.float32)})
+    reco = ReferenceDetector().simulate(gen, seed=4)
+    wrong = np.abs(reco.scalars["PV_z"]) > 0.1
+    assert 0.0 < wrong.mean() < 0.2
+    muons, jets = reco["Muon"], reco["Jet"]
+    prompt, of_wrong = muons["genPartFlav"] == 1, wrong[muons.event_index]
+    assert np.abs(muons["dz"][prompt & of_wrong]).min() > 0.05
+    assert np.median(np.abs(muons["dz"][prompt & ~of_wrong])) < 0.01
+    central = (jets["genJetIdx"] >= 0) & (np.abs(jets["eta"]) < 2.0) & (jets["muEF"] == 0)
+    of_wrong = wrong[jets.event_index]
+    assert jets["chHEF"][central & of_wrong].mean() < 0.6 * jets["chHEF"][central & ~of_wrong].mean()

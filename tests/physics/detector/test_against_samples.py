@@ -1,0 +1,133 @@
+"""The reference detector beside real CMS simulation, from the same generator-level events."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flashsim_prod.physics.detector.compare import quantile_table
+from flashsim_prod.physics.detector.reference import NOT_WRITTEN, ReferenceDetector
+from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import branches
+
+SAMPLES = os.environ.get("FLASHSIM_PROD_NANO_SAMPLES")
+pytestmark = pytest.mark.skipif(
+    not SAMPLES, reason="FLASHSIM_PROD_NANO_SAMPLES names no folder of NanoAOD files"
+)
+#: detector folds of each generator event
+FOLDS = 10
+
+
+@cache
+def _both(name: str) -> tuple[Events, Events]:
+    """The file's own events, and the reference detector's from their generator level."""
+    with NanoFile(str(Path(SAMPLES or "") / f"{name}.root")) as file:
+        wanted = [branch for branch in branches() if branch in file.branches and _compared(branch)]
+        real = file.read(wanted, 0, file.n_entries)
+    generated = Events(
+        real.n,
+        {name: values for name, values in real.scalars.items() if name.startswith(("Gen", "Pileup"))},
+        {name: real[name] for name in ("GenPart", "GenJet")},
+    )
+    return ReferenceDetector().simulate(generated.repeat(FOLDS), seed=1), real
+
+
+def _compared(branch: str) -> bool:
+    starts = (
+        "GenPart_",
+        "GenJet_",
+        "GenMET_",
+        "GenVtx_",
+        "Pileup_",
+        "Jet_",
+        "Muon_",
+        "MET_",
+        "PuppiMET_",
+        "PV_",
+    )
+    return branch.startswith((*starts, "fixedGridRho", "SoftActivityJetHT")) and branch not in NOT_WRITTEN
+
+
+def _distances(produced: Events, real: Events, names: list[str]) -> dict[str, float]:
+    return {row.name: row.distance for row in quantile_table(produced, real, collections=names).rows}
+
+
+def _chosen(events: Events, name: str, mask: np.ndarray) -> Events:
+    return events.with_collections({name: events[name].select(mask)})
+
+
+@pytest.mark.parametrize("origin", ["hard event", "pileup"])
+def test_jets_resemble_those_of_2017(origin: str) -> None:
+    def of_origin(events: Events) -> Events:
+        return _chosen(events, "Jet", (events["Jet"]["genJetIdx"] < 0) == (origin == "pileup"))
+
+    produced, real = _both("dyjets_ul17_v8like")
+    distances = _distances(of_origin(produced), of_origin(real), ["Jet"])
+    assert len(distances) > 38
+    # about 300 real jets: equal samples would show 0.05
+    assert np.median(list(distances.values())) < 0.11
+    loose = {"Jet_partonFlavour", "Jet_cleanmask"}  # another definition there; no electrons here
+    assert max(distance for name, distance in distances.items() if name not in loose) < 0.30
+
+
+@pytest.mark.parametrize(("origin", "least"), [((1, 15), 30), ((4, 5), 30)])
+@pytest.mark.parametrize("name", ["ttbar_v12"])
+def test_muons_resemble_real_ones(name: str, origin: tuple[int, int], least: int) -> None:
+    def of_origin(events: Events) -> Events:
+        return _chosen(events, "Muon", np.isin(events["Muon"]["genPartFlav"], origin))
+
+    produced, real = _both(name)
+    assert of_origin(real)["Muon"].n_objects > least
+    distances = _distances(of_origin(produced), of_origin(real), ["Muon"])
+    # about 70 real muons: equal samples would show 0.1
+    assert np.median(list(distances.values())) < 0.11
+    loose = {"Muon_mass"}  # one value, rounded when it is written
+    assert max(distance for key, distance in distances.items() if key not in loose) < 0.35
+
+
+@pytest.mark.parametrize("flavour", [4, 5])
+def test_heavy_flavour_tagging_resembles_the_real_one(flavour: int) -> None:
+    def of_flavour(events: Events) -> Events:
+        return _chosen(events, "Jet", events["Jet"]["hadronFlavour"] == flavour)
+
+    produced, real = _both("ttbar_v12")
+    distances = _distances(of_flavour(produced), of_flavour(real), ["Jet"])
+    for score in ("B", "CvB", "CvL", "QG"):
+        assert distances[f"Jet_btagDeepFlav{score}"] < 0.20, score
+
+
+@pytest.mark.parametrize("name", ["dyjets_ul17_v8like", "ttbar_v12"])
+def test_event_scalars_resemble_real_ones(name: str) -> None:
+    produced, real = _both(name)
+    distances = {
+        row.name: row.distance
+        for row in quantile_table(produced, real).rows
+        if row.name.startswith(("MET_", "PV_", "fixedGrid", "SoftActivityJetHT"))
+    }
+    # another year, another beam spot
+    distances = {key: value for key, value in distances.items() if key not in ("PV_x", "PV_y", "PV_z")}
+    assert np.median(list(distances.values())) < 0.15
+    assert max(distances.values()) < 0.30
+
+
+@pytest.mark.parametrize("name", ["dyjets_ul17_v8like", "ttbar_opendata2015_v9"])
+def test_multiplicities_are_those_of_jets_without_pileup_subtraction_by_weight(name: str) -> None:
+    produced, real = _both(name)
+    for collection in ("Jet", "Muon"):
+        expected = real[collection].n_objects / real.n
+        assert produced[collection].n_objects / produced.n == pytest.approx(expected, rel=0.25)
+    for fake in (True, False):
+        shares = [((events["Jet"]["genJetIdx"] < 0) == fake).sum() / events.n for events in (produced, real)]
+        assert shares[0] == pytest.approx(shares[1], rel=0.3)
+
+
+def test_jet_identification_is_recomputed_from_real_attributes() -> None:
+    from flashsim_prod.physics.detector.jet_composition import jet_id
+
+    _, real = _both("dyjets_ul17_v8like")
+    assert (jet_id(real["Jet"]) == real["Jet"]["jetId"]).mean() > 0.99
