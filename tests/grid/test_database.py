@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -126,3 +127,18 @@ def test_waiting_for_another_command_ends(tmp_path: Path, monkeypatch: pytest.Mo
         with one.writing(), pytest.raises(StorageError, match="another command held it"):
             fill(other, 1)
         fill(other, 1)
+
+
+def test_opening_waits_for_a_command_that_writes(tmp_path: Path) -> None:
+    # the switch to write-ahead mode does not wait by itself
+    path = tmp_path / "x.sqlite"
+    opened(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO things VALUES ('x')")
+        commit = threading.Timer(0.2, other.execute, ("COMMIT",))
+        commit.start()
+        with closing(opened(path)) as one:
+            assert size_of(one) == 1
+        commit.join()

@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -105,18 +105,22 @@ class Attempt:
         process = self._start(log)
         if process is None:
             return NodeError.exit_code
-        self._tell(Started(self, process.pid))
-        timers = self._walltime(log)
         reader = threading.Thread(target=self._read, args=(process, log), daemon=True)
-        reader.start()
-        # seen, but not reaped yet: its number cannot go to another process while signals are sent to it
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        # the children of a worker that was killed must not write on beside the next attempt
-        _signal_group(process, signal.SIGKILL)
-        for timer in timers:
-            timer.cancel()
+        try:
+            self._tell(Started(self, process.pid))
+            reader.start()
+            with self._walltime(log):
+                # seen, but not reaped yet: nobody else can get its number while signals are sent to it
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        finally:
+            exit_code = self._reap(process)
         reader.join(self._grace_s)
+        return exit_code
+
+    def _reap(self, process: subprocess.Popen[bytes]) -> int:
         with self._lock, process.stdin or nullcontext():
+            # the children of a worker that was killed must not write on beside the next attempt
+            _signal_group(process, signal.SIGKILL)
             self._process = None
             return process.wait()
 
@@ -147,24 +151,29 @@ class Attempt:
             with suppress(OSError, ValueError):  # a log that cannot be written stops nothing
                 log.write(line)
 
-    def _walltime(self, log: IO[bytes]) -> list[threading.Timer]:
+    @contextmanager
+    def _walltime(self, log: IO[bytes]) -> Iterator[None]:
+        """End the process if the block takes longer than the command may."""
         limit = self._command.walltime_s
         if limit is None:
-            return []
+            yield
+            return
 
         def expire() -> None:
             with suppress(OSError, ValueError):
                 log.write(f"ended after its walltime of {limit:g} s\n".encode())
             self.end(signal.SIGTERM)
 
-        timers = [
-            threading.Timer(limit, expire),
-            threading.Timer(limit + self._grace_s, self.end, (signal.SIGKILL,)),
-        ]
-        for timer in timers:
+        ask = threading.Timer(limit, expire)
+        kill = threading.Timer(limit + self._grace_s, self.end, (signal.SIGKILL,))
+        for timer in (ask, kill):
             timer.daemon = True
             timer.start()
-        return timers
+        try:
+            yield
+        finally:
+            ask.cancel()
+            kill.cancel()
 
 
 def progress_of(line: bytes) -> int | None:

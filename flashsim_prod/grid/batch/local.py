@@ -181,6 +181,7 @@ class _Run:
                 if self._stop_asked():
                     self._stop(0)
         elif now >= self._kill_at:
+            self._kill_at = now + _STOP_INTERVAL_S
             self._signal_all(signal.SIGKILL)
 
     def _fill_slots(self) -> None:
@@ -201,7 +202,7 @@ class _Run:
 
     def _next_event(self) -> Event | int | None:
         times = [self._ask_at if self._stopped_by is None else self._kill_at]
-        if self._retries:
+        if self._retries and len(self._running) < self._batch.slots:
             times.append(self._retries[0].due)
         try:
             return self._events.get(timeout=max(min(times) - time.monotonic(), _SHORTEST_WAIT_S))
@@ -212,7 +213,7 @@ class _Run:
         match event:
             case Started(attempt, pid):
                 self._observer.started(attempt.node, attempt.number, pid)
-            case Progress(attempt, events):
+            case Progress(attempt, events) if attempt in self._running:
                 self._observer.progress(attempt.node, attempt.number, events)
             case Ended(attempt, exit_code):
                 self._running.remove(attempt)

@@ -17,7 +17,7 @@ from typing import Self
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.report import JobReport
 from flashsim_prod.core.states import JobState, Stage
-from flashsim_prod.errors import RequestError, StateError
+from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.database import Database
 from flashsim_prod.grid.ledger import attempts, requests, views
 from flashsim_prod.grid.ledger.records import to_attempt, to_file, to_job, to_request
@@ -32,7 +32,7 @@ from flashsim_prod.grid.ledger.rows import (
     StageTotals,
 )
 from flashsim_prod.grid.ledger.schema import APPLICATION_ID, SCHEMA
-from flashsim_prod.grid.ledger.steps import step_all, step_jobs
+from flashsim_prod.grid.ledger.steps import refuse_done, step_all, step_jobs
 
 
 class Ledger:
@@ -197,7 +197,7 @@ class Ledger:
         StateError
             If some job does not exist or may not make this step; no job has moved then.
         """
-        _refuse_done(to)
+        refuse_done(to)
         with self._database.writing() as db:
             return step_jobs(db, requests.find(db, name), stage, indices, to, expect)
 
@@ -211,7 +211,7 @@ class Ledger:
         StateError
             If the step is not legal from all of `states`.
         """
-        _refuse_done(to)
+        refuse_done(to)
         with self._database.writing() as db:
             return step_all(db, requests.find(db, name), states, to, stage)
 
@@ -394,8 +394,3 @@ class Ledger:
         """
         with self._database.reading() as db:
             return views.recent_rates(db, site, card, on_gpu)
-
-
-def _refuse_done(to: JobState) -> None:
-    if to is JobState.DONE:
-        raise StateError("a job becomes DONE only by the end of an attempt with a report of success")

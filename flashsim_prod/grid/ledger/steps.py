@@ -48,6 +48,12 @@ def step_all(
     return _write_state(db, where, chosen, to)
 
 
+def refuse_done(to: JobState) -> None:
+    """`StateError` for a step to DONE that no report backs."""
+    if to is JobState.DONE:
+        raise StateError("a job becomes DONE only by the end of an attempt with a report of success")
+
+
 def allowed_before(to: JobState, expect: Collection[JobState] | None) -> frozenset[JobState]:
     """States that jobs may be in before a step to `to`.
 
