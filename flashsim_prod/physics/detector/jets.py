@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flashsim_prod.physics import links
-from flashsim_prod.physics.detector.draws import Bools, Floats, chance, gamma_about, turn_on, wrap_phi
+from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, gamma_about, turn_on, wrap_phi
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.truth import Truth
 from flashsim_prod.physics.events import Collection
@@ -43,13 +43,19 @@ class _Content:
 
 
 def jet_efficiency(pt: Floats, eta: Floats) -> Floats:
-    """Probability that a generator jet gives a jet that could pass the pt threshold."""
+    """Probability that a generator jet gives a jet that could pass the pt threshold.
+
+    Parameters
+    ----------
+    pt, eta : arrays of shape (n,)
+        Generated transverse momentum [GeV] and pseudorapidity.
+    """
     plateau = _PLATEAU[_region(eta)] * turn_on(pt, 11.0, 2.2)
     return np.where(np.abs(eta) < 5.2, plateau, 0.0)
 
 
 def jet_resolution(pt: Floats, eta: Floats, n_pu: Floats) -> Floats:
-    """Relative pt resolution of hadronic jets."""
+    """Relative resolution of pt [GeV] of hadronic jets, with `n_pu` pileup collisions."""
     region = _region(eta)
     noise = (1.2 + 0.45 * np.sqrt(np.maximum(n_pu, 0.0))) * _NOISE[region] / pt
     stochastic = _STOCHASTIC[region] / np.sqrt(pt)
@@ -57,7 +63,7 @@ def jet_resolution(pt: Floats, eta: Floats, n_pu: Floats) -> Floats:
 
 
 def jet_response(pt: Floats, parton: Floats, hadron: Floats) -> Floats:
-    """Mean of reconstructed over generated pt."""
+    """Mean of reconstructed over generated pt [GeV], by parton and hadron flavour."""
     flavour = np.select(
         [hadron == 5, hadron == 4, parton == 21, (parton != 0) & (np.abs(parton) < 4)],
         [-0.020, -0.010, -0.012, 0.018],
@@ -81,8 +87,8 @@ def reconstruct_jets(
     return _with_raw_energy(rng, Collection.join([genuine, pileup]), event)
 
 
-def _region(eta: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
-    return np.asarray(np.searchsorted(_ETA_EDGES, np.abs(eta)))
+def _region(eta: Floats) -> Ints:
+    return np.searchsorted(_ETA_EDGES, np.abs(eta)).astype(np.int64)
 
 
 def _calorimeter_scale(pt: Floats, eta: Floats) -> Floats:
@@ -189,7 +195,7 @@ def _mean_pileup_jets(n_pu: Floats, rho: Floats) -> Floats:
     return np.clip((0.035 * n_pu + 0.0019 * n_pu**2) * activity, 0.0, 60.0)
 
 
-def _pileup_flavour(rng: np.random.Generator, n: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _pileup_flavour(rng: np.random.Generator, n: int) -> Ints:
     flavours = np.array([0, 21, 1, -1, 2, -2, 3, -3])
     return rng.choice(flavours, n, p=[0.45, 0.40, 0.03, 0.02, 0.04, 0.03, 0.015, 0.015])
 

@@ -12,7 +12,7 @@ import numpy as np
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, sigmoid, turn_on, wrap_phi
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.truth import Truth
-from flashsim_prod.physics.events import Collection
+from flashsim_prod.physics.events import Collection, Column
 
 #: `source` of a reconstructed muon
 FROM_GEN, FROM_JET, FROM_PILEUP, DUPLICATE = 0, 1, 2, 3
@@ -26,16 +26,22 @@ _DISPLACEMENT = {1: 0.0, 15: 0.0075, 5: 0.042, 4: 0.013, 3: 0.25, 0: 0.02}
 
 
 def muon_efficiency(pt: Floats, eta: Floats) -> Floats:
-    """Probability that a generator muon gives a NanoAOD muon (loose or soft identification)."""
+    """Probability that a generator muon gives a NanoAOD muon (loose or soft identification).
+
+    Parameters
+    ----------
+    pt, eta : arrays of shape (n,)
+        Generated transverse momentum [GeV] and pseudorapidity.
+    """
     abs_eta = np.abs(eta)
     # a muon needs about 3.5 GeV of pt in the barrel, or as much momentum in the endcap, to reach the stations
-    half = np.where(abs_eta < 1.2, 3.3, np.maximum(3.5 - 0.9 * (abs_eta - 1.2) * 2.0, 2.0))
+    half = np.where(abs_eta < 1.2, 3.3, np.maximum(3.5 - 1.8 * (abs_eta - 1.2), 2.0))
     plateau = 0.988 - 0.030 * np.exp(-(((abs_eta - 0.25) / 0.05) ** 2)) - 0.012 * (abs_eta > 2.1)
     return np.where(abs_eta < MAX_ETA, plateau * turn_on(pt, half, 0.32), 0.0)
 
 
 def momentum_resolution(pt: Floats, eta: Floats) -> Floats:
-    """Relative pt resolution: multiple scattering and, growing with pt, the sagitta."""
+    """Relative resolution of pt [GeV]: multiple scattering and, growing with pt, the sagitta."""
     abs_eta = np.abs(eta)
     scattering = 0.0085 + 0.0012 * abs_eta + 0.0021 * abs_eta**2
     sagitta = (5.0e-5 + 2.5e-5 * abs_eta**2) * pt
@@ -62,10 +68,6 @@ def reconstruct_muons(rng: np.random.Generator, truth: Truth, event: EventLatent
     return _with_impact(rng, muons, event)
 
 
-def _seed_columns(**columns: Floats | Ints) -> dict[str, Floats | Ints]:
-    return dict(columns)
-
-
 def _genuine(rng: np.random.Generator, truth: Truth) -> Collection:
     gen = truth.gen_muons
     n = gen.n_objects
@@ -74,12 +76,12 @@ def _genuine(rng: np.random.Generator, truth: Truth) -> Collection:
     edge = np.exp(-(gen["pt"] - MIN_PT) / 2.5)
     made = Collection(
         gen.counts,
-        _seed_columns(
+        {
             **{name: gen[name] for name in ("pt", "eta", "phi", "charge", "origin", "gen_jet")},
-            source=np.full(n, FROM_GEN),
-            track=rng.normal(size=n),
-            system=rng.normal(size=n) - 0.9 * edge.clip(0.0, 1.0),
-        ),
+            "source": np.full(n, FROM_GEN),
+            "track": rng.normal(size=n),
+            "system": rng.normal(size=n) - 0.9 * edge.clip(0.0, 1.0),
+        },
     )
     return made.select(found)
 
@@ -93,12 +95,12 @@ def _from_jets(rng: np.random.Generator, truth: Truth) -> Collection:
     where = np.flatnonzero(hit)
     n = len(where)
     spread = 0.15 / np.sqrt(1.0 + jet_pt[where] / 50.0)
-    columns = _seed_columns(
-        pt=MIN_PT + rng.exponential(0.5 + 0.07 * jet_pt[where]),
-        eta=jets["eta"][where] + rng.normal(size=n) * spread,
-        phi=wrap_phi(jets["phi"][where] + rng.normal(size=n) * spread),
-        gen_jet=where,
-    )
+    columns: dict[str, Column] = {
+        "pt": MIN_PT + rng.exponential(0.5 + 0.07 * jet_pt[where]),
+        "eta": jets["eta"][where] + rng.normal(size=n) * spread,
+        "phi": wrap_phi(jets["phi"][where] + rng.normal(size=n) * spread),
+        "gen_jet": where,
+    }
     return _fakes(rng, jets.event_index[where], truth.events.n, columns, FROM_JET)
 
 
@@ -106,26 +108,26 @@ def _from_pileup(rng: np.random.Generator, truth: Truth) -> Collection:
     number = rng.poisson(0.0013 * truth.n_pu)
     event_index = np.repeat(np.arange(truth.events.n), number)
     n = len(event_index)
-    columns = _seed_columns(
-        pt=MIN_PT + rng.exponential(1.4, n),
-        eta=np.clip(rng.normal(0.0, 1.0, n) + rng.choice([-1.2, 1.2], n), -2.6, 2.6),
-        phi=rng.uniform(-np.pi, np.pi, n),
-        gen_jet=np.full(n, -1),
-    )
+    columns: dict[str, Column] = {
+        "pt": MIN_PT + rng.exponential(1.4, n),
+        "eta": np.clip(rng.normal(0.0, 1.0, n) + rng.choice([-1.2, 1.2], n), -2.6, 2.6),
+        "phi": rng.uniform(-np.pi, np.pi, n),
+        "gen_jet": np.full(n, -1),
+    }
     return _fakes(rng, event_index, truth.events.n, columns, FROM_PILEUP)
 
 
 def _fakes(
-    rng: np.random.Generator, event_index: Ints, n_events: int, columns: dict[str, Floats | Ints], source: int
+    rng: np.random.Generator, event_index: Ints, n_events: int, columns: dict[str, Column], source: int
 ) -> Collection:
     n = len(event_index)
-    columns = columns | _seed_columns(
-        charge=rng.choice([-1, 1], n),
-        origin=np.full(n, 3 if source == FROM_JET else 0),
-        source=np.full(n, source),
-        track=rng.normal(-0.7, 1.3, n),
-        system=rng.normal(-2.3, 1.3, n),
-    )
+    columns = columns | {
+        "charge": rng.choice([-1, 1], n),
+        "origin": np.full(n, 3 if source == FROM_JET else 0),
+        "source": np.full(n, source),
+        "track": rng.normal(-0.7, 1.3, n),
+        "system": rng.normal(-2.3, 1.3, n),
+    }
     return Collection.from_rows(n_events, event_index, columns)
 
 
