@@ -33,17 +33,20 @@ def add_to(app: typer.Typer) -> None:
 
 def request(
     card: Annotated[str, typer.Argument(metavar="CARD", help="A card's name (see: cards) or file.")],
-    more_inputs: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="[FILE]...")] = None,
+    more_inputs: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="FILE")] = None,
     events: Annotated[
-        str | None, typer.Option(help="Output events: 1000, 10k, 100M, 1.5B. With --input: all by default.")
+        str | None,
+        typer.Option(metavar="N", help="Output events: 1000, 10k, 100M, 1.5B; with --input, all by default."),
     ] = None,
     oversample: Annotated[str, typer.Option(metavar="K", help="Output events per gen event.")] = "1",
-    site: Annotated[str, typer.Option(help="Where to run: a site's name (see: sites) or file.")] = "local",
+    site: Annotated[str, typer.Option(metavar="NAME|FILE", help="Where to run (see: sites).")] = "local",
     catalog: Annotated[Literal["local", "none"], typer.Option(help="Where to register.")] = "local",
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**63 - 1, help="Decides every number drawn; random by default.")
+        int | None, typer.Option(metavar="S", help="Decides all numbers drawn; random by default.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the request; CARD-NNN by default.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the request; CARD-NNN by default.")
+    ] = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option("--input", metavar="FILE|GLOB|URL ...", help="NanoAOD or NanoGEN instead of Pythia8."),
@@ -51,12 +54,16 @@ def request(
     energy: Annotated[float | None, typer.Option(metavar="TEV", help="Centre-of-mass energy.")] = None,
     bundle: Annotated[str | None, typer.Option(metavar="PATH", help="Bundle of models.")] = None,
     device: Annotated[OnDevice | None, typer.Option(help="Where the networks run.")] = None,
-    slots: Annotated[int | None, typer.Option(min=1, help="Jobs at a time; the site's by default.")] = None,
+    slots: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Jobs at a time; the site's by default.")
+    ] = None,
     events_per_job: Annotated[
         str | None, typer.Option(metavar="N", help="Output events of a job; by default the site decides.")
     ] = None,
     solver: Annotated[Solver, typer.Option(help="How the flows are integrated.")] = "midpoint",
-    evaluations: Annotated[int, typer.Option(min=1, max=1000, help="Network evaluations per object.")] = 8,
+    evaluations: Annotated[
+        int, typer.Option(metavar="N", min=1, max=1000, help="Network evaluations per object.")
+    ] = 8,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder to review, and stop.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however long it takes.")] = False,
     as_json: Json = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +27,9 @@ def add_to(app: typer.Typer) -> None:
 
 def status(
     name: Annotated[str | None, typer.Argument(metavar="[REQUEST]", help="All requests by default.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every two seconds, till Ctrl-C or its end.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show how requests stand: jobs by state and stage, rates, failures by cause, time left."""
@@ -46,14 +49,25 @@ def status(
 
 
 def _watch(home: Home, name: str | None) -> None:
+    """Show again and again, until the one request shown has ended, or Ctrl-C."""
     from rich.live import Live
 
     from flashsim_prod.cli.show import console
 
-    with Live(_render(home, name), console=console(), auto_refresh=False) as live:
-        while True:
+    with (
+        Live(_render(home, name), console=console(), auto_refresh=False) as live,
+        suppress(KeyboardInterrupt),
+    ):
+        while name is None or not _has_ended(home, name):
             time.sleep(_REFRESH_S)
             live.update(_render(home, name), refresh=True)
+
+
+def _has_ended(home: Home, name: str) -> bool:
+    from flashsim_prod.core.states import RequestState
+    from flashsim_prod.production.status import detail
+
+    return detail(home, name).line.state in (RequestState.DONE, RequestState.FAILED, RequestState.CANCELLED)
 
 
 def _as_json(home: Home, name: str | None) -> object:

@@ -121,6 +121,7 @@ def _run(desk: Desk, remaining: Remaining, display: Display) -> RunSummary:
     _clean_storage(desk)
     site = desk.request.site
     run = LocalRun(desk, remaining, display)
+    run.show()
     batch = LocalBatch(site.slots, max_attempts=site.max_attempts)
     return batch.run(
         remaining.nodes(desk.request),

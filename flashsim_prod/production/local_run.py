@@ -125,11 +125,11 @@ class LocalRun(Observer):
         stage, index = node.key.stage, node.key.index
         self._desk.ledger.set_pid(self._desk.name, stage, index, self._started[node.key][0], pid)
         self._events[node.key] = 0
-        self._show()
+        self.show()
 
     def progress(self, node: Node, attempt: int, events: int) -> None:
         self._events[node.key] = events
-        self._show()
+        self.show()
 
     def finished(self, node: Node, attempt: int, exit_code: int, *, retrying: bool) -> None:
         self._events.pop(node.key, None)
@@ -137,7 +137,7 @@ class LocalRun(Observer):
             self._note_done(node)
         else:
             self._note_failure(node, exit_code, retrying)
-        self._show()
+        self.show()
 
     def interrupted(self, node: Node, attempt: int) -> None:
         self._events.pop(node.key, None)
@@ -185,7 +185,8 @@ class LocalRun(Observer):
             self._desk.name, stage, index, number, state, exit_code=exit_code, error=error, report=report
         )
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Tell the display how far things are."""
         request = self._desk.request
         simulating = sum(n for key, n in self._events.items() if key.stage is Stage.SIMULATE)
         self._display.tally(

@@ -20,6 +20,8 @@ from flashsim_prod.production.plan import Order
 
 #: folds of one gen event, at most (`Request` has the same limit)
 _MAX_OVERSAMPLE = 10_000
+#: seeds are below this (`Request` has the same limit)
+_SEED_END = 2**63
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     oversample = parse_count(typed.oversample, "--oversample")
     if oversample > _MAX_OVERSAMPLE:
         raise RequestError(f"--oversample: at most {_MAX_OVERSAMPLE} folds per gen event")
+    if typed.seed is not None and not 0 <= typed.seed < _SEED_END:
+        raise RequestError(f"--seed: {typed.seed} is not from 0 to {_SEED_END - 1}")
     events = parse_count(typed.events, "--events") if typed.events is not None else None
     per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
     card, site = find_card(typed.card), find_site(typed.site)
@@ -79,7 +83,7 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
         card=card,
         site=site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
         oversample=oversample,
-        seed=secrets.randbelow(2**63) if typed.seed is None else typed.seed,
+        seed=secrets.randbelow(_SEED_END) if typed.seed is None else typed.seed,
         bundle=bundle.ref,
         bundle_tag=bundle.tag,
         events=events,

@@ -21,20 +21,8 @@ SMALL = ("--events", "80", "--oversample", "10", "--events-per-job", "40", "--se
 def test_version_and_help(cli: Cli) -> None:
     assert cli("--version").out == "flashsim-prod 0.1.0\n"
     out = cli("--help").out
-    for command in [
-        "request",
-        "status",
-        "retry",
-        "cancel",
-        "cards",
-        "sites",
-        "datasets",
-        "files",
-        "verify",
-        "worker",
-        "train",
-        "bundle",
-    ]:
+    commands = "request status retry cancel cards sites datasets files verify worker train bundle"
+    for command in commands.split():
         assert f" {command} " in out
 
 
@@ -173,11 +161,9 @@ def test_tables_of_a_finished_request(cli: Cli, fake_physics: Any, monkeypatch: 
         assert all(len(line) <= int(columns) for line in (overview + detail).splitlines())
     assert cli("datasets").out.splitlines()[1].split()[-1] == dataset
     assert cli("files", dataset).out.splitlines()[1].split()[0] == "80"
-    assert cli(
-        "verify", dataset
-    ).out == f"{dataset}: 1 file, 0.0 MB: catalogue, ledger and storage agree\n" or (
-        "catalogue, ledger and storage agree" in cli("verify", dataset).out
-    )
+    verified = cli("verify", dataset).out
+    assert verified.startswith(f"{dataset}: 1 file, ")
+    assert verified.endswith(": catalogue, ledger and storage agree\n")
 
 
 def test_verify_ends_with_its_own_code(cli: Cli, fake_physics: Any) -> None:
