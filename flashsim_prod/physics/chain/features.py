@@ -47,10 +47,10 @@ def flavour_conditions(prefix: str = "") -> tuple[Condition, ...]:
     return tuple(Condition(prefix + name) for name in names)
 
 
-def stable_muons(events: Events) -> Collection:
-    """Final-state generator muons, with their place in GenPart as ``position`` (flat)."""
+def stable(events: Events, pdg_id: int) -> Collection:
+    """Final-state generator particles of one kind, with their place in GenPart as ``position`` (flat)."""
     particles = events["GenPart"]
-    chosen = (np.abs(particles["pdgId"].astype(np.int64)) == 13) & (particles["status"] == 1)
+    chosen = (np.abs(particles["pdgId"].astype(np.int64)) == pdg_id) & (particles["status"] == 1)
     return particles.with_columns(position=np.arange(particles.n_objects)).select(chosen)
 
 

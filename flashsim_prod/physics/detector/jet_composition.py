@@ -11,6 +11,7 @@ import numpy as np
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, gamma_about
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.events import Collection
+from flashsim_prod.physics.identification import jet_id
 
 #: where the forward calorimeter begins
 _FORWARD_BEGIN = 2.98
@@ -173,16 +174,3 @@ def _forward_shapes(rng: np.random.Generator, jets: Collection) -> dict[str, Flo
         "hfcentralEtaStripSize": central,
         "hfadjacentEtaStripsSize": np.where(seen, rng.poisson(0.03, n), 0),
     }
-
-
-def jet_id(jets: Collection) -> Ints:
-    """Identification bits: 2 tight, 4 tight with lepton veto (Run-2 Ultra-Legacy working points)."""
-    abs_eta = np.abs(jets["eta"])
-    charged, neutral, photon = jets["chHEF"], jets["neHEF"], jets["neEmEF"]
-    within = (neutral < 0.90) & (photon < 0.90) & (jets["nConstituents"] > 1) & (charged > 0)
-    edge = (neutral < 0.90) & (photon < 0.99) & (charged > 0)
-    endcap = (photon > 0.01) & (photon < 0.99)
-    forward = (neutral > 0.20) & (photon < 0.90) & (jets["nConstituents"] > 10)
-    tight = np.select([abs_eta <= 2.6, abs_eta <= 2.7, abs_eta <= 3.0], [within, edge, endcap], forward)
-    no_lepton = ((jets["muEF"] < 0.80) & (jets["chEmEF"] < 0.80)) | (abs_eta > 2.7)
-    return (2 * tight + 4 * (tight & no_lepton)).astype(np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, sigmoid
 from flashsim_prod.physics.detector.muon_tracks import FROM_GEN
 from flashsim_prod.physics.events import Collection
+from flashsim_prod.physics.identification import loose_muons, muon_flags
 
 
 def with_reconstruction_kind(rng: np.random.Generator, muons: Collection) -> Collection:
@@ -41,6 +42,7 @@ def with_identification(rng: np.random.Generator, muons: Collection) -> Collecti
     """`muons` with all identification flags and discriminators, kept if NanoAOD would store them."""
     muons = muons.with_columns(**_cut_based(rng, muons))
     muons = muons.with_columns(**_discriminators(rng, muons))
+    muons = muons.with_columns(**muon_flags(muons))
     return muons.select(
         muons["looseId"] | muons["softId"] | muons["softMvaId"] | (muons["highPtId"] > 0),
     )
@@ -52,7 +54,7 @@ def _cut_based(rng: np.random.Generator, muons: Collection) -> dict[str, Bools |
     close = (np.abs(muons["dxy"]) < 0.2) & (np.abs(muons["dz"]) < 0.5)
     # more than five tracker layers, and a hit in the pixels
     tracked = (muons["nTrackerLayers"] > 5) & chance(rng, 0.995, n)
-    loose = muons["isPFcand"] & (muons["isGlobal"] | muons["isTracker"])
+    loose = loose_muons(muons)
     good_global = muons["isGlobal"] & (fit < 3.0)
     compatible = muons["segmentComp"] > np.where(good_global, 0.303, 0.451)
     medium = loose & (muons["track"] > -2.4) & compatible
@@ -62,15 +64,12 @@ def _cut_based(rng: np.random.Generator, muons: Collection) -> dict[str, Bools |
     high_pt = high_pt & (muons["ptErr"] < 0.3 * muons["pt"])
     both = muons["isTracker"] & muons["isGlobal"]
     return {
-        "looseId": loose,
         "mediumId": medium,
-        "mediumPromptId": medium & (np.abs(muons["dxy"]) < 0.02) & (np.abs(muons["dz"]) < 0.1),
         "tightId": tight,
         "softId": soft,
         "highPtId": np.where(high_pt & muons["isGlobal"], 2, 1 * high_pt),
         "inTimeMuon": chance(rng, np.where(muons["source"] == FROM_GEN, 0.998, 0.85), n),
         "triggerIdLoose": soft | (both & chance(rng, sigmoid(3.0 + muons["system"]), n)),
-        "tightCharge": np.where(muons["ptErr"] < 0.2 * muons["pt"], 2, 0),
     }
 
 
@@ -86,7 +85,6 @@ def _discriminators(rng: np.random.Generator, muons: Collection) -> dict[str, Fl
     prompt, low_pt = _prompt_mva(rng, muons, 1.0), _prompt_mva(rng, muons, 1.15)
     return {
         "softMva": soft,
-        "softMvaId": soft > 0.58,
         "mvaTTH": prompt,
         "mvaLowPt": low_pt,
         "mvaId": _mva_id(prompt, muons["mediumId"].astype(bool)),

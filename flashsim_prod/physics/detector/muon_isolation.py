@@ -14,7 +14,8 @@ from flashsim_prod.physics.detector.draws import Floats, Ints, chance
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.muon_tracks import FROM_JET, FROM_PILEUP
 from flashsim_prod.physics.detector.truth import Truth
-from flashsim_prod.physics.events import Collection
+from flashsim_prod.physics.events import Collection, Column
+from flashsim_prod.physics.identification import count_below
 
 #: mean energy of one particle near a muon [GeV]
 _PARTICLE = 1.6
@@ -133,21 +134,14 @@ def _jet_variables(rng: np.random.Generator, muons: Collection, jets: Collection
     return {name: np.where(inside, value, alone[name]) for name, value in found.items()}
 
 
-def _isolation_ids(muons: Collection) -> dict[str, Ints]:
+def _isolation_ids(muons: Collection) -> dict[str, Column]:
     """Working points of MUO-16-001, counted from loose to tight."""
     ratio = 1.0 / (1.0 + np.maximum(muons["jetRelIso"], -0.5))
     mini, rel = muons["miniPFRelIso_all"], muons["jetPtRelv2"]
     loose = (mini < 0.20) & ((ratio > 0.69) | (rel > 6.0))
     medium = (mini < 0.16) & ((ratio > 0.76) | (rel > 7.2))
     return {
-        "pfIsoId": count_below(muons["pfRelIso04_all"], (0.40, 0.25, 0.20, 0.15, 0.10, 0.05)),
-        "tkIsoId": count_below(muons["tkRelIso"], (0.10, 0.05)),
         "miniIsoId": count_below(mini, (0.40, 0.20, 0.10, 0.05)),
         "puppiIsoId": count_below(muons["puppiRelIso"], (0.25, 0.15, 0.10)),
-        "multiIsoId": (1 * loose + 1 * (loose & medium)).astype(np.int64),
+        "multiIsoId": (1 * loose + 1 * (loose & medium)).astype(np.uint8),
     }
-
-
-def count_below(value: Floats, cuts: tuple[float, ...]) -> Ints:
-    """How many of the falling thresholds `cuts` each value is below."""
-    return np.asarray(np.sum([value < cut for cut in cuts], axis=0), dtype=np.int64)

@@ -161,7 +161,8 @@ def _extract_named(url: str, events: Events, model: ObjectModel) -> Table:
     try:
         return extract(events, model)
     except InputError as error:
-        raise InputError(f"{url}: {error}; name the models wanted with --model, or take other files") from error
+        advice = "name the models wanted with --model, or take other files"
+        raise InputError(f"{url}: {error}; {advice}") from error
 
 
 def load_tables(folder: Path, model: ObjectModel) -> Table:

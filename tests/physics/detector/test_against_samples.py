@@ -127,7 +127,7 @@ def test_multiplicities_are_those_of_jets_without_pileup_subtraction_by_weight(n
 
 
 def test_jet_identification_is_recomputed_from_real_attributes() -> None:
-    from flashsim_prod.physics.detector.jet_composition import jet_id
+    from flashsim_prod.physics.identification import jet_id
 
     _, real = _both("dyjets_ul17_v8like")
     assert (jet_id(real["Jet"]) == real["Jet"]["jetId"]).mean() > 0.99

@@ -9,9 +9,9 @@ import pytest
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics import links
-from flashsim_prod.physics.detector.jet_composition import jet_id
 from flashsim_prod.physics.detector.reference import NOT_WRITTEN, ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.identification import jet_id
 from flashsim_prod.physics.nanoaod.schema import branches
 
 FRACTIONS = ("chHEF", "neHEF", "chEmEF", "neEmEF", "muEF")

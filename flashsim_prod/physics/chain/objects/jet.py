@@ -15,11 +15,12 @@ from flashsim_prod.physics.chain.features import (
     per_event,
     per_object,
     scalar_sum,
-    stable_muons,
+    stable,
 )
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Relation, Rows, Scale, Target
 from flashsim_prod.physics.completion import with_gen_jets
 from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.identification import jet_id
 from flashsim_prod.physics.links import flat
 
 #: what every jet has, whatever it came from
@@ -47,7 +48,6 @@ _ATTRIBUTES = (
     "bRegRes",
     "cRegCorr",
     "cRegRes",
-    "jetId",
     "puId",
     "nConstituents",
     "hfadjacentEtaStripsSize",
@@ -65,7 +65,9 @@ def _gen_jets(events: Events) -> Rows:
         jets,
         [
             flavours(jets["partonFlavour"], jets["hadronFlavour"]),
-            closest(jets, stable_muons(events), 2, "muon"),
+            closest(jets, stable(events, 13), 2, "muon"),
+            closest(jets, stable(events, 11), 1, "electron"),
+            closest(jets, stable(events, 22), 1, "photon"),
         ],
     )
 
@@ -102,6 +104,8 @@ FROM_GEN_JET = ObjectModel(
         Condition("mass", Scale.LOG1P),
         *flavour_conditions(),
         *closest_conditions(2, "muon"),
+        *closest_conditions(1, "electron"),
+        *closest_conditions(1, "photon"),
         *PILEUP_CONDITIONS,
     ),
     targets=(
@@ -123,7 +127,7 @@ FROM_PILEUP = ObjectModel(
     conditions=(Condition("gen_ht", Scale.LOG1P), Condition("n_gen_jets"), *PILEUP_CONDITIONS),
     targets=tuple(Target(name) for name in ("pt", "eta", "phi", "mass", "partonFlavour", *_ATTRIBUTES)),
     match=_match_pileup,
-    most=15,
+    most=25,
 )
 
 MODELS = (FROM_GEN_JET, FROM_PILEUP)
@@ -134,4 +138,5 @@ def finish(parts: list[Collection], events: Events) -> Collection:
     jets = Collection.join(parts).sorted_by("pt")
     total = np.sum([jets[name] for name in _FRACTIONS], axis=0)
     shares = {name: jets[name] / np.where(total > 0, total, 1.0) for name in _FRACTIONS}
-    return with_gen_jets(jets.with_columns(**shares), events["GenJet"])
+    jets = jets.with_columns(**shares)
+    return with_gen_jets(jets.with_columns(jetId=jet_id(jets)), events["GenJet"])

@@ -12,7 +12,7 @@ from flashsim_prod.physics.chain.features import (
     PILEUP_CONDITIONS,
     per_event,
     scalar_sum,
-    stable_muons,
+    stable,
     vector_sum,
 )
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target
@@ -102,7 +102,7 @@ def _gain(
 def _muon_gain(events: Events) -> tuple[F64, F64]:
     """Reconstructed muons less all generated ones, lost ones included."""
     x, y = vector_sum(events, events["Muon"])
-    gen = stable_muons(events)
+    gen = stable(events, 13)
     gen_x, gen_y = vector_sum(events, gen.select(np.abs(gen["eta"]) < 2.4))
     return x - gen_x, y - gen_y
 

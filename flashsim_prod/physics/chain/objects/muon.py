@@ -12,11 +12,12 @@ from flashsim_prod.physics.chain.features import (
     STATUS_BITS,
     closest_gen_jet,
     per_object,
-    stable_muons,
+    stable,
 )
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Relation, Rows, Scale, Target
 from flashsim_prod.physics.completion import with_gen_parts
 from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.identification import muon_flags
 from flashsim_prod.physics.links import flat
 
 #: below this no muon is reconstructed in NanoAOD, which keeps them from 3 GeV on [GeV]
@@ -46,7 +47,6 @@ _ATTRIBUTES = (
     "mvaTTH",
     "nStations",
     "nTrackerLayers",
-    "tightCharge",
     "highPtId",
     "highPurity",
     "inTimeMuon",
@@ -55,25 +55,20 @@ _ATTRIBUTES = (
     "isStandalone",
     "isTracker",
     "jetNDauCharged",
-    "looseId",
     "mediumId",
-    "mediumPromptId",
     "miniIsoId",
     "multiIsoId",
     "mvaId",
     "mvaLowPtId",
-    "pfIsoId",
     "puppiIsoId",
     "softId",
-    "softMvaId",
     "tightId",
-    "tkIsoId",
     "triggerIdLoose",
 )
 
 
 def _gen_muons(events: Events) -> Rows:
-    muons = stable_muons(events)
+    muons = stable(events, 13)
     muons = muons.select(muons["pt"] > _LOWEST_PT)
     flags = muons["statusFlags"].astype(np.int64)
     bits = {f"flag{bit}": (flags >> bit) & 1 for bit in STATUS_BITS}
@@ -118,7 +113,7 @@ MODELS = (FROM_GEN_MUON,)
 
 
 def finish(parts: list[Collection], events: Events) -> Collection:
-    """All muons by falling pt, with their mass and their generator particles."""
+    """All muons by falling pt, with their mass, flags and generator particles."""
     muons = Collection.join(parts).sorted_by("pt")
-    muons = muons.with_columns(mass=np.full(muons.n_objects, MUON_MASS))
+    muons = muons.with_columns(mass=np.full(muons.n_objects, MUON_MASS), **muon_flags(muons))
     return with_gen_parts(muons, events["GenPart"])
