@@ -84,6 +84,7 @@ def check_file(
         where.numbers = numbers
         _check_numbers(numbers, event_numbers, lumis, where)
         _check_folds(numbers, where)
+        _check_column(branch("genWeight"), numbers.scalars["genWeight"], np.arange(numbers.n), 0, where)
         _check_sums(path, numbers, where)
         for start in range(0, file.n_entries, _STEP):
             _check_values(file.read(known, start, start + _STEP), start, where)

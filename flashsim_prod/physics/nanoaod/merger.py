@@ -21,7 +21,7 @@ import uproot
 from flashsim_prod.errors import InputError, NodeError, NoSpaceError, StorageError
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.schema import branches
-from flashsim_prod.physics.nanoaod.stamps import fix_stamps
+from flashsim_prod.physics.nanoaod.stamps import clear_times, fixed_times, set_identifier
 from flashsim_prod.physics.nanoaod.trees import EVENTS_PER_BASKET, EventTree, make_tree, storing
 
 Tool = Literal["hadd", "uproot"]
@@ -82,9 +82,12 @@ def merge_files(inputs: Sequence[Path], output: Path, *, tool: Tool | None = Non
         if hadd is not None:
             _run_hadd(hadd, inputs, merged)
         else:
-            _copy_events(inputs, merged)
+            with fixed_times():
+                _copy_events(inputs, merged)
         _check_entries(merged, expected)
-        fix_stamps(merged, identifier)
+        if hadd is not None:
+            clear_times(merged)
+        set_identifier(merged, identifier)
         merged.replace(output)
     return "uproot" if hadd is None else "hadd"
 
@@ -138,7 +141,7 @@ def _run_hadd(hadd: Path, inputs: Sequence[Path], merged: Path) -> None:
 def _copy_events(inputs: Sequence[Path], merged: Path) -> None:
     with uproot.open(inputs[0]) as first:
         compression = first.file.compression
-    with uproot.recreate(merged.open("w+b"), compression=compression) as target:
+    with uproot.create(merged.open("w+b"), compression=compression) as target:
         tree = EventTree(target, str(merged))
         for path in inputs:
             with _open(path) as source:

@@ -19,13 +19,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
 import numpy as np
 
-from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import ValidationError
 
 #: mantissa bits of a float32
@@ -93,7 +93,9 @@ def branch(name: str) -> Branch:
     """The branch called `name` in full; `ValidationError` if there is none."""
     found = branches().get(name)
     if found is None:
-        raise ValidationError(f"'{name}' is no branch of the NANOAOD schema{nearest(name, list(branches()))}")
+        close = get_close_matches(name, branches(), n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise ValidationError(f"'{name}' is no branch of the NANOAOD schema{hint}")
     return found
 
 

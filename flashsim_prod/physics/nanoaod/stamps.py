@@ -1,8 +1,9 @@
 """Making ROOT files reproducible byte for byte.
 
-A ROOT file is a row of records, each headed by a TKey that carries the time of writing; directories carry
-two times and a UUID, the file header a UUID, and the gaps left by objects that moved hold stale bytes.
-None of this can be set through uproot or hadd, so it is overwritten in the finished file. The layout
+A ROOT file is a row of records, each headed by a TKey that carries the time of writing; the directory
+carries two times and a UUID, the file header a UUID. Neither uproot nor hadd lets one choose the times, so
+while uproot writes they are fixed at their source (`fixed_times`), and in what hadd wrote they are
+overwritten (`clear_times`), along with the stale bytes in the gaps that moved records left. The layout
 followed is that of ROOT's documentation (io/doc/TFile: header, key, directory, free segments).
 """
 
@@ -12,14 +13,17 @@ import os
 import struct
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import uproot
+
 from flashsim_prod.errors import StorageError
 
 #: 1995-01-01 00:00:00 as a TDatime, the first time that ROOT can express
-_EPOCH = struct.pack(">I", 1 << 22 | 1 << 17)
+_EPOCH = 1 << 22 | 1 << 17
 _BIG_FILE = 1_000_000
 _BIG_RECORD = 1000
 _KEY = struct.Struct(">ihIIhh")
@@ -40,34 +44,65 @@ class FileHeader:
 
 
 @dataclass(frozen=True)
-class _Key:
-    """The head of one record."""
+class _Directory:
+    """What is needed of the top directory's record."""
 
     position: int
-    n_bytes: int
-    key_length: int
+    seek_keys: int
+    uuid_position: int
 
 
-def fix_stamps(path: Path, identifier: uuid.UUID) -> None:
-    """Give the ROOT file at `path` fixed times, the UUID `identifier` and zeros in its gaps, in place.
+@contextmanager
+def fixed_times() -> Iterator[None]:
+    """While this lasts, uproot writes `_EPOCH` wherever it writes a time."""
+    original = uproot._util.datetime_to_code
+    uproot._util.datetime_to_code = lambda moment: _EPOCH
+    try:
+        yield
+    finally:
+        uproot._util.datetime_to_code = original
 
-    Only for files whose single directory is the top one, as NANOAOD files are.
+
+def set_identifier(path: Path, identifier: uuid.UUID) -> None:
+    """Make `identifier` the UUID of the ROOT file at `path` and of its top directory."""
+    with _edited(path) as file:
+        header = read_header(file)
+        directory = _read_directory(file, header)
+        _write(file, header.uuid_position, identifier.bytes)
+        _write(file, directory.uuid_position, identifier.bytes)
+
+
+def clear_times(path: Path) -> None:
+    """Set all times in a file that ROOT wrote to `_EPOCH`, and fill its gaps with zeros.
+
+    Only for files whose single directory is the top one, as in NANOAOD. Files written by uproot can have
+    unused bytes that no list mentions, which makes their records impossible to follow.
 
     Raises
     ------
     StorageError
         The file is not laid out as a ROOT file.
     """
+    epoch = struct.pack(">I", _EPOCH)
+    with _edited(path) as file:
+        header = read_header(file)
+        gaps = _read_gaps(file, header)
+        for position, length in gaps.items():
+            _clear(file, position, length)
+        for position in list(_records(file, header, gaps)):
+            _write(file, position + _KEY_DATE, epoch)
+        directory = _read_directory(file, header)
+        _write(file, directory.position + 2, epoch * 2)
+        for position in list(_listed_keys(file, directory.seek_keys)):
+            _write(file, position + _KEY_DATE, epoch)
+
+
+@contextmanager
+def _edited(path: Path) -> Iterator[BinaryIO]:
+    """The file, open for changes in place, which are on disk in the end."""
     with path.open("r+b") as file:
         try:
-            header = read_header(file)
-            gaps = _read_gaps(file, header)
-            for position, length in gaps:
-                _clear(file, position, length)
-            for key in list(_records(file, header, dict(gaps))):
-                _write(file, key.position + _KEY_DATE, _EPOCH)
-            _fix_directory(file, header, identifier)
-            _write(file, header.uuid_position, identifier.bytes)
+            yield file
         except struct.error as error:
             raise StorageError(f"{path} is not laid out as a ROOT file; write it again") from error
         file.flush()
@@ -83,55 +118,58 @@ def read_header(file: BinaryIO) -> FileHeader:
     return FileHeader(begin, end, seek_free, n_bytes_free, n_bytes_name, 12 + layout.size + 2)
 
 
-def _read_gaps(file: BinaryIO, header: FileHeader) -> list[tuple[int, int]]:
-    """Position and length of every unused stretch before the end of the file."""
-    key = _read_key(file, header.seek_free)
-    record = _read(file, header.seek_free, header.n_bytes_free)[key.key_length :]
-    gaps = []
+def _read_directory(file: BinaryIO, header: FileHeader) -> _Directory:
+    position = header.begin + header.n_bytes_name
+    (version,) = struct.unpack(">h", _read(file, position, 2))
+    seeks = struct.Struct(">18xqqq2x" if version > _BIG_RECORD else ">18xiii2x")
+    _, _, seek_keys = seeks.unpack(_read(file, position, seeks.size))
+    return _Directory(position, seek_keys, position + seeks.size)
+
+
+def _read_gaps(file: BinaryIO, header: FileHeader) -> dict[int, int]:
+    """Length by position of every unused stretch before the end of the file."""
+    _, key_length = _read_key(file, header.seek_free)
+    record = _read(file, header.seek_free, header.n_bytes_free)[key_length:]
+    gaps = {}
     while record:
         (version,) = struct.unpack_from(">h", record)
         layout = struct.Struct(">2xqq" if version > _BIG_RECORD else ">2xii")
         first, last = layout.unpack_from(record)
         # the last segment reaches from the end of the file to the largest possible position
         if first < header.end:
-            gaps.append((first, last + 1 - first))
+            gaps[first] = last + 1 - first
         record = record[layout.size :]
     return gaps
 
 
-def _records(file: BinaryIO, header: FileHeader, gaps: dict[int, int]) -> Iterator[_Key]:
+def _records(file: BinaryIO, header: FileHeader, gaps: dict[int, int]) -> Iterator[int]:
+    """Position of every record."""
     position = header.begin
     while position < header.end:
         if position in gaps:
             position += gaps[position]
             continue
-        key = _read_key(file, position)
-        if key.n_bytes <= 0:
+        n_bytes, _ = _read_key(file, position)
+        if n_bytes <= 0:
             raise struct.error(f"no record at {position}")
-        yield key
-        position += key.n_bytes
+        yield position
+        position += n_bytes
 
 
-def _fix_directory(file: BinaryIO, header: FileHeader, identifier: uuid.UUID) -> None:
-    """The times and UUID of the top directory, and the times in its list of keys."""
-    position = header.begin + header.n_bytes_name
-    (version,) = struct.unpack(">h", _read(file, position, 2))
-    _write(file, position + 2, _EPOCH * 2)
-    seeks = struct.Struct(">8xqqq" if version > _BIG_RECORD else ">8xiii")
-    _, _, seek_keys = seeks.unpack(_read(file, position + 10, seeks.size))
-    _write(file, position + 10 + seeks.size + 2, identifier.bytes)
-
-    inside = seek_keys + _read_key(file, seek_keys).key_length
-    (n_keys,) = struct.unpack(">i", _read(file, inside, 4))
-    inside += 4
+def _listed_keys(file: BinaryIO, seek_keys: int) -> Iterator[int]:
+    """Position of every copy of a TKey in a directory's list."""
+    position = seek_keys + _read_key(file, seek_keys)[1]
+    (n_keys,) = struct.unpack(">i", _read(file, position, 4))
+    position += 4
     for _ in range(n_keys):
-        _write(file, inside + _KEY_DATE, _EPOCH)
-        inside += _read_key(file, inside).key_length
+        yield position
+        position += _read_key(file, position)[1]
 
 
-def _read_key(file: BinaryIO, position: int) -> _Key:
+def _read_key(file: BinaryIO, position: int) -> tuple[int, int]:
+    """Length of the record at `position`, and that of its TKey."""
     n_bytes, _, _, _, key_length, _ = _KEY.unpack(_read(file, position, _KEY.size))
-    return _Key(position, n_bytes, key_length)
+    return n_bytes, key_length
 
 
 def _clear(file: BinaryIO, position: int, length: int) -> None:

@@ -18,7 +18,7 @@ from flashsim_prod.errors import ValidationError
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.precision import as_stored
 from flashsim_prod.physics.nanoaod.schema import branch
-from flashsim_prod.physics.nanoaod.stamps import fix_stamps
+from flashsim_prod.physics.nanoaod.stamps import fixed_times, set_identifier
 from flashsim_prod.physics.nanoaod.trees import COMPRESSIONS, EventTree, make_tree, storing
 
 #: branches without which a file cannot be numbered and normalised
@@ -63,9 +63,9 @@ class NanoWriter:
         self._path = path
         self._provenance = dict(provenance)
         self._sums = _Sums(self._provenance)
-        with storing(path):
+        with storing(path), fixed_times():
             # given a path, uproot would write its name into the file, which a temporary name must not be
-            self._file: Any = uproot.recreate(path.open("w+b"), compression=COMPRESSIONS[compression])
+            self._file: Any = uproot.create(path.open("w+b"), compression=COMPRESSIONS[compression])
         self._tree = EventTree(self._file, str(path))
 
     def __enter__(self) -> Self:
@@ -99,13 +99,13 @@ class NanoWriter:
                 raise ValidationError(
                     f"{self._path}: the events lack '{name}', which every NANOAOD file needs"
                 )
-        with storing(self._path):
+        with storing(self._path), fixed_times():
             self._sums.add(self._tree.add(stored))
 
     def _finish(self) -> None:
         if self._tree.is_empty:
             raise ValidationError(f"{self._path}: there are no events to write")
-        with storing(self._path):
+        with storing(self._path), fixed_times():
             self._sums.add(self._tree.finish())
             for name, titles, rows in self._sums.trees():
                 types = {key: str(column.dtype) for key, column in rows.items()}
@@ -115,7 +115,7 @@ class NanoWriter:
                 texts = {name: [text] for name, text in self._provenance.items()}
                 make_tree(self._file, "MetaData", types, {}).extend(texts)
             self._file.close()
-            fix_stamps(self._path, self._sums.identifier())
+            set_identifier(self._path, self._sums.identifier())
 
 
 class _Sums:

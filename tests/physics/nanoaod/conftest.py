@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.checks import PT_ORDERED
+from flashsim_prod.physics.nanoaod.merger import find_hadd
 from flashsim_prod.physics.nanoaod.schema import Branch, attributes, branches, collections
+from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
 #: mean numbers of objects in events like those of tt production
 MULTIPLICITY = {
@@ -25,7 +31,6 @@ MULTIPLICITY = {
     "SoftActivityJet": 5,
     "OtherPV": 3,
 }
-BOOKKEEPING = ("run", "luminosityBlock", "event")
 
 
 def make_events(
@@ -90,3 +95,73 @@ def _values(branch: Branch, n: int, rng: np.random.Generator) -> Column:
 def every_branch() -> Events:
     """A few events with all branches of the schema."""
     return make_events(30, oversample=3, multiplicity=dict.fromkeys(collections(), 2.0))
+
+
+@pytest.fixture(scope="session")
+def every_branch_file(every_branch: Events, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`every_branch`, written."""
+    path = tmp_path_factory.mktemp("nano") / "every_branch.root"
+    with NanoWriter(path, provenance={"software": "flashsim-prod", "request": "a test"}) as writer:
+        writer.write(every_branch)
+    return path
+
+
+@pytest.fixture(scope="session")
+def samples() -> list[Path]:
+    """Files of centrally produced NANOAOD, where the environment names a folder of them."""
+    folder = os.environ.get("FLASHSIM_PROD_NANO_SAMPLES")
+    if not folder:
+        pytest.skip("FLASHSIM_PROD_NANO_SAMPLES names no folder of NANOAOD files")
+    return sorted(Path(folder).glob("*.root"))
+
+
+@pytest.fixture(scope="session")
+def root_python() -> str:
+    """An interpreter that can import ROOT; without one a test is skipped, but fails where CI is set."""
+    named = os.environ.get("FLASHSIM_PROD_ROOT_PYTHON")
+    if named:
+        return named
+    if importlib.util.find_spec("ROOT") is not None:
+        return sys.executable
+    reason = "no ROOT: install the extra 'root', or set FLASHSIM_PROD_ROOT_PYTHON"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def hadd() -> Path:
+    """ROOT's hadd; without it a test is skipped, but fails where CI is set."""
+    found = find_hadd()
+    if found is None:
+        reason = "no hadd: install the extra 'root'"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def assert_same(left: Events, right: Events) -> None:
+    """Both hold the same branches, types and values."""
+    assert left.n == right.n
+    assert left.scalars.keys() == right.scalars.keys()
+    assert left.collections.keys() == right.collections.keys()
+    for name, column in left.scalars.items():
+        assert column.dtype == right.scalars[name].dtype
+        np.testing.assert_array_equal(column, right.scalars[name], err_msg=name)
+    for name, one in left.collections.items():
+        np.testing.assert_array_equal(one.counts, right[name].counts, err_msg=name)
+        assert one.columns.keys() == right[name].columns.keys()
+        for key, column in one.columns.items():
+            assert column.dtype == right[name][key].dtype
+            np.testing.assert_array_equal(column, right[name][key], err_msg=f"{name}_{key}")
+
+
+@pytest.fixture(name="make_events", scope="session")
+def _make_events() -> Callable[..., Events]:
+    return make_events
+
+
+@pytest.fixture(name="assert_same", scope="session")
+def _assert_same() -> Callable[[Events, Events], None]:
+    return assert_same
