@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from flashsim_prod import __version__
 from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.states import FINAL, JobState, RequestState, Stage
@@ -100,11 +101,16 @@ def opened_desk(home: Home, folder: RequestFolder) -> Iterator[Desk]:
 
 
 def _check_means(home: Home, desk: Desk, remaining: Remaining) -> None:
-    """Bundle and free space, before thousands of jobs find out one by one."""
+    """Software, bundle and free space, before thousands of jobs find out one by one."""
     if not remaining.simulate:
         return
     from flashsim_prod.production.simulate import bound_bundle
 
+    if desk.request.software_version != __version__:
+        raise StateError(
+            f"request {desk.name} was placed with flashsim-prod {desk.request.software_version}, this is "
+            f"{__version__}, which may draw other numbers; install that version, or order a new request"
+        )
     bound_bundle(desk.request)
     share = len(remaining.simulate) / desk.request.n_simulate
     needed = desk.request.events * desk.request.site.rates.bytes_per_event * share
