@@ -71,9 +71,9 @@ def drive(home: Home, name: str, display: Display | None = None) -> Outcome:
     with request_lock(folder.path), opened_desk(home, folder) as desk:
         desk.ledger.set_cancelled(name, False)
         remaining = reconcile(desk)
-        _check_means(home, desk, remaining)
+        _check_means(desk, remaining)
         summary = _run(desk, remaining, display or Display())
-        _finish(home, desk, summary)
+        _finish(desk, summary)
         return _outcome(desk, summary)
 
 
@@ -97,10 +97,10 @@ def opened_desk(home: Home, folder: RequestFolder) -> Iterator[Desk]:
                 "or order a new request"
             )
         storage = open_storage(request.site.storage, home.path)
-        yield Desk(request, digest, folder, ledger, storage)
+        yield Desk(home, request, digest, folder, ledger, storage)
 
 
-def _check_means(home: Home, desk: Desk, remaining: Remaining) -> None:
+def _check_means(desk: Desk, remaining: Remaining) -> None:
     """Software, bundle and free space, before thousands of jobs find out one by one."""
     if not remaining.simulate:
         return
@@ -114,11 +114,11 @@ def _check_means(home: Home, desk: Desk, remaining: Remaining) -> None:
     bound_bundle(desk.request)
     share = len(remaining.simulate) / desk.request.n_simulate
     needed = desk.request.events * desk.request.site.rates.bytes_per_event * share
-    with storage_errors(f"asking for free space in {home.path}"):
-        free = shutil.disk_usage(home.path).free
+    with storage_errors(f"asking for free space in {desk.home.path}"):
+        free = shutil.disk_usage(desk.home.path).free
     if free < needed:
         raise NoSpaceError(
-            f"{home.path}: {free / 1e9:.1f} GB are free, request {desk.name} still needs "
+            f"{desk.home.path}: {free / 1e9:.1f} GB are free, request {desk.name} still needs "
             f"about {needed / 1e9:.1f} GB; free some space, then retry"
         )
 
@@ -145,12 +145,12 @@ def _clean_storage(desk: Desk) -> None:
         desk.storage.clean(str(PurePosixPath(lfn).parent.parent))
 
 
-def _finish(home: Home, desk: Desk, summary: RunSummary) -> None:
+def _finish(desk: Desk, summary: RunSummary) -> None:
     shutil.rmtree(desk.folder.work, ignore_errors=True)
     if desk.ledger.request(desk.name).cancelled:
         desk.ledger.move_all(desk.name, set(JobState) - FINAL, JobState.CANCELLED)
     elif summary.succeeded and desk.request.catalog == "local":
-        with LocalCatalog(home.catalog) as catalog:
+        with LocalCatalog(desk.home.catalog) as catalog:
             register(desk, catalog)
 
 
