@@ -13,6 +13,7 @@
     ├── CatalogError             15   the catalogue disagrees with what is to be declared
     ├── VerifyError              16   storage, catalogue and ledger do not tell the same story
     ├── JobsFailedError          17   some jobs of a request have failed for good
+    ├── MeasurementError         18   a measurement gives no figure that could be stood by
     ├── StorageError             20   reading or writing failed                      (retry)
     │   └── NoSpaceError         21   the disk is full                               (retry)
     └── NodeError                22   this machine cannot do the work: GPU lost, ... (retry)
@@ -92,6 +93,12 @@ class JobsFailedError(FlashSimError):
     """Some jobs of a request have failed and will not be retried by themselves."""
 
     exit_code = 17
+
+
+class MeasurementError(FlashSimError):
+    """A measurement gives no figure that could be stood by."""
+
+    exit_code = 18
 
 
 class StorageError(FlashSimError):
