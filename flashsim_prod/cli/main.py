@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from flashsim_prod import __version__
-from flashsim_prod.cli import bundle, catalog, control, library, request, status, train, worker
+from flashsim_prod.cli import bundle, catalog, control, energy, library, request, status, train, worker
 from flashsim_prod.errors import FlashSimError
 
 #: the shell's own code for a command that Ctrl-C ended
@@ -28,6 +28,7 @@ for group in (request, status, control, library, catalog):
     group.add_to(app)
 app.add_typer(worker.app, name="worker")
 app.add_typer(train.app, name="train")
+app.add_typer(energy.app, name="energy-bench")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(bundle.app, name="bundle")
 

@@ -127,7 +127,7 @@ def _hold_s(changes: list[float], step_s: float, refresh_s: float, interval_s: f
 
 
 def _lag_s(areas_s: list[float], holds_s: list[float], refresh_s: float) -> float:
-    """The lag for which the areas come out as they did, by bisection; 0 if they are shorter than the holds."""
+    """The lag for which the areas come out as they did, by bisection; 0 if they are too short."""
     low_s, high_s = 0.0, sum(areas_s)
     while high_s - low_s > 1e-3:
         lag_s = (low_s + high_s) / 2

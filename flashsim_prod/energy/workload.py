@@ -144,7 +144,7 @@ class ProgramRun(Run):
             counts.append(counter.count(count_output(copy) if count_output else None))
         if self._program.configuration.counts_events and not all(count.events for count in counts):
             raise MeasurementError(
-                f"{self._program.configuration.label}: no event was counted in {self._logs[0]}; "
+                f"{self._program.configuration.label}: no event was counted; "
                 "say with --count how its log tells of one, or with --count-file where its output is"
             )
         return tuple(counts)
