@@ -90,8 +90,10 @@ def view(events: Events, model: ObjectModel) -> HeldOut:
     InputError
         If the events lack what the model uses or is to draw.
     """
-    table = extract(events, model)
-    rows = model.source(events)
+    try:
+        table, rows = extract(events, model), model.source(events)
+    except KeyError as error:
+        raise InputError(f"{model.name} cannot be compared: the events have no {error.args[0]}") from error
     return HeldOut(
         table,
         {name: rows[name] for name in AXES if name in rows.columns},

@@ -101,12 +101,13 @@ class Report:
     whole: tuple[WholePart, ...]
     n_events: int
     notes: tuple[str, ...]
+    made: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def figures(self) -> dict[str, Any]:
         """The contents of ``report.json``."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "made": self.made.isoformat(timespec="seconds"),
             "software": f"flashsim-prod {__version__}",
             "bundle": {
                 "name": self.bundle.name,
