@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("SERVER\nW", "LESS\nW", "NET\nW", "EVENTS\n/S", "KWH/EVENT\n(k=2)", "RATIO TO\nFULLSIM")
 
+#: conventions are not folded; labels may be
+_FIRST_WIDTH = len("  full node")
+
 
 def print_measurement(measurement: Measurement, *, as_json: bool) -> tuple[Row, ...]:
     """Analyse a measurement and print its figures.
@@ -35,7 +38,7 @@ def print_measurement(measurement: Measurement, *, as_json: bool) -> tuple[Row, 
         return rows
     out = console()
     listing = table("PROCESS", *_NUMBERS, right=_NUMBERS)
-    listing.columns[0].no_wrap = True
+    listing.columns[0].min_width = _FIRST_WIDTH
     for row in rows:
         listing.add_row(f"[bold]{row.configuration.label}[/bold]")
         for cells in _cells(row, rows):
@@ -57,7 +60,7 @@ def print_comparison(comparisons: Sequence[Comparison], *, as_json: bool) -> Non
         return
     numbers = ("A KWH/EVENT", "B KWH/EVENT", "B/A")
     listing = table("PROCESS", *numbers, "", right=numbers)
-    listing.columns[0].no_wrap = True
+    listing.columns[0].min_width = _FIRST_WIDTH
     for label in dict.fromkeys(one.label for one in comparisons):
         listing.add_row(f"[bold]{label}[/bold]")
         _add_comparisons(listing, [one for one in comparisons if one.label == label])

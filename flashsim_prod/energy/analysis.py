@@ -28,6 +28,8 @@ from flashsim_prod.errors import MeasurementError
 
 #: idle before and after may differ by this part of load - idle, or by this power [W]
 DRIFT_PART, DRIFT_W = 0.25, 5.0
+#: work that adds less to an idle machine cannot be told from it [W]
+LEAST_W = 1.0
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,9 @@ def void_reason(
     added_w = figures.power.load_w - figures.power.idle_w
     if figures.drift_w > max(DRIFT_W, DRIFT_PART * abs(added_w)):
         return f"idle moved from {figures.before_w:.1f} W to {figures.after_w:.1f} W"
-    if configuration.mode is not Mode.IDLE and added_w <= 0:
-        return f"the power under load ({figures.power.load_w:.1f} W) is not above idle"
+    if configuration.mode is not Mode.IDLE and added_w <= max(LEAST_W, figures.drift_w):
+        load_w, idle_w = figures.power.load_w, figures.power.idle_w
+        return f"the power under load ({load_w:.1f} W) is not clearly above idle ({idle_w:.1f} W)"
     return None
 
 

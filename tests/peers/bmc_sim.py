@@ -85,6 +85,9 @@ class PowerModel:
 
     def readings(self, window_s: float) -> tuple[int, int, int, int]:
         """Current, minimum, maximum and average over a window [W]."""
+        broken = {"zero": 0, "max": 0xFFFF}.get(self.realism.fault_now())
+        if broken is not None:
+            return broken, broken, broken, broken
         with self._lock:
             inside = [watts for t_s, watts in self._history if t_s >= self.t_s - window_s] or [
                 self._reading_w
@@ -146,8 +149,6 @@ class Bmc:
             return refusals.get(fault, 0xFF), b""
         time.sleep(realism.delay_s)
         watts = self._model.readings(realism.window_s)
-        if fault in ("zero", "max"):
-            watts = (0,) * 4 if fault == "zero" else (0xFFFF,) * 4
         stamp, period = (0, 0) if fault == "openbmc" else (int(time.time()), int(realism.window_s * 1000))
         state = 0x00 if fault in ("deactivated", "openbmc") else 0x40
         group = 0x00 if fault == "badgroup" else _DCMI
