@@ -27,7 +27,9 @@ class Found:
     absent: tuple[str, ...]
 
 
-def find_meters(chosen: Sequence[str], clock: Clock, *, bmc: BmcAddress | None = None) -> Found:
+def find_meters(
+    chosen: Sequence[str], clock: Clock, *, bmc: BmcAddress | None = None, patience: int = 3
+) -> Found:
     """The meters named, which must work, or else all that this machine has.
 
     Parameters
@@ -37,6 +39,8 @@ def find_meters(chosen: Sequence[str], clock: Clock, *, bmc: BmcAddress | None =
     clock : Clock
     bmc : BmcAddress, optional
         Where the BMC is; in-band by default.
+    patience : int
+        How often a meter is asked for its first reading.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def find_meters(chosen: Sequence[str], clock: Clock, *, bmc: BmcAddress | None =
         If a chosen meter does not work, or there is none at all.
     """
     if chosen:
-        return Found(tuple(_opened(_maker(name, clock, bmc), clock) for name in chosen), ())
+        return Found(tuple(_opened(_maker(name, clock, bmc), clock, patience) for name in chosen), ())
     meters: list[Meter] = []
     absent: list[str] = []
     for name in NAMES:
@@ -54,7 +58,7 @@ def find_meters(chosen: Sequence[str], clock: Clock, *, bmc: BmcAddress | None =
         if name == "nvidia-smi" and any(meter.name == "nvml" for meter in meters):
             continue
         try:
-            meters.append(_opened(_maker(name, clock, bmc), clock))
+            meters.append(_opened(_maker(name, clock, bmc), clock, patience))
         except NodeError as error:
             if name == "ipmi" and bmc is not None:
                 raise
@@ -75,7 +79,7 @@ def _maker(name: str, clock: Clock, bmc: BmcAddress | None) -> Callable[[], Mete
     return makers[name]
 
 
-def _opened(make: Callable[[], Meter], clock: Clock) -> Meter:
+def _opened(make: Callable[[], Meter], clock: Clock, patience: int) -> Meter:
     meter = make()
-    require_readings(meter, clock)
+    require_readings(meter, clock, tries=patience)
     return meter

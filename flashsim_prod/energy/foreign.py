@@ -20,18 +20,18 @@ class ForeignLoad:
 
     def restart(self, now_s: float) -> None:
         """Count from here on."""
-        self._start = (now_s, *_busy_s())
+        self._start = (now_s, *busy_s())
 
     def cores(self, now_s: float) -> float:
         """Mean number of cores that others kept busy since the start."""
         start_s, all_s, own_s = self._start
         if now_s <= start_s:
             return 0.0
-        all_now_s, own_now_s = _busy_s()
+        all_now_s, own_now_s = busy_s()
         return max(0.0, (all_now_s - all_s) - (own_now_s - own_s)) / (now_s - start_s)
 
 
-def _busy_s() -> tuple[float, float]:
+def busy_s() -> tuple[float, float]:
     """CPU time used so far by everything and by this process with its descendants [s]."""
     times = psutil.cpu_times()
     kinds = ("user", "nice", "system", "irq", "softirq")

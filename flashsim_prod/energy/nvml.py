@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -61,3 +62,9 @@ class NvmlMeter(Meter):
             return ask(device) / 1000, None
         except self._nvml.NVMLError as error:
             return None, str(error)
+
+
+def used_gpus() -> tuple[str, ...]:
+    """Channel of the GPU that work takes here: the first that it may see, in the order of the bus."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    return (f"gpu{visible}",) if visible.isdigit() else ("gpu0",)

@@ -15,6 +15,7 @@ from flashsim_prod import __version__
 from flashsim_prod.core.request import Request, Sampling
 from flashsim_prod.core.site import Device
 from flashsim_prod.core.states import Stage
+from flashsim_prod.energy.nvml import used_gpus
 from flashsim_prod.energy.record import Configuration, Mode
 from flashsim_prod.energy.workload import Launch, Program, Run, thread_environment
 from flashsim_prod.errors import MeasurementError
@@ -85,7 +86,7 @@ class WorkerProgram(Program):
             "sampling": task.sampling.model_dump_json(),
             "inputs": " ".join(task.inputs),
         }
-        gpus = _used_gpus() if task.device is Device.CUDA else ()
+        gpus = used_gpus() if task.device is Device.CUDA else ()
         mode = Mode.GPU if task.device is Device.CUDA else Mode.CPU
         super().__init__(
             Configuration(
@@ -183,7 +184,7 @@ def training_programs(
         command += ["--threads", str(threads), *(["--steps", str(steps)] if steps else [])]
         return Launch(command, thread_environment(threads))
 
-    gpus = _used_gpus() if device == "cuda" else ()
+    gpus = used_gpus() if device == "cuda" else ()
     return [
         _Training(
             Configuration(
@@ -213,9 +214,3 @@ def _one_job(order: Order) -> Request:
     return make_plan(
         order, name="energy-bench", version=1, created=datetime.now(UTC), software_version=__version__
     ).request
-
-
-def _used_gpus() -> tuple[str, ...]:
-    """Channel of the GPU that a worker takes: the first that it may see, in the order of the bus."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    return (f"gpu{visible}",) if visible.isdigit() else ("gpu0",)
