@@ -46,10 +46,8 @@ def attribute(
         return None
     shared, source = by_scope[Scope.SERVER], "whole server"
     if not shared:
-        shared, source = (
-            by_scope[Scope.CPU],
-            "lower bound: CPU only" if gpu is None else "lower bound: GPU and CPU",
-        )
+        shared = by_scope[Scope.CPU]
+        source = "lower bound: CPU only" if gpu is None else "lower bound: GPU and CPU"
     if not shared and gpu_j is not None:
         return JobEnergy(gpu_j, "lower bound: GPU only")
     if not shared or None in shared:

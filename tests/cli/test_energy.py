@@ -28,7 +28,21 @@ for event in range(1, int(seconds * 10) + 1):
 watts.write_text("160 ")
 """
 #: a meter so fast that a rough figure takes seconds
-FAST = ("--quick", "--refresh", "0.2", "--lag", "0", "--idle", "2", "--cycles", "2", "--foreign-cores", "99", "--run", "3")
+FAST = (
+    "--quick",
+    "--refresh",
+    "0.2",
+    "--lag",
+    "0",
+    "--idle",
+    "2",
+    "--cycles",
+    "2",
+    "--foreign-cores",
+    "99",
+    "--run",
+    "3",
+)
 
 
 @pytest.fixture
@@ -148,9 +162,9 @@ def test_a_gpu_that_is_not_there(cli: Cli) -> None:
     assert "torch finds none" in ended.complaint
 
 
-def test_projection_of_a_recording(cli: Cli, tmp_path: Path) -> None:
+def test_a_recording_is_measured_and_shown_again_the_same(cli: Cli, tmp_path: Path) -> None:
     recording = tmp_path / "watts.csv"
-    recording.write_text("".join(f"{second / 10},{160 + second % 3}\n" for second in range(400)))
+    recording.write_text("".join(f"{second / 10},161\n" for second in range(400)))
     result = tmp_path / "idle.json"
     ended = cli(
         "energy-bench", "--mode", "idle", "--meter", f"replay:{recording}", "--quick", "--refresh", "0.1",
@@ -167,3 +181,16 @@ def test_importing_this_group_loads_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "numpy", "scipy", "uproot", "pynvml", "matplotlib", "pydantic"} & set(loaded)
+
+
+def test_a_plan_tells_energy_cost_and_co2(cli: Cli, tmp_path: Path) -> None:
+    site = tmp_path / "metered.yaml"
+    local = (Path(__file__).resolve().parents[2] / "site_configs" / "local.yaml").read_text()
+    electricity = "electricity: {price_per_kwh: 0.5, currency: CHF, kg_co2_per_kwh: 0.25}\n"
+    site.write_text(local.replace("rates:", "rates:\n  watts: 50\n#", 1) + electricity)
+    done = cli("request", "ttbar", "--events", "1000", "--site", str(site), "--dry-run")
+    assert done.code == 0, done.err
+    (line,) = [line for line in done.err.splitlines() if line.startswith("energy")]
+    kwh, chf, co2_kg = (float(word) for word in line.split() if word[0].isdigit())
+    assert kwh > 0
+    assert (chf, co2_kg) == (pytest.approx(kwh / 2, rel=0.01), pytest.approx(kwh / 4, rel=0.01))
