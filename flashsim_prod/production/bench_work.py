@@ -32,7 +32,7 @@ class WorkOptions:
     oversample: tuple[int, ...] = (10,)
     bundle: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
-    model: str = "jet"
+    model: str = "jet_from_genjet"
     steps: int | None = None
 
 
@@ -120,6 +120,8 @@ def _file_counter(pattern: str) -> Callable[[int], int]:
 
 
 def _training(options: WorkOptions, scratch: Path) -> list[Workload]:
+    from flashsim_prod.physics.chain.device import pick_device
+
     if not options.inputs:
         raise RequestError("--mode train needs --input: NANOAOD files with truth to extract from")
     return list(
@@ -127,7 +129,7 @@ def _training(options: WorkOptions, scratch: Path) -> list[Workload]:
             options.inputs,
             options.model,
             steps=options.steps,
-            device="cpu",
+            device=pick_device(Device.AUTO),
             threads=options.threads,
             scratch=scratch / "train",
         )
