@@ -77,7 +77,10 @@ class WorkerProgram(Program):
                 sampling=task.sampling,
             )
         )
-        self._order, self._copies, self._threads = order, task.copies, task.threads
+        # a job's networks keep to the cores that its site gives it
+        resources = order.site.resources.model_copy(update={"cpus": task.threads})
+        self._order = replace(order, site=order.site.model_copy(update={"resources": resources}))
+        self._threads = task.threads
         self._gen_events = max(1, _WARM_UP_FOLDS // task.oversample)
         self._seconds_per_gen_event = self._startup_s = 0.0
         detail = {

@@ -19,6 +19,7 @@ from flashsim_prod.production import workloads
 from flashsim_prod.production.bench_work import WorkOptions, make_workloads
 from flashsim_prod.production.ordering import BundleFound
 from flashsim_prod.production.plan import Order
+from flashsim_prod.production.request_folder import load_request
 from flashsim_prod.production.workloads import WorkerProgram, WorkerTask
 
 
@@ -63,6 +64,8 @@ def test_runs_are_as_long_as_they_must_be(program: WorkerProgram, tmp_path: Path
 
 def test_copies_write_to_places_of_their_own(program: WorkerProgram, tmp_path: Path) -> None:
     ended(program.start(time.monotonic(), 0.1)).counts()
+    requests = (tmp_path / "scratch").glob("run001/copy*/request.yaml")
+    assert [load_request(path).site.resources.cpus for path in requests] == [2, 2]
     written = sorted((tmp_path / "scratch").glob("run001/copy*/home/store/**/*.root"))
     assert [path.relative_to(tmp_path / "scratch").parts[1] for path in written] == ["copy0", "copy1"]
 
