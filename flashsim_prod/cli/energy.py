@@ -76,6 +76,10 @@ def bench(
     ] = None,
     copies: Annotated[int, typer.Option(min=1, help="Copies that run at a time.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each copy.")] = 1,
+    gpus: Annotated[
+        list[int] | None,
+        typer.Option("--gpus", min=0, help="GPU that a command uses; several times for several."),
+    ] = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option("--input", metavar="FILE", help="Generator-level input; generated if missing."),
@@ -139,6 +143,7 @@ def bench(
         count_file=count_file,
         copies=copies,
         threads=threads,
+        gpus=tuple(gpus or ()),
         inputs=tuple(inputs or ()),
         card=card,
         oversample=tuple(oversample or (10,)),

@@ -18,7 +18,7 @@ from flashsim_prod.energy.uncertainty import Estimate, ratio
 if TYPE_CHECKING:
     from rich.table import Table
 
-_NUMBERS = ("SERVER\nW", "LESS\nW", "NET\nW", "EVENTS\n/S", "KWH/EVENT\n(k=2)", "RATIO TO\nFULLSIM")
+_NUMBERS = ("POWER\nW", "LESS\nW", "NET\nW", "EVENTS\n/S", "KWH/EVENT\n(k=2)", "RATIO TO\nFULLSIM")
 
 #: conventions are not folded; labels may be
 _FIRST_WIDTH = len("  full node")

@@ -28,6 +28,8 @@ from flashsim_prod.errors import MeasurementError
 
 #: idle before and after may differ by this part of load - idle, or by this power [W]
 DRIFT_PART, DRIFT_W = 0.25, 5.0
+#: a GPU that draws this much more under load is not unused [W]; meters are good to 5 W
+UNUSED_GPU_W = 10.0
 #: work that adds less to an idle machine cannot be told from it [W]
 LEAST_W = 1.0
 
@@ -45,6 +47,8 @@ class CycleFigures:
         ``None`` for work that counts no events.
     disagreement : float
         Largest relative difference between a GPU's energy counter and its polled power.
+    busy_gpus : tuple of str
+        GPUs that drew more under load although the work is said not to use them.
     """
 
     power: Power
@@ -52,6 +56,7 @@ class CycleFigures:
     after_w: float
     rate: Rate | None
     disagreement: float
+    busy_gpus: tuple[str, ...] = ()
 
     @property
     def drift_w(self) -> float:
@@ -129,6 +134,8 @@ def void_reason(
     except VoidWindowError as error:
         causes = "; ".join(f"{trouble.text} ({trouble.times} times)" for trouble in cycle.troubles)
         return f"{error}" + (f": {causes}" if causes else "")
+    if figures.busy_gpus:
+        return f"{', '.join(figures.busy_gpus)} worked though said to be unused; name it with --gpus"
     added_w = figures.power.load_w - figures.power.idle_w
     if figures.drift_w > max(DRIFT_W, DRIFT_PART * abs(added_w)):
         return f"idle moved from {figures.before_w:.1f} W to {figures.after_w:.1f} W"
@@ -152,16 +159,17 @@ def cycle_figures(cycle: Cycle, configuration: Configuration, response: Response
         disagreement = max(disagreement, load.disagreement)
     gpus = [channel for channel in cycle.channels if channel.scope is Scope.GPU]
     unused = [channel for channel in gpus if channel.name not in configuration.gpus]
+    unused_w = {channel.name: mean_power(channel, plateau).power_w for channel in unused}
+    resting_w = {channel.name: mean_power(channel, cycle.before).power_w for channel in unused}
     return CycleFigures(
-        power=Power(
-            load_w=load_w,
-            idle_w=(before_w + after_w) / 2,
-            unused_gpus_w=sum(mean_power(channel, plateau).power_w for channel in unused),
-        ),
+        power=Power(load_w=load_w, idle_w=(before_w + after_w) / 2, unused_gpus_w=sum(unused_w.values())),
         before_w=before_w,
         after_w=after_w,
         rate=rate,
         disagreement=disagreement,
+        busy_gpus=tuple(
+            name for name, power_w in unused_w.items() if power_w > resting_w[name] + UNUSED_GPU_W
+        ),
     )
 
 

@@ -16,7 +16,7 @@ _DMI = Path("/sys/class/dmi/id")
 _UNKNOWN = "unknown"
 
 
-def this_node(gpus: Mapping[str, str] | None = None) -> Node:
+def this_node(gpus: Mapping[str, str] | None = None, gpu_persistence: str = _UNKNOWN) -> Node:
     """The machine that this runs on; `gpus` are names by channel."""
     cores = _cores(_CPUS)
     logical = psutil.cpu_count(logical=True) or 1
@@ -31,6 +31,7 @@ def this_node(gpus: Mapping[str, str] | None = None) -> Node:
         governor=_text(_CPUS / "cpu0/cpufreq/scaling_governor"),
         firmware=" ".join(_text(_DMI / name) for name in ("bios_vendor", "bios_version", "bios_date")),
         gpus=dict(gpus or {}),
+        gpu_persistence=gpu_persistence,
     )
 
 

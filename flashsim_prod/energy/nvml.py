@@ -40,11 +40,22 @@ class NvmlMeter(Meter):
             for index, device in enumerate(self._devices)
         }
 
+    def persistence(self) -> str:
+        """Whether the driver stays loaded while nobody uses the GPUs, which decides their idle power."""
+        modes = {self._mode(device) for device in self._devices}
+        return modes.pop() if len(modes) == 1 else "mixed"
+
     def read(self) -> tuple[Reading, ...]:
         return tuple(self._read(f"gpu{index}", device) for index, device in enumerate(self._devices))
 
     def close(self) -> None:
         self._nvml.nvmlShutdown()
+
+    def _mode(self, device: object) -> str:
+        try:
+            return "on" if self._nvml.nvmlDeviceGetPersistenceMode(device) else "off"
+        except self._nvml.NVMLError:
+            return "unknown"
 
     def _read(self, channel: str, device: object) -> Reading:
         # the library counts in mW and mJ

@@ -27,6 +27,7 @@ class WorkOptions:
     count_file: str | None = None
     copies: int = 1
     threads: int = 1
+    gpus: tuple[int, ...] = ()
     inputs: tuple[str, ...] = ()
     card: str = "ttbar"
     oversample: tuple[int, ...] = (10,)
@@ -95,6 +96,7 @@ def _command(mode: Mode, options: WorkOptions, scratch: Path) -> Workload:
             mode=mode,
             copies=options.copies,
             threads=options.threads,
+            gpus=tuple(f"gpu{index}" for index in options.gpus),
             detail={"command": options.command or ""},
         ),
         command_launch(options.command or "", options.threads),

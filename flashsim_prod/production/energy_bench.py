@@ -21,7 +21,7 @@ from flashsim_prod.energy.meter import Clock, Meter, Scope, SystemClock, require
 from flashsim_prod.energy.node import this_node
 from flashsim_prod.energy.nvml import NvmlMeter
 from flashsim_prod.energy.protocol import Bench, make_schedule, run_cycles
-from flashsim_prod.energy.record import Cycle, Measurement, MeterAccuracy, Response, Schedule
+from flashsim_prod.energy.record import Cycle, Measurement, MeterAccuracy, Node, Response, Schedule
 from flashsim_prod.energy.recorder import Recorder
 from flashsim_prod.energy.response import measure_response, probe, tolerated_interval
 from flashsim_prod.energy.workload import Workload
@@ -100,7 +100,7 @@ def run_bench(
         return Measurement(
             created=created,
             software_version=__version__,
-            node=this_node(_gpu_titles(found.meters)),
+            node=_node(found.meters),
             meters={meter.name: _accuracy(meter) for meter in found.meters},
             absent_meters=found.absent,
             response=response,
@@ -179,8 +179,9 @@ def _accuracy(meter: Meter) -> MeterAccuracy:
     return MeterAccuracy(gain=known.gain, offset_w=known.offset_w, quantum_w=known.quantum_w)
 
 
-def _gpu_titles(meters: Sequence[Meter]) -> dict[str, str]:
-    return next((meter.titles() for meter in meters if isinstance(meter, NvmlMeter)), {})
+def _node(meters: Sequence[Meter]) -> Node:
+    nvml = next((meter for meter in meters if isinstance(meter, NvmlMeter)), None)
+    return this_node(nvml.titles(), nvml.persistence()) if nvml else this_node()
 
 
 def _plan_line(schedule: Schedule, workloads: int) -> str:

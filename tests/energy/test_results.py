@@ -11,7 +11,7 @@ from bmc_sim import Realism
 from machine import FastClock, Machine, TextMeter, Work
 
 from flashsim_prod.core.site import Electricity
-from flashsim_prod.energy.analysis import analyse
+from flashsim_prod.energy.analysis import analyse, void_reason
 from flashsim_prod.energy.compare import compare
 from flashsim_prod.energy.conventions import Convention
 from flashsim_prod.energy.hepsuite import SERVER_METRIC, from_suite, to_suite
@@ -81,8 +81,9 @@ def test_what_cannot_be_compared() -> None:
     cycles = tuple(
         cycle.model_copy(update={"channels": (gpu_of(cycle.channels[0], gpu),)}) for cycle in one.cycles
     )
+    on_gpu = one.configurations[0].model_copy(update={"gpus": ("gpu0",)})
     with pytest.raises(MeasurementError, match="lower bound: GPU only"):
-        compare(analyse(one), analyse(one.model_copy(update={"cycles": cycles})))
+        compare(analyse(one), analyse(one.model_copy(update={"cycles": cycles, "configurations": (on_gpu,)})))
     with pytest.raises(MeasurementError, match="nothing in common"):
         compare(analyse(one), [])
 
@@ -166,3 +167,15 @@ def test_plot(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     plot_power(measured(), tmp_path / "power.png")
     assert (tmp_path / "power.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_gpu_that_works_is_not_unused() -> None:
+    one = measured()
+    cycle = one.cycles[0]
+    gpu = gpu_of(cycle.channels[0], cycle.channels[0].model_copy(update={"scope": Scope.GPU, "name": "gpu0"}))
+    worked = cycle.model_copy(update={"channels": (gpu,)})
+    configuration = one.configurations[0]
+    reason = void_reason(worked, configuration, one.response, one.schedule)
+    assert reason == "gpu0 worked though said to be unused; name it with --gpus"
+    named = configuration.model_copy(update={"gpus": ("gpu0",)})
+    assert void_reason(worked, named, one.response, one.schedule) is None
