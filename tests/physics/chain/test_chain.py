@@ -110,6 +110,11 @@ def test_everything_is_finite(made):
             assert np.all(np.isfinite(column.astype(float))), f"{name}_{attribute}"
 
 
+def test_nothing_below_the_thresholds_of_nanoaod(made):
+    assert made["Jet"]["pt"].min() >= 15
+    assert made["Muon"]["pt"].min() >= 3
+
+
 def test_energy_fractions_of_jets_sum_to_one(made):
     total = sum(made["Jet"][name] for name in ("chEmEF", "chHEF", "neEmEF", "neHEF", "muEF"))
     assert np.allclose(total, 1, atol=1e-5)

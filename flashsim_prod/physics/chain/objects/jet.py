@@ -55,6 +55,8 @@ _ATTRIBUTES = (
     "hfsigmaEtaEta",
     "hfsigmaPhiPhi",
 )
+#: NanoAODv9 keeps no jet below this [GeV]
+_LOWEST_PT = 15.0
 _FRACTIONS = ("chEmEF", "chHEF", "neEmEF", "neHEF", "muEF")
 
 
@@ -135,7 +137,8 @@ MODELS = (FROM_GEN_JET, FROM_PILEUP)
 
 def finish(parts: list[Collection], events: Events) -> Collection:
     """All jets by falling pt, their energy fractions summing to 1, with their generator jets."""
-    jets = Collection.join(parts).sorted_by("pt")
+    jets = Collection.join(parts)
+    jets = jets.select(jets["pt"] >= _LOWEST_PT).sorted_by("pt")
     total = np.sum([jets[name] for name in _FRACTIONS], axis=0)
     shares = {name: jets[name] / np.where(total > 0, total, 1.0) for name in _FRACTIONS}
     jets = jets.with_columns(**shares)

@@ -20,8 +20,9 @@ from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.identification import muon_flags
 from flashsim_prod.physics.links import flat
 
-#: below this no muon is reconstructed in NanoAOD, which keeps them from 3 GeV on [GeV]
-_LOWEST_PT = 2.0
+#: NanoAODv9 keeps no muon below this, and none comes of a generator muon below that [GeV]
+_LOWEST_PT = 3.0
+_LOWEST_GEN_PT = 2.0
 MUON_MASS = np.float32(0.105658)
 
 _ATTRIBUTES = (
@@ -69,7 +70,7 @@ _ATTRIBUTES = (
 
 def _gen_muons(events: Events) -> Rows:
     muons = stable(events, 13)
-    muons = muons.select(muons["pt"] > _LOWEST_PT)
+    muons = muons.select(muons["pt"] > _LOWEST_GEN_PT)
     flags = muons["statusFlags"].astype(np.int64)
     bits = {f"flag{bit}": (flags >> bit) & 1 for bit in STATUS_BITS}
     charge = -np.sign(muons["pdgId"].astype(np.float64))
@@ -114,6 +115,7 @@ MODELS = (FROM_GEN_MUON,)
 
 def finish(parts: list[Collection], events: Events) -> Collection:
     """All muons by falling pt, with their mass, flags and generator particles."""
-    muons = Collection.join(parts).sorted_by("pt")
+    muons = Collection.join(parts)
+    muons = muons.select(muons["pt"] >= _LOWEST_PT).sorted_by("pt")
     muons = muons.with_columns(mass=np.full(muons.n_objects, MUON_MASS), **muon_flags(muons))
     return with_gen_parts(muons, events["GenPart"])
