@@ -19,6 +19,7 @@ things as they should be and does nothing. So a registration that was cut short 
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from types import TracebackType
 from typing import Self
 
 from flashsim_prod.core.report import LumiRange
+from flashsim_prod.errors import CatalogError
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class CatalogFile:
     adler32: str
     sha256: str
     lumis: tuple[LumiRange, ...] = ()
+    md5: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Replica:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file as the catalogue knows it."""
+    """A file as the catalogue knows it; `sha256` is empty and `lumis` are none where it does not keep them."""
 
     lfn: str
     block: str
@@ -102,6 +105,29 @@ class Rule:
     rse_expression: str
     copies: int
     expires: datetime | None
+
+
+#: metadata that is measured, and so another one when a lost file was made anew: what came first stays
+MEASURED = frozenset({"energy_j"})
+
+
+def merged_metadata(
+    container: str, known: Mapping[str, object], told: Mapping[str, object]
+) -> dict[str, object]:
+    """`known` with the new keys of `told`.
+
+    Raises
+    ------
+    CatalogError
+        If they disagree in a key that was not measured.
+    """
+    merged = dict(known)
+    for key, value in json.loads(json.dumps(told)).items():
+        if merged.setdefault(key, value) != value and key not in MEASURED:
+            raise CatalogError(
+                f"dataset {container} is known with {key} = {merged[key]!r}, now it is said to be {value!r}"
+            )
+    return merged
 
 
 class Catalog(ABC):
