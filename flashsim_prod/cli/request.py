@@ -125,10 +125,12 @@ def _show_plan(plan: Plan) -> None:
 
 
 def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
+    from flashsim_prod.cli.show import counted
     from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 
     ask, job_events = plan.request, plan.request.split.gen_events_per_job * plan.request.oversample
-    source = f"{len(ask.inputs)} input files" if ask.inputs else f"Pythia8 at {ask.energy_tev:g} TeV"
+    generator = f"Pythia8 at {ask.energy_tev:g} TeV"
+    source = counted(len(ask.inputs), "input file") if ask.inputs else generator
     gen_events, jobs = format_count(ask.gen_events), format_count(ask.n_simulate)
     lines = [
         ("request", ask.name),

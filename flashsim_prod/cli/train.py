@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+from flashsim_prod.cli.steps import follow, shown_steps
 
+if TYPE_CHECKING:
     from flashsim_prod.physics.chain.model import ObjectModel
     from flashsim_prod.physics.training.optimise import FitSettings
 
@@ -48,7 +46,7 @@ def generate(
         raise RequestError(f"card {found.name} has no energy of {energy} TeV")
     number = parse_count(events)
     steps = write_generator_sample(found, output, energy_tev=chosen.tev, n_events=number, seed=seed)
-    _follow(steps, f"{found.name} -> {output.name}", number)
+    follow(steps, f"{found.name} -> {output.name}", number)
 
 
 @app.command()
@@ -61,7 +59,7 @@ def reference(
     """Reconstruct events with the reference detector, a parametric stand-in for FullSim."""
     from flashsim_prod.physics.training.sample import write_reference_sample
 
-    _follow(write_reference_sample(inputs, output, folds=folds, seed=seed), output.name, None)
+    follow(write_reference_sample(inputs, output, folds=folds, seed=seed), output.name)
 
 
 @app.command()
@@ -76,11 +74,10 @@ def extract(
     from flashsim_prod.physics.training.tables import extract_file
 
     models = _models(model)
-    with _progress() as bar:
+    with shown_steps() as show:
         for file in files:
-            task = bar.add_task(Path(file).name, total=None)
             for done, total in extract_file(file, models, work / "tables"):
-                bar.update(task, completed=done, total=total)
+                show(Path(file).name, done, total, "")
 
 
 @app.command()
@@ -137,14 +134,6 @@ def bundle(
     typer.echo(f"{made.path}: {len(made.manifest.models)} models, digest {made.digest[:12]}")
 
 
-def _follow(steps: Iterator[int], what: str, total: int | None) -> None:
-    """Run `steps` to their end behind a progress bar."""
-    with _progress() as bar:
-        task = bar.add_task(what, total=total)
-        for done in steps:
-            bar.update(task, completed=done)
-
-
 def _tables_of(work: Path) -> list[str]:
     """Names of the files that the tables were drawn from."""
     return sorted({path.stem for path in (work / "tables").glob("*/*.safetensors")})
@@ -178,14 +167,11 @@ def _fit(
     from flashsim_prod.physics.training.fit import fit_into_folder
 
     chosen = pick_device(Device(device))
-    with _progress() as bar:
+    with shown_steps() as show:
         for model in models:
-            task = bar.add_task(model.name, total=settings.flow_steps)
 
-            def show(
-                network: str, step: int, total: int, loss: float, task: TaskID = task, name: str = model.name
-            ) -> None:
-                bar.update(task, completed=step, total=total, description=f"{name} {network} loss {loss:.4f}")
+            def report(network: str, step: int, total: int, loss: float, name: str = model.name) -> None:
+                show(f"{name} {network}", step, total, f"loss {loss:.4f}")
 
             fit_into_folder(
                 model,
@@ -195,26 +181,5 @@ def _fit(
                 blocks=shape[1],
                 device=chosen,
                 threads=threads,
-                progress=show,
+                progress=report,
             )
-
-
-def _progress() -> AbstractContextManager[Progress]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )

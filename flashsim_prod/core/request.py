@@ -100,6 +100,11 @@ class Request(StrictModel):
         """Number of merge jobs, and so of files in the dataset."""
         return -(-self.n_simulate // self.split.jobs_per_merge)
 
+    @property
+    def pileup(self) -> str:
+        """Name of the pileup profile that goes with the energy."""
+        return next(energy.pileup for energy in self.card.energies if energy.tev == self.energy_tev)
+
     def digest(self) -> str:
         """sha256 over all that decides the dataset's contents and names."""
         chosen = self.model_dump(mode="json", exclude={"name", "site", "catalog", "created", "device"})

@@ -76,7 +76,13 @@ def event_source(request: Request, job: SimulateJob) -> EventSource:
         from flashsim_prod.physics.generator.existing import NanoSource
 
         files = [(file.url, file.entries) for file in request.inputs]
-        return NanoSource(files, first=job.gen_first, n_events=job.gen_events, seed=job.pileup_seed)
+        return NanoSource(
+            files,
+            first=job.gen_first,
+            n_events=job.gen_events,
+            seed=job.pileup_seed,
+            pileup=request.pileup,
+        )
     from flashsim_prod.physics.generator.pythia import PythiaSource
 
     return PythiaSource(

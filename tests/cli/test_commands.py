@@ -230,21 +230,6 @@ def test_a_glob_that_the_shell_expanded(cli: Cli, tmp_path: Path, monkeypatch: p
     assert (seen, quoted.json["events"]) == (["a.root", "b.root", "c.root"], 250)
 
 
-def test_light_commands_load_nothing_heavy(home: Home) -> None:
-    heavy = ["torch", "uproot", "awkward", "numpy", "scipy", "pythia8mc", "fastjet", "coffea", "jinja2"]
-    program = (
-        "import sys\n"
-        "from flashsim_prod.cli.main import main\n"
-        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
-        f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)\n"
-    )
-    for arguments in (["--help"], ["status"], ["cards"], ["datasets"], ["request", "--help"]):
-        ended = subprocess.run(
-            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
-        )
-        assert ended.stderr == "[]\n", arguments
-
-
 def test_a_reader_that_leaves_is_no_error(home: Home) -> None:
     command = f"{sys.executable} -m flashsim_prod.cli cards --json | head -c 1"
     ended = subprocess.run(

@@ -62,7 +62,7 @@ class NanoSource:
     """Events [first, first + n_events) of some files, end to end.
 
     All files must have the branches of the first one, so that all jobs of a request write the same ones.
-    Pileup that they lack is drawn.
+    Pileup and generator vertices that they lack are drawn.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class NanoSource:
         Number, from 0, of the first event.
     n_events : int
     seed : int
-        Of the pileup, where it is drawn.
+        Of the pileup and the vertices, where they are drawn.
     pileup : str
         Name of the profile that it is then drawn from.
 
@@ -106,11 +106,12 @@ class NanoSource:
     def chunks(self, size: int) -> Iterator[Events]:
         """All events, at most `size` at a time; their contents do not depend on `size`."""
         names = self._branches()
-        drawn = None if _PILEUP[0] in names else PileupDraws(self._profile, self._seed)
-        if drawn is not None:
-            _LOG.warning("%s has no pileup; it is drawn", self._files[0][0])
+        draws = PileupDraws(self._profile, self._seed)
+        for what, branch in (("pileup", _PILEUP[0]), ("generator vertex", "GenVtx_z")):
+            if branch not in names:
+                _LOG.warning("%s has no %s; it is drawn", self._files[0][0], what)
         for events in regrouped(self._pieces(names, size), size):
-            yield _delivered(events, drawn)
+            yield _delivered(events, draws)
 
     def _branches(self) -> tuple[str, ...]:
         """The branches to read: those of the first file."""
@@ -142,14 +143,14 @@ def _available(branches: frozenset[str]) -> tuple[str, ...]:
     return (*_REQUIRED, *(name for group in groups if branches.issuperset(group) for name in group))
 
 
-def _delivered(events: Events, drawn: PileupDraws | None) -> Events:
-    """`events` with traceable numbering, and with pileup that is drawn if need be."""
+def _delivered(events: Events, draws: PileupDraws) -> Events:
+    """`events` with traceable numbering, and with vertex and pileup that are drawn if need be."""
     scalars: dict[str, Column] = {}
     for name, column in events.scalars.items():
         kept, dtype = _TRACED.get(name, (name, None))
         scalars[kept] = column if dtype is None else column.astype(dtype)
-    if drawn is not None:
-        vertices = drawn.draw_vertices(events.n)
-        own = scalars.get("GenVtx_z", vertices["GenVtx_z"])
-        scalars.update(drawn.draw_pileup(own.astype(np.float32)))
+    if "GenVtx_z" not in scalars:
+        scalars.update(draws.draw_vertices(events.n))
+    if _PILEUP[0] not in scalars:
+        scalars.update(draws.draw_pileup(scalars["GenVtx_z"].astype(np.float32)))
     return Events(events.n, scalars, events.collections)

@@ -146,13 +146,17 @@ def test_missing_pileup_is_drawn_and_said(write, ttbar, caplog):
     assert abs(events.scalars["Pileup_nPU"].mean() - PROFILES["Run2_2018"].mean) < 4
 
 
-def test_vertices_and_collections_that_the_file_lacks_are_left_out(write):
+def test_collections_that_the_file_lacks_are_left_out_and_vertices_drawn(write, ttbar):
     vertex = ("GenVtx_x", "GenVtx_y", "GenVtx_z", "GenVtx_t0")
-    events = _read([write(without=("GenJetAK8", "GenVisTau_charge", "Pileup_nPU", *vertex))])
+    url = write(without=("GenJetAK8", "GenVisTau_charge", "Pileup_nPU", *vertex))
+    events = _read([url])
     assert not {"GenJetAK8", "GenVisTau"} & set(events.collections)
     assert {"GenPart", "GenJet", "SubGenJetAK8"} <= set(events.collections)
-    assert not set(vertex) & set(events.scalars)
     assert "Pileup_nPU" in events.scalars
+    drawn = events.scalars["GenVtx_z"]
+    assert drawn.std() == pytest.approx(ttbar.scalars["GenVtx_z"].std(), rel=0.3)
+    assert not np.array_equal(drawn, ttbar.scalars["GenVtx_z"])
+    _assert_same(_read([url], chunk=7), events)
 
 
 @pytest.mark.parametrize(
