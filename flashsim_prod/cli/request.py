@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flashsim_prod.cli.registering import Lifetime, Rse, RseExpression, Scope, registration_of
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ def request(
     ] = None,
     oversample: Annotated[str, typer.Option(metavar="K", help="Output events per gen event.")] = "1",
     site: Annotated[str, typer.Option(metavar="NAME|FILE", help="Where to run (see: sites).")] = "local",
-    catalog: Annotated[Literal["local", "none"], typer.Option(help="Where to register.")] = "local",
+    catalog: Annotated[Literal["local", "rucio", "none"], typer.Option(help="Where to register.")] = "local",
+    scope: Scope = "cms",
+    rse: Rse = None,
+    rse_expression: RseExpression = None,
+    lifetime: Lifetime = None,
     seed: Annotated[
         int | None, typer.Option(metavar="S", help="Decides all numbers drawn; random by default.")
     ] = None,
@@ -85,6 +90,7 @@ def request(
         oversample=oversample,
         site=site,
         catalog=catalog,
+        registration=registration_of(scope, rse, rse_expression, lifetime),
         seed=seed,
         # a glob that the shell expanded leaves its first match to --input and the rest as arguments
         inputs=(*(inputs or ()), *(more_inputs or ())),

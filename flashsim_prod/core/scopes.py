@@ -6,7 +6,7 @@ import re
 
 from flashsim_prod.errors import RequestError
 
-_SCOPE = re.compile(r"cms|(?P<kind>user|group)\.(?P<owner>[a-z0-9_\-]+)")
+_SCOPE = re.compile(r"cms|(?P<kind>user|group)\.(?P<owner>[a-z][a-z0-9_\-]*)")
 _RSE = re.compile(r"T[0-3]_[A-Z]{2}(_[A-Za-z0-9]+)+")
 #: storage elements that users write to themselves; a rule then brings the files to the lasting one
 _TEMPORARY = "_Temp"

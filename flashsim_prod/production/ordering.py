@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.request import BundleRef, InputFile, Sampling
+from flashsim_prod.core.request import BundleRef, InputFile, Registration, Sampling
 from flashsim_prod.core.site import Device
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.production.catalogs import check_registration
 from flashsim_prod.production.library import find_card, find_site
 from flashsim_prod.production.plan import Order
 
@@ -32,7 +33,8 @@ class Typed:
     events: str | None = None
     oversample: str = "1"
     site: str = "local"
-    catalog: Literal["local", "none"] = "local"
+    catalog: Literal["local", "rucio", "none"] = "local"
+    registration: Registration = field(default_factory=Registration)
     seed: int | None = None
     inputs: tuple[str, ...] = ()
     energy_tev: float | None = None
@@ -78,6 +80,8 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     events = parse_count(typed.events, "--events") if typed.events is not None else None
     per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
     card, site = find_card(typed.card), find_site(typed.site)
+    registration = typed.registration
+    check_registration(typed.catalog, registration.scope, registration.rse or site.storage.rse)
     bundle = find_checked_bundle(typed.bundle)
     order = Order(
         card=card,
@@ -93,6 +97,7 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
         device=typed.device or site.device,
         events_per_job=per_job,
         catalog=typed.catalog,
+        registration=typed.registration,
     )
     if not typed.inputs:
         _check_generator(card)

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import CatalogError
@@ -59,7 +59,7 @@ class Replica:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file as the catalogue knows it; `sha256` is empty and `lumis` are none where it does not keep them."""
+    """A file as the catalogue knows it; `sha256` and `lumis` are empty where it does not keep them."""
 
     lfn: str
     block: str
@@ -138,9 +138,13 @@ class Catalog(ABC):
 
     Attributes
     ----------
+    kind : str
+        ``local`` or ``rucio``.
     scope : str
         Whose names these are: ``cms``, ``user.<name>`` or ``group.<name>``.
     """
+
+    kind: ClassVar[str]
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -152,6 +156,16 @@ class Catalog(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def prefix(self, rse: str, lfn: str) -> str | None:
+        """What `rse` puts before the logical name `lfn`; ``None`` if the catalogue does not care.
+
+        Raises
+        ------
+        CatalogError
+            If it does not know `rse`, or names there are not made in this way.
+        """
+        return None
 
     def close(self) -> None:  # noqa: B027 - most catalogues have nothing to give back
         """Give back what the catalogue holds open."""

@@ -52,6 +52,8 @@ class LocalCatalog(Catalog):
         If it is no catalogue, damaged, or of a newer schema.
     """
 
+    kind = "local"
+
     def __init__(self, path: Path, scope: str = "cms") -> None:
         super().__init__(scope)
         self._database = Database(path, "catalogue", APPLICATION_ID, SCHEMA)

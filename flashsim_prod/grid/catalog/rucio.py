@@ -50,6 +50,8 @@ class RucioCatalog(Catalog):
         If the server does not answer.
     """
 
+    kind = "rucio"
+
     def __init__(self, scope: str = "cms", calls: RucioCalls | None = None) -> None:
         super().__init__(check_scope(scope))
         self.calls = calls or RucioCalls()
@@ -137,11 +139,12 @@ class RucioCatalog(Catalog):
         found = self.calls.ask("list_did_rules", self.scope, container)
         return [rows.to_rule(container, row) for row in found]
 
-    def pfns(self, rse: str, lfns: Sequence[str]) -> dict[str, str]:
-        """Where `rse` wants the files to be, by logical name; `CatalogError` if it has no such place."""
-        dids = [f"{self.scope}:{lfn}" for lfn in lfns]
-        found = self.calls.ask("lfns2pfns", rse, dids, operation="write")
-        return {did.partition(":")[2]: pfn for did, pfn in found.items()}
+    def prefix(self, rse: str, lfn: str) -> str | None:
+        found = self.calls.ask("lfns2pfns", rse, [f"{self.scope}:{lfn}"], operation="write")
+        pfn: str = rows.path_of(next(iter(found.values())))
+        if not pfn.endswith(lfn):
+            raise CatalogError(f"{rse} names files otherwise than by LFN ({lfn} is {pfn}); use another --rse")
+        return pfn.removesuffix(lfn) or "/"
 
     def _declare(
         self,
@@ -164,6 +167,7 @@ class RucioCatalog(Catalog):
             return 0
         if not is_open:
             raise CatalogError(f"{outside[0].lfn} is new, but its block {block} is closed")
+        self._complete([file for file in outside if file.lfn in known and known[file.lfn]["events"] is None])
         self._attach(block, [_without_md5(file, known.get(file.lfn)) for file in outside], rse)
         self._read_back(block, outside)
         return len(outside) - len(known)
@@ -176,6 +180,15 @@ class RucioCatalog(Catalog):
             "dids": [rows.to_did(self.scope, file) for file in files],
         }
         self.calls.ask("add_files_to_datasets", [attachment], ignore_duplicate=True)
+
+    def _complete(self, files: list[CatalogFile]) -> None:
+        """Add what files lack that somebody else declared, without knowing what is in them."""
+        if files:
+            dids = [rows.to_did(self.scope, file) for file in files]
+            self.calls.ask(
+                "set_dids_metadata_bulk",
+                [{what: did[what] for what in ("scope", "name", "meta")} for did in dids],
+            )
 
     def _check_attached(self, files: list[CatalogFile], attached: Mapping[str, rows.Row], rse: str) -> None:
         """Compare files that the block has already; a replica that they lack at `rse` is added."""

@@ -141,7 +141,7 @@ class RucioCalls:
             )
         if kind in _UNCONFIGURED:
             return ConfigError(
-                f"Rucio is not configured ({kind}); write a rucio.cfg (RUCIO_HOME or RUCIO_CONFIG says where) "
+                f"Rucio is not configured ({kind}); write a rucio.cfg (RUCIO_CONFIG says where) "
                 "until 'rucio whoami' answers"
             )
         if kind in _REFUSED:
