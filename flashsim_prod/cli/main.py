@@ -67,7 +67,7 @@ def _run(arguments: list[str], debug: bool) -> int:
         _silence_stdout()
         return 0
     except typer.Abort:
-        return _fail("stopped; nothing was started", INTERRUPTED)
+        return _fail("stopped; nothing was started", FlashSimError.exit_code)
     except (typer.TyperException, FlashSimError) as error:
         if debug:
             raise

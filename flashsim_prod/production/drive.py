@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from flashsim_prod import __version__
 from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.states import FINAL, JobState, RequestState, Stage
@@ -71,9 +72,9 @@ def drive(home: Home, name: str, display: Display | None = None) -> Outcome:
     with request_lock(folder.path), opened_desk(home, folder) as desk:
         desk.ledger.set_cancelled(name, False)
         remaining = reconcile(desk)
-        _check_means(home, desk, remaining)
+        _check_means(desk, remaining)
         summary = _run(desk, remaining, display)
-        _finish(home, desk, summary, display)
+        _finish(desk, summary, display)
         return _outcome(desk, summary)
 
 
@@ -97,23 +98,28 @@ def opened_desk(home: Home, folder: RequestFolder) -> Iterator[Desk]:
                 "or order a new request"
             )
         storage = open_storage(request.site.storage, home.path)
-        yield Desk(request, digest, folder, ledger, storage)
+        yield Desk(home, request, digest, folder, ledger, storage)
 
 
-def _check_means(home: Home, desk: Desk, remaining: Remaining) -> None:
-    """Bundle and free space, before thousands of jobs find out one by one."""
+def _check_means(desk: Desk, remaining: Remaining) -> None:
+    """Software, bundle and free space, before thousands of jobs find out one by one."""
     if not remaining.simulate:
         return
     from flashsim_prod.production.simulate import bound_bundle
 
+    if desk.request.software_version != __version__:
+        raise StateError(
+            f"request {desk.name} was placed with flashsim-prod {desk.request.software_version}, this is "
+            f"{__version__}, which may draw other numbers; install that version, or order a new request"
+        )
     bound_bundle(desk.request)
     share = len(remaining.simulate) / desk.request.n_simulate
     needed = desk.request.events * desk.request.site.rates.bytes_per_event * share
-    with storage_errors(f"asking for free space in {home.path}"):
-        free = shutil.disk_usage(home.path).free
+    with storage_errors(f"asking for free space in {desk.home.path}"):
+        free = shutil.disk_usage(desk.home.path).free
     if free < needed:
         raise NoSpaceError(
-            f"{home.path}: {free / 1e9:.1f} GB are free, request {desk.name} still needs "
+            f"{desk.home.path}: {free / 1e9:.1f} GB are free, request {desk.name} still needs "
             f"about {needed / 1e9:.1f} GB; free some space, then retry"
         )
 
@@ -140,17 +146,17 @@ def _clean_storage(desk: Desk) -> None:
         desk.storage.clean(str(PurePosixPath(lfn).parent.parent))
 
 
-def _finish(home: Home, desk: Desk, summary: RunSummary, display: Display) -> None:
+def _finish(desk: Desk, summary: RunSummary, display: Display) -> None:
     shutil.rmtree(desk.folder.work, ignore_errors=True)
     if desk.ledger.request(desk.name).cancelled:
         desk.ledger.move_all(desk.name, set(JobState) - FINAL, JobState.CANCELLED)
     elif summary.succeeded and desk.request.catalog != "none":
-        register_in(home, desk, desk.request.catalog, display.registered)
+        register_in(desk, desk.request.catalog, display.registered)
 
 
-def register_in(home: Home, desk: Desk, catalog: str, progress: Progress | None = None) -> None:
+def register_in(desk: Desk, catalog: str, progress: Progress | None = None) -> None:
     """Register the finished dataset of a request in the catalogue named; errors as of `register`."""
-    with open_catalog(catalog, home, desk.request.registration.scope) as opened:
+    with open_catalog(catalog, desk.home, desk.request.registration.scope) as opened:
         register(desk, opened, progress)
 
 

@@ -111,6 +111,14 @@ def home_path() -> Path:
     return Path(named).expanduser().absolute() if named else Path.home() / "flashsim-prod"
 
 
+def home_of(request_file: Path) -> Path:
+    """The state folder that a worker belongs to: the one named, or else the one that its request is in."""
+    folder = request_file.absolute().parent
+    if VARIABLE not in os.environ and folder.parent.name == "requests":
+        return folder.parent.parent
+    return home_path()
+
+
 def open_home() -> Home:
     """The state folder, made if need be.
 

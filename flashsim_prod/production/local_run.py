@@ -14,7 +14,7 @@ from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import StorageError
 from flashsim_prod.grid.batch.base import Command, Node, NodeKey, Observer
 from flashsim_prod.production.attempt import read_report
-from flashsim_prod.production.home import VARIABLE, home_path
+from flashsim_prod.production.home import VARIABLE
 from flashsim_prod.production.reconcile import Desk, Remaining, drop_inputs
 from flashsim_prod.production.request_folder import worker_command
 
@@ -111,7 +111,7 @@ class LocalRun(Observer):
         return Command(
             argv=tuple(worker_command(stage, desk.folder.request, index)),
             log=row.log,
-            environment={VARIABLE: str(home_path())},
+            environment={VARIABLE: str(desk.home.path)},
             walltime_s=desk.request.site.resources.walltime_min * 60,
         )
 

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
@@ -144,7 +145,18 @@ def inspect_inputs(
         files.append(InputFile(url=url, entries=entries, bytes=size))
         if inspected:
             inspected(url)
+    _check_alike(files)
     return tuple(files)
+
+
+def _check_alike(files: Sequence[InputFile]) -> None:
+    """Read the first event of each file as a job would: all must have the branches of the first one."""
+    from flashsim_prod.physics.generator.existing import NanoSource
+
+    ends = accumulate(file.entries for file in files)
+    entries = [(file.url, file.entries) for file in files]
+    for first in list(ends)[:-1]:
+        next(NanoSource(entries, first=first, n_events=1, seed=0).chunks(1))
 
 
 def _expanded(patterns: Iterable[str]) -> Iterable[str]:

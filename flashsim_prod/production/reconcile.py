@@ -18,7 +18,7 @@ from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import JobRow
 from flashsim_prod.grid.storage.base import Storage
 from flashsim_prod.production.attempt import valid_output
-from flashsim_prod.production.home import RequestFolder
+from flashsim_prod.production.home import Home, RequestFolder
 
 #: a batch system had these jobs; the local one dies with its driver
 _IN_FLIGHT = (JobState.IDLE, JobState.RUNNING, JobState.HELD)
@@ -30,6 +30,7 @@ _TO_PLAN = (JobState.SUBMITTING, JobState.UNKNOWN, JobState.FAILED, JobState.CAN
 class Desk:
     """What every step of a driven request needs at hand."""
 
+    home: Home
     request: Request
     digest: str
     folder: RequestFolder
@@ -55,14 +56,15 @@ class Remaining:
 
     def nodes(self, request: Request) -> list[Node]:
         """The graph of these jobs, each merge right behind the last of its inputs."""
-        waiting: dict[int, list[Node]] = {merge: [] for merge in self.merge}
+        inputs: dict[int, list[Node]] = {}
         for index in self.simulate:
-            waiting[merge_of(request, index)].append(Node(NodeKey(Stage.SIMULATE, index)))
+            inputs.setdefault(merge_of(request, index), []).append(Node(NodeKey(Stage.SIMULATE, index)))
         nodes: list[Node] = []
-        for merge, inputs in waiting.items():
-            nodes += inputs
-            nodes.append(Node(NodeKey(Stage.MERGE, merge), tuple(node.key for node in inputs)))
-        return nodes
+        for merge in self.merge:
+            before = inputs.pop(merge, [])
+            nodes += before
+            nodes.append(Node(NodeKey(Stage.MERGE, merge), tuple(node.key for node in before)))
+        return nodes + [node for rest in inputs.values() for node in rest]
 
 
 def reconcile(desk: Desk) -> Remaining:

@@ -108,7 +108,7 @@ def _target(desk: Desk, catalog: Catalog, lfn: str) -> Storage:
     prefix = catalog.prefix(desk.request.rse, lfn)
     if prefix is None:
         return desk.storage
-    return open_storage(StorageRules(rse=desk.request.rse, prefix=prefix), desk.folder.path)
+    return open_storage(StorageRules(rse=desk.request.rse, prefix=prefix), desk.home.path)
 
 
 def _check_present(desk: Desk, row: FileRow) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.catalogs import RSE_VARIABLE
 from flashsim_prod.production.drive import Outcome, opened_desk, register_in
 from flashsim_prod.production.home import Home
-from flashsim_prod.production.reconcile import Desk
 from flashsim_prod.production.register import Progress
 from flashsim_prod.production.state import request_state
 
@@ -45,8 +45,8 @@ def register_request(
             told["rse"] = os.environ[RSE_VARIABLE]
         registration = opened.request.registration.model_copy(update=told)
         request = opened.request.model_copy(update={"catalog": chosen, "registration": registration})
-        desk = Desk(request, opened.digest, opened.folder, opened.ledger, opened.storage)
-        register_in(home, desk, chosen, progress)
+        desk = replace(opened, request=request)
+        register_in(desk, chosen, progress)
         row, counts = desk.ledger.request(name), desk.ledger.counts(name)
         return Outcome(
             request=request,

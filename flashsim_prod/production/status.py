@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flashsim_prod.core.request import Request
-from flashsim_prod.core.states import JobState, RequestState, Stage
+from flashsim_prod.core.states import ACTIVE, JobState, RequestState, Stage
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Counts, Failure, RequestRow, StageTotals
@@ -100,8 +100,12 @@ class RequestDetail:
 def all_lines(home: Home) -> list[RequestLine]:
     """Every request, the oldest first; those that were only written (dry runs) last."""
     with Ledger(home.ledger) as ledger:
-        counts, rows = ledger.all_counts(), ledger.requests()
-        lines = [_line(home, ledger, row, counts.get(row.name, {}))[0] for row in rows]
+        all_counts, rows = ledger.all_counts(), ledger.requests()
+        lines = []
+        for row in rows:
+            driven = _is_driven(home, row.name)
+            counts = _believable(all_counts.get(row.name, {}), driven=driven)
+            lines.append(_line(home, ledger, row, counts, driven=driven)[0])
     known = {row.name for row in rows}
     dry = (home.folder(name) for name in home.names() if name not in known)
     return lines + [_dry_line(load_request(folder.request)) for folder in dry]
@@ -112,8 +116,10 @@ def detail(home: Home, name: str) -> RequestDetail:
     with Ledger(home.ledger) as ledger:
         if not ledger.has_request(name):
             return _dry_detail(home.existing(name))
-        row, counts = ledger.request(name), ledger.counts(name)
-        line, warnings = _line(home, ledger, row, counts)
+        row = ledger.request(name)
+        driven = _is_driven(home, name)
+        counts = _believable(ledger.counts(name), driven=driven)
+        line, warnings = _line(home, ledger, row, counts, driven=driven)
         totals = ledger.totals(name)
         return RequestDetail(
             line=line,
@@ -127,10 +133,34 @@ def detail(home: Home, name: str) -> RequestDetail:
         )
 
 
-def _line(home: Home, ledger: Ledger, row: RequestRow, counts: Counts) -> tuple[RequestLine, list[str]]:
+def _is_driven(home: Home, name: str) -> bool:
+    folder = home.folder(name).path
+    return folder.is_dir() and is_driven(folder)
+
+
+def _believable(counts: Counts, *, driven: bool) -> Counts:
+    """Jobs by state; what the ledger last heard of jobs whose driver has died is not known to be so."""
+    if driven:
+        return counts
+    seen: Counts = {}
+    for (stage, state), number in counts.items():
+        key = (stage, JobState.UNKNOWN if state in ACTIVE else state)
+        seen[key] = seen.get(key, 0) + number
+    return seen
+
+
+def _line(
+    home: Home, ledger: Ledger, row: RequestRow, counts: Counts, *, driven: bool
+) -> tuple[RequestLine, list[str]]:
     folder = home.folder(row.name)
     warnings = [] if folder.request.is_file() else [f"{folder.request} is missing: it cannot be retried"]
-    state = request_state(row, counts, driven=folder.path.is_dir() and is_driven(folder.path))
+    state = request_state(row, counts, driven=driven)
+    unknown = in_state(counts, JobState.UNKNOWN)
+    if unknown and not driven:
+        warnings.append(
+            f"nobody drives this request, so what became of {unknown} started jobs is unknown; "
+            f"to find out and go on: flashsim-prod retry {row.name}"
+        )
     eta = None
     if state is RequestState.RUNNING:
         eta, why = _eta(ledger, folder, counts)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from flashsim_prod.core.report import JobReport, OutputFile
 from flashsim_prod.core.request import Request
@@ -21,7 +21,7 @@ from flashsim_prod.grid.batch.lifeline import die_with_parent
 from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.attempt import Attempt, valid_output, write_report
-from flashsim_prod.production.home import RequestFolder, home_path
+from flashsim_prod.production.home import RequestFolder, home_of
 from flashsim_prod.production.request_folder import load_request
 
 log = logging.getLogger("flashsim_prod.worker")
@@ -63,7 +63,7 @@ def run_job(
     _check_index(request, stage, index)
     folder = RequestFolder(request_file.absolute().parent)
     report_path = report or folder.report(stage, index)
-    storage = open_storage(request.site.storage, home_path())
+    storage = open_storage(request.site.storage, home_of(request_file))
     with _job_lock(folder, stage, index):
         done = valid_output(report_path, request.digest(), stage, index, storage)
         if done:
@@ -77,8 +77,13 @@ def run_job(
 def _reported(attempt: Attempt, folder: RequestFolder) -> JobReport:
     try:
         output = _run(attempt, folder)
+    except FlashSimError as error:
+        _report_failure(attempt, error.exit_code, str(error))
+        raise
     except Exception as error:
-        _report_failure(attempt, error)
+        # a defect: whoever mends it needs to see where, and the report must say that the job failed
+        log.exception("unexpected")
+        _report_failure(attempt, FlashSimError.exit_code, f"{type(error).__name__}: {error}")
         raise
     report = attempt.report(0, output=output)
     write_report(attempt.report_path, report)
@@ -96,12 +101,9 @@ def _run(attempt: Attempt, folder: RequestFolder) -> OutputFile:
         return merge(attempt, folder)
 
 
-def _report_failure(attempt: Attempt, error: Exception) -> None:
-    known = isinstance(error, FlashSimError)
-    line = str(error) if known else f"{type(error).__name__}: {error}"
-    code = error.exit_code if isinstance(error, FlashSimError) else FlashSimError.exit_code
+def _report_failure(attempt: Attempt, exit_code: int, error: str) -> None:
     try:
-        write_report(attempt.report_path, attempt.report(code, error=" ".join(line.split())))
+        write_report(attempt.report_path, attempt.report(exit_code, error=" ".join(error.split())))
     except FlashSimError as unwritten:
         # the exit code still tells the driver; the first error is the one that matters
         log.error("%s", unwritten)
@@ -120,7 +122,11 @@ def _job_lock(folder: RequestFolder, stage: Stage, index: int) -> Iterator[None]
     with storage_errors(f"locking {stage} {index}"):
         folder.work.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.work / f"{stage}_{index:06d}.lock")
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.warning("%s %d runs already; waiting for that to end", stage, index)
+            lock.acquire()
     try:
         yield
     finally:

@@ -169,6 +169,29 @@ def test_a_changed_request_is_refused(home: Home, placed: Placed, fake_physics: 
         drive(home, name)
 
 
+def test_another_software_version_does_not_go_on(
+    home: Home, placed: Placed, fake_physics: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = placed(**SMALL).request.name
+    monkeypatch.setattr("flashsim_prod.production.drive.__version__", "9.9")
+    with pytest.raises(StateError, match=r"was placed with flashsim-prod .*, this is 9\.9"):
+        drive(home, name)
+
+
+def test_when_all_fail_most_are_not_even_tried(
+    home: Home, placed: Placed, fake_physics: Any, trouble: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flashsim_prod.production.local_run._HOPELESS", 2)
+    name = placed(events=300, events_per_job=10, per_merge=30).request.name
+    for index in range(30):
+        (trouble / f"simulate_{index}").write_text("BundleError")
+    outcome = drive(home, name)
+    assert outcome.state is RequestState.FAILED
+    with Ledger(home.ledger) as ledger:
+        assert 2 <= len(ledger.jobs(name, Stage.SIMULATE, {JobState.FAILED})) < 30
+        assert ledger.open_attempts(name) == []
+
+
 def test_a_dry_run_can_be_started(home: Home, placed: Placed, fake_physics: Any) -> None:
     name = placed(dry_run=True, **SMALL).request.name
     with Ledger(home.ledger) as ledger:

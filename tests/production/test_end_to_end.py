@@ -157,3 +157,14 @@ def test_real_files_of_all_versions_as_input(samples: list[Path], home: Home) ->
         name = f"real-{number}"
         found = _run(home.path, "request", "ttbar", "--input", str(path), "--oversample", "2", "--name", name)
         assert found["events"] == 2 * uproot.open(path)["Events"].num_entries
+
+
+def test_files_that_differ_in_their_branches_are_refused_at_once(samples: list[Path], home: Home) -> None:
+    ended = subprocess.run(
+        _command("request", "ttbar", "--input", *map(str, samples)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 10
+    assert "has no branch" in ended.stderr.splitlines()[-1]

@@ -20,7 +20,7 @@ from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.production import attempt as attempts
 from flashsim_prod.production import simulate
 from flashsim_prod.production.attempt import Timings, read_report
-from flashsim_prod.production.home import Home, RequestFolder
+from flashsim_prod.production.home import VARIABLE, Home, RequestFolder
 from flashsim_prod.production.plan import Plan
 from flashsim_prod.production.worker import run_job
 
@@ -159,6 +159,15 @@ def test_two_runs_of_one_job_wait_for_each_other(folder: RequestFolder) -> None:
     report = read_report(folder.report(Stage.SIMULATE, 0))
     assert report is not None
     assert report.succeeded
+
+
+def test_a_worker_finds_the_state_folder_of_its_request(
+    home: Home, folder: RequestFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE)
+    report = run_job(Stage.SIMULATE, folder.request, 0)
+    assert report.output is not None
+    assert Path(report.output.pfn).is_relative_to(home.path)
 
 
 def test_timings_add_up_by_step() -> None:

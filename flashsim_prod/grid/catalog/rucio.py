@@ -156,13 +156,15 @@ class RucioCatalog(Catalog):
         is_open: bool,
     ) -> int:
         """One portion, compared with what is known, declared in one call and read back."""
-        outside = [file for file in files if file.lfn not in attached]
-        known = {row["name"]: row for row in self._rows([file.lfn for file in outside], "FILE")}
-        for file in outside:
+        known = {row["name"]: row for row in self._rows([file.lfn for file in files], "FILE")}
+        for file in files:
             if file.lfn in known:
                 rows.compare(file, known[file.lfn])
+        self._check_attached([file for file in files if file.lfn in attached], rse)
+        outside = [file for file in files if file.lfn not in attached]
+        for file in outside:
+            if file.lfn in known:
                 self._check_free(file.lfn, block)
-        self._check_attached(files, attached, rse)
         if not outside:
             return 0
         if not is_open:
@@ -170,7 +172,7 @@ class RucioCatalog(Catalog):
         self._complete([file for file in outside if file.lfn in known and known[file.lfn]["events"] is None])
         self._attach(block, [_without_md5(file, known.get(file.lfn)) for file in outside], rse)
         self._read_back(block, outside)
-        return len(outside) - len(known)
+        return sum(file.lfn not in known for file in outside)
 
     def _attach(self, block: str, files: list[CatalogFile], rse: str) -> None:
         attachment = {
@@ -179,7 +181,10 @@ class RucioCatalog(Catalog):
             "rse": rse,
             "dids": [rows.to_did(self.scope, file) for file in files],
         }
-        self.calls.ask("add_files_to_datasets", [attachment], ignore_duplicate=True)
+        # another command that registers the same may have filled and closed the block by now
+        self.calls.settled(
+            "add_files_to_datasets", [attachment], ignore_duplicate=True, already=("UnsupportedOperation",)
+        )
 
     def _complete(self, files: list[CatalogFile]) -> None:
         """Add what files lack that somebody else declared, without knowing what is in them."""
@@ -190,19 +195,17 @@ class RucioCatalog(Catalog):
                 [{what: did[what] for what in ("scope", "name", "meta")} for did in dids],
             )
 
-    def _check_attached(self, files: list[CatalogFile], attached: Mapping[str, rows.Row], rse: str) -> None:
-        """Compare files that the block has already; a replica that they lack at `rse` is added."""
-        inside = [file for file in files if file.lfn in attached]
-        if not inside:
+    def _check_attached(self, files: list[CatalogFile], rse: str) -> None:
+        """Compare details of files that the block has already; a replica that they lack at `rse` is added."""
+        if not files:
             return
-        dids = [self._name(file.lfn, "FILE") for file in inside]
+        dids = [self._name(file.lfn, "FILE") for file in files]
         details = {row["name"]: row for row in self.calls.ask("get_metadata_bulk", dids, plugin="JSON")}
-        for file in inside:
-            rows.compare(file, attached[file.lfn])
+        for file in files:
             rows.compare_details(file, details.get(file.lfn, {}))
         found = self.calls.ask("list_replicas", dids, rse_expression=rse)
         there = {row["name"] for row in found if rse in row.get("rses", {})}
-        if lacking := [rows.to_replica(self.scope, file) for file in inside if file.lfn not in there]:
+        if lacking := [rows.to_replica(self.scope, file) for file in files if file.lfn not in there]:
             self.calls.ask("add_replicas", rse, lacking)
 
     def _check_free(self, lfn: str, block: str) -> None:
