@@ -36,12 +36,12 @@ def open_catalog(name: str, home: Home, scope: str = "cms") -> Catalog:
 def check_registration(catalog: str, scope: str, rse: str) -> None:
     """See that files at `rse` can be registered in `scope`, as far as names tell; `RequestError` otherwise.
 
-    Outside ``cms`` users write to ``*_Temp`` only, and a rule then brings the files to where they stay.
+    Outside ``cms`` users write to ``*_Temp`` only, and a rule then moves them to where they stay.
     """
     if catalog != "rucio":
         return
     check_rse(rse)
     if scope != "cms" and not is_temporary(rse):
         raise RequestError(
-            f"scope {scope} may not write to {rse}; say --rse {rse}_Temp, and a rule brings the files to {rse}"
+            f"scope {scope} may not write to {rse}; say --rse {rse}_Temp: a rule then moves them to {rse}"
         )

@@ -18,6 +18,13 @@ from typing import Any
 
 import pytest
 
+from flashsim_prod.core.card import Energy, ProcessCard
+from flashsim_prod.core.request import BundleRef, Registration
+from flashsim_prod.core.site import Engine, MergeRules, Rates, Resources, Site, StorageRules
+from flashsim_prod.production.home import Home
+from flashsim_prod.production.placing import place, preview
+from flashsim_prod.production.plan import Order
+
 SERVER = Path(__file__).parent.parent / "peers" / "rucio" / "server.sh"
 RSE = "T2_IT_Pisa"
 TEMP = "T2_IT_Pisa_Temp"
@@ -141,4 +148,48 @@ def admin(server: Server) -> Any:
     return Client()
 
 
-MakeFiles = Callable[..., Any]
+def _request(home: Home, primary: str, **changes: Any) -> str:
+    """Place a request of 4 simulate jobs and 4 merge jobs in 2 blocks; its name."""
+    prefix = changes.pop("prefix", "{home}")
+    site = Site(
+        name="here",
+        title="this machine",
+        engine=Engine.LOCAL,
+        slots=2,
+        resources=Resources(walltime_min=60, target_walltime_min=20),
+        rates=Rates(generator_hz=50, flashsim_hz=200, startup_s=5, bytes_per_event=100),
+        storage=StorageRules(rse="LOCAL", prefix=prefix),
+        merge=MergeRules(target_file_mb=0.002, files_per_block=2),
+    )
+    given: dict[str, Any] = {
+        "card": ProcessCard(
+            name="toy",
+            title="a toy process",
+            primary=primary,
+            energies=(Energy(tev=13, pileup="Run2_2018"),),
+            settings=("Top:all = on",),
+        ),
+        "site": site,
+        "oversample": 10,
+        "seed": 1234,
+        "bundle": BundleRef(path="reference", digest="0" * 64),
+        "bundle_tag": "RefDet",
+        "events": 80,
+        "events_per_job": 20,
+        "catalog": "rucio",
+        "registration": Registration(rse=RSE),
+    }
+    order = Order(**{**given, **changes})
+    plan = place(home, order, preview(home, order, None), bundle_title="toy", named=False, dry_run=False)
+    return plan.request.name
+
+
+@pytest.fixture
+def place_request(home: Home, fake_physics: Any) -> Callable[..., str]:
+    """A function that places a request under a primary dataset's name of its own; its name."""
+    primary = f"Toy_{uuid.uuid4().hex[:12]}"
+
+    def do(at: Home = home, **changes: Any) -> str:
+        return _request(at, **{"primary": primary, **changes})
+
+    return do

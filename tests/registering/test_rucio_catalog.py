@@ -140,7 +140,7 @@ def test_a_file_has_one_block(catalog: RucioCatalog, container: str) -> None:
         catalog.declare(other, files, RSE)
     with pytest.raises(CatalogError, match=r"known with md5"):
         catalog.declare(other, [replace(files[0], md5="f" * 32)], RSE)
-    with pytest.raises(CatalogError, match="is new, but its block .* is closed"):
+    with pytest.raises(CatalogError, match=r"is new, but its block .* is closed"):
         catalog.declare(block, made_files(1), RSE)
 
 
