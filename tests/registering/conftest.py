@@ -84,8 +84,10 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     port = os.environ.setdefault("RUCIO_TEST_PORT", "18080")
     state = Path(os.environ.setdefault("RUCIO_TEST_DIR", f"/tmp/flashsim-rucio-{os.getpid()}"))
     with pytest.MonkeyPatch.context() as patch:
-        # the token of an earlier server would be another's
-        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tokens")))
+        # the token of an earlier server would be another's; rucio reads the variable when it is imported
+        tokens = tmp_path_factory.mktemp("tokens")
+        patch.setenv("TMPDIR", str(tokens))
+        patch.setattr("rucio.client.baseclient.BaseClient.TOKEN_PATH_PREFIX", f"{tokens}/tokens_")
         config = state / "client" / "etc" / "rucio.cfg"
         try:
             done = subprocess.run([SERVER, "up", "postgres"], capture_output=True, text=True, check=False)

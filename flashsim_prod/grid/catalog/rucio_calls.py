@@ -47,6 +47,8 @@ _REFUSED = frozenset({"CannotAuthenticate", "CannotAuthorize"})
 _SILENT = logging.getLogger("flashsim_prod.catalog.rucio")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
+# at level DEBUG rucio tells passwords
+_SILENT.setLevel(logging.CRITICAL + 1)
 
 Answer = TypeVar("Answer")
 
