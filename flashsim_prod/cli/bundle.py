@@ -32,7 +32,7 @@ def show(bundle: Which = _DEFAULT, as_json: Json = False) -> None:
     software = ", ".join(f"{name} {version}" for name, version in manifest.software.items())
     out.print(f"made {manifest.created:%Y-%m-%d} with {software}")
     out.print("trained on " + "; ".join(manifest.training_sample))
-    numbers = ("CONDITIONS", "TARGETS", "PARAMETERS", "OBJECTS")
+    numbers = ("SEES", "DRAWS", "WEIGHTS", "OBJECTS")
     listing = table("MODEL", "PRODUCES", *numbers, right=numbers)
     for name, entry in manifest.models.items():
         columns = (len(entry.conditions), len(entry.targets), entry.parameters, entry.fit.get("objects", 0))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flashsim_prod.cli.fidelity import print_report
+from flashsim_prod.cli.show import Json, print_json
 from flashsim_prod.cli.steps import follow, shown_steps
 
 if TYPE_CHECKING:
@@ -132,6 +134,67 @@ def bundle(
         fits, output, name=name, title=title, tag=tag, training_sample=tuple(sample or _tables_of(work))
     )
     typer.echo(f"{made.path}: {len(made.manifest.models)} models, digest {made.digest[:12]}")
+
+
+@app.command()
+def report(
+    bundle: Annotated[str, typer.Argument(help="Name of a shipped bundle, or a folder.")],
+    files: Annotated[
+        list[str], typer.Argument(help="NANOAOD with truth that no model of the bundle was trained on.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for index.html and report.json.")] = Path("fidelity"),
+    max_rows: Annotated[
+        int, typer.Option(min=1000, metavar="N", help="Objects of each model, and whole events, at most.")
+    ] = 20_000,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only these object models, and no whole events.")
+    ] = None,
+    solver: Annotated[
+        Literal["euler", "midpoint", "ab2"], typer.Option(help="How the flows are integrated.")
+    ] = "midpoint",
+    evaluations: Annotated[
+        int, typer.Option(metavar="N", min=1, max=1000, help="Network evaluations per object.")
+    ] = 8,
+    work: Folder = _WORK,
+    device: OnDevice = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """Measure how close a bundle's models come to held-out events; writes a page and JSON."""
+    from flashsim_prod.physics.validation.libraries import check_libraries
+
+    check_libraries()
+    from flashsim_prod.core.request import Sampling
+    from flashsim_prod.core.site import Device
+    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+    from flashsim_prod.physics.chain.device import pick_device
+    from flashsim_prod.physics.validation.page import write_page
+    from flashsim_prod.physics.validation.report import Options, make_report, write_json
+
+    options = Options(
+        max_rows=max_rows,
+        sampling=Sampling(solver=solver, evaluations=evaluations),
+        seed=seed,
+        models=tuple(model or ()),
+        device=pick_device(Device(device)),
+        threads=threads,
+        fits=work / "fits",
+    )
+    found = load_bundle(find_bundle(bundle))
+    with shown_steps() as show:
+
+        def progress(stage: str, done: int, total: int) -> None:
+            show(stage, done, total, "")
+
+        made = make_report(found, files, options, progress)
+        write_json(made, output)
+        page = write_page(made, output, progress)
+    if as_json:
+        print_json(made.figures())
+        return
+    print_report(made)
+    typer.echo(f"{page}")
 
 
 def _tables_of(work: Path) -> list[str]:

@@ -116,7 +116,7 @@ class DbsWriter:
         if not isinstance(error, self._refusal):
             return False
         code = getattr(error, "code", None)
-        # without a code it is the network, or an answer that is no JSON; what DBS itself says is about the dump
+        # without a code it is the network, or no JSON; what DBS itself says is about the dump
         return code is None or (code in _PASSING and not self._code(error))
 
     def _code(self, error: BaseException) -> int:

@@ -45,8 +45,8 @@ class NetworkEntry(StrictModel):
 class ModelEntry(StrictModel):
     """One object model's weights and what they were made for."""
 
-    file: str = Field(pattern=r"[A-Za-z0-9_\-]+\.safetensors")
-    sha256: str = Field(pattern=r"[0-9a-f]{64}")
+    file: str = Field(pattern=r"^[A-Za-z0-9_\-]+\.safetensors$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     produces: str
     most: int = Field(ge=0)
     conditions: tuple[str, ...] = Field(description="name:scale, in the order of the weights")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics.events import Column, Events
+from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
 from flashsim_prod.physics.generator.source import (
     GEN_COLLECTIONS,
@@ -19,6 +19,7 @@ from flashsim_prod.physics.generator.source import (
     regrouped,
 )
 from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
+from flashsim_prod.physics.nanoaod.schema import branches
 
 _LOG = logging.getLogger(__name__)
 
@@ -153,4 +154,20 @@ def _delivered(events: Events, draws: PileupDraws) -> Events:
         scalars.update(draws.draw_vertices(events.n))
     if _PILEUP[0] not in scalars:
         scalars.update(draws.draw_pileup(scalars["GenVtx_z"].astype(np.float32)))
-    return Events(events.n, scalars, events.collections)
+    collections = {name: _without_dangling_links(name, events) for name in events.collections}
+    return Events(events.n, scalars, collections)
+
+
+def _without_dangling_links(name: str, events: Events) -> Collection:
+    """A collection whose links past the end of what they point to are -1, for nothing.
+
+    Some versions of NanoAOD number the mothers of hadronic taus in a list longer than the one they store.
+    """
+    collection, mended = events[name], {}
+    for attribute, column in collection.columns.items():
+        known = branches().get(f"{name}_{attribute}")
+        targets = [events[one] for one in known.links if one in events] if known else []
+        if targets:
+            reach = np.max([target.counts for target in targets], axis=0)[collection.event_index]
+            mended[attribute] = np.where(column < reach, column, -1).astype(column.dtype)
+    return collection.with_columns(**mended)

@@ -98,6 +98,17 @@ class NanoFile:
         """Close the file; reading after this fails."""
         self._file.close()
 
+    def provenance(self) -> dict[str, tuple[str, ...]]:
+        """How the events were made: the texts of the tree MetaData by name, one of each merged part.
+
+        Empty for files without such a tree.
+        """
+        if "MetaData" not in self._file.keys(recursive=False, cycle=False):
+            return {}
+        with reading(self.url, "has a damaged tree 'MetaData'"):
+            texts = self._file["MetaData"].arrays(filter_typename=["char*", "*string*"], library="np")
+            return {name: tuple(str(text) for text in column) for name, column in texts.items()}
+
     def require(self, names: Sequence[str]) -> None:
         """`InputError` that names the file and the first of `names` that it lacks."""
         for name in names:

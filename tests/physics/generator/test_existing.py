@@ -159,6 +159,18 @@ def test_collections_that_the_file_lacks_are_left_out_and_vertices_drawn(write, 
     _assert_same(_read([url], chunk=7), events)
 
 
+def test_links_past_the_end_point_to_nothing(write, ttbar, tmp_path):
+    taus, particles = ttbar["GenVisTau"], ttbar["GenPart"]
+    assert taus.n_objects
+    wrong = taus["genPartIdxMother"].copy()
+    wrong[0] = particles.counts[taus.event_index[0]] + 3
+    broken = ttbar.with_collections({"GenVisTau": taus.with_columns(genPartIdxMother=wrong)})
+    _write(tmp_path / "dangling.root", _branches(broken, shared_counter=True))
+    mothers = _read([str(tmp_path / "dangling.root")])["GenVisTau"]["genPartIdxMother"]
+    assert mothers[0] == -1
+    np.testing.assert_array_equal(mothers[1:], taus["genPartIdxMother"][1:])
+
+
 @pytest.mark.parametrize(
     "branch", ["genWeight", "GenMET_pt", "GenPart_statusFlags", "GenJet_hadronFlavour", "GenPart_pt"]
 )

@@ -1,0 +1,193 @@
+"""The figures of the fidelity report, as PNG images in the style of the CMS experiment's plots."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import mplhep
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from flashsim_prod.physics.validation.statistics import F64, Curve
+
+Column = NDArray[Any]
+
+_BLUE, _ORANGE, _RED, _GREY = "#5790fc", "#f89c20", "#e42536", "#9c9ca1"
+#: pixels an inch: with the style's 10 inches and letters of 26 points, a figure for half a phone's width
+_DPI = 44
+_WIDTH, _HEIGHT = 10.0, 9.0
+_BINS = 40
+#: integers with at most this many values get a bin each, whatever the values are
+_CATEGORIES = 12
+#: a fullest bin this many times the median one asks for a logarithmic axis
+_STEEP = 100.0
+
+
+@contextmanager
+def _figure(*, ratio: bool) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure in the field's style, with a ratio panel below if wanted."""
+    with mpl.rc_context(mplhep.style.CMS):
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI)
+        # fixed margins: to let matplotlib find them takes more time than all else
+        grid = {"left": 0.15, "right": 0.96, "bottom": 0.13, "top": 0.95, "hspace": 0.07}
+        if ratio:
+            axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1), gridspec_kw=grid)
+            yield figure, list(axes)
+        else:
+            yield figure, [figure.subplots(gridspec_kw=grid)]
+
+
+def _png(figure: Figure, colours: int = 64) -> bytes:
+    """The figure with few colours, which makes it a third of the size."""
+    raw, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(raw, format="png")
+    Image.open(raw).convert("RGB").quantize(colours).save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def overlay(
+    reference: Column, drawn: F64, *, label: str, title: str, discrete: bool, name: str = "FlashSim"
+) -> bytes:
+    """Two samples' histograms of unit area, with their ratio.
+
+    Parameters
+    ----------
+    reference, drawn : arrays of shapes (n,) and (m,)
+    label : str
+        Of the axis.
+    title : str
+        What the reference is.
+    discrete : bool
+        Whether every value gets a bin, if there are few.
+    """
+    values = np.asarray(reference, dtype=np.float64)
+    edges, ticks = _binning(values, drawn, discrete)
+    counts = [_counts(sample, edges, ticks) for sample in (values, drawn)]
+    heights = [count / max(1.0, count.sum()) for count in counts]
+    errors = [np.sqrt(count) / max(1.0, count.sum()) for count in counts]
+    with _figure(ratio=True) as (figure, (upper, lower)):
+        positions = edges if ticks is None else np.arange(len(edges), dtype=np.float64) - 0.5
+        centres = (positions[1:] + positions[:-1]) / 2
+        mplhep.histplot(
+            heights[0], positions, ax=upper, histtype="fill", color=_GREY, alpha=0.5, label=title, yerr=False
+        )
+        mplhep.histplot(
+            heights[1], positions, ax=upper, color=_RED, label=name, yerr=errors[1], linewidth=2.5
+        )
+        if _is_steep(heights[0]):
+            upper.set_yscale("log")
+        else:
+            upper.set_ylim(0, 1.35 * max(heights[0].max(), heights[1].max()))
+        upper.set_ylabel("fraction")
+        upper.legend(loc="upper right")
+        _ratio_panel(lower, centres, heights, errors, positions)
+        lower.set_xlabel(label)
+        if ticks is not None:
+            lower.set_xticks(centres, ticks)
+            lower.xaxis.minorticks_off()
+        lower.set_xlim(positions[0], positions[-1])
+        return _png(figure)
+
+
+def _binning(reference: F64, drawn: F64, discrete: bool) -> tuple[F64, list[str] | None]:
+    """Edges, and the names of categories where each value has its bin."""
+    values = np.unique(reference)
+    if discrete and len(values) <= _CATEGORIES:
+        values = np.union1d(values, np.unique(drawn)[:_CATEGORIES])
+        return np.append(values, values[-1] + 1), [f"{value:g}" for value in values]
+    lowest, highest = np.quantile(reference, (0.002, 0.998))
+    if discrete:
+        step = max(1, int(np.ceil((highest - lowest + 1) / _BINS)))
+        return np.arange(np.floor(lowest), highest + 1 + step, step) - 0.5, None
+    if lowest == highest:
+        lowest, highest = lowest - 0.5, highest + 0.5
+    margin = 0.02 * (highest - lowest)
+    return np.linspace(lowest - margin, highest + margin, _BINS + 1), None
+
+
+def _counts(sample: F64, edges: F64, ticks: list[str] | None) -> F64:
+    """Entries of each bin, those beyond the range in the outermost ones."""
+    inside = np.clip(sample, edges[0], edges[-1] if ticks is None else edges[-2])
+    return np.histogram(inside, edges)[0].astype(np.float64)
+
+
+def _is_steep(heights: F64) -> bool:
+    filled = heights[heights > 0]
+    return len(filled) > 2 and bool(heights.max() > _STEEP * np.median(filled))
+
+
+def _ratio_panel(axes: Axes, centres: F64, heights: Sequence[F64], errors: Sequence[F64], edges: F64) -> None:
+    reference, drawn = heights
+    filled = reference > 0
+    ratio = np.divide(drawn, reference, out=np.full_like(drawn, np.nan), where=filled)
+    of_drawn = np.divide(errors[1], reference, out=np.zeros_like(drawn), where=filled)
+    band = np.divide(errors[0], reference, out=np.zeros_like(drawn), where=filled)
+    axes.stairs(1 + band, edges, baseline=1 - band, fill=True, color=_GREY, alpha=0.4)
+    axes.errorbar(centres, ratio, yerr=of_drawn, fmt="o", color=_RED, markersize=6)
+    axes.axhline(1.0, color="black", linewidth=1)
+    axes.set_ylim(0.5, 1.5)
+    axes.set_ylabel("ratio", loc="center")
+
+
+def efficiency(curve: Curve, *, label: str, title: str, quantity: str) -> bytes:
+    """Predicted and observed mean numbers along an axis, with their ratio."""
+    edges = np.array(curve.edges)
+    centres, half = (edges[1:] + edges[:-1]) / 2, (edges[1:] - edges[:-1]) / 2
+    observed, predicted, error = (np.array(x) for x in (curve.observed, curve.predicted, curve.error))
+    with _figure(ratio=True) as (figure, (upper, lower)):
+        upper.stairs(predicted, edges, color=_RED, linewidth=2.5, label="FlashSim", baseline=None)
+        upper.errorbar(centres, observed, error, half, fmt="o", color="black", markersize=6, label=title)
+        top, bottom = max(observed.max(), predicted.max()), min(observed.min(), predicted.min())
+        upper.set_ylim(max(0.0, bottom - 0.1 * (top - bottom)), top + 0.65 * (top - bottom) + 1e-9)
+        upper.set_ylabel(quantity)
+        upper.legend(loc="upper left", title=f"$\\chi^2$/ndf = {curve.chi2.chi2:.1f}/{curve.chi2.ndf}")
+        positive = predicted > 0
+        ratio, ratio_error = (
+            np.divide(x, predicted, out=np.full_like(predicted, np.nan), where=positive)
+            for x in (observed, error)
+        )
+        lower.errorbar(centres, ratio, ratio_error, half, fmt="o", color="black", markersize=6)
+        lower.axhline(1.0, color=_RED, linewidth=2)
+        reach = float(np.nanmax(np.abs(ratio - 1) + ratio_error, initial=0.02))
+        lower.set_ylim(1 - min(1.2 * reach, 1.0), 1 + min(1.2 * reach, 1.0))
+        lower.set_ylabel("obs./pred.", loc="center")
+        lower.set_xlabel(label)
+        if edges[0] > 0 and edges[-1] > 30 * edges[0]:
+            lower.set_xscale("log")
+        return _png(figure)
+
+
+def heat_map(difference: F64, rows: Sequence[str], columns: Sequence[str]) -> bytes:
+    """Difference of correlations, attributes against attributes and conditions."""
+    width, height = (5.0 + 0.42 * number for number in (len(columns), len(rows)))
+    with mpl.rc_context(mplhep.style.CMS):
+        figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+        axes = figure.subplots()
+        reach = max(0.05, float(np.abs(difference).max()))
+        image = axes.imshow(difference, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
+        axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=20)
+        axes.set_yticks(range(len(rows)), rows, fontsize=20)
+        axes.tick_params(which="both", length=0)
+        axes.minorticks_off()
+        axes.axvline(len(rows) - 0.5, color="black", linewidth=2)
+        figure.colorbar(image, ax=axes, label="rank correlation, FlashSim - reference", pad=0.01)
+        return _png(figure, colours=256)
+
+
+def loss_curves(losses: Sequence[tuple[int, float, float]], *, network: str) -> bytes:
+    """Training and held-out loss against the step."""
+    step, training, held_out = np.array(losses, dtype=np.float64).T
+    with _figure(ratio=False) as (figure, (axes,)):
+        axes.plot(step, training, color=_BLUE, linewidth=1.5, label="training")
+        axes.plot(step, held_out, color=_ORANGE, linewidth=3, label="held out")
+        axes.set_xlabel("step")
+        axes.set_ylabel(f"loss of the {network} network")
+        axes.legend(loc="upper right")
+        return _png(figure)
