@@ -19,9 +19,7 @@ HEAVY = ("torch", "uproot", "awkward", "numpy", "pythia8mc", "fastjet", "scipy",
 
 
 def test_layers():
-    done = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
@@ -39,9 +37,7 @@ def _modules_after(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["request", "--help"], ["status"], ["cards"], ["sites"]],
-    ids=lambda a: " ".join(a),
+    "arguments", [["--help"], ["request", "--help"], ["status"], ["cards"], ["sites"]], ids=lambda a: " ".join(a)
 )
 def test_quick_commands_load_nothing_heavy(arguments, tmp_path):
     code = (
@@ -55,8 +51,7 @@ def test_quick_commands_load_nothing_heavy(arguments, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wing", "heavy"),
-    [("grid", ("torch", "uproot", "awkward", "numpy")), ("core", ("torch", "uproot", "awkward"))],
+    ("wing", "heavy"), [("grid", ("torch", "uproot", "awkward", "numpy")), ("core", ("torch", "uproot", "awkward"))]
 )
 def test_wings_without_physics_load_no_physics(wing, heavy):
     names = [
