@@ -14,7 +14,7 @@ from pathlib import Path
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.scopes import lasting_rse
 from flashsim_prod.core.splitting import lumi_events, merge_job
-from flashsim_prod.core.states import Stage
+from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import CatalogError, StateError, StorageError
 from flashsim_prod.grid.catalog.dbs import DbsFile, Dump, LumiCount, Provenance, block_dump, check_dump
 from flashsim_prod.grid.ledger.rows import FileRow
@@ -89,7 +89,7 @@ def write_dumps(desk: Desk, site: str, progress: Progress | None = None) -> Iter
     Every file is read, since DBS wants checksums that job reports do not have.
     """
     request = desk.request
-    made = desk.ledger.number_of_files(desk.name, Stage.MERGE)
+    made = desk.ledger.counts(desk.name).get((Stage.MERGE, JobState.DONE), 0)
     if made != request.n_merge:
         raise StateError(f"{request.dataset}: {made} of {request.n_merge} files are made; nothing published")
     rows = desk.ledger.files(desk.name, Stage.MERGE)

@@ -9,7 +9,7 @@ from itertools import groupby
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import StorageRules
 from flashsim_prod.core.splitting import merge_job
-from flashsim_prod.core.states import Stage
+from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import CatalogError, StateError, StorageError
 from flashsim_prod.grid.catalog.base import Catalog, CatalogFile
 from flashsim_prod.grid.ledger.rows import FileRow
@@ -47,7 +47,7 @@ def register(desk: Desk, catalog: Catalog, progress: Progress | None = None) -> 
         If the catalogue knows something else under one of the names.
     """
     request, rse = desk.request, desk.request.rse
-    made = desk.ledger.number_of_files(desk.name, Stage.MERGE)
+    made = desk.ledger.counts(desk.name).get((Stage.MERGE, JobState.DONE), 0)
     if made != request.n_merge:
         raise StateError(f"{request.dataset}: {made} of {request.n_merge} files are made; nothing registered")
     check_registration(catalog.kind, catalog.scope, rse)

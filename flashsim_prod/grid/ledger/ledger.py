@@ -342,15 +342,6 @@ class Ledger:
             ).fetchall()
         return map(to_file, rows)
 
-    def number_of_files(self, name: str, stage: Stage) -> int:
-        """How many outputs the stage's DONE jobs have."""
-        with self._database.reading() as db:
-            request = requests.find(db, name)["id"]
-            (number,) = db.execute(
-                "SELECT count(*) FROM files WHERE request = ? AND stage = ?", (request, stage)
-            ).fetchone()
-        return int(number)
-
     def file(self, name: str, stage: Stage, index: int) -> FileRow | None:
         """The output of one job, if it is DONE."""
         with self._database.reading() as db:
