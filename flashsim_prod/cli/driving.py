@@ -63,11 +63,10 @@ def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]
         "dataset": str(request.dataset),
         "state": state.value,
         "events": request.events,
-        "catalog": request.catalog,
+        "files": [file.model_dump(include={"lfn", "pfn", "bytes", "events", "adler32"}) for file in files],
         "scope": request.registration.scope,
         "container": str(request.dataset),
         "rse": request.rse,
-        "files": [file.model_dump(include={"lfn", "pfn", "bytes", "events", "adler32"}) for file in files],
     }
 
 

@@ -54,7 +54,11 @@ def request(
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="FILE|GLOB|URL ...", help="NanoAOD or NanoGEN instead of Pythia8."),
+        typer.Option(
+            "--input",
+            metavar="FILE|GLOB|URL|rucio:SCOPE:NAME ...",
+            help="NanoAOD or NanoGEN instead of Pythia8.",
+        ),
     ] = None,
     energy: Annotated[float | None, typer.Option(metavar="TEV", help="Centre-of-mass energy.")] = None,
     bundle: Annotated[str | None, typer.Option(metavar="PATH", help="Bundle of models.")] = None,

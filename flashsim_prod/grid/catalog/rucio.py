@@ -131,6 +131,11 @@ class RucioCatalog(Catalog):
         return [self._block(row) for row in sorted(found, key=lambda row: (row["created_at"], row["name"]))]
 
     def files(self, container: str) -> Iterator[FileEntry]:
+        if "#" in container:
+            # one block of it
+            self._did(container, "DATASET")
+            yield from self._entries(container)
+            return
         self._did(container, "CONTAINER")
         for block in self.blocks(container):
             yield from self._entries(block.name)

@@ -142,10 +142,7 @@ class RucioCalls:
                 "nothing is lost, register the request again later"
             )
         if kind in _UNCONFIGURED:
-            return ConfigError(
-                f"Rucio is not configured ({kind}); write a rucio.cfg (RUCIO_CONFIG says where) "
-                "until 'rucio whoami' answers"
-            )
+            return _unconfigured(error)
         if kind in _REFUSED:
             # what rucio says of it may hold the credentials
             return ConfigError(
@@ -167,13 +164,24 @@ def _load() -> tuple[Callable[..., Any], tuple[type[Exception], ...]]:
     """Rucio's client class, and the exceptions that its calls raise."""
     try:
         import requests
-        from rucio.client import Client
         from rucio.common.exception import RucioException
     except ImportError as error:
         raise ConfigError(
             f"the Rucio catalogue needs rucio-clients ({error}): pip install 'flashsim-prod[rucio]'"
         ) from error
+    try:
+        from rucio.client import Client
+    except RucioException as error:
+        # it reads its configuration when it is imported
+        raise _unconfigured(error) from error
     return Client, (RucioException, requests.RequestException)
+
+
+def _unconfigured(error: Exception) -> ConfigError:
+    return ConfigError(
+        f"Rucio is not configured ({type(error).__name__}); write a rucio.cfg (RUCIO_CONFIG says where) "
+        "until 'rucio whoami' answers"
+    )
 
 
 def _may_pass(error: BaseException) -> bool:
