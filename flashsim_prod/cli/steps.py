@@ -34,8 +34,11 @@ def shown_steps() -> Iterator[Show]:
 def follow(steps: Iterator[int], task: str, total: int | None = None) -> None:
     """Run `steps`, which yields how far it is, to its end."""
     with shown_steps() as show:
+        done = 0
         for done in steps:
             show(task, done, total, "")
+        if total is None:
+            show(task, done, done, "")
 
 
 def _bars(errors: Console) -> Iterator[Show]:

@@ -229,7 +229,7 @@ def _fit(
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.training.fit import fit_into_folder
 
-    chosen = pick_device(Device(device))
+    chosen = pick_device(Device(device), threads=threads)
     with shown_steps() as show:
         for model in models:
 
@@ -243,6 +243,5 @@ def _fit(
                 width=shape[0],
                 blocks=shape[1],
                 device=chosen,
-                threads=threads,
                 progress=report,
             )

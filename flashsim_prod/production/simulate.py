@@ -46,7 +46,7 @@ def simulate(attempt: Attempt) -> OutputFile:
     attempt.seed = job.seed
     attempt.need_space(job.events * request.site.rates.bytes_per_event)
     bundle = bound_bundle(request)
-    device = pick_device(request.device)
+    device = pick_device(request.device, threads=request.site.resources.cpus)
     attempt.device = device_name(device)
     chain = Chain(bundle, device=device, sampling=request.sampling)
     source = event_source(request, job)

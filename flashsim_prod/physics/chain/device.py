@@ -6,8 +6,8 @@ from flashsim_prod.core.site import Device
 from flashsim_prod.errors import NodeError
 
 
-def pick_device(wanted: Device) -> str:
-    """``cpu`` or ``cuda``, as torch names them.
+def pick_device(wanted: Device, *, threads: int | None = None) -> str:
+    """``cpu`` or ``cuda``, as torch names them; on a CPU, torch is kept to `threads`.
 
     A batch system that hands out one GPU of several narrows CUDA_VISIBLE_DEVICES, so ``cuda`` is always
     the one that was assigned.
@@ -17,10 +17,13 @@ def pick_device(wanted: Device) -> str:
     NodeError
         If a GPU is wanted and this machine has none that torch can use.
     """
-    if wanted is Device.CPU:
-        return "cpu"
     import torch
 
+    if threads is not None:
+        # more threads than a job was given fight with its neighbours' for the same cores
+        torch.set_num_threads(threads)
+    if wanted is Device.CPU:
+        return "cpu"
     if torch.cuda.is_available():
         return "cuda"
     if wanted is Device.CUDA:

@@ -149,7 +149,6 @@ def fit_into_folder(
     width: int | None = None,
     blocks: int | None = None,
     device: str = "cpu",
-    threads: int = 1,
     progress: Progress = lambda network, step, steps, loss: None,
 ) -> None:
     """Fit `model` to the tables in the folder `work` and leave weights, entry and record there.
@@ -158,10 +157,7 @@ def fit_into_folder(
     ----------
     width, blocks : int, optional
         Size of the flow's network, instead of the declared one.
-    threads : int
-        CPU threads of torch.
     """
-    torch.set_num_threads(threads)
     size = replace(model.size, width=width or model.size.width, blocks=blocks or model.size.blocks)
     folder = work / "fits" / model.name
     table = load_tables(work / "tables", model)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from flashsim_prod import __version__
 from flashsim_prod.core.card import ProcessCard
@@ -39,12 +42,9 @@ def write_generator_sample(
     int
         Events done.
     """
+    own = _own_seed(seed, card.name)
     source = PythiaSource(
-        card,
-        energy_tev,
-        n_events=n_events,
-        seed=generator_seed(seed, 0),
-        pileup_seed=pileup_seed(seed, 0),
+        card, energy_tev, n_events=n_events, seed=generator_seed(own, 0), pileup_seed=pileup_seed(own, 0)
     )
     about = {"card": card.name, "energy_tev": f"{energy_tev:g}", "seed": str(seed)}
     yield from _write(
@@ -73,13 +73,14 @@ def write_reference_sample(inputs: Sequence[str], path: Path, *, folds: int, see
     """
     files = [(url, inspect_input(url)) for url in inputs]
     total = sum(entries for _, entries in files)
-    source = NanoSource(files, first=0, n_events=total, seed=pileup_seed(seed, 0))
+    own = _own_seed(seed, *(Path(url).name for url in inputs))
+    source = NanoSource(files, first=0, n_events=total, seed=pileup_seed(own, 0))
     detector = ReferenceDetector()
 
     def reconstructed() -> Iterator[Events]:
         for first, gen in _counted(source.chunks(_CHUNK_EVENTS)):
             # each chunk its own stream of numbers
-            yield detector.simulate(_numbered(gen, folds, first), seed=job_seed(seed, first))
+            yield detector.simulate(_numbered(gen, folds, first), seed=job_seed(own, first))
 
     about = {
         "detector": "reference detector (a parametric stand-in, not FullSim)",
@@ -87,6 +88,12 @@ def write_reference_sample(inputs: Sequence[str], path: Path, *, folds: int, see
         "seed": str(seed),
     }
     yield from _write(path, reconstructed(), about)
+
+
+def _own_seed(seed: int, *names: str) -> int:
+    """A seed for this sample alone: samples made with the same `seed` share no draws."""
+    words = [zlib.crc32(name.encode()) for name in names]
+    return int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0])
 
 
 def _counted(chunks: Iterator[Events]) -> Iterator[tuple[int, Events]]:

@@ -97,7 +97,7 @@ def extract(events: Events, model: ObjectModel) -> Table:
     InputError
         If the events lack what the model uses or is to learn.
     """
-    for name in model.uses:
+    for name in (*model.uses, *(() if model.scalar else (model.produces,))):
         if name not in events:
             raise InputError(f"{model.name} cannot be extracted: the events have no {name}")
     rows = model.source(events)

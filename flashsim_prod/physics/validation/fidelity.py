@@ -36,6 +36,8 @@ from flashsim_prod.physics.validation.statistics import (
 MIN_ROWS = 200
 #: objects and trees of the classifiers that see a single attribute
 _OBJECTS_ALONE, _TREES_ALONE = 5000, 40
+#: distances between two halves are larger than those between two whole samples by this factor
+_HALVES = np.sqrt(2)
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _properties(fitted: FittedModel, held_out: HeldOut, samples: Samples, seed: 
         _area_alone(position, len(names), both, both_drawn, event, seed) for position in range(len(names))
     ]
     attributes = [
-        _attribute(name, samples, area, importance)
+        _attribute(name, samples, second, area, importance)
         for name, area, importance in zip(names, alone, told.importance, strict=True)
     ]
     attributes.sort(key=lambda attribute: -attribute.visibility)
@@ -134,12 +136,15 @@ def _second_half(held_out: HeldOut, seed: int) -> NDArray[np.bool_]:
     return second
 
 
-def _attribute(name: str, samples: Samples, auc: float, importance: float) -> Attribute:
+def _attribute(
+    name: str, samples: Samples, second: NDArray[np.bool_], auc: float, importance: float
+) -> Attribute:
     column, drawn = samples.held_out[name], samples.drawn[name]
     reference = column.astype(np.float64)
     return Attribute(
         name,
         wasserstein_in_sigma(drawn, reference),
+        wasserstein_in_sigma(reference[second], reference[~second]) / _HALVES,
         ks_distance(drawn, reference),
         two_sample_chi2(drawn, reference) if is_discrete(column) else None,
         auc,
@@ -159,8 +164,7 @@ def _correlations(
     between = rank_correlations(drawn) - rank_correlations(reference)
     to_conditions = rank_correlations(drawn, conditions) - rank_correlations(reference, conditions)
     floor = rank_correlations(reference[second]) - rank_correlations(reference[~second])
-    # two halves scatter by twice as much in the square as two whole samples
-    floor /= np.sqrt(2)
+    floor /= _HALVES
     return Correlations(
         labels[:n],
         labels,

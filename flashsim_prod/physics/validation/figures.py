@@ -50,6 +50,8 @@ class Attribute:
     ----------
     wasserstein : float
         1-Wasserstein distance in units of the reference's standard deviation.
+    wasserstein_floor : float
+        The same between two samples of the reference, scaled to their size.
     ks : float
         Kolmogorov-Smirnov distance.
     chi2 : ChiSquare, optional
@@ -62,6 +64,7 @@ class Attribute:
 
     name: str
     wasserstein: float
+    wasserstein_floor: float
     ks: float
     chi2: ChiSquare | None
     auc: float

@@ -101,8 +101,15 @@ def _section(part: Part, title: str) -> Section:
     curves: list[tuple[Curve, str]] = []
     if fidelity.multiplicity is not None:
         number = "efficiency" if fidelity.multiplicity.most == 1 else f"{fidelity.produces} per source"
-        all_curves = (fidelity.multiplicity.calibration, *fidelity.multiplicity.curves)
-        curves = [(curve, _curve_figure(curve, title, number)) for curve in all_curves]
+        deciles = fidelity.multiplicity.calibration
+        curves = [(deciles, _image(plots.calibration(deciles, title=title, quantity=number)))]
+        curves += [
+            (
+                curve,
+                _image(plots.efficiency(curve, label=AXES[curve.axis], title=title, quantity=number)),
+            )
+            for curve in fidelity.multiplicity.curves
+        ]
     losses = [
         (network, _image(plots.loss_curves(steps, network=network))) for network, steps in part.losses.items()
     ]
@@ -112,11 +119,6 @@ def _section(part: Part, title: str) -> Section:
 def _attribute_figure(part: Part, name: str, title: str) -> str:
     held_out, drawn = part.samples.held_out[name], part.samples.drawn[name]
     return _image(plots.overlay(held_out, drawn, label=name, title=title, discrete=is_discrete(held_out)))
-
-
-def _curve_figure(curve: Curve, title: str, number: str) -> str:
-    label = AXES.get(curve.axis, f"predicted {number}")
-    return _image(plots.efficiency(curve, label=label, title=title, quantity=number))
 
 
 def _whole_figure(part: WholePart, title: str) -> str:

@@ -26,6 +26,8 @@ _WIDTH, _HEIGHT = 10.0, 9.0
 _BINS = 40
 #: integers with at most this many values get a bin each, whatever the values are
 _CATEGORIES = 12
+#: a positive axis that reaches this many times its start is a logarithmic one
+_MANY_SCALES = 30.0
 #: a fullest bin this many times the median one asks for a logarithmic axis
 _STEEP = 100.0
 
@@ -159,8 +161,29 @@ def efficiency(curve: Curve, *, label: str, title: str, quantity: str) -> bytes:
         lower.set_ylim(1 - min(1.2 * reach, 1.0), 1 + min(1.2 * reach, 1.0))
         lower.set_ylabel("obs./pred.", loc="center")
         lower.set_xlabel(label)
-        if edges[0] > 0 and edges[-1] > 30 * edges[0]:
+        if edges[0] > 0 and edges[-1] > _MANY_SCALES * edges[0]:
             lower.set_xscale("log")
+        return _png(figure)
+
+
+def calibration(curve: Curve, *, title: str, quantity: str) -> bytes:
+    """Observed against predicted mean numbers, a point each bin, with their ratio."""
+    observed, predicted, error = (np.array(x) for x in (curve.observed, curve.predicted, curve.error))
+    top = 1.1 * max(observed.max(), predicted.max())
+    ratio, ratio_error = (x / np.maximum(predicted, 1e-9) for x in (observed, error))
+    with _figure(ratio=True) as (figure, (upper, lower)):
+        upper.plot([0, top], [0, top], color=_RED, linewidth=2, label="FlashSim")
+        upper.errorbar(predicted, observed, error, fmt="o", color="black", markersize=8, label=title)
+        upper.set_xlim(0, top)
+        upper.set_ylim(0, top)
+        upper.set_ylabel(f"observed {quantity}")
+        upper.legend(loc="upper left", title=f"$\\chi^2$/ndf = {curve.chi2.chi2:.1f}/{curve.chi2.ndf}")
+        lower.errorbar(predicted, ratio, ratio_error, fmt="o", color="black", markersize=8)
+        lower.axhline(1.0, color=_RED, linewidth=2)
+        reach = min(1.0, 1.2 * float(np.max(np.abs(ratio - 1) + ratio_error, initial=0.02)))
+        lower.set_ylim(1 - reach, 1 + reach)
+        lower.set_ylabel("obs./pred.", loc="center")
+        lower.set_xlabel(f"predicted {quantity}")
         return _png(figure)
 
 

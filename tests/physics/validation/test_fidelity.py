@@ -114,6 +114,8 @@ def test_a_true_model_is_green(true, held_out):
     assert found.auc.value == pytest.approx(0.5, abs=0.04)
     assert found.floor.value == pytest.approx(0.5, abs=0.04)
     assert found.median_wasserstein < 0.05
+    for attribute in found.attributes:
+        assert attribute.wasserstein < 4 * attribute.wasserstein_floor
     assert found.correlations.largest < 3 * found.correlations.floor_largest
     assert true.light is Light.GREEN
 

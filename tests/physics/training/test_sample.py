@@ -1,0 +1,48 @@
+"""Samples made with one seed are independent, and repeatable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flashsim_prod import resources
+from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.physics.nanoaod.checks import check_file
+from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.training.sample import write_generator_sample, write_reference_sample
+
+
+def _card(name: str) -> ProcessCard:
+    path = resources.jobs_dir() / f"{name}.yaml"
+    return ProcessCard.from_yaml(path.read_text(), path.name)
+
+
+def _column(path, name: str) -> np.ndarray:
+    with NanoFile(str(path)) as file:
+        return file.read([name], 0, file.n_entries).scalars[name]
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("samples")
+    for name in ("zh_llbb", "vbf_hmumu"):
+        steps = write_generator_sample(
+            _card(name), folder / f"{name}.root", energy_tev=13.0, n_events=40, seed=1
+        )
+        assert list(steps)[-1] == 40
+    return folder
+
+
+def test_processes_with_one_seed_have_their_own_pileup(generated):
+    one, other = (_column(generated / f"{name}.root", "Pileup_nTrueInt") for name in ("zh_llbb", "vbf_hmumu"))
+    assert not np.array_equal(one, other)
+
+
+def test_a_reference_sample_is_a_valid_file_and_repeatable(generated, tmp_path):
+    source = str(generated / "zh_llbb.root")
+    for path in (tmp_path / "a.root", tmp_path / "b.root"):
+        assert list(write_reference_sample([source], path, folds=3, seed=5))[-1] == 120
+    assert (tmp_path / "a.root").read_bytes() == (tmp_path / "b.root").read_bytes()
+    assert check_file(tmp_path / "a.root", events=120).events == 120
+    list(write_reference_sample([source], tmp_path / "c.root", folds=3, seed=6))
+    assert not np.array_equal(_column(tmp_path / "c.root", "MET_pt"), _column(tmp_path / "a.root", "MET_pt"))
