@@ -71,9 +71,10 @@ def _missing() -> str | None:
         return "rucio-clients (pip install 'flashsim-prod[rucio]')"
     if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         return "PostgreSQL (apt-get install postgresql)"
-    venv = os.environ.get("RUCIO_TEST_VENV")
-    if not venv and not os.environ.get("CI"):
-        return "RUCIO_TEST_VENV, the folder of the server's own virtual environment,"
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    venv = Path(os.environ.get("RUCIO_TEST_VENV", cache / "flashsim-prod" / "rucio-server"))
+    if not (venv / ".installed").is_file() and not os.environ.get("CI"):
+        return f"Rucio's server in {venv} (tests/peers/rucio/server.sh up)"
     return None
 
 

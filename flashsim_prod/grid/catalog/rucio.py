@@ -106,8 +106,12 @@ class RucioCatalog(Catalog):
         )
 
     def containers(self) -> list[Container]:
-        names = self.calls.ask("list_dids", self.scope, [{"name": "*"}], did_type="container")
-        return [self.container(name) for name in sorted(names)]
+        return [self.container(name) for name in self.names("*")]
+
+    def names(self, pattern: str) -> list[str]:
+        """Names of this scope's containers that fit `pattern`, in which ``*`` stands for anything."""
+        found = self.calls.ask("list_dids", self.scope, [{"name": pattern}], did_type="container")
+        return sorted(found)
 
     def container(self, name: str) -> Container:
         self._did(name, "CONTAINER")
