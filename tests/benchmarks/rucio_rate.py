@@ -41,7 +41,8 @@ def main(n_files: int, per_block: int) -> None:
     first = timed(lambda: register(container, n_blocks, per_block, seed=1))
     grown = rss_mb() - before
     print(
-        f"registration, compared and read back:      {first:7.1f} s = {first / whole:.2f} x, {first / plain:.2f} x"
+        f"registration, compared and read back:      {first:7.1f} s "
+        f"= {first / whole:.2f} x, {first / plain:.2f} x"
     )
     again = timed(lambda: register(container, n_blocks, per_block, seed=1))
     print(f"the same once more, nothing to do:         {again:7.1f} s")

@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 
 from tenacity import (
     retry,
-    retry_if_exception_type,
-    retry_if_not_exception_type,
+    retry_if_exception,
     stop_after_attempt,
     wait_random_exponential,
 )
@@ -172,18 +171,23 @@ class XRootDStorage(Storage):
         action = f"{' '.join(words)} at {self.rse}"
         try:
             return _run(["xrdfs", self._server, *words], action, _CALL_S)
-        except _MissingError:
-            if missing_is_fine:
+        except StorageError as error:
+            if missing_is_fine and _says(error, _MISSING):
                 return None
             raise
 
 
-class _MissingError(StorageError):
-    """There is no such file."""
+def _says(error: StorageError, codes: tuple[str, ...]) -> bool:
+    return any(code in str(error) for code in codes)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether another try can help: neither where there is no such file nor where there is no space."""
+    return isinstance(error, StorageError) and not _says(error, (*_MISSING, *_FULL))
 
 
 @retry(
-    retry=retry_if_exception_type(StorageError) & retry_if_not_exception_type((_MissingError, NoSpaceError)),
+    retry=retry_if_exception(_may_pass),
     wait=wait_random_exponential(multiplier=0.5, max=10),
     stop=stop_after_attempt(3),
     reraise=True,
@@ -211,8 +215,6 @@ def _started(command: list[str]) -> subprocess.Popen[bytes]:
 
 def _error(action: str, said: str) -> StorageError:
     reason = " ".join(said.split()) or "no reason given"
-    if any(code in said for code in _MISSING):
-        return _MissingError(f"{action}: {reason}")
     if any(code in said for code in _FULL):
         return NoSpaceError(f"{action}: {reason}; free some space, then retry")
     return StorageError(f"{action}: {reason}")
