@@ -17,6 +17,7 @@
     │   ├── WrongSizeError        7   ... only because files have other sizes
     │   └── WrongChecksumError    8   ... only because files have other contents
     ├── JobsFailedError          17   some jobs of a request have failed for good
+    ├── MeasurementError         18   a measurement gives no figure that could be stood by
     ├── StorageError             20   reading or writing failed                      (retry)
     │   └── NoSpaceError         21   the disk is full                               (retry)
     └── NodeError                22   this machine cannot do the work: GPU lost, ... (retry)
@@ -120,6 +121,12 @@ class JobsFailedError(FlashSimError):
     """Some jobs of a request have failed and will not be retried by themselves."""
 
     exit_code = 17
+
+
+class MeasurementError(FlashSimError):
+    """A measurement gives no figure that could be stood by."""
+
+    exit_code = 18
 
 
 class StorageError(FlashSimError):

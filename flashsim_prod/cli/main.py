@@ -14,6 +14,7 @@ from flashsim_prod.cli import (
     bundle,
     catalog,
     control,
+    energy,
     library,
     publishing,
     registering,
@@ -39,6 +40,7 @@ for group in (request, status, control, registering, publishing, library, catalo
     group.add_to(app)
 app.add_typer(worker.app, name="worker")
 app.add_typer(train.app, name="train")
+app.add_typer(energy.app, name="energy-bench")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(bundle.app, name="bundle")
 

@@ -14,6 +14,7 @@ from flashsim_prod.cli.show import Json
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from flashsim_prod.core.site import Electricity
     from flashsim_prod.production.plan import Plan
 
 Solver = Literal["euler", "midpoint", "ab2"]
@@ -152,8 +153,16 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),
     ]
     if plan.energy_kwh is not None:
-        lines.append(("energy", f"about {plan.energy_kwh:.3g} kWh"))
+        lines.append(("energy", _energy_line(plan.energy_kwh, ask.site.electricity)))
     return lines
+
+
+def _energy_line(energy_kwh: float, electricity: Electricity) -> str:
+    parts = [f"about {energy_kwh:.3g} kWh"]
+    cost, co2_kg = electricity.cost(energy_kwh), electricity.co2_kg(energy_kwh)
+    parts += [f"{cost:.3g} {electricity.currency}"] if cost is not None else []
+    parts += [f"{co2_kg:.3g} kg CO2"] if co2_kg is not None else []
+    return ", ".join(parts)
 
 
 def _confirm(plan: Plan, yes: bool) -> None:

@@ -53,6 +53,7 @@ class JobReport(StrictModel):
     timings_s: dict[str, float] = Field(default_factory=dict, description="wall time by step [s]")
     peak_rss_mb: float = Field(default=0.0, ge=0)
     energy_j: float | None = Field(default=None, description="measured on the node, if it has a meter [J]")
+    energy_from: str | None = Field(default=None, description="the meter, and how its energy was attributed")
     output: OutputFile | None = None
 
     @property

@@ -60,6 +60,22 @@ class MergeRules(StrictModel):
     files_per_block: int = Field(default=500, ge=1)
 
 
+class Electricity(StrictModel):
+    """What a kWh comes to where the site is."""
+
+    price_per_kwh: float | None = Field(default=None, ge=0)
+    currency: str = "EUR"
+    kg_co2_per_kwh: float | None = Field(default=None, ge=0, description="intensity of the electricity grid")
+
+    def cost(self, energy_kwh: float) -> float | None:
+        """Price of an energy in `currency`, if there is one."""
+        return None if self.price_per_kwh is None else self.price_per_kwh * energy_kwh
+
+    def co2_kg(self, energy_kwh: float) -> float | None:
+        """Carbon dioxide of an energy [kg], if the intensity is known."""
+        return None if self.kg_co2_per_kwh is None else self.kg_co2_per_kwh * energy_kwh
+
+
 class Site(StrictModel):
     """One site: ``site_configs/<name>.yaml``."""
 
@@ -73,3 +89,4 @@ class Site(StrictModel):
     rates: Rates
     storage: StorageRules
     merge: MergeRules = MergeRules()
+    electricity: Electricity = Electricity()

@@ -23,6 +23,7 @@ from flashsim_prod import __version__
 from flashsim_prod.core.report import JobReport, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.states import Stage
+from flashsim_prod.energy.attribution import JobEnergy
 from flashsim_prod.errors import NoSpaceError
 from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.base import Storage
@@ -91,6 +92,7 @@ class Attempt:
     seed: int | None = None
     gen_events: int = 0
     events: int = 0
+    energy: JobEnergy | None = None
 
     def start_clock(self) -> None:
         """Count what the process has done so far as start-up."""
@@ -152,6 +154,8 @@ class Attempt:
             events=self.events,
             timings_s={name: round(seconds, 4) for name, seconds in self.timings.seconds.items()},
             peak_rss_mb=_peak_rss_mb(),
+            energy_j=round(self.energy.energy_j, 3) if self.energy else None,
+            energy_from=self.energy.source if self.energy else None,
             output=output,
         )
 

@@ -106,7 +106,7 @@ def measured_rates(ledger: Ledger, site: Site, card: str, device: Device) -> Mea
         return None
     found = {
         key: value
-        for key in ("generator_hz", "flashsim_hz", "startup_s", "bytes_per_event")
+        for key in ("generator_hz", "flashsim_hz", "startup_s", "bytes_per_event", "watts")
         if (value := getattr(measured, key)) is not None
     }
     return MeasuredRates(Rates(**{**site.rates.model_dump(), **found}), measured.jobs)

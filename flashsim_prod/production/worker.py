@@ -22,6 +22,7 @@ from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.attempt import Attempt, valid_output, write_report
 from flashsim_prod.production.home import RequestFolder, home_of
+from flashsim_prod.production.job_energy import NodeEnergy
 from flashsim_prod.production.request_folder import load_request
 
 log = logging.getLogger("flashsim_prod.worker")
@@ -75,8 +76,10 @@ def run_job(
 
 
 def _reported(attempt: Attempt, folder: RequestFolder) -> JobReport:
+    watch = NodeEnergy()
     try:
-        output = _run(attempt, folder)
+        with watch:
+            output = _run(attempt, folder)
     except FlashSimError as error:
         _report_failure(attempt, error.exit_code, str(error))
         raise
@@ -85,6 +88,7 @@ def _reported(attempt: Attempt, folder: RequestFolder) -> JobReport:
         log.exception("unexpected")
         _report_failure(attempt, FlashSimError.exit_code, f"{type(error).__name__}: {error}")
         raise
+    attempt.energy = watch.of_this_job(on_gpu=attempt.device != "cpu")
     report = attempt.report(0, output=output)
     write_report(attempt.report_path, report)
     return report

@@ -163,6 +163,8 @@ class MeasuredRates:
         Mean time before the first event [s].
     bytes_per_event : float or None
         Size of an output event [B].
+    watts : float or None
+        Mean power of a running job, from those whose node had a meter [W].
     """
 
     jobs: int
@@ -170,3 +172,4 @@ class MeasuredRates:
     flashsim_hz: float | None
     startup_s: float | None
     bytes_per_event: float | None
+    watts: float | None

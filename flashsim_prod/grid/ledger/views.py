@@ -126,7 +126,8 @@ def recent_rates(db: sqlite3.Connection, site: str, card: str, on_gpu: bool | No
                sum(events) / nullif(sum(wall_s - coalesce(startup_s, 0) - coalesce(generate_s, 0)), 0)
                    AS flashsim_hz,
                avg(startup_s) AS startup_s,
-               1.0 * sum(bytes) / nullif(sum(events), 0) AS bytes_per_event
+               1.0 * sum(bytes) / nullif(sum(events), 0) AS bytes_per_event,
+               sum(energy_j) / nullif(sum(wall_s) FILTER (WHERE energy_j IS NOT NULL), 0) AS watts
         FROM newest
         """,
         {"site": site, "card": card, "on_gpu": on_gpu, "limit": _RATE_JOBS},
@@ -139,6 +140,7 @@ def recent_rates(db: sqlite3.Connection, site: str, card: str, on_gpu: bool | No
         flashsim_hz=_positive(row["flashsim_hz"]),
         startup_s=row["startup_s"],
         bytes_per_event=_positive(row["bytes_per_event"]),
+        watts=_positive(row["watts"]),
     )
 
 

@@ -356,6 +356,12 @@ def test_measured_rates(ledger: Ledger, new_request: NewRequest, new_report: New
     without = ledger.recent_rates("local", "ttbar", on_gpu=False)
     assert without is not None
     assert without.flashsim_hz == 25.0
+    assert without.watts is None
+
+    done(2, energy_j=3000.0)  # 150 W for 20 s; jobs without a meter do not dilute it
+    metered = ledger.recent_rates("local", "ttbar")
+    assert metered is not None
+    assert metered.watts == 150
     assert ledger.recent_rates("pool", "ttbar") is None
     assert ledger.recent_rates("local", "dyjets") is None
 

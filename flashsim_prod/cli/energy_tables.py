@@ -1,0 +1,174 @@
+"""Printing measurements of energy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from flashsim_prod.cli.show import console, print_json, table
+from flashsim_prod.core.site import Electricity
+from flashsim_prod.energy.analysis import Row, analyse
+from flashsim_prod.energy.compare import Comparison
+from flashsim_prod.energy.conventions import JOULE_PER_KWH, Convention
+from flashsim_prod.energy.projection import project
+from flashsim_prod.energy.record import Measurement, Mode
+from flashsim_prod.energy.uncertainty import Estimate, ratio
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_NUMBERS = ("POWER\nW", "LESS\nW", "NET\nW", "EVENTS\n/S", "KWH/EVENT\n(k=2)", "RATIO TO\nFULLSIM")
+
+#: conventions are not folded; labels may be
+_FIRST_WIDTH = len("  full node")
+
+
+def print_measurement(measurement: Measurement, *, as_json: bool) -> tuple[Row, ...]:
+    """Analyse a measurement and print its figures.
+
+    Raises
+    ------
+    MeasurementError
+        If it gives none.
+    """
+    rows = analyse(measurement)
+    if as_json:
+        print_json({"rows": [_plain(row) for row in rows], "rough": measurement.schedule.quick})
+        return rows
+    out = console()
+    listing = table("PROCESS", *_NUMBERS, right=_NUMBERS)
+    listing.columns[0].min_width = _FIRST_WIDTH
+    for row in rows:
+        listing.add_row(f"[bold]{row.configuration.label}[/bold]")
+        for cells in _cells(row, rows):
+            listing.add_row(*cells)
+    if measurement.schedule.quick:
+        out.print("a rough figure (--quick), not a measurement", style="yellow")
+    out.print(listing)
+    for row in rows:
+        _print_remarks(row)
+    for note in measurement.notes:
+        out.print(f"note: {note}", markup=False, soft_wrap=True)
+    return rows
+
+
+def print_comparison(comparisons: Sequence[Comparison], *, as_json: bool) -> None:
+    """Print two measurements side by side."""
+    if as_json:
+        print_json([{**asdict(one), "agree": one.agree} for one in comparisons])
+        return
+    numbers = ("A KWH/EVENT", "B KWH/EVENT", "B/A")
+    listing = table("PROCESS", *numbers, "", right=numbers)
+    listing.columns[0].min_width = _FIRST_WIDTH
+    for label in dict.fromkeys(one.label for one in comparisons):
+        listing.add_row(f"[bold]{label}[/bold]")
+        _add_comparisons(listing, [one for one in comparisons if one.label == label])
+    console().print(listing)
+
+
+def _add_comparisons(listing: Table, comparisons: Sequence[Comparison]) -> None:
+    for one in comparisons:
+        verdict = "agree" if one.agree else "differ"
+        ratio_text = f"{one.ratio:.3f} ± {one.ratio_u:.3f}"
+        listing.add_row(f"  {one.convention}", _kwh(one.first), _kwh(one.second), ratio_text, verdict)
+
+
+def print_projection(rows: Sequence[Row], events: int, electricity: Electricity) -> None:
+    """Print what a number of events comes to, by full node."""
+    numbers = ("KWH", electricity.currency, "KG CO2")
+    listing = table("PROCESS", "EVENTS", *numbers, right=numbers)
+    for row in rows:
+        if not row.energy_j:
+            continue
+        found = project(row.energy_j[Convention.FULL_NODE], events, electricity)
+        amounts = [f"{value:,.4g}" if value is not None else "-" for value in (found.cost, found.co2_kg)]
+        energy = f"{found.energy_kwh:,.4g} ± {found.energy_u_kwh:,.2g}"
+        listing.add_row(row.configuration.label, f"{events:,}", energy, *amounts)
+    console().print(listing)
+
+
+def _cells(row: Row, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    load = f"{row.load_w.value:.1f}"
+    if not row.energy_j:
+        a_run = f"{_kwh(row.run_j)} a run" if row.configuration.mode is Mode.TRAIN else "-"
+        return [("  all power", load, "-", load, "-", a_run, "-")]
+    lines: list[tuple[str, ...]] = []
+    for convention, energy_j in row.energy_j.items():
+        hz = _rate_hz(row, convention)
+        lines.append(
+            (
+                f"  {convention}",
+                load,
+                f"{row.subtracted_w[convention]:.1f}",
+                f"{row.net_w[convention]:.1f}",
+                f"{hz:.4g}",
+                _kwh(energy_j),
+                _to_fullsim(convention, energy_j, rows),
+            )
+        )
+    return lines
+
+
+def _rate_hz(row: Row, convention: Convention) -> float:
+    """The rate that a convention divides by: of one copy in the table, else of all."""
+    total_hz = row.rate_hz.value if row.rate_hz else 0.0
+    return total_hz / (row.configuration.copies if convention is Convention.TABLE else 1)
+
+
+def _to_fullsim(convention: Convention, energy_j: Estimate, rows: Sequence[Row]) -> str:
+    full = next((row for row in rows if row.configuration.mode is Mode.FULLSIM and row.energy_j), None)
+    if full is None:
+        return "-"
+    if full.energy_j[convention] is energy_j:
+        return "1"
+    value, half = ratio(energy_j, full.energy_j[convention])
+    return f"{value:.3g} ± {half:.1g}"
+
+
+def _print_remarks(row: Row) -> None:
+    out = console()
+    label = row.configuration.label
+    out.print(f"{label}: {row.covers}; {row.cycles} cycles", markup=False, soft_wrap=True)
+    for reason in row.void:
+        out.print(f"{label}: a cycle is void: {reason}", style="yellow", markup=False, soft_wrap=True)
+    for remark in row.remarks:
+        out.print(f"{label}: {remark}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _kwh(energy_j: Estimate) -> str:
+    found = energy_j.scaled(1 / JOULE_PER_KWH)
+    return f"{found.value:.3e} ± {found.expanded:.1e}"
+
+
+def _plain(row: Row) -> dict[str, object]:
+    return {
+        "process": row.configuration.label,
+        "covers": row.covers,
+        "cycles": row.cycles,
+        "void": row.void,
+        "remarks": row.remarks,
+        "server_w": _number(row.load_w),
+        "idle_w": _number(row.idle_w),
+        "run_kwh": _number(row.run_j.scaled(1 / JOULE_PER_KWH)),
+        "conventions": {
+            str(convention): {
+                "subtracted_w": row.subtracted_w[convention],
+                "net_w": row.net_w[convention],
+                "rate_hz": _rate_hz(row, convention),
+                "kwh_per_event": _number(energy_j.scaled(1 / JOULE_PER_KWH)),
+            }
+            for convention, energy_j in row.energy_j.items()
+        },
+    }
+
+
+def _number(estimate: Estimate) -> dict[str, object]:
+    return {
+        "value": estimate.value,
+        "expanded_k2": estimate.expanded,
+        "standard": estimate.standard,
+        "coverage_factor": estimate.coverage_factor,
+        "type_a": estimate.type_a,
+        "type_b": dict(estimate.type_b),
+    }

@@ -1,0 +1,1 @@
+"""Electric energy: meters, the protocol of a measurement, its uncertainty, what an event costs."""

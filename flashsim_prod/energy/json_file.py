@@ -1,0 +1,24 @@
+"""Reading a measurement's JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from flashsim_prod.energy.record import Measurement
+from flashsim_prod.errors import InputError
+
+
+def read_json(path: Path) -> object:
+    """What a JSON file holds; `InputError` if it cannot be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: this file cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: this is no JSON: {error}") from error
+
+
+def read_measurement(path: Path) -> Measurement:
+    """A measurement as `energy-bench` wrote it; `ConfigError` names what is wrong with it."""
+    return Measurement.from_mapping(read_json(path), str(path))

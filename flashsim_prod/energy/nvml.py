@@ -1,0 +1,81 @@
+"""GPUs through NVIDIA's management library: the energy counter and the polled power, both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from flashsim_prod.energy.meter import Accuracy, Meter, Reading, Scope
+from flashsim_prod.errors import NodeError
+
+#: NVIDIA states its boards' power to within 5 W
+GPU_ACCURACY = Accuracy(gain=0.0, offset_w=5.0, quantum_w=0.01)
+
+
+class NvmlMeter(Meter):
+    """Every GPU of the machine: power [W] and, on Volta and later, energy [J]."""
+
+    name = "nvml"
+    accuracy = GPU_ACCURACY
+
+    def __init__(self) -> None:
+        import pynvml
+
+        self._nvml = pynvml
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError as error:
+            raise NodeError(f"nvml: no NVIDIA driver can be asked here: {error}") from error
+        count = pynvml.nvmlDeviceGetCount()
+        if count == 0:
+            pynvml.nvmlShutdown()
+            raise NodeError("nvml: the NVIDIA driver finds no GPU on this machine")
+        self._devices: list[Any] = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+
+    def titles(self) -> dict[str, str]:
+        """Name and UUID of each channel's GPU."""
+        return {
+            f"gpu{index}": f"{self._nvml.nvmlDeviceGetName(device)} {self._nvml.nvmlDeviceGetUUID(device)}"
+            for index, device in enumerate(self._devices)
+        }
+
+    def persistence(self) -> str:
+        """Whether the driver stays loaded while nobody uses the GPUs, which decides their idle power."""
+        modes = {self._mode(device) for device in self._devices}
+        return modes.pop() if len(modes) == 1 else "mixed"
+
+    def read(self) -> tuple[Reading, ...]:
+        return tuple(self._read(f"gpu{index}", device) for index, device in enumerate(self._devices))
+
+    def close(self) -> None:
+        self._nvml.nvmlShutdown()
+
+    def _mode(self, device: object) -> str:
+        try:
+            return "on" if self._nvml.nvmlDeviceGetPersistenceMode(device) else "off"
+        except self._nvml.NVMLError:
+            return "unknown"
+
+    def _read(self, channel: str, device: object) -> Reading:
+        # the library counts in mW and mJ
+        power_w, no_power = self._thousandth(self._nvml.nvmlDeviceGetPowerUsage, device)
+        energy_j, no_energy = self._thousandth(self._nvml.nvmlDeviceGetTotalEnergyConsumption, device)
+        trouble = (
+            f"NVML gives neither power ({no_power}) nor energy ({no_energy})"
+            if no_power and no_energy
+            else None
+        )
+        return Reading(channel, Scope.GPU, power_w=power_w, energy_j=energy_j, trouble=trouble)
+
+    def _thousandth(self, ask: Callable[[object], int], device: object) -> tuple[float | None, str | None]:
+        try:
+            return ask(device) / 1000, None
+        except self._nvml.NVMLError as error:
+            return None, str(error)
+
+
+def used_gpus() -> tuple[str, ...]:
+    """Channel of the GPU that work takes here: the first that it may see, in the order of the bus."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    return (f"gpu{visible}",) if visible.isdigit() else ("gpu0",)

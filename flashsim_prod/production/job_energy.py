@@ -1,0 +1,73 @@
+"""The energy that a job used, measured on its node while it runs, if a meter is there."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Self
+
+from flashsim_prod.energy.attribution import JobEnergy, attribute
+from flashsim_prod.energy.finding import find_meters
+from flashsim_prod.energy.foreign import busy_s
+from flashsim_prod.energy.meter import Meter, SystemClock
+from flashsim_prod.energy.nvml import used_gpus
+from flashsim_prod.energy.recorder import Recorder
+from flashsim_prod.errors import FlashSimError
+
+log = logging.getLogger("flashsim_prod.worker")
+
+#: between readings [s]; CPU counters wrap around after a minute or more
+_INTERVAL_S = 5.0
+#: a reading under way when a job ends is waited for at most this long [s]
+_PATIENCE_S = 10.0
+
+
+class NodeEnergy:
+    """Reads the node's meters in a thread for as long as the block runs; a job never fails for it."""
+
+    def __init__(self, meters: Sequence[Meter] | None = None, interval_s: float = _INTERVAL_S) -> None:
+        self._meters = _found() if meters is None else meters
+        self._interval_s = interval_s
+        self._clock = SystemClock()
+        self._recorder = Recorder(self._meters, self._clock, self._clock.now_s())
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
+        self._seconds = self._cpu_share = 0.0
+
+    def __enter__(self) -> Self:
+        self._start_s, self._busy_s = time.monotonic(), busy_s()
+        if self._meters:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._seconds = time.monotonic() - self._start_s
+        (all_before_s, own_before_s), (all_s, own_s) = self._busy_s, busy_s()
+        if all_s > all_before_s:
+            self._cpu_share = min(1.0, (own_s - own_before_s) / (all_s - all_before_s))
+        if self._meters:
+            self._thread.join(_PATIENCE_S)
+
+    def of_this_job(self, *, on_gpu: bool) -> JobEnergy | None:
+        """The job's part, once the block has ended; ``None`` without a meter that can tell."""
+        if not self._meters or self._thread.is_alive():
+            return None
+        gpu = used_gpus()[0] if on_gpu else None
+        return attribute(self._recorder.channels(), self._seconds, cpu_share=self._cpu_share, gpu=gpu)
+
+    def _poll(self) -> None:
+        while not self._ended.is_set():
+            self._recorder.poll()
+            self._ended.wait(self._interval_s)
+        self._recorder.poll()
+
+
+def _found() -> Sequence[Meter]:
+    try:
+        return find_meters((), SystemClock(), patience=1).meters
+    except FlashSimError as error:
+        log.info("energy is not measured: %s", error)
+        return ()

@@ -1,0 +1,196 @@
+"""``energy-bench`` on the command line, with the real ipmitool and a BMC that a program drives."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Cli = Callable[..., Any]
+PEERS = Path(__file__).resolve().parent.parent / "peers"
+
+#: sets the true power while it makes ten events a second
+WORK = """
+import sys, time
+from pathlib import Path
+watts, seconds = Path(sys.argv[1]), float(sys.argv[2])
+watts.write_text("253 ")
+for event in range(1, int(seconds * 10) + 1):
+    time.sleep(0.1)
+    print(f"Begin processing the {event}th record.", flush=True)
+watts.write_text("160 ")
+"""
+#: a meter so fast that a rough figure takes seconds
+FAST = (
+    "--quick",
+    "--refresh",
+    "0.2",
+    "--lag",
+    "0",
+    "--idle",
+    "2",
+    "--cycles",
+    "2",
+    "--foreign-cores",
+    "99",
+    "--run",
+    "3",
+)
+
+
+@pytest.fixture
+def bmc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A BMC for ``ipmitool -I dummy``; the file with its true power."""
+    if shutil.which("ipmitool") is None:
+        if os.environ.get("CI"):
+            pytest.fail("ipmitool must be installed in CI")
+        pytest.skip("ipmitool is not installed")
+    watts, sock = tmp_path / "watts", tmp_path / "bmc.sock"
+    watts.write_text("160 ")
+    command = [
+        sys.executable,
+        str(PEERS / "bmc_sim.py"),
+        "--dummy-sock",
+        str(sock),
+        "--watts-file",
+        str(watts),
+    ]
+    command += ["--update-s", "0.2", "--noise-w", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        monkeypatch.setenv("IPMI_DUMMY_SOCK", str(sock))
+        yield watts
+        process.terminate()
+
+
+@pytest.mark.slow
+def test_a_command_from_the_meter_to_the_table(cli: Cli, bmc: Path, tmp_path: Path) -> None:
+    work, result, plot = tmp_path / "work.py", tmp_path / "result.json", tmp_path / "power.svg"
+    work.write_text(WORK)
+    command = f"{sys.executable} {work} {bmc} 4"
+    meter = ("--meter", "ipmi", "--bmc", "interface:dummy")
+    done = cli(
+        "energy-bench", "--mode", "fullsim", "--mode", "idle", "--command", command, *meter, *FAST,
+        "--output", str(result), "--plot", str(plot), "--events", "100M",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "whole server" in done.out
+    assert "100,000,000" in done.out
+    assert plot.read_bytes().startswith(b"<?xml")
+    figures = cli("energy-bench", "show", str(result), "--json").json
+    full, idle = figures["rows"]
+    assert figures["rough"]
+    assert full["conventions"]["full node"]["kwh_per_event"]["value"] == pytest.approx(
+        253 / 10 / 3.6e6, rel=0.06
+    )
+    assert full["conventions"]["marginal"]["net_w"] == pytest.approx(93, abs=6)
+    assert idle["server_w"]["value"] == pytest.approx(160, abs=3)
+    assert not idle["conventions"]
+    same = cli("energy-bench", "compare", str(result), str(result), "--json").json
+    assert [one["ratio"] for one in same] == [1, 1, 1]
+    exported, imported = tmp_path / "suite.json", tmp_path / "imported.json"
+    assert cli("energy-bench", "export", str(result), str(exported)).code == 0
+    benchmark = next(
+        name for name in json.loads(exported.read_text())["plugins"]["CommandExecutor"] if "FullSim" in name
+    )
+    assert cli("energy-bench", "import", str(exported), str(imported), "--rate", f"{benchmark}=10").code == 0
+    assert "spread evenly" in cli("energy-bench", "show", str(imported)).out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("false", "copy 0 ended with code 1"),
+        ("sleep 3", "no event was counted"),
+        ("sh -c 'echo Begin processing the 1st record; sleep 0.5'", "too short for this meter"),
+    ],
+)
+def test_a_command_that_gives_no_figure(cli: Cli, bmc: Path, tmp_path: Path, command: str, line: str) -> None:
+    ended = cli(
+        "energy-bench",
+        "--mode",
+        "command",
+        "--command",
+        command,
+        "--meter",
+        "ipmi",
+        "--bmc",
+        "interface:dummy",
+        *FAST,
+    )
+    assert ended.code == 18
+    assert line in ended.complaint
+    assert not list(Path.cwd().glob("energy-2*.json"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        ((), 2, "--mode is missing; it is one of: gpu, cpu"),
+        (("--mode", "command"), 2, "--command is missing"),
+        (("--mode", "train"), 2, "--mode train needs --input"),
+        (("--mode", "idle", "--meter", "impi"), 2, "did you mean 'ipmi'"),
+        (("--mode", "idle", "--bmc", "a@b@c"), 2, "USER@HOST"),
+        (("--mode", "idle", "--meter", "replay:/nowhere.csv"), 10, "cannot be read"),
+        (("--mode", "idle", "--events", "many"), 2, "is no number"),
+        (("show", "/nowhere.json"), 10, "cannot be read"),
+        (("import", "/nowhere.json", "x.json", "--rate", "hs23"), 2, "BENCHMARK=HZ"),
+    ],
+)
+def test_bad_input_is_one_line(cli: Cli, arguments: tuple[str, ...], code: int, line: str) -> None:
+    ended = cli("energy-bench", *arguments)
+    assert ended.code == code
+    assert line in ended.complaint
+
+
+def test_a_gpu_that_is_not_there(cli: Cli) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    ended = cli("energy-bench", "--mode", "gpu", "--input", "/nowhere.root")
+    assert ended.code == 22
+    assert "torch finds none" in ended.complaint
+
+
+def test_a_recording_is_measured_and_shown_again_the_same(cli: Cli, tmp_path: Path) -> None:
+    recording = tmp_path / "watts.csv"
+    recording.write_text("".join(f"{second / 10},161\n" for second in range(400)))
+    result = tmp_path / "idle.json"
+    ended = cli(
+        "energy-bench", "--mode", "idle", "--meter", f"replay:{recording}", "--quick", "--refresh", "0.1",
+        "--idle", "1", "--run", "2", "--cycles", "1", "--foreign-cores", "99", "--output", str(result),
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "161" in ended.out
+    assert cli("energy-bench", "show", str(result)).out == ended.out
+
+
+def test_importing_this_group_loads_nothing_heavy() -> None:
+    script = "import sys, flashsim_prod.cli.energy; print(' '.join(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "numpy", "scipy", "uproot", "pynvml", "matplotlib", "pydantic"} & set(loaded)
+
+
+def test_a_plan_tells_energy_cost_and_co2(cli: Cli, tmp_path: Path) -> None:
+    site = tmp_path / "metered.yaml"
+    local = (Path(__file__).resolve().parents[2] / "site_configs" / "local.yaml").read_text()
+    electricity = "electricity: {price_per_kwh: 0.5, currency: CHF, kg_co2_per_kwh: 0.25}\n"
+    site.write_text(local.replace("rates:", "rates:\n  watts: 50\n#", 1) + electricity)
+    done = cli("request", "ttbar", "--events", "1000", "--site", str(site), "--dry-run")
+    assert done.code == 0, done.err
+    (line,) = [line for line in done.err.splitlines() if line.startswith("energy")]
+    kwh, chf, co2_kg = (float(word) for word in line.split() if word[0].isdigit())
+    assert kwh > 0
+    assert (chf, co2_kg) == (pytest.approx(kwh / 2, rel=0.01), pytest.approx(kwh / 4, rel=0.01))

@@ -1,0 +1,131 @@
+"""NVML through NVIDIA's own binding and a stand-in library; nvidia-smi through a stand-in program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flashsim_prod.energy.nvidia_smi import NvidiaSmiMeter
+from flashsim_prod.errors import NodeError
+
+PEERS = Path(__file__).resolve().parent.parent / "peers"
+
+ASK = """
+import json, sys, time
+from dataclasses import asdict
+from flashsim_prod.energy.nvml import NvmlMeter
+from flashsim_prod.errors import NodeError
+try:
+    meter = NvmlMeter()
+except NodeError as error:
+    sys.exit(str(error))
+first = meter.read(); time.sleep(0.5); second = meter.read()
+print(json.dumps([[asdict(one) for one in readings] for readings in (first, second)] + [meter.titles()]))
+"""
+
+
+def ask(library: Path, watts: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """NVML in a process of its own: a library is loaded once and for all."""
+    given = {
+        "LD_LIBRARY_PATH": str(library),
+        "NVML_STUB": str(watts),
+        "PYTHONPATH": ":".join(sys.path),
+        **environment,
+    }
+    return subprocess.run([sys.executable, "-c", ASK], env=given, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory, need_once: Callable[[str], None]) -> Path:
+    """A folder with a library that says it is NVIDIA's."""
+    need_once("gcc")
+    folder = tmp_path_factory.mktemp("nvml")
+    made = folder / "libnvidia-ml.so.1"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", made, PEERS / "nvml_stub.c"], check=True)
+    return folder
+
+
+def test_power_and_energy_of_every_gpu(library: Path, tmp_path: Path) -> None:
+    watts = tmp_path / "watts"
+    watts.write_text("70\n10.5\n")
+    first, second, titles = json.loads(ask(library, watts).stdout)
+    assert [one["power_w"] for one in first] == [70, 10.5]
+    assert [one["channel"] for one in second] == ["gpu0", "gpu1"]
+    gained = [later["energy_j"] - earlier["energy_j"] for earlier, later in zip(first, second, strict=True)]
+    assert gained[0] == pytest.approx(35, rel=0.2)
+    assert gained[1] == pytest.approx(gained[0] * 10.5 / 70, rel=0.01)
+    assert titles["gpu1"] == "Tesla T4 GPU-00000001-0000-0000-0000-000000000000"
+
+
+def test_a_gpu_without_counter_still_has_power(library: Path, tmp_path: Path) -> None:
+    watts = tmp_path / "watts"
+    watts.write_text("70\n")
+    first, _, _ = json.loads(ask(library, watts, NVML_STUB_NOENERGY="1").stdout)
+    assert (first[0]["power_w"], first[0]["energy_j"], first[0]["trouble"]) == (70, None, None)
+
+
+def test_no_gpu_and_no_library(library: Path, tmp_path: Path) -> None:
+    assert "finds no GPU" in ask(library, tmp_path / "absent").stderr
+    line = ask(tmp_path, tmp_path / "absent").stderr
+    if "finds no GPU" not in line:
+        assert line.startswith("nvml: no NVIDIA driver can be asked here")
+
+
+@pytest.fixture
+def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function that sets what a stand-in nvidia-smi says."""
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {PEERS / "nvidia_smi_sim.py"} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("NVSMI_SIM", str(tmp_path / "state.json"))
+
+    def say(*watts: object, fail: str | None = None) -> None:
+        gpus = [{"power.draw": power_w} for power_w in watts]
+        (tmp_path / "state.json").write_text(json.dumps({"gpus": gpus, "fail": fail}))
+
+    return say
+
+
+def test_nvidia_smi_gives_power(smi: Callable[..., None]) -> None:
+    smi(70.25, 10.5)
+    meter = NvidiaSmiMeter()
+    assert [(one.channel, one.power_w) for one in meter.read()] == [("gpu0", 70.25), ("gpu1", 10.5)]
+
+
+@pytest.mark.parametrize("cell", [None, "[N/A]", "[Unknown Error]", 0.0])
+def test_what_nvidia_smi_does_not_know_is_missing_and_not_zero(
+    smi: Callable[..., None], cell: object
+) -> None:
+    smi(70.0, cell)
+    first, second = NvidiaSmiMeter().read()
+    assert first.power_w == 70
+    assert second.is_missing
+    assert second.trouble
+
+
+@pytest.mark.parametrize(
+    ("fail", "line"),
+    [("driver", "couldn't communicate"), ("nogpu", "No devices"), ("mismatch", "version mismatch")],
+)
+def test_nvidia_smi_fails(smi: Callable[..., None], fail: str, line: str) -> None:
+    smi(70.0)
+    meter = NvidiaSmiMeter()
+    smi(70.0, fail=fail)
+    assert meter.read()[0].is_missing
+    assert line in str(meter.read()[0].trouble)
+    with pytest.raises(NodeError, match=line):
+        NvidiaSmiMeter()
+
+
+def test_a_gpu_that_falls_off_the_bus(smi: Callable[..., None]) -> None:
+    smi(70.0, 71.0)
+    meter = NvidiaSmiMeter()
+    smi(70.0)
+    assert [one.is_missing for one in meter.read()] == [False, True]

@@ -1,0 +1,146 @@
+"""Against a BMC that knows the true joules: is the truth where the stated interval says?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+from bmc_sim import Bmc, Realism
+from machine import FastClock, Machine, TextMeter, Work
+
+from flashsim_prod.energy.analysis import Row, analyse, void_reason
+from flashsim_prod.energy.conventions import Convention
+from flashsim_prod.energy.ipmi import BmcAddress, IpmiMeter
+from flashsim_prod.energy.meter import Meter
+from flashsim_prod.energy.node import this_node
+from flashsim_prod.energy.protocol import Bench, make_schedule, run_cycles
+from flashsim_prod.energy.record import Measurement, MeterAccuracy, Response, Schedule
+from flashsim_prod.energy.recorder import Recorder
+from flashsim_prod.energy.response import measure_response, probe
+
+REALISMS = [(1.0, 0.0), (1.0, 3.0), (5.0, 0.0), (5.0, 3.0)]
+
+
+def respond(machine: Machine, meter: Meter, interval_s: float = 0.2, phase_s: float = 40.0) -> Response:
+    """Refresh and lag, measured as `energy-bench` does."""
+    recorder = Recorder([meter], machine.clock, 0.0)
+    channels, on = probe(recorder, machine.clock, machine.load, interval_s=interval_s, phase_s=phase_s)
+    return measure_response(channels[0], on, interval_s)
+
+
+def measure(
+    machine: Machine, meter: Meter, work: Work, response: Response, schedule: Schedule, seed: int
+) -> Row:
+    """A whole measurement and its figures."""
+    bench = Bench([meter], machine.clock, 0.0, response, schedule)
+    cycles = run_cycles(
+        bench,
+        [work],
+        lambda cycle: void_reason(cycle, work.configuration, response, schedule),
+        random.Random(seed),
+    )
+    gain, offset_w, quantum_w = vars(meter.accuracy).values()
+    measurement = Measurement(
+        created=datetime.now(UTC),
+        software_version="test",
+        node=this_node(),
+        meters={meter.name: MeterAccuracy(gain=gain, offset_w=offset_w, quantum_w=quantum_w)},
+        response=response,
+        schedule=schedule,
+        configurations=(work.configuration,),
+        cycles=tuple(cycles),
+    )
+    return analyse(Measurement.model_validate_json(measurement.model_dump_json()))[0]
+
+
+@pytest.mark.parametrize(("update_s", "lag_s"), REALISMS)
+def test_refresh_and_lag_are_measured(update_s: float, lag_s: float) -> None:
+    for seed in range(5):
+        machine = Machine(
+            FastClock(), Realism(update_s=update_s, lag_s=lag_s, noise_w=4, seed=seed, tick_s=0.1)
+        )
+        response = respond(machine, TextMeter(machine))
+        assert response.refresh_s == pytest.approx(update_s, abs=0.25)
+        assert response.lag_s == pytest.approx(lag_s, abs=0.4 + 0.5 * update_s)
+
+
+def accelerated(update_s: float, lag_s: float, seed: int, gain: float) -> tuple[Row, Work, Machine]:
+    """One measurement with everything of it: probe, five cycles, figures; hours in a second."""
+    drawn = random.Random(seed).uniform(-gain, gain)
+    realism = Realism(update_s=update_s, lag_s=lag_s, noise_w=4, seed=seed, gain=1 + drawn, tick_s=0.25)
+    machine = Machine(FastClock(), realism)
+    meter = TextMeter(machine, gain)
+    response = respond(machine, meter)
+    # the shortest that the protocol allows
+    schedule = make_schedule(response, idle_s=60)
+    work = Work(machine)
+    return measure(machine, meter, work, response, schedule, seed), work, machine
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gain", [0.0, 0.02])
+def test_the_truth_is_within_the_stated_interval(gain: float) -> None:
+    inside = dict.fromkeys((Convention.FULL_NODE, Convention.MARGINAL), 0)
+    runs = 0
+    for update_s, lag_s in REALISMS:
+        for seed in range(15):
+            row, work, machine = accelerated(update_s, lag_s, 1000 * seed + int(10 * update_s + lag_s), gain)
+            assert not row.void
+            true_j = work.true_j / work.events
+            truth = {
+                Convention.FULL_NODE: true_j,
+                Convention.MARGINAL: true_j * (1 - machine.idle_w / machine.load_w),
+            }
+            runs += 1
+            for convention, expected_j in truth.items():
+                found = row.energy_j[convention]
+                inside[convention] += found.contains(expected_j)
+                assert found.value == pytest.approx(
+                    expected_j, rel=0.03 + (2.7 if convention is Convention.MARGINAL else 1) * gain
+                )
+    assert runs >= 40
+    for convention, number in inside.items():
+        assert number >= 0.93 * runs, f"{convention}: {number} of {runs}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("update_s", "lag_s"), REALISMS)
+def test_the_truth_by_the_real_ipmitool(update_s: float, lag_s: float, served: Callable[[Bmc], None]) -> None:
+    machine = Machine(FastClock(), Realism(update_s=update_s, lag_s=lag_s, noise_w=4, seed=7, tick_s=0.1))
+    served(machine.bmc())
+    meter = IpmiMeter(BmcAddress(interface="dummy"), gain=0.0)
+    response = respond(machine, meter, interval_s=0.5, phase_s=max(12.0, 5 * (update_s + lag_s)))
+    schedule = make_schedule(response, quick=True, idle_s=8 * update_s, interval_s=update_s)
+    work = Work(machine)
+    row = measure(machine, meter, work, response, schedule, 7)
+    true_j = work.true_j / work.events
+    assert row.energy_j[Convention.FULL_NODE].contains(true_j)
+    assert row.energy_j[Convention.FULL_NODE].value == pytest.approx(true_j, rel=0.03)
+
+
+def test_a_trapezoid_over_the_edges_would_have_been_wrong() -> None:
+    machine = Machine(FastClock(), Realism(update_s=5, lag_s=3, noise_w=0, tick_s=0.1))
+    meter = TextMeter(machine)
+    response = Response(refresh_s=5, lag_s=3, source="given")
+    schedule = make_schedule(response, quick=True, cycles=1, run_s=80)
+    work = Work(machine)
+    bench = Bench([meter], machine.clock, 0.0, response, schedule)
+    cycle = bench.cycle(work)
+    channel = cycle.channels[0]
+    readings = [
+        (t_s, power_w)
+        for t_s, power_w in zip(channel.t_s, channel.power_w, strict=True)
+        if power_w and cycle.run.start_s <= t_s <= cycle.run.end_s
+    ]
+    added_j = sum(
+        (later[0] - earlier[0]) * ((later[1] + earlier[1]) / 2 - machine.idle_w)
+        for earlier, later in pairwise(readings)
+    )
+    true_j = (machine.load_w - machine.idle_w) * cycle.run.length_s
+    row = measure(machine, meter, Work(machine), response, schedule, 1)
+    plateau_j = row.energy_j[Convention.MARGINAL].value * row.rate_hz.value * cycle.run.length_s
+    assert added_j < 0.95 * true_j
+    assert plateau_j == pytest.approx(true_j, rel=0.025)

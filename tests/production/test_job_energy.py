@@ -1,0 +1,109 @@
+"""What a job says of its own energy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flashsim_prod.core.states import Stage
+from flashsim_prod.energy.attribution import attribute
+from flashsim_prod.energy.meter import Accuracy, Meter, Reading, Scope
+from flashsim_prod.energy.record import Channel
+from flashsim_prod.errors import NodeError
+from flashsim_prod.production import job_energy
+from flashsim_prod.production.home import Home
+from flashsim_prod.production.job_energy import NodeEnergy
+from flashsim_prod.production.plan import Plan
+from flashsim_prod.production.worker import run_job
+
+
+class Counter(Meter):
+    """CPUs at a constant 100 W."""
+
+    name = "rapl"
+    accuracy = Accuracy(gain=0, offset_w=0, quantum_w=0)
+
+    def read(self) -> tuple[Reading, ...]:
+        return (Reading("package-0", Scope.CPU, energy_j=100 * time.monotonic()),)
+
+
+def channel(
+    name: str, scope: Scope, *, power_w: float | None = None, counter_w: float | None = None
+) -> Channel:
+    """Ten seconds of a constant."""
+    return Channel(
+        meter="m",
+        name=name,
+        scope=scope,
+        t_s=tuple(range(11)),
+        power_w=(power_w,) * 11,
+        energy_j=tuple(None if counter_w is None else counter_w * t_s for t_s in range(11)),
+    )
+
+
+SERVER = channel("server", Scope.SERVER, power_w=250)
+CPU = channel("package-0", Scope.CPU, counter_w=100)
+GPUS = [channel(f"gpu{index}", Scope.GPU, power_w=60, counter_w=50) for index in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("channels", "gpu", "joules", "source"),
+    [
+        ([SERVER], None, 0.5 * 2500, "whole server, by share of CPU time"),
+        ([SERVER, CPU], None, 0.5 * 2500, "whole server, by share of CPU time"),
+        # the server contains the GPUs; the job's own is all its own
+        ([SERVER, *GPUS], "gpu1", 0.5 * (2500 - 1000) + 500, "whole server, by share of CPU time"),
+        ([CPU], None, 0.5 * 1000, "lower bound: CPU only, by share of CPU time"),
+        ([CPU, *GPUS], "gpu0", 0.5 * 1000 + 500, "lower bound: GPU and CPU, by share of CPU time"),
+        (GPUS, "gpu0", 500, "lower bound: GPU only"),
+    ],
+)
+def test_a_job_s_part(channels: list[Channel], gpu: str | None, joules: float, source: str) -> None:
+    found = attribute(channels, 10.0, cpu_share=0.5, gpu=gpu)
+    assert found is not None
+    assert (found.energy_j, found.source) == (pytest.approx(joules), source)
+
+
+@pytest.mark.parametrize(
+    ("channels", "gpu"),
+    [([], None), (GPUS, None), ([SERVER], "gpu0"), ([channel("server", Scope.SERVER)], None)],
+)
+def test_what_no_meter_can_tell_is_no_number(channels: list[Channel], gpu: str | None) -> None:
+    assert attribute(channels, 10.0, cpu_share=0.5, gpu=gpu) is None
+
+
+def test_a_job_reports_its_energy(
+    home: Home, placed: Callable[..., Plan], fake_physics: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_energy, "_found", lambda: (Counter(),))
+    folder = home.folder(placed(events=80, events_per_job=20, per_merge=2).request.name)
+    report = run_job(Stage.SIMULATE, folder.request, 0)
+    assert report.energy_from == "lower bound: CPU only, by share of CPU time"
+    assert report.energy_j is not None
+    assert 0 <= report.energy_j <= 100 * (report.ended - report.started).total_seconds() + 1
+
+
+def test_a_node_without_meter_reports_none(
+    home: Home, placed: Callable[..., Plan], fake_physics: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*given: object, **named: object) -> object:
+        raise NodeError("no power meter works on this machine")
+
+    monkeypatch.setattr(job_energy, "find_meters", none)
+    folder = home.folder(placed(events=80, events_per_job=20, per_merge=2).request.name)
+    report = run_job(Stage.SIMULATE, folder.request, 0)
+    assert (report.energy_j, report.energy_from) == (None, None)
+
+
+def test_energy_is_integrated_while_the_block_runs() -> None:
+    watch = NodeEnergy([Counter()], interval_s=0.05)
+    with watch:
+        end_s = time.monotonic() + 0.5
+        while time.monotonic() < end_s:
+            pass
+    found = watch.of_this_job(on_gpu=False)
+    assert found is not None
+    assert 0 < found.energy_j <= 100 * 0.75
