@@ -32,6 +32,10 @@ xrootd.chksum max 2 adler32
 """
 
 
+#: XRootD cannot be told which address to listen on
+_LOOPBACK_ONLY = Path(__file__).parents[2] / "peers" / "loopback_only.c"
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -41,8 +45,8 @@ def _free_port() -> int:
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, Path]]:
     """URL and folder of a server that only this machine can reach."""
-    if not all(map(shutil.which, ("xrootd", "xrdcp", "xrdfs"))):
-        reason = "XRootD is missing (apt-get install xrootd-server xrootd-client)"
+    if not all(map(shutil.which, ("xrootd", "xrdcp", "xrdfs", "gcc"))):
+        reason = "XRootD or gcc is missing (apt-get install xrootd-server xrootd-client gcc)"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
@@ -56,7 +60,14 @@ def server() -> Iterator[tuple[str, Path]]:
         for path in (folder, *folder.iterdir()):
             shutil.chown(path, "xrootd")
     command = ["xrootd", *as_user, "-I", "v4", "-c", folder / "config", "-l", folder / "log"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    loopback = folder / "loopback_only.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", loopback, _LOOPBACK_ONLY, "-ldl"], check=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "LD_PRELOAD": str(loopback)},
+    )
     try:
         for _ in range(100):
             with socket.socket() as probe:
