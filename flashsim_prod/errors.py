@@ -12,6 +12,10 @@
     ├── LockedError              14   another command holds this request
     ├── CatalogError             15   the catalogue disagrees with what is to be declared
     ├── VerifyError              16   storage, catalogue and ledger do not tell the same story
+    │   ├── MissingFileError      5   ... only because files are missing
+    │   ├── ExtraFileError        6   ... only because storage has files more
+    │   ├── WrongSizeError        7   ... only because files have other sizes
+    │   └── WrongChecksumError    8   ... only because files have other contents
     ├── JobsFailedError          17   some jobs of a request have failed for good
     ├── MeasurementError         18   a measurement gives no figure that could be stood by
     ├── StorageError             20   reading or writing failed                      (retry)
@@ -87,6 +91,30 @@ class VerifyError(FlashSimError):
     """Storage, catalogue and ledger do not tell the same story."""
 
     exit_code = 16
+
+
+class MissingFileError(VerifyError):
+    """Files are missing, and nothing else is wrong."""
+
+    exit_code = 5
+
+
+class ExtraFileError(VerifyError):
+    """Storage has files that the catalogue does not know, and nothing else is wrong."""
+
+    exit_code = 6
+
+
+class WrongSizeError(VerifyError):
+    """Files have another size than they should, and nothing else is wrong."""
+
+    exit_code = 7
+
+
+class WrongChecksumError(VerifyError):
+    """Files have other contents than they should, and nothing else is wrong."""
+
+    exit_code = 8
 
 
 class JobsFailedError(FlashSimError):

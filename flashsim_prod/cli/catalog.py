@@ -1,4 +1,4 @@
-"""``datasets``, ``files`` and ``verify``: what the embedded catalogue holds."""
+"""``datasets``, ``files`` and ``verify``: what a catalogue holds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli.registering import Scope, Where
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -46,16 +47,18 @@ def datasets(as_json: Json = False) -> None:
         print(f"{format_count(one.events):>12}  {one.files:>6}  {size:>9}  {created:10}  {one.name}")
 
 
-def files(dataset: Dataset, as_json: Json = False) -> None:
+def files(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:
     """List the files of a dataset: events, bytes, adler32 and where each one is."""
     from flashsim_prod.cli.show import print_json
     from flashsim_prod.core.names import DatasetName
-    from flashsim_prod.grid.catalog.local import LocalCatalog
+    from flashsim_prod.production.catalogs import open_catalog
     from flashsim_prod.production.home import open_home
 
-    DatasetName.parse(dataset)
-    with LocalCatalog(open_home().catalog) as catalog:
-        found = list(catalog.files(dataset))
+    if catalog == "local":
+        # Rucio has containers by other grammars, too
+        DatasetName.parse(dataset)
+    with open_catalog(catalog, open_home(), scope) as opened:
+        found = list(opened.files(dataset))
     if as_json:
         print_json([{**asdict(one), "lumis": [lumi.model_dump() for lumi in one.lumis]} for one in found])
         return
@@ -65,25 +68,30 @@ def files(dataset: Dataset, as_json: Json = False) -> None:
         print(f"{one.events:>10}  {one.bytes:>12}  {one.adler32:8}  {where}")
 
 
-def verify(dataset: Dataset, as_json: Json = False) -> None:
+def verify(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:
     """Compare catalogue, ledger and storage of a dataset, reading all checksums anew."""
     from rich.progress import Progress
 
-    from flashsim_prod.cli.show import console, counted, print_json
-    from flashsim_prod.errors import VerifyError
+    from flashsim_prod.cli.show import console, print_json
     from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.verify import error_of
     from flashsim_prod.production.verify import verify as compare
 
     with Progress(console=console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading", total=None)
-        found = compare(open_home(), dataset, seen=lambda _, size: progress.advance(task, size))
+        found = compare(
+            open_home(),
+            dataset,
+            catalog=catalog,
+            scope=scope,
+            seen=lambda _, size: progress.advance(task, size),
+        )
     if as_json:
         print_json({**asdict(found), "ok": not found.problems})
     else:
         _print_verification(found)
-    if found.problems:
-        kinds = ", ".join(sorted({problem.kind for problem in found.problems}))
-        raise VerifyError(f"{dataset}: {counted(len(found.problems), 'disagreement')} ({kinds})")
+    if (error := error_of(found)) is not None:
+        raise error
 
 
 def _print_verification(found: Verification) -> None:

@@ -64,6 +64,9 @@ def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]
         "state": state.value,
         "events": request.events,
         "files": [file.model_dump(include={"lfn", "pfn", "bytes", "events", "adler32"}) for file in files],
+        "scope": request.registration.scope,
+        "container": str(request.dataset),
+        "rse": request.rse,
     }
 
 
@@ -97,6 +100,8 @@ def _print_dataset(outcome: Outcome) -> None:
     line("", "coffea   NanoEventsFactory.from_root({f: 'Events'}, schemaclass=NanoAODSchema).events()")
     line("", "ROOT     ROOT.RDataFrame('Events', f).Histo1D('Jet_pt')")
     line("Next", f"flashsim-prod status {request.name}")
-    if request.catalog == "local":
-        line("", f"flashsim-prod files {request.dataset}")
-        line("", f"flashsim-prod verify {request.dataset}")
+    if request.catalog != "none":
+        where = "" if request.catalog == "local" else f" --catalog {request.catalog}"
+        where += "" if request.registration.scope == "cms" else f" --scope {request.registration.scope}"
+        line("", f"flashsim-prod files {request.dataset}{where}")
+        line("", f"flashsim-prod verify {request.dataset}{where}")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import asdict
+from typing import Annotated, Literal
+
 import typer
 
+from flashsim_prod.cli.registering import Rse
 from flashsim_prod.cli.show import Json
 
 
@@ -29,8 +34,37 @@ def cards(as_json: Json = False) -> None:
     console().print(listing)
 
 
-def sites(as_json: Json = False) -> None:
-    """List where requests can run."""
+def sites(
+    action: Annotated[
+        Literal["check"] | None,
+        typer.Argument(help="Say who you are for Rucio, where you may write, and what is missing."),
+    ] = None,
+    site: Annotated[str, typer.Option(help="Which site to check.")] = "local",
+    rse: Rse = None,
+    as_json: Json = False,
+) -> None:
+    """List where requests can run, or check one for registering and publishing."""
+    if action == "check":
+        _check(site, rse, as_json)
+        return
+    _list_sites(as_json)
+
+
+def _check(site: str, rse: str | None, as_json: bool) -> None:
+    from flashsim_prod.cli.show import print_json
+    from flashsim_prod.production.catalogs import RSE_VARIABLE
+    from flashsim_prod.production.library import find_site
+    from flashsim_prod.production.site_check import check_site
+
+    found = list(check_site(find_site(site), rse or os.environ.get(RSE_VARIABLE)))
+    if as_json:
+        print_json([asdict(one) for one in found])
+    else:
+        for one in found:
+            print(f"{'ok' if one.is_fine else 'missing':8} {one.what:7} {one.detail}")
+
+
+def _list_sites(as_json: bool) -> None:
     from flashsim_prod.cli.show import console, print_json, table
     from flashsim_prod.production.library import all_sites
     from flashsim_prod.production.plan import slots_of

@@ -10,7 +10,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from flashsim_prod import __version__
-from flashsim_prod.cli import bundle, catalog, control, energy, library, request, status, train, worker
+from flashsim_prod.cli import (
+    bundle,
+    catalog,
+    control,
+    energy,
+    library,
+    publishing,
+    registering,
+    request,
+    status,
+    train,
+    worker,
+)
 from flashsim_prod.errors import FlashSimError
 
 #: the shell's own code for a command that Ctrl-C ended
@@ -24,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (request, status, control, library, catalog):
+for group in (request, status, control, registering, publishing, library, catalog):
     group.add_to(app)
 app.add_typer(worker.app, name="worker")
 app.add_typer(train.app, name="train")

@@ -15,7 +15,7 @@ from flashsim_prod.production.local_run import Display, Tally
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 #: between two log lines, unless a job has ended [s]
 _LOG_PAUSE_S = 30.0
@@ -40,6 +40,7 @@ class Bars(Display):
         self._progress = progress
         self._simulate = progress.add_task("simulate", total=None, unit="events", jobs="")
         self._merge = progress.add_task("merge", total=None, unit="files", jobs="")
+        self._register: TaskID | None = None
 
     def tally(self, tally: Tally) -> None:
         self._progress.update(
@@ -48,6 +49,11 @@ class Bars(Display):
         self._progress.update(
             self._merge, completed=tally.done[Stage.MERGE], total=tally.expected[Stage.MERGE]
         )
+
+    def registered(self, files: int, total: int) -> None:
+        if self._register is None:
+            self._register = self._progress.add_task("register", total=total, unit="files", jobs="")
+        self._progress.update(self._register, completed=files, total=total)
 
     def remark(self, line: str) -> None:
         self._progress.console.print(line, style="yellow", markup=False)
@@ -70,6 +76,11 @@ class LogLines(Display):
             f"{format_count(tally.events)} of {format_count(tally.events_expected)} events simulated, "
             f"{tally.done[Stage.MERGE]} of {tally.expected[Stage.MERGE]} files merged; {_jobs(tally)}"
         )
+
+    def registered(self, files: int, total: int) -> None:
+        if files == total or time.monotonic() - self._last >= _LOG_PAUSE_S:
+            self._last = time.monotonic()
+            self.remark(f"{files} of {total} files registered")
 
     def remark(self, line: str) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flashsim_prod.cli.registering import Lifetime, Rse, RseExpression, Scope, registration_of
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ def request(
     ] = None,
     oversample: Annotated[str, typer.Option(metavar="K", help="Output events per gen event.")] = "1",
     site: Annotated[str, typer.Option(metavar="NAME|FILE", help="Where to run (see: sites).")] = "local",
-    catalog: Annotated[Literal["local", "none"], typer.Option(help="Where to register.")] = "local",
+    catalog: Annotated[Literal["local", "rucio", "none"], typer.Option(help="Where to register.")] = "local",
+    scope: Scope = "cms",
+    rse: Rse = None,
+    rse_expression: RseExpression = None,
+    lifetime: Lifetime = None,
     seed: Annotated[
         int | None, typer.Option(metavar="S", help="Decides all numbers drawn; random by default.")
     ] = None,
@@ -50,7 +55,11 @@ def request(
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="FILE|GLOB|URL ...", help="NanoAOD or NanoGEN instead of Pythia8."),
+        typer.Option(
+            "--input",
+            metavar="FILE|GLOB|URL|rucio:SCOPE:NAME ...",
+            help="NanoAOD or NanoGEN instead of Pythia8.",
+        ),
     ] = None,
     energy: Annotated[float | None, typer.Option(metavar="TEV", help="Centre-of-mass energy.")] = None,
     bundle: Annotated[str | None, typer.Option(metavar="PATH", help="Bundle of models.")] = None,
@@ -86,6 +95,7 @@ def request(
         oversample=oversample,
         site=site,
         catalog=catalog,
+        registration=registration_of(scope, rse, rse_expression, lifetime),
         seed=seed,
         # a glob that the shell expanded leaves its first match to --input and the rest as arguments
         inputs=(*(inputs or ()), *(more_inputs or ())),

@@ -6,6 +6,7 @@ a block ``<dataset>#<id>``, a file ``/store/mc/Era/Primary/TIER/ProcString-vN/<g
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from typing import Self
@@ -20,13 +21,22 @@ _DATASET = re.compile(
     r"/(?P<primary>[^/]+)/(?P<era>[a-zA-Z][a-zA-Z0-9_]*)-(?P<string>[a-zA-Z0-9_]+)-v(?P<version>[0-9]+)"
     r"/(?P<tier>[A-Z][A-Z0-9\-]*)"
 )
+_USER_DATASET = re.compile(
+    r"/(?P<primary>[^/]+)/(?P<era>[a-zA-Z][a-zA-Z0-9_]*)-(?P<string>[a-zA-Z0-9_]+)-(?P<hash>[0-9a-f]{32})/(?P<tier>USER)"
+)
 _REQUEST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,79}")
+#: tier of all datasets of users and groups
+USER_TIER = "USER"
 _LFN_MAX = 500
 _FILES_PER_FOLDER = 1000
 
 
 class DatasetName(StrictModel):
-    """``/Primary/Era-ProcString-vN/TIER``."""
+    """``/Primary/Era-ProcString-vN/TIER``, or ``/Primary/User-Tag-<32 hexadecimal digits>/USER``.
+
+    The last 8 of those digits are the version, those before are a digest of the rest, so that names of
+    users' datasets, too, tell their version and can be read back.
+    """
 
     primary: str
     era: str
@@ -37,30 +47,51 @@ class DatasetName(StrictModel):
     @classmethod
     def parse(cls, text: str) -> Self:
         """The name written as `text`; `RequestError` if it breaks the grammar."""
-        match = _DATASET.fullmatch(text)
+        match = _USER_DATASET.fullmatch(text) or _DATASET.fullmatch(text)
         if match is None or not _PRIMARY.fullmatch(match["primary"]):
             raise RequestError(f"'{text}' is no dataset name; the form is /Primary/Era-ProcString-vN/TIER")
-        return cls(**match.groupdict())  # type: ignore[arg-type]
+        parts = match.groupdict()
+        if "hash" in parts:
+            parts["version"] = int(parts.pop("hash")[-8:], 16)
+        found = cls(**parts)  # type: ignore[arg-type]
+        if str(found) != text:
+            raise RequestError(f"'{text}' is no dataset name of this program")
+        return found
 
     def __str__(self) -> str:
-        return f"/{self.primary}/{self.era}-{self.string}-v{self.version}/{self.tier}"
+        return f"/{self.primary}/{self.era}-{self.string}-{self._version}/{self.tier}"
+
+    @property
+    def is_users(self) -> bool:
+        """Whether it is a user's, not the experiment's."""
+        return self.tier == USER_TIER
+
+    @property
+    def _version(self) -> str:
+        if not self.is_users:
+            return f"v{self.version}"
+        rest = f"{self.primary}/{self.era}/{self.string}".encode()
+        return f"{hashlib.sha256(rest).hexdigest()[:24]}{self.version:08x}"
 
     def block(self, identifier: uuid.UUID) -> str:
         """The name of the block `identifier` of this dataset."""
         return f"{self}#{identifier}"
 
     def lfn(self, index: int, identifier: uuid.UUID) -> str:
-        """The logical name of the dataset's merged file number `index`, under ``/store/mc``."""
-        return self._path("/store/mc", f"{index // _FILES_PER_FOLDER:06d}", f"{str(identifier).upper()}.root")
+        """The logical name of the merged file number `index`, in ``/store/mc`` or the user's folder."""
+        return self._path("mc", f"{index // _FILES_PER_FOLDER:06d}", f"{str(identifier).upper()}.root")
 
     def unmerged_lfn(self, request_name: str, index: int) -> str:
-        """The logical name of what simulate job `index` writes, under ``/store/unmerged``."""
+        """The logical name of what simulate job `index` writes; it does not stay."""
         group = f"{index // _FILES_PER_FOLDER:06d}"
-        return self._path("/store/unmerged", request_name, group, f"simulate_{index:06d}.root")
+        return self._path("unmerged", request_name, group, f"simulate_{index:06d}.root")
 
     def _path(self, top: str, *rest: str) -> str:
-        parts = (top, self.era, self.primary, self.tier, f"{self.string}-v{self.version}", *rest)
-        lfn = "/".join(parts)
+        if self.is_users:
+            folder = ("/store/user/rucio", self.era, *([top] if top == "unmerged" else []), self.primary)
+        else:
+            folder = ("/store", top, self.era, self.primary, self.tier)
+        lfn = "/".join((*folder, f"{self.string}-v{self.version}", *rest))
         if len(lfn) > _LFN_MAX:
             raise RequestError(
                 f"the file name {lfn} is longer than {_LFN_MAX} characters; shorten the primary name"

@@ -7,13 +7,16 @@ import json
 from datetime import datetime
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.names import DatasetName
+from flashsim_prod.core.scopes import check_scope, lasting_rse
 from flashsim_prod.core.site import Device, Site
 from flashsim_prod.core.strict import StrictModel
 
+#: what changes neither what is in a dataset nor what it is called
+_NOT_CONTENTS = {"name", "site", "catalog", "registration", "created", "device"}
 #: luminosity sections and runs are 32-bit in NanoAOD
 _UINT32_MAX = 2**32 - 1
 
@@ -52,6 +55,24 @@ class Split(StrictModel):
     files_per_block: int = Field(ge=1)
 
 
+class Registration(StrictModel):
+    """Where and under whose name a dataset is registered; nothing of it changes the dataset's contents."""
+
+    scope: str = Field(default="cms", description="cms, user.<name> or group.<name>")
+    rse: str | None = Field(default=None, description="storage element; the site's by default")
+    rse_expression: str | None = Field(
+        default=None, description="where a rule keeps the files; by default at the storage element"
+    )
+    lifetime_days: float | None = Field(
+        default=None, gt=0, description="of the rule [days]; for ever by default"
+    )
+
+    @field_validator("scope")
+    @classmethod
+    def _scope_is_one(cls, value: str) -> str:
+        return check_scope(value)
+
+
 class Request(StrictModel):
     """Everything that decides what the dataset will hold: ``request.yaml``."""
 
@@ -70,7 +91,8 @@ class Request(StrictModel):
     device: Device
     split: Split
     site: Site
-    catalog: Literal["local", "none"]
+    catalog: Literal["local", "rucio", "none"]
+    registration: Registration = Registration()
     software_version: str
     created: datetime
 
@@ -84,6 +106,16 @@ class Request(StrictModel):
         if last_lumi > _UINT32_MAX:
             raise ValueError("more luminosity sections than NanoAOD can number; raise gen_events_per_lumi")
         return self
+
+    @property
+    def rse(self) -> str:
+        """The storage element at which its files are registered."""
+        return self.registration.rse or self.site.storage.rse
+
+    @property
+    def rse_expression(self) -> str:
+        """Where a rule keeps its files."""
+        return self.registration.rse_expression or lasting_rse(self.rse)
 
     @property
     def events(self) -> int:
@@ -107,5 +139,5 @@ class Request(StrictModel):
 
     def digest(self) -> str:
         """sha256 over all that decides the dataset's contents and names."""
-        chosen = self.model_dump(mode="json", exclude={"name", "site", "catalog", "created", "device"})
+        chosen = self.model_dump(mode="json", exclude=_NOT_CONTENTS)
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()

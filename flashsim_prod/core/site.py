@@ -47,7 +47,10 @@ class StorageRules(StrictModel):
     """Where a logical file name is on disk."""
 
     rse: str = Field(description="name of the storage element in the catalogue")
-    prefix: str = Field(description="what stands before an LFN; {home} is the state folder")
+    prefix: str = Field(
+        description="what stands before an LFN, or a CMS storage.json; {home} is the state folder"
+    )
+    protocol: str = Field(default="XRootD", description="which one of the storage.json's")
 
 
 class MergeRules(StrictModel):

@@ -98,6 +98,16 @@ def merge_job(request: Request, index: int) -> MergeJob:
     )
 
 
+def lumi_events(request: Request, lumi: int) -> int:
+    """Output events of luminosity section `lumi`, counted from 1; `RequestError` if there is none such."""
+    per_job, per_lumi = request.split.gen_events_per_job, request.split.gen_events_per_lumi
+    index, within = divmod(lumi - 1, -(-per_job // per_lumi))
+    gen_events = min(per_lumi, simulate_job(request, index).gen_events - within * per_lumi)
+    if gen_events < 1:
+        raise RequestError(f"the request has no luminosity section {lumi}")
+    return gen_events * request.oversample
+
+
 def merge_of(request: Request, simulate_index: int) -> int:
     """The merge job that takes the output of a simulate job."""
     return simulate_index // request.split.jobs_per_merge

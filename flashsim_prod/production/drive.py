@@ -15,17 +15,17 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.states import FINAL, JobState, RequestState, Stage
 from flashsim_prod.errors import NoSpaceError, StateError
 from flashsim_prod.grid.batch.local import LocalBatch, RunSummary
-from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Failure
 from flashsim_prod.grid.locks import request_lock
 from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.opening import open_storage
+from flashsim_prod.production.catalogs import open_catalog
 from flashsim_prod.production.home import Home, RequestFolder
 from flashsim_prod.production.local_run import Display, LocalRun
 from flashsim_prod.production.placing import enter_existing
 from flashsim_prod.production.reconcile import Desk, Remaining, reconcile
-from flashsim_prod.production.register import register
+from flashsim_prod.production.register import Progress, register
 from flashsim_prod.production.request_folder import load_request
 from flashsim_prod.production.state import request_state
 
@@ -68,12 +68,13 @@ def drive(home: Home, name: str, display: Display | None = None) -> Outcome:
         If it cannot go on; nothing is lost.
     """
     folder = home.existing(name)
+    display = display or Display()
     with request_lock(folder.path), opened_desk(home, folder) as desk:
         desk.ledger.set_cancelled(name, False)
         remaining = reconcile(desk)
         _check_means(desk, remaining)
-        summary = _run(desk, remaining, display or Display())
-        _finish(desk, summary)
+        summary = _run(desk, remaining, display)
+        _finish(desk, summary, display)
         return _outcome(desk, summary)
 
 
@@ -145,13 +146,18 @@ def _clean_storage(desk: Desk) -> None:
         desk.storage.clean(str(PurePosixPath(lfn).parent.parent))
 
 
-def _finish(desk: Desk, summary: RunSummary) -> None:
+def _finish(desk: Desk, summary: RunSummary, display: Display) -> None:
     shutil.rmtree(desk.folder.work, ignore_errors=True)
     if desk.ledger.request(desk.name).cancelled:
         desk.ledger.move_all(desk.name, set(JobState) - FINAL, JobState.CANCELLED)
-    elif summary.succeeded and desk.request.catalog == "local":
-        with LocalCatalog(desk.home.catalog) as catalog:
-            register(desk, catalog)
+    elif summary.succeeded and desk.request.catalog != "none":
+        register_in(desk, desk.request.catalog, display.registered)
+
+
+def register_in(desk: Desk, catalog: str, progress: Progress | None = None) -> None:
+    """Register the finished dataset of a request in the catalogue named; errors as of `register`."""
+    with open_catalog(catalog, desk.home, desk.request.registration.scope) as opened:
+        register(desk, opened, progress)
 
 
 def _outcome(desk: Desk, summary: RunSummary) -> Outcome:

@@ -51,6 +51,9 @@ class Display:
     def tally(self, tally: Tally) -> None:
         """Something has changed."""
 
+    def registered(self, files: int, total: int) -> None:
+        """So many files of the dataset are registered."""
+
     def remark(self, line: str) -> None:
         """Something worth a line has happened."""
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.request import BundleRef, InputFile, Sampling
+from flashsim_prod.core.request import BundleRef, InputFile, Registration, Sampling
 from flashsim_prod.core.site import Device
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.production.catalogs import check_registration
 from flashsim_prod.production.library import find_card, find_site
 from flashsim_prod.production.plan import Order
+from flashsim_prod.production.rucio_input import PREFIX, input_files
 
 #: folds of one gen event, at most (`Request` has the same limit)
 _MAX_OVERSAMPLE = 10_000
@@ -33,7 +35,8 @@ class Typed:
     events: str | None = None
     oversample: str = "1"
     site: str = "local"
-    catalog: Literal["local", "none"] = "local"
+    catalog: Literal["local", "rucio", "none"] = "local"
+    registration: Registration = field(default_factory=Registration)
     seed: int | None = None
     inputs: tuple[str, ...] = ()
     energy_tev: float | None = None
@@ -79,6 +82,8 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     events = parse_count(typed.events, "--events") if typed.events is not None else None
     per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
     card, site = find_card(typed.card), find_site(typed.site)
+    registration = typed.registration
+    check_registration(typed.catalog, registration.scope, registration.rse or site.storage.rse)
     bundle = find_checked_bundle(typed.bundle)
     order = Order(
         card=card,
@@ -89,11 +94,12 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
         bundle_tag=bundle.tag,
         events=events,
         energy_tev=typed.energy_tev,
-        inputs=inspect_inputs(typed.inputs, inspected),
+        inputs=inspect_inputs(typed.inputs, inspected, rse=registration.rse or site.storage.rse),
         sampling=typed.sampling,
         device=typed.device or site.device,
         events_per_job=per_job,
         catalog=typed.catalog,
+        registration=typed.registration,
     )
     if not typed.inputs:
         _check_generator(card)
@@ -111,14 +117,18 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
 
 
 def inspect_inputs(
-    patterns: Sequence[str], inspected: Callable[[str], None] | None = None
+    patterns: Sequence[str], inspected: Callable[[str], None] | None = None, *, rse: str = ""
 ) -> tuple[InputFile, ...]:
     """The files that `patterns` name, in order, each opened and checked.
 
     Parameters
     ----------
     patterns : sequence of str
-        Files, globs, or URLs that uproot can open.
+        Files, globs, URLs that uproot can open, or ``rucio:SCOPE:NAME``.
+    inspected : callable, optional
+        Is told each file.
+    rse : str
+        Storage element whose replicas are preferred.
 
     Raises
     ------
@@ -129,7 +139,7 @@ def inspect_inputs(
         return ()
     from flashsim_prod.physics.generator.existing import inspect_input
 
-    urls = list(_expanded(patterns))
+    urls = list(_expanded(patterns, rse))
     twice = next((url for url in urls if urls.count(url) > 1), None)
     if twice:
         raise InputError(f"{twice}: named twice as --input; its events would be simulated twice")
@@ -154,10 +164,12 @@ def _check_alike(files: Sequence[InputFile]) -> None:
         next(NanoSource(entries, first=first, n_events=1, seed=0).chunks(1))
 
 
-def _expanded(patterns: Iterable[str]) -> Iterable[str]:
+def _expanded(patterns: Iterable[str], rse: str) -> Iterable[str]:
     for pattern in patterns:
         path = str(Path(pattern).expanduser().absolute())
-        if _is_url(pattern):
+        if pattern.startswith(PREFIX):
+            yield from input_files(pattern, rse)
+        elif _is_url(pattern):
             yield pattern
         elif os.path.exists(path) or not glob.has_magic(pattern):
             yield path

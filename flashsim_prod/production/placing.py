@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,12 +14,17 @@ from flashsim_prod import __version__
 from flashsim_prod.core.names import DatasetName, check_request_name
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Device, Rates, Site
-from flashsim_prod.errors import RequestError
+from flashsim_prod.errors import ConfigError, RequestError, StorageError
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.home import Home, RequestFolder
 from flashsim_prod.production.plan import MeasuredRates, Order, Plan, dataset_name, make_plan
 from flashsim_prod.production.request_folder import load_request, write_folder
+
+log = logging.getLogger("flashsim_prod.placing")
+
+#: how long Rucio is waited for when a version is chosen [s]
+_RUCIO_PATIENCE_S = 5.0
 
 
 def preview(home: Home, order: Order, name: str | None) -> Plan:
@@ -41,7 +47,9 @@ def preview(home: Home, order: Order, name: str | None) -> Plan:
         return make_plan(
             order,
             name=chosen,
-            version=_free_version(home, ledger, dataset_name(order, 1)),
+            version=_free_version(
+                home, ledger, dataset_name(order, 1), order.catalog, order.registration.scope
+            ),
             created=datetime.now(UTC).replace(microsecond=0),
             software_version=__version__,
             measured=measured_rates(ledger, order.site, order.card.name, order.device),
@@ -61,7 +69,8 @@ def place(home: Home, order: Order, plan: Plan, *, bundle_title: str, named: boo
     """
     with FileLock(home.naming_lock), Ledger(home.ledger) as ledger:
         name = _free_name(home, ledger, order.card.name, plan.request.name if named else None)
-        version = _free_version(home, ledger, plan.request.dataset)
+        ask = plan.request
+        version = _free_version(home, ledger, ask.dataset, ask.catalog, ask.registration.scope)
         plan = _renamed(plan, name, version)
         if dry_run:
             write_folder(home, plan, bundle_title=bundle_title)
@@ -153,11 +162,13 @@ def _free_name(home: Home, ledger: Ledger, card: str, wanted: str | None) -> str
     return wanted
 
 
-def _free_version(home: Home, ledger: Ledger, dataset: DatasetName) -> int:
+def _free_version(home: Home, ledger: Ledger, dataset: DatasetName, catalog: str, scope: str) -> int:
     rows = ledger.requests()
     known = (
         [row.dataset for row in rows] + _catalogued(home) + _only_folders(home, {row.name for row in rows})
     )
+    if catalog == "rucio":
+        known += _in_rucio(dataset, scope)
     same = [
         other.version for other in known if other.model_copy(update={"version": dataset.version}) == dataset
     ]
@@ -167,6 +178,28 @@ def _free_version(home: Home, ledger: Ledger, dataset: DatasetName) -> int:
 def _catalogued(home: Home) -> list[DatasetName]:
     with LocalCatalog(home.catalog) as catalog:
         return [DatasetName.parse(container.name) for container in catalog.containers()]
+
+
+def _in_rucio(dataset: DatasetName, scope: str) -> list[DatasetName]:
+    """Datasets of the same primary name that others have registered, as far as Rucio can be asked now."""
+    from flashsim_prod.grid.catalog.rucio import RucioCatalog
+    from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
+
+    try:
+        with RucioCatalog(scope, RucioCalls(patience_s=_RUCIO_PATIENCE_S)) as catalog:
+            names = catalog.names(f"/{dataset.primary}/{dataset.era}-*")
+    except (ConfigError, StorageError) as error:
+        # the dataset can be made all the same; if its name is another's, registering it will say so
+        log.warning("the version is chosen without Rucio: %s", error)
+        return []
+    return [found for name in names if (found := _parsed(name)) is not None]
+
+
+def _parsed(name: str) -> DatasetName | None:
+    try:
+        return DatasetName.parse(name)
+    except RequestError:
+        return None
 
 
 def _only_folders(home: Home, in_ledger: set[str]) -> list[DatasetName]:

@@ -14,8 +14,9 @@ from typing import Literal
 
 from flashsim_prod.core import splitting
 from flashsim_prod.core.card import Energy, ProcessCard
-from flashsim_prod.core.names import DatasetName, check_era, check_processing_string
-from flashsim_prod.core.request import BundleRef, InputFile, Request, Sampling, Split
+from flashsim_prod.core.names import USER_TIER, DatasetName, check_era, check_processing_string
+from flashsim_prod.core.request import BundleRef, InputFile, Registration, Request, Sampling, Split
+from flashsim_prod.core.scopes import owner_of
 from flashsim_prod.core.site import Device, Rates, Site
 from flashsim_prod.core.sizes import format_count, format_duration
 from flashsim_prod.errors import RequestError
@@ -54,7 +55,8 @@ class Order:
     sampling: Sampling = field(default_factory=Sampling)
     device: Device = Device.AUTO
     events_per_job: int | None = None
-    catalog: Literal["local", "none"] = "local"
+    catalog: Literal["local", "rucio", "none"] = "local"
+    registration: Registration = field(default_factory=Registration)
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,15 @@ def dataset_name(order: Order, version: int) -> DatasetName:
     """The name of the dataset that `order` makes, in its `version`."""
     energy = _energy(order)
     string = check_processing_string(f"{order.bundle_tag}_x{order.oversample}")
+    owner = owner_of(order.registration.scope)
+    if owner is not None:
+        return DatasetName(
+            primary=order.card.primary_name(energy.tev),
+            era=check_era(owner.replace("-", "_")),
+            string=f"{_era(energy)}_{string}",
+            version=version,
+            tier=USER_TIER,
+        )
     return DatasetName(
         primary=order.card.primary_name(energy.tev), era=_era(energy), string=string, version=version
     )
@@ -158,6 +169,7 @@ def make_plan(
         "split": _split(order, gen_events, rates),
         "site": order.site,
         "catalog": order.catalog,
+        "registration": order.registration,
         "software_version": software_version,
         "created": created,
     }

@@ -22,6 +22,7 @@ def test_version_and_help(cli: Cli) -> None:
     assert cli("--version").out == "flashsim-prod 0.1.0\n"
     out = cli("--help").out
     commands = "request status retry cancel cards sites datasets files verify worker train bundle"
+    commands += " register publish"
     for command in commands.split():
         assert f" {command} " in out
 
@@ -75,7 +76,7 @@ def test_a_request_from_plan_to_dataset(cli: Cli, fake_physics: Any) -> None:
 def test_request_json_is_one_object(cli: Cli, fake_physics: Any) -> None:
     ended = cli("request", "ttbar", *SMALL, "--json")
     found = ended.json
-    assert list(found) == ["request", "dataset", "state", "events", "files"]
+    assert list(found) == ["request", "dataset", "state", "events", "files", "scope", "container", "rse"]
     assert (found["request"], found["state"], found["events"]) == ("ttbar-001", "DONE", 80)
     (file,) = found["files"]
     assert list(file) == ["lfn", "pfn", "bytes", "events", "adler32"]
@@ -173,11 +174,11 @@ def test_verify_ends_with_its_own_code(cli: Cli, fake_physics: Any) -> None:
     contents[5] ^= 1
     path.write_bytes(contents)
     ended = cli("verify", found["dataset"])
-    assert ended.code == 16
+    assert ended.code == 8
     assert ended.complaint == f"{found['dataset']}: 1 disagreement (checksum)"
     assert "checksum  /store/mc/" in ended.out
     broken = cli("verify", found["dataset"], "--json")
-    assert (broken.code, broken.json["ok"]) == (16, False)
+    assert (broken.code, broken.json["ok"]) == (8, False)
 
 
 def test_failed_jobs(cli: Cli, fake_physics: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,14 +19,16 @@ things as they should be and does nothing. So a registration that was cut short 
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from flashsim_prod.core.report import LumiRange
+from flashsim_prod.errors import CatalogError
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class CatalogFile:
     adler32: str
     sha256: str
     lumis: tuple[LumiRange, ...] = ()
+    md5: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Replica:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file as the catalogue knows it."""
+    """A file as the catalogue knows it; `sha256` and `lumis` are empty where it does not keep them."""
 
     lfn: str
     block: str
@@ -104,6 +107,29 @@ class Rule:
     expires: datetime | None
 
 
+#: metadata that is measured, and so another one when a lost file was made anew: what came first stays
+MEASURED = frozenset({"energy_j"})
+
+
+def merged_metadata(
+    container: str, known: Mapping[str, object], told: Mapping[str, object]
+) -> dict[str, object]:
+    """`known` with the new keys of `told`.
+
+    Raises
+    ------
+    CatalogError
+        If they disagree in a key that was not measured.
+    """
+    merged = dict(known)
+    for key, value in json.loads(json.dumps(told)).items():
+        if merged.setdefault(key, value) != value and key not in MEASURED:
+            raise CatalogError(
+                f"dataset {container} is known with {key} = {merged[key]!r}, now it is said to be {value!r}"
+            )
+    return merged
+
+
 class Catalog(ABC):
     """A catalogue of containers, blocks, files, replicas and rules; a context manager.
 
@@ -112,9 +138,13 @@ class Catalog(ABC):
 
     Attributes
     ----------
+    kind : str
+        ``local`` or ``rucio``.
     scope : str
         Whose names these are: ``cms``, ``user.<name>`` or ``group.<name>``.
     """
+
+    kind: ClassVar[str]
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -126,6 +156,16 @@ class Catalog(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def prefix(self, rse: str, lfn: str) -> str | None:
+        """What `rse` puts before the logical name `lfn`; ``None`` if the catalogue does not care.
+
+        Raises
+        ------
+        CatalogError
+            If it does not know `rse`, or names there are not made in this way.
+        """
+        return None
 
     def close(self) -> None:  # noqa: B027 - most catalogues have nothing to give back
         """Give back what the catalogue holds open."""

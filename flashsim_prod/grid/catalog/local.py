@@ -21,6 +21,7 @@ from flashsim_prod.grid.catalog.base import (
     FileEntry,
     Replica,
     Rule,
+    merged_metadata,
 )
 from flashsim_prod.grid.catalog.schema import APPLICATION_ID, SCHEMA
 from flashsim_prod.grid.database import Database
@@ -51,6 +52,8 @@ class LocalCatalog(Catalog):
         If it is no catalogue, damaged, or of a newer schema.
     """
 
+    kind = "local"
+
     def __init__(self, path: Path, scope: str = "cms") -> None:
         super().__init__(scope)
         self._database = Database(path, "catalogue", APPLICATION_ID, SCHEMA)
@@ -66,7 +69,7 @@ class LocalCatalog(Catalog):
                 (self.scope, container, time.time()),
             )
             row = self._container(db, container)
-            merged = _merged(container, json.loads(row["metadata"]), metadata)
+            merged = merged_metadata(container, json.loads(row["metadata"]), metadata)
             db.execute("UPDATE containers SET metadata = ? WHERE id = ?", (json.dumps(merged), row["id"]))
 
     def ensure_block(self, container: str, block: str) -> None:
@@ -200,16 +203,6 @@ _FILES = """
     SELECT f.*, (SELECT json_group_array(json_array(rse, pfn)) FROM replicas WHERE file = f.id) AS replicas
     FROM files f WHERE f.block = ? ORDER BY f.lfn
 """
-
-
-def _merged(container: str, known: dict[str, object], told: Mapping[str, object]) -> dict[str, object]:
-    """`known` with the new keys of `told`; `CatalogError` if they disagree."""
-    for key, value in json.loads(json.dumps(told)).items():
-        if known.setdefault(key, value) != value:
-            raise CatalogError(
-                f"dataset {container} is known with {key} = {known[key]!r}, now it is said to be {value!r}"
-            )
-    return known
 
 
 def _compare(file: CatalogFile, known: sqlite3.Row, block: sqlite3.Row) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.storage.checksums import Checksums
@@ -89,6 +91,18 @@ class Storage(ABC):
 
         Copies that are being written at this moment are left alone.
         """
+
+    @contextmanager
+    def readable(self, lfn: str) -> Iterator[Path]:
+        """The file `lfn` on this machine for as long as the block runs: itself, or a copy."""
+        local = self.local_path(lfn)
+        if local is not None:
+            yield local
+            return
+        with TemporaryDirectory(prefix="flashsim-") as folder:
+            copy = Path(folder) / PurePosixPath(lfn).name
+            self.fetch(lfn, copy)
+            yield copy
 
     def local_path(self, lfn: str) -> Path | None:
         """The file itself if this machine can open it in place, else ``None`` (then `fetch` it)."""

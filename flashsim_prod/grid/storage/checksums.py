@@ -1,11 +1,11 @@
-"""What identifies a file's contents: size, adler32 and sha256, all from one reading."""
+"""What identifies a file's contents: size, adler32, sha256 and md5, all from one reading."""
 
 from __future__ import annotations
 
 import hashlib
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,11 +27,15 @@ class Checksums:
         Exactly 8 lower-case hexadecimal digits, as the grid's catalogues want it.
     sha256 : str
         64 lower-case hexadecimal digits.
+    md5 : str or None
+        32 lower-case hexadecimal digits, for catalogues that keep it; not compared, since job reports
+        do not have it.
     """
 
     bytes: int
     adler32: str
     sha256: str
+    md5: str | None = field(default=None, compare=False)
 
 
 class RunningChecksums:
@@ -41,16 +45,18 @@ class RunningChecksums:
         self._bytes = 0
         self._adler32 = zlib.adler32(b"")
         self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
 
     def update(self, chunk: bytes) -> None:
         """Take in the next bytes."""
         self._bytes += len(chunk)
         self._adler32 = zlib.adler32(chunk, self._adler32)
         self._sha256.update(chunk)
+        self._md5.update(chunk)
 
     def result(self) -> Checksums:
         """Checksums of all chunks so far, end to end."""
-        return Checksums(self._bytes, f"{self._adler32:08x}", self._sha256.hexdigest())
+        return Checksums(self._bytes, f"{self._adler32:08x}", self._sha256.hexdigest(), self._md5.hexdigest())
 
 
 def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
@@ -68,7 +74,7 @@ def stream_checksums(stream: BinaryIO) -> Checksums:
 
 
 def file_checksums(path: Path) -> Checksums:
-    """Size, adler32 and sha256 of a file, in one pass over it.
+    """Size and checksums of a file, in one pass over it.
 
     Raises
     ------

@@ -319,7 +319,7 @@ def test_storage_of_a_site(tmp_path: Path) -> None:
     store = open_storage(StorageRules(rse="T3_Local", prefix="{home}/disk"), tmp_path)
     assert store.rse == "T3_Local"
     assert store.pfn("/store/mc/x") == f"{tmp_path}/disk/store/mc/x"
-    for prefix in ("{house}/x", "disk", "root://host//store"):
+    for prefix in ("{house}/x", "disk", "gsiftp://host//store"):
         with pytest.raises(ConfigError, match="T3_Local"):
             open_storage(StorageRules(rse="T3_Local", prefix=prefix), tmp_path)
 

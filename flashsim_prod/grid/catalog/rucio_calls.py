@@ -1,0 +1,211 @@
+"""Calls of a Rucio server: found as rucio's own tools find it, retried, and with errors of the house's tree.
+
+The only module that imports ``rucio``, and only when a server is asked for. Configuration and credentials
+are rucio's own affair (``rucio.cfg``, environment, x509 proxy, password or token); nothing of them is
+kept, shown or logged here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from flashsim_prod.errors import CatalogError, ConfigError, FlashSimError, StorageError
+
+log = logging.getLogger("flashsim_prod.catalog")
+
+#: how long a server that does not answer is asked again [s]
+PATIENCE_S = 300.0
+#: overrides it
+PATIENCE_VARIABLE = "FLASHSIM_PROD_PATIENCE_S"
+#: how long an answer may take: a bulk call of 500 files takes seconds, on a busy server more [s]
+ANSWER_S = 120
+#: said by the server and worth another try: two registrations at once, an overloaded or restarting server
+_PASSING = ("duplicate key", "deadlock detected", "could not serialize", "database is locked")
+_PASSING_STATUS = tuple(f"http status code: {code}" for code in (429, 500, 502, 503, 504))
+_PASSING_ERRORS = frozenset(
+    {"ServerConnectionException", "ResourceTemporaryUnavailable", "DatabaseException", "ServiceUnavailable"}
+)
+_UNCONFIGURED = frozenset(
+    {
+        "ConfigNotFound",
+        "ConfigLoadingError",
+        "MissingClientParameter",
+        "NoAuthInformation",
+        "ClientProtocolNotFound",
+        "ClientProtocolNotSupported",
+        "MissingModuleException",
+    }
+)
+_REFUSED = frozenset({"CannotAuthenticate", "CannotAuthorize"})
+#: all that rucio keeps to itself: its own log lines would come between those of this program
+_SILENT = logging.getLogger("flashsim_prod.catalog.rucio")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+# at level DEBUG rucio tells passwords
+_SILENT.setLevel(logging.CRITICAL + 1)
+
+Answer = TypeVar("Answer")
+
+
+class RucioCalls:
+    """One server, spoken to in its own calls.
+
+    Parameters
+    ----------
+    patience_s : float, optional
+        How long failures that may pass are tried again [s]; by default `patience`.
+    answer_s : int
+        How long to wait for one answer [s].
+
+    Raises
+    ------
+    ConfigError
+        If rucio-clients is not installed, not configured, or refuses its credentials.
+    StorageError
+        If no server answers.
+    """
+
+    def __init__(self, *, patience_s: float | None = None, answer_s: int = ANSWER_S) -> None:
+        make, self._known = _load()
+        self._patience_s = patience() if patience_s is None else patience_s
+        self._client = self._retried("signing in", partial(make, timeout=answer_s, logger=_SILENT))
+        self.host = str(self._client.host)
+        self.account = str(self._client.account)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.session.close()
+
+    def ask(self, method: str, *positional: Any, **named: Any) -> Any:
+        """Call `method` of rucio's client; an answer that comes in pieces is a list.
+
+        Raises
+        ------
+        StorageError
+            If the server could not be reached or was too busy for all of the patience.
+        ConfigError
+            If it refuses the credentials.
+        CatalogError
+            If it refuses the call.
+        """
+        return self._retried(method, partial(self._call, method, positional, named))
+
+    def settled(self, method: str, *positional: Any, already: Iterable[str], **named: Any) -> bool:
+        """Call `method` as `ask` does; False if the server answers by one of the exceptions `already`.
+
+        Parameters
+        ----------
+        already : iterable of str
+            Names of rucio's exceptions that say that things are as they should be.
+        """
+        expected = tuple(already)
+
+        def call() -> bool:
+            try:
+                self._call(method, positional, named)
+            except self._known as error:
+                if type(error).__name__ in expected:
+                    return False
+                raise
+            return True
+
+        return self._retried(method, call)
+
+    def _call(self, method: str, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        answer = getattr(self._client, method)(*positional, **named)
+        return list(answer) if isinstance(answer, Iterator) else answer
+
+    def _retried(self, what: str, call: Callable[[], Answer]) -> Answer:
+        attempts = Retrying(
+            retry=retry_if_exception(_may_pass),
+            wait=wait_random_exponential(multiplier=0.5, max=20),
+            stop=stop_after_delay(self._patience_s),
+            before_sleep=partial(_tell, what),
+            reraise=True,
+        )
+        try:
+            return attempts(call)
+        except self._known as error:
+            raise self._explained(what, error) from error
+
+    def _explained(self, what: str, error: Exception) -> FlashSimError:
+        kind = type(error).__name__
+        if _may_pass(error):
+            return StorageError(
+                f"Rucio does not answer ({what}: {_reason(error)}), tried for {self._patience_s:.0f} s; "
+                "nothing is lost, register the request again later"
+            )
+        if kind in _UNCONFIGURED:
+            return _unconfigured(error)
+        if kind in _REFUSED:
+            # what rucio says of it may hold the credentials
+            return ConfigError(
+                f"Rucio refuses your credentials ({kind}); renew proxy or token until 'rucio whoami' answers"
+            )
+        return CatalogError(f"Rucio refuses {what}: {kind}: {_reason(error)}")
+
+
+def patience() -> float:
+    """``$FLASHSIM_PROD_PATIENCE_S``, or `PATIENCE_S`; `ConfigError` if it is no number."""
+    told = os.environ.get(PATIENCE_VARIABLE)
+    try:
+        return float(told) if told else PATIENCE_S
+    except ValueError as error:
+        raise ConfigError(f"{PATIENCE_VARIABLE}: '{told}' is no number of seconds") from error
+
+
+def _load() -> tuple[Callable[..., Any], tuple[type[Exception], ...]]:
+    """Rucio's client class, and the exceptions that its calls raise."""
+    try:
+        import requests
+        from rucio.common.exception import RucioException
+    except ImportError as error:
+        raise ConfigError(
+            f"the Rucio catalogue needs rucio-clients ({error}): pip install 'flashsim-prod[rucio]'"
+        ) from error
+    try:
+        from rucio.client import Client
+    except RucioException as error:
+        # it reads its configuration when it is imported
+        raise _unconfigured(error) from error
+    return Client, (RucioException, requests.RequestException)
+
+
+def _unconfigured(error: Exception) -> ConfigError:
+    return ConfigError(
+        f"Rucio is not configured ({type(error).__name__}); write a rucio.cfg (RUCIO_CONFIG says where) "
+        "until 'rucio whoami' answers"
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether another try can help."""
+    from requests import RequestException
+    from rucio.common.exception import RucioException
+
+    if isinstance(error, RequestException):
+        return True
+    if not isinstance(error, RucioException):
+        return False
+    text = str(error)
+    return type(error).__name__ in _PASSING_ERRORS or any(
+        sign in text for sign in (*_PASSING, *_PASSING_STATUS)
+    )
+
+
+def _tell(what: str, state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    pause = state.next_action.sleep if state.next_action else 0.0
+    log.warning("Rucio: %s: %s; next try in %.1f s", what, _reason(error), pause)
+
+
+def _reason(error: BaseException | None) -> str:
+    """One line, without the memory addresses and SQL that servers send along."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if len(line) <= 200 else f"{line[:200]}..."

@@ -1,0 +1,47 @@
+"""The catalogue that a request or a command names."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flashsim_prod.core.scopes import check_rse, is_temporary
+from flashsim_prod.errors import RequestError
+from flashsim_prod.grid.catalog.base import Catalog
+from flashsim_prod.grid.catalog.local import LocalCatalog
+from flashsim_prod.production.home import Home
+
+#: names the storage element where a site names none of CMS
+RSE_VARIABLE = "FLASHSIM_PROD_RSE"
+#: catalogues that datasets can be registered in
+CatalogName = Literal["local", "rucio"]
+
+
+def open_catalog(name: str, home: Home, scope: str = "cms") -> Catalog:
+    """The catalogue `name`: ``local`` or ``rucio``.
+
+    Raises
+    ------
+    ConfigError
+        If rucio is not installed, not configured, or refuses its credentials.
+    StorageError
+        If the catalogue cannot be opened or reached.
+    """
+    if name == "local":
+        return LocalCatalog(home.catalog, scope)
+    from flashsim_prod.grid.catalog.rucio import RucioCatalog
+
+    return RucioCatalog(scope)
+
+
+def check_registration(catalog: str, scope: str, rse: str) -> None:
+    """See that files at `rse` can be registered in `scope`, as far as names tell; `RequestError` otherwise.
+
+    Outside ``cms`` users write to ``*_Temp`` only, and a rule then moves them to where they stay.
+    """
+    if catalog != "rucio":
+        return
+    check_rse(rse)
+    if scope != "cms" and not is_temporary(rse):
+        raise RequestError(
+            f"scope {scope} may not write to {rse}; say --rse {rse}_Temp: a rule then moves them to {rse}"
+        )

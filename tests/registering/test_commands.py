@@ -1,0 +1,123 @@
+"""The commands as typed, against the real server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flashsim_prod.core.request import Registration
+from flashsim_prod.errors import CatalogError, InputError, RequestError
+from flashsim_prod.grid.catalog.rucio import RucioCatalog
+from flashsim_prod.production.drive import drive
+from flashsim_prod.production.home import Home
+from flashsim_prod.production.registering import register_request
+from flashsim_prod.production.rucio_input import input_files
+
+PlaceRequest = Callable[..., str]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "flashsim_prod.cli", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def registered(server: Any, home: Home, place_request: PlaceRequest) -> tuple[str, str]:
+    """A request that is registered in Rucio, and its dataset."""
+    name = place_request()
+    return name, str(drive(home, name).request.dataset)
+
+
+def test_register_files_and_verify(registered: tuple[str, str], server: Any) -> None:
+    name, dataset = registered
+    done = command("register", name, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["scope"], told["container"], told["rse"]) == ("cms", dataset, "T2_IT_Pisa")
+    listed = command("files", dataset, "--catalog", "rucio", "--json")
+    files = json.loads(listed.stdout)
+    assert [len(files), sum(file["events"] for file in files)] == [4, 80]
+    assert command("verify", dataset, "--catalog", "rucio").returncode == 0
+    path = Path(files[0]["replicas"][0]["pfn"])
+    contents = bytearray(path.read_bytes())
+    contents[5] ^= 1
+    path.write_bytes(contents)
+    flipped = command("verify", dataset, "--catalog", "rucio")
+    assert (flipped.returncode, "checksum" in flipped.stdout) == (8, True)
+    path.unlink()
+    assert command("verify", dataset, "--catalog", "rucio").returncode == 5
+
+
+def test_sites_check(server: Any, home: Home) -> None:
+    done = command("sites", "check", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {one["what"]: one for one in json.loads(done.stdout)}
+    assert found["rucio"]["detail"].startswith("root (service) at http://127.0.0.1:")
+    assert found["rse"]["is_fine"]
+    assert "T2_IT_Pisa_Temp" in found["rses"]["detail"]
+    other = json.loads(command("sites", "check", "--rse", "T2_XX_Nowhere", "--json").stdout)
+    assert "knows no storage element" in {one["what"]: one for one in other}["rse"]["detail"]
+
+
+def test_what_is_not_configured_is_one_line(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUCIO_CONFIG", str(tmp_path / "none.cfg"))
+    done = command("files", "/A/B-c-v1/NANOAODSIM", "--catalog", "rucio")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_input_of_rucio_is_at_the_site(registered: tuple[str, str], server: Any) -> None:
+    _, dataset = registered
+    urls = input_files(f"rucio:cms:{dataset}", "T2_IT_Pisa")
+    assert len(urls) == 4
+    assert all(Path(url).is_relative_to(server.stores["T2_IT_Pisa"]) for url in urls)
+    with RucioCatalog() as catalog:
+        block = catalog.blocks(dataset)[0].name
+    assert len(input_files(f"rucio:cms:{block}", "T2_IT_Pisa")) == 2
+    with pytest.raises(RequestError, match="the form is"):
+        input_files("rucio:cms", "T2_IT_Pisa")
+    with pytest.raises(CatalogError, match="no dataset"):
+        input_files(f"rucio:cms:{dataset.replace('-v1', '-v9')}", "T2_IT_Pisa")
+
+
+def test_input_that_is_nowhere(server: Any, container: str) -> None:
+    with RucioCatalog() as catalog:
+        catalog.ensure_container(container, {})
+    with pytest.raises(InputError, match="holds no files"):
+        input_files(f"rucio:cms:{container}", "T2_IT_Pisa")
+
+
+def test_users_write_to_temporary_storage_and_ask_for_a_rule(
+    server: Any, home: Home, place_request: PlaceRequest, admin: Any
+) -> None:
+    if "user.jdoe" not in admin.list_scopes():
+        admin.add_scope("root", "user.jdoe")
+    name = place_request(registration=Registration(scope="user.jdoe", rse="T2_IT_Pisa"))
+    with pytest.raises(RequestError, match=r"may not write to T2_IT_Pisa; say --rse T2_IT_Pisa_Temp"):
+        drive(home, name)
+    name = place_request(
+        registration=Registration(scope="user.jdoe", rse="T2_IT_Pisa_Temp", lifetime_days=30), catalog="none"
+    )
+    drive(home, name)
+    done = register_request(home, name, catalog="rucio")
+    dataset = str(done.request.dataset)
+    assert dataset.endswith("/USER")
+    with RucioCatalog("user.jdoe") as catalog:
+        found = catalog.container(dataset)
+        assert (found.open_blocks, found.events) == (0, 80)
+        (rule,) = catalog.rules(dataset)
+        assert rule.rse_expression == "T2_IT_Pisa"
+        assert rule.expires is not None
+        replicas = {replica.rse for file in catalog.files(dataset) for replica in file.replicas}
+        assert "T2_IT_Pisa_Temp" in replicas
