@@ -74,7 +74,8 @@ def verify(dataset: Dataset, as_json: Json = False) -> None:
     from flashsim_prod.production.home import open_home
     from flashsim_prod.production.verify import verify as compare
 
-    with Progress(console=console(stderr=True), transient=True) as progress:
+    errors = console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("reading", total=None)
         found = compare(open_home(), dataset, seen=lambda _, size: progress.advance(task, size))
     if as_json:
