@@ -77,7 +77,8 @@ def verify(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_
     from flashsim_prod.production.verify import error_of
     from flashsim_prod.production.verify import verify as compare
 
-    with Progress(console=console(stderr=True), transient=True) as progress:
+    errors = console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("reading", total=None)
         found = compare(
             open_home(),

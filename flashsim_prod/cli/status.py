@@ -132,7 +132,6 @@ def _head(found: RequestDetail) -> RenderableType:
     state = (
         line.state.value if line.eta_s is None else f"{line.state.value}, {format_duration(line.eta_s)} left"
     )
-    registered = found.registered.strftime("%Y-%m-%d %H:%M UTC") if found.registered else "not yet"
     retries = sum(found.retries.values())
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
@@ -141,12 +140,18 @@ def _head(found: RequestDetail) -> RenderableType:
         ("request", f"{line.name} ({line.card}, {format_count(line.events)} events, site {line.site})"),
         ("state", f"{state}; {line.percent:.0f} % of jobs done; {format_duration(line.age_s)} old"),
         ("dataset", line.dataset),
-        ("registered", registered),
+        ("registered", _registered(found)),
         ("retries", str(retries)),
         ("folder", str(found.folder)),
     ):
         grid.add_row(label, text)
     return grid
+
+
+def _registered(found: RequestDetail) -> str:
+    if found.catalog == "none":
+        return "no catalogue asked for"
+    return found.registered.strftime("%Y-%m-%d %H:%M UTC") if found.registered else "not yet"
 
 
 def _stages(found: RequestDetail) -> RenderableType:

@@ -73,13 +73,27 @@ def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     return [error for error in errors if error["loc"] not in inner]
 
 
+#: what a value of the wrong kind is not, by pydantic's name for the error
+_IS_NO = {
+    "int_parsing": "whole number",
+    "int_type": "whole number",
+    "int_from_float": "whole number",
+    "float_parsing": "number",
+    "float_type": "number",
+    "string_type": "text",
+}
+
+
 def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
         return f"unknown key '{where}'{nearest(str(error['loc'][-1]), _keys(model, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"the key '{where}' is missing"
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+    if error["type"] in _IS_NO:
+        return f"{where}: {error['input']!r} is no {_IS_NO[error['type']]}"
+    said = error["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
+    return f"{where}: {said}"
 
 
 def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

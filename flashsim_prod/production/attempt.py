@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from flashsim_prod import __version__
 from flashsim_prod.core.report import JobReport, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.core.states import Stage
 from flashsim_prod.energy.attribution import JobEnergy
 from flashsim_prod.errors import NoSpaceError
@@ -109,10 +110,11 @@ class Attempt:
         """See that `expected_bytes` fit into the scratch folder; `NoSpaceError` otherwise."""
         with storage_errors(f"asking for free space in {self.work}"):
             free = shutil.disk_usage(self.work).free
-        if free < expected_bytes * _SPACE_MARGIN:
+        needed = expected_bytes * _SPACE_MARGIN
+        if free < needed:
             raise NoSpaceError(
-                f"{self.work}: {free / 1e6:.0f} MB are free, the job needs "
-                f"{expected_bytes * _SPACE_MARGIN / 1e6:.0f} MB; free some space, then retry"
+                f"{self.work}: {format_bytes(free)} are free, the job needs {format_bytes(needed)}; "
+                "free some space, then retry"
             )
 
     def store(self, path: Path, lfn: str, events: int, lumis: tuple[LumiRange, ...]) -> OutputFile:

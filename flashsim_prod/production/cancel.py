@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
-from flashsim_prod.core.states import FINAL, JobState
+from flashsim_prod.core.states import FINAL, JobState, RequestState
 from flashsim_prod.errors import LockedError, StateError
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.locks import is_driven, request_lock
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.state import request_state
 
 #: a driver looks about once a second, and gives its workers ten seconds to end
 _PATIENCE_S = 30.0
@@ -34,6 +35,8 @@ def cancel(home: Home, name: str, *, patience_s: float = _PATIENCE_S) -> int:
         if not ledger.has_request(name):
             raise StateError(f"request {name} was never started; delete {folder.path} to be rid of it")
         before = ledger.counts(name)
+        if request_state(ledger.request(name), before, driven=False) is RequestState.DONE:
+            raise StateError(f"request {name} is finished; nothing to cancel")
         ledger.set_cancelled(name, True)
         deadline = time.monotonic() + patience_s
         while is_driven(folder.path):
@@ -41,8 +44,23 @@ def cancel(home: Home, name: str, *, patience_s: float = _PATIENCE_S) -> int:
                 raise LockedError(f"request {name}: its driver was asked to stop but is still running")
             time.sleep(0.2)
         with request_lock(folder.path):
+            _end_open_attempts(ledger, name)
             ledger.move_all(name, set(JobState) - FINAL, JobState.CANCELLED)
         after = ledger.counts(name)
     return sum(n for (_, state), n in after.items() if state is JobState.CANCELLED) - sum(
         n for (_, state), n in before.items() if state is JobState.CANCELLED
     )
+
+
+def _end_open_attempts(ledger: Ledger, name: str) -> None:
+    """Attempts that a killed driver left open; a retry still finds what their workers finished."""
+    for row in ledger.open_attempts(name):
+        ledger.finish_attempt(
+            name,
+            row.stage,
+            row.index,
+            row.number,
+            JobState.CANCELLED,
+            exit_code=None,
+            error="cancelled after its driver was killed",
+        )

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from flashsim_prod import __version__
 from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.core.states import FINAL, JobState, RequestState, Stage
 from flashsim_prod.errors import NoSpaceError, StateError
 from flashsim_prod.grid.batch.local import LocalBatch, RunSummary
@@ -23,7 +24,7 @@ from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.catalogs import open_catalog
 from flashsim_prod.production.home import Home, RequestFolder
 from flashsim_prod.production.local_run import Display, LocalRun
-from flashsim_prod.production.placing import enter_existing
+from flashsim_prod.production.placing import enter_existing, measured_rates
 from flashsim_prod.production.reconcile import Desk, Remaining, reconcile
 from flashsim_prod.production.register import Progress, register
 from flashsim_prod.production.request_folder import load_request
@@ -113,15 +114,22 @@ def _check_means(desk: Desk, remaining: Remaining) -> None:
             f"{__version__}, which may draw other numbers; install that version, or order a new request"
         )
     bound_bundle(desk.request)
-    share = len(remaining.simulate) / desk.request.n_simulate
-    needed = desk.request.events * desk.request.site.rates.bytes_per_event * share
+    needed = _bytes_needed(desk, remaining)
     with storage_errors(f"asking for free space in {desk.home.path}"):
         free = shutil.disk_usage(desk.home.path).free
     if free < needed:
         raise NoSpaceError(
-            f"{desk.home.path}: {free / 1e9:.1f} GB are free, request {desk.name} still needs "
-            f"about {needed / 1e9:.1f} GB; free some space, then retry"
+            f"{desk.home.path}: {format_bytes(free)} are free, request {desk.name} still needs "
+            f"about {format_bytes(needed)}; free some space, then retry"
         )
+
+
+def _bytes_needed(desk: Desk, remaining: Remaining) -> float:
+    """Space for the files still to be made, each event once as simulated and once as merged [B]."""
+    request = desk.request
+    measured = measured_rates(desk.ledger, request.site, request.card.name, request.device)
+    sizes = [rates.bytes_per_event for rates in (request.site.rates, *([measured.rates] if measured else []))]
+    return 2 * request.events * max(sizes) * len(remaining.simulate) / request.n_simulate
 
 
 def _run(desk: Desk, remaining: Remaining, display: Display) -> RunSummary:

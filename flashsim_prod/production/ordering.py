@@ -13,7 +13,7 @@ from typing import Literal
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.request import BundleRef, InputFile, Registration, Sampling
-from flashsim_prod.core.site import Device
+from flashsim_prod.core.site import Device, Engine, Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.catalogs import check_registration
@@ -73,6 +73,8 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
         If the bundle is missing or not whole.
     InputError
         If an input file cannot take the generator's place.
+    NodeError
+        If a GPU is asked for on this machine, which has none.
     """
     oversample = parse_count(typed.oversample, "--oversample")
     if oversample > _MAX_OVERSAMPLE:
@@ -82,6 +84,7 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     events = parse_count(typed.events, "--events") if typed.events is not None else None
     per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
     card, site = find_card(typed.card), find_site(typed.site)
+    _check_device(typed.device, site)
     registration = typed.registration
     check_registration(typed.catalog, registration.scope, registration.rse or site.storage.rse)
     bundle = find_checked_bundle(typed.bundle)
@@ -169,7 +172,10 @@ def _expanded(patterns: Iterable[str], rse: str) -> Iterable[str]:
         path = str(Path(pattern).expanduser().absolute())
         if pattern.startswith(PREFIX):
             yield from input_files(pattern, rse)
-        elif _is_url(pattern):
+            continue
+        if os.path.isdir(path):
+            raise InputError(f"--input: {pattern} is a folder; give its files, as {Path(pattern) / '*.root'}")
+        if _is_url(pattern):
             yield pattern
         elif os.path.exists(path) or not glob.has_magic(pattern):
             yield path
@@ -182,6 +188,15 @@ def _expanded(patterns: Iterable[str], rse: str) -> Iterable[str]:
 
 def _is_url(name: str) -> bool:
     return "://" in name
+
+
+def _check_device(wanted: Device | None, site: Site) -> None:
+    """A GPU asked for by name must be there if the jobs are to run on this machine."""
+    if wanted is Device.CUDA and site.engine is Engine.LOCAL:
+        # only here: torch takes seconds to load
+        from flashsim_prod.physics.chain.device import pick_device
+
+        pick_device(wanted)
 
 
 def _check_generator(card: ProcessCard) -> None:

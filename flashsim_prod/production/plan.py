@@ -276,6 +276,12 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
             f"{order.events} is no multiple of {order.oversample}: the last gen event's folds are completed, "
             f"so there will be {format_count(request.events)} events"
         )
+    per_job = request.split.gen_events_per_job * request.oversample
+    if order.events_per_job is not None and per_job > order.events_per_job:
+        notes.append(
+            f"--events-per-job {order.events_per_job} is no multiple of {order.oversample}: all folds of a "
+            f"gen event stay in one job, so a job makes {format_count(per_job)} events"
+        )
     limit = order.site.resources.walltime_min * 60
     if job_seconds > limit:
         notes.append(

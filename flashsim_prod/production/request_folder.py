@@ -53,8 +53,10 @@ def load_request(path: Path) -> Request:
     """The request in a ``request.yaml``; `ConfigError` or `RequestError` if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: this request file cannot be read: {error}") from error
+    except OSError as error:
+        raise RequestError(f"{path}: this request file cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path}: this request file is not text") from error
     return Request.from_yaml(text, str(path))
 
 

@@ -89,6 +89,7 @@ class RequestDetail:
 
     line: RequestLine
     folder: Path
+    catalog: str
     registered: datetime | None
     stages: tuple[StageLine, ...]
     speeds: tuple[StageSpeed, ...]
@@ -124,6 +125,7 @@ def detail(home: Home, name: str) -> RequestDetail:
         return RequestDetail(
             line=line,
             folder=row.folder,
+            catalog=row.catalog,
             registered=row.registered,
             stages=_stage_lines(counts, row.n_simulate, row.n_merge),
             speeds=tuple(_speed(stage, totals[stage]) for stage in Stage if stage in totals),
@@ -258,6 +260,7 @@ def _dry_detail(folder: RequestFolder) -> RequestDetail:
     return RequestDetail(
         line=_dry_line(request),
         folder=folder.path,
+        catalog=request.catalog,
         registered=None,
         stages=_stage_lines(planned, request.n_simulate, request.n_merge),
         speeds=(),

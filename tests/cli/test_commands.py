@@ -167,6 +167,12 @@ def test_tables_of_a_finished_request(cli: Cli, fake_physics: Any, monkeypatch: 
     assert verified.endswith(": catalogue, ledger and storage agree\n")
 
 
+def test_status_without_a_catalogue(cli: Cli, fake_physics: Any) -> None:
+    assert cli("request", "ttbar", *SMALL, "--catalog", "none").code == 0
+    assert "no catalogue asked for" in cli("status", "ttbar-001").out
+    assert cli("status", "ttbar-001", "--json").json["catalog"] == "none"
+
+
 def test_verify_ends_with_its_own_code(cli: Cli, fake_physics: Any) -> None:
     found = cli("request", "ttbar", *SMALL, "--json").json
     path = Path(found["files"][0]["pfn"])
@@ -176,6 +182,7 @@ def test_verify_ends_with_its_own_code(cli: Cli, fake_physics: Any) -> None:
     ended = cli("verify", found["dataset"])
     assert ended.code == 8
     assert ended.complaint == f"{found['dataset']}: 1 disagreement (checksum)"
+    assert len(ended.err.splitlines()) == 1, "no bar off a terminal, and no line in its place"
     assert "checksum  /store/mc/" in ended.out
     broken = cli("verify", found["dataset"], "--json")
     assert (broken.code, broken.json["ok"]) == (8, False)

@@ -92,6 +92,8 @@ def _input(kind: str, tmp_path: Path) -> str:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         case "no branches":
             _tree(path, {"event": np.arange(5, dtype=np.uint64)})
+        case "folder":
+            return str(tmp_path)
         case "glob":
             return str(tmp_path / "*.root")
     return str(path)
@@ -106,6 +108,7 @@ def _input(kind: str, tmp_path: Path) -> str:
         ("truncated", "input.root"),
         ("no branches", "has no branch 'genWeight'"),
         ("glob", "no file matches"),
+        ("folder", "is a folder; give its files, as "),
     ],
 )
 def test_input_that_cannot_be_used(cli: Cli, tmp_path: Path, kind: str, complaint: str) -> None:
@@ -196,6 +199,15 @@ def test_no_space_left(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "free some space, then retry" in ended.complaint
 
 
+def test_a_gpu_asked_for_where_there_is_none(cli: Cli, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    ended = cli("request", "ttbar", *SMALL, "--device", "cuda")
+    assert ended.code == 22
+    assert "torch finds none here; use --device cpu" in ended.complaint
+    assert home.names() == []
+    assert cli("request", "ttbar", *SMALL, "--device", "auto", "--dry-run").code == 0
+
+
 def test_a_home_that_cannot_be_written(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv(VARIABLE, str(tmp_path / "file" / "home"))
@@ -214,7 +226,7 @@ def test_a_home_that_cannot_be_written(cli: Cli, tmp_path: Path, monkeypatch: py
         (["files", "toy"], 2, "'toy' is no dataset name; the form is /Primary/Era-ProcString-vN/TIER"),
         (["files", "/A/B-c-v1/NANOAODSIM"], 15, "/A/B-c-v1/NANOAODSIM"),
         (["verify", "/A/B-c-v1/NANOAODSIM"], 15, "/A/B-c-v1/NANOAODSIM"),
-        (["worker", "simulate", "/nowhere/request.yaml", "--job", "0"], 2, "/nowhere/request.yaml"),
+        (["worker", "simulate", "/nowhere/request.yaml", "--job", "0"], 2, "read: No such file"),
         (["worker", "simulate", "/nowhere/request.yaml"], 2, "--job"),
         (["stats"], 2, "stats"),
     ],

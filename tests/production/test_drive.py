@@ -212,7 +212,7 @@ def test_a_disk_that_is_too_small_is_noticed_first(
     name = placed(**SMALL).request.name
     usage = type("usage", (), {"free": 1000})
     monkeypatch.setattr("flashsim_prod.production.drive.shutil.disk_usage", lambda path: usage)
-    with pytest.raises(NoSpaceError, match=r"still needs about .* free some space, then retry"):
+    with pytest.raises(NoSpaceError, match=r": 1\.0 kB are free, .* about 16\.0 kB; free some"):
         drive(home, name)
     with Ledger(home.ledger) as ledger:
         assert {job.state for job in ledger.jobs(name)} == {JobState.PLANNED}
@@ -242,6 +242,30 @@ def test_cancel_stops_a_driver_and_retry_goes_on(home: Home, placed: Placed, fak
         assert {job.state for job in ledger.jobs(name)} == {JobState.CANCELLED}
         assert ledger.open_attempts(name) == []
     assert drive(home, name).state is RequestState.DONE
+
+
+def test_cancel_after_the_driver_was_killed_and_retry_goes_on(
+    home: Home, placed: Placed, fake_physics: Any
+) -> None:
+    name = placed(**SMALL).request.name
+    with _driver(name, FAKE_PAUSE_S="20") as driver:
+        _wait_for_running(home, name)
+        driver.kill()
+    with Ledger(home.ledger) as ledger:
+        assert ledger.open_attempts(name)
+        assert cancel(home, name) == 6
+        assert {job.state for job in ledger.jobs(name)} == {JobState.CANCELLED}
+        assert ledger.open_attempts(name) == []
+    assert drive(home, name).state is RequestState.DONE
+
+
+def test_a_finished_request_is_not_cancelled(home: Home, placed: Placed, fake_physics: Any) -> None:
+    name = placed(**SMALL).request.name
+    drive(home, name)
+    with pytest.raises(StateError, match=f"request {name} is finished; nothing to cancel"):
+        cancel(home, name)
+    with Ledger(home.ledger) as ledger:
+        assert not ledger.request(name).cancelled
 
 
 def test_ctrl_c_leaves_a_request_that_goes_on(home: Home, placed: Placed, fake_physics: Any) -> None:

@@ -46,6 +46,10 @@ def test_the_last_gen_events_folds_are_completed_and_the_plan_says_so(plan_of: P
 def test_a_job_never_holds_half_a_gen_event(plan_of: PlanOf) -> None:
     plan = plan_of(events=1000, oversample=10, events_per_job=25)
     assert plan.request.split.gen_events_per_job == 3, "25 events are rounded up to 3 gen events"
+    (note,) = plan.notes
+    assert "--events-per-job 25 is no multiple of 10" in note
+    assert "so a job makes 30 events" in note
+    assert plan_of(events=1000, oversample=10, events_per_job=20).notes == ()
 
 
 def test_the_last_short_job_counts_as_what_it_is(plan_of: PlanOf) -> None:

@@ -101,7 +101,7 @@ def test_no_space_is_one_line_with_figures(
     monkeypatch.setattr(attempts.shutil, "disk_usage", lambda path: usage)
     monkeypatch.setattr(fake_physics.simulate, "simulate", lambda attempt: attempt.need_space(1e9))
     with pytest.raises(
-        NoSpaceError, match="0 MB are free, the job needs 1500 MB; free some space, then retry"
+        NoSpaceError, match=r"1 B are free, the job needs 1\.5 GB; free some space, then retry"
     ):
         run_job(Stage.SIMULATE, folder.request, 0)
 

@@ -390,7 +390,8 @@ class Ledger:
     def recent_rates(self, site: str, card: str, *, on_gpu: bool | None = None) -> MeasuredRates | None:
         """Speeds measured by the newest 100 finished simulate jobs of a card at a site, of all requests.
 
-        `on_gpu` limits them to jobs that ran on a GPU, or on none. None if there are no such jobs.
+        `on_gpu` limits them to jobs that ran on a GPU, or on none. None if there are no such jobs. The size
+        of an event is that in the newest merged files of 1000 events or more.
         """
         with self._database.reading() as db:
             return views.recent_rates(db, site, card, on_gpu)

@@ -11,6 +11,8 @@ from flashsim_prod.grid.ledger.rows import Counts, Failure, MeasuredRates, Stage
 
 #: jobs that a measured rate is taken from
 _RATE_JOBS = 100
+#: events that a file holds at least for its size to tell that of an event: a part of each is fixed
+_SIZE_EVENTS = 1000
 
 
 def counts(db: sqlite3.Connection, request: int) -> Counts:
@@ -111,14 +113,24 @@ def totals(db: sqlite3.Connection, request: int) -> dict[Stage, StageTotals]:
 
 
 def recent_rates(db: sqlite3.Connection, site: str, card: str, on_gpu: bool | None) -> MeasuredRates | None:
-    """Sums of events over sums of time of the newest finished simulate jobs of a card at a site."""
+    """Sums of events over sums of time of the newest finished simulate jobs of a card at a site.
+
+    The size of an event is that in merged files, on whatever device they were made.
+    """
     row = db.execute(
         """
-        WITH newest AS (
+        WITH succeeded AS (
             SELECT * FROM attempts
-            WHERE request IN (SELECT id FROM requests WHERE site = :site AND card = :card)
-              AND stage = 'simulate' AND exit_code = 0
-              AND (:on_gpu IS NULL OR (device <> 'cpu') = :on_gpu)
+            WHERE request IN (SELECT id FROM requests WHERE site = :site AND card = :card) AND exit_code = 0
+        ),
+        newest AS (
+            SELECT * FROM succeeded
+            WHERE stage = 'simulate' AND (:on_gpu IS NULL OR (device <> 'cpu') = :on_gpu)
+            ORDER BY ended DESC LIMIT :limit
+        ),
+        merged AS (
+            SELECT * FROM succeeded
+            WHERE stage = 'merge' AND events >= :size_events
             ORDER BY ended DESC LIMIT :limit
         )
         SELECT count(*) AS jobs,
@@ -126,11 +138,11 @@ def recent_rates(db: sqlite3.Connection, site: str, card: str, on_gpu: bool | No
                sum(events) / nullif(sum(wall_s - coalesce(startup_s, 0) - coalesce(generate_s, 0)), 0)
                    AS flashsim_hz,
                avg(startup_s) AS startup_s,
-               1.0 * sum(bytes) / nullif(sum(events), 0) AS bytes_per_event,
+               (SELECT 1.0 * sum(bytes) / sum(events) FROM merged) AS bytes_per_event,
                sum(energy_j) / nullif(sum(wall_s) FILTER (WHERE energy_j IS NOT NULL), 0) AS watts
         FROM newest
         """,
-        {"site": site, "card": card, "on_gpu": on_gpu, "limit": _RATE_JOBS},
+        {"site": site, "card": card, "on_gpu": on_gpu, "limit": _RATE_JOBS, "size_events": _SIZE_EVENTS},
     ).fetchone()
     if row["jobs"] == 0:
         return None

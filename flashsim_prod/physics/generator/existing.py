@@ -134,8 +134,18 @@ class NanoSource:
                         f"{url} holds {file.n_entries} events, but held {entries} when the request was made; "
                         "put the file back or make a new request"
                     )
+                self._require_alike(file, names)
                 for at in range(start, stop, size):
                     yield conform(file.read(names, at, min(at + size, stop)))
+
+    def _require_alike(self, file: NanoFile, names: tuple[str, ...]) -> None:
+        """`InputError` if `file` lacks a branch that is read because the first file has it."""
+        lacking = next((name for name in names if name not in file.branches), None)
+        if lacking:
+            raise InputError(
+                f"{file.url} has no branch '{lacking}', which {self._files[0][0]} has; "
+                "give files of one NanoAOD version"
+            )
 
 
 def _available(branches: frozenset[str]) -> tuple[str, ...]:

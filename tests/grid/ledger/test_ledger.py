@@ -342,7 +342,7 @@ def test_measured_rates(ledger: Ledger, new_request: NewRequest, new_report: New
     done(0)  # 20 s: 2 s start-up, 8 s for 25 gen events, so 10 s for 250 events
     rates = ledger.recent_rates("local", "ttbar")
     assert rates is not None
-    assert (rates.jobs, rates.startup_s, rates.bytes_per_event) == (1, 2.0, 4.0)
+    assert (rates.jobs, rates.startup_s, rates.bytes_per_event) == (1, 2.0, None)
     assert (rates.generator_hz, rates.flashsim_hz) == (25 / 8, 25.0)
 
     done(1, timings_s={"startup": 4.0}, device="NVIDIA T4")  # reads its events: 16 s for 250
@@ -364,6 +364,29 @@ def test_measured_rates(ledger: Ledger, new_request: NewRequest, new_report: New
     assert metered.watts == 150
     assert ledger.recent_rates("pool", "ttbar") is None
     assert ledger.recent_rates("local", "dyjets") is None
+
+
+def test_the_size_of_an_event_is_that_in_large_merged_files(
+    ledger: Ledger, new_request: NewRequest, new_report: NewReport
+) -> None:
+    new_request(ledger)
+
+    def done(stage: Stage, index: int, events: int, size: int) -> float | None:
+        report = new_report(stage, index)
+        assert report.output is not None
+        output = report.output.model_copy(update={"events": events, "bytes": size})
+        report = report.model_copy(update={"events": events, "output": output})
+        number = start(ledger, index, stage)
+        ledger.finish_attempt("toy", stage, index, number, JobState.DONE, exit_code=0, report=report)
+        rates = ledger.recent_rates("local", "ttbar", on_gpu=True)
+        assert rates is None, "sizes alone are no rates"
+        rates = ledger.recent_rates("local", "ttbar")
+        assert rates is not None
+        return rates.bytes_per_event
+
+    assert done(SIM, 0, 5000, 50_000_000) is None, "not merged"
+    assert done(MERGE, 0, 999, 50_000_000) is None, "too small"
+    assert done(MERGE, 1, 1000, 3_500_000) == 3500
 
 
 def test_ten_thousand_jobs_are_quick(ledger: Ledger, new_request: NewRequest) -> None:

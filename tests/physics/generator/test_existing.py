@@ -183,7 +183,7 @@ def test_a_missing_branch_is_named(write, branch):
 
 def test_files_of_one_request_must_have_the_branches_of_the_first(write):
     files = [write("a.root", stop=50), write("b.root", start=50, without=("GenVisTau",))]
-    with pytest.raises(InputError, match=r"b\.root has no branch 'GenVisTau_pt'"):
+    with pytest.raises(InputError, match=r"b\.root has no branch 'GenVisTau_pt', which .*a\.root has; give"):
         _read(files)
     assert "GenVisTau" not in _read(files[::-1])
 
