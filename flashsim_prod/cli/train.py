@@ -177,8 +177,7 @@ def report(
         sampling=Sampling(solver=solver, evaluations=evaluations),
         seed=seed,
         models=tuple(model or ()),
-        device=pick_device(Device(device)),
-        threads=threads,
+        device=pick_device(Device(device), threads=threads),
         fits=work / "fits",
     )
     found = load_bundle(find_bundle(bundle))

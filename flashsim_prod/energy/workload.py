@@ -110,6 +110,15 @@ class Program(Workload):
         folder = self.scratch / f"run{self._runs:03d}"
         return ProgramRun(self, folder)
 
+    def run_once(self, now_s: Callable[[], float], poll: Callable[[Run], None]) -> None:
+        """One whole run, unmeasured, which must have counted its events."""
+        run = self.start(now_s(), 0.0)
+        try:
+            poll(run)
+            run.counts()
+        finally:
+            run.stop()
+
 
 class ProgramRun(Run):
     """Processes of one run; it is over when the first copy ends well and the others have ended too."""

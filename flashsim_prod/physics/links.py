@@ -218,7 +218,6 @@ def jet_leptons(
 
 IS_PROMPT = 1 << 0
 IS_DIRECT_PROMPT_TAU_DECAY = 1 << 5
-IS_LAST_COPY = 1 << 13
 
 
 def has_flavour(pdg_id: NDArray[np.generic], quark: int) -> Bools:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from flashsim_prod.core.scopes import check_rse, is_temporary
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.catalog.base import Catalog
@@ -12,8 +10,6 @@ from flashsim_prod.production.home import Home
 
 #: names the storage element where a site names none of CMS
 RSE_VARIABLE = "FLASHSIM_PROD_RSE"
-#: catalogues that datasets can be registered in
-CatalogName = Literal["local", "rucio"]
 
 
 def open_catalog(name: str, home: Home, scope: str = "cms") -> Catalog:

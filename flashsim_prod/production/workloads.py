@@ -113,12 +113,7 @@ class WorkerProgram(Program):
 
     def warm_up(self, now_s: Callable[[], float], poll: Callable[[Run], None]) -> None:
         """Run once; the reports tell how fast it is."""
-        run = self.start(now_s(), 0.0)
-        try:
-            poll(run)
-            run.counts()
-        finally:
-            run.stop()
+        self.run_once(now_s, poll)
         report = self._report()
         busy_s = sum(seconds for step, seconds in report.timings_s.items() if step != "startup")
         self._startup_s = report.timings_s.get("startup", 0.0)
@@ -205,12 +200,7 @@ class _Training(Program):
 
     def warm_up(self, now_s: Callable[[], float], poll: Callable[[Run], None]) -> None:
         if self.configuration.label.startswith("extraction"):
-            run = self.start(now_s(), 0.0)
-            try:
-                poll(run)
-                run.counts()
-            finally:
-                run.stop()
+            self.run_once(now_s, poll)
 
 
 def _one_job(order: Order) -> Request:

@@ -22,8 +22,6 @@ from flashsim_prod.grid.catalog.rucio_calls import patience
 
 log = logging.getLogger("flashsim_prod.catalog")
 
-#: names the server that is written to, as https://cmsweb.cern.ch/dbs/prod/phys03/DBSWriter
-URL_VARIABLE = "DBS_WRITER_URL"
 #: what DBS says of a block that it has
 _BLOCK_EXISTS = 200
 #: HTTP codes that may pass

@@ -127,15 +127,14 @@ def _optimise(
     """Train `network` in place; at the end it holds the averaged weights."""
     work = Optimisation(network.to(device), loss, steps, settings, device)
     checkpoint = folder / f"{name}.checkpoint.safetensors"
-    if checkpoint.exists():
-        record.seconds += work.restore(checkpoint)
-    started, before = time.monotonic(), record.seconds
+    spent_s = work.restore(checkpoint) if checkpoint.exists() else 0.0
+    started = time.monotonic()
     while work.step < steps:
         work.advance(min(settings.report_every, steps - work.step))
         progress(name, work.step, steps, work.losses[-1][1])
         if work.step % settings.checkpoint_every == 0 or work.step == steps:
-            work.save(checkpoint, before + time.monotonic() - started)
-    record.seconds = before + time.monotonic() - started
+            work.save(checkpoint, spent_s + time.monotonic() - started)
+    record.seconds += spent_s + time.monotonic() - started
     record.losses[name] = work.losses
     network.load_state_dict(work.averaged.module.state_dict())
     network.to("cpu")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from flashsim_prod import __version__
 from flashsim_prod.core.request import Sampling
@@ -45,8 +44,6 @@ class Options:
         Objects of each model, and events for the whole chain, that are compared at most.
     models : tuple of str
         Only these object models; then no whole events are compared.
-    threads : int
-        CPU threads of torch; several lose time on cores that others use too.
     fits : Path, optional
         Folder of the fits, for the losses of those that the bundle was made of.
     """
@@ -56,7 +53,6 @@ class Options:
     seed: int = 1
     models: tuple[str, ...] = ()
     device: str = "cpu"
-    threads: int = 1
     fits: Path | None = None
 
 
@@ -169,7 +165,6 @@ def make_report(
         The bundle does not fit this software, or draws values that are not finite.
     """
     options = options or Options()
-    torch.set_num_threads(options.threads)
     chain = Chain(bundle, device=options.device, sampling=options.sampling)
     chosen = _chosen(chain, bundle, options.models)
     inputs = tuple(inspect(url) for url in files)
