@@ -96,7 +96,10 @@ class Database:
         # a killed command loses nothing; of what a power cut takes, the jobs' reports still tell
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute("PRAGMA foreign_keys = ON")
-        if self._version(application_id, len(schema)) < len(schema):
+        # in a transaction, since the version's marks must be those of one moment: another command may make them
+        with self._transaction("BEGIN"):
+            version = self._version(application_id, len(schema))
+        if version < len(schema):
             with self._transaction("BEGIN IMMEDIATE"):
                 for statements in schema[self._version(application_id, len(schema)) :]:
                     for statement in statements:
