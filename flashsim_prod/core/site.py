@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from flashsim_prod.core.crab_site import CORES, MAX_WALLTIME_MIN, CrabRules, max_memory_mb
 from flashsim_prod.core.strict import StrictModel
 
 
@@ -13,6 +15,7 @@ class Engine(StrEnum):
     """Which batch system a site hands its jobs to."""
 
     LOCAL = "local"
+    CRAB = "crab"
 
 
 class Device(StrEnum):
@@ -90,3 +93,21 @@ class Site(StrictModel):
     storage: StorageRules
     merge: MergeRules = MergeRules()
     electricity: Electricity = Electricity()
+    crab: CrabRules | None = Field(default=None, description="needed by engine crab, and by no other")
+
+    @model_validator(mode="after")
+    def _crab_would_take_it(self) -> Self:
+        if (self.crab is None) == (self.engine is Engine.CRAB):
+            raise ValueError("the section 'crab' belongs to engine 'crab', and to no other")
+        ask = self.resources
+        if self.crab is None:
+            return self
+        if ask.cpus not in CORES:
+            raise ValueError(f"resources.cpus: CRAB takes {', '.join(map(str, CORES))}, not {ask.cpus}")
+        if ask.memory_mb > max_memory_mb(ask.cpus):
+            raise ValueError(
+                f"resources.memory_mb: CRAB gives at most {max_memory_mb(ask.cpus)} MB to {ask.cpus} cores"
+            )
+        if ask.walltime_min > MAX_WALLTIME_MIN:
+            raise ValueError(f"resources.walltime_min: CRAB gives at most {MAX_WALLTIME_MIN} min")
+        return self
