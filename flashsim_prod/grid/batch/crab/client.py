@@ -85,14 +85,22 @@ class CrabClient:
         """The server's name of the newest task with a ``requestName``, if it has one of the last 30 days."""
         return listed_task(self._run("tasks", "--days", "30"), name)
 
-    def _run(self, *words: str) -> str:
+    def remake(self, name: str, projects: Path) -> None:
+        """Make the project folder of a task, by the server's name, anew below `projects`."""
+        self._run("remake", f"--task={name}", folder=projects)
+
+    def check_write(self, storage_site: str) -> str:
+        """Try whether this user may write to a site; what the client says of it in the end."""
+        return _last_line(self._run("checkwrite", f"--site={storage_site}"))
+
+    def _run(self, *words: str, folder: Path | None = None) -> str:
         if not self.is_here():
             raise ConfigError(f"there is no 'crab' on this machine; set it up: {SETUP}")
         shown = f"crab {' '.join(words[:4])}"
         try:
             done = subprocess.run(
                 ["crab", *words],
-                cwd=self._folder,
+                cwd=folder or self._folder,
                 stdin=subprocess.DEVNULL,  # it asks for pass phrases when a proxy has expired
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -116,13 +124,14 @@ def job_ranges(jobs: Iterable[int]) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in ranges)
 
 
-def by_hand(folder: Path, configs: Sequence[str]) -> tuple[str, ...]:
+def by_hand(folder: Path, configs: Sequence[str], request: str) -> tuple[str, ...]:
     """What a person has to type where there is no client on this machine, a line each."""
     return (
         "there is no 'crab' on this machine, so nothing was handed over; where there is one, type:",
         f"  {SETUP}",
         f"  cd {folder}",
         *(f"  crab submit -c {config}" for config in configs),
+        f"  flashsim-prod retry {request}",
     )
 
 

@@ -18,7 +18,15 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from flashsim_prod import resources
-from flashsim_prod.core.crab_tasks import OUTPUT, REPORT, CrabTask, crab_rules, crab_tasks, dataset_tag, lfn_base
+from flashsim_prod.core.crab_tasks import (
+    OUTPUT,
+    REPORT,
+    CrabTask,
+    crab_rules,
+    crab_tasks,
+    dataset_tag,
+    lfn_base,
+)
 from flashsim_prod.core.framework_report import MODULE_LABEL
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes

@@ -1,0 +1,113 @@
+"""One task of a submission: whether CRAB has it, and getting it to run what is left of it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from flashsim_prod.core.crab_site import MAX_WALLTIME_MIN, max_memory_mb
+from flashsim_prod.core.crab_tasks import CrabTask
+from flashsim_prod.core.site import Resources
+from flashsim_prod.core.states import JobState, Stage
+from flashsim_prod.grid.batch.base import NodeKey, Submission
+from flashsim_prod.grid.batch.crab.client import CrabClient
+from flashsim_prod.grid.batch.crab.render import PROJECTS, config_of, project_of
+from flashsim_prod.grid.batch.crab.replies import TOO_MUCH_MEMORY, TOO_MUCH_TIME, TaskStatus, submitted_task
+from flashsim_prod.grid.oserrors import storage_errors
+
+#: a job that used too much memory gets so much more
+_MEMORY_FACTOR = 1.5
+
+
+@dataclass(frozen=True)
+class TaskAtCrab:
+    """A task and the client that knows of it.
+
+    Parameters
+    ----------
+    task : CrabTask
+    folder : Path
+        Of the submission.
+    client : CrabClient
+    """
+
+    task: CrabTask
+    folder: Path
+    client: CrabClient
+
+    @property
+    def project(self) -> Path:
+        """CRAB's own folder of the task."""
+        return self.folder / project_of(self.task)
+
+    @property
+    def name(self) -> str | None:
+        """The server's name of the task, by the log that the client keeps; ``None`` if it has none there."""
+        try:
+            return submitted_task((self.project / "crab.log").read_text(errors="replace"))
+        except OSError:
+            return None
+
+    def found(self) -> str | None:
+        """The server's name of the task, by the client's log or by the server's list.
+
+        A client that was killed may have left a folder without the name: then the server is asked, and the
+        folder made anew.
+        """
+        if self.name or not self.project.exists():
+            return self.name
+        name = self.client.listed(self.task.name)
+        if name is not None:
+            self._put_aside()
+            self.client.remake(name, self.folder / PROJECTS)
+        return name
+
+    def status(self) -> TaskStatus:
+        """What CRAB says of it."""
+        return self.client.status(project_of(self.task))
+
+    def left(self, submission: Submission) -> list[int]:
+        """Its jobs that are not done, by CRAB's numbers."""
+        numbers = range(1, self.task.jobs + 1)
+        return [n for n in numbers if NodeKey(Stage.SIMULATE, self.task.index(n)) not in submission.done]
+
+    def set_going(self, jobs: list[int], resources: Resources) -> str:
+        """See that CRAB works on `jobs`, whatever became of the task before; the server's name of the task."""
+        name = self.found()
+        if name is not None:
+            status = self.status()
+            if status.alive:
+                return name
+            if not status.stillborn:
+                self._resubmit(jobs, status, resources)
+                return name
+        if self.project.exists():
+            self._put_aside()
+        return self.client.submit(config_of(self.task))
+
+    def kill(self) -> None:
+        """Stop it, unless it has ended."""
+        if self.name is not None and self.status().alive:
+            self.client.kill(project_of(self.task))
+
+    def _resubmit(self, jobs: list[int], status: TaskStatus, resources: Resources) -> None:
+        told = [status.jobs[number] for number in jobs if number in status.jobs]
+        codes = {job.crab_code for job in told}
+        more = min(round(resources.memory_mb * _MEMORY_FACTOR), max_memory_mb(resources.cpus))
+        self.client.resubmit(
+            project_of(self.task),
+            jobs,
+            # CRAB counts them as done, but what they made is not there
+            force=any(job.state is JobState.DONE for job in told),
+            memory_mb=more if TOO_MUCH_MEMORY in codes else None,
+            walltime_min=MAX_WALLTIME_MIN if TOO_MUCH_TIME in codes else None,
+        )
+
+    def _put_aside(self) -> None:
+        """Make way for a new folder of the same name; this one may still tell a person something."""
+        with storage_errors(f"renaming {self.project}"):
+            number = 1
+            while (aside := self.project.with_name(f"{self.project.name}.old{number}")).exists():
+                number += 1
+            shutil.move(self.project, aside)
