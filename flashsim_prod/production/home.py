@@ -52,6 +52,11 @@ class RequestFolder:
         """Scratch space of running jobs."""
         return self.path / "work"
 
+    @property
+    def batch(self) -> Path:
+        """What is handed to a batch system, and what it writes there."""
+        return self.path / "batch"
+
     def report(self, stage: Stage, index: int) -> Path:
         """The report of one job."""
         return self.reports / f"{stage}_{index:06d}.json"
