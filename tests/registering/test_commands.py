@@ -110,9 +110,7 @@ def test_dataset_in_dataset_out(server: Any, home: Home, admin: Any) -> None:
     made = requested("vbf_hmumu", *wanted[2:], "--input", f"rucio:cms:{parent['container']}")
     assert (made["events"], made["container"] != parent["container"]) == (48, True)
     assert admin.get_metadata("cms", made["container"], plugin="JSON")["parents"] == [parent["container"]]
-    told = json.loads(
-        command("publish", made["request"], "--dry-run", "--rse", "T2_IT_Pisa", "--json").stdout
-    )
+    told = json.loads(command("publish", made["request"], "--dry-run", *at, "--json").stdout)
     dump = json.loads(Path(told["dumps"][0]).read_bytes())
     (parent_lfn,) = (file["name"] for file in admin.list_files("cms", parent["container"]))
     assert dump["file_parent_list"] == [
