@@ -94,20 +94,10 @@ def test_input_of_rucio_is_at_the_site(registered: tuple[str, str], server: Any)
 
 def test_dataset_in_dataset_out(server: Any, home: Home, admin: Any) -> None:
     """A dataset of Rucio is simulated again, and the new one says in Rucio and DBS what it was made of."""
-    wanted = (
-        "--events",
-        "24",
-        "--oversample",
-        "2",
-        "--seed",
-        "5",
-        "--catalog",
-        "rucio",
-        "--rse",
-        "T2_IT_Pisa",
-    )
-    parent = requested("vbf_hmumu", *wanted)
-    made = requested("vbf_hmumu", *wanted[2:], "--input", f"rucio:cms:{parent['container']}")
+    at = ("--rse", "T2_IT_Pisa")
+    wanted = ("--oversample", "2", "--seed", "5", "--catalog", "rucio", *at)
+    parent = requested("vbf_hmumu", "--events", "24", *wanted)
+    made = requested("vbf_hmumu", *wanted, "--input", f"rucio:cms:{parent['container']}")
     assert (made["events"], made["container"] != parent["container"]) == (48, True)
     assert admin.get_metadata("cms", made["container"], plugin="JSON")["parents"] == [parent["container"]]
     told = json.loads(command("publish", made["request"], "--dry-run", *at, "--json").stdout)
