@@ -7,7 +7,15 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics import fsr
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, per_object, stable
-from flashsim_prod.physics.chain.model import Condition, ObjectModel, Relation, Rows, Scale, Target
+from flashsim_prod.physics.chain.model import (
+    Condition,
+    NetworkSize,
+    ObjectModel,
+    Relation,
+    Rows,
+    Scale,
+    Target,
+)
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.links import close_pairs, delta_phi, flat, match_by_distance
 
@@ -71,6 +79,7 @@ _SURROUNDINGS = (
     Condition("rho"),
     *PILEUP_CONDITIONS,
 )
+_SIZE = NetworkSize(width=64, blocks=3, classifier=(64, 32))
 _TARGETS = (Target("eta", Relation.DIFFERENCE), Target("phi", Relation.ANGLE), Target("relIso03"))
 
 FROM_GEN_PHOTON = ObjectModel(
@@ -86,6 +95,7 @@ FROM_GEN_PHOTON = ObjectModel(
     ),
     targets=(Target("pt", Relation.RATIO), *_TARGETS),
     match=_match_gen_photons,
+    size=_SIZE,
 )
 
 FROM_MUON = ObjectModel(
@@ -97,6 +107,7 @@ FROM_MUON = ObjectModel(
     targets=(Target("pt"), *_TARGETS),
     match=_match_muons,
     most=2,
+    size=_SIZE,
 )
 
 MODELS = (FROM_GEN_PHOTON, FROM_MUON)

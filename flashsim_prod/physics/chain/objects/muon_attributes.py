@@ -32,7 +32,7 @@ MADE = (
     *("tightId", "triggerIdLoose"),
 )
 _AS_THEY_ARE = (
-    *("dxyErr", "dzErr", "segmentComp", "tunepRelPt", "nStations", "nTrackerLayers"),
+    *("segmentComp", "tunepRelPt", "nStations", "nTrackerLayers"),
     *("highPurity", "inTimeMuon"),
 )
 #: energies that add up [GeV]: column -> the column that it is more than
@@ -47,7 +47,18 @@ _MORE_THAN = {
 _OPEN_FLAGS = ("softId", "highPtId", "isPFcand", "mediumId", "tightId", "triggerIdLoose")
 #: what the flow draws, beside the kinematics
 DRAWN = (
-    *("relPtErr", "kind", *_AS_THEY_ARE, "dxySig", "dzSig", "dxyShift", "ip3dRatio", "sip3dRatio"),
+    *(
+        "relPtErr",
+        "kind",
+        *_AS_THEY_ARE,
+        "dxyErrRatio",
+        "dzErrRatio",
+        "dxySig",
+        "dzSig",
+        "dxyShift",
+        "ip3dRatio",
+        "sip3dRatio",
+    ),
     *(f"{name}_gev" for name in _MORE_THAN),
     *("trackExcess", "jetNDauCharged", "jetRest", "jetPtRelv2", "softMva"),
     *("mvaTTH_rest", "mvaLowPt_rest", "mvaId_rest", "mvaLowPtId_rest", "multiIsoId_rest", "puppiIsoId_rest"),
@@ -69,13 +80,15 @@ def express(muons: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
     muons : mapping
         All of `MADE`, with pt and eta.
     rows : Rows
-        With ``dz_expected`` and ``dz_unit`` [cm], which dz is expressed against; a unit of 0 stands for dzErr.
+        With ``dz_expected`` and ``dz_unit`` [cm], which dz is expressed against; unit 0 stands for dzErr.
     """
     real = {name: muons[name].astype(np.float64) for name in ("pt", "eta", *MADE)}
     open_flags = {name: _where_open(name, real) for name in _OPEN_FLAGS}
     inside, scored = real["jetNDauCharged"] > 0, _has_score(real)
     return {
-        "relPtErr": real["ptErr"] / real["pt"],
+        "relPtErr": real["ptErr"] / real["pt"] / _resolution(real),
+        "dxyErrRatio": real["dxyErr"] / _dxy_error(real),
+        "dzErrRatio": real["dzErr"] / real["dxyErr"] / _stretch(real),
         "kind": (4 * real["isGlobal"] + 2 * real["isTracker"] + real["isStandalone"]).astype(np.int32),
         **{name: muons[name] for name in _AS_THEY_ARE},
         "dxySig": real["dxy"] / real["dxyErr"],
@@ -102,12 +115,12 @@ def assemble(drawn: Mapping[str, F64], pt: F64, eta: F64, rows: Rows) -> dict[st
     made: dict[str, F64] = {
         "pt": pt,
         "eta": eta,
-        "ptErr": drawn["relPtErr"] * pt,
         "isGlobal": (kind & 4 > 0).astype(np.float64),
         "isTracker": (kind & 2 > 0).astype(np.float64),
         "isStandalone": (kind & 1 > 0).astype(np.float64),
         **{name: drawn[name] for name in _AS_THEY_ARE},
     }
+    made["ptErr"] = drawn["relPtErr"] * pt * _resolution(made)
     _add_impact(made, drawn, rows)
     _add_isolation(made, drawn)
     _add_scores(made, drawn)
@@ -122,6 +135,8 @@ def assemble(drawn: Mapping[str, F64], pt: F64, eta: F64, rows: Rows) -> dict[st
 
 
 def _add_impact(made: dict[str, F64], drawn: Mapping[str, F64], rows: Rows) -> None:
+    made["dxyErr"] = drawn["dxyErrRatio"] * _dxy_error(made)
+    made["dzErr"] = drawn["dzErrRatio"] * made["dxyErr"] * _stretch(made)
     made["dxy"] = drawn["dxySig"] * made["dxyErr"]
     made["dz"] = rows["dz_expected"] + drawn["dzSig"] * _dz_unit(made, rows)
     made["dxybs"] = made["dxy"] + drawn["dxyShift"]
@@ -243,6 +258,23 @@ def _logit(score: F64) -> F64:
 
 def _score(logit: F64) -> F64:
     return np.tanh(0.5 * logit)
+
+
+def _resolution(muon: Mapping[str, F64]) -> F64:
+    """Relative resolution of pt that is usual for this direction."""
+    eta = np.abs(muon["eta"])
+    return 0.0085 + 0.0012 * eta + 0.0021 * eta**2
+
+
+def _dxy_error(muon: Mapping[str, F64]) -> F64:
+    """Uncertainty of dxy that is usual for this momentum and direction [cm] (TRK-11-001)."""
+    return np.hypot(0.0012, 0.0095 / muon["pt"]) * (1.0 + 0.09 * muon["eta"] ** 2)
+
+
+def _stretch(muon: Mapping[str, F64]) -> F64:
+    """How much less sure dz usually is than dxy for this momentum and direction."""
+    of_pt = np.hypot(0.0018, 0.0110 / muon["pt"]) / np.hypot(0.0012, 0.0095 / muon["pt"])
+    return np.asarray(of_pt * np.cosh(muon["eta"]) ** 0.8 / (1.0 + 0.09 * muon["eta"] ** 2))
 
 
 def _dz_unit(muon: Mapping[str, F64], rows: Rows) -> F64:

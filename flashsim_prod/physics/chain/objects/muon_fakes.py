@@ -29,6 +29,7 @@ from flashsim_prod.physics.chain.model import (
     Assemble,
     Condition,
     Express,
+    NetworkSize,
     ObjectModel,
     Relation,
     Rows,
@@ -206,6 +207,8 @@ DUPLICATE = ObjectModel(
     match=_match_duplicates,
     express=_express(_NEAR_A_MUON),
     assemble=_assemble(_NEAR_A_MUON),
+    # there are only thousands of duplicates to learn from
+    size=NetworkSize(width=48, blocks=2, classifier=(32, 16)),
 )
 
 FROM_JET = ObjectModel(
