@@ -20,20 +20,44 @@ Report = Annotated[
 ]
 
 
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", help="Leave the output in this file, for somebody else to bring it into storage."
+    ),
+]
+FrameworkReport = Annotated[
+    Path | None, typer.Option("--framework-report", help="With --output: where CMS's report of the job goes.")
+]
+Bundle = Annotated[
+    Path | None,
+    typer.Option("--bundle", help="With --output: where the request's bundle is on this machine."),
+]
+
+
 @app.command()
-def simulate(request_file: RequestFile, job: Job, workdir: Workdir = None, report: Report = None) -> None:
+def simulate(
+    request_file: RequestFile,
+    job: Job,
+    workdir: Workdir = None,
+    report: Report = None,
+    output: Output = None,
+    framework_report: FrameworkReport = None,
+    bundle: Bundle = None,
+) -> None:
     """Make the events of one job: generate or read, oversample, simulate, write, check, store."""
-    _run("simulate", request_file, job, workdir, report)
+    from flashsim_prod.core.states import Stage
+    from flashsim_prod.production.attempt import KeptHere
+    from flashsim_prod.production.worker import run_job
+
+    here = KeptHere(output, framework_report, bundle) if output else None
+    run_job(Stage.SIMULATE, request_file, job, work=workdir, report=report, here=here)
 
 
 @app.command()
 def merge(request_file: RequestFile, job: Job, workdir: Workdir = None, report: Report = None) -> None:
     """Join the outputs of some simulate jobs into one file of the dataset, and check it."""
-    _run("merge", request_file, job, workdir, report)
-
-
-def _run(stage: str, request_file: Path, job: int, workdir: Path | None, report: Path | None) -> None:
     from flashsim_prod.core.states import Stage
     from flashsim_prod.production.worker import run_job
 
-    run_job(Stage(stage), request_file, job, work=workdir, report=report)
+    run_job(Stage.MERGE, request_file, job, work=workdir, report=report)

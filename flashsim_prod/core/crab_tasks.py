@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from flashsim_prod.core.crab_site import MAX_LUMIS, USER, CrabRules
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.scopes import owner_of
+from flashsim_prod.core.site import Site
+from flashsim_prod.core.site_crab import MAX_LUMIS, USER, CrabRules
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.errors import ConfigError, RequestError
 
@@ -59,11 +60,11 @@ class CrabTask:
         return index - self.first + 1
 
 
-def crab_rules(request: Request) -> CrabRules:
-    """What the request's site says of CRAB; `ConfigError` if it says nothing."""
-    if request.site.crab is None:
-        raise ConfigError(f"site {request.site.name}: the section 'crab' is missing")
-    return request.site.crab
+def rules_of(site: Site) -> CrabRules:
+    """What a site says of CRAB; `ConfigError` if it says nothing."""
+    if site.crab is None:
+        raise ConfigError(f"site {site.name}: the section 'crab' is missing")
+    return site.crab
 
 
 def crab_tasks(request: Request) -> list[CrabTask]:
@@ -74,7 +75,7 @@ def crab_tasks(request: Request) -> list[CrabTask]:
     RequestError
         If a job holds more luminosity sections than CRAB allows in a file.
     """
-    per_task = crab_rules(request).jobs_per_task
+    per_task = rules_of(request.site).jobs_per_task
     return [_task(request, number, per_task) for number in range(-(-request.n_simulate // per_task))]
 
 
@@ -115,7 +116,7 @@ def lfn_base(request: Request) -> str:
     RequestError
         If the site names it after the owner, and the request has none.
     """
-    base = crab_rules(request).lfn_base.rstrip("/")
+    base = rules_of(request.site).lfn_base.rstrip("/")
     owner = owner_of(request.registration.scope)
     if USER in base and owner is None:
         raise RequestError(

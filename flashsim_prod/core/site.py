@@ -7,7 +7,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from flashsim_prod.core.crab_site import CORES, MAX_WALLTIME_MIN, CrabRules, max_memory_mb
+from flashsim_prod.core.site_crab import CrabRules
+from flashsim_prod.core.site_htcondor import HTCondorRules
 from flashsim_prod.core.strict import StrictModel
 
 
@@ -15,7 +16,13 @@ class Engine(StrEnum):
     """Which batch system a site hands its jobs to."""
 
     LOCAL = "local"
+    HTCONDOR = "htcondor"
     CRAB = "crab"
+
+    @property
+    def is_detached(self) -> bool:
+        """Whether jobs are handed over and go on by themselves, rather than run while the command waits."""
+        return self is not Engine.LOCAL
 
 
 class Device(StrEnum):
@@ -93,21 +100,34 @@ class Site(StrictModel):
     storage: StorageRules
     merge: MergeRules = MergeRules()
     electricity: Electricity = Electricity()
-    crab: CrabRules | None = Field(default=None, description="needed by engine crab, and by no other")
+    htcondor: HTCondorRules | None = None
+    crab: CrabRules | None = None
 
     @model_validator(mode="after")
-    def _crab_would_take_it(self) -> Self:
-        if (self.crab is None) == (self.engine is Engine.CRAB):
-            raise ValueError("the section 'crab' belongs to engine 'crab', and to no other")
-        ask = self.resources
-        if self.crab is None:
-            return self
-        if ask.cpus not in CORES:
-            raise ValueError(f"resources.cpus: CRAB takes {', '.join(map(str, CORES))}, not {ask.cpus}")
-        if ask.memory_mb > max_memory_mb(ask.cpus):
-            raise ValueError(
-                f"resources.memory_mb: CRAB gives at most {max_memory_mb(ask.cpus)} MB to {ask.cpus} cores"
-            )
-        if ask.walltime_min > MAX_WALLTIME_MIN:
-            raise ValueError(f"resources.walltime_min: CRAB gives at most {MAX_WALLTIME_MIN} min")
+    def _engine_has_its_rules(self) -> Self:
+        for engine, rules in ((Engine.HTCONDOR, self.htcondor), (Engine.CRAB, self.crab)):
+            if (self.engine is engine) is not (rules is not None):
+                raise ValueError(f"engine {engine} and the section '{engine}' go together")
+        if self.engine.is_detached and not self.slots:
+            raise ValueError("slots must say how many jobs are expected to run at a time")
+        if self.crab is not None:
+            ask = self.resources
+            self.crab.check_limits(ask.cpus, ask.memory_mb, ask.walltime_min)
         return self
+
+    @model_validator(mode="after")
+    def _device_is_asked_for(self) -> Self:
+        gpus = self.asks_for_gpus
+        if gpus and self.device is Device.AUTO:
+            raise ValueError("device must be cuda where GPUs are asked for (cpu if they are only simulated)")
+        if self.engine.is_detached and self.device is Device.CUDA and not gpus:
+            section = "htcondor.gpus" if self.engine is Engine.HTCONDOR else "crab.accelerator"
+            raise ValueError(f"device cuda needs a section {section} that asks for one")
+        return self
+
+    @property
+    def asks_for_gpus(self) -> bool:
+        """Whether its batch system is asked for machines with GPUs."""
+        if self.crab is not None:
+            return self.crab.accelerator is not None
+        return self.htcondor is not None and self.htcondor.gpus is not None

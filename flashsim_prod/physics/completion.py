@@ -6,6 +6,7 @@ import numpy as np
 
 from flashsim_prod.physics import links
 from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.fsr import with_fsr_photons
 
 
 def complete(events: Events) -> Events:
@@ -25,7 +26,9 @@ def complete(events: Events) -> Events:
 def link(events: Events) -> Events:
     """The events with the links between their reconstructed collections."""
     if "Jet" in events and "Muon" in events:
-        return events.with_collections(_linked(events["Jet"], events["Muon"]))
+        events = events.with_collections(_linked(events["Jet"], events["Muon"]))
+    if "FsrPhoton" in events and "Muon" in events:
+        events = events.with_collections({"Muon": with_fsr_photons(events["Muon"], events["FsrPhoton"])})
     return events
 
 

@@ -69,6 +69,25 @@ class Timings:
             yield item
 
 
+@dataclass(frozen=True)
+class KeptHere:
+    """What becomes of a job on a machine from which somebody else brings its output into storage.
+
+    Attributes
+    ----------
+    output : Path
+        Where the output is left.
+    framework_report : Path or None
+        Where CMS's report of the job goes, which those who bring it away may want to read.
+    bundle : Path or None
+        Where the request's bundle is here, if that is elsewhere than where the request was made.
+    """
+
+    output: Path
+    framework_report: Path | None = None
+    bundle: Path | None = None
+
+
 @dataclass
 class Attempt:
     """One run of one job on this machine.
@@ -79,6 +98,8 @@ class Attempt:
         Scratch folder of this job alone, emptied before and removed after.
     report_path : Path
         Where the report goes.
+    here : KeptHere or None
+        The output is left on this machine.
     """
 
     request: Request
@@ -94,6 +115,7 @@ class Attempt:
     gen_events: int = 0
     events: int = 0
     energy: JobEnergy | None = None
+    here: KeptHere | None = None
 
     def start_clock(self) -> None:
         """Count what the process has done so far as start-up."""
@@ -118,15 +140,18 @@ class Attempt:
             )
 
     def store(self, path: Path, lfn: str, events: int, lumis: tuple[LumiRange, ...]) -> OutputFile:
-        """Checksum a finished file and move it into storage under its logical name."""
+        """Checksum a finished file and move it into storage under its logical name, or to where it is left."""
         with self.timings.step("stage_out"):
             sums = file_checksums(path)
-            # what stands there without a valid report of this request is of no worth
-            pfn = self.storage.put(path, lfn, sums, overwrite=True, move=True)
+            if self.here is None:
+                # what stands there without a valid report of this request is of no worth
+                pfn = self.storage.put(path, lfn, sums, overwrite=True, move=True)
+            else:
+                pfn = shutil.move(path, self.here.output)
         log.info("stored %s: %d bytes, adler32 %s", pfn, sums.bytes, sums.adler32)
         return OutputFile(
             lfn=lfn,
-            pfn=pfn,
+            pfn=str(pfn),
             bytes=sums.bytes,
             events=events,
             adler32=sums.adler32,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.report import LumiRange, OutputFile
@@ -45,7 +46,7 @@ def simulate(attempt: Attempt) -> OutputFile:
     job = simulate_job(request, attempt.index)
     attempt.seed = job.seed
     attempt.need_space(job.events * request.site.rates.bytes_per_event)
-    bundle = bound_bundle(request)
+    bundle = bound_bundle(request, attempt.here.bundle if attempt.here else None)
     device = pick_device(request.device, threads=request.site.resources.cpus)
     attempt.device = device_name(device)
     chain = Chain(bundle, device=device, sampling=request.sampling)
@@ -57,11 +58,11 @@ def simulate(attempt: Attempt) -> OutputFile:
     return _produce(attempt, job, chain, source, provenance(request, bundle))
 
 
-def bound_bundle(request: Request) -> Bundle:
-    """The bundle that `request` is bound to; `BundleError` if it has changed since."""
+def bound_bundle(request: Request, place: Path | None = None) -> Bundle:
+    """The bundle that `request` is bound to, at `place` if that is said; `BundleError` if it has changed."""
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 
-    bundle = load_bundle(find_bundle(request.bundle.path))
+    bundle = load_bundle(find_bundle(str(place.absolute()) if place else request.bundle.path))
     if bundle.digest != request.bundle.digest:
         raise BundleError(
             f"{bundle.path}: this bundle's digest is {bundle.digest[:12]}..., but the request is bound to "

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flashsim_prod.core.framework_report import framework_report
 from flashsim_prod.core.report import JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import merge_job, simulate_job
@@ -20,16 +21,23 @@ from flashsim_prod.errors import FlashSimError
 from flashsim_prod.grid.batch.lifeline import die_with_parent
 from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.opening import open_storage
-from flashsim_prod.production.attempt import Attempt, valid_output, write_report
+from flashsim_prod.production.attempt import Attempt, KeptHere, valid_output, write_report
 from flashsim_prod.production.home import RequestFolder, home_of
 from flashsim_prod.production.job_energy import NodeEnergy
 from flashsim_prod.production.request_folder import load_request
+from flashsim_prod.production.writing import write_whole
 
 log = logging.getLogger("flashsim_prod.worker")
 
 
 def run_job(
-    stage: Stage, request_file: Path, index: int, *, work: Path | None = None, report: Path | None = None
+    stage: Stage,
+    request_file: Path,
+    index: int,
+    *,
+    work: Path | None = None,
+    report: Path | None = None,
+    here: KeptHere | None = None,
 ) -> JobReport:
     """Run job `index` of a request on this machine.
 
@@ -47,6 +55,9 @@ def run_job(
         Folder for scratch files, which go below it; by default one beside the request.
     report : Path, optional
         Where the report goes; by default beside the request.
+    here : KeptHere, optional
+        The output stays on this machine, for somebody else to bring it into storage: then nothing there is
+        looked at, and the job runs in any case.
 
     Returns
     -------
@@ -66,12 +77,12 @@ def run_job(
     report_path = report or folder.report(stage, index)
     storage = open_storage(request.site.storage, home_of(request_file))
     with _job_lock(folder, stage, index):
-        done = valid_output(report_path, request.digest(), stage, index, storage)
+        done = None if here else valid_output(report_path, request.digest(), stage, index, storage)
         if done:
             log.info("%s %d is done already", stage, index)
             return done
         with _scratch((work or folder.work) / f"{request.name}_{stage}_{index:06d}") as scratch:
-            attempt = Attempt(request, stage, index, storage, scratch, report_path)
+            attempt = Attempt(request, stage, index, storage, scratch, report_path, here=here)
             return _reported(attempt, folder)
 
 
@@ -90,7 +101,7 @@ def _reported(attempt: Attempt, folder: RequestFolder) -> JobReport:
         raise
     attempt.energy = watch.of_this_job(on_gpu=attempt.device != "cpu")
     report = attempt.report(0, output=output)
-    write_report(attempt.report_path, report)
+    _write(attempt, report)
     return report
 
 
@@ -107,10 +118,17 @@ def _run(attempt: Attempt, folder: RequestFolder) -> OutputFile:
 
 def _report_failure(attempt: Attempt, exit_code: int, error: str) -> None:
     try:
-        write_report(attempt.report_path, attempt.report(exit_code, error=" ".join(error.split())))
+        _write(attempt, attempt.report(exit_code, error=" ".join(error.split())))
     except FlashSimError as unwritten:
         # the exit code still tells the driver; the first error is the one that matters
         log.error("%s", unwritten)
+
+
+def _write(attempt: Attempt, report: JobReport) -> None:
+    write_report(attempt.report_path, report)
+    if attempt.here is not None and attempt.here.framework_report is not None:
+        xml = framework_report(attempt.request, report, attempt.here.output.name)
+        write_whole(attempt.here.framework_report, xml)
 
 
 def _check_index(request: Request, stage: Stage, index: int) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.card import Energy, ProcessCard
-from flashsim_prod.core.crab_site import CrabRules, CrabSoftware
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.request import BundleRef, Registration, Request, Split
 from flashsim_prod.core.site import Device, Engine, Rates, Resources, Site, StorageRules
+from flashsim_prod.core.site_crab import CrabRules, CrabSoftware
 
 SITE = Site(
     name="crab_there",

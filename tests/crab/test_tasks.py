@@ -167,7 +167,7 @@ def test_without_an_owner_the_folder_is_asked_for(crab_request: Make) -> None:
         ({"resources": {"memory_mb": 3001}}, "at most 3000 MB to 1 cores"),
         ({"resources": {"cpus": 4, "memory_mb": 10_001}}, "at most 10000 MB to 4 cores"),
         ({"resources": {"walltime_min": 2751}}, "at most 2750 min"),
-        ({"engine": "local"}, "belongs to engine 'crab'"),
+        ({"engine": "local"}, "engine crab and the section 'crab' go together"),
         ({"crab": {"storage_site": "Pisa"}}, "crab.storage_site"),
         ({"crab": {"software": {"python": "/usr/bin/python3"}}}, "below /cvmfs, which all sites have"),
         ({"crab": {"accelerator": {"runtime": 12.4}}}, "crab.accelerator.runtime: 12.4 is no text"),

@@ -19,6 +19,7 @@ from flashsim_prod.physics.completion import link
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.reader import conform
 from flashsim_prod.physics.randoms import DrawKeys, Draws
+from flashsim_prod.physics.vertices import MOST_OTHER_VERTICES, other_vertices
 
 
 class Chain:
@@ -82,7 +83,7 @@ class Chain:
                 parts = [Collection.from_rows(events.n, rows.event_index, columns) for rows, columns in made]
                 finish = FINISHERS.get(produced, finish_collection)
                 events = events.with_collections({produced: finish(parts, events)})
-        return conform(link(events))
+        return conform(link(_with_other_vertices(events, seed)))
 
     def _run(self, fitted: FittedModel, events: Events, seed: int) -> tuple[Rows, dict[str, Column]]:
         """The objects of one model: the row that each came from, and its attributes."""
@@ -119,6 +120,16 @@ def _keys(events: Events, rows: Rows) -> DrawKeys:
         events.scalars["FlashSim_fold"].astype(np.int64)[rows.event_index],
         rows.item,
     )
+
+
+def _with_other_vertices(events: Events, seed: int) -> Events:
+    """OtherPV, which needs no network: only the number of vertices and the beam spot."""
+    if "PV_npvs" not in events:
+        return events
+    index = np.arange(events.n)
+    keys = _keys(events, Rows(index, np.zeros(events.n, dtype=np.int64), {}))
+    normals = Draws(seed, "OtherPV").normals(keys, MOST_OTHER_VERTICES)
+    return events.with_collections({"OtherPV": other_vertices(events.scalars, normals)})
 
 
 def _check_uses(models: Iterable[FittedModel], events: Events) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from flashsim_prod.physics.completion import complete
 from flashsim_prod.physics.detector.draws import stream
-from flashsim_prod.physics.detector.event_scalars import other_vertices, simulate_event
+from flashsim_prod.physics.detector.event_scalars import simulate_event
+from flashsim_prod.physics.detector.fsr_photons import simulate_fsr_photons
 from flashsim_prod.physics.detector.jet_composition import with_composition
 from flashsim_prod.physics.detector.jet_taggers import with_taggers
 from flashsim_prod.physics.detector.jets import reconstruct_jets
@@ -19,9 +20,10 @@ from flashsim_prod.physics.detector.muon_tracks import reconstruct_muons
 from flashsim_prod.physics.detector.truth import view_truth
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.vertices import MOST_OTHER_VERTICES, other_vertices
 
 #: what is not simulated yet, or follows only from collections that are not
-NOT_WRITTEN = frozenset({"Jet_electronIdx1", "Jet_electronIdx2", "Jet_nElectrons", "Muon_fsrPhotonIdx"})
+NOT_WRITTEN = frozenset({"Jet_electronIdx1", "Jet_electronIdx2", "Jet_nElectrons"})
 
 
 class ReferenceDetector:
@@ -41,7 +43,7 @@ class ReferenceDetector:
         Returns
         -------
         Events
-            With Jet, Muon and OtherPV (the first two by falling pt, with their links); MET, PuppiMET, RawMET,
+            With Jet, Muon and FsrPhoton by falling pt, with their links, and OtherPV; MET, PuppiMET, RawMET,
             RawPuppiMET, TkMET, ChsMET, CaloMET, PV, fixedGridRhoFastjet and SoftActivityJet scalars.
 
         Raises
@@ -59,9 +61,12 @@ class ReferenceDetector:
         muons = with_isolation(stream(seed, "muon isolation"), muons, jets, truth, event)
         muons = with_identification(stream(seed, "muon identification"), muons).sorted_by("pt")
         scalars |= simulate_met(stream(seed, "met"), truth, event, jets, muons)
-        other = other_vertices(stream(seed, "other vertices"), scalars)
-        reco = complete(folds.with_collections({"Jet": jets, "Muon": muons, "OtherPV": other}))
-        return _as_nanoaod(reco, ("Jet", "Muon")).with_scalars(scalars)
+        normals = stream(seed, "other vertices").normal(size=(folds.n, MOST_OTHER_VERTICES))
+        other = other_vertices(scalars, normals)
+        photons = simulate_fsr_photons(stream(seed, "fsr photons"), truth, event.rho, muons)
+        made = {"Jet": jets, "Muon": muons, "OtherPV": other, "FsrPhoton": photons}
+        reco = complete(folds.with_collections(made))
+        return _as_nanoaod(reco, ("Jet", "Muon", "FsrPhoton")).with_scalars(scalars)
 
 
 def _as_nanoaod(events: Events, collections: tuple[str, ...]) -> Events:

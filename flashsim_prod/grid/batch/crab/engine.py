@@ -1,10 +1,10 @@
 """CRAB as a batch system: a request is one or several tasks, whose retries and transfers are CRAB's own.
 
-CRAB runs the simulate jobs only. Their outputs and reports land on the storage site of the site file; a look at
-a task brings the reports of finished jobs home, and merging happens where the command is typed.
+CRAB runs the simulate jobs only. Their outputs and reports land on the storage site of the site file; a look
+at a task brings the reports of finished jobs home, and merging happens where the command is typed.
 
-The folder of a submission holds CRAB's project folders, so that a task is found again by what its client wrote
-there, or by the server's list of tasks if even that was lost.
+The folder of a submission holds CRAB's project folders, so that a task is found again by what its client
+wrote there, or by the server's list of tasks if even that was lost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from flashsim_prod.core.crab_tasks import CrabTask, crab_tasks
+from flashsim_prod.core.crab_tasks import CrabTask, crab_tasks, rules_of
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import format_duration
 from flashsim_prod.core.states import JobState, Stage
@@ -74,7 +75,7 @@ class CrabBatch(BatchSystem):
         for task in _tasks(submission):
             if task.name is None and task.project.exists() and not CrabClient.is_here():
                 raise StateError(
-                    f"whether CRAB has task {task.task.name} cannot be told: there is no 'crab' on this machine"
+                    f"whether CRAB has {task.task.name} cannot be told: there is no 'crab' on this machine"
                 )
             names += [name] if (name := task.found()) else []
         return _batch_id(names) if names else None
@@ -98,8 +99,7 @@ class CrabBatch(BatchSystem):
             task.kill()
 
     def check(self) -> Iterator[Finding]:
-        rules = self._site.crab
-        assert rules is not None
+        rules = rules_of(self._site)
         path = Path(rules.software.container or rules.software.python)
         seen = path.exists()
         yield Finding("software", seen, f"{path} {'is' if seen else 'is not'} there, seen from this machine")
@@ -111,8 +111,9 @@ class CrabBatch(BatchSystem):
             yield Finding("crab", True, detail)
 
     def _bring_home(self, submission: Submission, task: CrabTask, status: TaskStatus) -> None:
+        files = RequestFolder(submission.request_file.parent)
         done = [
-            (number, submission.report(Stage.SIMULATE, task.index(number)))
+            (number, files.report(Stage.SIMULATE, task.index(number)))
             for number, job in status.jobs.items()
             if job.state is JobState.DONE and number <= task.jobs
         ]
@@ -162,10 +163,7 @@ def _idle_notes(nodes: dict[NodeKey, NodeStatus], site: Site) -> list[str]:
     since = [node.since for node in nodes.values() if node.state is JobState.IDLE and node.since]
     if not since or (age_s := (datetime.now(UTC) - min(since)).total_seconds()) < _LONG_IDLE_S:
         return []
-    gpus = site.crab is not None and site.crab.accelerator is not None
-    hint = (
-        "; few sites may have such GPUs: see crab.accelerator and crab.whitelist of the site" if gpus else ""
-    )
-    return [
-        f"{len(since)} jobs are idle, the first for {format_duration(age_s)}; CRAB gives them up after a week{hint}"
-    ]
+    oldest = format_duration(age_s)
+    note = f"{len(since)} jobs are idle, the first for {oldest}; CRAB gives them up after a week"
+    scarce = "; few sites may have such GPUs: see crab.accelerator and crab.whitelist of the site"
+    return [note + (scarce if site.asks_for_gpus else "")]

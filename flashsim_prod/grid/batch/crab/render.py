@@ -22,10 +22,10 @@ from flashsim_prod.core.crab_tasks import (
     OUTPUT,
     REPORT,
     CrabTask,
-    crab_rules,
     crab_tasks,
     dataset_tag,
     lfn_base,
+    rules_of,
 )
 from flashsim_prod.core.framework_report import MODULE_LABEL
 from flashsim_prod.core.request import Request
@@ -82,7 +82,8 @@ def _check_inputs(request: Request) -> None:
     for file in request.inputs:
         if not file.url.startswith(_EVERYWHERE):
             raise RequestError(
-                f"{file.url}: nodes of CRAB cannot read this; give inputs as root://..., https://... or /cvmfs/..."
+                f"{file.url}: nodes of CRAB cannot read this; "
+                "give inputs as root://..., https://... or /cvmfs/..."
             )
 
 
@@ -100,7 +101,7 @@ def _fill_sandbox(request: Request, request_file: Path, sandbox: Path) -> list[P
 
 
 def _shared_values(request: Request, folder: Path, sandbox: list[Path]) -> dict[str, object]:
-    rules = crab_rules(request)
+    rules = rules_of(request.site)
     return {
         "request": request,
         "resources": request.site.resources,

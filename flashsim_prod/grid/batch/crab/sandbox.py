@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flashsim_prod import resources
-from flashsim_prod.core.crab_site import MAX_SANDBOX_BYTES
+from flashsim_prod.core.site_crab import MAX_SANDBOX_BYTES
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.oserrors import storage_errors
@@ -40,8 +40,8 @@ def check_size(paths: list[Path]) -> int:
     if size > MAX_SANDBOX_BYTES:
         largest = max(paths, key=lambda path: path.stat().st_size)
         raise RequestError(
-            f"the CRAB sandbox has {format_bytes(size)}, CRAB takes {format_bytes(MAX_SANDBOX_BYTES)}; the largest "
-            f"part is {largest.name}; use a smaller --bundle, or one that the node's software carries"
+            f"the CRAB sandbox has {format_bytes(size)}, CRAB takes {format_bytes(MAX_SANDBOX_BYTES)}; "
+            f"the largest part is {largest.name}; use a smaller --bundle"
         )
     return size
 
@@ -54,12 +54,15 @@ def _files(folder: Path, top: str) -> Iterator[tuple[str, Path]]:
 
 
 def _pack(target: Path, files: dict[str, Path]) -> None:
-    with storage_errors(f"packing {target}"), target.open("wb") as raw:
+    with (
+        storage_errors(f"packing {target}"),
+        target.open("wb") as raw,
         # no time and no owner in it, so that the same contents are the same bytes
-        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
-            with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                for name, path in sorted(files.items()):
-                    contents = path.read_bytes()
-                    entry = tarfile.TarInfo(name)
-                    entry.size, entry.mode = len(contents), 0o644
-                    archive.addfile(entry, io.BytesIO(contents))
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
+        for name, path in sorted(files.items()):
+            contents = path.read_bytes()
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(contents), 0o644
+            archive.addfile(entry, io.BytesIO(contents))

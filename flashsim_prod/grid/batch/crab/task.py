@@ -6,9 +6,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from flashsim_prod.core.crab_site import MAX_WALLTIME_MIN, max_memory_mb
 from flashsim_prod.core.crab_tasks import CrabTask
 from flashsim_prod.core.site import Resources
+from flashsim_prod.core.site_crab import MAX_WALLTIME_MIN, max_memory_mb
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.grid.batch.base import NodeKey, Submission
 from flashsim_prod.grid.batch.crab.client import CrabClient
@@ -73,7 +73,7 @@ class TaskAtCrab:
         return [n for n in numbers if NodeKey(Stage.SIMULATE, self.task.index(n)) not in submission.done]
 
     def set_going(self, jobs: list[int], resources: Resources) -> str:
-        """See that CRAB works on `jobs`, whatever became of the task before; the server's name of the task."""
+        """See that CRAB works on `jobs`, whatever became of the task before; its name on the server."""
         name = self.found()
         if name is not None:
             status = self.status()

@@ -89,3 +89,14 @@ class CrabRules(StrictModel):
     jobs_per_task: int = Field(default=MAX_JOBS, ge=1, le=MAX_JOBS)
     vo_group: str | None = None
     vo_role: str | None = None
+
+    def check_limits(self, cpus: int, memory_mb: int, walltime_min: float) -> None:
+        """See that CRAB takes jobs that ask for so much; `ValueError` if it does not."""
+        if cpus not in CORES:
+            raise ValueError(f"resources.cpus: CRAB takes {', '.join(map(str, CORES))}, not {cpus}")
+        if memory_mb > max_memory_mb(cpus):
+            raise ValueError(
+                f"resources.memory_mb: CRAB gives at most {max_memory_mb(cpus)} MB to {cpus} cores"
+            )
+        if walltime_min > MAX_WALLTIME_MIN:
+            raise ValueError(f"resources.walltime_min: CRAB gives at most {MAX_WALLTIME_MIN} min")
