@@ -31,7 +31,7 @@ FrameworkReport = Annotated[
 ]
 Bundle = Annotated[
     Path | None,
-    typer.Option("--bundle", help="With --output: where the request's bundle is on this machine."),
+    typer.Option("--bundle", help="With --output: where the request's bundle is here."),
 ]
 
 

@@ -36,7 +36,7 @@ class CrabTask:
     number : int
         From 0.
     name : str
-        CRAB's ``General.requestName``; no other request or task has it.
+        CRAB's ``General.requestName`` and ``Data.outputDatasetTag``; no other request or task has it.
     units, units_per_job : int
         Output events.
     lumis_per_file : int
@@ -126,24 +126,20 @@ def lfn_base(request: Request) -> str:
     return base.replace(USER, owner or "")
 
 
-def dataset_tag(request: Request) -> str:
-    """``Data.outputDatasetTag``."""
-    return f"{request.dataset.era}-{request.dataset.string}-v{request.dataset.version}"
-
-
-def crab_lfn(request: Request, task_name: str, job: int, file: str) -> str:
+def crab_lfn(request: Request, task: CrabTask, server_name: str, job: int, file: str) -> str:
     """Where CRAB puts `file` of job number `job`, counted from 1.
 
     Parameters
     ----------
-    task_name : str
-        The server's name of the task, ``YYMMDD_HHMMSS:user_crab_name``.
+    server_name : str
+        The server's name of the task, ``YYMMDD_HHMMSS:user_crab_name``. Two tasks can have the same time, so
+        the task's own name is in the path, too, as ``Data.outputDatasetTag``.
     file : str
         As the job calls it.
     """
-    stamp = task_name.split(":", 1)[0]
+    stamp = server_name.split(":", 1)[0]
     stem, _, suffix = file.rpartition(".")
-    folder = "/".join((lfn_base(request), request.dataset.primary, dataset_tag(request), stamp))
+    folder = "/".join((lfn_base(request), request.dataset.primary, task.name, stamp))
     return f"{folder}/{job // _JOBS_PER_FOLDER:04d}/{stem}_{job}.{suffix}"
 
 

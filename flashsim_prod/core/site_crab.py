@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from flashsim_prod.core.strict import StrictModel
 
@@ -53,24 +51,13 @@ class CrabAccelerator(StrictModel):
 class CrabSoftware(StrictModel):
     """Where a node finds Python and all that flashsim-prod needs; it itself travels with the task."""
 
-    python: str = Field(description="absolute path of the interpreter, in the container if there is one")
-    container: str | None = Field(
-        default=None, pattern=r"^/cvmfs/\S+$", description="unpacked image, run by apptainer"
+    python: str = Field(
+        pattern=r"^/\S+$",
+        description="the interpreter, in the container if there is one, else best on /cvmfs",
     )
-
-    @model_validator(mode="after")
-    def _python_is_there_everywhere(self) -> Self:
-        allowed = ("/",) if self.container else ("/cvmfs/",)
-        if not self.python.startswith(allowed):
-            raise ValueError(
-                f"python: '{self.python}' must be an absolute path"
-                + (
-                    ""
-                    if self.container
-                    else " below /cvmfs, which all sites have, unless there is a container"
-                )
-            )
-        return self
+    container: str | None = Field(
+        default=None, pattern=r"^/\S+$", description="unpacked image, as on /cvmfs/unpacked.cern.ch"
+    )
 
 
 class CrabRules(StrictModel):

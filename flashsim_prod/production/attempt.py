@@ -140,18 +140,18 @@ class Attempt:
             )
 
     def store(self, path: Path, lfn: str, events: int, lumis: tuple[LumiRange, ...]) -> OutputFile:
-        """Checksum a finished file and move it into storage under its logical name, or to where it is left."""
+        """Checksum a finished file and move it into storage under its logical name, or to its place here."""
         with self.timings.step("stage_out"):
             sums = file_checksums(path)
             if self.here is None:
                 # what stands there without a valid report of this request is of no worth
                 pfn = self.storage.put(path, lfn, sums, overwrite=True, move=True)
             else:
-                pfn = shutil.move(path, self.here.output)
+                pfn = str(shutil.move(str(path), self.here.output.absolute()))
         log.info("stored %s: %d bytes, adler32 %s", pfn, sums.bytes, sums.adler32)
         return OutputFile(
             lfn=lfn,
-            pfn=str(pfn),
+            pfn=pfn,
             bytes=sums.bytes,
             events=events,
             adler32=sums.adler32,

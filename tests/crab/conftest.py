@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -94,3 +96,55 @@ def wmcore() -> Callable[[str], ModuleType]:
         return pytest.importorskip(name, reason="pip install --no-deps wmcore future")
 
     return load
+
+
+@pytest.fixture
+def crab_sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wmcore: Callable[[str], ModuleType]) -> Path:
+    """A stand-in of CRAB on the path; its folder."""
+    for needed in (
+        "WMCore.Configuration",
+        "WMCore.JobSplitting.SplitterFactory",
+        "WMCore.FwkJobReport.Report",
+    ):
+        wmcore(needed)
+    program = Path(__file__).parents[1] / "peers" / "crab_sim.py"
+    client = tmp_path / "bin" / "crab"
+    _executable(client, f'#!/bin/sh\nexec {sys.executable} {program} "$@"\n')
+    monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CRAB_SIM", str(tmp_path / "crab_sim"))
+    monkeypatch.setenv("CRAB_SIM_STORE", str(tmp_path / "se"))
+    (tmp_path / "crab_sim" / "trouble").mkdir(parents=True)
+    return tmp_path / "crab_sim"
+
+
+@pytest.fixture
+def real_site(tmp_path: Path) -> Site:
+    """The site of the stand-in: nodes have this very Python."""
+    return _site(tmp_path, sys.executable)
+
+
+@pytest.fixture
+def quick_site(tmp_path: Path) -> Site:
+    """The site of the stand-in, with physics that takes milliseconds in front of the real worker."""
+    tests = Path(__file__).parents[1]
+    python = tmp_path / "bin" / "quick-python"
+    _executable(
+        python,
+        f"#!{sys.executable}\nimport sys\nsys.path.append({str(tests)!r})\n"
+        "import fake_physics\nfake_physics.install()\n"
+        "from flashsim_prod.cli.main import main\nsys.argv = ['flashsim-prod', *sys.argv[3:]]\nmain()\n",
+    )
+    return _site(tmp_path, str(python))
+
+
+def _site(tmp_path: Path, python: str) -> Site:
+    assert SITE.crab is not None
+    rules = SITE.crab.model_copy(update={"jobs_per_task": 2, "software": CrabSoftware(python=python)})
+    storage = StorageRules(rse="T2_IT_Pisa", prefix=str(tmp_path / "se"))
+    return SITE.model_copy(update={"crab": rules, "storage": storage})
+
+
+def _executable(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from flashsim_prod.core.crab_tasks import CrabTask, crab_tasks, rules_of
+from flashsim_prod.core.crab_tasks import OUTPUT, REPORT, CrabTask, crab_lfn, crab_tasks, rules_of
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import format_duration
@@ -30,7 +31,7 @@ from flashsim_prod.grid.batch.base import (
     Submission,
 )
 from flashsim_prod.grid.batch.crab.client import CrabClient, by_hand
-from flashsim_prod.grid.batch.crab.collect import bring_home
+from flashsim_prod.grid.batch.crab.collect import Arrival, bring_home
 from flashsim_prod.grid.batch.crab.render import config_of, render
 from flashsim_prod.grid.batch.crab.replies import CrabJob, TaskStatus
 from flashsim_prod.grid.batch.crab.task import TaskAtCrab
@@ -112,12 +113,17 @@ class CrabBatch(BatchSystem):
 
     def _bring_home(self, submission: Submission, task: CrabTask, status: TaskStatus) -> None:
         files = RequestFolder(submission.request_file.parent)
-        done = [
-            (number, files.report(Stage.SIMULATE, task.index(number)))
+        place = partial(crab_lfn, submission.request, task, status.name)
+        arrivals = [
+            Arrival(
+                report=place(number, REPORT),
+                output=place(number, OUTPUT),
+                target=files.report(Stage.SIMULATE, task.index(number)),
+            )
             for number, job in status.jobs.items()
             if job.state is JobState.DONE and number <= task.jobs
         ]
-        bring_home(submission.request, status.name, done, open_storage(self._site.storage, submission.home))
+        bring_home(arrivals, open_storage(self._site.storage, submission.home))
 
 
 def _tasks(submission: Submission) -> list[TaskAtCrab]:

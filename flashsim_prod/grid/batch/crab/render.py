@@ -23,7 +23,6 @@ from flashsim_prod.core.crab_tasks import (
     REPORT,
     CrabTask,
     crab_tasks,
-    dataset_tag,
     lfn_base,
     rules_of,
 )
@@ -120,7 +119,6 @@ def _shared_values(request: Request, folder: Path, sandbox: list[Path]) -> dict[
         "label": MODULE_LABEL,
         "cores": request.site.resources.cpus,
         "lfn_base": lfn_base(request),
-        "tag": dataset_tag(request),
         "thread_variables": sorted(ONE_THREAD),
     }
 
