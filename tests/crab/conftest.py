@@ -25,7 +25,7 @@ SITE = Site(
     engine=Engine.CRAB,
     slots=100,
     device=Device.CPU,
-    resources=Resources(walltime_min=600, target_walltime_min=300),
+    resources=Resources(memory_mb=2500, walltime_min=600, target_walltime_min=300),
     rates=Rates(generator_hz=50, flashsim_hz=200),
     storage=StorageRules(rse="T2_IT_Pisa", prefix="{home}"),
     crab=CrabRules(
@@ -125,12 +125,17 @@ def real_site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def quick_site(tmp_path: Path) -> Site:
-    """The site of the stand-in, with physics that takes milliseconds in front of the real worker."""
+    """The site of the stand-in: the real worker around physics that takes milliseconds.
+
+    Its jobs meet the trouble that files in ``trouble`` hold; see `fake_physics`.
+    """
     tests = Path(__file__).parents[1]
+    (tmp_path / "trouble").mkdir()
     python = tmp_path / "bin" / "quick-python"
     _executable(
         python,
-        f"#!{sys.executable}\nimport sys\nsys.path.append({str(tests)!r})\n"
+        f"#!{sys.executable}\nimport os, sys\nos.environ['FAKE_TROUBLE'] = {str(tmp_path / 'trouble')!r}\n"
+        f"sys.path.append({str(tests)!r})\n"
         "import fake_physics\nfake_physics.install()\n"
         "from flashsim_prod.cli.main import main\nsys.argv = ['flashsim-prod', *sys.argv[3:]]\nmain()\n",
     )

@@ -8,10 +8,10 @@ reports.
 ``CRAB_SIM_STORE`` the one that stands for the storage site. Each ``crab status`` runs one waiting job, as a
 node would: in an empty folder, the sandbox unpacked, the environment of a CMSSW release around it.
 
-In its folder, a file ``trouble/<job>`` holds what goes wrong with the next run of a job: ``memory``, ``lost``
-(the output does not arrive), ``sandbox`` (it arrives broken), ``bundle`` (it is not the request's). A file
-``down`` makes the server unreachable; with ``slow`` no job runs; ``mute`` makes the next client that submits die
-before it has told so.
+In its folder, a file ``trouble/<task>.<job>``, as in ``000.1``, holds what goes wrong with the next run of a
+job: ``memory``, ``lost`` (the output does not arrive), ``sandbox`` (it arrives broken). A file ``down`` makes
+the server unreachable; with ``slow`` no job runs; ``mute`` makes the next client that submits die before it
+has told so.
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ def run_job(task: dict[str, Any], number: str) -> None:
     job = task["jobs"][number]
     job["StartTimes"].append(time.time())
     job["SiteHistory"] = ["T2_XX_Sim"]
-    trouble = state_folder() / "trouble" / number
+    trouble = state_folder() / "trouble" / f"{task['request'][-3:]}.{number}"
     what = trouble.read_text().strip() if trouble.exists() else ""
     trouble.unlink(missing_ok=True)
     if what == "memory":
@@ -262,17 +262,10 @@ def run_job(task: dict[str, Any], number: str) -> None:
         node = Path(folder)
         with tarfile.open(state_folder() / "tasks" / f"{task['name']}.tgz") as archive:
             archive.extractall(node, filter="data")
-        spoil(node, what)
+        if what == "sandbox":
+            (node / "flashsim_prod.tar.gz").write_bytes(b"not an archive")
         code = run_script(task, number, node)
         finish(task, number, node, code, lost=what == "lost")
-
-
-def spoil(node: Path, what: str) -> None:
-    if what == "sandbox":
-        (node / "flashsim_prod.tar.gz").write_bytes(b"not an archive")
-    if what == "bundle":
-        request = (node / "request.yaml").read_text()
-        (node / "request.yaml").write_text(re.sub(r"(?<=digest: )'?[0-9a-f]{64}'?", repr("f" * 64), request))
 
 
 def run_script(task: dict[str, Any], number: str, node: Path) -> int:

@@ -157,7 +157,7 @@ def _node(key: NodeKey, job: CrabJob) -> NodeStatus:
         key,
         job.state,
         exit_code=job.exit_code,
-        reason=job.error or f"CRAB says {job.word}",
+        reason=job.error or (None if job.state is JobState.DONE else f"CRAB says {job.word}"),
         since=job.since,
         host=job.site,
         starts=job.starts,
