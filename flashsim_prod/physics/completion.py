@@ -7,6 +7,7 @@ import numpy as np
 from flashsim_prod.physics import links
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.fsr import with_fsr_photons
+from flashsim_prod.physics.tau_links import with_tau_jets
 
 
 def complete(events: Events) -> Events:
@@ -29,6 +30,8 @@ def link(events: Events) -> Events:
         events = events.with_collections(_linked(events["Jet"], events["Muon"]))
     if "FsrPhoton" in events and "Muon" in events:
         events = events.with_collections({"Muon": with_fsr_photons(events["Muon"], events["FsrPhoton"])})
+    if "Tau" in events and "Jet" in events:
+        events = events.with_collections({"Tau": with_tau_jets(events["Tau"], events["Jet"])})
     return events
 
 

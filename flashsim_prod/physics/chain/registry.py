@@ -11,7 +11,16 @@ from collections.abc import Callable
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.objects import event, fsr_photon, jet, met, muon, muon_fakes
+from flashsim_prod.physics.chain.objects import (
+    event,
+    fsr_photon,
+    jet,
+    met,
+    muon,
+    muon_fakes,
+    secondary_vertex,
+    tau,
+)
 from flashsim_prod.physics.events import Collection, Events
 
 MODELS: tuple[ObjectModel, ...] = (
@@ -21,6 +30,8 @@ MODELS: tuple[ObjectModel, ...] = (
     *muon_fakes.MODELS,
     *met.MODELS,
     *fsr_photon.MODELS,
+    *tau.MODELS,
+    *secondary_vertex.MODELS,
 )
 
 
@@ -34,6 +45,7 @@ FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {
     "Jet": jet.finish,
     "Muon": muon.finish,
     "FsrPhoton": fsr_photon.finish,
+    "Tau": tau.finish,
 }
 
 
