@@ -17,6 +17,7 @@ from flashsim_prod.physics.detector.met import simulate_met
 from flashsim_prod.physics.detector.muon_identification import with_identification, with_reconstruction_kind
 from flashsim_prod.physics.detector.muon_isolation import with_isolation
 from flashsim_prod.physics.detector.muon_tracks import reconstruct_muons
+from flashsim_prod.physics.detector.photons import simulate_electrons_and_photons
 from flashsim_prod.physics.detector.tau_discriminators import simulate_taus
 from flashsim_prod.physics.detector.truth import view_truth
 from flashsim_prod.physics.detector.vertices import find_vertices
@@ -25,7 +26,7 @@ from flashsim_prod.physics.nanoaod.schema import branches
 from flashsim_prod.physics.vertices import MOST_OTHER_VERTICES, other_vertices
 
 #: what is not simulated yet, or follows only from collections that are not
-NOT_WRITTEN = frozenset({"Jet_electronIdx1", "Jet_electronIdx2", "Jet_nElectrons"})
+NOT_WRITTEN: frozenset[str] = frozenset()
 
 
 class ReferenceDetector:
@@ -45,7 +46,8 @@ class ReferenceDetector:
         Returns
         -------
         Events
-            With Jet, Muon and FsrPhoton by falling pt, with their links, and OtherPV; MET, PuppiMET, RawMET,
+            With Jet, Muon, FsrPhoton, Electron and Photon by falling pt, with their links, and OtherPV;
+            MET, PuppiMET, RawMET,
             RawPuppiMET, TkMET, ChsMET, CaloMET, PV, fixedGridRhoFastjet and SoftActivityJet scalars.
 
         Raises
@@ -67,8 +69,9 @@ class ReferenceDetector:
         other = other_vertices(scalars, normals)
         photons = simulate_fsr_photons(stream(seed, "fsr photons"), truth, event.rho, muons)
         made = {"Jet": jets, "Muon": muons, "OtherPV": other, "FsrPhoton": photons}
-        reco = complete(folds.with_collections(made))
-        reco = _as_nanoaod(reco, ("Jet", "Muon", "FsrPhoton")).with_scalars(scalars)
+        egamma = simulate_electrons_and_photons(seed, truth, event, jets, scalars["PV_z"])
+        reco = complete(folds.with_collections(made | egamma))
+        reco = _as_nanoaod(reco, ("Jet", "Muon", "FsrPhoton", *egamma)).with_scalars(scalars)
         return _with_taus_and_vertices(reco, event, seed)
 
 
