@@ -13,12 +13,14 @@ from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.objects import (
     event,
+    fatjet,
     fsr_photon,
     jet,
     met,
     muon,
     muon_fakes,
     secondary_vertex,
+    subjet,
     tau,
 )
 from flashsim_prod.physics.events import Collection, Events
@@ -30,6 +32,8 @@ MODELS: tuple[ObjectModel, ...] = (
     *muon_fakes.MODELS,
     *met.MODELS,
     *fsr_photon.MODELS,
+    *fatjet.MODELS,
+    *subjet.MODELS,
     *tau.MODELS,
     *secondary_vertex.MODELS,
 )
@@ -45,6 +49,8 @@ FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {
     "Jet": jet.finish,
     "Muon": muon.finish,
     "FsrPhoton": fsr_photon.finish,
+    "FatJet": fatjet.finish,
+    "SubJet": subjet.finish,
     "Tau": tau.finish,
 }
 

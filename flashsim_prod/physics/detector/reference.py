@@ -18,6 +18,7 @@ from flashsim_prod.physics.detector.muon_identification import with_identificati
 from flashsim_prod.physics.detector.muon_isolation import with_isolation
 from flashsim_prod.physics.detector.muon_tracks import reconstruct_muons
 from flashsim_prod.physics.detector.photons import simulate_electrons_and_photons
+from flashsim_prod.physics.detector.subjets import simulate_fat_jets
 from flashsim_prod.physics.detector.tau_discriminators import simulate_taus
 from flashsim_prod.physics.detector.truth import view_truth
 from flashsim_prod.physics.detector.vertices import find_vertices
@@ -46,9 +47,9 @@ class ReferenceDetector:
         Returns
         -------
         Events
-            With Jet, Muon, FsrPhoton, Electron and Photon by falling pt, with their links, and OtherPV;
-            MET, PuppiMET, RawMET,
-            RawPuppiMET, TkMET, ChsMET, CaloMET, PV, fixedGridRhoFastjet and SoftActivityJet scalars.
+            With Jet, Muon, FsrPhoton, Electron and Photon by falling pt, with their links, and OtherPV; FatJet
+            and SubJet if there are GenJetAK8 and SubGenJetAK8, Tau and SV if there is GenVisTau; MET, PuppiMET,
+            RawMET, RawPuppiMET, TkMET, ChsMET, CaloMET, PV, fixedGridRhoFastjet and SoftActivityJet scalars.
 
         Raises
         ------
@@ -70,8 +71,9 @@ class ReferenceDetector:
         photons = simulate_fsr_photons(stream(seed, "fsr photons"), truth, event.rho, muons)
         made = {"Jet": jets, "Muon": muons, "OtherPV": other, "FsrPhoton": photons}
         egamma = simulate_electrons_and_photons(seed, truth, event, jets, scalars["PV_z"])
-        reco = complete(folds.with_collections(made | egamma))
-        reco = _as_nanoaod(reco, ("Jet", "Muon", "FsrPhoton", *egamma)).with_scalars(scalars)
+        boosted = simulate_fat_jets(folds, seed)
+        reco = complete(folds.with_collections(made | egamma | boosted))
+        reco = _as_nanoaod(reco, ("Jet", "Muon", "FsrPhoton", *egamma, *boosted)).with_scalars(scalars)
         return _with_taus_and_vertices(reco, event, seed)
 
 
