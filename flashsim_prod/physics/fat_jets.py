@@ -217,7 +217,8 @@ def _leptons(
     """electronIdx3SJ, muonIdx3SJ and lsf3: the hardest electron inside, else the hardest muon.
 
     The lepton subjet fraction is the lepton's pt over that of the subjet around it. Of three subjets only
-    two are stored; the third comes of splitting the nearest one as the ratio of tau3 to tau2 suggests.
+    two are stored; the third takes from what is beside the lepton in the nearest one, the more the less of
+    tau2 is left in tau3.
     """
     nowhere = np.full(fat_jets.n_objects, -1, np.int64)
     electron = _hardest(events["Electron"], fat_jets) if "Electron" in events else nowhere
@@ -231,8 +232,7 @@ def _leptons(
             leptons = events[collection]
             columns[name] = links.local(lepton, leptons)
             around = _pt_around(there, leptons, lepton[there], fat_jets, subjets, slots)
-            pt = leptons["pt"][lepton[there]].astype(np.float64)
-            fraction[there] = pt / np.maximum(around, pt)
+            fraction[there] = leptons["pt"][lepton[there]] / around
     return columns | {"lsf3": fraction.astype(np.float32)}
 
 
@@ -256,7 +256,8 @@ def _pt_around(
     slots: tuple[Positions, Positions],
 ) -> Floats:
     """Uncalibrated pt [GeV] of the one of three subjets around a lepton of each of these jets."""
-    pt = raw_pt(fat_jets)[jets] / 2.0
+    own = leptons["pt"][lepton].astype(np.float64)
+    pt = (raw_pt(fat_jets)[jets] + own) / 2.0
     least = np.full(len(jets), np.inf)
     for slot in slots:
         there = np.flatnonzero(slot[jets] >= 0)
@@ -266,4 +267,5 @@ def _pt_around(
         least[there[nearer]] = distance[nearer]
         pt[there[nearer]] = raw_pt(subjets)[subjet[nearer]]
     tau2, tau3 = (fat_jets[name][jets].astype(np.float64) for name in ("tau2", "tau3"))
-    return pt * (0.5 + 0.5 * np.divide(tau3, tau2, out=np.ones_like(tau2), where=tau2 > 0))
+    kept = 0.5 + 0.5 * np.divide(tau3, tau2, out=np.ones_like(tau2), where=tau2 > 0)
+    return np.asarray(np.where(pt > own, own + kept * (pt - own), pt))
