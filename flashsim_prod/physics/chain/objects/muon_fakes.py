@@ -103,7 +103,7 @@ def _with_vertex(events: Events, rows: Rows, jet: dict[str, Column]) -> Rows:
 
 
 def _closest_jet(objects: Collection, jets: Collection) -> dict[str, Column]:
-    """The reconstructed jet around each object: ``recojet_pt`` (0 for none), deta, dphi and its contents, muons also in GeV."""
+    """The reconstructed jet around each object, prefix ``recojet_``: pt (0 for none), place and contents."""
     position, _ = nearest(objects, jets, _IN_JET)
     found = position >= 0
 
