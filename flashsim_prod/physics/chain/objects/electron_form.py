@@ -164,14 +164,13 @@ def _express_isolation(a: Mapping[str, F64], found: Mapping[str, Column], rows: 
         "neutral": (a["pfRelIso03_all"] - a["pfRelIso03_chg"]) * pt,
         "miniCharged": imputed(share, any_charged),
         "miniNeutral": (a["miniPFRelIso_all"] - a["miniPFRelIso_chg"]) * pt,
-        "trackIso": imputed(a["dr03TkSumPt"], stored),
+        "trackIso": imputed(a["dr03TkSumPt"] / np.where(any_charged, charged, 1.0), stored & any_charged),
         "heepIso": imputed(a["dr03TkSumPtHEEP"] - a["dr03TkSumPt"], stored),
         "ecalIso": imputed(a["dr03EcalRecHitSumEt"], stored),
         "hcalIso": imputed(a["dr03HcalDepth1TowerSumEt"], stored),
         "jetRelIso": np.where(rows["jet_pt"] > 0, in_jet, isolated_jet),
         "jetPtRelv2": a["jetPtRelv2"] / pt,
-        # above the threshold these two follow from the isolations themselves
-        "heepTrackIso": imputed(found["heepTrackIso"], ~stored),
+        # above the threshold this follows from the isolations themselves
         "heepCaloIso": imputed(found["heepCaloIso"], ~stored),
     }
 
@@ -179,7 +178,7 @@ def _express_isolation(a: Mapping[str, F64], found: Mapping[str, Column], rows: 
 def _assemble_isolation(
     drawn: Mapping[str, F64], made: Mapping[str, Column], rows: Rows
 ) -> dict[str, Column]:
-    pt = made["pt"]
+    pt, track = made["pt"], drawn["trackIso"] * drawn["charged"]
     stored = pt > _STORED_ABOVE
     charged, mini = drawn["charged"] / pt, drawn["charged"] * drawn["miniCharged"] / pt
     everything = charged + np.maximum(drawn["neutral"], 0.0) / pt
@@ -189,8 +188,8 @@ def _assemble_isolation(
         "pfRelIso03_all": everything,
         "miniPFRelIso_chg": mini,
         "miniPFRelIso_all": mini + np.maximum(drawn["miniNeutral"], 0.0) / pt,
-        "dr03TkSumPt": np.where(stored, drawn["trackIso"], 0.0),
-        "dr03TkSumPtHEEP": np.where(stored, np.maximum(drawn["trackIso"] + drawn["heepIso"], 0.0), 0.0),
+        "dr03TkSumPt": np.where(stored, track, 0.0),
+        "dr03TkSumPtHEEP": np.where(stored, np.maximum(track + drawn["heepIso"], 0.0), 0.0),
         "dr03EcalRecHitSumEt": np.where(stored, drawn["ecalIso"], 0.0),
         "dr03HcalDepth1TowerSumEt": np.where(stored, drawn["hcalIso"], 0.0),
         "jetRelIso": np.where(rows["jet_pt"] > 0, in_jet, drawn["jetRelIso"] - 1.0 + everything),
