@@ -100,6 +100,12 @@ class Site(StrictModel):
     electricity: Electricity = Electricity()
     htcondor: HTCondorRules | None = None
 
+    @property
+    def gpus(self) -> int:
+        """GPUs that a simulate job is promised."""
+        gpus = self.htcondor.gpus if self.htcondor else None
+        return gpus.count if gpus else 0
+
     @model_validator(mode="after")
     def _engine_has_its_rules(self) -> Self:
         for engine, rules in ((Engine.HTCONDOR, self.htcondor),):
@@ -107,9 +113,8 @@ class Site(StrictModel):
                 raise ValueError(f"engine {engine} and the section '{engine}' go together")
         if self.engine.is_detached and not self.slots:
             raise ValueError("slots must say how many jobs are expected to run at a time")
-        gpus = self.htcondor is not None and self.htcondor.gpus is not None
-        if gpus and self.device is Device.AUTO:
+        if self.gpus and self.device is Device.AUTO:
             raise ValueError("device must be cuda where GPUs are asked for (cpu if they are only simulated)")
-        if self.htcondor is not None and self.device is Device.CUDA and not gpus:
+        if self.htcondor is not None and self.device is Device.CUDA and not self.gpus:
             raise ValueError("device cuda needs a section htcondor.gpus that asks for one")
         return self

@@ -79,6 +79,8 @@ class Attempt:
         Scratch folder of this job alone, emptied before and removed after.
     report_path : Path
         Where the report goes.
+    sandbox : Path or None
+        Folder that the job's input was sent to.
     """
 
     request: Request
@@ -87,9 +89,11 @@ class Attempt:
     storage: Storage
     work: Path
     report_path: Path
+    sandbox: Path | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     timings: Timings = field(default_factory=Timings)
     device: str = "cpu"
+    gpus: tuple[str, ...] = ()
     seed: int | None = None
     gen_events: int = 0
     events: int = 0
@@ -149,6 +153,7 @@ class Attempt:
             ended=datetime.now(UTC),
             host=socket.gethostname(),
             device=self.device,
+            gpus=self.gpus,
             software_version=__version__,
             bundle_digest=self.request.bundle.digest,
             seed=self.seed,
@@ -187,7 +192,11 @@ def valid_output(
         return None
     if (report.request_digest, report.stage, report.index) != (request_digest, stage, index):
         return None
-    return report if storage.stat(report.output.lfn) == report.output.bytes else None
+    output = report.output
+    if storage.stat(output.lfn) != output.bytes:
+        return None
+    # a file that was sent here lies elsewhere than where it was made
+    return report.model_copy(update={"output": output.model_copy(update={"pfn": storage.pfn(output.lfn)})})
 
 
 def _peak_rss_mb() -> float:

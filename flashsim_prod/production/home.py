@@ -67,6 +67,15 @@ class RequestFolder:
 
 
 @dataclass(frozen=True)
+class SandboxFolder(RequestFolder):
+    """A folder on a node to which a job's input was sent: all files are side by side in it."""
+
+    @property
+    def reports(self) -> Path:
+        return self.path
+
+
+@dataclass(frozen=True)
 class Home:
     """The state folder and what has its place there."""
 

@@ -21,15 +21,22 @@ from flashsim_prod.grid.batch.lifeline import die_with_parent
 from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.attempt import Attempt, valid_output, write_report
-from flashsim_prod.production.home import RequestFolder, home_of
+from flashsim_prod.production.home import RequestFolder, SandboxFolder, home_of
 from flashsim_prod.production.job_energy import NodeEnergy
 from flashsim_prod.production.request_folder import load_request
+from flashsim_prod.production.sandbox import in_sandbox
 
 log = logging.getLogger("flashsim_prod.worker")
 
 
 def run_job(
-    stage: Stage, request_file: Path, index: int, *, work: Path | None = None, report: Path | None = None
+    stage: Stage,
+    request_file: Path,
+    index: int,
+    *,
+    work: Path | None = None,
+    report: Path | None = None,
+    sandbox: bool = False,
 ) -> JobReport:
     """Run job `index` of a request on this machine.
 
@@ -47,6 +54,9 @@ def run_job(
         Folder for scratch files, which go below it; by default one beside the request.
     report : Path, optional
         Where the report goes; by default beside the request.
+    sandbox : bool
+        The job's input was sent to the folder of the request, without anything else, and what it makes is
+        fetched from there.
 
     Returns
     -------
@@ -62,16 +72,20 @@ def run_job(
     _log_to_stderr()
     request = load_request(request_file)
     _check_index(request, stage, index)
-    folder = RequestFolder(request_file.absolute().parent)
+    here = request_file.absolute().parent
+    folder = SandboxFolder(here) if sandbox else RequestFolder(here)
     report_path = report or folder.report(stage, index)
     storage = open_storage(request.site.storage, home_of(request_file))
+    if sandbox:
+        storage = in_sandbox(storage, here)
     with _job_lock(folder, stage, index):
         done = valid_output(report_path, request.digest(), stage, index, storage)
         if done:
             log.info("%s %d is done already", stage, index)
             return done
         with _scratch((work or folder.work) / f"{request.name}_{stage}_{index:06d}") as scratch:
-            attempt = Attempt(request, stage, index, storage, scratch, report_path)
+            sent_to = here if sandbox else None
+            attempt = Attempt(request, stage, index, storage, scratch, report_path, sent_to)
             return _reported(attempt, folder)
 
 
