@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from flashsim_prod.core.states import Stage
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError, StorageError
 
+_LOG = re.compile(r"(?P<stage>simulate|merge)_(?P<index>[0-9]{6,})\.(?P<attempt>[0-9]+(?:\.[0-9]+)?)\.log")
 #: names the state folder
 VARIABLE = "FLASHSIM_PROD_HOME"
 
@@ -64,6 +66,21 @@ class RequestFolder:
     def log(self, stage: Stage, index: int, attempt: int) -> Path:
         """The log of one attempt, counted from 1."""
         return self.logs / f"{stage}_{index:06d}.{attempt}.log"
+
+    def all_logs(self) -> dict[tuple[Stage, int], list[Path]]:
+        """The logs that there are of each job, in the order of their attempts.
+
+        A batch system counts submissions and starts in their names: ``simulate_000003.1.2.log``.
+        """
+        found: dict[tuple[Stage, int], list[tuple[tuple[int, ...], Path]]] = {}
+        names = os.listdir(self.logs) if self.logs.is_dir() else []
+        for name in names:
+            match = _LOG.fullmatch(name)
+            if match:
+                order = tuple(map(int, match["attempt"].split(".")))
+                job = Stage(match["stage"]), int(match["index"])
+                found.setdefault(job, []).append((order, self.logs / name))
+        return {job: [path for _, path in sorted(logs)] for job, logs in found.items()}
 
 
 @dataclass(frozen=True)
