@@ -103,6 +103,14 @@ class Site(StrictModel):
     htcondor: HTCondorRules | None = None
     crab: CrabRules | None = None
 
+    @property
+    def gpus(self) -> int:
+        """GPUs that a simulate job is promised."""
+        if self.crab is not None:
+            return 0 if self.crab.accelerator is None else 1
+        gpus = self.htcondor.gpus if self.htcondor else None
+        return gpus.count if gpus else 0
+
     @model_validator(mode="after")
     def _engine_has_its_rules(self) -> Self:
         for engine, rules in ((Engine.HTCONDOR, self.htcondor), (Engine.CRAB, self.crab)):
@@ -117,17 +125,9 @@ class Site(StrictModel):
 
     @model_validator(mode="after")
     def _device_is_asked_for(self) -> Self:
-        gpus = self.asks_for_gpus
-        if gpus and self.device is Device.AUTO:
+        if self.gpus and self.device is Device.AUTO:
             raise ValueError("device must be cuda where GPUs are asked for (cpu if they are only simulated)")
-        if self.engine.is_detached and self.device is Device.CUDA and not gpus:
+        if self.engine.is_detached and self.device is Device.CUDA and not self.gpus:
             section = "htcondor.gpus" if self.engine is Engine.HTCONDOR else "crab.accelerator"
             raise ValueError(f"device cuda needs a section {section} that asks for one")
         return self
-
-    @property
-    def asks_for_gpus(self) -> bool:
-        """Whether its batch system is asked for machines with GPUs."""
-        if self.crab is not None:
-            return self.crab.accelerator is not None
-        return self.htcondor is not None and self.htcondor.gpus is not None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flashsim_prod.core.names import check_request_name
 from flashsim_prod.core.request_files import RequestFolder as RequestFolder
+from flashsim_prod.core.request_files import SandboxFolder as SandboxFolder
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError, StorageError
 

@@ -22,9 +22,10 @@ from flashsim_prod.grid.batch.lifeline import die_with_parent
 from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.attempt import Attempt, KeptHere, valid_output, write_report
-from flashsim_prod.production.home import RequestFolder, home_of
+from flashsim_prod.production.home import RequestFolder, SandboxFolder, home_of
 from flashsim_prod.production.job_energy import NodeEnergy
 from flashsim_prod.production.request_folder import load_request
+from flashsim_prod.production.sandbox import in_sandbox
 from flashsim_prod.production.writing import write_whole
 
 log = logging.getLogger("flashsim_prod.worker")
@@ -37,7 +38,8 @@ def run_job(
     *,
     work: Path | None = None,
     report: Path | None = None,
-    here: KeptHere | None = None,
+    sandbox: bool = False,
+    kept: KeptHere | None = None,
 ) -> JobReport:
     """Run job `index` of a request on this machine.
 
@@ -55,9 +57,11 @@ def run_job(
         Folder for scratch files, which go below it; by default one beside the request.
     report : Path, optional
         Where the report goes; by default beside the request.
-    here : KeptHere, optional
-        The output stays on this machine, for somebody else to bring it into storage: then nothing there is
-        looked at, and the job runs in any case.
+    sandbox : bool
+        The job's input was sent to the folder of the request, without anything else, and what it makes is
+        fetched from there.
+    kept : KeptHere, optional
+        With `sandbox`: where the output is left, for somebody else to bring it into storage.
 
     Returns
     -------
@@ -73,16 +77,20 @@ def run_job(
     _log_to_stderr()
     request = load_request(request_file)
     _check_index(request, stage, index)
-    folder = RequestFolder(request_file.absolute().parent)
+    here = request_file.absolute().parent
+    folder = SandboxFolder(here) if sandbox else RequestFolder(here)
     report_path = report or folder.report(stage, index)
     storage = open_storage(request.site.storage, home_of(request_file))
+    if sandbox:
+        storage = in_sandbox(storage, here)
     with _job_lock(folder, stage, index):
-        done = None if here else valid_output(report_path, request.digest(), stage, index, storage)
+        done = valid_output(report_path, request.digest(), stage, index, storage)
         if done:
             log.info("%s %d is done already", stage, index)
             return done
         with _scratch((work or folder.work) / f"{request.name}_{stage}_{index:06d}") as scratch:
-            attempt = Attempt(request, stage, index, storage, scratch, report_path, here=here)
+            sent_to = here if sandbox else None
+            attempt = Attempt(request, stage, index, storage, scratch, report_path, sent_to, kept=kept)
             return _reported(attempt, folder)
 
 
@@ -126,9 +134,9 @@ def _report_failure(attempt: Attempt, exit_code: int, error: str) -> None:
 
 def _write(attempt: Attempt, report: JobReport) -> None:
     write_report(attempt.report_path, report)
-    if attempt.here is not None and attempt.here.framework_report is not None:
-        xml = framework_report(attempt.request, report, attempt.here.output.name)
-        write_whole(attempt.here.framework_report, xml)
+    if attempt.kept is not None and attempt.kept.framework_report is not None:
+        xml = framework_report(attempt.request, report, attempt.kept.output.name)
+        write_whole(attempt.kept.framework_report, xml)
 
 
 def _check_index(request: Request, stage: Stage, index: int) -> None:

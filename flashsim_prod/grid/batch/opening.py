@@ -12,6 +12,10 @@ def open_batch(site: Site) -> BatchSystem:
 
     A batch system's own client is loaded only where it is used.
     """
+    if site.engine is Engine.HTCONDOR:
+        from flashsim_prod.grid.batch.htcondor.engine import HTCondorBatch
+
+        return HTCondorBatch(site)
     if site.engine is Engine.CRAB:
         from flashsim_prod.grid.batch.crab.engine import CrabBatch
 

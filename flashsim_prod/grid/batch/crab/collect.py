@@ -1,4 +1,4 @@
-"""Bringing the reports of finished jobs home from where CRAB has put them."""
+"""Bringing home what became of jobs: reports of finished ones, CRAB's words of failed ones."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ def bring_home(arrivals: Iterable[Arrival], storage: Storage) -> None:
         list(pool.map(partial(_fetch, storage=storage, folder=Path(folder)), wanted))
 
 
+def write_log(path: Path, text: str) -> None:
+    """Keep what CRAB says of a failed job where the logs of its request are."""
+    with storage_errors(f"writing {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _put(path, text)
+
+
 def _is_home(arrival: Arrival) -> bool:
     report = _success_in(arrival.target)
     return report is not None and report.output is not None and report.output.lfn == arrival.output
@@ -62,11 +69,15 @@ def _fetch(arrival: Arrival, storage: Storage, folder: Path) -> None:
         return
     named = {"lfn": arrival.output, "pfn": storage.pfn(arrival.output)}
     report = report.model_copy(update={"output": report.output.model_copy(update=named)})
-    temporary = arrival.target.with_name(f".{arrival.target.name}.{os.getpid()}")
     with storage_errors(f"writing {arrival.target}"):
         arrival.target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, arrival.target)
+        _put(arrival.target, report.model_dump_json(indent=1) + "\n")
+
+
+def _put(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def _success_in(path: Path) -> JobReport | None:

@@ -31,8 +31,8 @@ from flashsim_prod.grid.batch.base import (
     Submission,
 )
 from flashsim_prod.grid.batch.crab.client import CrabClient, by_hand
-from flashsim_prod.grid.batch.crab.collect import Arrival, bring_home
-from flashsim_prod.grid.batch.crab.render import config_of, render
+from flashsim_prod.grid.batch.crab.collect import Arrival, bring_home, write_log
+from flashsim_prod.grid.batch.crab.render import config_of, project_of, render
 from flashsim_prod.grid.batch.crab.replies import CrabJob, TaskStatus
 from flashsim_prod.grid.batch.crab.task import TaskAtCrab
 from flashsim_prod.grid.storage.opening import open_storage
@@ -92,6 +92,7 @@ class CrabBatch(BatchSystem):
             alive = alive or status.alive
             notes += [f"task {task.task.number} ({status.name}): {remark}" for remark in status.remarks]
             self._bring_home(submission, task.task, status)
+            _keep_logs(submission, task.task, status)
             nodes.update(_nodes(task.task, status))
         return Poll(alive, nodes, (*notes, *_idle_notes(nodes, self._site)))
 
@@ -129,6 +130,21 @@ class CrabBatch(BatchSystem):
 def _tasks(submission: Submission) -> list[TaskAtCrab]:
     client = CrabClient(submission.folder)
     return [TaskAtCrab(task, submission.folder, client) for task in crab_tasks(submission.request)]
+
+
+def _keep_logs(submission: Submission, task: CrabTask, status: TaskStatus) -> None:
+    files = RequestFolder(submission.request_file.parent)
+    for number, job in status.jobs.items():
+        if job.state is JobState.FAILED and number <= task.jobs:
+            lines = (
+                f"job {number} of {status.name}: {job.word} after {job.starts} starts, last at {job.site}",
+                f"CMS exit code {job.crab_code}",
+                job.told or "",
+                "All of it, as long as CRAB keeps it:",
+                f"  cd {submission.folder}; crab getlog --short --jobids {number} -d {project_of(task)}",
+            )
+            path = files.log(Stage.SIMULATE, task.index(number), submission.number)
+            write_log(path, "\n".join(lines) + "\n")
 
 
 def _batch_id(names: list[str]) -> str:
@@ -172,4 +188,4 @@ def _idle_notes(nodes: dict[NodeKey, NodeStatus], site: Site) -> list[str]:
     oldest = format_duration(age_s)
     note = f"{len(since)} jobs are idle, the first for {oldest}; CRAB gives them up after a week"
     scarce = "; few sites may have such GPUs: see crab.accelerator and crab.whitelist of the site"
-    return [note + (scarce if site.asks_for_gpus else "")]
+    return [note + (scarce if site.gpus else "")]

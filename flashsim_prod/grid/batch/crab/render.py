@@ -31,7 +31,7 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.batch.attempt import ONE_THREAD
-from flashsim_prod.grid.batch.crab.sandbox import BUNDLE, PACKAGE, check_size, pack_bundle, pack_package
+from flashsim_prod.grid.batch.crab.sandbox import PACKAGE, check_size, pack_bundle, pack_package
 from flashsim_prod.grid.oserrors import storage_errors
 
 PROJECTS = "projects"
@@ -94,8 +94,7 @@ def _fill_sandbox(request: Request, request_file: Path, sandbox: Path) -> list[P
     pack_package(sandbox / PACKAGE)
     # a shipped bundle is part of the package, and called by its name
     if os.sep in request.bundle.path:
-        pack_bundle(Path(request.bundle.path), sandbox / BUNDLE)
-        paths.append(sandbox / BUNDLE)
+        paths.append(pack_bundle(Path(request.bundle.path), sandbox))
     return paths
 
 
@@ -113,7 +112,6 @@ def _shared_values(request: Request, folder: Path, sandbox: list[Path]) -> dict[
         "script": _SCRIPT,
         "inputs": [path.relative_to(folder).as_posix() for path in sandbox],
         "archives": [path.name for path in sandbox if path.name.endswith(".tar.gz")],
-        "bundle": any(path.name == BUNDLE for path in sandbox),
         "output": OUTPUT,
         "report": REPORT,
         "label": MODULE_LABEL,

@@ -55,6 +55,8 @@ class CrabJob:
         Of its last end, if that was a failure: our own, if the job told it, else CMS's.
     crab_code : int or None
         CMS's in any case.
+    told : str or None
+        All that CRAB says of that failure, as it came.
     site : str or None
         Where it runs, or ran last.
     since : datetime or None
@@ -69,6 +71,7 @@ class CrabJob:
     exit_code: int | None = None
     crab_code: int | None = None
     error: str | None = None
+    told: str | None = None
     site: str | None = None
     since: datetime | None = None
     starts: int = 0
@@ -164,7 +167,8 @@ def _jobs(lines: list[str]) -> list[CrabJob]:
 def _job(number: int, about: dict[str, Any]) -> CrabJob:
     word = str(about["State"])
     state = _STATES.get(word, JobState.UNKNOWN)
-    crab_code, error = _error(about.get("Error"))
+    crab_code, told = _error(about.get("Error"))
+    error = " ".join(told.split()) if told else None
     ours = _OUR_CODE.search(error or "")
     return CrabJob(
         number=number,
@@ -173,6 +177,7 @@ def _job(number: int, about: dict[str, Any]) -> CrabJob:
         exit_code=int(ours[1]) if ours else crab_code,
         crab_code=crab_code,
         error=ours[2].strip() if ours else error,
+        told=told,
         site=next((site for site in reversed(about.get("SiteHistory") or []) if site != "Unknown"), None),
         since=_since(state, about),
         starts=int(about.get("Retries") or 0) + int(bool(about.get("SubmitTimes"))),
@@ -183,8 +188,7 @@ def _error(told: Any) -> tuple[int | None, str | None]:
     """``[code, message, {}]`` as CRAB's post-job leaves it."""
     if not isinstance(told, list) or not told:
         return None, None
-    text = " ".join(str(told[1]).split()) if len(told) > 1 else ""
-    return int(told[0]), text or None
+    return int(told[0]), str(told[1]).strip() or None if len(told) > 1 else None
 
 
 def _since(state: JobState, about: dict[str, Any]) -> datetime | None:

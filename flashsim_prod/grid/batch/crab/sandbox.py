@@ -15,7 +15,6 @@ from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.oserrors import storage_errors
 
 PACKAGE = "flashsim_prod.tar.gz"
-BUNDLE = "bundle.tar.gz"
 _TOP = "flashsim_prod"
 
 
@@ -28,9 +27,11 @@ def pack_package(target: Path) -> None:
     _pack(target, files)
 
 
-def pack_bundle(bundle: Path, target: Path) -> None:
-    """Write a bundle's folder as an archive of a folder ``bundle``."""
-    _pack(target, dict(_files(bundle, "bundle")))
+def pack_bundle(bundle: Path, sandbox: Path) -> Path:
+    """Write a bundle's folder as an archive of its name: a worker looks for a folder of that name."""
+    target = sandbox / f"{bundle.name}.tar.gz"
+    _pack(target, dict(_files(bundle, bundle.name)))
+    return target
 
 
 def check_size(paths: list[Path]) -> int:
