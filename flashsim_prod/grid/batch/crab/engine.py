@@ -96,6 +96,13 @@ class CrabBatch(BatchSystem):
             nodes.update(_nodes(task.task, status))
         return Poll(alive, nodes, (*notes, *_idle_notes(nodes, self._site)))
 
+    def complete(self, submission: Submission) -> tuple[str, ...]:
+        new = [task for task in _tasks(submission) if task.name is None and task.left(submission)]
+        resources = self._site.resources
+        return tuple(
+            f"handed over as well: {task.set_going(task.left(submission), resources)}" for task in new
+        )
+
     def cancel(self, submission: Submission, batch_id: str) -> None:
         for task in _tasks(submission):
             task.kill()
@@ -153,7 +160,7 @@ def _batch_id(names: list[str]) -> str:
 
 
 def _not_handed(missing: int, all_: int) -> str:
-    return f"{missing} of {all_} tasks were not handed over; retry once the others have ended"
+    return f"{missing} of {all_} tasks were not handed over; a retry does it"
 
 
 def _nodes(task: CrabTask, status: TaskStatus) -> dict[NodeKey, NodeStatus]:
