@@ -75,19 +75,10 @@ def _tasks(crab_sim: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted((crab_sim / "tasks").glob("*.json"))]
 
 
-def _finished(home: Home, files: int) -> None:
+def _finished(home: Home, name: str = "toy") -> None:
     with LocalCatalog(home.catalog, "user.jdoe") as catalog, Ledger(home.ledger) as ledger:
-        found = catalog.container(str(ledger.request("toy").dataset))
-    assert (found.events, found.files, found.open_blocks) == (60, files, 0)
-
-
-def test_who_waits_gets_a_registered_dataset(order: Cli, home: Home, crab_sim: Path, tmp_path: Path) -> None:
-    ended = order("--wait")
-    assert ended.code == 0, ended.err
-    assert "60 events in 1 file" in ended.out
-    _finished(home, 1)
-    assert [len(task["jobs"]) for task in _tasks(crab_sim)] == [2, 1]
-    assert not list((tmp_path / "se").rglob("output_*.root")), "CRAB's files are gone once they are merged"
+        found = catalog.container(str(ledger.request(name).dataset))
+    assert (found.events, found.files, found.open_blocks) == (60, 1, 0)
 
 
 def test_submitting_returns_with_what_to_type_next_and_status_follows(
@@ -108,7 +99,7 @@ def test_submitting_returns_with_what_to_type_next_and_status_follows(
     # once CRAB is done, the rest is merged and registered where one types
     ended = cli("retry", "toy")
     assert ended.code == 0, ended.err
-    _finished(home, 1)
+    _finished(home)
 
 
 def test_failures_are_told_with_their_causes_and_only_those_jobs_run_again(
@@ -131,7 +122,7 @@ def test_failures_are_told_with_their_causes_and_only_those_jobs_run_again(
     assert (first["memory"], second["memory"]) == (3000, 2500), "the task that needs it gets more"
     (crab_sim / "slow").unlink()
     assert cli("retry", "toy", "--wait").code == 0
-    _finished(home, 1)
+    _finished(home)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +160,7 @@ def test_a_client_that_died_while_submitting_leaves_no_task_twice(
     assert "At work already" in ended.out
     (crab_sim / "slow").unlink()
     assert cli("retry", "toy", "--wait").code == 0
-    _finished(home, 1)
+    _finished(home)
     assert [task["request"][-3:] for task in _tasks(crab_sim)] == ["000", "001"]
 
 
@@ -193,10 +184,10 @@ def test_cancel_kills_and_retry_goes_on(order: Cli, cli: Cli, home: Home, crab_s
     assert cli("cancel", "toy").code == 0
     assert [task["server"] for task in _tasks(crab_sim)] == ["KILLED", "KILLED"]
     assert _states(home, Stage.SIMULATE) == [JobState.CANCELLED] * 3
-    (crab_sim / "slow").unlink()
-    ended = cli("retry", "toy", "--wait")
+    ended = cli("retry", "toy")
     assert ended.code == 0, ended.err
-    _finished(home, 1)
+    assert [task["server"] for task in _tasks(crab_sim)] == ["SUBMITTED", "SUBMITTED"]
+    assert _states(home, Stage.SIMULATE) == ["IDLE"] * 3
 
 
 def test_without_a_client_it_says_what_to_type_and_goes_on_from_there(
@@ -215,10 +206,11 @@ def test_without_a_client_it_says_what_to_type_and_goes_on_from_there(
     # a person types it elsewhere
     monkeypatch.setenv("PATH", with_client)
     subprocess.run(["sh", "-ec", "\n".join(typed)], check=True, capture_output=True)
-    ended = cli("retry", "toy", "--wait")
+    (crab_sim / "slow").touch()
+    ended = cli("retry", "toy")
     assert ended.code == 0, ended.err
-    _finished(home, 1)
-    assert len(_tasks(crab_sim)) == 2
+    assert _states(home, Stage.SIMULATE) == ["IDLE"] * 3
+    assert len(_tasks(crab_sim)) == 2, "what was typed is taken over, not submitted again"
 
 
 @pytest.mark.slow
@@ -233,10 +225,13 @@ def test_real_jobs_make_the_dataset_that_this_machine_makes(
     made = {}
     for where in (site, here):
         words = ("request", "ttbar", *SMALL, "--site", str(where), "--scope", "user.jdoe", "--seed", "7")
-        ended = cli(*words, "--wait", "--json", "--yes")
+        ended = cli(*words, "--name", where.stem, "--wait", "--json", "--yes")
         assert ended.code == 0, ended.err
+        _finished(home, where.stem)
         (file,) = json.loads(ended.out)["files"]
         made[where.stem] = _events(Path(file["pfn"]))
+    assert [len(task["jobs"]) for task in _tasks(crab_sim)] == [2, 1]
+    assert not list((tmp_path / "se").rglob("output_*.root")), "CRAB's files are gone once they are merged"
     assert made["my_crab"] == made["here"]
     assert len(made["here"]) > 200
 
