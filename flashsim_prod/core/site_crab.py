@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from flashsim_prod.core.strict import StrictModel
@@ -18,8 +20,9 @@ MAX_SANDBOX_BYTES = 120 * 2**20
 CORES = (1, 2, 4, 8)
 
 _SITE_NAME = r"^T[0-3]_[A-Z]{2}(_[A-Za-z0-9]+)+$"
-_SITE_PATTERN = r"^T[0-3]_[A-Z0-9*]+[A-Za-z0-9_*]*$"
 _CAPABILITY = r"^[0-9]+(\.[0-9]+)?$"
+#: sites of CMS by name; * stands for any part of it
+SitePattern = Annotated[str, Field(pattern=r"^T[0-3*][A-Za-z0-9_*]*$")]
 #: the name of a request's owner, in `CrabRules.lfn_base`
 USER = "{user}"
 
@@ -71,8 +74,8 @@ class CrabRules(StrictModel):
     )
     software: CrabSoftware
     accelerator: CrabAccelerator | None = Field(default=None, description="GPUs are required")
-    whitelist: tuple[str, ...] = ()
-    blacklist: tuple[str, ...] = ()
+    whitelist: tuple[SitePattern, ...] = Field(default=(), description="sites where jobs may run")
+    blacklist: tuple[SitePattern, ...] = Field(default=(), description="sites where they may not")
     jobs_per_task: int = Field(default=MAX_JOBS, ge=1, le=MAX_JOBS)
     vo_group: str | None = None
     vo_role: str | None = None

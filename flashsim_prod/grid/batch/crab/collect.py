@@ -1,8 +1,7 @@
-"""Bringing home what became of jobs: reports of finished ones, CRAB's words of failed ones."""
+"""Bringing the reports of finished jobs home from where CRAB has put them."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from tempfile import TemporaryDirectory
 from pydantic import ValidationError
 
 from flashsim_prod.core.report import JobReport
-from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.base import Storage
+from flashsim_prod.grid.writing import write_whole
 
 #: reports that are fetched at a time
 _FETCHES = 8
@@ -47,13 +46,6 @@ def bring_home(arrivals: Iterable[Arrival], storage: Storage) -> None:
         list(pool.map(partial(_fetch, storage=storage, folder=Path(folder)), wanted))
 
 
-def write_log(path: Path, text: str) -> None:
-    """Keep what CRAB says of a failed job where the logs of its request are."""
-    with storage_errors(f"writing {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _put(path, text)
-
-
 def _is_home(arrival: Arrival) -> bool:
     report = _success_in(arrival.target)
     return report is not None and report.output is not None and report.output.lfn == arrival.output
@@ -69,15 +61,7 @@ def _fetch(arrival: Arrival, storage: Storage, folder: Path) -> None:
         return
     named = {"lfn": arrival.output, "pfn": storage.pfn(arrival.output)}
     report = report.model_copy(update={"output": report.output.model_copy(update=named)})
-    with storage_errors(f"writing {arrival.target}"):
-        arrival.target.parent.mkdir(parents=True, exist_ok=True)
-        _put(arrival.target, report.model_dump_json(indent=1) + "\n")
-
-
-def _put(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(arrival.target, report.model_dump_json(indent=1) + "\n")
 
 
 def _success_in(path: Path) -> JobReport | None:

@@ -31,11 +31,12 @@ from flashsim_prod.grid.batch.base import (
     Submission,
 )
 from flashsim_prod.grid.batch.crab.client import CrabClient, by_hand
-from flashsim_prod.grid.batch.crab.collect import Arrival, bring_home, write_log
+from flashsim_prod.grid.batch.crab.collect import Arrival, bring_home
 from flashsim_prod.grid.batch.crab.render import config_of, project_of, render
 from flashsim_prod.grid.batch.crab.replies import CrabJob, TaskStatus
 from flashsim_prod.grid.batch.crab.task import TaskAtCrab
 from flashsim_prod.grid.storage.opening import open_storage
+from flashsim_prod.grid.writing import write_whole
 
 #: idle jobs are worth a note after this time [s]
 _LONG_IDLE_S = 3600
@@ -151,7 +152,7 @@ def _keep_logs(submission: Submission, task: CrabTask, status: TaskStatus) -> No
                 f"  cd {submission.folder}; crab getlog --short --jobids {number} -d {project_of(task)}",
             )
             path = files.log(Stage.SIMULATE, task.index(number), submission.number)
-            write_log(path, "\n".join(lines) + "\n")
+            write_whole(path, "\n".join(lines) + "\n")
 
 
 def _batch_id(names: list[str]) -> str:

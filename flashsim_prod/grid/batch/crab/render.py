@@ -33,6 +33,7 @@ from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.batch.attempt import ONE_THREAD
 from flashsim_prod.grid.batch.crab.sandbox import PACKAGE, check_size, pack_bundle, pack_package
 from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.grid.writing import write_whole
 
 PROJECTS = "projects"
 _PSET, _SCRIPT, _SANDBOX = "PSet.py", "flashsim.sh", "sandbox"
@@ -73,7 +74,7 @@ def render(request: Request, request_file: Path, folder: Path) -> list[CrabTask]
     listed = [folder / _SCRIPT, *sandbox]
     size = check_size(listed)
     lines = [f"{format_bytes(path.stat().st_size):>9}  {path.relative_to(folder)}" for path in listed]
-    _put(folder / "sandbox.txt", "\n".join([*lines, f"{format_bytes(size):>9}  in all"]) + "\n")
+    write_whole(folder / "sandbox.txt", "\n".join([*lines, f"{format_bytes(size):>9}  in all"]) + "\n")
     return tasks
 
 
@@ -134,11 +135,4 @@ def _environment() -> Environment:
 
 
 def _write(path: Path, environment: Environment, values: dict[str, object], *, mode: int = 0o644) -> None:
-    _put(path, environment.get_template(f"{path.name}.j2").render(values), mode=mode)
-
-
-def _put(path: Path, text: str, *, mode: int = 0o644) -> None:
-    with storage_errors(f"writing {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        path.chmod(mode)
+    write_whole(path, environment.get_template(f"{path.name}.j2").render(values), mode=mode)
