@@ -51,6 +51,14 @@ def test_whether_a_task_goes_on_by_itself(
     assert found.stillborn == (name == "status_refused")
 
 
+@pytest.mark.parametrize("server", ["KILLFAILED", "RESUBMITFAILED"])
+def test_a_command_that_failed_on_the_server_has_not_stopped_the_task(server: str) -> None:
+    said = "Status on the CRAB server:\t"
+    text = _reply("status_running").replace(f"{said}SUBMITTED", f"{said}{server}")
+    assert task_status(text).alive
+    assert not task_status(text.replace("scheduler:\tSUBMITTED", "scheduler:\tFAILED")).alive
+
+
 def test_the_state_of_every_job() -> None:
     jobs = task_status(_reply("status_running")).jobs
     assert {number: job.state for number, job in jobs.items()} == {
@@ -95,7 +103,7 @@ def test_what_the_server_wants_people_to_know_is_kept() -> None:
         ("", "nothing was printed"),
         ("Cannot find .requestcache file inside the working directory", "Cannot find .requestcache"),
         (_reply("status_completed").replace('"State"', '"Stat"'), "its JSON cannot be read"),
-        (_reply("status_completed").replace('{"DagStatus"', '{DagStatus"'), "its JSON cannot be read"),
+        (_reply("status_completed").replace('{"1"', "{1"), "its JSON cannot be read"),
     ],
 )
 def test_what_is_no_status_is_said_in_one_line(text: str, line: str) -> None:

@@ -356,7 +356,7 @@ def status(words: list[str]) -> None:
     print("Grid scheduler - Task Worker:\tcrab3@sim - crab-sim-tw01")
     print(f"Status on the CRAB server:\t{task['server']}\nStatus on the scheduler:\t{scheduler}\n")
     if "--json" in words:
-        print(json.dumps({"DagStatus": {"DagStatus": 3}, **task["jobs"]}))
+        print(json.dumps(task["jobs"]))
     print(f"Log file is {project}/crab.log")
 
 

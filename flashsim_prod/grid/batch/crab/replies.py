@@ -35,6 +35,8 @@ _STATES = {
 }
 #: states of a task on the server from which it goes on by itself
 _PASSING = frozenset({"NEW", "HOLDING", "QUEUED", "TAPERECALL", "KILLRECALL", "WAITING", "UPLOADED"})
+#: states of a task on the server in which its jobs may run
+_RUNNING = frozenset({"SUBMITTED", "KILLFAILED", "RESUBMITFAILED"})
 #: states of a task on the server in which it has never had a job, and never will
 _STILLBORN = frozenset({"SUBMITFAILED", "SUBMITREFUSED"})
 #: CRAB's codes of jobs that took too much memory or time
@@ -102,9 +104,10 @@ class TaskStatus:
     @property
     def alive(self) -> bool:
         """Whether CRAB goes on with it by itself."""
-        if self.server in _PASSING:
+        if self.server in _PASSING or (self.server == "SUBMITTED" and self.scheduler in (None, "UNKNOWN")):
             return True
-        return self.server == "SUBMITTED" and self.scheduler in (None, "SUBMITTED", "UNKNOWN")
+        # a command that failed on the server has not touched what runs
+        return self.scheduler == "SUBMITTED" and self.server in _RUNNING
 
     @property
     def stillborn(self) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flashsim_prod.core.crab_tasks import CrabTask
@@ -13,11 +16,19 @@ from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.grid.batch.base import NodeKey, Submission
 from flashsim_prod.grid.batch.crab.client import CrabClient
 from flashsim_prod.grid.batch.crab.render import PROJECTS, config_of, project_of
-from flashsim_prod.grid.batch.crab.replies import TOO_MUCH_MEMORY, TOO_MUCH_TIME, TaskStatus, submitted_task
+from flashsim_prod.grid.batch.crab.replies import (
+    TOO_MUCH_MEMORY,
+    TOO_MUCH_TIME,
+    CrabJob,
+    TaskStatus,
+    submitted_task,
+)
 from flashsim_prod.grid.oserrors import storage_errors
 
 #: a job that used too much memory gets so much more
 _MEMORY_FACTOR = 1.5
+#: by then CRAB has noticed a resubmission [s]
+_NOTICED_S = 3600
 
 
 @dataclass(frozen=True)
@@ -64,8 +75,21 @@ class TaskAtCrab:
         return name
 
     def status(self) -> TaskStatus:
-        """What CRAB says of it."""
-        return self.client.status(project_of(self.task))
+        """What CRAB says of it.
+
+        Its reports are minutes old: failures from before a resubmission are no news.
+        """
+        status = self.client.status(project_of(self.task))
+        again = self._resubmitted()
+        if again is None:
+            return status
+        jobs = {
+            number: replace(job, state=JobState.IDLE, word="resubmitted") if _is_old(job, again) else job
+            for number, job in status.jobs.items()
+        }
+        if jobs == status.jobs:
+            return status
+        return replace(status, jobs=jobs, scheduler="SUBMITTED")
 
     def left(self, submission: Submission) -> list[int]:
         """Its jobs that are not done, by CRAB's numbers."""
@@ -94,6 +118,7 @@ class TaskAtCrab:
     def _resubmit(self, jobs: list[int], status: TaskStatus, resources: Resources) -> None:
         told = [status.jobs[number] for number in jobs if number in status.jobs]
         codes = {job.crab_code for job in told}
+        began_s = time.time()
         more = min(round(resources.memory_mb * _MEMORY_FACTOR), max_memory_mb(resources.cpus))
         self.client.resubmit(
             project_of(self.task),
@@ -104,6 +129,22 @@ class TaskAtCrab:
             walltime_min=MAX_WALLTIME_MIN if TOO_MUCH_TIME in codes else None,
         )
 
+        self._mark.touch()
+        os.utime(self._mark, times=(began_s, began_s))
+
+    @property
+    def _mark(self) -> Path:
+        """A file as old as the last resubmission."""
+        return self.project.with_name(f"{self.project.name}.resubmitted")
+
+    def _resubmitted(self) -> datetime | None:
+        """When the task was last resubmitted, if CRAB may not have noticed yet."""
+        try:
+            at_s = self._mark.stat().st_mtime
+        except OSError:
+            return None
+        return datetime.fromtimestamp(at_s, UTC) if time.time() - at_s < _NOTICED_S else None
+
     def _put_aside(self) -> None:
         """Make way for a new folder of the same name; this one may still tell a person something."""
         with storage_errors(f"renaming {self.project}"):
@@ -111,3 +152,7 @@ class TaskAtCrab:
             while (aside := self.project.with_name(f"{self.project.name}.old{number}")).exists():
                 number += 1
             shutil.move(self.project, aside)
+
+
+def _is_old(job: CrabJob, again: datetime) -> bool:
+    return job.state is JobState.FAILED and (job.since is None or job.since < again)
