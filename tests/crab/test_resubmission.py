@@ -69,7 +69,7 @@ def test_after_an_hour_or_with_a_newer_start_they_are(
 ) -> None:
     task, _ = task_at_crab("status_failed")
     task.set_going([2], RESOURCES)
-    (mark,) = task.project.parent.glob("*.resubmitted")
+    (mark,) = task.project.parent.glob("*.resubmitted.json")
     os.utime(mark, times=(time.time() - 3601,) * 2)
     assert task.status().jobs[2].state is JobState.FAILED
     # the last try began after the resubmission
@@ -104,6 +104,9 @@ def test_a_finished_job_without_its_file_is_forced(task_at_crab: Make) -> None:
     task, client = task_at_crab("status_completed")
     task.set_going([1], RESOURCES)
     assert client.resubmitted == [{"jobs": [1], "force": True, "memory_mb": None, "walltime_min": None}]
+    assert task.status().alive
+    states = {number: job.state for number, job in task.status().jobs.items()}
+    assert states == {1: JobState.IDLE, 2: JobState.DONE}
 
 
 def test_a_task_that_is_at_work_is_left_alone(task_at_crab: Make) -> None:

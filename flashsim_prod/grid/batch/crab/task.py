@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -24,6 +25,7 @@ from flashsim_prod.grid.batch.crab.replies import (
     submitted_task,
 )
 from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.grid.writing import write_whole
 
 #: a job that used too much memory gets so much more
 _MEMORY_FACTOR = 1.5
@@ -77,19 +79,17 @@ class TaskAtCrab:
     def status(self) -> TaskStatus:
         """What CRAB says of it.
 
-        Its reports are minutes old: failures from before a resubmission are no news.
+        Its reports are minutes old: what became of jobs before they were resubmitted is no news.
         """
         status = self.client.status(project_of(self.task))
-        again = self._resubmitted()
-        if again is None:
+        again, numbers = self._resubmitted()
+        old = {n for n in numbers if (job := status.jobs.get(n)) and _is_old(job, again)}
+        if not old:
             return status
-        jobs = {
-            number: replace(job, state=JobState.IDLE, word="resubmitted") if _is_old(job, again) else job
-            for number, job in status.jobs.items()
+        waiting = {
+            n: replace(status.jobs[n], state=JobState.IDLE, word="resubmitted", error=None) for n in old
         }
-        if jobs == status.jobs:
-            return status
-        return replace(status, jobs=jobs, scheduler="SUBMITTED")
+        return replace(status, jobs={**status.jobs, **waiting}, scheduler="SUBMITTED")
 
     def left(self, submission: Submission) -> list[int]:
         """Its jobs that are not done, by CRAB's numbers."""
@@ -129,21 +129,22 @@ class TaskAtCrab:
             walltime_min=MAX_WALLTIME_MIN if TOO_MUCH_TIME in codes else None,
         )
 
-        self._mark.touch()
+        write_whole(self._mark, json.dumps(jobs))
         os.utime(self._mark, times=(began_s, began_s))
 
     @property
     def _mark(self) -> Path:
-        """A file as old as the last resubmission."""
-        return self.project.with_name(f"{self.project.name}.resubmitted")
+        """A file with the jobs that were resubmitted last, as old as that."""
+        return self.project.with_name(f"{self.project.name}.resubmitted.json")
 
-    def _resubmitted(self) -> datetime | None:
-        """When the task was last resubmitted, if CRAB may not have noticed yet."""
+    def _resubmitted(self) -> tuple[datetime, list[int]]:
+        """When jobs were resubmitted, and which; none if CRAB must have noticed by now."""
         try:
             at_s = self._mark.stat().st_mtime
-        except OSError:
-            return None
-        return datetime.fromtimestamp(at_s, UTC) if time.time() - at_s < _NOTICED_S else None
+            jobs: list[int] = json.loads(self._mark.read_text())
+        except (OSError, ValueError):
+            return datetime.now(UTC), []
+        return datetime.fromtimestamp(at_s, UTC), jobs if time.time() - at_s < _NOTICED_S else []
 
     def _put_aside(self) -> None:
         """Make way for a new folder of the same name; this one may still tell a person something."""
@@ -155,4 +156,5 @@ class TaskAtCrab:
 
 
 def _is_old(job: CrabJob, again: datetime) -> bool:
-    return job.state is JobState.FAILED and (job.since is None or job.since < again)
+    ended = job.state in (JobState.FAILED, JobState.DONE)
+    return ended and (job.since is None or job.since < again)
