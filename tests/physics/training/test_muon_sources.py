@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from flashsim_prod.physics import links
-from flashsim_prod.physics.chain.objects import muon, muon_attributes
 from flashsim_prod.physics.chain.registry import MODELS, find_model
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
@@ -59,10 +58,14 @@ def test_fakes_of_pileup_are_anywhere_along_the_beam(reconstructed):
     assert spread["muon_from_pileup"] > 1.0 > 10 * spread["muon_from_jet"]
 
 
-def test_all_sources_of_muons_give_the_same_columns():
+def test_all_sources_of_muons_give_the_same_columns(reconstructed):
     """The first source's columns are those of the collection."""
-    kinematics = {"pt", "eta", "phi", "charge"}
-    assert {target.name for target in muon.FROM_GEN_MUON.targets} == kinematics | set(muon_attributes.MADE)
+    columns = []
+    for model in (find_model(name) for name in ("muon_from_genmuon", *FAKES)):
+        table = extract(reconstructed, model)
+        drawn = {name: column.astype(np.float64) for name, column in table.targets.items()}
+        columns.append(model.restore(drawn, model.source(reconstructed).take(table.row)).keys())
+    assert all(set(one) == set(columns[0]) for one in columns)
 
 
 @pytest.mark.parametrize("name", FAKES)
