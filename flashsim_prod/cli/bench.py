@@ -26,7 +26,7 @@ def bench(
         str, typer.Argument(metavar="CARD", help="A card's name (see: cards) or file.")
     ] = "ttbar",
     events: Annotated[
-        str | None, typer.Option(metavar="N", help="Output events; 2000, or all of the input's.")
+        str | None, typer.Option(metavar="N", help="Output events; 5000, or all of the input's.")
     ] = None,
     oversample: Annotated[str, typer.Option(metavar="K", help="Output events per gen event.")] = "10",
     inputs: Annotated[
@@ -63,7 +63,7 @@ def bench(
 
     typed = Typed(
         card=card,
-        events=events or (None if inputs else "2000"),
+        events=events or (None if inputs else "5000"),
         oversample=oversample,
         site=site,
         catalog="none",

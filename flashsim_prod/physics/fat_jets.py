@@ -26,6 +26,10 @@ LOWEST_PT = 170.0
 LOWEST_PT_N3 = 250.0
 #: N2 and N3 of jets that were not groomed, and of those with too few particles or too soft
 NOT_GROOMED, TOO_FEW = -99999.0, -1.0
+#: calibration's share of pt at 220 GeV by abs(eta), and the power of pt it falls with
+_CALIBRATED_ETA = np.array([0.0, 0.8, 1.0, 1.3, 1.6, 2.0, 2.4, 3.0])
+_CALIBRATION = np.array([0.061, 0.064, 0.074, 0.107, 0.118, 0.128, 0.150, 0.152])
+_CALIBRATION_POWER = np.array([0.09, 0.09, 0.10, 0.20, 0.40, 0.45, 0.30, 0.20])
 #: the distance of prongs grows with the fat jet's mass to this power
 _SPREAD = 0.6
 
@@ -33,6 +37,13 @@ _SPREAD = 0.6
 def raw_pt(jets: Collection) -> Floats:
     """Uncalibrated transverse momentum [GeV]."""
     return np.asarray(jets["pt"].astype(np.float64) * (1.0 - jets["rawFactor"].astype(np.float64)))
+
+
+def typical_raw_factor(pt: Column, eta: Column) -> Floats:
+    """About what 1 - (uncalibrated pt) / pt is for PUPPI jets of this pt [GeV] in Run 2."""
+    at_220 = np.interp(np.abs(eta), _CALIBRATED_ETA, _CALIBRATION)
+    power = np.interp(np.abs(eta), _CALIBRATED_ETA, _CALIBRATION_POWER)
+    return np.asarray(at_220 * (np.maximum(pt, 1.0).astype(np.float64) / 220.0) ** -power)
 
 
 def is_groomed(fat_jets: Collection) -> Bools:
@@ -95,29 +106,27 @@ def prong_rows(events: Events, fat_jets: Collection) -> dict[str, Column]:
         ``event``; ``fat_jet`` and ``prong``, flat positions in FatJet and SubGenJetAK8; ``rank``, 0 for the
         harder one; ``expected_pt``, ``expected_eta``, ``expected_phi`` and ``expected_mass``: the prong moved
         with its fat jet, scaled by the response of pt, and spread by what the mass was off by; ``hadron_b``
-        and ``hadron_c``, hadrons nearest to it; ``gen`` the flat position in GenJetAK8.
+        and ``hadron_c``, hadrons nearest to it.
     """
     gen_jets, subjets = events["GenJetAK8"], events["SubGenJetAK8"]
     if "genJetAK8Idx" in fat_jets:
         gen = links.flat(fat_jets["genJetAK8Idx"], fat_jets, gen_jets)
     else:
         gen = gen_fat_jet(fat_jets, gen_jets)
-    first, second = prongs(gen_jets, subjets)
     groomed = np.flatnonzero(is_groomed(fat_jets) & (gen >= 0))
-    fat_jet, rank = np.repeat(groomed, 2), np.tile((0, 1), len(groomed))
-    prong = np.where(rank == 0, first[gen[fat_jet]], second[gen[fat_jet]])
-    fat_jet, rank, prong = fat_jet[prong >= 0], rank[prong >= 0], prong[prong >= 0]
+    prong = np.stack(prongs(gen_jets, subjets), axis=1)[gen[groomed]]
+    row, rank = np.nonzero(prong >= 0)
+    fat_jet, prong = groomed[row], prong[row, rank]
+    inside = {
+        name: _inside(hadrons(events["GenPart"], quark), subjets) for name, quark in (("b", 5), ("c", 4))
+    }
     return {
         "event": fat_jets.event_index[fat_jet],
         "fat_jet": fat_jet,
         "prong": prong,
-        "gen": gen[fat_jet],
         "rank": rank,
         **_expected(fat_jets, fat_jet, gen_jets, gen[fat_jet], subjets, prong),
-        **{
-            f"hadron_{name}": _inside(hadrons(events["GenPart"], quark), subjets)[prong]
-            for name, quark in (("b", 5), ("c", 4))
-        },
+        **{f"hadron_{name}": number[prong] for name, number in inside.items()},
     }
 
 

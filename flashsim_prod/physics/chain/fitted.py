@@ -22,7 +22,7 @@ F64 = NDArray[np.float64]
 
 #: Rows that the networks see at a time, the last block padded to it. Matrix products of one fixed shape
 #: round alike whatever else is in the batch, so the size of a batch does not show in what is drawn.
-BLOCK_ROWS = {"cpu": 512, "cuda": 32_768}
+BLOCK_ROWS = {"cpu": 256, "cuda": 32_768}
 
 
 def block_rows(device: str) -> int:

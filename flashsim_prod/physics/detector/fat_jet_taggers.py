@@ -174,14 +174,17 @@ def _double_b(rng: np.random.Generator, jets: Collection, seen: _Latents) -> dic
         -0.55 + 0.22 * np.minimum(b, 1.2) + 0.65 * np.maximum(b - 1.0, 0.0) + 0.30 * mixed(rng, family, 0.5)
     )
     outside = np.abs(jets["eta"]) > 2.6
-    blind = chance(rng, np.where(outside, 0.9, 0.006 + 0.2 * (jets["nConstituents"] < 6)), n)
+    few = jets["nConstituents"] < 6
+    blind, trackless, vertexless = (
+        chance(rng, np.where(outside, 0.9, rate + 0.2 * few), n) for rate in (0.006, 0.01, 0.001)
+    )
     return {
         "btagDDBvLV2": np.where(blind, -1.0, _score(bb)),
         "btagDDCvLV2": np.where(blind, -1.0, _score(cc)),
         "btagDDCvBV2": np.where(blind, -1.0, _score(against)),
-        "btagDeepB": np.where(blind, -1.0, _score(single)),
-        "btagCSVV2": np.where(blind, -10.0, _score(older)),
-        "btagHbb": np.where(blind, -1.0, np.tanh(double)),
+        "btagDeepB": np.where(trackless, -1.0, _score(single)),
+        "btagCSVV2": np.where(vertexless, -10.0, _score(older)),
+        "btagHbb": np.tanh(double),
     }
 
 

@@ -80,11 +80,7 @@ def find_taus(rng: np.random.Generator, seeds: Collection) -> Collection:
     """
     found = seeds.select(chance(rng, _efficiency(seeds), seeds.n_objects))
     mode = _decay_mode(rng, found)
-    shape = _MASS[mode].T
-    n = found.n_objects
-    # reflected at the limits
-    mass = shape[2] + np.abs(shape[0] + shape[1] * rng.normal(size=n) - shape[2])
-    mass = shape[3] - np.abs(shape[3] - mass)
+    mass = _mass(rng, mode)
     photons = _photons(rng, found)
     pt = found["expected_pt"] * _response(rng, found, mode, photons)
     lead = _leading_share(rng, found, mode)
@@ -99,7 +95,7 @@ def find_taus(rng: np.random.Generator, seeds: Collection) -> Collection:
             "pt": pt,
             "mass": mass,
             "decayMode": MODES[mode],
-            "charge": np.where(chance(rng, _wrong_charge(found, mode), n), -1, 1) * found["true_charge"],
+            "charge": found["true_charge"] * _charge_sign(rng, found, mode),
             "leadTkPtOverTauPt": lead,
             "photonsOutsideSignalCone": photons,
             **_direction(rng, found, pt),
@@ -120,11 +116,17 @@ def _efficiency(seeds: Collection) -> Floats:
 def _decay_mode(rng: np.random.Generator, seeds: Collection) -> Ints:
     """Position in `MODES` of each candidate's mode."""
     kind = seeds["kind"]
-    of_tau = np.argmax(np.append(_GEN_MODES, -9)[None, :] == seeds["gen_mode"][:, None], axis=1)
-    of_tau = np.where(np.isin(seeds["gen_mode"], _GEN_MODES), of_tau, len(_GEN_MODES))
+    of_tau = np.searchsorted(_GEN_MODES, seeds["gen_mode"])
     row = np.select([kind == TAU, kind == ELECTRON, kind == MUON], [of_tau, 6, 7], 8)
     level = rng.random(len(row))
     return np.asarray((level[:, None] > np.cumsum(_MIGRATION, axis=1)[row, :-1]).sum(axis=1), np.int64)
+
+
+def _mass(rng: np.random.Generator, mode: Ints) -> Floats:
+    """Mass [GeV], reflected at its limits."""
+    centre, width, least, most = _MASS[mode].T
+    mass = least + np.abs(centre + width * rng.normal(size=len(mode)) - least)
+    return np.asarray(most - np.abs(most - mass))
 
 
 def _photons(rng: np.random.Generator, seeds: Collection) -> Floats:
@@ -160,10 +162,11 @@ def _response(rng: np.random.Generator, seeds: Collection, mode: Ints, photons: 
     return np.asarray(np.maximum(response, 0.05))
 
 
-def _wrong_charge(seeds: Collection, mode: Ints) -> Floats:
-    even = np.isin(MODES[mode], (5, 6))
-    of_tau = np.where(even, 0.20, 0.02)
-    return np.select([seeds["kind"] == TAU, seeds["kind"] == HADRONS], [of_tau, 0.5], 0.01)
+def _charge_sign(rng: np.random.Generator, seeds: Collection, mode: Ints) -> Ints:
+    """-1 where the charge is wrong: by chance in jets, often with one charged hadron lost, rarely else."""
+    of_tau = np.where(np.isin(MODES[mode], (5, 6)), 0.20, 0.02)
+    wrong = np.select([seeds["kind"] == TAU, seeds["kind"] == HADRONS], [of_tau, 0.5], 0.01)
+    return np.where(chance(rng, wrong, len(mode)), -1, 1)
 
 
 def _direction(rng: np.random.Generator, seeds: Collection, pt: Floats) -> dict[str, Floats]:

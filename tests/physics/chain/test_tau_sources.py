@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -23,6 +25,7 @@ from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.checks import check_file
+from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.tau_identification import raw_isolation, tau_flags
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
@@ -104,6 +107,28 @@ def test_without_any_jet_nothing_has_a_source(reconstructed):
     events = reconstructed.with_collections({"Jet": jets.select(np.zeros(jets.n_objects, bool))})
     for model in (*tau.MODELS, *secondary_vertex.MODELS):
         assert (model.match(events, model.source(events)) == -1).all()
+
+
+def test_real_taus_and_vertices_have_one_source_each():
+    folder = os.environ.get("FLASHSIM_PROD_NANO_SAMPLES")
+    if not folder:
+        pytest.skip("FLASHSIM_PROD_NANO_SAMPLES names no folder of NanoAOD files")
+    with NanoFile(str(Path(folder) / "dyjets_ul17_v8like.root")) as file:
+        real = file.read(
+            sorted(one for one in file.branches if not one.startswith("HLT_")), 0, file.n_entries
+        )
+    for models, name in ((tau.MODELS, "Tau"), (secondary_vertex.MODELS, "SV")):
+        matched = np.array([model.match(real, model.source(real)) >= 0 for model in models])
+        assert np.all(matched.sum(axis=0) == 1), name
+    flavour = real["Tau"]["genPartFlav"]
+    sources = {model.name: model.match(real, model.source(real)) >= 0 for model in tau.MODELS}
+    assert np.array_equal(sources["tau_from_gentau"], flavour == 5)
+    # a fake may stem from a lepton that is too far from it to be its truth
+    assert np.mean(sources["tau_from_electron"] == np.isin(flavour, (1, 3))) > 0.97
+    assert np.mean(sources["tau_from_muon"] == np.isin(flavour, (2, 4))) > 0.97
+    for model in tau.MODELS:
+        for target, column in extract(real, model).targets.items():
+            assert np.isfinite(column.astype(float)).all(), target
 
 
 def test_taus_are_what_nanoaod_could_hold(made):
