@@ -187,7 +187,7 @@ def site(fake_python: Path) -> Callable[..., Site]:
 
 
 @pytest.fixture
-def placed(home: Home) -> Callable[..., str]:
+def placed(home: Home, fake_physics: Any) -> Callable[..., str]:
     """A function that places a request of `jobs` simulate jobs of 10 events; its name."""
 
     def do(site: Site, jobs: int, *, per_merge: int = 2, **changes: Any) -> str:

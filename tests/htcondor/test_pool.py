@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from flashsim_prod.core.site import Site
 from flashsim_prod.core.states import RequestState, Stage
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
+from flashsim_prod.production import status
 from flashsim_prod.production.detached import follow, hand_over
 from flashsim_prod.production.drive import Outcome, drive
 from flashsim_prod.production.home import Home
@@ -20,12 +25,17 @@ from .conftest import RunningPool, local_copy, remove_requests
 
 Placed = Callable[..., str]
 MakeSite = Callable[..., Site]
+#: no request of these tests takes as long
+PATIENCE_S = 120.0
 
 
 def finished(home: Home, name: str) -> Outcome:
     """Hand a request over and follow it to its end."""
     hand_over(home, name)
-    return follow(home, name, Display())
+    deadline = time.monotonic() + PATIENCE_S
+    outcome = follow(home, name, Display(), stop=lambda: time.monotonic() > deadline)
+    assert outcome.state is not RequestState.RUNNING, status.detail(home, name)
+    return outcome
 
 
 def stored(home: Home) -> dict[str, bytes]:
@@ -71,3 +81,70 @@ def test_a_request_becomes_a_registered_dataset(
         assert (container.files, container.events, container.open_blocks) == (2, 40, 0)
     assert len(stored(home)) == 2, "the unmerged files are gone"
     same_as_local(where, 4)
+
+
+def test_each_kind_of_failure_has_its_rule(
+    pool: RunningPool, home: Home, placed: Placed, site: MakeSite, trouble: Path
+) -> None:
+    what = {
+        0: "once:StorageError",  # a retry helps
+        1: "InputError",  # none can help
+        2: "once:kill",  # ended by a signal
+        3: "once:no-report",  # said it was done and left nothing
+        4: "once:memory",  # takes more than it asked for
+        5: "memory",  # takes more than it may ever have
+        6: "rest",  # never ends
+        7: "StorageError",  # fails for ever
+    }
+    for index, text in what.items():
+        (trouble / f"simulate_{index}").write_text(text)
+    where = site(
+        {"memory_mb": 500, "walltime_min": 0.25, "target_walltime_min": 0.2},
+        {"memory_factor": 2.0, "memory_cap_mb": 600, "walltime_tries": 1, "avoid_node_min": 0},
+    )
+    name = placed(where, 8, per_merge=1)
+    outcome = finished(home, name)
+    assert outcome.state is RequestState.FAILED
+    assert states(home, name) == ["DONE", "FAILED", "DONE", "DONE", "DONE", "FAILED", "FAILED", "FAILED"]
+    # a job that was held and released starts again like one that failed
+    assert attempts(home, name) == [2, 1, 2, 2, 2, 2, 1, 3]
+    said = {failure.error: failure.exit_code for failure in outcome.failures}
+    assert said["trouble in simulate 1"] == 10
+    assert said["trouble in simulate 7"] == 20
+    assert any("memory" in line.lower() for line in said), said
+    assert any("duration" in line.lower() for line in said), said
+    for index in what:
+        (trouble / f"simulate_{index}").unlink(missing_ok=True)
+    assert finished(home, name).state is RequestState.DONE
+    assert attempts(home, name) == [2, 2, 2, 2, 2, 3, 2, 4], "only what was missing ran again"
+
+
+def test_a_node_that_always_fails_is_not_chosen_again(
+    pool: RunningPool, home: Home, placed: Placed, site: MakeSite, trouble: Path
+) -> None:
+    for index in range(4):
+        (trouble / f"simulate_{index}").write_text("on node-a:NodeError")
+    name = placed(site(), 4)
+    assert finished(home, name).state is RequestState.DONE
+    with Ledger(home.ledger) as ledger:
+        numbers = [len(ledger.attempts(name, Stage.SIMULATE, index)) for index in range(4)]
+    assert max(numbers) == 2, "no job came to the bad node twice"
+
+
+def test_a_full_disk_ends_the_request_for_now(
+    pool: RunningPool, home: Home, placed: Placed, site: MakeSite, trouble: Path
+) -> None:
+    (trouble / "simulate_0").write_text("NoSpaceError")
+    for index in range(1, 4):
+        (trouble / f"simulate_{index}").write_text("rest")
+    name = placed(site(failures={"avoid_node_min": 0}), 4)
+    outcome = finished(home, name)
+    assert outcome.state is RequestState.FAILED
+    first, *others = states(home, name)
+    assert first == "FAILED"
+    # the history is behind for a moment after jobs were removed
+    assert set(others) <= {"PLANNED", "UNKNOWN"}
+    assert (outcome.failures[0].exit_code, attempts(home, name)[0]) == (21, 3)
+    for index in range(4):
+        (trouble / f"simulate_{index}").unlink()
+    assert finished(home, name).state is RequestState.DONE
