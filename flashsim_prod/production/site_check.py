@@ -18,7 +18,7 @@ _SHOWN = 5
 
 
 def check_site(site: Site, rse: str | None) -> Iterator[Finding]:
-    """Look at the site's batch system, Rucio, `rse` (the site's by default), and programs for storage and DBS."""
+    """Look at the site's batch system, Rucio, `rse` (by default the site's), and programs that are needed."""
     if site.engine.is_detached:
         yield from open_batch(site).check()
     yield from _rucio(rse or site.storage.rse)

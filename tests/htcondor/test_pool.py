@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,16 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.states import RequestState, Stage
+from flashsim_prod.core.site_htcondor import Gpus, Software
+from flashsim_prod.core.states import JobState, RequestState, Stage
+from flashsim_prod.grid.batch.htcondor.client import Pool
+from flashsim_prod.grid.batch.htcondor.engine import HTCondorBatch
+from flashsim_prod.grid.batch.htcondor.why_idle import matches, reasons
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
+from flashsim_prod.grid.ledger.submissions import Submissions
 from flashsim_prod.production import status
+from flashsim_prod.production.cancel import cancel
 from flashsim_prod.production.detached import follow, hand_over
 from flashsim_prod.production.drive import Outcome, drive
 from flashsim_prod.production.home import Home
@@ -209,3 +216,76 @@ def test_status_tells_running_held_and_idle_apart(
 def seen(home: Home, name: str) -> dict[JobState, int]:
     """Simulate jobs by state, as status tells them."""
     return status.detail(home, name).stages[1].states
+
+
+def test_a_crash_around_the_submission_is_found_out(
+    pool: RunningPool, home: Home, placed: Placed, site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = placed(site(), 2)
+
+    def dies(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for owner, method in ((HTCondorBatch, "submit"), (Submissions, "handed_over")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, method, dies)
+            with pytest.raises(KeyboardInterrupt):
+                hand_over(home, name)
+        assert set(states(home, name)) == {"SUBMITTING"}
+    again = hand_over(home, name)
+    assert (again.batch_id is not None, again.is_new) == (True, False), "it was there already"
+    assert pool("condor_q", "-constraint", "JobUniverse == 7", "-af", "ClusterId").split() == [again.batch_id]
+    assert follow(home, name, Display()).state is RequestState.DONE
+
+
+def test_a_schedd_that_cannot_be_reached_leaves_jobs_unknown(
+    pool: RunningPool, home: Home, placed: Placed, site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = placed(site(), 2)
+    hand_over(home, name)
+    with monkeypatch.context() as patch:
+        patch.setattr(HTCondorBatch, "_pool", lambda self: Pool("nowhere", None))
+        found = status.detail(home, name)
+    assert set(found.stages[0].states) == {JobState.UNKNOWN}
+    assert "the pool knows no schedd 'nowhere'" in found.warnings[0]
+    assert cancel(home, name) == 3
+
+
+def test_what_of_a_site_can_be_reached(pool: RunningPool, site: MakeSite) -> None:
+    gpus = Gpus(memory_mb=30_000, minimum_capability=8.0)
+    found = {one.what: one for one in HTCondorBatch(site(gpus=gpus)).check()}
+    assert all(one.is_fine for one in found.values()), found
+    assert found["match"].detail.startswith("2 of 2 machines fit a simulate job, 2 are free")
+    (match,) = (
+        one for one in HTCondorBatch(site(gpus=Gpus(memory_mb=90_000))).check() if one.what == "match"
+    )
+    assert not match.is_fine
+    assert "2 of 2 machines lack 1 GPU(s) with GlobalMemoryMb >= 90000" in match.detail
+
+
+def test_the_rendered_jobs_are_those_that_a_check_tells_of(
+    pool: RunningPool, home: Home, placed: Placed, site: MakeSite
+) -> None:
+    where = site(gpus=Gpus(memory_mb=90_000))
+    name = placed(where, 2)
+    hand_over(home, name)
+    (row, *_) = pool.wait(lambda: Pool().jobs('DAGNodeName == "simulate_000000"', []))
+    machines = Pool().machines()
+    assert matches(row, machines) == (0, 0)
+    assert "GlobalMemoryMb >= 90000" in reasons(row, machines)[0]
+    row["RequireGPUs"] = True
+    assert matches(row, machines) == (2, 2)
+    assert cancel(home, name) == 3
+
+
+def test_software_that_is_sent_along(
+    pool: RunningPool, home: Home, placed: Placed, site: MakeSite, tmp_path: Path, fake_python: Path
+) -> None:
+    (tmp_path / "packed" / "bin").mkdir(parents=True)
+    fake_python.rename(tmp_path / "packed" / "bin" / "python")
+    archive = tmp_path / "environment.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(tmp_path / "packed", arcname=".")
+    software = Software(python="bin/python", archive=str(archive))
+    name = placed(site(files="transfer", software=software), 2)
+    assert finished(home, name).state is RequestState.DONE

@@ -126,7 +126,7 @@ class HTCondorBatch(BatchSystem):
         if not alive:
             status = read_status(submission.folder / STATUS)
         left = self._left(pool, batch_id, status, alive=alive)
-        nodes = {key: found for key in status.nodes if (found := _of_dagman(key, status, left))}
+        nodes = {key: found for key in status.nodes if (found := _of_dagman(key, status, left, alive))}
         in_queue = {key: ad for ad in queued if (key := node_key(str(ad.get("DAGNodeName", ""))))}
         for key, ad in in_queue.items():
             nodes.pop(key, None)
@@ -163,7 +163,7 @@ class HTCondorBatch(BatchSystem):
         from flashsim_prod.grid.batch.htcondor.probe import probe_job
 
         job = probe_job(self._site, self._rules, pool.setting("FILESYSTEM_DOMAIN"))
-        fit, free = matches(job, machines), sum(map(job.symmetricMatch, machines))
+        fit, free = matches(job, machines)
         if not fit:
             return Finding("match", False, "no machine fits: " + "; ".join(reasons(job, machines)))
         return Finding(
@@ -205,11 +205,13 @@ class HTCondorBatch(BatchSystem):
                 yield f"{key} matches no machine: {'; '.join(why[:_SHOWN])}"
 
 
-def _of_dagman(key: NodeKey, status: DagStatus, left: dict[NodeKey, Ad]) -> NodeStatus | None:
+def _of_dagman(key: NodeKey, status: DagStatus, left: dict[NodeKey, Ad], alive: bool) -> NodeStatus | None:
     """What DAGMan and the history say of a node that is not in the queue; nothing if they do not know."""
     line, ad = status.nodes[key], left.get(key)
     if line.state is JobState.FAILED:
-        return _failed(key, line, ad or {})
+        # why it was removed only the history says, which is sometimes a moment late
+        is_told = ad is not None or line.exit_code is not None or not alive
+        return _failed(key, line, ad or {}) if is_told else None
     if line.state is not None:
         return NodeStatus(key, line.state, 0 if line.state is JobState.DONE else None)
     if ad is None:

@@ -1,7 +1,7 @@
 """When a job is tried again, and where: ClassAd expressions, one small function for each kind of failure.
 
-Codes of holds: HTCondor manual, "Job ClassAd Attributes", HoldReasonCode. Starts are counted rather than holds,
-because a hold that takes a while to take effect is counted several times.
+Codes of holds: HTCondor manual, "Job ClassAd Attributes", HoldReasonCode. Starts are counted rather than
+holds, because a hold that takes a while to take effect is counted several times.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _held_for_memory() -> str:
 
 
 def _memory_holds() -> str:
-    """How often the job was held for want of memory; of the ways to count, the one that retries leave alone."""
+    """How often the job was held for want of memory: a count that retries leave alone."""
     return "((NumHoldsByReason.JobOutOfResources ?: 0) + (NumHoldsByReason.StartdHeldJob ?: 0))"
 
 

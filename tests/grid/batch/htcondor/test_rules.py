@@ -103,7 +103,7 @@ def test_a_gpu_site_matches_only_gpus_that_are_good_enough() -> None:
     found = find_site("T2_IT_Pisa_gpu")
     assert found.htcondor is not None
     job = probe_job(found, found.htcondor, "here")
-    assert matches(job, [machine(), machine(capability=6.1), machine(memory=4000)]) == 1
+    assert matches(job, [machine(), machine(capability=6.1), machine(memory=4000)]) == (1, 0)
     assert reasons(job, [machine(), machine(capability=6.1)]) == []
     (why,) = reasons(job, [machine(capability=6.1), machine(memory=4000)])
     assert why.startswith("2 of 2 machines lack 1 GPU(s) with")
