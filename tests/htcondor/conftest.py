@@ -119,7 +119,8 @@ def pool(_pool: RunningPool, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runnin
     # jobs of the pool find the package as this process does
     monkeypatch.setenv("PYTHONPATH", str(TESTS.parent))
     yield _pool
-    _pool("condor_rm", "-constraint", "true")
+    # a daemon that is just starting again may refuse: then the next test comes to a queue that is not empty
+    subprocess.run([_pool.programs / "condor_rm", "-all"], capture_output=True, check=False)
 
 
 CARD = ProcessCard(
