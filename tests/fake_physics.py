@@ -5,7 +5,7 @@ whose events are lines of text that depend on the job alone. All else is the pac
 locks, storage, ledger, catalogue. Tests kill these processes at will.
 
 ``FAKE_PAUSE_S`` makes jobs last. ``FAKE_TROUBLE`` is a folder: a file ``simulate_3`` there holds the name of
-an error that the job raises, or ``kill``, ``no-report``, ``memory`` (takes 400 MB and rests), ``rest`` or
+an error that the job raises, or ``kill``, ``no-report``, ``memory 800`` (takes so many MB), ``rest`` or
 ``once:...`` for the first attempt only, or ``on NODE:...`` for one node of a pool; a file named as one of
 `KILL_POINTS` kills the process that comes there first.
 """
@@ -103,8 +103,8 @@ def _trouble(attempt: Attempt) -> None:
         if f'Machine = "{node}"' not in Path(os.environ["_CONDOR_MACHINE_AD"]).read_text():
             return
     match what.removeprefix("once:"):
-        case "memory":
-            taken = b"x" * (400 << 20)
+        case memory if memory.startswith("memory "):
+            taken = b"x" * (int(memory.split()[1]) << 20)
             time.sleep(60)
             del taken
         case "rest":

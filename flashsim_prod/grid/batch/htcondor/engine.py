@@ -21,7 +21,7 @@ from flashsim_prod.grid.batch.base import (
     Submission,
 )
 from flashsim_prod.grid.batch.htcondor.client import Ad, Pool
-from flashsim_prod.grid.batch.htcondor.node_status import DagStatus, read_status
+from flashsim_prod.grid.batch.htcondor.node_status import DagStatus, NodeLine, read_status
 from flashsim_prod.grid.batch.htcondor.render import DAG, STATUS, make_targets, node_key, render
 from flashsim_prod.grid.batch.htcondor.why_idle import matches, reasons
 
@@ -39,6 +39,7 @@ _ASKED = (
 )
 _LEFT = (
     "DAGNodeName",
+    "JobStatus",
     "ExitCode",
     "ExitSignal",
     "HoldReason",
@@ -54,7 +55,7 @@ _STATES = {
     6: JobState.RUNNING,  # its output is on the way
     7: JobState.IDLE,  # suspended
 }
-_GONE = (3, 4)
+_REMOVED, _COMPLETED = 3, 4
 #: a job that has been idle for so long is looked into [s]
 _PATIENCE_S = 20
 #: reasons shown, at most
@@ -121,11 +122,11 @@ class HTCondorBatch(BatchSystem):
         status = read_status(submission.folder / STATUS)
         queued = pool.jobs(f"ClusterId == {batch_id} || DAGManJobId == {batch_id}", _ASKED)
         dagman = next((ad for ad in queued if str(ad["ClusterId"]) == batch_id), None)
-        alive = dagman is not None and dagman["JobStatus"] not in _GONE
+        alive = dagman is not None and dagman["JobStatus"] not in (_REMOVED, _COMPLETED)
         if not alive:
             status = read_status(submission.folder / STATUS)
-        left = self._left(pool, batch_id, status)
-        nodes = {key: found for key in status.nodes if (found := _of_dagman(key, status, left))}
+        left = self._left(pool, batch_id, status, alive=alive)
+        nodes = {key: found for key in status.nodes if (found := _of_dagman(key, status, left, alive))}
         in_queue = {key: ad for ad in queued if (key := node_key(str(ad.get("DAGNodeName", ""))))}
         for key, ad in in_queue.items():
             nodes.pop(key, None)
@@ -162,7 +163,7 @@ class HTCondorBatch(BatchSystem):
         from flashsim_prod.grid.batch.htcondor.probe import probe_job
 
         job = probe_job(self._site, self._rules, pool.setting("FILESYSTEM_DOMAIN"))
-        fit, free = matches(job, machines), sum(map(job.symmetricMatch, machines))
+        fit, free = matches(job, machines)
         if not fit:
             return Finding("match", False, "no machine fits: " + "; ".join(reasons(job, machines)))
         return Finding(
@@ -172,12 +173,12 @@ class HTCondorBatch(BatchSystem):
     def _pool(self) -> Pool:
         return Pool(self._rules.schedd, self._rules.pool)
 
-    def _left(self, pool: Pool, batch_id: str, status: DagStatus) -> dict[NodeKey, Ad]:
-        """What the history says of jobs that DAGMan gave up."""
-        if not any(line.state is JobState.FAILED for line in status.nodes.values()):
+    def _left(self, pool: Pool, batch_id: str, status: DagStatus, *, alive: bool) -> dict[NodeKey, Ad]:
+        """What the history says of jobs that DAGMan gave up, or did not see the end of."""
+        seen = {line.state for line in status.nodes.values()}
+        if JobState.FAILED not in seen and (alive or None not in seen):
             return {}
-        bad = f"DAGManJobId == {batch_id} && (JobStatus == 3 || ExitCode =!= 0)"
-        found = pool.left(bad, _LEFT, since=f"ClusterId == {batch_id} || ClusterId < {batch_id}")
+        found = pool.left(f"DAGManJobId == {batch_id}", _LEFT, since=f"ClusterId == {batch_id}")
         # the last end of a node comes first
         return {key: ad for ad in reversed(found) if (key := node_key(str(ad.get("DAGNodeName", ""))))}
 
@@ -204,14 +205,25 @@ class HTCondorBatch(BatchSystem):
                 yield f"{key} matches no machine: {'; '.join(why[:_SHOWN])}"
 
 
-def _of_dagman(key: NodeKey, status: DagStatus, left: dict[NodeKey, Ad]) -> NodeStatus | None:
-    """What DAGMan says of a node that is not in the queue; nothing if it thinks it is."""
-    line = status.nodes[key]
-    if line.state is None:
-        return None
-    if line.state is not JobState.FAILED:
+def _of_dagman(key: NodeKey, status: DagStatus, left: dict[NodeKey, Ad], alive: bool) -> NodeStatus | None:
+    """What DAGMan and the history say of a node that is not in the queue; nothing if they do not know."""
+    line, ad = status.nodes[key], left.get(key)
+    if line.state is JobState.FAILED:
+        # why it was removed only the history says, which is sometimes a moment late
+        is_told = ad is not None or line.exit_code is not None or not alive
+        return _failed(key, line, ad or {}) if is_told else None
+    if line.state is not None:
         return NodeStatus(key, line.state, 0 if line.state is JobState.DONE else None)
-    ad = left.get(key, {})
+    if ad is None:
+        return None
+    if ad["JobStatus"] == _REMOVED:
+        # together with its DAG, and not for a failure of its own
+        return NodeStatus(key, JobState.IDLE)
+    code = ad.get("ExitCode", -ad.get("ExitSignal", 0))
+    return NodeStatus(key, JobState.FAILED if code else JobState.DONE, code)
+
+
+def _failed(key: NodeKey, line: NodeLine, ad: Ad) -> NodeStatus:
     removed = ad.get("LastHoldReason") or ad.get("HoldReason") or ad.get("RemoveReason")
     reason = None if line.exit_code is not None else f"removed: {removed}" if removed else line.details
     host = ad.get("LastRemoteHost")

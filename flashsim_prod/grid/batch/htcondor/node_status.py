@@ -18,6 +18,7 @@ _NODE = re.compile(
     r'\s+StatusDetails = "(?P<details>(?:[^"\\]|\\.)*)";'
 )
 _EXIT = re.compile(r"failed with (?P<how>status|signal) (?P<number>\d+)")
+_WAS = "Was STATUS_"
 _WRITTEN = re.compile(r"Timestamp = (\d+);")
 
 #: DAGMan's numbers; what is with the schedd (3) the schedd knows better
@@ -71,6 +72,10 @@ def read_status(path: Path) -> DagStatus:
 
 
 def _line(code: int, details: str) -> NodeLine:
+    if details.startswith(_WAS):
+        # a DAG that was stopped calls all nodes failed that had not ended by themselves
+        at_work = details.removeprefix(_WAS) in ("SUBMITTED", "POST")
+        return NodeLine(None if at_work else JobState.IDLE, None, details)
     ended = _EXIT.search(details) if code == _ERROR else None
     exit_code = None
     if ended is not None:

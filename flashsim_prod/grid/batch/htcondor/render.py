@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flashsim_prod import resources
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.site import Site
 from flashsim_prod.core.site_htcondor import Files, HTCondorRules
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.core.states import Stage
@@ -74,15 +75,20 @@ def render(submission: Submission, rules: HTCondorRules) -> None:
     StorageError
         If the folder cannot be written.
     """
-    context = _context(submission, rules)
-    environment = _environment()
-    with storage_errors(f"writing {submission.folder}"):
-        submission.folder.mkdir(parents=True, exist_ok=True)
-        for name in TEMPLATES:
-            text = environment.get_template(f"{name}.j2").render(context)
-            _write(submission.folder / name, text, mode=0o755 if name.endswith(".sh") else 0o644)
-        if submission.done:
+    write_files(submission.folder, TEMPLATES, _context(submission, rules))
+    if submission.done:
+        with storage_errors(f"writing {submission.folder}"):
             _write(_next_rescue(submission.folder), _rescue(submission))
+
+
+def write_files(folder: Path, templates: Iterable[str], context: Mapping[str, Any]) -> None:
+    """Write files from the templates of the same names; `StorageError` if that fails."""
+    environment = _environment()
+    with storage_errors(f"writing {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in templates:
+            text = environment.get_template(f"{name}.j2").render(context)
+            _write(folder / name, text, mode=0o755 if name.endswith(".sh") else 0o644)
 
 
 def make_targets(submission: Submission, rules: HTCondorRules) -> None:
@@ -121,38 +127,45 @@ class _Storage:
 def _context(submission: Submission, rules: HTCondorRules) -> dict[str, Any]:
     request, storage = submission.request, _Storage(submission)
     folder = submission.request_file.parent
-    software = rules.software
     return {
+        **of_site(request.site, rules),
         "request": request,
-        "rules": rules,
-        "software": software,
-        "throttle": rules.throttle,
-        "dagman": rules.dagman,
-        "files": rules.files.value,
-        "gpus": rules.gpus,
         "number": submission.number,
         "folder": submission.folder,
         "request_folder": folder,
         "request_file": str(submission.request_file),
         "reports": str(folder / "reports"),
         "home": str(submission.home),
-        "python": software.python.replace("{python}", sys.executable),
-        "python_here": sys.executable,
-        "status_interval_s": _STATUS_INTERVAL_S,
         "disk_full": NoSpaceError.exit_code,
-        "codes": {"node": NodeError.exit_code, "storage": StorageError.exit_code},
         "simulate": list(_simulate_jobs(submission, rules, storage)),
         "merge": list(_merge_jobs(submission, rules, storage)),
         "takes": {"simulate": bool(_sent_inputs(request)), "merge": True},
         "common_inputs": _common_inputs(request, rules),
         "transfers": {stage.value: _transfers(stage, storage, folder) for stage in Stage},
+    }
+
+
+def of_site(site: Site, rules: HTCondorRules) -> dict[str, Any]:
+    """What every template may want to know of the site."""
+    return {
+        "site": site,
+        "rules": rules,
+        "software": rules.software,
+        "throttle": rules.throttle,
+        "dagman": rules.dagman,
+        "files": rules.files.value,
+        "gpus": rules.gpus,
+        "python": rules.software.python.replace("{python}", sys.executable),
+        "python_here": sys.executable,
+        "status_interval_s": _STATUS_INTERVAL_S,
+        "codes": {"node": NodeError.exit_code, "storage": StorageError.exit_code},
         "expressions": {
-            "memory": failure_rules.memory(request.site, rules),
-            "requirements": failure_rules.requirements(request.site, rules),
+            "memory": failure_rules.memory(site, rules),
+            "requirements": failure_rules.requirements(site, rules),
             "no_retry": failure_rules.no_retry(),
-            "release": failure_rules.release(request.site, rules),
-            "remove": failure_rules.remove(request.site, rules),
-            "walltime_s": round(request.site.resources.walltime_min * 60),
+            "release": failure_rules.release(site, rules),
+            "remove": failure_rules.remove(site, rules),
+            "walltime_s": round(site.resources.walltime_min * 60),
         },
     }
 

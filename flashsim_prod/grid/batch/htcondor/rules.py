@@ -1,6 +1,7 @@
 """When a job is tried again, and where: ClassAd expressions, one small function for each kind of failure.
 
-Codes of holds: HTCondor manual, "Job ClassAd Attributes", HoldReasonCode.
+Codes of holds: HTCondor manual, "Job ClassAd Attributes", HoldReasonCode. Starts are counted rather than
+holds, because a hold that takes a while to take effect is counted several times.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from flashsim_prod.core.site import Site
 from flashsim_prod.core.site_htcondor import HTCondorRules
 from flashsim_prod.errors import all_errors
 
-#: out of memory (or another resource that the machine watches)
-MEMORY_HOLD = 34
+#: out of memory, as the kernel says; or held by the machine's own policy, which says why in words
+MEMORY_HOLD, POLICY_HOLD = 34, 21
 #: longer than the job, or its execution, was allowed to last
 TIME_HOLDS = (46, 47)
 #: the executable could not be started; standard files or the working folder could not be opened; a transfer
 #: failed or a file was missing on one of its ends
 NODE_HOLDS = (6, 7, 8, 12, 13, 14)
+
+#: room above what a job has used
+_MARGIN = 1.2
 
 
 def no_retry() -> str:
@@ -25,9 +29,14 @@ def no_retry() -> str:
 
 
 def memory(site: Site, rules: HTCondorRules) -> str:
-    """Memory to ask for [MB]: more after each hold for want of it, up to the cap."""
+    """Memory to ask for [MB]: more after each hold for want of it, up to the cap.
+
+    More in any case than was used last, because that figure stays with the job, and machines that watch it
+    would hold the job as soon as it starts again.
+    """
     grown = f"{site.resources.memory_mb} * pow({rules.failures.memory_factor:g}, {_memory_holds()})"
-    return f"int(min({{{_cap(site, rules)}, {grown}}}))"
+    used = f"(MemoryUsage ?: 0) * {_MARGIN}"
+    return f"int(min({{{_cap(site, rules)}, max({{{grown}, {used}}})}}))"
 
 
 def requirements(site: Site, rules: HTCondorRules) -> str:
@@ -48,9 +57,9 @@ def release(site: Site, rules: HTCondorRules) -> str:
     rested = f"time() - EnteredCurrentStatus >= {limits.release_after_s}"
     return " || ".join(
         (
-            f"({_held_for(MEMORY_HOLD)} && {_had_less_than_cap(site, rules)})",
-            f"({_held_for(*TIME_HOLDS)} && NumHolds < {limits.walltime_tries})",
-            f"({_held_for(*NODE_HOLDS)} && NumHolds < {limits.transfer_tries} && {rested})",
+            f"({_held_for_memory()} && {_had_less_than_cap(site, rules)})",
+            f"({_held_for(*TIME_HOLDS)} && NumShadowStarts < {limits.walltime_tries})",
+            f"({_held_for(*NODE_HOLDS)} && NumShadowStarts < {limits.transfer_tries} && {rested})",
         )
     )
 
@@ -60,9 +69,9 @@ def remove(site: Site, rules: HTCondorRules) -> str:
     limits = rules.failures
     return " || ".join(
         (
-            f"({_held_for(MEMORY_HOLD)} && !({_had_less_than_cap(site, rules)}))",
-            f"({_held_for(*TIME_HOLDS)} && NumHolds >= {limits.walltime_tries})",
-            f"({_held_for(*NODE_HOLDS)} && NumHolds >= {limits.transfer_tries})",
+            f"({_held_for_memory()} && !({_had_less_than_cap(site, rules)}))",
+            f"({_held_for(*TIME_HOLDS)} && NumShadowStarts >= {limits.walltime_tries})",
+            f"({_held_for(*NODE_HOLDS)} && NumShadowStarts >= {limits.transfer_tries})",
         )
     )
 
@@ -71,8 +80,14 @@ def _held_for(*codes: int) -> str:
     return f"JobStatus == 5 && member(HoldReasonCode, {{{', '.join(map(str, codes))}}})"
 
 
+def _held_for_memory() -> str:
+    policy = f'(HoldReasonCode == {POLICY_HOLD} && regexp("memory", HoldReason, "i"))'
+    return f"JobStatus == 5 && (HoldReasonCode == {MEMORY_HOLD} || {policy})"
+
+
 def _memory_holds() -> str:
-    return "(NumHoldsByReason.JobOutOfResources ?: 0)"
+    """How often the job was held for want of memory: a count that retries leave alone."""
+    return "((NumHoldsByReason.JobOutOfResources ?: 0) + (NumHoldsByReason.StartdHeldJob ?: 0))"
 
 
 def _cap(site: Site, rules: HTCondorRules) -> int:
@@ -80,6 +95,6 @@ def _cap(site: Site, rules: HTCondorRules) -> int:
 
 
 def _had_less_than_cap(site: Site, rules: HTCondorRules) -> str:
-    """What the held job had asked for, before this hold raised it, was less than the cap."""
-    before = f"pow({rules.failures.memory_factor:g}, {_memory_holds()} - 1)"
-    return f"{site.resources.memory_mb} * {before} < {_cap(site, rules)}"
+    """What the held job used, and what it asked for before this hold raised it, was less than the cap."""
+    before = f"{site.resources.memory_mb} * pow({rules.failures.memory_factor:g}, {_memory_holds()} - 1)"
+    return f"max({{{before}, (MemoryUsage ?: 0)}}) < {_cap(site, rules)}"

@@ -14,6 +14,7 @@ _WHOLE = {
     "Disk": "TotalSlotDisk",
     "GPUs": "TotalSlotGPUs",
 }
+_COUNTED = re.compile(r"countMatches\([^()]*\)")
 #: what a part of the requirements is about, for people, with what the job asks for
 _ABOUT = (
     (re.compile(r"RequestMemory"), "memory of {RequestMemory} MB"),
@@ -27,9 +28,10 @@ _ABOUT = (
 )
 
 
-def matches(job: Any, machines: Iterable[Any]) -> int:
-    """How many machines fit the job and want it, busy or not."""
-    return sum(job.symmetricMatch(_at_rest(machine)) for machine in machines)
+def matches(job: Any, machines: Iterable[Any]) -> tuple[int, int]:
+    """How many machines fit the job and want it, if they were at rest and as they are now."""
+    both = [(_fits(job, _at_rest(machine)), _fits(job, machine)) for machine in machines]
+    return sum(fit for fit, _ in both), sum(free for _, free in both)
 
 
 def reasons(job: Any, machines: Sequence[Any]) -> list[str]:
@@ -47,23 +49,50 @@ def reasons(job: Any, machines: Sequence[Any]) -> list[str]:
     rested = [_at_rest(machine) for machine in machines]
     if not rested:
         return ["the pool has no machines at all"]
-    if any(job.symmetricMatch(machine) for machine in rested):
+    if any(_fits(job, machine) for machine in rested):
         return []
     refused: Counter[str] = Counter()
     for part in _parts(job):
-        refused[_said(part, job)] += sum(part.eval(job, machine) is not True for machine in rested)
-    unwilling = sum(not machine.matches(job) for machine in rested)
+        refused[_said(part, job)] += sum(not _holds(part, job, machine) for machine in rested)
+    unwilling = sum(not job.matches(machine) for machine in rested)
     lines = [f"{n} of {len(rested)} machines lack {what}" for what, n in refused.most_common() if n]
     return lines + ([f"{unwilling} of {len(rested)} machines do not want it"] if unwilling else [])
 
 
+def _fits(job: Any, machine: Any) -> bool:
+    """Whether each wants the other."""
+    return job.matches(machine) and all(_holds(part, job, machine) for part in _parts(job))
+
+
+def _holds(part: Any, job: Any, machine: Any) -> bool:
+    """Whether a part of the requirements is true of a machine.
+
+    GPUs are counted here and their number put in: the bindings lose what stands around countMatches when they
+    evaluate it (seen in 25.14.1), and with it their own symmetricMatch.
+    """
+    text = _COUNTED.sub(lambda _: str(_good_gpus(job, machine)), str(part))
+    return part.__class__(text).eval(job, machine) is True
+
+
+def _good_gpus(job: Any, machine: Any) -> int:
+    """The machine's available GPUs that have the properties wished for."""
+    named = (
+        re.findall(r"GPUs_\w+", str(machine.lookup("AvailableGPUs"))) if "AvailableGPUs" in machine else []
+    )
+    if "RequireGPUs" not in job:
+        return len(named)
+    wish = job.lookup("RequireGPUs")
+    return sum(wish.eval(machine[name]) is True for name in named if name in machine)
+
+
 def _at_rest(machine: Any) -> Any:
     """The machine as if no job ran on it."""
-    rested = machine.__class__(machine)
+    rested = machine.__class__(str(machine))
     for free, whole in _WHOLE.items():
         if whole in machine:
             rested[free] = machine[whole]
-    # of GPUs in use only names are told, not their properties: those that are left stand for them
+    gpus = [name for name in rested if name.startswith("GPUs_")]
+    rested["AvailableGPUs"] = rested.lookup("Requirements").__class__(f"{{{', '.join(gpus)}}}")
     rested["State"], rested["Activity"] = "Unclaimed", "Idle"
     return rested
 
