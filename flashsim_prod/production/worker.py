@@ -77,7 +77,7 @@ def run_job(
     report_path = report or folder.report(stage, index)
     storage = open_storage(request.site.storage, home_of(request_file))
     if sandbox:
-        storage = in_sandbox(storage, here)
+        storage = in_sandbox(storage, here, request.site)
     with _job_lock(folder, stage, index):
         done = valid_output(report_path, request.digest(), stage, index, storage)
         if done:

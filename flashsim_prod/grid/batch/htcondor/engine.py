@@ -58,6 +58,8 @@ _STATES = {
 _REMOVED, _COMPLETED = 3, 4
 #: a job that has been idle for so long is looked into [s]
 _PATIENCE_S = 20
+#: by how much clocks of this machine and of the schedd may differ [s]
+_CLOCKS_S = 300
 #: reasons shown, at most
 _SHOWN = 3
 #: attribute of DAGMan's own job that a submission is found again by
@@ -105,8 +107,7 @@ class HTCondorBatch(BatchSystem):
         mine, pool = f'{TOKEN} == "{submission.token}"', self._pool()
         found = pool.jobs(mine, ["ClusterId"])
         if not found:
-            created = (submission.folder / DAG).stat().st_mtime if (submission.folder / DAG).exists() else 0
-            found = pool.left(mine, ["ClusterId"], since=f"EnteredCurrentStatus < {created:.0f}", most=1)
+            found = pool.left(mine, ["ClusterId"], since=_before_it(submission), most=1)
         if found:
             return str(found[0]["ClusterId"])
         if (submission.folder / f"{DAG}.dagman.log").exists():
@@ -125,7 +126,7 @@ class HTCondorBatch(BatchSystem):
         alive = dagman is not None and dagman["JobStatus"] not in (_REMOVED, _COMPLETED)
         if not alive:
             status = read_status(submission.folder / STATUS)
-        left = self._left(pool, batch_id, status, alive=alive)
+        left = self._left(pool, submission, batch_id, status, alive=alive)
         nodes = {key: found for key in status.nodes if (found := _of_dagman(key, status, left, alive))}
         in_queue = {key: ad for ad in queued if (key := node_key(str(ad.get("DAGNodeName", ""))))}
         for key, ad in in_queue.items():
@@ -173,12 +174,14 @@ class HTCondorBatch(BatchSystem):
     def _pool(self) -> Pool:
         return Pool(self._rules.schedd, self._rules.pool)
 
-    def _left(self, pool: Pool, batch_id: str, status: DagStatus, *, alive: bool) -> dict[NodeKey, Ad]:
+    def _left(
+        self, pool: Pool, submission: Submission, batch_id: str, status: DagStatus, *, alive: bool
+    ) -> dict[NodeKey, Ad]:
         """What the history says of jobs that DAGMan gave up, or did not see the end of."""
         seen = {line.state for line in status.nodes.values()}
         if JobState.FAILED not in seen and (alive or None not in seen):
             return {}
-        found = pool.left(f"DAGManJobId == {batch_id}", _LEFT, since=f"ClusterId == {batch_id}")
+        found = pool.left(f"DAGManJobId == {batch_id}", _LEFT, since=_before_it(submission))
         # the last end of a node comes first
         return {key: ad for ad in reversed(found) if (key := node_key(str(ad.get("DAGNodeName", ""))))}
 
@@ -241,6 +244,12 @@ def _of_schedd(key: NodeKey, ad: Ad) -> NodeStatus:
         _machine(str(host)) if host else None,
         ad.get("NumJobStarts", 0),
     )
+
+
+def _before_it(submission: Submission) -> str:
+    """True of jobs that left the queue before the submission was written: so far back the history is read."""
+    dag = submission.folder / DAG
+    return f"EnteredCurrentStatus < {dag.stat().st_mtime - _CLOCKS_S:.0f}" if dag.exists() else "false"
 
 
 def _machine(slot: str) -> str:

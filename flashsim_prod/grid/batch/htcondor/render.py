@@ -96,36 +96,36 @@ def make_targets(submission: Submission, rules: HTCondorRules) -> None:
     with storage_errors("making folders for the jobs' files"):
         for folder in (submission.request_file.parent / "logs", submission.request_file.parent / "reports"):
             folder.mkdir(exist_ok=True)
-        if rules.files is Files.TRANSFER:
-            for target in {Path(pfn).parent for pfn in _Storage(submission).targets()}:
+        storage = _Storage(submission, rules)
+        if rules.files is Files.TRANSFER and storage.is_local:
+            for target in {Path(storage.pfns(lfn)[0]).parent for lfn in _lfns(submission.request)}:
                 target.mkdir(parents=True, exist_ok=True)
 
 
 class _Storage:
-    """Where files go that are transferred; nowhere if jobs bring them to a server themselves."""
+    """Where HTCondor carries files to and from; nowhere if jobs bring them to a server themselves."""
 
-    def __init__(self, submission: Submission) -> None:
-        self._request = submission.request
+    def __init__(self, submission: Submission, rules: HTCondorRules) -> None:
         storage = open_storage(submission.request.site.storage, submission.home)
-        self._local = storage if isinstance(storage, LocalStorage) else None
+        self.is_local = isinstance(storage, LocalStorage)
+        self._carried = storage if self.is_local or rules.carries_urls else None
 
     @property
-    def is_local(self) -> bool:
-        return self._local is not None
-
-    def targets(self) -> Iterator[str]:
-        """Physical names of all files of the request."""
-        for index in range(self._request.n_simulate):
-            yield from self.pfns(simulate_job(self._request, index).lfn)
-        for index in range(self._request.n_merge):
-            yield from self.pfns(merge_job(self._request, index).lfn)
+    def is_carried(self) -> bool:
+        return self._carried is not None
 
     def pfns(self, lfn: str) -> tuple[str, ...]:
-        return (self._local.pfn(lfn),) if self._local else ()
+        return (self._carried.pfn(lfn),) if self._carried else ()
+
+
+def _lfns(request: Request) -> Iterator[str]:
+    """Logical names of all files of the request."""
+    yield from (simulate_job(request, index).lfn for index in range(request.n_simulate))
+    yield from (merge_job(request, index).lfn for index in range(request.n_merge))
 
 
 def _context(submission: Submission, rules: HTCondorRules) -> dict[str, Any]:
-    request, storage = submission.request, _Storage(submission)
+    request, storage = submission.request, _Storage(submission, rules)
     folder = submission.request_file.parent
     return {
         **of_site(request.site, rules),
@@ -199,13 +199,13 @@ def _merge_jobs(submission: Submission, rules: HTCondorRules, storage: _Storage)
 
 
 def _target(storage: _Storage, lfn: str) -> dict[str, str]:
-    return {"file": PurePosixPath(lfn).name, "pfn": storage.pfns(lfn)[0]} if storage.is_local else {}
+    return {"file": PurePosixPath(lfn).name, "pfn": storage.pfns(lfn)[0]} if storage.is_carried else {}
 
 
 def _transfers(stage: Stage, storage: _Storage, folder: Path) -> dict[str, list[str]]:
     """What comes back of a job, and where it lands."""
     outputs, remaps = ["$(JOB).json"], [f"$(JOB).json={folder}/reports/$(JOB).json"]
-    if storage.is_local:
+    if storage.is_carried:
         # the file first: a report never stands for one that is still on its way
         return {"outputs": ["$(file)", *outputs], "remaps": ["$(file)=$(pfn)", *remaps]}
     return {"outputs": outputs, "remaps": remaps}

@@ -82,7 +82,7 @@ def _good_gpus(job: Any, machine: Any) -> int:
     if "RequireGPUs" not in job:
         return len(named)
     wish = job.lookup("RequireGPUs")
-    return sum(wish.eval(machine[name]) is True for name in named if name in machine)
+    return sum(wish.eval(machine.eval(name)) is True for name in named if name in machine)
 
 
 def _at_rest(machine: Any) -> Any:
@@ -91,7 +91,9 @@ def _at_rest(machine: Any) -> Any:
     for free, whole in _WHOLE.items():
         if whole in machine:
             rested[free] = machine[whole]
-    gpus = [name for name in rested if name.startswith("GPUs_")]
+    # each GPU is an ad of its own; names that begin alike tell what all have in common
+    named = [name for name in rested if name.startswith("GPUs_")]
+    gpus = [name for name in named if isinstance(rested.eval(name), rested.__class__)]
     rested["AvailableGPUs"] = rested.lookup("Requirements").__class__(f"{{{', '.join(gpus)}}}")
     rested["State"], rested["Activity"] = "Unclaimed", "Idle"
     return rested
