@@ -109,6 +109,11 @@ class Home:
         return self.path / "catalog.sqlite"
 
     @property
+    def speeds(self) -> Path:
+        """What ``bench`` measured."""
+        return self.path / "speeds.json"
+
+    @property
     def requests(self) -> Path:
         """One folder per request."""
         return self.path / "requests"

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.features import (
     GEN_JET_CONDITIONS,
-    PILEUP_BRANCHES,
     PILEUP_CONDITIONS,
     STATUS_BITS,
     closest,
@@ -50,7 +49,8 @@ _IN_JET = 0.4
 #: generator jets beyond give no muons
 _MAX_JET_ETA = 2.8
 _RHO = "fixedGridRhoFastjetAll"
-_SCALARS = (_RHO, "PV_z", "GenVtx_z")
+#: extraction must tell generator muons from what is left, so each source needs what they need
+_USES = tuple(dict.fromkeys((*FROM_GEN_MUON.uses, "Jet", _RHO, "PV_z", "PV_npvs", "GenVtx_z")))
 
 
 def _gen_muons(events: Events) -> Rows:
@@ -65,7 +65,7 @@ def _gen_jets(events: Events) -> Rows:
         events,
         jets,
         [
-            flavours(jets["partonFlavour"], jets["hadronFlavour"]),
+            flavours(jets["partonFlavour"], jets["hadronFlavour"]) | {"abs_eta": np.abs(jets["eta"])},
             closest(jets, stable(events, 13), 1, "muon"),
         ],
     )
@@ -103,7 +103,7 @@ def _with_vertex(events: Events, rows: Rows, jet: dict[str, Column]) -> Rows:
 
 
 def _closest_jet(objects: Collection, jets: Collection) -> dict[str, Column]:
-    """The reconstructed jet around each object: ``recojet_pt`` (0 for none), deta, dphi and its contents."""
+    """The reconstructed jet around each object, prefix ``recojet_``: pt (0 for none), place and contents."""
     position, _ = nearest(objects, jets, _IN_JET)
     found = position >= 0
 
@@ -114,16 +114,19 @@ def _closest_jet(objects: Collection, jets: Collection) -> dict[str, Column]:
 
     return {
         "recojet_pt": of_jet("pt"),
+        "recojet_muon_pt": of_jet("muEF") * of_jet("pt") * (1.0 - of_jet("rawFactor")),
         "recojet_deta": np.where(found, of_jet("eta") - objects["eta"], 0.0),
         "recojet_dphi": np.where(found, delta_phi(of_jet("phi"), objects["phi"]), 0.0),
         "recojet_muEF": of_jet("muEF"),
         "recojet_chHEF": of_jet("chHEF"),
+        "recojet_chEmEF": of_jet("chEmEF"),
     }
 
 
 _RECO_JET_CONDITIONS = (
     Condition("recojet_pt", Scale.LOG1P),
-    *(Condition(f"recojet_{name}") for name in ("deta", "dphi", "muEF", "chHEF")),
+    Condition("recojet_muon_pt", Scale.LOG1P),
+    *(Condition(f"recojet_{name}") for name in ("deta", "dphi", "muEF", "chHEF", "chEmEF")),
 )
 
 
@@ -136,18 +139,19 @@ def _match_duplicates(events: Events, rows: Rows) -> Positions:
     return np.where(genuine, -1, row)
 
 
+def _of_gen_muons(events: Events) -> NDArray[np.bool_]:
+    """Muons that are a generator muon, or a duplicate of one."""
+    rows = FROM_GEN_MUON.source(events)
+    return (FROM_GEN_MUON.match(events, rows) >= 0) | (_match_duplicates(events, rows) >= 0)
+
+
 def _match_jets(events: Events, rows: Rows) -> Positions:
-    gen_muons = FROM_GEN_MUON.source(events)
-    of_muon = (FROM_GEN_MUON.match(events, gen_muons) >= 0) | (_match_duplicates(events, gen_muons) >= 0)
     jet, _ = nearest(events["Muon"], _central(events), _IN_JET)
-    return np.where(of_muon, -1, jet)
+    return np.where(_of_gen_muons(events), -1, jet)
 
 
 def _match_pileup(events: Events, rows: Rows) -> Positions:
-    gen_muons = FROM_GEN_MUON.source(events)
-    taken = FROM_GEN_MUON.match(events, gen_muons) >= 0
-    taken |= _match_duplicates(events, gen_muons) >= 0
-    taken |= _match_jets(events, rows) >= 0
+    taken = _of_gen_muons(events) | (_match_jets(events, rows) >= 0)
     return np.where(taken, -1, events["Muon"].event_index)
 
 
@@ -190,7 +194,7 @@ _ANYWHERE = (Target("pt"), Target("eta"), Target("phi"), Target("charge"))
 DUPLICATE = ObjectModel(
     name="muon_duplicate",
     produces="Muon",
-    uses=("GenPart", "GenJet", "Jet", *_SCALARS, *PILEUP_BRANCHES),
+    uses=_USES,
     source=_gen_muons,
     conditions=(
         Condition("pt", Scale.LOG),
@@ -214,11 +218,12 @@ DUPLICATE = ObjectModel(
 FROM_JET = ObjectModel(
     name="muon_from_jet",
     produces="Muon",
-    uses=("GenPart", "GenJet", "Jet", *_SCALARS, *PILEUP_BRANCHES),
+    uses=_USES,
     source=_gen_jets,
     conditions=(
         Condition("pt", Scale.LOG),
         Condition("eta"),
+        Condition("abs_eta"),
         Condition("phi"),
         Condition("mass", Scale.LOG1P),
         *flavour_conditions(),
@@ -237,7 +242,7 @@ FROM_JET = ObjectModel(
 FROM_PILEUP = ObjectModel(
     name="muon_from_pileup",
     produces="Muon",
-    uses=("GenPart", "GenJet", "Jet", "PV_npvs", *_SCALARS, *PILEUP_BRANCHES),
+    uses=_USES,
     source=_pileup,
     conditions=(
         Condition("gen_ht", Scale.LOG1P),
