@@ -104,15 +104,18 @@ class HTCondorBatch(BatchSystem):
         return Receipt(str(cluster))
 
     def find(self, submission: Submission) -> str | None:
+        if not _is_written(submission):
+            return None
         mine, pool = f'{TOKEN} == "{submission.token}"', self._pool()
         found = pool.jobs(mine, ["ClusterId"])
         if not found:
             found = pool.left(mine, ["ClusterId"], since=_before_it(submission), most=1)
         if found:
             return str(found[0]["ClusterId"])
-        if (submission.folder / f"{DAG}.dagman.log").exists():
+        log = submission.folder / f"{DAG}.dagman.log"
+        if log.exists() and log.stat().st_mtime >= (submission.folder / DAG).stat().st_mtime:
             raise StateError(
-                f"request {submission.request.name}: DAGMan wrote {submission.folder / DAG}.dagman.log, but "
+                f"request {submission.request.name}: DAGMan wrote {log}, but "
                 "neither queue nor history of the schedd know it; if it is gone for good, remove that file"
             )
         return None
@@ -244,6 +247,12 @@ def _of_schedd(key: NodeKey, ad: Ad) -> NodeStatus:
         _machine(str(host)) if host else None,
         ad.get("NumJobStarts", 0),
     )
+
+
+def _is_written(submission: Submission) -> bool:
+    """Whether the DAG that lies there is that of this submission: it is written before it is handed over."""
+    dag = submission.folder / DAG
+    return dag.is_file() and submission.token in dag.read_text()
 
 
 def _before_it(submission: Submission) -> str:

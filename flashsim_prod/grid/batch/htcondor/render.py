@@ -131,6 +131,7 @@ def _context(submission: Submission, rules: HTCondorRules) -> dict[str, Any]:
         **of_site(request.site, rules),
         "request": request,
         "number": submission.number,
+        "token": submission.token,
         "folder": submission.folder,
         "request_folder": folder,
         "request_file": str(submission.request_file),
