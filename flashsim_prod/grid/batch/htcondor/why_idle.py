@@ -81,8 +81,17 @@ def _good_gpus(job: Any, machine: Any) -> int:
     )
     if "RequireGPUs" not in job:
         return len(named)
-    wish = job.lookup("RequireGPUs")
+    wish = job.lookup("RequireGPUs").__class__(_gpu_wish(job))
     return sum(wish.eval(machine.eval(name)) is True for name in named if name in machine)
+
+
+def _gpu_wish(job: Any) -> str:
+    """What the job asks of a GPU, with its own figures (GPUsMinMemory and the like) put in."""
+
+    def figure(name: re.Match[str]) -> str:
+        return str(job.eval(name[0])) if name[0] in job else name[0]
+
+    return re.sub(r"\bGPUs\w+", figure, str(job.lookup("RequireGPUs")))
 
 
 def _at_rest(machine: Any) -> Any:
@@ -152,5 +161,5 @@ class _Known(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         if name == "RequireGPUs":
-            return str(self._job.lookup(name)) if name in self._job else "no further wishes"
+            return _gpu_wish(self._job) if name in self._job else "no further wishes"
         return str(self._job.eval(name)) if name in self._job else "?"
