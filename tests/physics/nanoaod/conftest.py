@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -113,20 +111,6 @@ def samples() -> list[Path]:
     if not folder:
         pytest.skip("FLASHSIM_PROD_NANO_SAMPLES names no folder of NANOAOD files")
     return sorted(Path(folder).glob("*.root"))
-
-
-@pytest.fixture(scope="session")
-def root_python() -> str:
-    """An interpreter that can import ROOT; without one a test is skipped, but fails where CI is set."""
-    named = os.environ.get("FLASHSIM_PROD_ROOT_PYTHON")
-    if named:
-        return named
-    if importlib.util.find_spec("ROOT") is not None:
-        return sys.executable
-    reason = "no ROOT: install the extra 'root', or set FLASHSIM_PROD_ROOT_PYTHON"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
