@@ -96,7 +96,7 @@ class _Open:
     def _refuse(self, *gens: int) -> None:
         if gens:
             raise ValueError(
-                f"gen event {gens[0]} lies among those of an earlier fill: entries of one gen event must come "
+                f"gen event {gens[0]} lies among those of an earlier fill: its entries must come "
                 "in one fill, or at the end of one and the start of another; give all at once, "
                 "and histograms of different datasets or disjoint regions their own OversampledHist"
             )

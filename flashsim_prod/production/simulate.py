@@ -168,5 +168,6 @@ def _produce(
             events=job.events,
             event_numbers=range(job.first_event, job.first_event + job.events),
             lumis=[LumiRange(run=request.run, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)],
+            name=job.lfn,
         )
     return attempt.store(path, job.lfn, found.events, found.lumis)

@@ -66,7 +66,9 @@ def _collection(name: str, counts: Mapping[str, Column], rng: np.random.Generato
     columns = {one.attribute: _values(one, n_objects, rng) for one in attributes(name) if not one.links}
     for one in attributes(name):
         if one.links:
+            # objects that point to each other must agree: none does so here
             room = np.repeat(counts.get(one.links[0], np.zeros_like(counts[name])), counts[name])
+            room *= not any(name in back.links for back in attributes(one.links[0]))
             columns[one.attribute] = (rng.integers(0, room + 1) - 1).astype(np.int32)
     made = Collection(counts[name].astype(np.int64), columns)
     return made.sorted_by("pt") if name in PT_ORDERED else made
