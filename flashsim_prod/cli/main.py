@@ -21,6 +21,7 @@ from flashsim_prod.cli import (
     request,
     status,
     train,
+    validate,
     worker,
 )
 from flashsim_prod.errors import FlashSimError
@@ -40,8 +41,8 @@ for group in (request, status, control, registering, publishing, library, catalo
     group.add_to(app)
 app.add_typer(worker.app, name="worker")
 app.add_typer(train.app, name="train")
+app.add_typer(validate.app, name="validate")
 app.add_typer(energy.app, name="energy-bench")
-app.add_typer(bundle.app, name="bundle")
 app.add_typer(bundle.app, name="bundle")
 
 

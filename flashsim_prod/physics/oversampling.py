@@ -180,16 +180,20 @@ class OversampledHist:
         made = self._empty.copy()
         view = made.view(flow=True)
         view["value"] = self._sumw.reshape(self._extents)
-        view["variance"] = self.variances().reshape(self._extents)
+        view["variance"] = self.variances(flow=True)
         return made
 
-    def variances(self) -> F64:
-        """Variance of every bin, flow bins included, shape (n_cells,)."""
+    def values(self, *, flow: bool = False) -> F64:
+        """Sum of weights of every bin, in the shape of the axes."""
+        return self._shaped(self._sumw, flow=flow)
+
+    def variances(self, *, flow: bool = False) -> F64:
+        """Variance of every bin, in the shape of the axes."""
         variance = self._variance.copy()
         for sums in self._open.sums.values():
             for cell, one in sums.items():
                 variance[cell] += one * one
-        return variance
+        return self._shaped(variance, flow=flow)
 
     def covariance(self, *, flow: bool = False) -> F64:
         """Covariance of all bins, in the order of ``hist().values(flow=flow).ravel()``.
@@ -207,7 +211,7 @@ class OversampledHist:
             total[np.ix_(cells, cells)] += np.outer(values, values)
         if flow:
             return total
-        kept = self._inner()
+        kept = self._shaped(np.arange(self.n_cells), flow=False).ravel()
         return total[np.ix_(kept, kept)]
 
     def __iadd__(self, other: OversampledHist) -> Self:
@@ -245,14 +249,13 @@ class OversampledHist:
             cell += index
         return cell, inside
 
-    def _inner(self) -> I64:
-        """Positions of the bins that are no flow bins."""
-        numbers = np.arange(self.n_cells).reshape(self._extents)
-        cut = tuple(
-            slice(int(axis.traits.underflow), int(axis.traits.underflow) + len(axis))
-            for axis in self._empty.axes
-        )
-        return numbers[cut].ravel()
+    def _shaped(self, cells: NDArray[Any], *, flow: bool) -> NDArray[Any]:
+        """Numbers of all bins in the shape of the axes, with or without the flow bins."""
+        shaped = cells.reshape(self._extents)
+        for number, axis in enumerate(() if flow else self._empty.axes):
+            first = int(axis.traits.underflow)
+            shaped = np.take(shaped, np.arange(first, first + len(axis)), axis=number)
+        return shaped.copy()
 
     def _add(self, cell: I64, gen: I64, weight: F64) -> None:
         """Entries with their bins; those of one gen event need not be adjacent."""

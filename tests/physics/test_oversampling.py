@@ -66,7 +66,7 @@ def test_sums_and_uncertainties_follow_the_formula_however_the_input_is_cut(samp
     np.testing.assert_array_equal(made.covariance(), covariance[1:-1, 1:-1])
     assert made.entries == len(x)
     # the table of few bins and the sparse sums give the same
-    np.testing.assert_array_equal(fill(parts, covariance=False).variances(), variance)
+    np.testing.assert_array_equal(fill(parts, covariance=False).variances(flow=True), variance)
 
 
 @settings(max_examples=100, deadline=None)
@@ -80,7 +80,7 @@ def test_partial_histograms_add_up_exactly_in_any_order(sample, random):
     for part in parts:
         total = total + pickle.loads(pickle.dumps(part))
     _, variance, covariance = brute_force(x, gen, weight, 4)
-    np.testing.assert_array_equal(total.variances(), variance)
+    np.testing.assert_array_equal(total.variances(flow=True), variance)
     np.testing.assert_array_equal(total.covariance(flow=True), covariance)
 
 
@@ -91,7 +91,7 @@ def test_entries_in_any_order_within_a_fill(sample, random):
     order = list(range(len(x)))
     random.shuffle(order)
     made = fill([(x[order], gen[order], weight[order])])
-    np.testing.assert_array_equal(made.variances(), brute_force(x, gen, weight, 4)[1])
+    np.testing.assert_array_equal(made.variances(flow=True), brute_force(x, gen, weight, 4)[1])
 
 
 @given(st.lists(st.floats(-2, 6, allow_nan=False), max_size=30), st.booleans())
@@ -146,7 +146,7 @@ def test_jagged_and_missing_values():
     )
     value, variance, _ = brute_force([0.5, 0.6, 1.5, 3.5, 9.0], [4, 4, 5, 5, 5], [1, 1, -1, 2, 2], 1)
     np.testing.assert_array_equal(made.hist().values(flow=True), value)
-    np.testing.assert_array_equal(made.variances(), variance)
+    np.testing.assert_array_equal(made.variances(flow=True), variance)
     leading = OversampledHist(AXIS).fill(ak.firsts(pt), gen_event=[4, 4, 5, 5])
     np.testing.assert_array_equal(leading.hist().values(), [1, 1, 0, 1])
 
@@ -223,8 +223,8 @@ def test_filling_from_nano_events(file):
     k = events.FlashSim.oversample
     met = OversampledHist(AXIS).fill_events(events, events.MET.pt, oversample=k)
     jets = OversampledHist(AXIS).fill_events(events, events.Jet.pt, oversample=k)
-    np.testing.assert_allclose(met.variances(), of_met)
-    np.testing.assert_allclose(jets.variances(), of_jets)
+    np.testing.assert_allclose(met.variances(flow=True), of_met)
+    np.testing.assert_allclose(jets.variances(flow=True), of_jets)
 
 
 def test_filling_from_what_uproot_reads(file):
@@ -236,8 +236,8 @@ def test_filling_from_what_uproot_reads(file):
     for events in tree.iterate(["MET_pt", "Jet_pt", "FlashSim_genEvent"], step_size=33):
         met.fill_events(events, events["MET_pt"], oversample=5)
         jets.fill_events(events, events["Jet_pt"], oversample=5)
-    np.testing.assert_allclose(met.variances(), of_met)
-    np.testing.assert_allclose(jets.variances(), of_jets)
+    np.testing.assert_allclose(met.variances(flow=True), of_met)
+    np.testing.assert_allclose(jets.variances(flow=True), of_jets)
 
 
 _RECIPE = """
@@ -249,7 +249,7 @@ a = ak.from_rdataframe(df, columns=("MET_pt", "Jet_pt", "FlashSim_genEvent", "w"
 axis = hist.axis.Regular(4, 0, 4, name="x")
 for name in ("MET_pt", "Jet_pt"):
     made = OversampledHist(axis).fill_events(a, a[name], weight=a["w"])
-    print(*made.variances())
+    print(*made.variances(flow=True))
 """
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from flashsim_prod.physics.oversampling import OversampledHist
-from flashsim_prod.physics.validation.statistics import F64, I64
+from flashsim_prod.physics.validation.statistics import F64, I64, Measured
 
 #: generator events that a bin of a chi2 needs in either sample, for its sum to be nearly Gaussian
 _MIN_PER_BIN = 15
@@ -90,6 +90,58 @@ def chi2_test(difference: F64, covariance: F64, n_gen: float) -> Test:
     return Test(chi2, ndf, float(stats.f.sf(f_ratio, ndf, freedom)))
 
 
+@dataclass(frozen=True)
+class Moment:
+    """Mean or width of one sample, and what each generator event adds to its deviation.
+
+    Attributes
+    ----------
+    value : float
+    gen : int array of shape (n_gen,)
+    influence : array of shape (n_gen,)
+        Their squares add up to the variance of the value.
+    """
+
+    value: float
+    gen: I64
+    influence: F64
+
+    @property
+    def measured(self) -> Measured:
+        """The value with its standard error."""
+        return Measured(self.value, float(np.sqrt(np.sum(self.influence**2))))
+
+    def ratio(self, other: Moment) -> Measured | None:
+        """This over `other`, whose fluctuations cancel where they come from the same generator events."""
+        if self.value == 0 or other.value == 0:
+            return None
+        ratio = self.value / other.value
+        shift = self._minus(other, 1 / self.value, 1 / other.value)
+        return Measured(ratio, abs(ratio) * shift)
+
+    def difference(self, other: Moment) -> Measured:
+        """This less `other`."""
+        return Measured(self.value - other.value, self._minus(other, 1.0, 1.0))
+
+    def _minus(self, other: Moment, scale: float, other_scale: float) -> float:
+        """Standard deviation of the difference of the two, each scaled."""
+        _, where = np.unique(np.concatenate((self.gen, other.gen)), return_inverse=True)
+        parts = np.concatenate((scale * self.influence, -other_scale * other.influence))
+        return float(np.sqrt(np.sum(np.bincount(where, parts) ** 2)))
+
+
+def mean_and_width(entries: Entries) -> tuple[Moment, Moment]:
+    """Mean and standard deviation; there must be entries with different values."""
+    gen, where = np.unique(entries.gen, return_inverse=True)
+    total = entries.weight.sum()
+    mean = float(np.sum(entries.values * entries.weight) / total)
+    squares = (entries.values - mean) ** 2
+    width = float(np.sqrt(max(0.0, np.sum(squares * entries.weight) / total)))
+    of_mean = np.bincount(where, entries.weight * (entries.values - mean)) / total
+    of_variance = np.bincount(where, entries.weight * (squares - width**2)) / total
+    return Moment(mean, gen, of_mean), Moment(width, gen, of_variance / (2 * width or 1.0))
+
+
 def distances(sample: Entries, reference: Entries) -> tuple[float, float]:
     """1-Wasserstein distance in the reference's standard deviations, and Kolmogorov-Smirnov distance.
 
@@ -142,7 +194,7 @@ def _sums(cells: I64, gens: I64, weights: F64, which: I64, n_cells: int) -> tupl
     """Sums of weights, shape (2, n_cells), and their covariance, shape (2, n_cells, 2, n_cells)."""
     axes = (hist.axis.Integer(0, 2, flow=False), hist.axis.Integer(0, n_cells, flow=False))
     made = OversampledHist(*axes, covariance=True).fill(which, cells, gen_event=gens, weight=weights)
-    return made.hist().values(), made.covariance().reshape(2, n_cells, 2, n_cells)
+    return made.values(), made.covariance().reshape(2, n_cells, 2, n_cells)
 
 
 def _side_by_side(sample: Entries, reference: Entries) -> tuple[F64, I64, F64, I64]:

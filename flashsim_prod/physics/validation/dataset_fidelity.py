@@ -9,18 +9,18 @@ import numpy as np
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Collection
 from flashsim_prod.physics.nanoaod.schema import branch
-from flashsim_prod.physics.validation.clustered import Entries, Test, distances, shape_test
+from flashsim_prod.physics.validation.clustered import Entries, Test, distances, mean_and_width, shape_test
 from flashsim_prod.physics.validation.dataset_figures import (
     CorrelationDifference,
     DatasetFidelity,
     Group,
     Shape,
 )
-from flashsim_prod.physics.validation.derived import Derived, compare
+from flashsim_prod.physics.validation.derived import Derived
 from flashsim_prod.physics.validation.matching import matching_rates
 from flashsim_prod.physics.validation.quantities import QUANTITIES, Quantity
 from flashsim_prod.physics.validation.samples import Progress, Sample, is_generator_level
-from flashsim_prod.physics.validation.statistics import F64, rank_correlations
+from flashsim_prod.physics.validation.statistics import F64, Measured, rank_correlations
 
 #: entries, and generator events, of either sample below which nothing is said
 _MIN_ENTRIES, _MIN_GEN = 200, 40
@@ -95,12 +95,11 @@ def _group(name: str, names: list[str], sample: Sample, reference: Sample) -> Gr
     is_collection = name in sample.events.collections
     shapes = [_shape(one, sample, reference) for one in ([f"n{name}"] if is_collection else []) + names]
     shapes.sort(key=lambda one: (-_rank(one), -one.size))
-    correlations, rates = None, ()
-    if is_collection:
-        attributes = [one.partition("_")[2] for one in names]
-        correlations = _correlations(sample, reference, name, attributes)
-        rates = tuple(matching_rates(name, sample, reference))
-    return Group(name, tuple(shapes), rates, correlations)
+    if not is_collection:
+        return Group(name, tuple(shapes), (), None)
+    attributes = [one.partition("_")[2] for one in names]
+    correlations = _correlations(sample, reference, name, attributes)
+    return Group(name, tuple(shapes), tuple(matching_rates(name, sample, reference)), correlations)
 
 
 def _rank(shape: Shape) -> int:
@@ -135,8 +134,11 @@ def _correlations(
     if min(len(first), len(second)) < _MIN_ENTRIES or len(attributes) < 2:
         return None
     difference = rank_correlations(first) - rank_correlations(second)
+    # that of a constant with itself is no news
+    np.fill_diagonal(difference, 0.0)
     half = reference.gen[reference.events[name].event_index[: len(second)]] % 2 == 1
     floor = rank_correlations(second[half]) - rank_correlations(second[~half])
+    np.fill_diagonal(floor, 0.0)
     # two halves differ by more than two samples of these sizes
     scale = np.sqrt((1 / len(first) + 1 / len(second)) / (4 / len(second)))
     row, column = np.unravel_index(int(np.abs(difference).argmax()), difference.shape)
@@ -164,7 +166,25 @@ def compared_quantities(
             continue
         first, second = (_quantity_entries(one, quantity) for one in (sample, reference))
         if min(len(first), len(second)) >= _MIN_ENTRIES:
-            yield quantity, compare(quantity, first.values, second.values), first, second
+            yield quantity, compare_quantity(quantity, first, second), first, second
+
+
+def compare_quantity(quantity: Quantity, sample: Entries, reference: Entries) -> Derived:
+    """Mean and width over those of the reference, with errors that know the generator events."""
+    (mean, width), (other_mean, other_width) = mean_and_width(sample), mean_and_width(reference)
+    mean_ratio = mean.ratio(other_mean)
+    if quantity.is_resolution:
+        shift, unit = mean.difference(other_mean), other_width.value or 1.0
+        mean_ratio = Measured(1 + shift.value / unit, shift.error / unit)
+    return Derived(
+        quantity.name,
+        quantity.definition,
+        (len(sample), len(reference)),
+        (mean.measured, other_mean.measured),
+        (width.measured, other_width.measured),
+        mean_ratio,
+        width.ratio(other_width),
+    )
 
 
 def _has(sample: Sample, name: str) -> bool:

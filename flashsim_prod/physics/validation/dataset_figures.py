@@ -9,7 +9,7 @@ from flashsim_prod.physics.validation.clustered import Rates, Test
 from flashsim_prod.physics.validation.derived import Derived
 from flashsim_prod.physics.validation.figures import Light, light, worst
 
-#: distances between distributions, in standard deviations (W1) or shares (KS), up to which one is green, amber
+#: distances between distributions, in standard deviations (W1) or shares (KS): green and amber up to these
 SHAPE_LIMITS = (0.05, 0.15)
 #: mean distances between two efficiencies
 RATE_LIMITS = (0.02, 0.06)
@@ -121,8 +121,8 @@ class Group:
     @property
     def lights(self) -> list[Light]:
         """All verdicts that there are."""
-        parts = [*self.shapes, *self.rates, *([self.correlations] if self.correlations else [])]
-        return [one.light for one in parts if one.light is not None]
+        found = [*(one.light for one in self.shapes), *(one.light for one in self.rates)]
+        return _there([*found, self.correlations.light if self.correlations else None])
 
     @property
     def light(self) -> Light | None:

@@ -27,7 +27,7 @@ Bools = NDArray[np.bool_]
 
 
 def matching_rates(name: str, sample: Sample, reference: Sample) -> Iterator[NamedRates]:
-    """Efficiency along pt and eta of the generated objects, and share of matched objects along their own pt."""
+    """Efficiency along pt and eta of generated objects, and share of matched ones along the objects' pt."""
     for link in attributes(name):
         targets = [target for target in link.links if is_generator_level(target)]
         if len(targets) != 1 or len(link.links) != 1:

@@ -7,14 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import hist
 import matplotlib as mpl
 import mplhep
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
+from flashsim_prod.physics.oversampling import OversampledHist
+from flashsim_prod.physics.validation.clustered import Entries, Rates
+from flashsim_prod.physics.validation.histogram import Filled
 from flashsim_prod.physics.validation.statistics import F64, Curve
 
 Column = NDArray[Any]
@@ -74,14 +79,68 @@ def overlay(
     counts = [_counts(sample, edges, ticks) for sample in (values, drawn)]
     heights = [count / max(1.0, count.sum()) for count in counts]
     errors = [np.sqrt(count) / max(1.0, count.sum()) for count in counts]
+    return _overlay(heights, errors, edges, ticks, label=label, titles=(title, name), caption="")
+
+
+def overlay_entries(
+    sample: Entries, reference: Entries, *, label: str, titles: tuple[str, str], discrete: bool, caption: str
+) -> bytes:
+    """The same for entries that belong to generator events, with the uncertainties that follow from these.
+
+    Parameters
+    ----------
+    sample, reference : Entries
+    label : str
+        Of the axis.
+    titles : (str, str)
+        Of the reference and of the sample.
+    discrete : bool
+    caption : str
+        What is written above the figure.
+    """
+    edges, ticks = _binning(reference.values, sample.values, discrete)
+    heights, errors = zip(*(_shares(one, edges, ticks) for one in (reference, sample)), strict=True)
+    return _overlay(heights, errors, edges, ticks, label=label, titles=titles, caption=caption)
+
+
+def _shares(entries: Entries, edges: F64, ticks: list[str] | None) -> tuple[F64, F64]:
+    """Share of each bin and its uncertainty, entries beyond the range in the outermost bins."""
+    inside = np.clip(
+        entries.values, edges[0], np.nextafter(edges[-1], -np.inf) if ticks is None else edges[-2]
+    )
+    made = OversampledHist(hist.axis.Variable(edges)).fill(
+        inside, gen_event=entries.gen, weight=entries.weight
+    )
+    total = float(entries.weight.sum()) or 1.0
+    return made.values() / total, np.sqrt(made.variances()) / abs(total)
+
+
+def _overlay(
+    heights: Sequence[F64],
+    errors: Sequence[F64],
+    edges: F64,
+    ticks: list[str] | None,
+    *,
+    label: str,
+    titles: tuple[str, str],
+    caption: str,
+) -> bytes:
+    """Reference (first) and sample (second) with their ratio."""
     with _figure(ratio=True) as (figure, (upper, lower)):
         positions = edges if ticks is None else np.arange(len(edges), dtype=np.float64) - 0.5
         centres = (positions[1:] + positions[:-1]) / 2
         mplhep.histplot(
-            heights[0], positions, ax=upper, histtype="fill", color=_GREY, alpha=0.5, label=title, yerr=False
+            heights[0],
+            positions,
+            ax=upper,
+            histtype="fill",
+            color=_GREY,
+            alpha=0.5,
+            label=titles[0],
+            yerr=False,
         )
         mplhep.histplot(
-            heights[1], positions, ax=upper, color=_RED, label=name, yerr=errors[1], linewidth=2.5
+            heights[1], positions, ax=upper, color=_RED, label=titles[1], yerr=errors[1], linewidth=2.5
         )
         if _is_steep(heights[0]):
             upper.set_yscale("log")
@@ -89,6 +148,7 @@ def overlay(
             upper.set_ylim(0, 1.35 * max(heights[0].max(), heights[1].max()))
         upper.set_ylabel("fraction")
         upper.legend(loc="upper right")
+        _caption(upper, caption)
         _ratio_panel(lower, centres, heights, errors, positions)
         lower.set_xlabel(label)
         if ticks is not None:
@@ -123,6 +183,11 @@ def _counts(sample: F64, edges: F64, ticks: list[str] | None) -> F64:
 def _is_steep(heights: F64) -> bool:
     filled = heights[heights > 0]
     return len(filled) > 2 and bool(heights.max() > _STEEP * np.median(filled))
+
+
+def _caption(axes: Axes, text: str) -> None:
+    """A line above the frame; as a title it would take a third of the time that a figure takes."""
+    axes.text(0.0, 1.01, text, transform=axes.transAxes, fontsize=24, style="italic", va="bottom")
 
 
 def _ratio_panel(axes: Axes, centres: F64, heights: Sequence[F64], errors: Sequence[F64], edges: F64) -> None:
@@ -163,6 +228,60 @@ def efficiency(curve: Curve, *, label: str, title: str, quantity: str) -> bytes:
         lower.set_xlabel(label)
         if edges[0] > 0 and edges[-1] > _MANY_SCALES * edges[0]:
             lower.set_xscale("log")
+        return _png(figure)
+
+
+def oversampled(filled: Filled) -> bytes:
+    """A histogram with its uncertainties, and how much less they would be if folds were independent."""
+    made = filled.by_gen
+    edges = made.hist().axes[0].edges
+    centres = (edges[1:] + edges[:-1]) / 2
+    errors, independent = (np.sqrt(one.variances()) for one in (made, filled.by_event))
+    with _figure(ratio=True) as (figure, (upper, lower)):
+        values = made.values()
+        mplhep.histplot(values, edges, ax=upper, histtype="fill", color=_GREY, alpha=0.5, yerr=False)
+        upper.errorbar(centres, values, errors, fmt="o", color="black", markersize=5, label="FlashSim")
+        upper.set_ylim(0, 1.3 * float((values + errors).max(initial=1e-9)))
+        upper.set_ylabel("generator events")
+        upper.legend(loc="upper right", title=f"{filled.folds:g} folds")
+        _caption(upper, "Simulation")
+        ratio = np.divide(errors, independent, out=np.full_like(errors, np.nan), where=independent > 0)
+        lower.stairs(np.nan_to_num(ratio), edges, color=_RED, linewidth=2.5)
+        lower.axhline(1.0, color="black", linewidth=1)
+        lower.set_ylim(0.8, max(1.2, 1.1 * float(np.nanmax(ratio, initial=1.0))))
+        lower.set_ylabel("error / naive", loc="center")
+        lower.set_xlabel(filled.observable.label)
+        lower.set_xlim(edges[0], edges[-1])
+        return _png(figure)
+
+
+def rates(found: Rates, *, label: str, titles: tuple[str, str], quantity: str, caption: str) -> bytes:
+    """A fraction along an axis in the reference (first title) and in a sample, with their ratio."""
+    edges = np.array(found.edges)
+    centres, half = (edges[1:] + edges[:-1]) / 2, (edges[1:] - edges[:-1]) / 2
+    reference, sample, of_reference, of_sample = (
+        np.array(one) for one in (found.reference, found.sample, found.reference_error, found.sample_error)
+    )
+    with _figure(ratio=True) as (figure, (upper, lower)):
+        upper.stairs(reference, edges, color="black", linewidth=2, label=titles[0], baseline=None)
+        upper.stairs(
+            reference + of_reference,
+            edges,
+            baseline=reference - of_reference,
+            fill=True,
+            color=_GREY,
+            alpha=0.4,
+        )
+        upper.errorbar(centres, sample, of_sample, half, fmt="o", color=_RED, markersize=6, label=titles[1])
+        upper.set_ylim(0, 1.4 * max(reference.max(), sample.max(), 1e-9))
+        upper.set_ylabel(quantity)
+        upper.legend(loc="upper right")
+        _caption(upper, caption)
+        _ratio_panel(lower, centres, (reference, sample), (of_reference, of_sample), edges)
+        lower.set_xlabel(label)
+        if edges[0] > 0 and edges[-1] > _MANY_SCALES * edges[0]:
+            lower.set_xscale("log")
+            lower.xaxis.set_minor_formatter(NullFormatter())
         return _png(figure)
 
 

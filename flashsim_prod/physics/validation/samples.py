@@ -71,7 +71,7 @@ class Sample:
         return len(np.unique(self.gen))
 
     def entries(self, values: F64, event: I64) -> Entries:
-        """Values of events, or of objects in them, with what belongs to them; not those that are not finite."""
+        """The finite values of events, or of objects in them, with what belongs to them."""
         kept = np.isfinite(values)
         event = event[kept]
         return Entries(values[kept], self.gen[event], self.weight[event])

@@ -1,0 +1,63 @@
+"""What ``validate`` found, on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flashsim_prod.cli.show import console, table
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.validation.dataset_page import Validation
+    from flashsim_prod.physics.validation.figures import Light
+    from flashsim_prod.physics.validation.histogram import Filled
+
+_STYLES = {"green": "green", "amber": "yellow", "red": "red"}
+_COMPLAINTS = 4
+
+
+def coloured(text: str, light: Light | None) -> str:
+    """`text` in the colour of a verdict."""
+    return f"[{_STYLES[light]}]{text}[/]" if light else text
+
+
+def print_validation(made: Validation) -> None:
+    """A line for each collection."""
+    out = console()
+    out.print(f"[bold]{made.name}[/bold] compared with {made.reference.title}", soft_wrap=True)
+    for problem in made.problems:
+        out.print(f"technical check: {problem}", style="red", markup=False, soft_wrap=True)
+    numbers = ("GREEN", "AMBER", "RED")
+    listing = table("GROUP", *numbers, "LIGHT", "NOT GREEN, WORST FIRST", right=numbers)
+    for group in made.fidelity.groups:
+        shown = group.complaints[:_COMPLAINTS]
+        more = len(group.complaints) - len(shown)
+        listing.add_row(
+            group.name,
+            *(str(group.count(colour)) for colour in ("green", "amber", "red")),
+            coloured(group.light or "-", group.light),
+            ", ".join(shown) + (f" and {more} more" if more else ""),
+        )
+    out.print(listing)
+
+
+def print_histogram(filled: Filled) -> None:
+    """A line for each bin."""
+    made, naive = filled.by_gen, filled.by_event
+    columns = ("FROM", "TO", "SUM", "ERROR", "NAIVE", "GAIN")
+    listing = table(*columns, right=columns, title=filled.observable.name)
+    edges = [-np.inf, *made.hist().axes[0].edges.tolist(), np.inf]
+    gain = [np.nan, *filled.gain.tolist(), np.nan]
+    sums = zip(made.values(flow=True), made.variances(flow=True), naive.variances(flow=True), strict=True)
+    for position, (value, variance, independent) in enumerate(sums):
+        factor = "-" if np.isnan(gain[position]) else f"{gain[position]:.2f}"
+        limits = (f"{edge:g}" for edge in edges[position : position + 2])
+        listing.add_row(*limits, f"{value:.6g}", f"{variance**0.5:.3g}", f"{independent**0.5:.3g}", factor)
+    console().print(listing)
+    console().print(
+        f"{made.entries:,} entries. SUM counts generator events: genWeight / {filled.folds:g} folds. "
+        "ERROR takes the folds of a generator event in a bin as correlated, NAIVE as independent. "
+        "GAIN: how many times the generator events one would need for ERROR without oversampling.",
+        soft_wrap=True,
+    )
