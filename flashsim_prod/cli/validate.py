@@ -172,6 +172,60 @@ def histogram(
         print_histogram(one)
 
 
+@app.command()
+def proof(
+    cards: Annotated[
+        list[str] | None, typer.Argument(metavar="[CARDS]", help="Processes; by default ttbar and zh_llbb.")
+    ] = None,
+    gen_events: Annotated[
+        int, typer.Option(min=50, metavar="N", help="Generator events of the pool that toys are drawn from.")
+    ] = 1500,
+    events: Annotated[int, typer.Option(min=600, metavar="N", help="Events of the whole sample.")] = 3000,
+    factor: Annotated[
+        list[int] | None, typer.Option(min=2, max=100, help="Oversampling factors; by default 6 and 10.")
+    ] = None,
+    toys: Annotated[int, typer.Option(min=50, help="How often both samples are drawn.")] = 400,
+    output: Output = Path("proof"),
+    seed: Seed = 2026,
+    as_json: Json = False,
+) -> None:
+    """Prove the uncertainties of oversampling: pulls of N events against N/6 oversampled generator events."""
+    from flashsim_prod.errors import FidelityError
+    from flashsim_prod.physics.validation.libraries import check_libraries
+    from flashsim_prod.production.library import find_card
+
+    check_libraries()
+    found = [find_card(card) for card in cards or ("ttbar", "zh_llbb")]
+    from flashsim_prod.physics.validation.proof import run_proof
+    from flashsim_prod.physics.validation.proof_page import figures, write_proof
+
+    with _progress() as progress:
+        made = [
+            run_proof(
+                card,
+                output / "generated",
+                n_gen=gen_events,
+                n_events=events,
+                factors=factor or [6, 10],
+                n_toys=toys,
+                seed=seed,
+                progress=progress,
+            )
+            for card in found
+        ]
+    page = write_proof(made, output)
+    if as_json:
+        print_json(figures(made))
+    else:
+        from flashsim_prod.cli.validate_tables import print_proof
+
+        for one in made:
+            print_proof(one)
+        typer.echo(f"{page}")
+    if not all(one.is_proven for one in made):
+        raise FidelityError(f"the uncertainties are not proven right in every observable; see {page}")
+
+
 def _find(names: list[str], catalog: str, scope: str) -> DatasetFiles:
     from flashsim_prod.production.dataset_files import find_files
     from flashsim_prod.production.home import open_home

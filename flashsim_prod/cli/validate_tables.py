@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flashsim_prod.cli.show import console, table
+from flashsim_prod.physics.validation.figures import Light
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.validation.dataset_page import Validation
-    from flashsim_prod.physics.validation.figures import Light
     from flashsim_prod.physics.validation.histogram import Filled
+    from flashsim_prod.physics.validation.proof import ProofOfProcess
 
 _STYLES = {"green": "green", "amber": "yellow", "red": "red"}
 _COMPLAINTS = 4
@@ -40,6 +41,25 @@ def print_validation(made: Validation) -> None:
             ", ".join(shown) + (f" and {more} more" if more else ""),
         )
     out.print(listing)
+
+
+def print_proof(found: ProofOfProcess) -> None:
+    """A line for each observable and factor."""
+    columns = ("FOLDS", "PULL WIDTH", "P", "CHI2 P", "NAIVE WIDTH", "NAIVE P", "GAIN")
+    listing = table("OBSERVABLE", *columns, right=columns, title=found.title)
+    for one in found.proofs:
+        right, wrong = one.correlated, one.naive
+        listing.add_row(
+            coloured(one.observable, Light.GREEN if one.is_proven else Light.RED),
+            str(one.folds),
+            f"{right.width:.3f}±{right.width_error:.3f}",
+            f"{right.p_value:.2g}",
+            f"{right.chi2_p_value:.2g}",
+            f"{wrong.width:.3f}",
+            f"{min(wrong.p_value, wrong.chi2_p_value):.0e}",
+            f"{one.gain:.2f}",
+        )
+    console().print(listing)
 
 
 def print_histogram(filled: Filled) -> None:

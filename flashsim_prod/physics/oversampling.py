@@ -205,14 +205,15 @@ class OversampledHist:
         """
         if self._covariance is None:
             raise ValueError("this histogram keeps no covariance; make it with covariance=True")
-        total = self._covariance.copy()
+        total: F64 = self._covariance.copy()
         for sums in self._open.sums.values():
             cells, values = np.array(list(sums)), np.array(list(sums.values()))
             total[np.ix_(cells, cells)] += np.outer(values, values)
         if flow:
             return total
         kept = self._shaped(np.arange(self.n_cells), flow=False).ravel()
-        return total[np.ix_(kept, kept)]
+        inner: F64 = total[np.ix_(kept, kept)]
+        return inner
 
     def __iadd__(self, other: OversampledHist) -> Self:
         """Add a histogram of other entries of the same dataset, such as another chunk or job made it."""
@@ -249,7 +250,7 @@ class OversampledHist:
             cell += index
         return cell, inside
 
-    def _shaped(self, cells: NDArray[Any], *, flow: bool) -> NDArray[Any]:
+    def _shaped(self, cells: Any, *, flow: bool) -> Any:
         """Numbers of all bins in the shape of the axes, with or without the flow bins."""
         shaped = cells.reshape(self._extents)
         for number, axis in enumerate(() if flow else self._empty.axes):
