@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -224,6 +224,54 @@ def proof(
         typer.echo(f"{page}")
     if not all(one.is_proven for one in made):
         raise FidelityError(f"the uncertainties are not proven right in every observable; see {page}")
+
+
+@app.command()
+def analyses(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAMES]", help="vbf_hmumu, zh_llbb; by default both.")
+    ] = None,
+    bundle: Annotated[str, typer.Option(help="Name of a shipped bundle, or a folder.")] = "reference",
+    gen_events: Annotated[
+        int, typer.Option(min=100, metavar="N", help="Generator events of each process.")
+    ] = 2000,
+    oversample: Annotated[int, typer.Option(min=1, metavar="K", help="Folds of each.")] = 10,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the chain runs.")] = "auto",
+    output: Output = Path("analyses"),
+    seed: Seed = 2026,
+    as_json: Json = False,
+) -> None:
+    """Run two analyses on FlashSim and on the reference detector: cut flows, distributions, a network."""
+    from flashsim_prod.errors import FidelityError
+    from flashsim_prod.physics.validation.libraries import check_libraries
+
+    check_libraries()
+    from flashsim_prod.physics.validation.analysis_page import figures, write_analyses
+    from flashsim_prod.production.validating import run_analyses
+
+    with _progress() as progress:
+        made = run_analyses(
+            names or [],
+            bundle,
+            output / "generated",
+            device=device,
+            n_gen=gen_events,
+            folds=oversample,
+            seed=seed,
+            progress=progress,
+        )
+        page = write_analyses(made, output)
+    if as_json:
+        print_json(figures(made))
+    else:
+        from flashsim_prod.cli.validate_tables import print_analysis
+
+        for one in made:
+            print_analysis(one)
+        typer.echo(f"{page}")
+    red = [one.analysis.name for one in made if one.light == "red"]
+    if red:
+        raise FidelityError(f"FlashSim and the reference differ in {', '.join(red)}; see {page}")
 
 
 def _find(names: list[str], catalog: str, scope: str) -> DatasetFiles:

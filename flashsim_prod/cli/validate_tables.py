@@ -10,6 +10,7 @@ from flashsim_prod.cli.show import console, table
 from flashsim_prod.physics.validation.figures import Light
 
 if TYPE_CHECKING:
+    from flashsim_prod.physics.validation.analysis_comparison import AnalysisComparison
     from flashsim_prod.physics.validation.dataset_page import Validation
     from flashsim_prod.physics.validation.histogram import Filled
     from flashsim_prod.physics.validation.proof import ProofOfProcess
@@ -60,6 +61,23 @@ def print_proof(found: ProofOfProcess) -> None:
             f"{one.gain:.2f}",
         )
     console().print(listing)
+
+
+def print_analysis(found: AnalysisComparison) -> None:
+    """The cut flow of signal and background, and the distributions."""
+    out = console()
+    for process in found.processes:
+        numbers = ("FLASHSIM", "REFERENCE", "RATIO")
+        listing = table("CUT", *numbers, right=numbers, title=f"{found.analysis.title}: {process.title}")
+        for row in process.flow:
+            ratio = "-" if row.ratio is None else f"{row.ratio.value:.3f}±{row.ratio.error:.3f}"
+            rates = (f"{one.value:.4f}±{one.error:.4f}" for one in (row.sample, row.reference))
+            listing.add_row(coloured(row.name, row.light), *rates, ratio)
+        out.print(listing)
+        judged = [one for one in process.distributions if one.light]
+        shown = (coloured(f"{one.feature.name} {one.wasserstein:.3f}", one.light) for one in judged)
+        out.print(f"W1 in sigma: {', '.join(shown)}", soft_wrap=True)
+    out.print(f"network, area under the ROC curve: FlashSim {found.auc[0]:.3f}, reference {found.auc[1]:.3f}")
 
 
 def print_histogram(filled: Filled) -> None:

@@ -185,7 +185,8 @@ class OversampledHist:
 
     def values(self, *, flow: bool = False) -> F64:
         """Sum of weights of every bin, in the shape of the axes."""
-        return self._shaped(self._sumw, flow=flow)
+        values: F64 = self._shaped(self._sumw, flow=flow)
+        return values
 
     def variances(self, *, flow: bool = False) -> F64:
         """Variance of every bin, in the shape of the axes."""
@@ -193,7 +194,8 @@ class OversampledHist:
         for sums in self._open.sums.values():
             for cell, one in sums.items():
                 variance[cell] += one * one
-        return self._shaped(variance, flow=flow)
+        shaped: F64 = self._shaped(variance, flow=flow)
+        return shaped
 
     def covariance(self, *, flow: bool = False) -> F64:
         """Covariance of all bins, in the order of ``hist().values(flow=flow).ravel()``.

@@ -83,7 +83,14 @@ def overlay(
 
 
 def overlay_entries(
-    sample: Entries, reference: Entries, *, label: str, titles: tuple[str, str], discrete: bool, caption: str
+    sample: Entries,
+    reference: Entries,
+    *,
+    label: str,
+    titles: tuple[str, str],
+    discrete: bool,
+    caption: str,
+    bins: int = _BINS,
 ) -> bytes:
     """The same for entries that belong to generator events, with the uncertainties that follow from these.
 
@@ -97,8 +104,10 @@ def overlay_entries(
     discrete : bool
     caption : str
         What is written above the figure.
+    bins : int
+        Where not every value gets one.
     """
-    edges, ticks = _binning(reference.values, sample.values, discrete)
+    edges, ticks = _binning(reference.values, sample.values, discrete, bins)
     heights, errors = zip(*(_shares(one, edges, ticks) for one in (reference, sample)), strict=True)
     return _overlay(heights, errors, edges, ticks, label=label, titles=titles, caption=caption)
 
@@ -158,7 +167,7 @@ def _overlay(
         return to_png(figure)
 
 
-def _binning(reference: F64, drawn: F64, discrete: bool) -> tuple[F64, list[str] | None]:
+def _binning(reference: F64, drawn: F64, discrete: bool, bins: int = _BINS) -> tuple[F64, list[str] | None]:
     """Edges, and the names of categories where each value has its bin."""
     values = np.unique(reference)
     if discrete and len(values) <= _CATEGORIES:
@@ -166,12 +175,12 @@ def _binning(reference: F64, drawn: F64, discrete: bool) -> tuple[F64, list[str]
         return np.append(values, values[-1] + 1), [f"{value:g}" for value in values]
     lowest, highest = np.quantile(reference, (0.002, 0.998))
     if discrete:
-        step = max(1, int(np.ceil((highest - lowest + 1) / _BINS)))
+        step = max(1, int(np.ceil((highest - lowest + 1) / bins)))
         return np.arange(np.floor(lowest), highest + 1 + step, step) - 0.5, None
     if lowest == highest:
         lowest, highest = lowest - 0.5, highest + 0.5
     margin = 0.02 * (highest - lowest)
-    return np.linspace(lowest - margin, highest + margin, _BINS + 1), None
+    return np.linspace(lowest - margin, highest + margin, bins + 1), None
 
 
 def _counts(sample: F64, edges: F64, ticks: list[str] | None) -> F64:

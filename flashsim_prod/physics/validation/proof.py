@@ -283,7 +283,8 @@ class _Table:
         made = OversampledHist(axis, covariance=True).fill(
             cells[there], gen_event=drawn.gen[there], weight=float(SHARE), oversample=drawn.folds
         )
-        naive: F64 = np.bincount(cells[there], minlength=self.n_cells) * (SHARE / drawn.folds) ** 2
+        entries = np.bincount(cells[there], minlength=self.n_cells).astype(np.float64)
+        naive = entries * (SHARE / drawn.folds) ** 2
         n_gen = int(drawn.gen[-1]) + 1 if len(drawn.gen) else 0
         return _Toy(whole, made.values(), made.covariance(), naive, n_gen)
 
