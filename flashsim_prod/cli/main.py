@@ -18,6 +18,7 @@ from flashsim_prod.cli import (
     library,
     publishing,
     registering,
+    reporting,
     request,
     status,
     train,
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (request, status, control, registering, publishing, library, catalog):
+for group in (request, status, control, registering, publishing, library, catalog, reporting):
     group.add_to(app)
 app.add_typer(worker.app, name="worker")
 app.add_typer(train.app, name="train")

@@ -62,7 +62,10 @@ def dataset(
     reference: Annotated[
         list[str] | None, typer.Option(metavar="FILES", help="NANOAOD to compare with, of the same process.")
     ] = None,
-    output: Output = Path("validation"),
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the page; by default beside the request, or validation/ here."),
+    ] = None,
     max_events: Annotated[
         int, typer.Option(min=100, metavar="N", help="Events of either sample, at most.")
     ] = 20_000,
@@ -95,7 +98,7 @@ def dataset(
             problems=problems,
             about=_about(found),
         )
-        page = write_validation(made, output, progress)
+        page = write_validation(made, output or _beside(found), progress)
     if as_json:
         print_json(made.summary())
     else:
@@ -279,6 +282,16 @@ def _find(names: list[str], catalog: str, scope: str) -> DatasetFiles:
     from flashsim_prod.production.home import open_home
 
     return find_files(open_home(), names, catalog=catalog, scope=scope)
+
+
+def _beside(found: DatasetFiles) -> Path:
+    """The folder where ``report`` looks for the validation of a dataset that was made here."""
+    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.request_report import VALIDATION_FOLDER
+
+    if found.request is None:
+        return Path(VALIDATION_FOLDER)
+    return open_home().folder(found.request.name).path / VALIDATION_FOLDER
 
 
 def _about(found: DatasetFiles) -> dict[str, str]:

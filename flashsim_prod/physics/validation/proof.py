@@ -35,7 +35,7 @@ _BINS = 12
 #: mean number of generator events below which a bin is too few for its difference to be nearly Gaussian
 _MIN_EXPECTED = 25
 #: a p-value below which the claim that was tested is false
-REFUTED = 1e-3
+REFUTED = 1e-4
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def prove(
     proofs = []
     for folds in factors:
         toys: list[list[_Toy]] = [[] for _ in tables]
-        rng = np.random.default_rng([seed, folds])
+        rng = np.random.default_rng([seed, folds, pool.events.n])
         for toy in range(n_toys):
             progress(f"toys x{folds}", toy, n_toys)
             drawn = _Drawn.from_pool(pool, n_events, folds, rng)

@@ -88,7 +88,8 @@ def gains(proofs: Sequence[Proof], *, caption: str) -> bytes:
         axes.invert_yaxis()
         axes.set_xlim(1.0, None)
         axes.set_xlabel("effective gain in generator events")
-        axes.legend(loc="lower right")
+        axes.legend(loc="upper right")
         draw_caption(axes, caption)
-        figure.subplots_adjust(left=0.36)
+        # names need more room than numbers
+        axes.set_position((0.36, 0.13, 0.6, 0.82))
         return to_png(figure)
