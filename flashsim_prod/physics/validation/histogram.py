@@ -50,7 +50,7 @@ class Binning:
         """Bins that fit most of `values`."""
         if not len(values):
             return Binning(1, 0.0, 1.0)
-        low, high = (float(edge) for edge in np.quantile(values, (0.002, 0.998)))
+        low, high = (float(edge) for edge in np.quantile(values, (0.002, 0.998), method="nearest"))
         if np.all(values == np.round(values)) and high - low < _MOST_INTEGERS:
             return Binning(int(high - low) + 1, low - 0.5, high + 0.5)
         margin = 0.02 * (high - low) or 0.5
