@@ -332,9 +332,9 @@ def _edges(values: F64) -> F64:
     if np.all(values == np.round(values)):
         numbers = np.arange(np.quantile(values, 0.02), np.quantile(values, 0.98) + 1)
         return np.append(numbers, numbers[-1] + 1)
-    edges = np.unique(levels)
-    edges[-1] = np.nextafter(edges[-1], np.inf)
-    return edges
+    # the outermost bins hold all beyond; their edges are where a figure ends
+    levels[[0, -1]] = np.quantile(values, (0.002, 0.985))
+    return np.unique(levels)
 
 
 def _proof(table: _Table, folds: int, toys: Sequence[_Toy]) -> Proof | None:
