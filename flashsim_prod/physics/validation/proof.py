@@ -81,8 +81,8 @@ class Proof:
         used: mean over the bins, in the shares in which they are filled.
     edges, whole, whole_error, oversampled, oversampled_error, naive_error : tuples of float
         One toy, for a figure: generator events of each bin, the oversampled ones scaled by `SHARE`.
-    pulls : tuple of float
-        All of them, with the folds correlated.
+    pulls, naive_pulls : tuples of float
+        All of them, with the folds correlated, and independent.
     """
 
     observable: str
@@ -98,6 +98,7 @@ class Proof:
     oversampled_error: tuple[float, ...]
     naive_error: tuple[float, ...]
     pulls: tuple[float, ...]
+    naive_pulls: tuple[float, ...]
 
     @property
     def is_proven(self) -> bool:
@@ -371,6 +372,7 @@ def _proof(table: _Table, folds: int, toys: Sequence[_Toy]) -> Proof | None:
         tuple(np.sqrt(np.diag(example.covariance)).tolist()),
         tuple(np.sqrt(example.naive).tolist()),
         tuple(pulls.ravel().tolist()),
+        tuple((difference / np.sqrt(naive.mean(axis=0) + share)).ravel().tolist()),
     )
 
 

@@ -56,9 +56,9 @@ def pulls(proof: Proof, *, caption: str) -> bytes:
         values = np.clip(np.array(proof.pulls), -4.99, 4.99)
         label = f"width {proof.correlated.width:.3f} ± {proof.correlated.width_error:.3f}"
         axes.hist(values, edges, density=True, color=RED, alpha=0.45, label=label)
-        scaled = np.clip(np.array(proof.pulls) * proof.naive.width / proof.correlated.width, -4.99, 4.99)
+        naive = np.clip(np.array(proof.naive_pulls), -4.99, 4.99)
         label = f"folds independent: {proof.naive.width:.3f}"
-        axes.hist(scaled, edges, density=True, color=BLUE, histtype="step", linewidth=2, label=label)
+        axes.hist(naive, edges, density=True, color=BLUE, histtype="step", linewidth=2, label=label)
         x = np.linspace(-5, 5, 201)
         axes.plot(x, stats.norm.pdf(x), color="black", linewidth=2, label="normal, width 1")
         axes.set_ylim(0, 0.62)
