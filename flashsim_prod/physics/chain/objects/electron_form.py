@@ -11,15 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.model import Rows, Target, wrap_angle
-from flashsim_prod.physics.egamma import in_barrel, raw_score, smearing_width, supercluster_eta
+from flashsim_prod.physics.egamma import (
+    STORED_ABOVE,
+    in_barrel,
+    raw_score,
+    smearing_width,
+    supercluster_eta,
+)
 from flashsim_prod.physics.electron_id import HEEP_BITS, cluster_energy, heep_bits, track_classes
 from flashsim_prod.physics.events import Column
 from flashsim_prod.physics.jet_surroundings import lepton_aware_pt
 
 F64 = NDArray[np.float64]
 
-#: isolations of tracks and calorimeters are stored above this only [GeV]
-_STORED_ABOVE = 35.0
 #: usual shower width in the barrel and in the endcaps
 SHOWER_WIDTH = (0.0092, 0.0245)
 
@@ -154,7 +158,7 @@ def _impact(a: Mapping[str, Column]) -> tuple[F64, F64]:
 
 def _express_isolation(a: Mapping[str, F64], found: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
     pt, charged = a["pt"], a["pfRelIso03_chg"] * a["pt"]
-    stored, any_charged = pt > _STORED_ABOVE, charged > 0
+    stored, any_charged = pt > STORED_ABOVE, charged > 0
     share = a["miniPFRelIso_chg"] * pt / np.where(any_charged, charged, 1.0)
     track = a["dr03TkSumPt"] / np.where(any_charged, charged, 1.0)
     typical = _typical(len(pt))
@@ -198,7 +202,7 @@ def _assemble_isolation(
     drawn: Mapping[str, F64], made: Mapping[str, Column], rows: Rows
 ) -> dict[str, Column]:
     pt, track = made["pt"], drawn["trackIso"] * drawn["charged"]
-    stored = pt > _STORED_ABOVE
+    stored = pt > STORED_ABOVE
     charged, mini = drawn["charged"] / pt, drawn["charged"] * drawn["miniCharged"] / pt
     everything = charged + np.maximum(drawn["neutral"], 0.0) / pt
     in_jet = drawn["jetRelIso"] * lepton_aware_pt(pt, rows["jet_pt"], rows["jet_raw"]) / pt - 1.0
