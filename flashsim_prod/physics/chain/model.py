@@ -153,9 +153,9 @@ class NetworkSize:
     classifier: tuple[int, ...] = (128, 64, 32)
 
 
-#: attributes in their NanoAOD form, from targets that are back from their relations to the source
+#: attributes in their NanoAOD form, from the columns that the flow drew
 Assemble = Callable[[Mapping[str, F64], Rows], dict[str, Column]]
-#: a column for each target, before its relation to the source, from attributes in their NanoAOD form
+#: the columns that the flow learns, from attributes in their NanoAOD form
 Express = Callable[[Mapping[str, Column], Rows], dict[str, Column]]
 #: for each reconstructed object of the collection, the row it came from, or -1
 Match = Callable[[Events, Rows], NDArray[np.int64]]
@@ -186,8 +186,7 @@ class ObjectModel:
     copies : tuple of str
         Attributes taken over from the row's columns as they are.
     assemble, express : callable, optional
-        For targets that are no attributes: `express` makes them from the attributes before relations to the
-        source apply, `assemble` undoes it. Attributes that follow from others belong here.
+        For targets that no `Relation` covers.
     scalar : bool
         Whether targets are event scalars under their full branch names.
     size : NetworkSize
@@ -224,14 +223,16 @@ class ObjectModel:
 
     def restore(self, drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
         """NanoAOD attributes from what the flow drew, a value per row."""
+        if self.assemble is not None:
+            return self.assemble(drawn, rows)
         restored = {target.name: target.restore(drawn[target.name], rows) for target in self.targets}
-        made = self.assemble(restored, rows) if self.assemble is not None else restored
-        return made | {name: rows[name] for name in self.copies}
+        return restored | {name: rows[name] for name in self.copies}
 
     def express_targets(self, attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         """What the flow is to learn, from reconstructed objects that stand beside their rows."""
-        known = self.express(attributes, rows) if self.express is not None else attributes
-        return {target.name: target.express(known[target.name], rows) for target in self.targets}
+        if self.express is not None:
+            return self.express(attributes, rows)
+        return {target.name: target.express(attributes[target.name], rows) for target in self.targets}
 
     def signature(self) -> dict[str, object]:
         """What trained weights depend on; a bundle records it and is refused if it differs."""
