@@ -9,6 +9,9 @@ import typer
 from flashsim_prod.cli.show import Json
 
 Name = Annotated[str, typer.Argument(metavar="REQUEST", help="Name of the request.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Follow a request that runs elsewhere to its end, then finish it.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -17,12 +20,12 @@ def add_to(app: typer.Typer) -> None:
     app.command()(cancel)
 
 
-def retry(name: Name, as_json: Json = False) -> None:
+def retry(name: Name, wait: Wait = False, as_json: Json = False) -> None:
     """Run what is missing of a request: after a failure, a kill, a cancel or a dry run."""
-    from flashsim_prod.cli.driving import drive_and_tell
+    from flashsim_prod.cli.driving import start_and_tell
     from flashsim_prod.production.home import open_home
 
-    drive_and_tell(open_home(), name, as_json=as_json)
+    start_and_tell(open_home(), name, wait=wait, as_json=as_json)
 
 
 def cancel(name: Name, as_json: Json = False) -> None:

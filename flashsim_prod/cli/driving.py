@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from flashsim_prod.cli.progress import shown_progress
 from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.core.sizes import format_bytes, format_count
 from flashsim_prod.core.states import RequestState
@@ -14,6 +15,7 @@ from flashsim_prod.errors import JobsFailedError, StateError
 if TYPE_CHECKING:
     from flashsim_prod.core.report import OutputFile
     from flashsim_prod.core.request import Request
+    from flashsim_prod.production.detached import HandOver
     from flashsim_prod.production.drive import Outcome
     from flashsim_prod.production.home import Home
 
@@ -31,7 +33,7 @@ class Stopped(typer.TyperException):
 
 
 def drive_and_tell(home: Home, name: str, *, as_json: bool) -> None:
-    """Drive a request to its end and print its dataset.
+    """Drive a request to its end, in the foreground, and print its dataset.
 
     Raises
     ------
@@ -40,11 +42,74 @@ def drive_and_tell(home: Home, name: str, *, as_json: bool) -> None:
     Stopped
         If it was ended before its end.
     """
-    from flashsim_prod.cli.progress import shown_progress
     from flashsim_prod.production.drive import drive
 
     with shown_progress() as display:
         outcome = drive(home, name, display)
+    tell(outcome, as_json=as_json)
+
+
+def start_and_tell(home: Home, name: str, *, wait: bool, as_json: bool) -> None:
+    """Run a request here, or hand it over where its site goes on by itself, and print what came of it.
+
+    Raises
+    ------
+    JobsFailedError, Stopped
+        As by `drive_and_tell`, if this command waits for the end.
+    """
+    from flashsim_prod.production.request_folder import load_request
+
+    site = load_request(home.existing(name).request).site
+    if not site.engine.is_detached:
+        drive_and_tell(home, name, as_json=as_json)
+        return
+    from flashsim_prod.production.detached import hand_over
+
+    with shown_progress() as display:
+        handed = hand_over(home, name, display)
+    for remark in handed.remarks:
+        console(stderr=True).print(remark, markup=False, soft_wrap=True)
+    if handed.batch_id is None and (handed.outcome.state is not RequestState.PLANNED or not handed.remarks):
+        tell(handed.outcome, as_json=as_json)
+    elif wait and handed.batch_id is not None:
+        _follow_and_tell(home, name, as_json=as_json)
+    elif as_json:
+        told = summary(handed.outcome.request, handed.outcome.state, handed.outcome.files)
+        print_json({**told, "batch_id": handed.batch_id})
+    elif handed.batch_id is not None:
+        _print_handed_over(handed)
+
+
+def _follow_and_tell(home: Home, name: str, *, as_json: bool) -> None:
+    from flashsim_prod.production.detached import follow
+
+    try:
+        with shown_progress() as display:
+            outcome = follow(home, name, display)
+    except KeyboardInterrupt:
+        console(stderr=True).print(
+            f"no longer followed; the jobs go on: flashsim-prod status {name}", markup=False, soft_wrap=True
+        )
+        raise
+    tell(outcome, as_json=as_json)
+
+
+def _print_handed_over(handed: HandOver) -> None:
+    request = handed.outcome.request
+    how = "Submitted" if handed.is_new else "At work already"
+    jobs = counted(request.n_simulate + request.n_merge, "job")
+    for line in (
+        f"{how}: {jobs} at {request.site.name}, {request.site.engine} {handed.batch_id}",
+        f"Dataset   {request.dataset}",
+        f"See       flashsim-prod status {request.name} --watch",
+        f"Wait      flashsim-prod retry {request.name} --wait",
+        f"Stop      flashsim-prod cancel {request.name}",
+    ):
+        console().print(line, markup=False, soft_wrap=True)
+
+
+def tell(outcome: Outcome, *, as_json: bool) -> None:
+    """Print how a request ended; errors as of `drive_and_tell`."""
     if as_json:
         print_json(summary(outcome.request, outcome.state, outcome.files))
     if outcome.state is RequestState.DONE:
@@ -53,7 +118,7 @@ def drive_and_tell(home: Home, name: str, *, as_json: bool) -> None:
         return
     if outcome.state is RequestState.FAILED:
         raise JobsFailedError(_failed_line(outcome))
-    raise Stopped(name, outcome)
+    raise Stopped(outcome.request.name, outcome)
 
 
 def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]) -> dict[str, object]:

@@ -11,6 +11,7 @@ import typer
 
 from flashsim_prod import __version__
 from flashsim_prod.cli import (
+    bench,
     bundle,
     catalog,
     control,
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (request, status, control, registering, publishing, library, catalog):
+for group in (request, status, control, registering, publishing, library, catalog, bench):
     group.add_to(app)
 app.add_typer(worker.app, name="worker")
 app.add_typer(train.app, name="train")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flashsim_prod.cli.control import Wait
 from flashsim_prod.cli.registering import Lifetime, Rse, RseExpression, Scope, registration_of
 from flashsim_prod.cli.show import Json
 
@@ -75,14 +76,16 @@ def request(
         int, typer.Option(metavar="N", min=1, max=1000, help="Network evaluations per object.")
     ] = 8,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder to review, and stop.")] = False,
+    wait: Wait = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however long it takes.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a dataset: show the plan, run it here, merge, check and register."""
-    from flashsim_prod.cli.driving import drive_and_tell
+    """Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register."""
+    from flashsim_prod.cli.driving import start_and_tell
     from flashsim_prod.core.request import Sampling
     from flashsim_prod.core.site import Device
     from flashsim_prod.errors import RequestError
+    from flashsim_prod.production.detached import render
     from flashsim_prod.production.home import open_home
     from flashsim_prod.production.ordering import Typed, make_order
     from flashsim_prod.production.placing import place, preview
@@ -114,9 +117,11 @@ def request(
         _confirm(plan, yes)
     plan = place(home, order, plan, bundle_title=found.title, named=name is not None, dry_run=dry_run)
     if dry_run:
+        if plan.request.site.engine.is_detached:
+            render(home, plan.request.name)
         _tell_dry_run(plan, home.folder(plan.request.name).path, as_json)
     else:
-        drive_and_tell(home, plan.request.name, as_json=as_json)
+        start_and_tell(home, plan.request.name, wait=wait, as_json=as_json)
 
 
 def _show_plan(plan: Plan) -> None:
@@ -169,7 +174,7 @@ def _confirm(plan: Plan, yes: bool) -> None:
     from flashsim_prod.core.sizes import format_duration
     from flashsim_prod.errors import RequestError
 
-    if yes or not plan.is_long:
+    if yes or not plan.is_long or plan.request.site.engine.is_detached:
         return
     duration = format_duration(plan.seconds)
     if not sys.stdin.isatty():

@@ -113,13 +113,15 @@ def _lines(lines: list[RequestLine]) -> RenderableType:
 
 def _detail(found: RequestDetail) -> RenderableType:
     from rich.console import Group
+    from rich.markup import escape
 
     parts: list[RenderableType] = [_head(found), _stages(found)]
     if found.speeds:
         parts.append(_speeds(found))
     if found.failures:
         parts.append(_failures(found))
-    parts += [f"[yellow]warning:[/yellow] {warning}" for warning in found.warnings]
+    parts += [f"[bold]note:[/bold] {escape(note)}" for note in found.notes]
+    parts += [f"[yellow]warning:[/yellow] {escape(warning)}" for warning in found.warnings]
     return Group(*parts)
 
 

@@ -27,6 +27,8 @@ class InputFile(StrictModel):
     url: str
     entries: int = Field(ge=1)
     bytes: int | None = Field(default=None, ge=0)
+    lfn: str | None = Field(default=None, description="its name in the catalogue that it was found in")
+    dataset: str | None = Field(default=None, description="the catalogue's dataset that it is of")
 
 
 class BundleRef(StrictModel):
@@ -131,6 +133,11 @@ class Request(StrictModel):
     def n_merge(self) -> int:
         """Number of merge jobs, and so of files in the dataset."""
         return -(-self.n_simulate // self.split.jobs_per_merge)
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Datasets that its input files are of, each once."""
+        return tuple(dict.fromkeys(file.dataset for file in self.inputs if file.dataset))
 
     @property
     def pileup(self) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from flashsim_prod.core.site_htcondor import HTCondorRules
 from flashsim_prod.core.strict import StrictModel
 
 
@@ -13,6 +15,12 @@ class Engine(StrEnum):
     """Which batch system a site hands its jobs to."""
 
     LOCAL = "local"
+    HTCONDOR = "htcondor"
+
+    @property
+    def is_detached(self) -> bool:
+        """Whether jobs are handed over and go on by themselves, rather than run while the command waits."""
+        return self is not Engine.LOCAL
 
 
 class Device(StrEnum):
@@ -90,3 +98,18 @@ class Site(StrictModel):
     storage: StorageRules
     merge: MergeRules = MergeRules()
     electricity: Electricity = Electricity()
+    htcondor: HTCondorRules | None = None
+
+    @model_validator(mode="after")
+    def _engine_has_its_rules(self) -> Self:
+        for engine, rules in ((Engine.HTCONDOR, self.htcondor),):
+            if (self.engine is engine) is not (rules is not None):
+                raise ValueError(f"engine {engine} and the section '{engine}' go together")
+        if self.engine.is_detached and not self.slots:
+            raise ValueError("slots must say how many jobs are expected to run at a time")
+        gpus = self.htcondor is not None and self.htcondor.gpus is not None
+        if gpus and self.device is Device.AUTO:
+            raise ValueError("device must be cuda where GPUs are asked for (cpu if they are only simulated)")
+        if self.htcondor is not None and self.device is Device.CUDA and not gpus:
+            raise ValueError("device cuda needs a section htcondor.gpus that asks for one")
+        return self

@@ -108,6 +108,20 @@ def lumi_events(request: Request, lumi: int) -> int:
     return gen_events * request.oversample
 
 
+def parent_files(request: Request, merge_index: int) -> tuple[str, ...]:
+    """Logical names of the input files whose events went into a merged file, as far as they have any."""
+    job = merge_job(request, merge_index)
+    first = simulate_job(request, job.first).gen_first
+    last = simulate_job(request, job.first + job.count - 1)
+    found, begin = [], 0
+    for file in request.inputs:
+        end = begin + file.entries
+        if file.lfn and begin < last.gen_first + last.gen_events and end > first:
+            found.append(file.lfn)
+        begin = end
+    return tuple(found)
+
+
 def merge_of(request: Request, simulate_index: int) -> int:
     """The merge job that takes the output of a simulate job."""
     return simulate_index // request.split.jobs_per_merge

@@ -58,6 +58,21 @@ def may_follow(before: JobState, after: JobState) -> bool:
     return before == after or after in LEGAL[before]
 
 
+def steps_between(before: JobState, after: JobState) -> tuple[JobState, ...]:
+    """The shortest legal way from `before` to `after`, without `before`; empty if they are the same.
+
+    For what was seen from afar: a job last heard of as HELD and now DONE was RUNNING in between. Every state
+    can be reached from every other.
+    """
+    ways: list[tuple[JobState, ...]] = [()]
+    for way in ways:
+        last = way[-1] if way else before
+        if last is after:
+            return way
+        ways += [(*way, state) for state in JobState if state in LEGAL[last] and state not in way]
+    raise ValueError(f"no way from {before} to {after}")
+
+
 class RequestState(StrEnum):
     """Where a request as a whole stands; derived from its jobs, never stored."""
 

@@ -96,7 +96,7 @@ class Database:
         # a killed command loses nothing; of what a power cut takes, the jobs' reports still tell
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute("PRAGMA foreign_keys = ON")
-        # in a transaction, since the version's marks must be those of one moment: another command may make them
+        # in a transaction, since the version's marks must be of one moment: others may be making them
         with self._transaction("BEGIN"):
             version = self._version(application_id, len(schema))
         if version < len(schema):

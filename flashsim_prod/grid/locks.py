@@ -22,8 +22,8 @@ _PATIENCE_S = 0.5
 
 
 @contextmanager
-def request_lock(folder: Path) -> Iterator[None]:
-    """Hold the request in `folder` for as long as the block runs.
+def request_lock(folder: Path, *, patience_s: float = _PATIENCE_S) -> Iterator[None]:
+    """Hold the request in `folder` for as long as the block runs; wait `patience_s` for it [s].
 
     Raises
     ------
@@ -36,7 +36,7 @@ def request_lock(folder: Path) -> Iterator[None]:
     holder = folder / _HOLDER
     with storage_errors(f"locking {folder}"):
         try:
-            lock.acquire(timeout=_PATIENCE_S)
+            lock.acquire(timeout=patience_s)
         except Timeout as error:
             raise LockedError(
                 f"another command{_named(holder)} is at work on request {folder.name}; "

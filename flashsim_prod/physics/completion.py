@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics import links
+from flashsim_prod.physics import egamma_links, fat_jets, links
 from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.fsr import with_fsr_photons
+from flashsim_prod.physics.tau_links import with_tau_jets
 
 
 def complete(events: Events) -> Events:
@@ -25,7 +27,14 @@ def complete(events: Events) -> Events:
 def link(events: Events) -> Events:
     """The events with the links between their reconstructed collections."""
     if "Jet" in events and "Muon" in events:
-        return events.with_collections(_linked(events["Jet"], events["Muon"]))
+        events = events.with_collections(_linked(events["Jet"], events["Muon"]))
+    if "FsrPhoton" in events and "Muon" in events:
+        events = events.with_collections({"Muon": with_fsr_photons(events["Muon"], events["FsrPhoton"])})
+    events = egamma_links.link(events)
+    if "FatJet" in events and "SubJet" in events:
+        events = fat_jets.link(events)
+    if "Tau" in events and "Jet" in events:
+        events = events.with_collections({"Tau": with_tau_jets(events["Tau"], events["Jet"])})
     return events
 
 

@@ -9,12 +9,10 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 from pydantic import ValidationError
@@ -24,6 +22,7 @@ from flashsim_prod.core.report import JobReport, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.core.states import Stage
+from flashsim_prod.core.timings import Timings
 from flashsim_prod.energy.attribution import JobEnergy
 from flashsim_prod.errors import NoSpaceError
 from flashsim_prod.grid.oserrors import storage_errors
@@ -32,41 +31,9 @@ from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.production.writing import write_whole
 
 log = logging.getLogger("flashsim_prod.worker")
-Item = TypeVar("Item")
 
 #: compression and baskets differ from event to event: room left beside the size expected
 _SPACE_MARGIN = 1.5
-
-
-class Timings:
-    """Wall time by step [s], the same step any number of times."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Count the time of the block as `name`."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - start)
-
-    def add(self, name: str, seconds: float) -> None:
-        """Count `seconds` as `name`."""
-        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
-
-    def through(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
-        """The items, with the time that making them takes counted as `name`."""
-        iterator = iter(items)
-        while True:
-            with self.step(name):
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    return
-            yield item
 
 
 @dataclass

@@ -73,10 +73,10 @@ def drive(home: Home, name: str, display: Display | None = None) -> Outcome:
     with request_lock(folder.path), opened_desk(home, folder) as desk:
         desk.ledger.set_cancelled(name, False)
         remaining = reconcile(desk)
-        _check_means(desk, remaining)
-        summary = _run(desk, remaining, display)
+        check_means(desk, remaining)
+        summary = run_here(desk, remaining, display)
         _finish(desk, summary, display)
-        return _outcome(desk, summary)
+        return outcome(desk, summary.stopped_by)
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def opened_desk(home: Home, folder: RequestFolder) -> Iterator[Desk]:
         yield Desk(home, request, digest, folder, ledger, storage)
 
 
-def _check_means(desk: Desk, remaining: Remaining) -> None:
+def check_means(desk: Desk, remaining: Remaining) -> None:
     """Software, bundle and free space, before thousands of jobs find out one by one."""
     if not remaining.simulate:
         return
@@ -132,8 +132,9 @@ def _bytes_needed(desk: Desk, remaining: Remaining) -> float:
     return 2 * request.events * max(sizes) * len(remaining.simulate) / request.n_simulate
 
 
-def _run(desk: Desk, remaining: Remaining, display: Display) -> RunSummary:
-    _clean_storage(desk)
+def run_here(desk: Desk, remaining: Remaining, display: Display) -> RunSummary:
+    """Run jobs as processes of this machine, to the end of all that can run."""
+    clean_storage(desk)
     site = desk.request.site
     run = LocalRun(desk, remaining, display)
     run.show()
@@ -146,7 +147,7 @@ def _run(desk: Desk, remaining: Remaining, display: Display) -> RunSummary:
     )
 
 
-def _clean_storage(desk: Desk) -> None:
+def clean_storage(desk: Desk) -> None:
     """Sweep out half copies of killed workers."""
     dataset = desk.request.dataset
     for lfn in (dataset.unmerged_lfn(desk.name, 0), dataset.lfn(0, uuid.UUID(int=0))):
@@ -168,13 +169,15 @@ def register_in(desk: Desk, catalog: str, progress: Progress | None = None) -> N
         register(desk, opened, progress)
 
 
-def _outcome(desk: Desk, summary: RunSummary) -> Outcome:
+def outcome(desk: Desk, stopped_by: int | None = None) -> Outcome:
+    """How a request stands at the end of a drive."""
     row, counts = desk.ledger.request(desk.name), desk.ledger.counts(desk.name)
-    state = request_state(row, counts, driven=False)
+    at_work = desk.ledger.submissions.open(desk.name) is not None
+    state = request_state(row, counts, driven=at_work)
     return Outcome(
         request=desk.request,
         state=state,
         files=tuple(file.output for file in desk.ledger.files(desk.name, Stage.MERGE)),
         failures=tuple(desk.ledger.failures(desk.name)) if state is RequestState.FAILED else (),
-        stopped_by=summary.stopped_by,
+        stopped_by=stopped_by,
     )

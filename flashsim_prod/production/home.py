@@ -52,6 +52,11 @@ class RequestFolder:
         """Scratch space of running jobs."""
         return self.path / "work"
 
+    @property
+    def batch(self) -> Path:
+        """What is handed to a batch system, and what it writes there."""
+        return self.path / "batch"
+
     def report(self, stage: Stage, index: int) -> Path:
         """The report of one job."""
         return self.reports / f"{stage}_{index:06d}.json"
@@ -76,6 +81,11 @@ class Home:
     def catalog(self) -> Path:
         """The SQLite file of the embedded catalogue."""
         return self.path / "catalog.sqlite"
+
+    @property
+    def speeds(self) -> Path:
+        """What ``bench`` measured."""
+        return self.path / "speeds.json"
 
     @property
     def requests(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -19,7 +20,7 @@ from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.catalogs import check_registration
 from flashsim_prod.production.library import find_card, find_site
 from flashsim_prod.production.plan import Order
-from flashsim_prod.production.rucio_input import PREFIX, input_files
+from flashsim_prod.production.rucio_input import PREFIX, NamedInput, input_files
 
 #: folds of one gen event, at most (`Request` has the same limit)
 _MAX_OVERSAMPLE = 10_000
@@ -142,17 +143,17 @@ def inspect_inputs(
         return ()
     from flashsim_prod.physics.generator.existing import inspect_input
 
-    urls = list(_expanded(patterns, rse))
-    twice = next((url for url in urls if urls.count(url) > 1), None)
+    named = list(_expanded(patterns, rse))
+    twice = next((url for url, times in Counter(one.url for one in named).items() if times > 1), None)
     if twice:
         raise InputError(f"{twice}: named twice as --input; its events would be simulated twice")
     files = []
-    for url in urls:
-        entries = inspect_input(url)
-        size = None if _is_url(url) else os.path.getsize(url)
-        files.append(InputFile(url=url, entries=entries, bytes=size))
+    for one in named:
+        entries = inspect_input(one.url)
+        size = None if _is_url(one.url) else os.path.getsize(one.url)
+        files.append(InputFile(url=one.url, entries=entries, bytes=size, lfn=one.lfn, dataset=one.dataset))
         if inspected:
-            inspected(url)
+            inspected(one.url)
     _check_alike(files)
     return tuple(files)
 
@@ -167,7 +168,7 @@ def _check_alike(files: Sequence[InputFile]) -> None:
         next(NanoSource(entries, first=first, n_events=1, seed=0).chunks(1))
 
 
-def _expanded(patterns: Iterable[str], rse: str) -> Iterable[str]:
+def _expanded(patterns: Iterable[str], rse: str) -> Iterable[NamedInput]:
     for pattern in patterns:
         path = str(Path(pattern).expanduser().absolute())
         if pattern.startswith(PREFIX):
@@ -176,14 +177,14 @@ def _expanded(patterns: Iterable[str], rse: str) -> Iterable[str]:
         if os.path.isdir(path):
             raise InputError(f"--input: {pattern} is a folder; give its files, as {Path(pattern) / '*.root'}")
         if _is_url(pattern):
-            yield pattern
+            yield NamedInput(pattern)
         elif os.path.exists(path) or not glob.has_magic(pattern):
-            yield path
+            yield NamedInput(path)
         else:
             matches = sorted(glob.glob(path, recursive=True))
             if not matches:
                 raise InputError(f"--input: no file matches '{pattern}'")
-            yield from matches
+            yield from map(NamedInput, matches)
 
 
 def _is_url(name: str) -> bool:

@@ -20,6 +20,7 @@ from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.home import Home, RequestFolder
 from flashsim_prod.production.plan import MeasuredRates, Order, Plan, dataset_name, make_plan
 from flashsim_prod.production.request_folder import load_request, write_folder
+from flashsim_prod.production.speeds import find_speed, with_speed
 
 log = logging.getLogger("flashsim_prod.placing")
 
@@ -52,7 +53,12 @@ def preview(home: Home, order: Order, name: str | None) -> Plan:
             ),
             created=datetime.now(UTC).replace(microsecond=0),
             software_version=__version__,
-            measured=measured_rates(ledger, order.site, order.card.name, order.device),
+            measured=with_speed(
+                order.site,
+                measured_rates(ledger, order.site, order.card.name, order.device),
+                find_speed(home, order),
+                order.card.name,
+            ),
         )
 
 

@@ -61,10 +61,20 @@ class Order:
 
 @dataclass(frozen=True)
 class MeasuredRates:
-    """Rates of a site from jobs that ended there, and how many of those there were."""
+    """Rates of a site from jobs that ended there, and how many of those there were.
+
+    Attributes
+    ----------
+    bench : str
+        What else they come from, for people; empty if from jobs alone.
+    """
 
     rates: Rates
     jobs: int
+    bench: str = ""
+
+    def __str__(self) -> str:
+        return self.bench or f"measured in {self.jobs} jobs"
 
 
 @dataclass(frozen=True)
@@ -190,7 +200,7 @@ def _estimated(request: Request, order: Order, rates: Rates, measured: MeasuredR
         job_seconds=job_seconds,
         bytes=round(request.events * rates.bytes_per_event),
         energy_kwh=rates.watts * busy / 3.6e6 if rates.watts else None,
-        rates_from=f"measured in {measured.jobs} jobs" if measured else "configured, not yet measured here",
+        rates_from=str(measured) if measured else "configured, not yet measured here",
         notes=tuple(_notes(request, order, job_seconds)),
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.scopes import lasting_rse
-from flashsim_prod.core.splitting import lumi_events, merge_job
+from flashsim_prod.core.splitting import lumi_events, merge_job, parent_files
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import CatalogError, StateError, StorageError
 from flashsim_prod.grid.catalog.dbs import DbsFile, Dump, LumiCount, Provenance, block_dump, check_dump
@@ -154,7 +154,10 @@ def _file(desk: Desk, row: FileRow) -> DbsFile:
         for lumis in file.lumis
         for lumi in range(lumis.first, lumis.last + 1)
     )
-    return DbsFile(file.lfn, file.bytes, file.events, file.adler32, sums.md5 or "", cksum, tuple(lumis))
+    parents = parent_files(desk.request, row.index)
+    return DbsFile(
+        file.lfn, file.bytes, file.events, file.adler32, sums.md5 or "", cksum, tuple(lumis), parents
+    )
 
 
 def _cksum(path: Path) -> str:

@@ -83,6 +83,7 @@ def metadata(desk: Desk) -> dict[str, object]:
         "seed": request.seed,
         "bundle": request.bundle.path,
         "bundle_digest": request.bundle.digest,
+        **({"parents": list(request.parents)} if request.parents else {}),
         "software": f"flashsim-prod {request.software_version}",
         **({"energy_j": round(sum(joules), 3)} if joules else {}),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.grid.catalog.base import FileEntry
@@ -11,8 +12,17 @@ from flashsim_prod.grid.catalog.base import FileEntry
 PREFIX = "rucio:"
 
 
-def input_files(told: str, rse: str) -> list[str]:
-    """Paths or URLs of all files of a container or block of Rucio, in its order.
+@dataclass(frozen=True)
+class NamedInput:
+    """Where an input file is and, if a catalogue told so, its name there and its dataset's."""
+
+    url: str
+    lfn: str | None = None
+    dataset: str | None = None
+
+
+def input_files(told: str, rse: str) -> list[NamedInput]:
+    """All files of a container or block of Rucio, in its order.
 
     Parameters
     ----------
@@ -37,7 +47,8 @@ def input_files(told: str, rse: str) -> list[str]:
     from flashsim_prod.grid.catalog.rucio import RucioCatalog
 
     with RucioCatalog(scope) as catalog:
-        found = [_best(entry, rse) for entry in catalog.files(name)]
+        dataset = name.partition("#")[0]
+        found = [NamedInput(_best(entry, rse), entry.lfn, dataset) for entry in catalog.files(name)]
     if not found:
         raise InputError(f"{told} holds no files")
     return found

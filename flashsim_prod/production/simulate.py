@@ -94,8 +94,10 @@ def event_source(request: Request, job: SimulateJob) -> EventSource:
     )
 
 
-def fold_chunks(gen: Events, request: Request, job: SimulateJob, gen_first: int) -> Iterator[Events]:
-    """The numbered folds of consecutive gen events, at most `CHUNK_EVENTS` at a time.
+def fold_chunks(
+    gen: Events, request: Request, job: SimulateJob, gen_first: int, chunk_events: int = CHUNK_EVENTS
+) -> Iterator[Events]:
+    """The numbered folds of consecutive gen events, at most `chunk_events` at a time.
 
     Parameters
     ----------
@@ -106,7 +108,7 @@ def fold_chunks(gen: Events, request: Request, job: SimulateJob, gen_first: int)
     """
     from flashsim_prod.physics.folding import fold_events
 
-    for start in range(0, request.oversample, CHUNK_EVENTS):
+    for start in range(0, request.oversample, chunk_events):
         yield fold_events(
             gen,
             oversample=request.oversample,
@@ -116,7 +118,7 @@ def fold_chunks(gen: Events, request: Request, job: SimulateJob, gen_first: int)
             first_lumi=job.first_lumi,
             gen_events_per_lumi=request.split.gen_events_per_lumi,
             job_gen_first=job.gen_first,
-            folds=range(start, min(start + CHUNK_EVENTS, request.oversample)),
+            folds=range(start, min(start + chunk_events, request.oversample)),
         )
 
 

@@ -29,13 +29,17 @@ def check_site(site: Site, rse: str | None) -> Iterator[Finding]:
     """Look at Rucio, at `rse` (by default the site's), and at the programs for storage and DBS."""
     yield from _rucio(rse or site.storage.rse)
     tools = [tool for tool in ("xrdcp", "xrdfs") if not shutil.which(tool)]
-    yield Finding("xrootd", not tools, f"{', '.join(tools)} missing" if tools else "xrdcp and xrdfs are here")
-    installed = find_spec("dbs") is not None
+    said = f"no {' or '.join(tools)}: install xrootd-client" if tools else "xrdcp and xrdfs are here"
+    yield Finding("xrootd", not tools, said)
+    lacking = [remedy for is_there, remedy in _dbs_needs() if not is_there]
+    yield Finding("dbs", not lacking, "; ".join(lacking) or "client and credentials are here")
+
+
+def _dbs_needs() -> Iterator[tuple[bool, str]]:
+    """What publishing in DBS needs: whether it is here, and how to get it."""
+    yield find_spec("dbs") is not None, "no dbs3-client: pip install dbs3-client"
     proxy = any(name in os.environ for name in ("X509_USER_PROXY", "X509_USER_CERT"))
-    missing = [*([] if installed else ["dbs3-client"]), *([] if proxy else ["X509_USER_PROXY"])]
-    yield Finding(
-        "dbs", not missing, f"{', '.join(missing)} missing" if missing else "client and proxy are here"
-    )
+    yield proxy, "no credentials: voms-proxy-init -voms cms, then set X509_USER_PROXY"
 
 
 def _rucio(rse: str) -> Iterator[Finding]:

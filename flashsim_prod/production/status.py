@@ -19,6 +19,7 @@ from flashsim_prod.production.home import Home, RequestFolder
 from flashsim_prod.production.plan import slots_of
 from flashsim_prod.production.request_folder import load_request
 from flashsim_prod.production.state import in_state, request_state
+from flashsim_prod.production.watch import Glance, glance
 
 
 @dataclass(frozen=True)
@@ -95,16 +96,18 @@ class RequestDetail:
     speeds: tuple[StageSpeed, ...]
     failures: tuple[Failure, ...]
     retries: dict[Stage, int]
+    notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 def all_lines(home: Home) -> list[RequestLine]:
     """Every request, the oldest first; those that were only written (dry runs) last."""
     with Ledger(home.ledger) as ledger:
+        glances = {name: glance(home, name) for name in sorted(ledger.submissions.open_names())}
         all_counts, rows = ledger.all_counts(), ledger.requests()
         lines = []
         for row in rows:
-            driven = _is_driven(home, row.name)
+            driven = _is_driven(home, row.name, glances.get(row.name))
             counts = _believable(all_counts.get(row.name, {}), driven=driven)
             lines.append(_line(home, ledger, row, counts, driven=driven)[0])
     known = {row.name for row in rows}
@@ -117,10 +120,13 @@ def detail(home: Home, name: str) -> RequestDetail:
     with Ledger(home.ledger) as ledger:
         if not ledger.has_request(name):
             return _dry_detail(home.existing(name))
+        found = glance(home, name) if ledger.submissions.open(name) else None
         row = ledger.request(name)
-        driven = _is_driven(home, name)
+        driven = _is_driven(home, name, found)
         counts = _believable(ledger.counts(name), driven=driven)
         line, warnings = _line(home, ledger, row, counts, driven=driven)
+        if found is not None and found.trouble:
+            warnings = [f"where its jobs stand is not known: {found.trouble}"]
         totals = ledger.totals(name)
         return RequestDetail(
             line=line,
@@ -131,11 +137,14 @@ def detail(home: Home, name: str) -> RequestDetail:
             speeds=tuple(_speed(stage, totals[stage]) for stage in Stage if stage in totals),
             failures=tuple(ledger.failures(name)),
             retries=ledger.retries(name),
+            notes=found.notes if found else (),
             warnings=tuple(warnings),
         )
 
 
-def _is_driven(home: Home, name: str) -> bool:
+def _is_driven(home: Home, name: str, found: Glance | None) -> bool:
+    if found is not None:
+        return found.alive
     folder = home.folder(name).path
     return folder.is_dir() and is_driven(folder)
 
@@ -266,5 +275,6 @@ def _dry_detail(folder: RequestFolder) -> RequestDetail:
         speeds=(),
         failures=(),
         retries={},
+        notes=(),
         warnings=(f"a dry run, never started; to start it: flashsim-prod retry {folder.name}",),
     )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashsim_prod.core import splitting
-from flashsim_prod.core.request import Request
+from flashsim_prod.core.request import InputFile, Request
 from flashsim_prod.core.site import MergeRules, Rates, Resources
 from flashsim_prod.core.splitting import merge_job, merge_of, simulate_job
 from flashsim_prod.errors import RequestError
@@ -200,3 +200,23 @@ def test_guids_are_those_of_rfc_4122_version_5(make_request: Make) -> None:
     guid = merge_job(make_request(), 0).guid
     assert guid.version == 5
     assert isinstance(guid, uuid.UUID)
+
+
+@given(shape=shapes, sizes=st.lists(st.integers(1, 150), min_size=1, max_size=8), known=st.integers(0, 255))
+def test_a_merged_file_has_the_parents_of_its_events(
+    make_request: Make, shape: dict[str, int], sizes: list[int], known: int
+) -> None:
+    names = [f"/store/mc/in_{number}.root" if known >> number & 1 else None for number in range(len(sizes))]
+    source = [name for name, size in zip(names, sizes, strict=True) for _ in range(size)]
+    inputs = tuple(
+        InputFile(url=f"/in/{number}.root", entries=size, lfn=names[number])
+        for number, size in enumerate(sizes)
+    )
+    gen_events = min(shape["gen_events"], len(source))
+    request = make_request(**{**shape, "gen_events": gen_events}).model_copy(update={"inputs": inputs})
+    for index in range(request.n_merge):
+        job = merge_job(request, index)
+        first = job.first * request.split.gen_events_per_job
+        last = min(gen_events, (job.first + job.count) * request.split.gen_events_per_job)
+        expected = dict.fromkeys(name for name in source[first:last] if name)
+        assert splitting.parent_files(request, index) == tuple(expected)

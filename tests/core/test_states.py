@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
 from flashsim_prod.core.report import JobReport, OutputFile
-from flashsim_prod.core.states import ACTIVE, FINAL, LEGAL, JobState, Stage, may_follow
+from flashsim_prod.core.states import ACTIVE, FINAL, LEGAL, JobState, Stage, may_follow, steps_between
 from flashsim_prod.errors import (
     BundleError,
     ConfigError,
@@ -98,3 +99,11 @@ def test_only_exit_code_zero_with_a_file_is_success() -> None:
     assert not report(0, None).succeeded
     assert not report(1, output).succeeded
     assert JobReport.model_validate_json(report(0, output).model_dump_json()) == report(0, output)
+
+
+@pytest.mark.parametrize("before", JobState)
+@pytest.mark.parametrize("after", JobState)
+def test_every_state_can_be_reached_by_legal_steps(before: JobState, after: JobState) -> None:
+    way = steps_between(before, after)
+    assert (way[-1] if way else before) is after
+    assert all(may_follow(one, other) for one, other in pairwise((before, *way)))

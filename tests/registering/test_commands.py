@@ -79,9 +79,10 @@ def test_what_is_not_configured_is_one_line(
 
 def test_input_of_rucio_is_at_the_site(registered: tuple[str, str], server: Any) -> None:
     _, dataset = registered
-    urls = input_files(f"rucio:cms:{dataset}", "T2_IT_Pisa")
-    assert len(urls) == 4
-    assert all(Path(url).is_relative_to(server.stores["T2_IT_Pisa"]) for url in urls)
+    files = input_files(f"rucio:cms:{dataset}", "T2_IT_Pisa")
+    assert len(files) == 4
+    assert all(Path(file.url).is_relative_to(server.stores["T2_IT_Pisa"]) for file in files)
+    assert all(file.dataset == dataset and file.url.endswith(str(file.lfn)) for file in files)
     with RucioCatalog() as catalog:
         block = catalog.blocks(dataset)[0].name
     assert len(input_files(f"rucio:cms:{block}", "T2_IT_Pisa")) == 2
@@ -89,6 +90,30 @@ def test_input_of_rucio_is_at_the_site(registered: tuple[str, str], server: Any)
         input_files("rucio:cms", "T2_IT_Pisa")
     with pytest.raises(CatalogError, match="no dataset"):
         input_files(f"rucio:cms:{dataset.replace('-v1', '-v9')}", "T2_IT_Pisa")
+
+
+def test_dataset_in_dataset_out(server: Any, home: Home, admin: Any) -> None:
+    """A dataset of Rucio is simulated again, and the new one says in Rucio and DBS what it was made of."""
+    at = ("--rse", "T2_IT_Pisa")
+    wanted = ("--oversample", "2", "--seed", "5", "--catalog", "rucio", *at)
+    parent = requested("vbf_hmumu", "--events", "24", *wanted)
+    made = requested("vbf_hmumu", *wanted, "--input", f"rucio:cms:{parent['container']}")
+    assert (made["events"], made["container"] != parent["container"]) == (48, True)
+    assert admin.get_metadata("cms", made["container"], plugin="JSON")["parents"] == [parent["container"]]
+    told = json.loads(command("publish", made["request"], "--dry-run", *at, "--json").stdout)
+    dump = json.loads(Path(told["dumps"][0]).read_bytes())
+    (parent_lfn,) = (file["name"] for file in admin.list_files("cms", parent["container"]))
+    assert dump["file_parent_list"] == [
+        {"logical_file_name": dump["files"][0]["logical_file_name"], "parent_logical_file_name": parent_lfn}
+    ]
+
+
+def requested(*arguments: str) -> dict[str, Any]:
+    """The summary of a request that ran to its end."""
+    done = command("request", *arguments, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    summary: dict[str, Any] = json.loads(done.stdout)
+    return summary
 
 
 def test_input_that_is_nowhere(server: Any, container: str) -> None:

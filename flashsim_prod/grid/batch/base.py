@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from flashsim_prod.core.request import Request
 from flashsim_prod.core.states import JobState, Stage
 
 
@@ -90,33 +92,158 @@ class Observer:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """What a batch system says of a node."""
+    """What a batch system says of a node.
+
+    Attributes
+    ----------
+    state : JobState
+        DONE only says that the batch system counts it as done: the job's report decides. What it waits for
+        itself (the nodes before it, a throttle) is IDLE.
+    exit_code : int, optional
+        Of the last end that it saw.
+    reason : str, optional
+        Why it is held, failed, or still idle, in one line.
+    since : datetime, optional
+        When it came into this state.
+    host : str, optional
+        Where it runs, or ran last.
+    starts : int
+        How many times it was started, as far as the batch system says.
+    """
 
     key: NodeKey
     state: JobState
     exit_code: int | None = None
     reason: str | None = None
+    since: datetime | None = None
+    host: str | None = None
+    starts: int = 0
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A graph of jobs that is handed over as one.
+
+    Attributes
+    ----------
+    request : Request
+    request_file : Path
+        Its ``request.yaml``; logs and reports of its jobs are beside it.
+    home : Path
+        The state folder.
+    folder : Path
+        What is handed over, rendered for people to read; the same for all submissions of a request.
+    nodes : tuple of Node
+        The graph, all nodes of the request.
+    done : frozenset of NodeKey
+        Those that are done already and must not run again.
+    number : int
+        Counted from 1 over all submissions of the request.
+    token : str
+        Unique; handed over with the jobs, so that they are found again if the answer was lost.
+    """
+
+    request: Request
+    request_file: Path
+    home: Path
+    folder: Path
+    nodes: tuple[Node, ...]
+    done: frozenset[NodeKey] = frozenset()
+    number: int = 1
+    token: str = ""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What came of handing a submission over.
+
+    Attributes
+    ----------
+    batch_id : str or None
+        The batch system's name for it; ``None`` if nothing was handed over, because a person has to do it.
+    remarks : tuple of str
+        What to tell the user, a line each: above all what to run by hand.
+    """
+
+    batch_id: str | None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Poll:
+    """What a batch system says of a submission.
+
+    Attributes
+    ----------
+    alive : bool
+        Whether the batch system still works on it: then nothing of it may be handed over again.
+    nodes : dict of NodeKey to NodeStatus
+        Nodes that it says nothing of are left out; nobody knows what became of them.
+    notes : tuple of str
+        What a user should know, a line each.
+    """
+
+    alive: bool
+    nodes: dict[NodeKey, NodeStatus]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a site that was looked at."""
+
+    what: str
+    is_fine: bool
+    detail: str
 
 
 class BatchSystem(ABC):
-    """A batch system that goes on by itself after the jobs were handed to it.
+    """A batch system that goes on by itself after a graph of jobs was handed to it.
 
     The foreground engine (`flashsim_prod.grid.batch.local.LocalBatch`) is none: it runs the same nodes in
-    processes of this machine while the command waits.
+    processes of this machine while the command waits. A batch system keeps no state of its own: all that
+    it is asked about is in the submission and the name it gave it.
+
+    All methods raise `StorageError` if it cannot be reached and `ConfigError` if it is not set up here.
     """
 
-    @abstractmethod
-    def render(self, nodes: Iterable[Node], folder: Path) -> None:
-        """Write all that a submission needs into `folder`, for people to read; submits nothing."""
+    #: what it runs; jobs of other stages are run on this machine when their inputs are there
+    stages: ClassVar[frozenset[Stage]] = frozenset(Stage)
+    #: whether it also registers the finished dataset
+    registers: ClassVar[bool] = False
 
     @abstractmethod
-    def submit(self, folder: Path) -> str:
-        """Hand a rendered folder over; the batch system's name for it."""
+    def render(self, submission: Submission) -> None:
+        """Write all that is handed over into the submission's folder; hands nothing over.
+
+        Raises
+        ------
+        RequestError
+            If the request is nothing for this batch system (too many jobs, a limit of the site).
+        """
 
     @abstractmethod
-    def poll(self, submission: str) -> Iterator[NodeStatus]:
-        """Where the nodes of a submission stand; nodes it does not know any more are left out."""
+    def submit(self, submission: Submission) -> Receipt:
+        """Hand a rendered submission over."""
 
     @abstractmethod
-    def cancel(self, submission: str) -> None:
+    def find(self, submission: Submission) -> str | None:
+        """The name of a submission whose receipt was lost; ``None`` if it was certainly never handed over.
+
+        Raises
+        ------
+        StateError
+            If that cannot be told.
+        """
+
+    @abstractmethod
+    def poll(self, submission: Submission, batch_id: str) -> Poll:
+        """Where the nodes of a submission stand."""
+
+    @abstractmethod
+    def cancel(self, submission: Submission, batch_id: str) -> None:
         """Take a submission back; one that is gone already is no error."""
+
+    @abstractmethod
+    def check(self) -> Iterator[Finding]:
+        """What of the site can be reached, and what jobs would find there right now."""

@@ -43,6 +43,7 @@ class DbsFile:
     md5: str
     cksum: str
     lumis: tuple[LumiCount, ...]
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,12 @@ def block_dump(
             "create_by": made_by.author,
             "creation_date": made_by.created,
         },
-        "file_parent_list": [],
+        "file_parent_list": [
+            {"logical_file_name": file.lfn, "parent_logical_file_name": parent}
+            for file in entries
+            for parent in file.parents
+        ],
+        # the server takes these from the files' parents
         "dataset_parent_list": [],
     }
     check_dump(dump)
@@ -149,6 +155,7 @@ def check_dump(dump: Mapping[str, Any]) -> None:
         for file in files:
             _check_file(file)
         _check_lumis(files)
+        _check_parents(dump["file_parent_list"], files)
     except (KeyError, TypeError) as error:
         raise CatalogError(f"this block dump lacks something or is none: {error!r}") from error
 
@@ -237,3 +244,12 @@ def _check_lumis(files: Sequence[Mapping[str, Any]]) -> None:
                     f"run {key[0]} lumi {key[1]} is in {file['logical_file_name']} and in {seen[key]}"
                 )
             seen[key] = file["logical_file_name"]
+
+
+def _check_parents(parents: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]]) -> None:
+    """Each parent is told of a file of the block, and none is one of them."""
+    lfns = {file["logical_file_name"] for file in files}
+    for pair in parents:
+        child, parent = pair["logical_file_name"], pair["parent_logical_file_name"]
+        if child not in lfns or parent in lfns:
+            raise CatalogError(f"{parent} is said to be the parent of {child}, which it cannot be")

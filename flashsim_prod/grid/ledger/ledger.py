@@ -33,6 +33,7 @@ from flashsim_prod.grid.ledger.rows import (
 )
 from flashsim_prod.grid.ledger.schema import APPLICATION_ID, SCHEMA
 from flashsim_prod.grid.ledger.steps import refuse_done, step_all, step_jobs
+from flashsim_prod.grid.ledger.submissions import Submissions
 
 
 class Ledger:
@@ -51,6 +52,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path, "ledger", APPLICATION_ID, SCHEMA)
+        self.submissions = Submissions(self._database)
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from flashsim_prod.core.names import DatasetName
-from flashsim_prod.core.report import OutputFile
+from flashsim_prod.core.report import JobReport, OutputFile
 from flashsim_prod.core.states import JobState, Stage
 
 #: jobs by stage and state
@@ -54,6 +54,35 @@ class JobRow:
     attempts: int
     batch_id: str | None
     updated: datetime
+
+
+@dataclass(frozen=True)
+class SubmissionRow:
+    """A graph handed to a batch system, or about to be; `batch_id` is the batch system's name for it.
+
+    Without `batch_id` the answer was never entered: it may or may not have been handed over. Without `ended`
+    the batch system may still be at work on it.
+    """
+
+    number: int
+    token: str
+    created: datetime
+    batch_id: str | None
+    ended: datetime | None
+
+
+@dataclass(frozen=True)
+class RemoteEnd:
+    """The end of a job that a batch system ran, as found out later; `report` is needed for DONE."""
+
+    stage: Stage
+    index: int
+    to: JobState
+    exit_code: int | None
+    log: Path
+    host: str
+    error: str | None = None
+    report: JobReport | None = None
 
 
 @dataclass(frozen=True)

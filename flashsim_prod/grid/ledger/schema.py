@@ -67,5 +67,21 @@ _VERSION_1 = (
     """,
 )
 
+_VERSION_2 = (
+    # graphs handed to a batch system that goes on by itself; entered before the batch system is asked
+    """
+    CREATE TABLE submissions (
+        request INTEGER NOT NULL REFERENCES requests,
+        number INTEGER NOT NULL,
+        token TEXT NOT NULL UNIQUE,
+        created REAL NOT NULL,
+        batch_id TEXT,
+        ended REAL,
+        PRIMARY KEY (request, number)
+    ) WITHOUT ROWID
+    """,
+    "CREATE UNIQUE INDEX submissions_open ON submissions (request) WHERE ended IS NULL",
+)
+
 #: statements that lead from each schema version to the next; append, never alter
-SCHEMA = (_VERSION_1,)
+SCHEMA = (_VERSION_1, _VERSION_2)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.core.strict import nearest
+from flashsim_prod.core.timings import Timings
 from flashsim_prod.errors import BundleError, InputError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
@@ -19,6 +20,7 @@ from flashsim_prod.physics.completion import link
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.reader import conform
 from flashsim_prod.physics.randoms import DrawKeys, Draws
+from flashsim_prod.physics.vertices import MOST_OTHER_VERTICES, other_vertices
 
 
 class Chain:
@@ -31,6 +33,11 @@ class Chain:
         ``cpu`` or ``cuda``.
     sampling : Sampling
         How the flows are integrated.
+    timings : Timings, optional
+        Is told the time of each stage: features, efficiencies, flows, postprocess.
+    batch_rows : int, optional
+        Objects that a network sees at a time. Another number than the default rounds sums differently, and
+        so changes the last digits of what is drawn.
 
     Raises
     ------
@@ -38,14 +45,23 @@ class Chain:
         If the bundle holds a model that this software does not know, or weights that do not fit.
     """
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu", sampling: Sampling | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "cpu",
+        sampling: Sampling | None = None,
+        timings: Timings | None = None,
+        batch_rows: int | None = None,
+    ) -> None:
         self.sampling = sampling or Sampling()
+        self.timings = timings or Timings()
         known = {model.name: model for model in MODELS}
         for name in bundle.manifest.models:
             if name not in known:
                 raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(known))}")
         fitted = [
-            FittedModel.load(known[name], entry, bundle.tensors(name), device)
+            FittedModel.load(known[name], entry, bundle.tensors(name), device, batch_rows)
             for name, entry in bundle.manifest.models.items()
         ]
         self.groups = _in_order(fitted)
@@ -74,29 +90,39 @@ class Chain:
         for produced, models in self.groups:
             _check_uses(models, events)
             made = [self._run(fitted, events, seed) for fitted in models]
-            if models[0].model.scalar:
-                events = events.with_scalars(
-                    {name: column for part in made for name, column in part[1].items()}
-                )
-            else:
-                parts = [Collection.from_rows(events.n, rows.event_index, columns) for rows, columns in made]
-                finish = FINISHERS.get(produced, finish_collection)
-                events = events.with_collections({produced: finish(parts, events)})
-        return conform(link(events))
+            with self.timings.step("postprocess"):
+                events = _with_made(events, produced, made, scalar=models[0].model.scalar)
+        with self.timings.step("postprocess"):
+            return conform(link(_with_other_vertices(events, seed)))
 
     def _run(self, fitted: FittedModel, events: Events, seed: int) -> tuple[Rows, dict[str, Column]]:
         """The objects of one model: the row that each came from, and its attributes."""
-        model = fitted.model
-        rows = model.source(events)
-        conditions = model.condition_matrix(rows)
-        copies = _copies(fitted, conditions, _keys(events, rows), seed)
-        origin = np.repeat(np.arange(len(rows)), copies)
-        rank = np.arange(len(origin)) - np.repeat(np.cumsum(copies) - copies, copies)
-        rows = rows.take(origin)
-        rows = Rows(rows.event_index, rows.item * max(1, model.most) + rank, rows.columns)
-        noise = Draws(seed, f"{model.name}.flow").normals(_keys(events, rows), len(model.targets))
-        drawn = fitted.sample(conditions[origin], noise, self.sampling)
-        return rows, model.restore(drawn, rows)
+        model, step = fitted.model, self.timings.step
+        with step("features"):
+            rows = model.source(events)
+            conditions = model.condition_matrix(rows)
+        with step("efficiencies"):
+            copies = _copies(fitted, conditions, _keys(events, rows), seed)
+            origin = np.repeat(np.arange(len(rows)), copies)
+            rank = np.arange(len(origin)) - np.repeat(np.cumsum(copies) - copies, copies)
+            rows = rows.take(origin)
+            rows = Rows(rows.event_index, rows.item * max(1, model.most) + rank, rows.columns)
+        with step("flows"):
+            noise = Draws(seed, f"{model.name}.flow").normals(_keys(events, rows), len(model.targets))
+            drawn = fitted.sample(conditions[origin], noise, self.sampling)
+        with step("postprocess"):
+            return rows, model.restore(drawn, rows)
+
+
+def _with_made(
+    events: Events, produced: str, made: Sequence[tuple[Rows, dict[str, Column]]], *, scalar: bool
+) -> Events:
+    """`events` with what the models of one product made."""
+    if scalar:
+        return events.with_scalars({name: column for _, columns in made for name, column in columns.items()})
+    parts = [Collection.from_rows(events.n, rows.event_index, columns) for rows, columns in made]
+    finish = FINISHERS.get(produced, finish_collection)
+    return events.with_collections({produced: finish(parts, events)})
 
 
 def _copies(
@@ -119,6 +145,16 @@ def _keys(events: Events, rows: Rows) -> DrawKeys:
         events.scalars["FlashSim_fold"].astype(np.int64)[rows.event_index],
         rows.item,
     )
+
+
+def _with_other_vertices(events: Events, seed: int) -> Events:
+    """OtherPV, which needs no network: only the number of vertices and the beam spot."""
+    if "PV_npvs" not in events:
+        return events
+    index = np.arange(events.n)
+    keys = _keys(events, Rows(index, np.zeros(events.n, dtype=np.int64), {}))
+    normals = Draws(seed, "OtherPV").normals(keys, MOST_OTHER_VERTICES)
+    return events.with_collections({"OtherPV": other_vertices(events.scalars, normals)})
 
 
 def _check_uses(models: Iterable[FittedModel], events: Events) -> None:

@@ -25,6 +25,11 @@ F64 = NDArray[np.float64]
 BLOCK_ROWS = {"cpu": 512, "cuda": 32_768}
 
 
+def block_rows(device: str) -> int:
+    """Rows that the networks see at a time on `device`."""
+    return BLOCK_ROWS[device.split(":")[0]]
+
+
 @dataclass(frozen=True)
 class FittedModel:
     """A declaration with its networks and transforms, ready on one device."""
@@ -35,12 +40,18 @@ class FittedModel:
     velocity: Velocity
     multiplicity: Multiplicity | None
     device: str = "cpu"
+    batch_rows: int = BLOCK_ROWS["cpu"]
 
     @classmethod
     def load(
-        cls, model: ObjectModel, entry: ModelEntry, tensors: Tensors, device: str = "cpu"
+        cls,
+        model: ObjectModel,
+        entry: ModelEntry,
+        tensors: Tensors,
+        device: str = "cpu",
+        batch_rows: int | None = None,
     ) -> FittedModel:
-        """From a bundle's entry and tensors.
+        """From a bundle's entry and tensors; `batch_rows` is `block_rows` of the device by default.
 
         Raises
         ------
@@ -67,7 +78,8 @@ class FittedModel:
         for network in (velocity, multiplicity):
             if network is not None:
                 network.to(device).eval()
-        return cls(model, standardiser, gaussianisers, velocity, multiplicity, device)
+        rows = batch_rows or block_rows(device)
+        return cls(model, standardiser, gaussianisers, velocity, multiplicity, device, rows)
 
     def tensors(self) -> Tensors:
         """All that `load` needs, by name."""
@@ -107,7 +119,7 @@ class FittedModel:
         }
 
     def _in_blocks(self, function: Callable[..., torch.Tensor], *inputs: F32) -> F32:
-        n, block = len(inputs[0]), BLOCK_ROWS[self.device.split(":")[0]]
+        n, block = len(inputs[0]), self.batch_rows
         results: list[F32] = []
         with torch.inference_mode():
             for start in range(0, n, block):

@@ -11,10 +11,32 @@ from collections.abc import Callable
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.objects import event, jet, met, muon
+from flashsim_prod.physics.chain.objects import (
+    event,
+    fatjet,
+    fsr_photon,
+    jet,
+    met,
+    muon,
+    muon_fakes,
+    secondary_vertex,
+    subjet,
+    tau,
+)
 from flashsim_prod.physics.events import Collection, Events
 
-MODELS: tuple[ObjectModel, ...] = (*event.MODELS, *jet.MODELS, *muon.MODELS, *met.MODELS)
+MODELS: tuple[ObjectModel, ...] = (
+    *event.MODELS,
+    *jet.MODELS,
+    *muon.MODELS,
+    *muon_fakes.MODELS,
+    *met.MODELS,
+    *fsr_photon.MODELS,
+    *fatjet.MODELS,
+    *subjet.MODELS,
+    *tau.MODELS,
+    *secondary_vertex.MODELS,
+)
 
 
 def finish_collection(parts: list[Collection], events: Events) -> Collection:
@@ -26,6 +48,10 @@ def finish_collection(parts: list[Collection], events: Events) -> Collection:
 FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {
     "Jet": jet.finish,
     "Muon": muon.finish,
+    "FsrPhoton": fsr_photon.finish,
+    "FatJet": fatjet.finish,
+    "SubJet": subjet.finish,
+    "Tau": tau.finish,
 }
 
 

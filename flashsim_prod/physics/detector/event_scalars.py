@@ -13,10 +13,11 @@ import numpy as np
 
 from flashsim_prod.physics.detector.draws import Bools, Floats, gamma_about, mixed, sigmoid
 from flashsim_prod.physics.detector.truth import Truth
-from flashsim_prod.physics.events import Collection, Column
+from flashsim_prod.physics.events import Column
+from flashsim_prod.physics.vertices import BEAM_SPOT_Z
 
 #: beam spot [cm] and its width, used where the input has no generated vertex
-_BEAM_SPOT = {"x": (-0.0247, 0.0010), "y": (0.0693, 0.0010), "z": (1.0, 3.6)}
+_BEAM_SPOT = {"x": (-0.0247, 0.0010), "y": (0.0693, 0.0010), "z": BEAM_SPOT_Z}
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,3 @@ def _soft_activity(rng: np.random.Generator, truth: Truth) -> dict[str, Column]:
         f"SoftActivityJet{name}": value.astype(np.float32) for name, value in sums.items()
     }
     return scalars | {f"SoftActivityJet{name}": value.astype(np.int32) for name, value in counts.items()}
-
-
-def other_vertices(rng: np.random.Generator, scalars: dict[str, Column]) -> Collection:
-    """``OtherPV``: z of up to three further vertices."""
-    counts = np.clip(scalars["PV_npvs"].astype(np.int64) - 1, 0, 3)
-    z = rng.normal(*_BEAM_SPOT["z"], int(counts.sum()))
-    return Collection(counts, {"z": z.astype(np.float32)})

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from flashsim_prod.physics.completion import complete
 from flashsim_prod.physics.detector.draws import stream
-from flashsim_prod.physics.detector.event_scalars import other_vertices, simulate_event
+from flashsim_prod.physics.detector.event_scalars import EventLatents, simulate_event
+from flashsim_prod.physics.detector.fsr_photons import simulate_fsr_photons
 from flashsim_prod.physics.detector.jet_composition import with_composition
 from flashsim_prod.physics.detector.jet_taggers import with_taggers
 from flashsim_prod.physics.detector.jets import reconstruct_jets
@@ -16,12 +17,17 @@ from flashsim_prod.physics.detector.met import simulate_met
 from flashsim_prod.physics.detector.muon_identification import with_identification, with_reconstruction_kind
 from flashsim_prod.physics.detector.muon_isolation import with_isolation
 from flashsim_prod.physics.detector.muon_tracks import reconstruct_muons
+from flashsim_prod.physics.detector.photons import simulate_electrons_and_photons
+from flashsim_prod.physics.detector.subjets import simulate_fat_jets
+from flashsim_prod.physics.detector.tau_discriminators import simulate_taus
 from flashsim_prod.physics.detector.truth import view_truth
+from flashsim_prod.physics.detector.vertices import find_vertices
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.vertices import MOST_OTHER_VERTICES, other_vertices
 
 #: what is not simulated yet, or follows only from collections that are not
-NOT_WRITTEN = frozenset({"Jet_electronIdx1", "Jet_electronIdx2", "Jet_nElectrons", "Muon_fsrPhotonIdx"})
+NOT_WRITTEN: frozenset[str] = frozenset()
 
 
 class ReferenceDetector:
@@ -41,8 +47,9 @@ class ReferenceDetector:
         Returns
         -------
         Events
-            With Jet, Muon and OtherPV (the first two by falling pt, with their links); MET, PuppiMET, RawMET,
-            RawPuppiMET, TkMET, ChsMET, CaloMET, PV, fixedGridRhoFastjet and SoftActivityJet scalars.
+            With Jet, Muon, FsrPhoton, Electron and Photon by falling pt, with their links, and OtherPV; FatJet
+            and SubJet if there are GenJetAK8 and SubGenJetAK8, Tau and SV if there is GenVisTau; MET, PuppiMET,
+            RawMET, RawPuppiMET, TkMET, ChsMET, CaloMET, PV, fixedGridRhoFastjet and SoftActivityJet scalars.
 
         Raises
         ------
@@ -59,9 +66,23 @@ class ReferenceDetector:
         muons = with_isolation(stream(seed, "muon isolation"), muons, jets, truth, event)
         muons = with_identification(stream(seed, "muon identification"), muons).sorted_by("pt")
         scalars |= simulate_met(stream(seed, "met"), truth, event, jets, muons)
-        other = other_vertices(stream(seed, "other vertices"), scalars)
-        reco = complete(folds.with_collections({"Jet": jets, "Muon": muons, "OtherPV": other}))
-        return _as_nanoaod(reco, ("Jet", "Muon")).with_scalars(scalars)
+        normals = stream(seed, "other vertices").normal(size=(folds.n, MOST_OTHER_VERTICES))
+        other = other_vertices(scalars, normals)
+        photons = simulate_fsr_photons(stream(seed, "fsr photons"), truth, event.rho, muons)
+        made = {"Jet": jets, "Muon": muons, "OtherPV": other, "FsrPhoton": photons}
+        egamma = simulate_electrons_and_photons(seed, truth, event, jets, scalars["PV_z"])
+        boosted = simulate_fat_jets(folds, seed)
+        reco = complete(folds.with_collections(made | egamma | boosted))
+        reco = _as_nanoaod(reco, ("Jet", "Muon", "FsrPhoton", *egamma, *boosted)).with_scalars(scalars)
+        return _with_taus_and_vertices(reco, event, seed)
+
+
+def _with_taus_and_vertices(reco: Events, event: EventLatents, seed: int) -> Events:
+    """Tau and SV, which need only what NanoAOD shows of the jets; not without GenVisTau."""
+    if "GenVisTau" not in reco:
+        return reco
+    taus, vertices = simulate_taus(reco, event, seed), find_vertices(stream(seed, "vertices"), reco)
+    return _as_nanoaod(reco.with_collections({"Tau": taus, "SV": vertices}), ("Tau", "SV"))
 
 
 def _as_nanoaod(events: Events, collections: tuple[str, ...]) -> Events:

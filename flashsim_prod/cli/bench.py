@@ -1,0 +1,107 @@
+"""``bench``: events per second, stage by stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flashsim_prod.cli.request import OnDevice, Solver
+from flashsim_prod.cli.show import Json
+
+if TYPE_CHECKING:
+    from flashsim_prod.core.speed import Speed
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command()(bench)
+
+
+def bench(
+    card: Annotated[
+        str, typer.Argument(metavar="CARD", help="A card's name (see: cards) or file.")
+    ] = "ttbar",
+    events: Annotated[
+        str | None, typer.Option(metavar="N", help="Output events; 2000, or all of the input's.")
+    ] = None,
+    oversample: Annotated[str, typer.Option(metavar="K", help="Output events per gen event.")] = "10",
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="FILE|GLOB|URL", help="NanoAOD or NanoGEN instead of Pythia8."),
+    ] = None,
+    bundle: Annotated[str | None, typer.Option(metavar="PATH", help="Bundle of models.")] = None,
+    device: Annotated[OnDevice, typer.Option(help="Where the networks run.")] = OnDevice.AUTO,
+    threads: Annotated[int, typer.Option(metavar="N", min=1, help="CPU threads of the networks.")] = 1,
+    solver: Annotated[Solver, typer.Option(help="How the flows are integrated.")] = "midpoint",
+    evaluations: Annotated[
+        int, typer.Option(metavar="N", min=1, max=1000, help="Network evaluations per object.")
+    ] = 8,
+    chunk: Annotated[int, typer.Option(metavar="N", min=1, help="Output events in memory at a time.")] = 1000,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Objects that a network sees at a time; by default what jobs use."
+        ),
+    ] = None,
+    site: Annotated[str, typer.Option(help="Site whose speed this is.")] = "local",
+    store: Annotated[bool, typer.Option(help="Keep it for the plans of requests.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Measure how many events per second this machine makes, and where the time goes."""
+    from flashsim_prod.cli.show import console, print_json
+    from flashsim_prod.cli.steps import shown_steps
+    from flashsim_prod.core.request import Sampling
+    from flashsim_prod.core.site import Device
+    from flashsim_prod.production.bench import BenchOptions, run_bench
+    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.ordering import Typed
+    from flashsim_prod.production.speeds import store_speed
+
+    typed = Typed(
+        card=card,
+        events=events or (None if inputs else "2000"),
+        oversample=oversample,
+        site=site,
+        catalog="none",
+        seed=1,
+        inputs=tuple(inputs or ()),
+        bundle=bundle,
+        device=Device(device),
+        slots=1,
+        sampling=Sampling(solver=solver, evaluations=evaluations),
+    )
+    options = BenchOptions(threads=threads, chunk_events=chunk, batch_rows=batch)
+    home = open_home() if store else None
+    with shown_steps() as show:
+        speed = run_bench(typed, options, lambda done, total: show("bench", done, total, ""))
+    if home:
+        store_speed(home, speed)
+    if as_json:
+        rates = {"events_hz": speed.events_hz, "flashsim_hz": speed.flashsim_hz}
+        print_json({**speed.model_dump(mode="json"), **rates, "generator_hz": speed.generator_hz})
+        return
+    _print(speed)
+    if home:
+        console().print(f"Kept for planning in {home.speeds}", markup=False, soft_wrap=True)
+
+
+def _print(speed: Speed) -> None:
+    from flashsim_prod.cli.show import console, counted, table
+
+    sampling, out = speed.sampling, console()
+    device = speed.device if speed.device_name == speed.device else f"{speed.device} ({speed.device_name})"
+    for line in (
+        f"{speed.card} at {speed.site} on {device}, {counted(speed.threads, 'thread')}",
+        f"bundle {speed.bundle} ({speed.bundle_digest[:12]}), {sampling.solver}, "
+        f"{counted(sampling.evaluations, 'evaluation')}",
+        f"{speed.events:,} events = {speed.gen_events:,} gen events x {speed.oversample}, "
+        f"{speed.chunk_events:,} at a time, {speed.batch_rows:,} objects a batch",
+    ):
+        out.print(line, markup=False, soft_wrap=True)
+    numbers = ("SECONDS", "SHARE", "EVENTS/S")
+    listing = table("STAGE", *numbers, right=numbers)
+    for name, seconds in [*speed.stages_s.items(), ("whole", speed.seconds)]:
+        rate = f"{speed.events / seconds:,.0f}" if seconds > 0 else "-"
+        listing.add_row(name, f"{seconds:.2f}", f"{seconds / speed.seconds:.0%}", rate)
+    out.print(listing)

@@ -1,0 +1,66 @@
+"""How fast a site was seen to be: what ``bench`` measures and planning uses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from flashsim_prod.core.request import Sampling
+from flashsim_prod.core.site import Device
+from flashsim_prod.core.strict import StrictModel
+
+
+class Speed(StrictModel):
+    """One measurement of a whole simulate job, stage by stage."""
+
+    site: str
+    device: Literal["cpu", "cuda"]
+    device_name: str
+    threads: int = Field(ge=1)
+    bundle: str
+    bundle_digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sampling: Sampling
+    card: str = Field(description="process of the gen events, or the card that was named with input files")
+    oversample: int = Field(ge=1)
+    chunk_events: int = Field(ge=1, description="output events in memory at a time")
+    batch_rows: int = Field(ge=1, description="objects that a network sees at a time")
+    gen_events: int = Field(ge=1)
+    events: int = Field(ge=1)
+    stages_s: dict[str, float] = Field(description="wall time by stage, in the order of the work [s]")
+    seconds: float = Field(gt=0, description="wall time of the whole, start-up not counted [s]")
+    bytes_per_event: float = Field(gt=0)
+    measured: datetime
+    host: str
+    software_version: str
+
+    @property
+    def events_hz(self) -> float:
+        """Output events per second of the whole, gen events included."""
+        return self.events / self.seconds
+
+    @property
+    def flashsim_hz(self) -> float:
+        """Output events per second of all but the generator, as sites state it."""
+        return self.events / max(self.seconds - self.stages_s.get("generate", 0.0), 1e-9)
+
+    @property
+    def generator_hz(self) -> float | None:
+        """Gen events per second of the generator; None where they were read."""
+        spent = self.stages_s.get("generate", 0.0)
+        return self.gen_events / spent if spent > 0 else None
+
+    def is_of(self, site: str, device: Device, bundle_digest: str, sampling: Sampling) -> bool:
+        """Whether it says how fast such jobs are; `Device.AUTO` is whatever was measured."""
+        asked = (site, bundle_digest, sampling)
+        same = (self.site, self.bundle_digest, self.sampling) == asked
+        return same and (device is Device.AUTO or device.value == self.device)
+
+    def replaces(self, other: Speed) -> bool:
+        """Whether `other` is an earlier measurement of the same."""
+        return self._key == other._key
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        return (self.site, self.device, self.bundle_digest, self.sampling, self.card)

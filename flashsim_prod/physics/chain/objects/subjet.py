@@ -1,0 +1,130 @@
+"""Subjets from the generated prongs of fat jets, conditioned on how the fat jet was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.physics import fat_jets as fat
+from flashsim_prod.physics import links
+from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, pileup
+from flashsim_prod.physics.chain.model import (
+    Condition,
+    ObjectModel,
+    Relation,
+    Rows,
+    Scale,
+    Target,
+    wrap_angle,
+)
+from flashsim_prod.physics.events import Collection, Column, Events
+
+F64 = NDArray[np.float64]
+
+#: attributes that are learned as they are
+_ATTRIBUTES = ("rawFactor", "btagCSVV2", "btagDeepB", "n2b1", "n3b1")
+_RATIOS = (("tau2", "tau1"), ("tau3", "tau2"), ("tau4", "tau3"))
+#: what of the fat jet a subjet depends on
+_OF_FAT_JET = ("pt", "mass", "rawFactor", "nConstituents", "btagDeepB", "particleNet_mass")
+#: masses are learned as ratios after this was added [GeV]
+_SOFT_MASS = 1.0
+#: how far subjets stray from their prongs in direction, and in the logarithm of pt
+_TYPICAL_DR, _TYPICAL_LOG_PT = 0.02, 0.1
+
+
+def _prongs(events: Events) -> Rows:
+    jets = events["FatJet"]
+    columns: dict[str, Column] = dict(fat.prong_rows(events, jets))
+    event, fat_jet, rank = columns["event"], columns["fat_jet"], columns["rank"]
+    columns |= {f"fat_{name}": jets[name][fat_jet] for name in _OF_FAT_JET}
+    columns["fat_tau21"] = jets["tau2"][fat_jet] / np.maximum(jets["tau1"][fat_jet], 1e-9)
+    columns["share"] = columns["expected_pt"] / np.maximum(columns["fat_pt"], 1.0)
+    columns["slope"] = columns["expected_mass"] / np.maximum(columns["expected_pt"], 1e-3)
+    d_phi = links.delta_phi(columns["expected_phi"], jets["phi"][fat_jet])
+    columns["distance"] = np.hypot(columns["expected_eta"] - jets["eta"][fat_jet], d_phi)
+    item = 2 * jets.local_index[fat_jet] + rank
+    return Rows(event, item, columns | pileup(events, event))
+
+
+def _match(events: Events, rows: Rows) -> NDArray[np.int64]:
+    """The prong of each subjet: of those of its fat jet the most alike in direction and pt, one-to-one.
+
+    Direction alone would mix up prongs that are close to each other.
+    """
+    jets, subjets = events["FatJet"], events["SubJet"]
+    of_row = [links.flat(jets[name], jets, subjets)[rows["fat_jet"]] for name in ("subJetIdx1", "subJetIdx2")]
+    subjet, row = np.concatenate(of_row), np.tile(np.arange(len(rows)), 2)
+    subjet, row = subjet[subjet >= 0], row[subjet >= 0]
+    d_eta = subjets["eta"][subjet] - rows["expected_eta"][row]
+    d_phi = links.delta_phi(subjets["phi"][subjet], rows["expected_phi"][row])
+    ratio = subjets["pt"][subjet] / np.maximum(rows["expected_pt"][row], 1e-3)
+    unlike = np.hypot(np.hypot(d_eta, d_phi) / _TYPICAL_DR, np.log(ratio) / _TYPICAL_LOG_PT)
+    return links.match_by_distance(subjet, row, unlike, subjets.n_objects)
+
+
+def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
+    value = {name: column.astype(np.float64) for name, column in attributes.items()}
+    return {
+        **{name: attributes[name] for name in _ATTRIBUTES},
+        "pt": value["pt"] / np.maximum(rows["expected_pt"], 1e-3),
+        "eta": value["eta"] - rows["expected_eta"],
+        "phi": wrap_angle(value["phi"] - rows["expected_phi"]),
+        "mass": (value["mass"] + _SOFT_MASS) / (rows["expected_mass"] + _SOFT_MASS),
+        "tau1": value["tau1"] / np.maximum(value["mass"] / value["pt"], 1e-6),
+        **{name: value[name] / np.maximum(value[under], 1e-9) for name, under in _RATIOS},
+    }
+
+
+def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
+    pt = drawn["pt"] * np.maximum(rows["expected_pt"], 1e-3)
+    mass = np.maximum(drawn["mass"] * (rows["expected_mass"] + _SOFT_MASS) - _SOFT_MASS, 0.0)
+    made: dict[str, Column] = {name: drawn[name] for name in _ATTRIBUTES}
+    made |= {
+        "pt": pt,
+        "eta": rows["expected_eta"] + drawn["eta"],
+        "phi": wrap_angle(rows["expected_phi"] + drawn["phi"]),
+        "mass": mass,
+        "tau1": drawn["tau1"] * np.maximum(mass / pt, 1e-6),
+    }
+    for name, under in _RATIOS:
+        made[name] = made[under] * drawn[name]
+    return made | {"fat_jet": rows["fat_jet"]}
+
+
+FROM_PRONG = ObjectModel(
+    name="subjet_from_prong",
+    produces="SubJet",
+    uses=("FatJet", "GenJetAK8", "SubGenJetAK8", "GenPart", *PILEUP_BRANCHES),
+    source=_prongs,
+    conditions=(
+        Condition("expected_pt", Scale.LOG),
+        Condition("expected_eta"),
+        Condition("expected_mass", Scale.LOG1P),
+        *(Condition(name) for name in ("slope", "rank", "share", "distance", "hadron_b", "hadron_c")),
+        Condition("fat_pt", Scale.LOG),
+        Condition("fat_mass", Scale.LOG1P),
+        Condition("fat_particleNet_mass", Scale.LOG1P),
+        *(Condition(name) for name in ("fat_rawFactor", "fat_nConstituents", "fat_btagDeepB", "fat_tau21")),
+        *PILEUP_CONDITIONS,
+    ),
+    targets=(
+        Target("pt", Relation.RATIO, to="expected_pt"),
+        Target("eta", Relation.DIFFERENCE, to="expected_eta"),
+        Target("phi", Relation.ANGLE, to="expected_phi"),
+        Target("mass", Relation.RATIO, to="expected_mass"),
+        *(Target(name, Relation.RATIO) for name in ("tau1", "tau2", "tau3", "tau4")),
+        *(Target(name) for name in _ATTRIBUTES),
+    ),
+    match=_match,
+    express=_express,
+    assemble=_assemble,
+)
+
+MODELS = (FROM_PRONG,)
+
+
+def finish(parts: list[Collection], events: Events) -> Collection:
+    """Subjets in the order of their fat jets, the harder one first."""
+    return fat.in_order(Collection.join(parts))

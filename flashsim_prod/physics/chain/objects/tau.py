@@ -1,0 +1,200 @@
+"""Taus: in reconstructed jets with a generated hadronic tau, and in all others.
+
+Electrons and muons that are taken for taus are jets without a generated tau; which lepton carries such a
+jet is part of the conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.physics import links
+from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, per_object
+from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
+from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.tau_identification import decay_code, decay_of_code, raw_isolation, tau_flags
+from flashsim_prod.physics.tau_links import ELECTRON, HADRONS, MUON, TAU, tau_seeds, with_gen_taus
+
+F64 = NDArray[np.float64]
+
+#: NanoAODv9 keeps no tau below this [GeV]
+LOWEST_PT = 18.0
+#: jets beyond this give no tau
+_MAX_JET_ETA = 3.0
+_GEN_MODES = (0, 1, 2, 10, 11, 15)
+#: how far a candidate strays from a tau, from a lepton, and from the axis of a jet of 40 GeV
+_STRAY = {TAU: 0.0045, ELECTRON: 0.0016, MUON: 0.0016, HADRONS: 0.030}
+#: with less than this besides it, the leading track of a single-track tau is the tau
+_BARE = 0.001
+_RHO = ("fixedGridRhoFastjetAll", "fixedGridRhoFastjetCentralChargedPileUp")
+_VALUES = (
+    "chargedIso",
+    "neutralIso",
+    "puCorr",
+    "dxy",
+    "leadTkPtOverTauPt",
+    "idAntiMu",
+    "idAntiEleDeadECal",
+    "rawDeepTau2017v2p1VSjet",
+    "rawDeepTau2017v2p1VSe",
+    "rawDeepTau2017v2p1VSmu",
+)
+_USES = ("Jet", "GenPart", "GenVisTau", "PV_z", "GenVtx_z", *_RHO, *PILEUP_BRANCHES)
+
+
+def _source(events: Events, *, with_tau: bool) -> Rows:
+    jets = tau_seeds(events)
+    jets = jets.with_columns(position=np.arange(jets.n_objects))
+    chosen = (jets["kind"] == TAU) if with_tau else (jets["kind"] != TAU)
+    jets = jets.select(chosen & (np.abs(jets["eta"]) < _MAX_JET_ETA))
+    return per_object(events, jets, [_about_jet(jets), _about_event(events, jets.event_index)])
+
+
+def _about_jet(jets: Collection) -> dict[str, Column]:
+    kinds = {name: jets["kind"] == kind for name, kind in (("electron", ELECTRON), ("muon", MUON))}
+    above = jets["expected_pt"] - LOWEST_PT
+    stray = np.select([jets["kind"] == kind for kind in _STRAY], list(_STRAY.values()), 1.0)
+    narrowing = np.where(jets["kind"] == HADRONS, np.sqrt(40.0 / jets["pt"]), 1.0)
+    return {
+        **{f"is_{name}": column for name, column in kinds.items()},
+        **{f"mode_{mode}": jets["gen_mode"] == mode for mode in _GEN_MODES},
+        "hadron_b": jets["hadronFlavour"] == 5,
+        "hadron_c": jets["hadronFlavour"] == 4,
+        "has_gen_jet": jets["genJetIdx"] >= 0,
+        "btag": np.clip(jets["btagDeepFlavB"], 0.0, 1.0),
+        "jet_ratio": jets["pt"] / jets["expected_pt"],
+        "jet_deta": jets["eta"] - jets["axis_eta"],
+        "jet_dphi": links.delta_phi(jets["phi"], jets["axis_phi"]),
+        # the expected distance from the threshold, which turns smoothly into a few GeV below it
+        "above": 0.5 * (above + np.hypot(above, 5.0)),
+        "stray": stray * narrowing,
+    }
+
+
+def _about_event(events: Events, index: NDArray[np.int64]) -> dict[str, Column]:
+    scalars = events.scalars
+    shift = scalars["PV_z"].astype(np.float64) - scalars["GenVtx_z"].astype(np.float64)
+    return {"vertex_shift": shift[index], **{name: scalars[name][index] for name in _RHO}}
+
+
+def _match(events: Events, rows: Rows) -> NDArray[np.int64]:
+    """By the jet that NanoAOD links; a tau without link goes with the nearest jet."""
+    jets, taus = events["Jet"], events["Tau"]
+    jet = links.flat(taus["jetIdx"], taus, jets)
+    inside = np.abs(jets["eta"]) < _MAX_JET_ETA
+    nearest, _ = links.nearest(taus, jets.select(inside))
+    nearest = links.linked_value(np.flatnonzero(inside), nearest, -1)
+    linked = (jet >= 0) & inside[np.maximum(jet, 0)] if jets.n_objects else jet >= 0
+    row_of_jet = np.full(jets.n_objects + 1, -1, dtype=np.int64)
+    row_of_jet[rows["position"]] = np.arange(len(rows))
+    # without any jet the position is -1, the last entry
+    return row_of_jet[np.where(linked, jet, nearest)]
+
+
+def _express(tau: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
+    value = {name: column.astype(np.float64) for name, column in tau.items()}
+    pt, lead, mode = value["pt"], value["leadTkPtOverTauPt"], tau["decayMode"]
+    total = raw_isolation(value["chargedIso"], value["neutralIso"], value["puCorr"])
+    beside = _beside(lead, pt)
+    return {
+        **{name: tau[name] for name in _VALUES},
+        "excess": (pt - LOWEST_PT) / rows["above"],
+        "deta": (value["eta"] - rows["axis_eta"]) / rows["stray"],
+        "dphi": wrap_angle(value["phi"] - rows["axis_phi"]) / rows["stray"],
+        "charge": tau["charge"].astype(np.int32) * rows["true_charge"].astype(np.int32),
+        "decay": decay_code(mode, value["mass"]),
+        "offset_eta": value["leadTkDeltaEta"] / beside,
+        "offset_phi": value["leadTkDeltaPhi"] / beside,
+        "photons": np.where(mode == 0, 0.0, value["photonsOutsideSignalCone"] / pt),
+        "inner": np.clip(np.where(total > 0, value["rawIsodR03"] / np.maximum(total, 1e-3), 0.0), 0.0, 1.0),
+        "dz": value["dz"] + rows["vertex_shift"],
+    }
+
+
+def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
+    pt, lead = LOWEST_PT + drawn["excess"] * rows["above"], drawn["leadTkPtOverTauPt"]
+    mode, mass = decay_of_code(drawn["decay"])
+    bare = (mode == 0) & (1.0 - lead < _BARE)
+    beside = _beside(lead, pt)
+    total = raw_isolation(drawn["chargedIso"], drawn["neutralIso"], drawn["puCorr"])
+    return {
+        **{name: drawn[name] for name in _VALUES},
+        "pt": pt,
+        "eta": rows["axis_eta"] + drawn["deta"] * rows["stray"],
+        "phi": wrap_angle(rows["axis_phi"] + drawn["dphi"] * rows["stray"]),
+        "mass": mass,
+        "charge": np.rint(drawn["charge"]) * rows["true_charge"],
+        "decayMode": mode,
+        "leadTkDeltaEta": drawn["offset_eta"] * beside,
+        "leadTkDeltaPhi": drawn["offset_phi"] * beside,
+        # of a single track, all that is not the track
+        "photonsOutsideSignalCone": pt
+        * np.where(mode > 0, drawn["photons"], np.where(bare, 0.0, 1.0 - lead)),
+        "rawIso": total,
+        "rawIsodR03": total * drawn["inner"],
+        "dz": drawn["dz"] - rows["vertex_shift"],
+    }
+
+
+def _beside(lead: F64, pt: F64) -> F64:
+    """How far the leading track can be from the tau: as much as there is beside it, less at high pt."""
+    return np.asarray(np.maximum(1.0 - lead + 0.002, 0.001) * np.sqrt(30.0 / pt))
+
+
+_JET_CONDITIONS = (
+    Condition("expected_pt", Scale.LOG),
+    Condition("above", Scale.LOG),
+    Condition("jet_ratio", Scale.LOG),
+    Condition("axis_eta"),
+    Condition("jet_deta"),
+    Condition("jet_dphi"),
+    *(
+        Condition(name)
+        for name in ("nConstituents", "chHEF", "neEmEF", "has_gen_jet", "hadron_b", "hadron_c")
+    ),
+    *(Condition(name) for name in _RHO),
+    *PILEUP_CONDITIONS,
+)
+_TARGETS = tuple(
+    Target(name)
+    for name in (
+        *("excess", "deta", "dphi", "charge", "decay", "offset_eta", "offset_phi", "photons", "inner", "dz"),
+        *_VALUES,
+    )
+)
+
+
+def _model(name: str, conditions: tuple[Condition, ...], *, with_tau: bool) -> ObjectModel:
+    return ObjectModel(
+        name=name,
+        produces="Tau",
+        uses=_USES,
+        source=lambda events: _source(events, with_tau=with_tau),
+        conditions=(*_JET_CONDITIONS, *conditions),
+        targets=_TARGETS,
+        match=_match,
+        express=_express,
+        assemble=_assemble,
+    )
+
+
+FROM_GEN_TAU = _model(
+    "tau_from_gentau", tuple(Condition(f"mode_{mode}") for mode in _GEN_MODES), with_tau=True
+)
+FROM_JET = _model(
+    "tau_from_jet",
+    tuple(Condition(name) for name in ("is_electron", "is_muon", "chEmEF", "muEF", "neHEF", "btag")),
+    with_tau=False,
+)
+
+MODELS = (FROM_GEN_TAU, FROM_JET)
+
+
+def finish(parts: list[Collection], events: Events) -> Collection:
+    """All taus by falling pt, with their working points and generator particles."""
+    taus = Collection.join(parts)
+    taus = taus.select(taus["pt"] >= LOWEST_PT).sorted_by("pt")
+    return with_gen_taus(taus.with_columns(**tau_flags(taus.columns)), events)
