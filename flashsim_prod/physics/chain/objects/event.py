@@ -54,7 +54,7 @@ def _match(events: Events, rows: Rows) -> NDArray[np.int64]:
 
 def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
     """Soft activity as what each threshold adds: how many jets, and their mean pt."""
-    found = dict(attributes)
+    found = {target.name: target.express(attributes[target.name], rows) for target in _DIRECT}
     found["bad_vertices"] = attributes["PV_npvs"] - attributes["PV_npvsGood"]
     for low, high in _BANDS:
         number = attributes[_count(low)] - attributes[_count(high)]
@@ -62,13 +62,14 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         found[f"jets_{low}_{high}"] = number
         found[f"mean_{low}_{high}"] = filled(energy / np.maximum(number, 1), number > 0)
     number = attributes[_count(_ABOVE[-1])]
+    found[_count(_ABOVE[-1])] = number
     found["mean_above"] = filled(attributes[_sum(_ABOVE[-1])] / np.maximum(number, 1), number > 0)
     found["softest"] = attributes["SoftActivityJetHT"] - attributes[_sum(_ABOVE[0])]
     return found
 
 
 def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
-    made: dict[str, Column] = {name: drawn[name] for name in (*_VERTEX_SHIFTS, *_FREE, *_DENSITIES)}
+    made: dict[str, Column] = {target.name: target.restore(drawn[target.name], rows) for target in _DIRECT}
     made["PV_npvsGood"] = np.maximum(drawn["PV_npvs"] - drawn["bad_vertices"], 0)
     number = drawn[_count(_ABOVE[-1])]
     energy = number * drawn["mean_above"]
@@ -89,9 +90,13 @@ def _sum(threshold: int) -> str:
     return f"SoftActivityJetHT{threshold}"
 
 
-#: drawn as they are, or as displacements from the generated vertex
-_FREE = ("PV_chi2", "PV_ndof", "PV_score", "PV_npvs")
 _VERTEX_SHIFTS = ("PV_x", "PV_y", "PV_z")
+_FREE = ("PV_chi2", "PV_ndof", "PV_score", "PV_npvs", *_DENSITIES)
+#: drawn as they are, or as displacements from the generated vertex
+_DIRECT = (
+    *(Target(f"PV_{x}", Relation.DIFFERENCE, to=f"GenVtx_{x}") for x in "xyz"),
+    *(Target(name) for name in _FREE),
+)
 
 SCALARS = ObjectModel(
     name="event_scalars",
@@ -106,8 +111,8 @@ SCALARS = ObjectModel(
         *PILEUP_CONDITIONS,
     ),
     targets=(
-        *(Target(f"PV_{x}", Relation.DIFFERENCE, to=f"GenVtx_{x}") for x in "xyz"),
-        *(Target(name) for name in (*_FREE, "bad_vertices", *_DENSITIES)),
+        *_DIRECT,
+        Target("bad_vertices"),
         Target(_count(_ABOVE[-1])),
         *(Target(f"{what}_{low}_{high}") for low, high in _BANDS for what in ("jets", "mean")),
         Target("mean_above"),
@@ -116,7 +121,7 @@ SCALARS = ObjectModel(
     match=_match,
     most=0,
     scalar=True,
-    makes=(*_VERTEX_SHIFTS, *_FREE, "PV_npvsGood", *_DENSITIES, *_SOFT_ACTIVITY),
+    makes=(*_VERTEX_SHIFTS, *_FREE, "PV_npvsGood", *_SOFT_ACTIVITY),
     express=_express,
     assemble=_assemble,
 )

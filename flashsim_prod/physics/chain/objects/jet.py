@@ -76,17 +76,35 @@ def _match_pileup(events: Events, rows: Rows) -> NDArray[np.int64]:
     return np.where(_match_gen_jets(events, rows) < 0, jets.event_index, -1)
 
 
+_OF_GEN_JET = (
+    Target("pt", Relation.RATIO),
+    Target("eta", Relation.DIFFERENCE),
+    Target("phi", Relation.ANGLE),
+)
+
+
+def _express_genuine(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
+    seen = {target.name: target.express(attributes[target.name], rows) for target in _OF_GEN_JET}
+    return express(attributes) | seen
+
+
+def _assemble_genuine(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
+    made = {target.name: target.restore(drawn[target.name], rows) for target in _OF_GEN_JET}
+    return assemble({**drawn, **made}) | {"partonFlavour": rows["partonFlavour"]}
+
+
 def _express_pileup(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
     eta, flavour = attributes["eta"], attributes["partonFlavour"]
     place = np.argsort(_FLAVOURS)[np.searchsorted(np.sort(_FLAVOURS), flavour)]
     own = {"abs_eta": np.abs(eta), "side": eta > 0, "flavour": place}
-    return express(attributes, rows) | own
+    own |= {name: attributes[name] for name in ("pt", "phi")}
+    return express(attributes) | own
 
 
 def _assemble_pileup(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     eta = np.where(drawn["side"] > 0, drawn["abs_eta"], -drawn["abs_eta"])
     flavour = _FLAVOURS[drawn["flavour"].astype(np.int64)]
-    return assemble({**drawn, "eta": eta}, rows) | {"partonFlavour": flavour}
+    return assemble({**drawn, "eta": eta}) | {"partonFlavour": flavour}
 
 
 FROM_GEN_JET = ObjectModel(
@@ -108,16 +126,10 @@ FROM_GEN_JET = ObjectModel(
         *PILEUP_CONDITIONS,
         *RECONSTRUCTION_CONDITIONS,
     ),
-    targets=(
-        Target("pt", Relation.RATIO),
-        Target("eta", Relation.DIFFERENCE),
-        Target("phi", Relation.ANGLE),
-        *(Target(name) for name in TARGETS),
-    ),
-    copies=("partonFlavour",),
+    targets=(*_OF_GEN_JET, *(Target(name) for name in TARGETS)),
     match=_match_gen_jets,
-    express=express,
-    assemble=assemble,
+    express=_express_genuine,
+    assemble=_assemble_genuine,
 )
 
 FROM_PILEUP = ObjectModel(

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from flashsim_prod.physics.chain.forms import F64, Bools, filled, parts, shares
-from flashsim_prod.physics.chain.model import Rows
 from flashsim_prod.physics.events import Column
 from flashsim_prod.physics.identification import bottom_score, pileup_id
 
@@ -54,10 +53,11 @@ _LIKELIHOOD_PT, _LIKELIHOOD_CONSTITUENTS = 20.0, 3
 _ROUNDING = 1e-6
 
 
-def express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
-    """Columns that the flow learns beside those attributes that it learns as they are."""
+def express(attributes: Mapping[str, Column]) -> dict[str, Column]:
+    """The columns `TARGETS`, from attributes in their NanoAOD form."""
     known = _defined(attributes)
-    found = {name: filled(attributes[name], known[name]) for name in _UNDEFINED}
+    found = {name: attributes[name] for name in _FREE}
+    found |= {name: filled(attributes[name], known[name]) for name in _UNDEFINED}
     of_rest = shares(attributes, _FRACTIONS)
     found |= {share: of_rest[name] for name, share in _SHARES.items()}
     subtracted, muons = attributes["muonSubtrFactor"].astype(np.float64), attributes["muEF"]
@@ -66,11 +66,11 @@ def express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         stored, subtracted / np.where(stored, muons, 1.0), subtracted / _ROUNDING
     )
     found["massOverPt"] = attributes["mass"] / attributes["pt"].astype(np.float64)
-    return dict(attributes) | found
+    return found
 
 
-def assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
-    """All attributes of jets but jetId and those that are matched."""
+def assemble(drawn: Mapping[str, F64]) -> dict[str, Column]:
+    """All attributes of jets but jetId and those that are matched, from `TARGETS`, pt, eta and phi."""
     made: dict[str, Column] = {name: drawn[name] for name in (*_FREE, "pt", "eta", "phi")}
     known = _defined(made)
     made |= {name: np.where(known[name], drawn[name], value) for name, value in _UNDEFINED.items()}

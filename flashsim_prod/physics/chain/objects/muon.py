@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,8 +21,9 @@ from flashsim_prod.physics.chain.features import (
     reconstruction,
     stable,
 )
+from flashsim_prod.physics.chain.forms import F64, filled
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Relation, Rows, Scale, Target
-from flashsim_prod.physics.chain.objects.muon_attributes import TARGETS, assemble, express
+from flashsim_prod.physics.chain.objects import muon_attributes
 from flashsim_prod.physics.completion import with_gen_parts
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.identification import muon_flags
@@ -31,8 +34,9 @@ _LOWEST_PT = 3.0
 _LOWEST_GEN_PT = 2.0
 #: within this distance of a jet's axis a muon is in it
 _IN_JET = 0.4
-#: what is left of a jet beside a muon is at least this [GeV]
+#: what is left of a generator jet beside a muon [GeV], and of a reconstructed one relative to it, at least
 _LEAST_REST = 0.5
+_LEAST_JET = -0.05
 MUON_MASS = np.float32(0.105658)
 
 #: none is reconstructed beyond [abs(eta) of the generator muon]
@@ -52,7 +56,9 @@ def _gen_muons(events: Events) -> Rows:
     origins = {f"origin_{name}": origin == number for name, number in _ORIGINS.items()}
     columns = [{"charge": charge, "abs_eta": np.abs(muons["eta"])}, bits, origins]
     jets = [_cleaned_gen_jet(events, muons), _reconstructed_jet(muons, events["Jet"])]
-    return per_object(events, muons, [*columns, *jets, reconstruction(events, muons.event_index)])
+    event = reconstruction(events, muons.event_index)
+    vertex = {"dz_expected": event["vertex_dz"], "dz_unit": np.zeros(muons.n_objects)}
+    return per_object(events, muons, [*columns, *jets, event, vertex])
 
 
 def _cleaned_gen_jet(events: Events, muons: Collection) -> dict[str, Column]:
@@ -91,6 +97,35 @@ def _match_gen_muons(events: Events, rows: Rows) -> NDArray[np.int64]:
     return row_of_particle[flat(muons["genPartIdx"], muons, particles)]
 
 
+_KINEMATICS = (
+    Target("pt", Relation.RATIO),
+    Target("eta", Relation.DIFFERENCE),
+    Target("phi", Relation.ANGLE),
+    Target("charge", Relation.SIGN),
+)
+#: what is drawn of the jet around is relative to the jet that was made before
+_DRAWN = (*(name for name in muon_attributes.DRAWN if name != "jetRest"), "jetShare")
+
+
+def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
+    seen = {target.name: target.express(attributes[target.name], rows) for target in _KINEMATICS}
+    drawn = muon_attributes.express(attributes, rows)
+    del drawn["jetRest"]
+    jet_pt = rows["recojet_pt"]
+    inside = (attributes["jetNDauCharged"] > 0) & (jet_pt > 0)
+    whole = (1.0 + attributes["jetRelIso"]) * attributes["pt"].astype(np.float64)
+    return seen | drawn | {"jetShare": filled(whole / np.where(inside, jet_pt, 1.0), inside)}
+
+
+def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
+    made: dict[str, Column] = {
+        target.name: target.restore(drawn[target.name], rows) for target in _KINEMATICS
+    }
+    rest = drawn["jetShare"] * rows["recojet_pt"] - made["pt"]
+    jet = {"jetRest": np.maximum(rest, _LEAST_JET * made["pt"])}
+    return made | muon_attributes.assemble({**drawn, **jet}, made["pt"], made["eta"], rows)
+
+
 FROM_GEN_MUON = ObjectModel(
     name="muon_from_genmuon",
     produces="Muon",
@@ -112,17 +147,10 @@ FROM_GEN_MUON = ObjectModel(
         *PILEUP_CONDITIONS,
         *RECONSTRUCTION_CONDITIONS,
     ),
-    targets=(
-        Target("pt", Relation.RATIO),
-        Target("eta", Relation.DIFFERENCE),
-        Target("phi", Relation.ANGLE),
-        Target("charge", Relation.SIGN),
-        Target("dz", Relation.DIFFERENCE, to="vertex_dz"),
-        *(Target(name) for name in TARGETS),
-    ),
+    targets=(*_KINEMATICS, *(Target(name) for name in _DRAWN)),
     match=_match_gen_muons,
-    express=express,
-    assemble=assemble,
+    express=_express,
+    assemble=_assemble,
 )
 
 MODELS = (FROM_GEN_MUON,)
