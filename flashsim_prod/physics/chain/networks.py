@@ -13,7 +13,7 @@ from flashsim_prod.physics.chain.model import NetworkSize
 
 
 class _Block(nn.Module):
-    """A residual step whose size a gate on condition and time decides (a gated linear unit)."""
+    """A residual step that condition and time steer: a gated linear unit and what is added to it."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -22,13 +22,18 @@ class _Block(nn.Module):
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)
 
-    def forward(self, hidden: Tensor, gate: Tensor) -> Tensor:
-        inner = self.second(nn.functional.silu(self.first(nn.functional.silu(hidden))))
-        return cast(Tensor, hidden + inner * torch.sigmoid(gate))
+    def forward(self, hidden: Tensor, gate: Tensor, shift: Tensor) -> Tensor:
+        inner = self.first(nn.functional.rms_norm(hidden, hidden.shape[-1:]))
+        return cast(Tensor, hidden + self.second(nn.functional.silu(inner * (1 + gate) + shift)))
 
 
 class Velocity(nn.Module):
     """The field v(x, t, c) that carries noise to attributes: a ResNet with GLU gates on (c, t).
+
+    What the velocity is for attributes that are normal and know nothing of each other is written down, and
+    the network learns the rest at unit scale (the preconditioning of Karras et al., arXiv:2206.00364, for
+    this path): x_t = t x + (1 - t) z has the variance s^-2 = t^2 + (1 - t)^2, the best linear guess of x - z
+    from it is (2t - 1) s^2 x_t, and what that misses has the standard deviation s.
 
     Whatever depends on the condition alone is computed once per object by `condition`, however many
     times the solver then asks for the velocity.
@@ -42,11 +47,11 @@ class Velocity(nn.Module):
     def __init__(self, n_targets: int, n_conditions: int, size: NetworkSize) -> None:
         super().__init__()
         self.n_targets = n_targets
-        wide = size.width * (size.blocks + 1)
         self.frequencies = size.time_frequencies
         self.context = nn.Sequential(
             nn.Linear(n_conditions, size.width), nn.SiLU(), nn.Linear(size.width, size.width)
         )
+        wide = size.width * (2 * size.blocks + 1)
         self.from_context = nn.Linear(size.width, wide)
         self.from_time = nn.Linear(2 * size.time_frequencies, wide, bias=False)
         self.enter = nn.Linear(n_targets, size.width, bias=False)
@@ -61,15 +66,58 @@ class Velocity(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, contribution: Tensor) -> Tensor:
         """The velocity, shape (n, n_targets), at points `x` and times `t` of shape (n, 1) or (1, 1)."""
-        parts = (contribution + self.from_time(self._time(t))).chunk(len(self.blocks) + 1, dim=1)
-        hidden = self.enter(x) + parts[0]
-        for block, gate in zip(self.blocks, parts[1:], strict=True):
-            hidden = block(hidden, gate)
+        scale = torch.rsqrt(t**2 + (1 - t) ** 2)
+        return x * ((2 * t - 1) * scale**2) + scale * self._rest(x * scale, t, contribution)
+
+    def _rest(self, x: Tensor, t: Tensor, contribution: Tensor) -> Tensor:
+        start, *steering = (contribution + self.from_time(self._time(t))).chunk(
+            2 * len(self.blocks) + 1, dim=1
+        )
+        hidden = self.enter(x) + start
+        for block, gate, shift in zip(self.blocks, steering[::2], steering[1::2], strict=True):
+            hidden = block(hidden, gate, shift)
         return cast(Tensor, self.leave(nn.functional.silu(hidden)))
 
     def _time(self, t: Tensor) -> Tensor:
         angles = t * math.pi * torch.arange(1, self.frequencies + 1, device=t.device, dtype=t.dtype)
         return torch.cat((torch.cos(angles), torch.sin(angles)), dim=1)
+
+
+class _FirstBlock(nn.Module):
+    """A residual step of the first revision: the gate stands behind it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, width)
+
+    def forward(self, hidden: Tensor, gate: Tensor) -> Tensor:
+        inner = self.second(nn.functional.silu(self.first(nn.functional.silu(hidden))))
+        return cast(Tensor, hidden + inner * torch.sigmoid(gate))
+
+
+class FirstVelocity(Velocity):
+    """The field as bundles of the first revision have it: no preconditioning, one gate for each block."""
+
+    def __init__(self, n_targets: int, n_conditions: int, size: NetworkSize) -> None:
+        super().__init__(n_targets, n_conditions, size)
+        wide = size.width * (size.blocks + 1)
+        self.from_context = nn.Linear(size.width, wide)
+        self.from_time = nn.Linear(2 * size.time_frequencies, wide, bias=False)
+        self.blocks = nn.ModuleList(_FirstBlock(size.width) for _ in range(size.blocks))
+
+    def forward(self, x: Tensor, t: Tensor, contribution: Tensor) -> Tensor:
+        """As `Velocity.forward`."""
+        start, *gates = (contribution + self.from_time(self._time(t))).chunk(len(self.blocks) + 1, dim=1)
+        hidden = self.enter(x) + start
+        for block, gate in zip(self.blocks, gates, strict=True):
+            hidden = block(hidden, gate)
+        return cast(Tensor, self.leave(nn.functional.silu(hidden)))
+
+
+#: the networks that bundles may hold, by the revision that their manifests name; the last is what is trained
+VELOCITIES: dict[int, type[Velocity]] = {1: FirstVelocity, 2: Velocity}
+REVISION = 2
 
 
 class Multiplicity(nn.Module):

@@ -15,6 +15,7 @@ F64 = NDArray[np.float64]
 #: a value that more than this fraction of the sample takes exactly is a spike, not part of a continuum
 _SPIKE = 1e-3
 _QUANTILES = 200
+_GAPS = 20
 #: cumulative probabilities stay this far from 0 and 1: about 4.9 standard deviations
 EDGE = 5e-7
 
@@ -46,7 +47,7 @@ class Gaussianiser:
         step = counts > _SPIKE * len(sample)
         if sample.dtype.kind in "iub" or len(values) <= 2:
             step[:] = True
-        keep = step | _at_quantiles((lower + upper) / 2)
+        keep = step | _at_quantiles((lower + upper) / 2) | _beside_gaps(values)
         # the neighbours of a step bound the gap around it, in which nothing was seen
         after, before = np.zeros_like(step), np.zeros_like(step)
         after[1:], before[:-1] = step[:-1], step[1:]
@@ -98,6 +99,14 @@ def _at_quantiles(level: F64) -> NDArray[np.bool_]:
         )
     ] = True
     keep[[0, -1]] = True
+    return keep
+
+
+def _beside_gaps(values: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Which of the sorted values stand at either end of the widest gaps, which no line should bridge."""
+    widest = np.argsort(-np.diff(values))[:_GAPS]
+    keep = np.zeros(len(values), dtype=bool)
+    keep[widest] = keep[widest + 1] = True
     return keep
 
 
