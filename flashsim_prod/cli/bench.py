@@ -12,6 +12,9 @@ from flashsim_prod.cli.show import Json
 if TYPE_CHECKING:
     from flashsim_prod.core.speed import Speed
 
+#: with fewer cores than this the figure is not that of a whole core
+_BUSY = 0.9
+
 
 def add_to(app: typer.Typer) -> None:
     """Add this command to `app`."""
@@ -23,7 +26,7 @@ def bench(
         str, typer.Argument(metavar="CARD", help="A card's name (see: cards) or file.")
     ] = "ttbar",
     events: Annotated[
-        str | None, typer.Option(metavar="N", help="Output events; 2000, or all of the input's.")
+        str | None, typer.Option(metavar="N", help="Output events; 5000, or all of the input's.")
     ] = None,
     oversample: Annotated[str, typer.Option(metavar="K", help="Output events per gen event.")] = "10",
     inputs: Annotated[
@@ -60,7 +63,7 @@ def bench(
 
     typed = Typed(
         card=card,
-        events=events or (None if inputs else "2000"),
+        events=events or (None if inputs else "5000"),
         oversample=oversample,
         site=site,
         catalog="none",
@@ -105,3 +108,12 @@ def _print(speed: Speed) -> None:
         rate = f"{speed.events / seconds:,.0f}" if seconds > 0 else "-"
         listing.add_row(name, f"{seconds:.2f}", f"{seconds / speed.seconds:.0%}", rate)
     out.print(listing)
+    if speed.device == "cpu" and speed.cores < _BUSY:
+        alone = speed.events / speed.cpu_s
+        out.print(
+            f"note: others were at work, this process had {speed.cores:.2f} cores; "
+            f"one core alone would make about {alone:,.0f} events/s",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )

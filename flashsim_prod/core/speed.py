@@ -30,6 +30,7 @@ class Speed(StrictModel):
     events: int = Field(ge=1)
     stages_s: dict[str, float] = Field(description="wall time by stage, in the order of the work [s]")
     seconds: float = Field(gt=0, description="wall time of the whole, start-up not counted [s]")
+    cpu_s: float = Field(ge=0, description="CPU time of the process meanwhile, all its threads [s]")
     bytes_per_event: float = Field(gt=0)
     measured: datetime
     host: str
@@ -39,6 +40,11 @@ class Speed(StrictModel):
     def events_hz(self) -> float:
         """Output events per second of the whole, gen events included."""
         return self.events / self.seconds
+
+    @property
+    def cores(self) -> float:
+        """CPU cores that it had on average; less than one on a CPU where others were at work."""
+        return self.cpu_s / self.seconds
 
     @property
     def flashsim_hz(self) -> float:

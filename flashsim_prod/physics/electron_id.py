@@ -30,7 +30,7 @@ I64 = NDArray[np.int64]
 #: cut variables in the order of vidNestedWPBitmap, 3 bits each
 _CUTS = ("pt", "eta", "trackEta", "trackPhi", "sieie", "hoe", "eop", "iso", "conversion", "hits")
 #: bits of vidNestedWPBitmapHEEP that no stored attribute decides
-HEEP_BITS = {"heepShape": 5, "heepTrackIso": 7, "heepCaloIso": 8, "ecalDriven": 11}
+HEEP_BITS = {"heepShape": 5, "heepCaloIso": 8, "ecalDriven": 11}
 _ALL_HEEP = (1 << 12) - 1
 
 #: barrel and endcap cuts: veto, loose, medium, tight
@@ -198,7 +198,10 @@ def _passes_heep(electrons: Mapping[str, Column], name: str, barrel: NDArray[np.
 
 
 def _heep(electrons: Mapping[str, Column], cluster_eta: F64, rho: Column) -> I64:
-    """Bitmap of the high-energy identification; isolations are stored above 35 GeV only."""
+    """Bitmap of the high-energy identification.
+
+    The isolation of tracks is stored above 35 GeV only; below, charged particles stand for it.
+    """
     abs_eta, barrel = np.abs(cluster_eta), np.abs(cluster_eta) < GAP[0]
     energy = np.maximum(cluster_energy(electrons, cluster_eta), 1e-3)
     et = energy / np.cosh(cluster_eta)
@@ -213,7 +216,7 @@ def _heep(electrons: Mapping[str, Column], cluster_eta: F64, rho: Column) -> I64
         barrel | (electrons["sieie"] < 0.03),
         electrons["heepShape"],
         electrons["hoe"] < np.where(barrel, 1.0, 5.0) / energy + 0.05,
-        np.where(stored, electrons["dr03TkSumPtHEEP"] < 5.0, electrons["heepTrackIso"]),
+        np.where(stored, electrons["dr03TkSumPtHEEP"], electrons["pfRelIso03_chg"] * electrons["pt"]) < 5.0,
         np.where(stored, calo < calo_cut, electrons["heepCaloIso"]),
         np.abs(electrons["dxy"]) < np.where(barrel, 0.02, 0.05),
         electrons["lostHits"] <= 1,

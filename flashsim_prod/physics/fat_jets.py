@@ -26,6 +26,10 @@ LOWEST_PT = 170.0
 LOWEST_PT_N3 = 250.0
 #: N2 and N3 of jets that were not groomed, and of those with too few particles or too soft
 NOT_GROOMED, TOO_FEW = -99999.0, -1.0
+#: calibration's share of pt at 220 GeV by abs(eta), and the power of pt it falls with
+_CALIBRATED_ETA = np.array([0.0, 0.8, 1.0, 1.3, 1.6, 2.0, 2.4, 3.0])
+_CALIBRATION = np.array([0.061, 0.064, 0.074, 0.107, 0.118, 0.128, 0.150, 0.152])
+_CALIBRATION_POWER = np.array([0.09, 0.09, 0.10, 0.20, 0.40, 0.45, 0.30, 0.20])
 #: the distance of prongs grows with the fat jet's mass to this power
 _SPREAD = 0.6
 
@@ -33,6 +37,13 @@ _SPREAD = 0.6
 def raw_pt(jets: Collection) -> Floats:
     """Uncalibrated transverse momentum [GeV]."""
     return np.asarray(jets["pt"].astype(np.float64) * (1.0 - jets["rawFactor"].astype(np.float64)))
+
+
+def typical_raw_factor(pt: Column, eta: Column) -> Floats:
+    """About what 1 - (uncalibrated pt) / pt is for PUPPI jets of this pt [GeV] in Run 2."""
+    at_220 = np.interp(np.abs(eta), _CALIBRATED_ETA, _CALIBRATION)
+    power = np.interp(np.abs(eta), _CALIBRATED_ETA, _CALIBRATION_POWER)
+    return np.asarray(at_220 * (np.maximum(pt, 1.0).astype(np.float64) / 220.0) ** -power)
 
 
 def is_groomed(fat_jets: Collection) -> Bools:
@@ -217,7 +228,8 @@ def _leptons(
     """electronIdx3SJ, muonIdx3SJ and lsf3: the hardest electron inside, else the hardest muon.
 
     The lepton subjet fraction is the lepton's pt over that of the subjet around it. Of three subjets only
-    two are stored; the third comes of splitting the nearest one as the ratio of tau3 to tau2 suggests.
+    two are stored; the third takes from what is beside the lepton in the nearest one, the more the less of
+    tau2 is left in tau3.
     """
     nowhere = np.full(fat_jets.n_objects, -1, np.int64)
     electron = _hardest(events["Electron"], fat_jets) if "Electron" in events else nowhere
@@ -231,8 +243,7 @@ def _leptons(
             leptons = events[collection]
             columns[name] = links.local(lepton, leptons)
             around = _pt_around(there, leptons, lepton[there], fat_jets, subjets, slots)
-            pt = leptons["pt"][lepton[there]].astype(np.float64)
-            fraction[there] = pt / np.maximum(around, pt)
+            fraction[there] = leptons["pt"][lepton[there]] / around
     return columns | {"lsf3": fraction.astype(np.float32)}
 
 
@@ -256,7 +267,8 @@ def _pt_around(
     slots: tuple[Positions, Positions],
 ) -> Floats:
     """Uncalibrated pt [GeV] of the one of three subjets around a lepton of each of these jets."""
-    pt = raw_pt(fat_jets)[jets] / 2.0
+    own = leptons["pt"][lepton].astype(np.float64)
+    pt = (raw_pt(fat_jets)[jets] + own) / 2.0
     least = np.full(len(jets), np.inf)
     for slot in slots:
         there = np.flatnonzero(slot[jets] >= 0)
@@ -266,4 +278,5 @@ def _pt_around(
         least[there[nearer]] = distance[nearer]
         pt[there[nearer]] = raw_pt(subjets)[subjet[nearer]]
     tau2, tau3 = (fat_jets[name][jets].astype(np.float64) for name in ("tau2", "tau3"))
-    return pt * (0.5 + 0.5 * np.divide(tau3, tau2, out=np.ones_like(tau2), where=tau2 > 0))
+    kept = 0.5 + 0.5 * np.divide(tau3, tau2, out=np.ones_like(tau2), where=tau2 > 0)
+    return np.asarray(np.where(pt > own, own + kept * (pt - own), pt))

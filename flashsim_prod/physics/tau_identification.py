@@ -31,6 +31,8 @@ _CENTRE = np.array([0.0, 0.77, 1.00, 0.65, 1.15, 1.13, 1.30])
 _SCALE = np.array([1.0, 0.14, 0.15, 0.12, 0.17, 0.11, 0.11])
 _PION_MASS = 0.13957
 _LARGEST_LOGIT = 12.0
+#: the leading track of a single-track tau without photons has all of its pt, or, by rounding, this much
+ROUNDED_SHARE = 0.99951
 
 
 def deep_tau_bits(score: NDArray[np.floating], against: str) -> NDArray[np.uint8]:
@@ -41,7 +43,12 @@ def deep_tau_bits(score: NDArray[np.floating], against: str) -> NDArray[np.uint8
 
 def raw_isolation(charged: F64, neutral: F64, pileup: F64) -> F64:
     """``rawIso`` [GeV]: charged isolation and what is neutral beyond pileup."""
-    return np.asarray(charged + np.maximum(neutral - _PILEUP_SHARE * pileup, 0.0))
+    return np.asarray(charged + neutral_excess(neutral, pileup))
+
+
+def neutral_excess(neutral: F64, pileup: F64) -> F64:
+    """Neutral isolation beyond what pileup is expected to give [GeV]."""
+    return np.asarray(np.maximum(neutral - _PILEUP_SHARE * pileup, 0.0))
 
 
 def tau_flags(taus: Mapping[str, Column]) -> dict[str, Column]:
@@ -53,21 +60,23 @@ def tau_flags(taus: Mapping[str, Column]) -> dict[str, Column]:
     return bits | {"idDecayModeOldDMs": np.isin(taus["decayMode"], _OLD_DECAY_MODES)}
 
 
-def decay_code(mode: NDArray[np.integer], mass: F64) -> F64:
+def decay_code(mode: NDArray[np.integer], mass: F64, lead: F64) -> F64:
     """Decay mode and mass as one number that is distributed without holes, but for the single track.
 
-    The integer part tells the mode, the fraction is a logistic function of the mass, 1/2 for a single
-    track, which always has the mass of the pion.
+    The integer part tells the mode, the fraction is a logistic function of the mass. A single track
+    always has the mass of the pion; its fraction tells by what rounding `lead` is below one.
     """
     place = np.minimum(np.searchsorted(_MODES, mode), len(_MODES) - 1)
     logit = np.clip((mass - _CENTRE[place]) / _SCALE[place], -_LARGEST_LOGIT, _LARGEST_LOGIT)
-    return np.asarray(place + np.where(place == 0, 0.5, 1.0 / (1.0 + np.exp(-logit))))
+    rounded = np.where(lead > 0.5 * (1.0 + ROUNDED_SHARE), 0.25, 0.75)
+    return np.asarray(place + np.where(place == 0, rounded, 1.0 / (1.0 + np.exp(-logit))))
 
 
-def decay_of_code(code: F64) -> tuple[NDArray[np.int64], F64]:
-    """Decay mode and mass [GeV]; undoes `decay_code`."""
+def decay_of_code(code: F64) -> tuple[NDArray[np.int64], F64, F64]:
+    """Decay mode, mass [GeV] and the share of a single track without photons; undoes `decay_code`."""
     place = np.clip(np.floor(code), 0, len(_MODES) - 1).astype(np.int64)
     edge = 1.0 / (1.0 + np.exp(_LARGEST_LOGIT))
     fraction = np.clip(code - place, edge, 1.0 - edge)
     mass = _CENTRE[place] + _SCALE[place] * np.log(fraction / (1.0 - fraction))
-    return _MODES[place], np.where(place == 0, _PION_MASS, np.maximum(mass, 2.0 * _PION_MASS))
+    mass = np.where(place == 0, _PION_MASS, np.maximum(mass, 2.0 * _PION_MASS))
+    return _MODES[place], mass, np.where(fraction < 0.5, 1.0, ROUNDED_SHARE)

@@ -72,7 +72,9 @@ def run_bench(typed: Typed, options: BenchOptions, progress: Progress = lambda d
     timings.seconds.clear()
     with tempfile.TemporaryDirectory(prefix="flashsim-bench-") as scratch:
         path = Path(scratch) / "bench.root"
+        cpu_s = time.process_time()
         seconds = _timed(request, job, chain, timings, options.chunk_events, path, progress)
+        cpu_s = time.process_time() - cpu_s
         size = path.stat().st_size
     timings.add("other", seconds - sum(timings.seconds.values()))
     return Speed(
@@ -90,8 +92,9 @@ def run_bench(typed: Typed, options: BenchOptions, progress: Progress = lambda d
         gen_events=job.gen_events,
         events=job.events,
         stages_s={name: round(timings.seconds[name], 4) for name in STAGES if name in timings.seconds},
-        seconds=seconds,
-        bytes_per_event=size / job.events,
+        seconds=round(seconds, 4),
+        cpu_s=round(cpu_s, 4),
+        bytes_per_event=round(size / job.events, 1),
         measured=datetime.now(UTC).replace(microsecond=0),
         host=socket.gethostname(),
         software_version=__version__,

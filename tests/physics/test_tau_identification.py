@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flashsim_prod.physics.nanoaod.schema import branch
 from flashsim_prod.physics.tau_identification import (
+    ROUNDED_SHARE,
     WORKING_POINTS,
     decay_code,
     decay_of_code,
@@ -33,24 +34,24 @@ def test_bits_count_the_working_points_from_the_loosest(against: str) -> None:
     )
 
 
-@given(st.sampled_from([1, 2, 5, 6, 10, 11]), st.floats(0.29, 2.0))
-def test_decay_mode_and_mass_survive_their_code(mode: int, mass: float) -> None:
-    code = decay_code(np.array([mode]), np.array([mass]))
-    found, back = decay_of_code(code)
+@given(st.sampled_from([1, 2, 5, 6, 10, 11]), st.floats(0.29, 2.0), st.floats(0.0, 1.0))
+def test_decay_mode_and_mass_survive_their_code(mode: int, mass: float, lead: float) -> None:
+    found, back, _ = decay_of_code(decay_code(np.array([mode]), np.array([mass]), np.array([lead])))
     assert found.tolist() == [mode]
     assert back == pytest.approx([mass], rel=1e-3)
 
 
-def test_a_single_track_has_the_mass_of_the_pion() -> None:
-    code = decay_code(np.array([0]), np.array([0.1395]))
-    modes, mass = decay_of_code(np.array([*code, 0.01, 0.99]))
-    assert modes.tolist() == [0, 0, 0]
-    assert mass == pytest.approx([0.13957] * 3)
+def test_a_single_track_has_the_mass_of_the_pion_and_all_of_the_pt() -> None:
+    shares = np.array([1.0, ROUNDED_SHARE])
+    mode, mass, lead = decay_of_code(decay_code(np.zeros(2, int), np.full(2, 0.1395), shares))
+    assert mode.tolist() == [0, 0]
+    assert mass == pytest.approx([0.13957] * 2)
+    assert lead.tolist() == shares.tolist()
 
 
 @given(st.floats(-1.0, 8.0))
 def test_any_code_is_a_legal_decay(code: float) -> None:
-    mode, mass = decay_of_code(np.array([code]))
+    mode, mass, _ = decay_of_code(np.array([code]))
     assert int(mode[0]) in (branch("Tau_decayMode").legal or ())
     assert 0.13 < mass[0] < 5.0
 

@@ -40,7 +40,6 @@ class NetworkEntry(StrictModel):
     blocks: int = Field(ge=1)
     time_frequencies: int = Field(ge=1)
     classifier: tuple[int, ...]
-    revision: int = Field(default=1, ge=1, description="of the flow's network, as the software numbers them")
 
 
 class ModelEntry(StrictModel):

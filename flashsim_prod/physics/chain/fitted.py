@@ -14,7 +14,7 @@ from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import ModelEntry, NetworkEntry, Tensors
 from flashsim_prod.physics.chain.flow import integrate
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
-from flashsim_prod.physics.chain.networks import VELOCITIES, Multiplicity, Velocity
+from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 
 F32 = NDArray[np.float32]
@@ -22,7 +22,7 @@ F64 = NDArray[np.float64]
 
 #: Rows that the networks see at a time, the last block padded to it. Matrix products of one fixed shape
 #: round alike whatever else is in the batch, so the size of a batch does not show in what is drawn.
-BLOCK_ROWS = {"cpu": 512, "cuda": 32_768}
+BLOCK_ROWS = {"cpu": 256, "cuda": 32_768}
 
 
 def block_rows(device: str) -> int:
@@ -60,7 +60,7 @@ class FittedModel:
         """
         _check_signature(model, entry)
         size = _size(entry.network)
-        velocity = _velocity(entry.network.revision)(len(model.targets), len(model.conditions), size)
+        velocity = Velocity(len(model.targets), len(model.conditions), size)
         multiplicity = Multiplicity(len(model.conditions), model.most, size) if model.most else None
         try:
             _load(velocity, "velocity.", tensors)
@@ -143,14 +143,6 @@ def _load(network: torch.nn.Module, prefix: str, tensors: Tensors) -> None:
         if key.startswith(prefix)
     }
     network.load_state_dict(state)
-
-
-def _velocity(revision: int) -> type[Velocity]:
-    if revision not in VELOCITIES:
-        raise BundleError(
-            f"the bundle's networks are of revision {revision}, newer than this software; update it"
-        )
-    return VELOCITIES[revision]
 
 
 def _size(entry: NetworkEntry) -> NetworkSize:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _IncompatibleKeys
 
 from flashsim_prod.physics.chain.model import NetworkSize
 
@@ -47,6 +49,7 @@ class Velocity(nn.Module):
     def __init__(self, n_targets: int, n_conditions: int, size: NetworkSize) -> None:
         super().__init__()
         self.n_targets = n_targets
+        self.is_first_form = False
         self.frequencies = size.time_frequencies
         self.context = nn.Sequential(
             nn.Linear(n_conditions, size.width), nn.SiLU(), nn.Linear(size.width, size.width)
@@ -66,6 +69,8 @@ class Velocity(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, contribution: Tensor) -> Tensor:
         """The velocity, shape (n, n_targets), at points `x` and times `t` of shape (n, 1) or (1, 1)."""
+        if self.is_first_form:
+            return self._first_form(x, t, contribution)
         scale = torch.rsqrt(t**2 + (1 - t) ** 2)
         return x * ((2 * t - 1) * scale**2) + scale * self._rest(x * scale, t, contribution)
 
@@ -76,6 +81,30 @@ class Velocity(nn.Module):
         hidden = self.enter(x) + start
         for block, gate, shift in zip(self.blocks, steering[::2], steering[1::2], strict=True):
             hidden = block(hidden, gate, shift)
+        return cast(Tensor, self.leave(nn.functional.silu(hidden)))
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> _IncompatibleKeys:
+        """As of any module; weights of the first revision, known by their shape, bring its form with them."""
+        width = self.enter.out_features
+        if len(state_dict["from_context.weight"]) == width * (len(self.blocks) + 1):
+            self._take_first_form(width)
+        return cast(_IncompatibleKeys, super().load_state_dict(state_dict, strict, assign))
+
+    def _take_first_form(self, width: int) -> None:
+        wide = width * (len(self.blocks) + 1)
+        self.from_context = nn.Linear(width, wide)
+        self.from_time = nn.Linear(2 * self.frequencies, wide, bias=False)
+        self.blocks = nn.ModuleList(_FirstBlock(width) for _ in self.blocks)
+        self.is_first_form = True
+
+    def _first_form(self, x: Tensor, t: Tensor, contribution: Tensor) -> Tensor:
+        """The velocity of the first revision: no preconditioning, one gate behind each block."""
+        start, *gates = (contribution + self.from_time(self._time(t))).chunk(len(self.blocks) + 1, dim=1)
+        hidden = self.enter(x) + start
+        for block, gate in zip(self.blocks, gates, strict=True):
+            hidden = block(hidden, gate)
         return cast(Tensor, self.leave(nn.functional.silu(hidden)))
 
     def _time(self, t: Tensor) -> Tensor:
@@ -94,30 +123,6 @@ class _FirstBlock(nn.Module):
     def forward(self, hidden: Tensor, gate: Tensor) -> Tensor:
         inner = self.second(nn.functional.silu(self.first(nn.functional.silu(hidden))))
         return cast(Tensor, hidden + inner * torch.sigmoid(gate))
-
-
-class FirstVelocity(Velocity):
-    """The field as bundles of the first revision have it: no preconditioning, one gate for each block."""
-
-    def __init__(self, n_targets: int, n_conditions: int, size: NetworkSize) -> None:
-        super().__init__(n_targets, n_conditions, size)
-        wide = size.width * (size.blocks + 1)
-        self.from_context = nn.Linear(size.width, wide)
-        self.from_time = nn.Linear(2 * size.time_frequencies, wide, bias=False)
-        self.blocks = nn.ModuleList(_FirstBlock(size.width) for _ in range(size.blocks))
-
-    def forward(self, x: Tensor, t: Tensor, contribution: Tensor) -> Tensor:
-        """As `Velocity.forward`."""
-        start, *gates = (contribution + self.from_time(self._time(t))).chunk(len(self.blocks) + 1, dim=1)
-        hidden = self.enter(x) + start
-        for block, gate in zip(self.blocks, gates, strict=True):
-            hidden = block(hidden, gate)
-        return cast(Tensor, self.leave(nn.functional.silu(hidden)))
-
-
-#: the networks that bundles may hold, by the revision that their manifests name; the last is what is trained
-VELOCITIES: dict[int, type[Velocity]] = {1: FirstVelocity, 2: Velocity}
-REVISION = 2
 
 
 class Multiplicity(nn.Module):

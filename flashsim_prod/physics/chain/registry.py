@@ -12,6 +12,7 @@ from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.objects import (
+    electron,
     event,
     fatjet,
     fsr_photon,
@@ -19,6 +20,7 @@ from flashsim_prod.physics.chain.objects import (
     met,
     muon,
     muon_fakes,
+    photon,
     secondary_vertex,
     subjet,
     tau,
@@ -31,6 +33,8 @@ MODELS: tuple[ObjectModel, ...] = (
     *muon.MODELS,
     *muon_fakes.MODELS,
     *met.MODELS,
+    *electron.MODELS,
+    *photon.MODELS,
     *fsr_photon.MODELS,
     *fatjet.MODELS,
     *subjet.MODELS,
@@ -48,6 +52,8 @@ def finish_collection(parts: list[Collection], events: Events) -> Collection:
 FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {
     "Jet": jet.finish,
     "Muon": muon.finish,
+    "Electron": electron.finish,
+    "Photon": photon.finish,
     "FsrPhoton": fsr_photon.finish,
     "FatJet": fatjet.finish,
     "SubJet": subjet.finish,

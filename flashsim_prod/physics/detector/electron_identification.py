@@ -106,7 +106,7 @@ def _detector_based(rng: np.random.Generator, electrons: Collection, rho: Floats
     n, pt = electrons.n_objects, electrons["pt"].astype(np.float64)
     charged = electrons["pfRelIso03_chg"] * pt
     neutral = electrons["pfRelIso03_all"] * pt - charged
-    track = charged * np.exp(0.06 * rng.normal(size=n))
+    track = charged * np.exp(0.10 * rng.normal(size=n))
     extra = np.where(chance(rng, 0.04, n), rng.exponential(1.5, n), 0.0)
     ecal = gamma_about(rng, 0.4 + 0.045 * rho + 0.6 * neutral, 0.8 + 0.02 * rho + 0.2 * neutral)
     hcal = np.maximum(0.3 + 0.045 * rho + 0.25 * charged + (0.8 + 0.02 * rho) * rng.normal(size=n) - 0.9, 0.0)
@@ -153,7 +153,6 @@ def _hidden_cuts(rng: np.random.Generator, electrons: Collection, rho: Floats) -
         "trackEta": track_class(d_eta, barrel, TRACK_ETA),
         "trackPhi": track_class(d_phi, barrel, TRACK_PHI),
         "heepShape": ~barrel | (poor + 0.4 * rng.normal(size=n) < 2.0),
-        "heepTrackIso": electrons["dr03TkSumPtHEEP"] < 5.0,
         "heepCaloIso": calo < 2.2 + 0.03 * pt + 0.28 * rho,
         "ecalDriven": chance(rng, sigmoid(4.5 - 8.0 / pt - 1.8 * fake), n),
     }

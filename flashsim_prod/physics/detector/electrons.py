@@ -58,7 +58,8 @@ def reconstruct_electrons(
 
     Columns: pt eta phi mass charge deltaEtaSC scEtOverPt r9 sieie hoe eInvMinusPInv energyErr eCorr dxy
     dxyErr dz dzErr ip3d sip3d lostHits convVeto tightCharge seedGain and, for the rest of the simulation,
-    ``source`` and the latents ``brem``, ``shower``, ``track`` and ``leak``, standard normal for genuine electrons.
+    ``source`` and the latents ``brem``, ``shower``, ``track`` and ``leak``, standard normal for genuine
+    electrons.
 
     Parameters
     ----------
@@ -175,7 +176,7 @@ def _with_track(rng: np.random.Generator, seeds: Collection, event: EventLatents
     broken = np.where(chance(rng, 0.05 + 0.12 * lost, n), rng.exponential(1.2, n), 0.0)
     quality = np.exp(-0.20 * seeds["track"] + 0.9 * lost + broken + rng.normal(0.0, 0.08, n))
     dxy_err = np.hypot(0.0016, 0.034 / pt) * (1.0 + 0.06 * eta**2) * quality
-    dz_err = np.hypot(0.0023, 0.038 / pt) * np.cosh(eta) ** 0.5 * quality
+    dz_err = np.hypot(0.0023, 0.038 / pt) * np.cosh(eta) ** 0.5 * quality * np.exp(rng.normal(0.0, 0.06, n))
     scale = np.select([seeds["origin"] == kind for kind in _DISPLACEMENT], list(_DISPLACEMENT.values()), 0.0)
     converted = seeds["source"] == FROM_PHOTON
     scale = np.where(converted, 0.02, scale)

@@ -93,11 +93,11 @@ def _logits(rng: np.random.Generator, seen: _Latents, noise: float) -> dict[str,
     boson = np.maximum.reduce([seen.w, seen.z, seen.h])
     one_b, two_b = np.minimum(b, 1.2), np.maximum(b - 1.0, 0.0)
     return {
-        "T": odds(-7.5 + 3.2 * two + 3.0 * three + 2.2 * one_b + 8.2 * seen.top - 0.5 * boson),
+        "T": odds(-7.1 + 3.2 * two + 3.0 * three + 2.2 * one_b + 8.2 * seen.top - 0.5 * boson),
         "W": odds(-3.9 + 3.0 * two - 0.9 * b + 7.2 * seen.w + 3.3 * seen.z + 1.6 * seen.top + 1.0 * seen.h),
         "Z": odds(-3.2 + 2.8 * two + 0.6 * b + 5.0 * seen.w + 6.6 * seen.z + 1.2 * seen.top + 3.6 * seen.h),
         "Zbb": odds(-6.6 + 2.9 * two + 2.4 * b + 3.6 * two_b + 3.5 * seen.z + 2.2 * seen.h),
-        "Hbb": odds(-6.2 + 3.0 * two + 2.7 * b + 3.8 * two_b + 1.8 * seen.z + 3.6 * seen.h),
+        "Hbb": odds(-5.8 + 3.0 * two + 2.7 * b + 3.8 * two_b + 1.8 * seen.z + 3.6 * seen.h),
         "Hcc": odds(-6.3 + 3.0 * two + 1.0 * b + 1.6 * c + 1.8 * seen.z + 2.4 * seen.h + 1.5 * seen.w),
         "H4q": odds(-8.0 + 3.8 * two + 2.6 * three + 1.6 * one_b + 2.4 * seen.top + 3.0 * boson),
     }
@@ -174,14 +174,17 @@ def _double_b(rng: np.random.Generator, jets: Collection, seen: _Latents) -> dic
         -0.55 + 0.22 * np.minimum(b, 1.2) + 0.65 * np.maximum(b - 1.0, 0.0) + 0.30 * mixed(rng, family, 0.5)
     )
     outside = np.abs(jets["eta"]) > 2.6
-    blind = chance(rng, np.where(outside, 0.9, 0.006 + 0.2 * (jets["nConstituents"] < 6)), n)
+    few = jets["nConstituents"] < 6
+    blind, trackless, vertexless = (
+        chance(rng, np.where(outside, 0.9, rate + 0.2 * few), n) for rate in (0.006, 0.01, 0.001)
+    )
     return {
         "btagDDBvLV2": np.where(blind, -1.0, _score(bb)),
         "btagDDCvLV2": np.where(blind, -1.0, _score(cc)),
         "btagDDCvBV2": np.where(blind, -1.0, _score(against)),
-        "btagDeepB": np.where(blind, -1.0, _score(single)),
-        "btagCSVV2": np.where(blind, -10.0, _score(older)),
-        "btagHbb": np.where(blind, -1.0, np.tanh(double)),
+        "btagDeepB": np.where(trackless, -1.0, _score(single)),
+        "btagCSVV2": np.where(vertexless, -10.0, _score(older)),
+        "btagHbb": np.tanh(double),
     }
 
 

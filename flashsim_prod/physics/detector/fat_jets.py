@@ -17,11 +17,6 @@ from flashsim_prod.physics.events import Collection, Events
 _PLATEAU = 0.985
 MAX_ETA = 5.0
 
-#: calibration's share of pt at 220 GeV by abs(eta), and the power it falls with: barrel, endcap
-_ETA = np.array([0.0, 0.8, 1.0, 1.3, 1.6, 2.0, 2.4, 3.0])
-_RAW = np.array([0.061, 0.064, 0.074, 0.107, 0.118, 0.128, 0.150, 0.152])
-_POWERS = np.array([0.09, 0.09, 0.10, 0.20, 0.40, 0.45, 0.30, 0.20])
-
 
 def response_width(pt: Floats) -> Floats:
     """Relative resolution of a fat jet's pt [GeV]."""
@@ -30,9 +25,8 @@ def response_width(pt: Floats) -> Floats:
 
 def raw_factor(rng: np.random.Generator, pt: Floats, eta: Floats) -> Floats:
     """1 - (uncalibrated pt) / pt of PUPPI jets of this pt [GeV]."""
-    at_220 = np.interp(np.abs(eta), _ETA, _RAW)
-    share = at_220 * (pt / 220.0) ** -np.interp(np.abs(eta), _ETA, _POWERS)
-    return np.asarray(np.clip(share * np.exp(0.05 * rng.normal(size=len(pt))), 0.005, 0.5))
+    spread = np.exp(0.05 * rng.normal(size=len(pt)))
+    return np.asarray(np.clip(fat.typical_raw_factor(pt, eta) * spread, 0.005, 0.5))
 
 
 def reconstruct_fat_jets(rng: np.random.Generator, events: Events) -> Collection:

@@ -13,7 +13,7 @@ from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, ga
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.taus import find_taus
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.tau_identification import raw_isolation, tau_flags
+from flashsim_prod.physics.tau_identification import neutral_excess, raw_isolation, tau_flags
 from flashsim_prod.physics.tau_links import (
     ELECTRON,
     HADRONS,
@@ -66,28 +66,25 @@ def _isolation(rng: np.random.Generator, taus: Collection, event: EventLatents) 
     left = np.clip(taus["jet_pt"] / taus["pt"] - 1.1, 0.0, 2.0)
     hadronic = taus["kind"] == HADRONS
     tracks = np.where(hadronic, 1.5 + _LEFT_OVER * left, 0.42) + 0.028 * charged_rho
-    charged, inner = _tracks(rng, tracks, np.where(hadronic, 0.6, 0.45))
+    near = np.where(hadronic, 0.55, 0.40)
+    inside, around = _tracks(rng, tracks * near), _tracks(rng, tracks * (1.0 - near))
     photons = np.where(chance(rng, np.where(hadronic, 0.40, 0.26), n), 0.55 + rng.exponential(1.7, n), 0.0)
     pileup = gamma_about(rng, 0.97 * rho, 0.35 * rho + 1.0)
-    total = raw_isolation(charged, photons, pileup)
     return {
-        "chargedIso": charged,
+        "chargedIso": inside + around,
         "neutralIso": photons,
         "puCorr": pileup,
-        "rawIso": total,
-        "rawIsodR03": total * inner,
+        "rawIso": raw_isolation(inside + around, photons, pileup),
+        "rawIsodR03": inside + neutral_excess(photons, pileup),
     }
 
 
-def _tracks(rng: np.random.Generator, mean: Floats, near: Floats) -> tuple[Floats, Floats]:
-    """Sum of pt of the tracks around, and the share of it within 0.3, each track above 0.5 GeV."""
+def _tracks(rng: np.random.Generator, mean: Floats) -> Floats:
+    """Sum of pt of the tracks of a region [GeV], each above 0.5 GeV."""
     number = np.minimum(rng.poisson(mean), _MAX_TRACKS)
-    shape = (len(number), _MAX_TRACKS)
     present = np.arange(_MAX_TRACKS) < number[:, None]
-    pt = np.where(present, 0.5 + rng.exponential(1.25, shape), 0.0)
-    inside = np.where(rng.random(shape) < near[:, None], pt, 0.0).sum(axis=1)
-    total = pt.sum(axis=1)
-    return total, np.where(total > 0, inside / np.maximum(total, 0.5), 0.0)
+    pt = 0.5 + rng.exponential(1.25, (len(number), _MAX_TRACKS))
+    return np.asarray(np.where(present, pt, 0.0).sum(axis=1))
 
 
 def _impact(rng: np.random.Generator, taus: Collection, event: EventLatents) -> dict[str, Floats]:

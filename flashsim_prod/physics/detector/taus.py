@@ -12,6 +12,7 @@ import numpy as np
 from flashsim_prod.physics import links
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, wrap_phi
 from flashsim_prod.physics.events import Collection
+from flashsim_prod.physics.tau_identification import ROUNDED_SHARE
 from flashsim_prod.physics.tau_links import ELECTRON, HADRONS, MUON, TAU
 
 MIN_PT = 18.0
@@ -79,13 +80,12 @@ def find_taus(rng: np.random.Generator, seeds: Collection) -> Collection:
     """
     found = seeds.select(chance(rng, _efficiency(seeds), seeds.n_objects))
     mode = _decay_mode(rng, found)
-    shape = _MASS[mode].T
-    n = found.n_objects
-    # reflected at the limits
-    mass = shape[2] + np.abs(shape[0] + shape[1] * rng.normal(size=n) - shape[2])
-    mass = shape[3] - np.abs(shape[3] - mass)
+    mass = _mass(rng, mode)
+    photons = _photons(rng, found)
+    pt = found["expected_pt"] * _response(rng, found, mode, photons)
     lead = _leading_share(rng, found, mode)
-    pt = found["expected_pt"] * _response(rng, found, mode, lead)
+    # all that is not the single track is photons
+    lead = np.where((mode == 0) & (photons > 0), 1.0 - photons / pt, lead)
     taus = Collection(
         found.counts,
         {
@@ -95,9 +95,9 @@ def find_taus(rng: np.random.Generator, seeds: Collection) -> Collection:
             "pt": pt,
             "mass": mass,
             "decayMode": MODES[mode],
-            "charge": np.where(chance(rng, _wrong_charge(found, mode), n), -1, 1) * found["true_charge"],
+            "charge": found["true_charge"] * _charge_sign(rng, found, mode),
             "leadTkPtOverTauPt": lead,
-            "photonsOutsideSignalCone": _photons_outside(rng, pt, mode, lead),
+            "photonsOutsideSignalCone": photons,
             **_direction(rng, found, pt),
             **_leading_offset(rng, lead, pt, mode),
         },
@@ -116,34 +116,36 @@ def _efficiency(seeds: Collection) -> Floats:
 def _decay_mode(rng: np.random.Generator, seeds: Collection) -> Ints:
     """Position in `MODES` of each candidate's mode."""
     kind = seeds["kind"]
-    of_tau = np.argmax(np.append(_GEN_MODES, -9)[None, :] == seeds["gen_mode"][:, None], axis=1)
-    of_tau = np.where(np.isin(seeds["gen_mode"], _GEN_MODES), of_tau, len(_GEN_MODES))
+    of_tau = np.searchsorted(_GEN_MODES, seeds["gen_mode"])
     row = np.select([kind == TAU, kind == ELECTRON, kind == MUON], [of_tau, 6, 7], 8)
     level = rng.random(len(row))
     return np.asarray((level[:, None] > np.cumsum(_MIGRATION, axis=1)[row, :-1]).sum(axis=1), np.int64)
 
 
+def _mass(rng: np.random.Generator, mode: Ints) -> Floats:
+    """Mass [GeV], reflected at its limits."""
+    centre, width, least, most = _MASS[mode].T
+    mass = least + np.abs(centre + width * rng.normal(size=len(mode)) - least)
+    return np.asarray(most - np.abs(most - mass))
+
+
+def _photons(rng: np.random.Generator, seeds: Collection) -> Floats:
+    """Photons in the isolation cone [GeV], in some of the candidates."""
+    n, kind = seeds.n_objects, seeds["kind"]
+    present = chance(rng, np.select([kind == ELECTRON, kind == MUON], [0.12, 0.28], 0.24), n)
+    return np.where(present, 0.5 + rng.exponential(1.7, n), 0.0)
+
+
 def _leading_share(rng: np.random.Generator, seeds: Collection, mode: Ints) -> Floats:
-    """pt of the leading track over that of the tau: one without photons, less with them."""
+    """pt of the leading track over that of the tau, without photons in the cone; one for a single track."""
     n = len(mode)
     mean, strength = _LEADING[mode].T
     mean = np.where(seeds["kind"] == HADRONS, 0.90 * mean, mean)
     share = np.clip(rng.beta(mean * strength, (1.0 - mean) * strength), 0.005, 0.985)
-    bare = np.where(chance(rng, 0.5, n), 1.0, 0.99951)
-    radiated = chance(
-        rng, np.select([seeds["kind"] == TAU, seeds["kind"] == ELECTRON], [0.30, 0.12], 0.28), n
-    )
-    photons = np.clip(rng.exponential(0.05, n) + 0.015, 0.0, 0.45)
-    return np.where(mode == 0, np.where(radiated, 1.0 - photons, bare), share)
+    return np.where(mode == 0, np.where(chance(rng, 0.5, n), 1.0, ROUNDED_SHARE), share)
 
 
-def _photons_outside(rng: np.random.Generator, pt: Floats, mode: Ints, lead: Floats) -> Floats:
-    """Of a single track, all that is not the track; otherwise now and then something soft."""
-    soft = np.where(chance(rng, 0.20, len(pt)), 0.5 + rng.exponential(1.7, len(pt)), 0.0)
-    return np.where(mode == 0, np.where(lead < 0.999, (1.0 - lead) * pt, 0.0), soft)
-
-
-def _response(rng: np.random.Generator, seeds: Collection, mode: Ints, lead: Floats) -> Floats:
+def _response(rng: np.random.Generator, seeds: Collection, mode: Ints, photons: Floats) -> Floats:
     """pt over what it is expected to be."""
     n, kind = len(mode), seeds["kind"]
     pull = rng.normal(size=n)
@@ -152,7 +154,7 @@ def _response(rng: np.random.Generator, seeds: Collection, mode: Ints, lead: Flo
     lost = chance(rng, np.where(seeds["gen_mode"] == MODES[mode], 0.10, 0.35), n)
     tau = 0.985 + (0.025 + 0.4 / expected) * pull + 0.25 * jet
     tau = tau * np.where(lost, 1.0 - rng.beta(1.5, 5.0, n), 1.0)
-    electron, muon = 0.997 + 0.026 * pull, (1.0 + 0.012 * pull) / np.maximum(lead, 0.6)
+    electron, muon = 0.997 + 0.026 * pull, 1.0 + 0.012 * pull + photons / expected
     crowd = seeds["nConstituents"].astype(np.float64) - 20.0
     share = 0.9 - 0.45 * np.log(seeds["pt"].astype(np.float64) / 40.0) - 0.02 * crowd + 0.75 * pull
     hadrons = seeds["pt"] / expected / (1.0 + np.exp(-share))
@@ -160,10 +162,11 @@ def _response(rng: np.random.Generator, seeds: Collection, mode: Ints, lead: Flo
     return np.asarray(np.maximum(response, 0.05))
 
 
-def _wrong_charge(seeds: Collection, mode: Ints) -> Floats:
-    even = np.isin(MODES[mode], (5, 6))
-    of_tau = np.where(even, 0.20, 0.02)
-    return np.select([seeds["kind"] == TAU, seeds["kind"] == HADRONS], [of_tau, 0.5], 0.01)
+def _charge_sign(rng: np.random.Generator, seeds: Collection, mode: Ints) -> Ints:
+    """-1 where the charge is wrong: by chance in jets, often with one charged hadron lost, rarely else."""
+    of_tau = np.where(np.isin(MODES[mode], (5, 6)), 0.20, 0.02)
+    wrong = np.select([seeds["kind"] == TAU, seeds["kind"] == HADRONS], [of_tau, 0.5], 0.01)
+    return np.where(chance(rng, wrong, len(mode)), -1, 1)
 
 
 def _direction(rng: np.random.Generator, seeds: Collection, pt: Floats) -> dict[str, Floats]:
@@ -180,7 +183,7 @@ def _direction(rng: np.random.Generator, seeds: Collection, pt: Floats) -> dict[
 
 def _leading_offset(rng: np.random.Generator, lead: Floats, pt: Floats, mode: Ints) -> dict[str, Floats]:
     """Direction of the leading track less the tau's: what else there is pulls the tau away from it."""
-    radiated: Bools = (mode == 0) & (lead < 0.999)
+    radiated: Bools = (mode == 0) & (lead < ROUNDED_SHARE)
     spread = np.where(radiated, 0.11, 0.045) * np.sqrt(30.0 / pt)
     return {
         f"leadTkDelta{name}": (1.0 - lead + 0.002) * spread * rng.normal(size=len(pt))

@@ -29,8 +29,8 @@ _LIFE = np.array([0.0, 0.0145, 0.0125, 0.0062, 0.0])
 _SHARE = np.array([[0.0, 1.0], [-1.0, 0.8], [-0.9, 0.75], [0.5, 0.7], [0.0, 1.0]])
 #: mean number of tracks beyond two, and mass of two tracks above the least [GeV]
 _EXTRA_TRACKS = np.array([0.38, 0.65, 1.6, 0.6, 0.10])
-_MASS = np.array([0.30, 0.55, 0.80, 0.50, 0.20])
-_MASS_SPREAD = np.array([0.65, 0.45, 0.45, 0.30, 0.60])
+_MASS = np.array([0.25, 0.55, 0.80, 0.50, 0.17])
+_MASS_SPREAD = np.array([0.90, 0.45, 0.45, 0.30, 0.85])
 _MAX_MASS = np.array([6.0, 3.0, 6.5, 1.75, 6.0])
 
 
@@ -89,7 +89,7 @@ def _strays(rng: np.random.Generator, events: Events) -> Collection:
     n = len(event_index)
     columns: dict[str, Column] = {
         "origin": np.full(n, _STRAY),
-        "pt": MIN_PT + rng.gamma(1.3, 0.9, n),
+        "pt": MIN_PT + rng.gamma(1.9, 0.70, n),
         "eta": rng.uniform(-MAX_ETA, MAX_ETA, n),
         "phi": rng.uniform(-np.pi, np.pi, n),
     }
@@ -151,7 +151,7 @@ def _decay_length(rng: np.random.Generator, vertices: Collection) -> tuple[Float
     life = _LIFE[origin] * boost * rng.exponential(size=n)
     error = 0.018 * (1.0 + 8.0 / boost) * (1.0 + life / 0.8) * np.exp(0.5 * rng.normal(size=n))
     mixed = MIN_SIGNIFICANCE * np.exp(rng.exponential(0.95, n))
-    centre = np.where(origin == _STRAY, -0.10, -0.85) + np.where(vertices["kaon"], 0.6, 0.0)
+    centre = np.where(origin == _STRAY, -0.25, -1.05) + np.where(vertices["kaon"], 0.6, 0.0)
     spread = np.where(origin == _STRAY, 0.80, 1.30)
     loose = np.exp(centre + spread * rng.normal(size=n)) * (mixed / MIN_SIGNIFICANCE) ** 0.4
     alive = np.isin(origin, (_CHARM, _BOTTOM, _TAU))

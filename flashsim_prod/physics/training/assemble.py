@@ -19,7 +19,7 @@ from flashsim_prod.physics.chain import bundle
 from flashsim_prod.physics.chain.bundle import Manifest, ModelEntry, NetworkEntry
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import NetworkSize
-from flashsim_prod.physics.chain.networks import REVISION, n_parameters
+from flashsim_prod.physics.chain.networks import n_parameters
 from flashsim_prod.physics.training.record import FitRecord
 
 ENTRY = "entry.json"
@@ -39,7 +39,6 @@ def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folde
             blocks=size.blocks,
             time_frequencies=size.time_frequencies,
             classifier=size.classifier,
-            revision=REVISION,
         ),
         parameters=sum(n_parameters(network) for network in networks),
         fit=_figures(record),

@@ -13,7 +13,6 @@ from flashsim_prod.errors import BundleError, InputError
 from flashsim_prod.physics.chain.bundle import ModelEntry
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
-from flashsim_prod.physics.chain.networks import REVISION
 from flashsim_prod.physics.training import fit as fitting
 from flashsim_prod.physics.training.fit import fit_model
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
@@ -124,7 +123,7 @@ def test_too_small_a_table_is_refused(tmp_path):
 
 
 def _entry(**changes: object) -> ModelEntry:
-    network = {"width": 32, "blocks": 2, "time_frequencies": 4, "classifier": (16,), "revision": REVISION}
+    network = {"width": 32, "blocks": 2, "time_frequencies": 4, "classifier": (16,)}
     entry = {
         "file": "toy.safetensors",
         "sha256": "0" * 64,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from flashsim_prod.physics import links
-from flashsim_prod.physics.chain.objects import muon, muon_attributes
 from flashsim_prod.physics.chain.registry import MODELS, find_model
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
+from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import branches
 from flashsim_prod.physics.training.tables import extract
 
+SAMPLES = os.environ.get("FLASHSIM_PROD_NANO_SAMPLES")
 FAKES = ("muon_duplicate", "muon_from_jet", "muon_from_pileup")
 
 
@@ -59,10 +64,14 @@ def test_fakes_of_pileup_are_anywhere_along_the_beam(reconstructed):
     assert spread["muon_from_pileup"] > 1.0 > 10 * spread["muon_from_jet"]
 
 
-def test_all_sources_of_muons_give_the_same_columns():
+def test_all_sources_of_muons_give_the_same_columns(reconstructed):
     """The first source's columns are those of the collection."""
-    kinematics = {"pt", "eta", "phi", "charge"}
-    assert {target.name for target in muon.FROM_GEN_MUON.targets} == kinematics | set(muon_attributes.MADE)
+    columns = []
+    for model in (find_model(name) for name in ("muon_from_genmuon", *FAKES)):
+        table = extract(reconstructed, model)
+        drawn = {name: column.astype(np.float64) for name, column in table.targets.items()}
+        columns.append(model.restore(drawn, model.source(reconstructed).take(table.row)).keys())
+    assert all(set(one) == set(columns[0]) for one in columns)
 
 
 @pytest.mark.parametrize("name", FAKES)
@@ -91,3 +100,15 @@ def test_whatever_is_drawn_is_a_muon_that_nanoaod_could_hold(reconstructed, name
     assert (made["softMva"][~flags["isGlobal"]] == -1).all()
     stored = flags["isPFcand"] | flags["softId"] | (made["softMva"] > 0.58) | flags["highPtId"]
     assert stored.all()
+
+
+@pytest.mark.skipif(not SAMPLES, reason="FLASHSIM_PROD_NANO_SAMPLES names no folder of NanoAOD files")
+def test_real_muons_go_to_exactly_one_source():
+    with NanoFile(str(Path(SAMPLES or "") / "dyjets_ul17_v8like.root")) as file:
+        known = [one for one in branches() if one in file.branches]
+        real = file.read(known, 0, file.n_entries)
+    models = [find_model(one) for one in ("muon_from_genmuon", *FAKES)]
+    matched = np.array([model.match(real, model.source(real)) >= 0 for model in models])
+    assert np.all(matched.sum(axis=0) == 1)
+    assert matched[0].mean() > 0.5
+    assert matched[2].any()

@@ -28,6 +28,7 @@ from flashsim_prod.physics.chain.model import (
     Target,
     wrap_angle,
 )
+from flashsim_prod.physics.chain.undefined import filled
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.fat_jet_scores import class_scores, odds, shares
 from flashsim_prod.physics.links import flat
@@ -36,14 +37,11 @@ F64 = NDArray[np.float64]
 
 #: attributes that are learned as they are
 _ATTRIBUTES = (
-    "rawFactor",
     "area",
     "nConstituents",
     "jetId",
     "btagCSVV2",
     "btagDDBvLV2",
-    "btagDDCvBV2",
-    "btagDDCvLV2",
     "btagDeepB",
     "btagHbb",
     *(f"deepTagMD_{name}vsQCD" for name in ("H4q", "Hbb", "T", "W", "Z", "ZHcc", "Zbb")),
@@ -53,6 +51,8 @@ _ATTRIBUTES = (
     *(f"deepTag_{name}vsQCD" for name in ("T", "W", "Z")),
     *(f"particleNet_{name}vsQCD" for name in ("H4q", "Hbb", "Hcc", "T", "W", "Z")),
 )
+#: DeepDoubleX scores that are -1 where that of bb against light is
+_WITH_BVL = ("btagDDCvBV2", "btagDDCvLV2")
 #: what other scores of a family are worked out from (`fat_jet_scores`)
 _SHARES = (
     "deepTag_others",
@@ -101,62 +101,60 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         "eta": value["eta"] - rows["eta"],
         "phi": wrap_angle(value["phi"] - rows["phi"]),
         "mass": slope / _gen_slope(rows),
+        "rawFactor": value["rawFactor"] / fat.typical_raw_factor(value["pt"], value["eta"]),
         "tau1": value["tau1"] / np.maximum(slope, 1e-6) ** _POWER,
         "particleNet_mass": value["particleNet_mass"] / _prong_mass(rows),
-        **{name: value[name] / np.maximum(value[under], 1e-9) for name, under in _RATIOS},
         **shares(value),
     }
-    groomed, hard = _energy_correlated(value, rows)
-    drawn["n2b1"] = _borrowed(value["n2b1"], groomed, drawn["tau2"])
-    drawn["n3b1"] = _borrowed(value["n3b1"], (groomed & hard) | (value["n3b1"] > 0), drawn["tau3"])
+    for name, under in _RATIOS:
+        ratio = value[name] / np.maximum(value[under], 1e-9)
+        drawn[name] = filled(ratio, value[name] > 0, value["nConstituents"])
+    for name in _WITH_BVL:
+        drawn[name] = filled(value[name], value["btagDDBvLV2"] >= 0, value["btagDeepB"])
+    groomed, _ = _energy_correlated(value, rows)
+    few = value["n2b1"] == fat.TOO_FEW
+    drawn["n2b1"] = np.where(few, fat.TOO_FEW, filled(value["n2b1"], groomed & ~few, drawn["tau2"]))
+    drawn["n3b1"] = filled(value["n3b1"], value["n3b1"] > 0, drawn["tau3"])
     return drawn
 
 
 def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     pt = rows["pt"] * _straight(drawn["pt"], rows)
+    eta = rows["eta"] + drawn["eta"]
     slope = drawn["mass"] * _gen_slope(rows)
     made: dict[str, Column] = {name: drawn[name] for name in _ATTRIBUTES}
     made |= {
         "pt": pt,
-        "eta": rows["eta"] + drawn["eta"],
+        "eta": eta,
         "phi": wrap_angle(rows["phi"] + drawn["phi"]),
         "mass": slope * pt,
+        "rawFactor": drawn["rawFactor"] * fat.typical_raw_factor(pt, eta),
         "tau1": drawn["tau1"] * slope**_POWER,
         "particleNet_mass": drawn["particleNet_mass"] * _prong_mass(rows),
     }
-    for name, under in _RATIOS:
-        made[name] = made[under] * drawn[name]
+    for axes, (name, under) in enumerate(_RATIOS, 2):
+        made[name] = np.where(made["nConstituents"] > axes, made[under] * drawn[name], 0.0)
+    for name in _WITH_BVL:
+        made[name] = np.where(made["btagDDBvLV2"] >= 0, drawn[name], -1.0)
     known = {**made, **{name: drawn[name] for name in _SHARES}}
     known |= {name: odds(drawn[name]) for name in _SHARES if name.startswith("particleNetMD")}
-    made |= class_scores(known, _FAMILIES)
+    return made | class_scores(known, _FAMILIES) | _correlations(drawn, made, rows)
+
+
+def _correlations(drawn: Mapping[str, F64], made: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
+    """N2 and N3, each where it is defined."""
     groomed, hard = _energy_correlated(made, rows)
-    made["n2b1"] = np.where(groomed, drawn["n2b1"], fat.NOT_GROOMED)
-    made["n3b1"] = np.where(groomed, np.where(hard, drawn["n3b1"], fat.TOO_FEW), fat.NOT_GROOMED)
-    return made
+    few = drawn["n2b1"] <= 0
+    return {
+        "n2b1": np.where(groomed, np.where(few, fat.TOO_FEW, drawn["n2b1"]), fat.NOT_GROOMED),
+        "n3b1": np.where(groomed, np.where(hard & ~few, drawn["n3b1"], fat.TOO_FEW), fat.NOT_GROOMED),
+    }
 
 
 def _energy_correlated(jets: Mapping[str, Column], rows: Rows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether a jet is groomed, and whether it is hard enough for N3."""
     raw = jets["pt"].astype(np.float64) * (1.0 - jets["rawFactor"].astype(np.float64))
     return raw > fat.LOWEST_PT, raw * rows["groomed_share"] > fat.LOWEST_PT_N3
-
-
-def _borrowed(values: Column, defined: NDArray[np.bool_], like: Column) -> Column:
-    """`values` with those that are not `defined` taken from one of the defined that is alike in `like`.
-
-    So the flow sees one smooth distribution, and where the value is defined stays a rule of its own.
-    """
-    lenders = np.flatnonzero(defined & (values > 0))
-    if not len(lenders):
-        return values
-    lenders = lenders[np.argsort(like[lenders], kind="stable")]
-    borrowers = np.flatnonzero(~defined)
-    near = np.searchsorted(like[lenders], like[borrowers])
-    reach = max(1, len(lenders) // 50)
-    near = near + np.random.default_rng(0).integers(-reach, reach + 1, len(borrowers))
-    filled = values.copy()
-    filled[borrowers] = values[lenders[np.clip(near, 0, len(lenders) - 1)]]
-    return filled
 
 
 def _bent(ratio: F64, rows: Rows) -> F64:
@@ -207,8 +205,11 @@ FROM_GEN_JET = ObjectModel(
         Target("eta", Relation.DIFFERENCE),
         Target("phi", Relation.ANGLE),
         Target("mass", Relation.RATIO),
-        *(Target(name, Relation.RATIO) for name in ("tau1", "tau2", "tau3", "tau4", "particleNet_mass")),
-        *(Target(name) for name in ("n2b1", "n3b1", *_ATTRIBUTES, *_SHARES)),
+        *(
+            Target(name, Relation.RATIO)
+            for name in ("tau1", "tau2", "tau3", "tau4", "rawFactor", "particleNet_mass")
+        ),
+        *(Target(name) for name in ("n2b1", "n3b1", *_ATTRIBUTES, *_WITH_BVL, *_SHARES)),
     ),
     match=_match,
     express=_express,

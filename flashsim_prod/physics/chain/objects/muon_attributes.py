@@ -98,7 +98,8 @@ def express(muons: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         "sip3dRatio": real["sip3d"] / _sip3d(real),
         **{f"{name}_gev": _excess(real, name, less) for name, less in _MORE_THAN.items()},
         "trackExcess": (real["tkRelIso"] - real["pfRelIso03_chg"]) / _track_unit(real),
-        "jetNDauCharged": muons["jetNDauCharged"],
+        # only what the particle flow took for a muon is in a jet
+        "jetNDauCharged": _filled(muons["jetNDauCharged"], real["isPFcand"] > 0),
         "jetRest": _filled(real["jetRelIso"] * real["pt"], inside),
         "jetPtRelv2": _filled(real["jetPtRelv2"], inside),
         "softMva": _filled(real["softMva"], scored),

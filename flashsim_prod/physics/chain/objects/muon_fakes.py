@@ -65,7 +65,7 @@ def _gen_jets(events: Events) -> Rows:
         events,
         jets,
         [
-            flavours(jets["partonFlavour"], jets["hadronFlavour"]),
+            flavours(jets["partonFlavour"], jets["hadronFlavour"]) | {"abs_eta": np.abs(jets["eta"])},
             closest(jets, stable(events, 13), 1, "muon"),
         ],
     )
@@ -103,7 +103,7 @@ def _with_vertex(events: Events, rows: Rows, jet: dict[str, Column]) -> Rows:
 
 
 def _closest_jet(objects: Collection, jets: Collection) -> dict[str, Column]:
-    """The reconstructed jet around each object: ``recojet_pt`` (0 for none), deta, dphi and its contents."""
+    """The reconstructed jet around each object, prefix ``recojet_``: pt (0 for none), place and contents."""
     position, _ = nearest(objects, jets, _IN_JET)
     found = position >= 0
 
@@ -114,16 +114,19 @@ def _closest_jet(objects: Collection, jets: Collection) -> dict[str, Column]:
 
     return {
         "recojet_pt": of_jet("pt"),
+        "recojet_muon_pt": of_jet("muEF") * of_jet("pt") * (1.0 - of_jet("rawFactor")),
         "recojet_deta": np.where(found, of_jet("eta") - objects["eta"], 0.0),
         "recojet_dphi": np.where(found, delta_phi(of_jet("phi"), objects["phi"]), 0.0),
         "recojet_muEF": of_jet("muEF"),
         "recojet_chHEF": of_jet("chHEF"),
+        "recojet_chEmEF": of_jet("chEmEF"),
     }
 
 
 _RECO_JET_CONDITIONS = (
     Condition("recojet_pt", Scale.LOG1P),
-    *(Condition(f"recojet_{name}") for name in ("deta", "dphi", "muEF", "chHEF")),
+    Condition("recojet_muon_pt", Scale.LOG1P),
+    *(Condition(f"recojet_{name}") for name in ("deta", "dphi", "muEF", "chHEF", "chEmEF")),
 )
 
 
@@ -219,6 +222,7 @@ FROM_JET = ObjectModel(
     conditions=(
         Condition("pt", Scale.LOG),
         Condition("eta"),
+        Condition("abs_eta"),
         Condition("phi"),
         Condition("mass", Scale.LOG1P),
         *flavour_conditions(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,18 @@ from flashsim_prod.physics.chain.model import (
     Target,
     wrap_angle,
 )
+from flashsim_prod.physics.chain.undefined import filled
 from flashsim_prod.physics.events import Collection, Column, Events
 
 F64 = NDArray[np.float64]
 
 #: attributes that are learned as they are
-_ATTRIBUTES = ("rawFactor", "btagCSVV2", "btagDeepB", "n2b1", "n3b1")
-_RATIOS = (("tau2", "tau1"), ("tau3", "tau2"), ("tau4", "tau3"))
+_ATTRIBUTES = ("btagDeepB",)
+_TAUS = ("tau1", "tau2", "tau3", "tau4")
+#: N2 and N3, and the number of particles, or axes of N-subjettiness, that they need
+_CORRELATIONS = (("n2b1", 2), ("n3b1", 3))
+#: what the older b-tag is where the newer one is negative
+_UNTAGGED = -10.0
 #: what of the fat jet a subjet depends on
 _OF_FAT_JET = ("pt", "mass", "rawFactor", "nConstituents", "btagDeepB", "particleNet_mass")
 #: masses are learned as ratios after this was added [GeV]
@@ -66,31 +72,51 @@ def _match(events: Events, rows: Rows) -> NDArray[np.int64]:
 
 def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
     value = {name: column.astype(np.float64) for name, column in attributes.items()}
-    return {
+    drawn: dict[str, Column] = {
         **{name: attributes[name] for name in _ATTRIBUTES},
         "pt": value["pt"] / np.maximum(rows["expected_pt"], 1e-3),
         "eta": value["eta"] - rows["expected_eta"],
         "phi": wrap_angle(value["phi"] - rows["expected_phi"]),
         "mass": (value["mass"] + _SOFT_MASS) / (rows["expected_mass"] + _SOFT_MASS),
-        "tau1": value["tau1"] / np.maximum(value["mass"] / value["pt"], 1e-6),
-        **{name: value[name] / np.maximum(value[under], 1e-9) for name, under in _RATIOS},
+        "rawFactor": value["rawFactor"] / _calibration(value["pt"], value["eta"]),
+        "axes": np.sum([value[name] > 0 for name in _TAUS], axis=0),
     }
+    ratios = {"tau1": value["tau1"] / np.maximum(value["mass"] / value["pt"], 1e-6)}
+    ratios |= {name: value[name] / np.maximum(value[under], 1e-9) for under, name in pairwise(_TAUS)}
+    for name, ratio in ratios.items():
+        drawn[name] = filled(ratio, value[name] > 0, rows["slope"])
+    for name, _ in _CORRELATIONS:
+        drawn[name] = filled(value[name], value[name] >= 0, rows["slope"])
+    drawn["btagCSVV2"] = filled(value["btagCSVV2"], value["btagCSVV2"] >= 0, value["btagDeepB"])
+    return drawn
 
 
 def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     pt = drawn["pt"] * np.maximum(rows["expected_pt"], 1e-3)
+    eta = rows["expected_eta"] + drawn["eta"]
     mass = np.maximum(drawn["mass"] * (rows["expected_mass"] + _SOFT_MASS) - _SOFT_MASS, 0.0)
-    made: dict[str, Column] = {name: drawn[name] for name in _ATTRIBUTES}
-    made |= {
+    made: dict[str, Column] = {
+        **{name: drawn[name] for name in _ATTRIBUTES},
+        "fat_jet": rows["fat_jet"],
         "pt": pt,
-        "eta": rows["expected_eta"] + drawn["eta"],
+        "eta": eta,
         "phi": wrap_angle(rows["expected_phi"] + drawn["phi"]),
         "mass": mass,
-        "tau1": drawn["tau1"] * np.maximum(mass / pt, 1e-6),
+        "rawFactor": drawn["rawFactor"] * _calibration(pt, eta),
+        "btagCSVV2": np.where(drawn["btagDeepB"] >= 0, drawn["btagCSVV2"], _UNTAGGED),
     }
-    for name, under in _RATIOS:
-        made[name] = made[under] * drawn[name]
-    return made | {"fat_jet": rows["fat_jet"]}
+    tau = np.maximum(mass / pt, 1e-6)
+    for axes, name in enumerate(_TAUS, 1):
+        tau = tau * drawn[name]
+        made[name] = np.where(drawn["axes"] >= axes, tau, 0.0)
+    for name, least in _CORRELATIONS:
+        made[name] = np.where(drawn["axes"] >= least, drawn[name], fat.TOO_FEW)
+    return made
+
+
+def _calibration(pt: Column, eta: Column) -> F64:
+    """About what calibration adds to a subjet: what it adds to fat jets of twice its pt."""
+    return fat.typical_raw_factor(2.0 * pt.astype(np.float64), eta)
 
 
 FROM_PRONG = ObjectModel(
@@ -114,8 +140,8 @@ FROM_PRONG = ObjectModel(
         Target("eta", Relation.DIFFERENCE, to="expected_eta"),
         Target("phi", Relation.ANGLE, to="expected_phi"),
         Target("mass", Relation.RATIO, to="expected_mass"),
-        *(Target(name, Relation.RATIO) for name in ("tau1", "tau2", "tau3", "tau4")),
-        *(Target(name) for name in _ATTRIBUTES),
+        *(Target(name, Relation.RATIO) for name in ("rawFactor", *_TAUS)),
+        *(Target(name) for name in ("axes", "n2b1", "n3b1", "btagCSVV2", *_ATTRIBUTES)),
     ),
     match=_match,
     express=_express,

@@ -1,7 +1,7 @@
-"""Taus: in reconstructed jets with a generated hadronic tau, and in all others.
+"""Taus: in reconstructed jets with a generated hadronic tau, and in those without.
 
-Electrons and muons that are taken for taus are jets without a generated tau; which lepton carries such a
-jet is part of the conditions.
+The latter are jets that an electron or muon carries, each with a model of its own because they look so
+different, and all others.
 """
 
 from __future__ import annotations
@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, per_object
-from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
+from flashsim_prod.physics.chain.model import (
+    Condition,
+    NetworkSize,
+    ObjectModel,
+    Rows,
+    Scale,
+    Target,
+    wrap_angle,
+)
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.tau_identification import decay_code, decay_of_code, raw_isolation, tau_flags
+from flashsim_prod.physics.tau_identification import decay_code, decay_of_code, neutral_excess, tau_flags
 from flashsim_prod.physics.tau_links import ELECTRON, HADRONS, MUON, TAU, tau_seeds, with_gen_taus
 
 F64 = NDArray[np.float64]
@@ -27,15 +35,15 @@ _MAX_JET_ETA = 3.0
 _GEN_MODES = (0, 1, 2, 10, 11, 15)
 #: how far a candidate strays from a tau, from a lepton, and from the axis of a jet of 40 GeV
 _STRAY = {TAU: 0.0045, ELECTRON: 0.0016, MUON: 0.0016, HADRONS: 0.030}
-#: with less than this besides it, the leading track of a single-track tau is the tau
-_BARE = 0.001
+#: a sum of tracks is zero, or above this [GeV]
+_SOFTEST = 0.3
+#: of pt [GeV]; what is left of the decimal point is smooth
+_DIGITS = 64.0
 _RHO = ("fixedGridRhoFastjetAll", "fixedGridRhoFastjetCentralChargedPileUp")
 _VALUES = (
-    "chargedIso",
     "neutralIso",
     "puCorr",
     "dxy",
-    "leadTkPtOverTauPt",
     "idAntiMu",
     "idAntiEleDeadECal",
     "rawDeepTau2017v2p1VSjet",
@@ -45,21 +53,18 @@ _VALUES = (
 _USES = ("Jet", "GenPart", "GenVisTau", "PV_z", "GenVtx_z", *_RHO, *PILEUP_BRANCHES)
 
 
-def _source(events: Events, *, with_tau: bool) -> Rows:
+def _source(events: Events, kind: int) -> Rows:
     jets = tau_seeds(events)
     jets = jets.with_columns(position=np.arange(jets.n_objects))
-    chosen = (jets["kind"] == TAU) if with_tau else (jets["kind"] != TAU)
-    jets = jets.select(chosen & (np.abs(jets["eta"]) < _MAX_JET_ETA))
+    jets = jets.select((jets["kind"] == kind) & (np.abs(jets["eta"]) < _MAX_JET_ETA))
     return per_object(events, jets, [_about_jet(jets), _about_event(events, jets.event_index)])
 
 
 def _about_jet(jets: Collection) -> dict[str, Column]:
-    kinds = {name: jets["kind"] == kind for name, kind in (("electron", ELECTRON), ("muon", MUON))}
     above = jets["expected_pt"] - LOWEST_PT
     stray = np.select([jets["kind"] == kind for kind in _STRAY], list(_STRAY.values()), 1.0)
     narrowing = np.where(jets["kind"] == HADRONS, np.sqrt(40.0 / jets["pt"]), 1.0)
     return {
-        **{f"is_{name}": column for name, column in kinds.items()},
         **{f"mode_{mode}": jets["gen_mode"] == mode for mode in _GEN_MODES},
         "hadron_b": jets["hadronFlavour"] == 5,
         "hadron_c": jets["hadronFlavour"] == 4,
@@ -97,7 +102,7 @@ def _match(events: Events, rows: Rows) -> NDArray[np.int64]:
 def _express(tau: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
     value = {name: column.astype(np.float64) for name, column in tau.items()}
     pt, lead, mode = value["pt"], value["leadTkPtOverTauPt"], tau["decayMode"]
-    total = raw_isolation(value["chargedIso"], value["neutralIso"], value["puCorr"])
+    photons, inside = value["photonsOutsideSignalCone"], _inside(value)
     beside = _beside(lead, pt)
     return {
         **{name: tau[name] for name in _VALUES},
@@ -105,21 +110,26 @@ def _express(tau: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         "deta": (value["eta"] - rows["axis_eta"]) / rows["stray"],
         "dphi": wrap_angle(value["phi"] - rows["axis_phi"]) / rows["stray"],
         "charge": tau["charge"].astype(np.int32) * rows["true_charge"].astype(np.int32),
-        "decay": decay_code(mode, value["mass"]),
+        "decay": decay_code(mode, value["mass"], np.where(photons > 0, _anything(8 * pt) > 0.5, lead)),
+        "leading": np.where(mode == 0, _anything(pt), lead),
         "offset_eta": value["leadTkDeltaEta"] / beside,
         "offset_phi": value["leadTkDeltaPhi"] / beside,
-        "photons": np.where(mode == 0, 0.0, value["photonsOutsideSignalCone"] / pt),
-        "inner": np.clip(np.where(total > 0, value["rawIsodR03"] / np.maximum(total, 1e-3), 0.0), 0.0, 1.0),
+        "photons": photons,
+        "charged_inside": inside,
+        "charged_around": value["chargedIso"] - inside,
         "dz": value["dz"] + rows["vertex_shift"],
     }
 
 
 def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
-    pt, lead = LOWEST_PT + drawn["excess"] * rows["above"], drawn["leadTkPtOverTauPt"]
-    mode, mass = decay_of_code(drawn["decay"])
-    bare = (mode == 0) & (1.0 - lead < _BARE)
+    pt, photons = LOWEST_PT + drawn["excess"] * rows["above"], drawn["photons"]
+    mode, mass, bare = decay_of_code(drawn["decay"])
+    # of a single track, all that is not the track is photons
+    single = np.where(photons > 0, 1.0 - photons / pt, bare)
+    lead = np.where(mode == 0, np.maximum(single, 0.0), drawn["leading"])
     beside = _beside(lead, pt)
-    total = raw_isolation(drawn["chargedIso"], drawn["neutralIso"], drawn["puCorr"])
+    charged = drawn["charged_inside"] + drawn["charged_around"]
+    excess = neutral_excess(drawn["neutralIso"], drawn["puCorr"])
     return {
         **{name: drawn[name] for name in _VALUES},
         "pt": pt,
@@ -128,15 +138,33 @@ def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
         "mass": mass,
         "charge": np.rint(drawn["charge"]) * rows["true_charge"],
         "decayMode": mode,
+        "leadTkPtOverTauPt": lead,
         "leadTkDeltaEta": drawn["offset_eta"] * beside,
         "leadTkDeltaPhi": drawn["offset_phi"] * beside,
-        # of a single track, all that is not the track
-        "photonsOutsideSignalCone": pt
-        * np.where(mode > 0, drawn["photons"], np.where(bare, 0.0, 1.0 - lead)),
-        "rawIso": total,
-        "rawIsodR03": total * drawn["inner"],
+        "photonsOutsideSignalCone": photons,
+        "chargedIso": charged,
+        "rawIso": charged + excess,
+        "rawIsodR03": drawn["charged_inside"] + excess,
         "dz": drawn["dz"] - rows["vertex_shift"],
     }
+
+
+def _inside(value: Mapping[str, F64]) -> F64:
+    """Charged isolation within 0.3 [GeV]: what the isolation in the smaller cone has beyond neutrals."""
+    charged = value["chargedIso"]
+    inside = np.clip(value["rawIsodR03"] - neutral_excess(value["neutralIso"], value["puCorr"]), 0.0, charged)
+    # no track is as soft as that
+    inside = np.where(inside < _SOFTEST, 0.0, inside)
+    return np.where(charged - inside < _SOFTEST, charged, inside)
+
+
+def _anything(pt: F64) -> F64:
+    """Even numbers between 0 and 1 from the last digits of `pt` [GeV].
+
+    They stand where an attribute is fixed by another one: a network learns at once that they mean nothing,
+    while it would blur a constant.
+    """
+    return np.asarray((_DIGITS * pt) % 1.0)
 
 
 def _beside(lead: F64, pt: F64) -> F64:
@@ -161,36 +189,36 @@ _JET_CONDITIONS = (
 _TARGETS = tuple(
     Target(name)
     for name in (
-        *("excess", "deta", "dphi", "charge", "decay", "offset_eta", "offset_phi", "photons", "inner", "dz"),
+        *("excess", "deta", "dphi", "charge", "decay", "leading", "offset_eta", "offset_phi", "photons"),
+        *("charged_inside", "charged_around", "dz"),
         *_VALUES,
     )
 )
 
 
-def _model(name: str, conditions: tuple[Condition, ...], *, with_tau: bool) -> ObjectModel:
+def _model(name: str, kind: int, conditions: tuple[str, ...], size: NetworkSize) -> ObjectModel:
     return ObjectModel(
         name=name,
         produces="Tau",
         uses=_USES,
-        source=lambda events: _source(events, with_tau=with_tau),
-        conditions=(*_JET_CONDITIONS, *conditions),
+        source=lambda events: _source(events, kind),
+        conditions=(*_JET_CONDITIONS, *(Condition(one) for one in conditions)),
         targets=_TARGETS,
         match=_match,
         express=_express,
         assemble=_assemble,
+        size=size,
     )
 
 
-FROM_GEN_TAU = _model(
-    "tau_from_gentau", tuple(Condition(f"mode_{mode}") for mode in _GEN_MODES), with_tau=True
-)
-FROM_JET = _model(
-    "tau_from_jet",
-    tuple(Condition(name) for name in ("is_electron", "is_muon", "chEmEF", "muEF", "neHEF", "btag")),
-    with_tau=False,
-)
+_SMALL = NetworkSize(width=64, blocks=3)
 
-MODELS = (FROM_GEN_TAU, FROM_JET)
+MODELS = (
+    _model("tau_from_gentau", TAU, tuple(f"mode_{mode}" for mode in _GEN_MODES), NetworkSize()),
+    _model("tau_from_electron", ELECTRON, (), _SMALL),
+    _model("tau_from_muon", MUON, (), _SMALL),
+    _model("tau_from_jet", HADRONS, ("chEmEF", "muEF", "neHEF", "btag"), NetworkSize()),
+)
 
 
 def finish(parts: list[Collection], events: Events) -> Collection:
