@@ -106,29 +106,27 @@ def prong_rows(events: Events, fat_jets: Collection) -> dict[str, Column]:
         ``event``; ``fat_jet`` and ``prong``, flat positions in FatJet and SubGenJetAK8; ``rank``, 0 for the
         harder one; ``expected_pt``, ``expected_eta``, ``expected_phi`` and ``expected_mass``: the prong moved
         with its fat jet, scaled by the response of pt, and spread by what the mass was off by; ``hadron_b``
-        and ``hadron_c``, hadrons nearest to it; ``gen`` the flat position in GenJetAK8.
+        and ``hadron_c``, hadrons nearest to it.
     """
     gen_jets, subjets = events["GenJetAK8"], events["SubGenJetAK8"]
     if "genJetAK8Idx" in fat_jets:
         gen = links.flat(fat_jets["genJetAK8Idx"], fat_jets, gen_jets)
     else:
         gen = gen_fat_jet(fat_jets, gen_jets)
-    first, second = prongs(gen_jets, subjets)
     groomed = np.flatnonzero(is_groomed(fat_jets) & (gen >= 0))
-    fat_jet, rank = np.repeat(groomed, 2), np.tile((0, 1), len(groomed))
-    prong = np.where(rank == 0, first[gen[fat_jet]], second[gen[fat_jet]])
-    fat_jet, rank, prong = fat_jet[prong >= 0], rank[prong >= 0], prong[prong >= 0]
+    prong = np.stack(prongs(gen_jets, subjets), axis=1)[gen[groomed]]
+    row, rank = np.nonzero(prong >= 0)
+    fat_jet, prong = groomed[row], prong[row, rank]
+    inside = {
+        name: _inside(hadrons(events["GenPart"], quark), subjets) for name, quark in (("b", 5), ("c", 4))
+    }
     return {
         "event": fat_jets.event_index[fat_jet],
         "fat_jet": fat_jet,
         "prong": prong,
-        "gen": gen[fat_jet],
         "rank": rank,
         **_expected(fat_jets, fat_jet, gen_jets, gen[fat_jet], subjets, prong),
-        **{
-            f"hadron_{name}": _inside(hadrons(events["GenPart"], quark), subjets)[prong]
-            for name, quark in (("b", 5), ("c", 4))
-        },
+        **{f"hadron_{name}": number[prong] for name, number in inside.items()},
     }
 
 

@@ -115,15 +115,3 @@ def particle_row(events: Events, objects: Collection, position: Column) -> I64:
     row_of[position] = np.arange(len(position))
     # an object without generator particle has position -1, the last entry
     return row_of[links.flat(objects["genPartIdx"], objects, particles)]
-
-
-def imputed(values: Column, known: NDArray[np.bool_]) -> Column:
-    """`values` where they are `known`, and elsewhere those of others in turn.
-
-    For attributes that are stored for some objects only: networks then learn one distribution without an
-    edge, and what they draw for the rest is dropped.
-    """
-    filled = values.copy()
-    if known.any():
-        filled[~known] = np.resize(values[known], int((~known).sum()))
-    return filled

@@ -16,6 +16,8 @@ from flashsim_prod.physics.events import Collection, Events
 
 _PLATEAU = 0.985
 MAX_ETA = 5.0
+#: flags of `boosted.DECAYS` that are bosons to two quarks
+_BOSONS = ("h_bb", "h_cc", "z_bb", "z_cc", "z_qq", "w_cq", "w_qq")
 
 
 def response_width(pt: Floats) -> Floats:
@@ -36,6 +38,18 @@ def reconstruct_fat_jets(rng: np.random.Generator, events: Events) -> Collection
     ``gen_``) and with ``mass_pull``, the mass's fluctuation in standard deviations.
     """
     gen = gen_fat_jets(events)
+    seen = _with_response(rng, gen)
+    found = chance(rng, _PLATEAU, gen.n_objects)
+    found &= (seen["pt"] >= fat.LOWEST_PT) & (np.abs(seen["eta"]) < MAX_ETA)
+    jets = seen.select(found).sorted_by("pt")
+    jets = jets.with_columns(rawFactor=raw_factor(rng, jets["pt"], jets["eta"]), **_extent(rng, jets))
+    jets = jets.with_columns(nConstituents=_constituents(rng, jets))
+    jets = jets.with_columns(jetId=_identification(rng, jets), **_subjettiness(rng, jets))
+    return jets.with_columns(**_correlations(rng, jets))
+
+
+def _with_response(rng: np.random.Generator, gen: Collection) -> Collection:
+    """Every generated jet as the calorimeter and tracker see it."""
     n, pt, mass = gen.n_objects, gen["pt"].astype(np.float64), np.maximum(gen["mass"].astype(np.float64), 0.1)
     pull = np.where(chance(rng, 0.06, n), 2.2, 0.9) * rng.normal(size=n)
     ratio = np.maximum(1.02 + response_width(pt) * pull, 0.1)
@@ -50,12 +64,7 @@ def reconstruct_fat_jets(rng: np.random.Generator, events: Events) -> Collection
         "mass": pt * ratio * _narrowed(mass * scale / pt),
         "mass_pull": mass_pull,
     }
-    found = chance(rng, _PLATEAU, n) & (columns["pt"] >= fat.LOWEST_PT) & (np.abs(columns["eta"]) < MAX_ETA)
-    jets = Collection(gen.counts, columns).select(found).sorted_by("pt")
-    jets = jets.with_columns(rawFactor=raw_factor(rng, jets["pt"], jets["eta"]), **_extent(rng, jets))
-    jets = jets.with_columns(nConstituents=_constituents(rng, jets))
-    jets = jets.with_columns(jetId=_identification(rng, jets), **_subjettiness(rng, jets))
-    return jets.with_columns(**_correlations(rng, jets))
+    return Collection(gen.counts, columns)
 
 
 def _narrowed(slope: Floats) -> Floats:
@@ -96,9 +105,7 @@ def _subjettiness(rng: np.random.Generator, jets: Collection) -> dict[str, Float
     """tau1 to tau4, falling; the ratio of one to the next is small where the prongs are."""
     n = jets.n_objects
     hard = jets["gen_hardness"]
-    boson = np.any(
-        [jets[f"gen_{name}"] for name in ("h_bb", "h_cc", "z_bb", "z_cc", "z_qq", "w_cq", "w_qq")], 0
-    )
+    boson = np.any([jets[f"gen_{name}"] for name in _BOSONS], axis=0)
     top = jets["gen_top"].astype(bool)
     few = 6.0 / jets["nConstituents"]
     shape = rng.normal(size=n)

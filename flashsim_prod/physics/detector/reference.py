@@ -26,9 +26,6 @@ from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.schema import branches
 from flashsim_prod.physics.vertices import MOST_OTHER_VERTICES, other_vertices
 
-#: what is not simulated yet, or follows only from collections that are not
-NOT_WRITTEN: frozenset[str] = frozenset()
-
 
 class ReferenceDetector:
     """Parametric detector response, vectorised over events and objects."""
@@ -94,11 +91,7 @@ def _as_nanoaod(events: Events, collections: tuple[str, ...]) -> Events:
 
 
 def _nanoaod_columns(name: str, objects: Collection) -> Collection:
-    wanted = [
-        branch
-        for branch in branches().values()
-        if branch.collection == name and branch.name not in NOT_WRITTEN
-    ]
+    wanted = [branch for branch in branches().values() if branch.collection == name]
     return Collection(
         objects.counts,
         {branch.attribute: objects[branch.attribute].astype(branch.dtype) for branch in wanted},

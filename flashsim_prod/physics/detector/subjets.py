@@ -12,7 +12,7 @@ from flashsim_prod.physics import fat_jets as fat
 from flashsim_prod.physics.detector.draws import Floats, Ints, chance, sigmoid, stream, wrap_phi
 from flashsim_prod.physics.detector.fat_jet_taggers import with_fat_jet_taggers
 from flashsim_prod.physics.detector.fat_jets import raw_factor, reconstruct_fat_jets
-from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.events import Collection, Column, Events
 
 #: what taggers say of subjets with too few tracks
 _UNTAGGED_CSV, _UNTAGGED_DEEP = -10.0, -2.0
@@ -30,15 +30,22 @@ def simulate_fat_jets(events: Events, seed: int) -> dict[str, Collection]:
 
 def reconstruct_subjets(rng: np.random.Generator, events: Events, fat_jets: Collection) -> Collection:
     """Subjets of groomed fat jets in the order of `fat_jets.in_order`, with ``fat_jet``; without flavours."""
-    prongs = _prongs(events, fat_jets)
-    n = prongs.n_objects
-    found = chance(rng, np.where(prongs["rank"] == 0, 0.999, 0.99), n)
-    prongs = prongs.select(found)
+    rows = fat.prong_rows(events, fat_jets)
+    prongs = Collection.from_rows(events.n, rows["event"], rows)
+    found = chance(rng, np.where(prongs["rank"] == 0, 0.999, 0.99), prongs.n_objects)
+    subjets = _with_response(rng, prongs.select(found))
+    particles = _particles(rng, subjets)
+    shapes = _shapes(rng, subjets, particles)
+    return fat.in_order(subjets.with_columns(**shapes, **_taggers(rng, subjets, particles)))
+
+
+def _with_response(rng: np.random.Generator, prongs: Collection) -> Collection:
+    """Generated prongs as they are seen, where and as hard as their fat jet makes expect."""
     n, pt = prongs.n_objects, prongs["expected_pt"]
     seen = np.maximum(pt * np.exp(np.hypot(0.025, 1.2 / (pt + 5.0)) * rng.normal(size=n)), 1.0)
     angle = np.hypot(0.004, 0.5 / (pt + 10.0)) * np.where(chance(rng, 0.06, n), 5.0, 1.0)
     mass = _mass(rng, prongs, seen / pt)
-    columns = {
+    columns: dict[str, Column] = {
         "fat_jet": prongs["fat_jet"],
         "hadron_b": prongs["hadron_b"],
         "hadron_c": prongs["hadron_c"],
@@ -47,18 +54,8 @@ def reconstruct_subjets(rng: np.random.Generator, events: Events, fat_jets: Coll
         "phi": wrap_phi(prongs["expected_phi"] + angle * rng.normal(size=n)),
         "mass": mass,
     }
-    subjets = Collection(prongs.counts, columns)
-    subjets = subjets.with_columns(rawFactor=raw_factor(rng, 2.0 * seen, subjets["eta"]))
-    particles = _particles(rng, subjets)
-    return fat.in_order(
-        subjets.with_columns(**_shapes(rng, subjets, particles), **_taggers(rng, subjets, particles))
-    )
-
-
-def _prongs(events: Events, fat_jets: Collection) -> Collection:
-    """Generated prongs of groomed fat jets, in the order of the fat jets."""
-    rows = fat.prong_rows(events, fat_jets)
-    return Collection.from_rows(events.n, rows["event"], rows)
+    columns["rawFactor"] = raw_factor(rng, 2.0 * seen, columns["eta"])
+    return Collection(prongs.counts, columns)
 
 
 def _mass(rng: np.random.Generator, prongs: Collection, ratio: Floats) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flashsim_prod.physics import egamma_links
-from flashsim_prod.physics.chain.egamma_features import imputed, jet_row, jet_rows, nearest_row
+from flashsim_prod.physics.chain.egamma_features import jet_row, jet_rows, nearest_row
 from flashsim_prod.physics.chain.objects import electron, photon
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
@@ -76,10 +76,3 @@ def test_an_electron_outside_all_jets_belongs_to_its_event(reco: Events) -> None
     electrons = reco["Electron"]
     row = nearest_row(electrons, jets)
     assert np.array_equal(rows["in_jet"][row], electrons["jetIdx"] >= 0)
-
-
-def test_what_is_not_stored_is_taken_from_others_in_turn() -> None:
-    values = np.array([1.0, 0.0, 2.0, 0.0, 0.0])
-    known = np.array([True, False, True, False, False])
-    assert imputed(values, known).tolist() == [1.0, 1.0, 2.0, 2.0, 1.0]
-    assert imputed(values, np.zeros(5, bool)).tolist() == values.tolist()

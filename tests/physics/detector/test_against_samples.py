@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flashsim_prod.physics.detector.compare import quantile_table
-from flashsim_prod.physics.detector.reference import NOT_WRITTEN, ReferenceDetector
+from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import branches
@@ -46,11 +46,13 @@ def _compared(branch: str) -> bool:
         "Pileup_",
         "Jet_",
         "Muon_",
+        "Electron_",
+        "Photon_",
         "MET_",
         "PuppiMET_",
         "PV_",
     )
-    return branch.startswith((*starts, "fixedGridRho", "SoftActivityJetHT")) and branch not in NOT_WRITTEN
+    return branch.startswith((*starts, "fixedGridRho", "SoftActivityJetHT"))
 
 
 def _distances(produced: Events, real: Events, names: list[str]) -> dict[str, float]:
@@ -71,7 +73,7 @@ def test_jets_resemble_those_of_2017(origin: str) -> None:
     assert len(distances) > 38
     # about 300 real jets: equal samples would show 0.05
     assert np.median(list(distances.values())) < 0.11
-    loose = {"Jet_partonFlavour", "Jet_cleanmask"}  # another definition there; no electrons here
+    loose = {"Jet_partonFlavour"}  # another definition there
     assert max(distance for name, distance in distances.items() if name not in loose) < 0.30
 
 
@@ -88,6 +90,21 @@ def test_muons_resemble_real_ones(name: str, origin: tuple[int, int], least: int
     assert np.median(list(distances.values())) < 0.11
     loose = {"Muon_mass"}  # one value, rounded when it is written
     assert max(distance for key, distance in distances.items() if key not in loose) < 0.35
+
+
+@pytest.mark.parametrize(("name", "flavours"), [("Electron", (1, 15)), ("Photon", (11,))])
+def test_electrons_and_their_clusters_resemble_those_of_2017(name: str, flavours: tuple[int, ...]) -> None:
+    def genuine(events: Events) -> Events:
+        return _chosen(events, name, np.isin(events[name]["genPartFlav"], flavours))
+
+    produced, real = _both("dyjets_ul17_v8like")
+    distances = _distances(genuine(produced), genuine(real), [name])
+    # about 60 real ones: equal samples would show 0.11
+    assert np.median(list(distances.values())) < 0.13
+    loose = {f"n{name}", "Photon_mass"}  # zero, but for rounding
+    assert max(distance for key, distance in distances.items() if key not in loose) < 0.35
+    shares = [genuine(events)[name].n_objects / events.n for events in (produced, real)]
+    assert shares[0] == pytest.approx(shares[1], rel=0.2)
 
 
 @pytest.mark.parametrize("flavour", [4, 5])

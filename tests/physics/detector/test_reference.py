@@ -9,7 +9,7 @@ import pytest
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics import links
-from flashsim_prod.physics.detector.reference import NOT_WRITTEN, ReferenceDetector
+from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.identification import jet_id
 from flashsim_prod.physics.nanoaod.schema import branches
@@ -32,11 +32,7 @@ def _same(a: Events, b: Events) -> bool:
 
 @pytest.mark.parametrize("name", ["Jet", "Muon", "OtherPV"])
 def test_collections_have_the_columns_and_types_of_nanoaod(reco: Events, name: str) -> None:
-    expected = {
-        branch.attribute: branch.dtype
-        for branch in branches().values()
-        if branch.collection == name and branch.name not in NOT_WRITTEN
-    }
+    expected = {branch.attribute: branch.dtype for branch in branches().values() if branch.collection == name}
     assert {column: values.dtype for column, values in reco[name].columns.items()} == expected
 
 
@@ -51,11 +47,7 @@ def test_scalars_have_the_types_of_nanoaod_and_none_of_a_group_is_missing(gen: E
 
 def test_every_discrete_value_is_legal(reco: Events) -> None:
     for branch in branches().values():
-        if (
-            branch.legal is not None
-            and branch.collection in ("Jet", "Muon")
-            and branch.name not in NOT_WRITTEN
-        ):
+        if branch.legal is not None and branch.collection in ("Jet", "Muon"):
             values = np.unique(reco[branch.collection][branch.attribute]).tolist()
             assert set(values) <= set(branch.legal), branch.name
 

@@ -32,6 +32,7 @@ _MAX_ETA = 2.5
 #: no electron comes of softer particles, or of such outside [GeV]
 _LOWEST_GEN_PT = 3.0
 _MAX_GEN_ETA = 2.7
+_MAX_PHOTON_ETA = 3.1
 
 
 def gen_electrons(events: Events) -> Collection:
@@ -46,7 +47,7 @@ def prompt_photons(events: Events) -> Collection:
     """Prompt generator photons that may be reconstructed, with ``position`` in GenPart."""
     photons = stable(events, PHOTON)
     prompt = (photons["statusFlags"].astype(np.int64) & IS_PROMPT) > 0
-    near = (photons["pt"] > _LOWEST_GEN_PT) & (np.abs(photons["eta"]) < 3.1)
+    near = (photons["pt"] > _LOWEST_GEN_PT) & (np.abs(photons["eta"]) < _MAX_PHOTON_ETA)
     return photons.select(prompt & near)
 
 
@@ -63,9 +64,13 @@ def _gen_electrons(events: Events) -> Rows:
     return _rows(events, electrons.with_columns(**bits, **gen_jet))
 
 
-def _prompt_photons(events: Events) -> Rows:
+def _convertible(events: Events) -> Collection:
     photons = prompt_photons(events)
-    photons = photons.select(np.abs(photons["eta"]) < _MAX_GEN_ETA)
+    return photons.select(np.abs(photons["eta"]) < _MAX_GEN_ETA)
+
+
+def _prompt_photons(events: Events) -> Rows:
+    photons = _convertible(events)
     return _rows(events, photons.with_columns(charge=np.ones(photons.n_objects)))
 
 
@@ -84,21 +89,10 @@ def _match_particles(events: Events, rows: Rows) -> NDArray[np.int64]:
 def _match_jets(events: Events, rows: Rows) -> NDArray[np.int64]:
     """All that comes of no generator electron and of no prompt photon."""
     electrons = events["Electron"]
-    positions = [_gen_electrons_of(events), prompt_photons_near(events)]
-    genuine = np.any([particle_row(events, electrons, position) >= 0 for position in positions], axis=0)
+    genuine = np.zeros(electrons.n_objects, bool)
+    for particles in (gen_electrons(events), _convertible(events)):
+        genuine |= particle_row(events, electrons, particles["position"]) >= 0
     return np.where(genuine, -1, nearest_row(electrons, events["Jet"]))
-
-
-def _gen_electrons_of(events: Events) -> NDArray[np.int64]:
-    position: NDArray[np.int64] = gen_electrons(events)["position"]
-    return position
-
-
-def prompt_photons_near(events: Events) -> NDArray[np.int64]:
-    """Places in GenPart of the prompt photons that may give electrons."""
-    photons = prompt_photons(events)
-    position: NDArray[np.int64] = photons["position"][np.abs(photons["eta"]) < _MAX_GEN_ETA]
-    return position
 
 
 FROM_GEN_ELECTRON = ObjectModel(

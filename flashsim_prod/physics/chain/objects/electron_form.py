@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics.chain.egamma_features import imputed
 from flashsim_prod.physics.chain.model import Rows, Target, wrap_angle
+from flashsim_prod.physics.chain.undefined import filled
 from flashsim_prod.physics.egamma import in_barrel, raw_score, smearing_width, supercluster_eta
 from flashsim_prod.physics.electron_id import HEEP_BITS, cluster_energy, heep_bits, track_classes
 from flashsim_prod.physics.events import Column
@@ -157,21 +157,25 @@ def _express_isolation(a: Mapping[str, F64], found: Mapping[str, Column], rows: 
     pt, charged = a["pt"], a["pfRelIso03_chg"] * a["pt"]
     stored, any_charged = pt > _STORED_ABOVE, charged > 0
     share = a["miniPFRelIso_chg"] * pt / np.where(any_charged, charged, 1.0)
+    # these have exact zeros and ones, which no trend may move
+    flat = np.zeros(len(pt))
     isolated_jet = 1.0 + a["jetRelIso"] - a["pfRelIso03_all"]
     in_jet = (1.0 + a["jetRelIso"]) * pt / lepton_aware_pt(pt, rows["jet_pt"], rows["jet_raw"])
     return {
         "charged": charged,
         "neutral": (a["pfRelIso03_all"] - a["pfRelIso03_chg"]) * pt,
-        "miniCharged": imputed(share, any_charged),
+        "miniCharged": filled(share, any_charged, flat),
         "miniNeutral": (a["miniPFRelIso_all"] - a["miniPFRelIso_chg"]) * pt,
-        "trackIso": imputed(a["dr03TkSumPt"] / np.where(any_charged, charged, 1.0), stored & any_charged),
-        "heepIso": imputed(a["dr03TkSumPtHEEP"] - a["dr03TkSumPt"], stored),
-        "ecalIso": imputed(a["dr03EcalRecHitSumEt"], stored),
-        "hcalIso": imputed(a["dr03HcalDepth1TowerSumEt"], stored),
+        "trackIso": filled(
+            a["dr03TkSumPt"] / np.where(any_charged, charged, 1.0), stored & any_charged, flat
+        ),
+        "heepIso": filled(a["dr03TkSumPtHEEP"] - a["dr03TkSumPt"], stored, flat),
+        "ecalIso": filled(a["dr03EcalRecHitSumEt"], stored, flat),
+        "hcalIso": filled(a["dr03HcalDepth1TowerSumEt"], stored, flat),
         "jetRelIso": np.where(rows["jet_pt"] > 0, in_jet, isolated_jet),
         "jetPtRelv2": a["jetPtRelv2"] / pt,
         # above the threshold this follows from the isolations themselves
-        "heepCaloIso": imputed(found["heepCaloIso"], ~stored),
+        "heepCaloIso": filled(found["heepCaloIso"], ~stored, flat),
     }
 
 

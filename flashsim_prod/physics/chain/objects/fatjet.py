@@ -106,6 +106,12 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         "particleNet_mass": value["particleNet_mass"] / _prong_mass(rows),
         **shares(value),
     }
+    return drawn | _filled(value, rows)
+
+
+def _filled(value: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
+    """Attributes that are not always defined, as if they were."""
+    drawn: dict[str, Column] = {}
     for name, under in _RATIOS:
         ratio = value[name] / np.maximum(value[under], 1e-9)
         drawn[name] = filled(ratio, value[name] > 0, value["nConstituents"])
@@ -134,11 +140,16 @@ def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     }
     for axes, (name, under) in enumerate(_RATIOS, 2):
         made[name] = np.where(made["nConstituents"] > axes, made[under] * drawn[name], 0.0)
-    for name in _WITH_BVL:
-        made[name] = np.where(made["btagDDBvLV2"] >= 0, drawn[name], -1.0)
-    known = {**made, **{name: drawn[name] for name in _SHARES}}
-    known |= {name: odds(drawn[name]) for name in _SHARES if name.startswith("particleNetMD")}
-    return made | class_scores(known, _FAMILIES) | _correlations(drawn, made, rows)
+    return made | _scores(drawn) | _correlations(drawn, made, rows)
+
+
+def _scores(drawn: Mapping[str, F64]) -> dict[str, Column]:
+    """Scores that follow from those that are drawn, or are defined where another is."""
+    found: dict[str, Column] = {
+        name: np.where(drawn["btagDDBvLV2"] >= 0, drawn[name], -1.0) for name in _WITH_BVL
+    }
+    against = {name: odds(drawn[name]) for name in _SHARES if name.startswith("particleNetMD")}
+    return found | class_scores({**drawn, **against}, _FAMILIES)
 
 
 def _correlations(drawn: Mapping[str, F64], made: Mapping[str, Column], rows: Rows) -> dict[str, Column]:

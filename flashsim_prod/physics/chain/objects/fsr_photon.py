@@ -22,6 +22,8 @@ from flashsim_prod.physics.links import close_pairs, delta_phi, flat, match_by_d
 #: softer generator photons are not found, and none is found further from where it was [GeV]
 _LOWEST_GEN_PT = 1.0
 _SAME_PHOTON = 0.05
+#: how much its pt may differ, relatively
+_ALIKE = 0.5
 _RHO = "fixedGridRhoFastjetAll"
 _USES = ("Muon", "GenPart", _RHO, *PILEUP_BRANCHES)
 
@@ -38,6 +40,8 @@ def _gen_photons(events: Events) -> Rows:
         "muon_deta": events["Muon"]["eta"][muon] - photons["eta"],
         "muon_dphi": delta_phi(events["Muon"]["phi"][muon], photons["phi"]),
         "rho": events.scalars[_RHO][photons.event_index],
+        # NanoAOD cuts on it
+        "closeness": distance[near] / photons["pt"].astype(np.float64) ** 2,
     }
     return per_object(events, photons, [around])
 
@@ -60,8 +64,10 @@ def _muon_columns(muons: Collection, position: NDArray[np.int64]) -> dict[str, C
 def _match_gen_photons(events: Events, rows: Rows) -> NDArray[np.int64]:
     photons = events["FsrPhoton"]
     gen = Collection.from_rows(events.n, rows.event_index, {name: rows[name] for name in ("eta", "phi")})
-    pairs = close_pairs(photons, gen, _SAME_PHOTON)
-    return match_by_distance(*pairs, photons.n_objects)
+    of_a, of_b, distance = close_pairs(photons, gen, _SAME_PHOTON)
+    gen_pt = rows["pt"][of_b]
+    alike = np.abs(photons["pt"][of_a] - gen_pt) < _ALIKE * gen_pt
+    return match_by_distance(of_a[alike], of_b[alike], distance[alike], photons.n_objects)
 
 
 def _match_muons(events: Events, rows: Rows) -> NDArray[np.int64]:
@@ -92,6 +98,7 @@ FROM_GEN_PHOTON = ObjectModel(
         Condition("eta"),
         *(Condition(f"muon_{name}") for name in ("dr", "deta", "dphi")),
         *_SURROUNDINGS,
+        Condition("closeness", Scale.LOG),
     ),
     targets=(Target("pt", Relation.RATIO), *_TARGETS),
     match=_match_gen_photons,

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.features import (
     GEN_JET_CONDITIONS,
-    PILEUP_BRANCHES,
     PILEUP_CONDITIONS,
     STATUS_BITS,
     closest,
@@ -50,7 +49,8 @@ _IN_JET = 0.4
 #: generator jets beyond give no muons
 _MAX_JET_ETA = 2.8
 _RHO = "fixedGridRhoFastjetAll"
-_SCALARS = (_RHO, "PV_z", "GenVtx_z")
+#: extraction must tell generator muons from what is left, so each source needs what they need
+_USES = tuple(dict.fromkeys((*FROM_GEN_MUON.uses, "Jet", _RHO, "PV_z", "PV_npvs", "GenVtx_z")))
 
 
 def _gen_muons(events: Events) -> Rows:
@@ -139,18 +139,19 @@ def _match_duplicates(events: Events, rows: Rows) -> Positions:
     return np.where(genuine, -1, row)
 
 
+def _of_gen_muons(events: Events) -> NDArray[np.bool_]:
+    """Muons that are a generator muon, or a duplicate of one."""
+    rows = FROM_GEN_MUON.source(events)
+    return (FROM_GEN_MUON.match(events, rows) >= 0) | (_match_duplicates(events, rows) >= 0)
+
+
 def _match_jets(events: Events, rows: Rows) -> Positions:
-    gen_muons = FROM_GEN_MUON.source(events)
-    of_muon = (FROM_GEN_MUON.match(events, gen_muons) >= 0) | (_match_duplicates(events, gen_muons) >= 0)
     jet, _ = nearest(events["Muon"], _central(events), _IN_JET)
-    return np.where(of_muon, -1, jet)
+    return np.where(_of_gen_muons(events), -1, jet)
 
 
 def _match_pileup(events: Events, rows: Rows) -> Positions:
-    gen_muons = FROM_GEN_MUON.source(events)
-    taken = FROM_GEN_MUON.match(events, gen_muons) >= 0
-    taken |= _match_duplicates(events, gen_muons) >= 0
-    taken |= _match_jets(events, rows) >= 0
+    taken = _of_gen_muons(events) | (_match_jets(events, rows) >= 0)
     return np.where(taken, -1, events["Muon"].event_index)
 
 
@@ -193,7 +194,7 @@ _ANYWHERE = (Target("pt"), Target("eta"), Target("phi"), Target("charge"))
 DUPLICATE = ObjectModel(
     name="muon_duplicate",
     produces="Muon",
-    uses=("GenPart", "GenJet", "Jet", *_SCALARS, *PILEUP_BRANCHES),
+    uses=_USES,
     source=_gen_muons,
     conditions=(
         Condition("pt", Scale.LOG),
@@ -217,7 +218,7 @@ DUPLICATE = ObjectModel(
 FROM_JET = ObjectModel(
     name="muon_from_jet",
     produces="Muon",
-    uses=("GenPart", "GenJet", "Jet", *_SCALARS, *PILEUP_BRANCHES),
+    uses=_USES,
     source=_gen_jets,
     conditions=(
         Condition("pt", Scale.LOG),
@@ -241,7 +242,7 @@ FROM_JET = ObjectModel(
 FROM_PILEUP = ObjectModel(
     name="muon_from_pileup",
     produces="Muon",
-    uses=("GenPart", "GenJet", "Jet", "PV_npvs", *_SCALARS, *PILEUP_BRANCHES),
+    uses=_USES,
     source=_pileup,
     conditions=(
         Condition("gen_ht", Scale.LOG1P),
