@@ -68,7 +68,8 @@ def pileup_id(disc: Column, pt: Column, abs_eta: Column) -> NDArray[np.int32]:
     column = np.searchsorted(np.array([2.5, 2.75, 3.0]), abs_eta)
     row = np.searchsorted(np.array([20.0, 30.0, 40.0]), pt, side="right")
     passed = [disc > cuts[row, column] for cuts in (_LOOSE, _MEDIUM, _TIGHT)]
-    return (4 * passed[0] + 2 * passed[1] + 1 * passed[2]).astype(np.int32)
+    bits: NDArray[np.int32] = (4 * passed[0] + 2 * passed[1] + 1 * passed[2]).astype(np.int32)
+    return bits
 
 
 def bottom_score(c_against_b: Column, c_against_light: Column) -> NDArray[np.float64]:
@@ -109,7 +110,8 @@ def _multi_isolation(muons: Collection) -> NDArray[np.uint8]:
     mini, across = muons["miniPFRelIso_all"], muons["jetPtRelv2"]
     loose = (mini < 0.20) & ((share > 0.69) | (across > 6.0))
     medium = (mini < 0.16) & ((share > 0.76) | (across > 7.2))
-    return (1 * loose + 1 * (loose & medium)).astype(np.uint8)
+    points: NDArray[np.uint8] = (1 * loose + 1 * (loose & medium)).astype(np.uint8)
+    return points
 
 
 def loose_muons(muons: Collection) -> NDArray[np.bool_]:
