@@ -59,7 +59,7 @@ def bench(
     from flashsim_prod.production.bench import BenchOptions, run_bench
     from flashsim_prod.production.home import open_home
     from flashsim_prod.production.ordering import Typed
-    from flashsim_prod.production.speeds import store_speed
+    from flashsim_prod.production.speeds import store_speed, stored_speeds
 
     typed = Typed(
         card=card,
@@ -76,6 +76,9 @@ def bench(
     )
     options = BenchOptions(threads=threads, chunk_events=chunk, batch_rows=batch)
     home = open_home() if store else None
+    if home:
+        # a damaged file is better told before the work than after it
+        stored_speeds(home)
     with shown_steps() as show:
         speed = run_bench(typed, options, lambda done, total: show("bench", done, total, ""))
     if home:

@@ -20,6 +20,11 @@ BARREL_END = 1.479
 GAP = (1.4442, 1.566)
 TRACKER_END = 2.5
 
+#: isolations of electrons in the calorimeters and of their tracks are stored above this only [GeV]
+STORED_ABOVE = 35.0
+#: azimuth between a track at its vertex and its cluster, times pt [GeV]: the bending in 3.8 T
+BENDING = 0.70
+
 #: float32 keeps no discriminator nearer to one than this
 _SATURATED = 6e-8
 

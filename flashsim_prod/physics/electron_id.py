@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics.egamma import (
     GAP,
+    STORED_ABOVE,
     TRACKER_END,
     by_region,
     count_passed,
@@ -205,7 +206,7 @@ def _heep(electrons: Mapping[str, Column], cluster_eta: F64, rho: Column) -> I64
     abs_eta, barrel = np.abs(cluster_eta), np.abs(cluster_eta) < GAP[0]
     energy = np.maximum(cluster_energy(electrons, cluster_eta), 1e-3)
     et = energy / np.cosh(cluster_eta)
-    stored = electrons["pt"] > 35.0
+    stored = electrons["pt"] > STORED_ABOVE
     calo = electrons["dr03EcalRecHitSumEt"] + electrons["dr03HcalDepth1TowerSumEt"]
     calo_cut = np.where(barrel, 2.0 + 0.03 * et, 2.5 + 0.03 * np.maximum(et - 50.0, 0.0)) + 0.28 * rho
     bits = [

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flashsim_prod import __version__
 from flashsim_prod.core.request import Request
@@ -58,7 +58,7 @@ def run_bench(typed: Typed, options: BenchOptions, progress: Progress = lambda d
         As of an order and of a simulate job.
     """
     from flashsim_prod.physics.chain.chain import Chain
-    from flashsim_prod.physics.chain.device import device_name, pick_device
+    from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.chain.fitted import block_rows
 
     request = _request(typed)
@@ -71,22 +71,13 @@ def run_bench(typed: Typed, options: BenchOptions, progress: Progress = lambda d
     _warm_up(request, job, chain, options.chunk_events)
     timings.seconds.clear()
     with tempfile.TemporaryDirectory(prefix="flashsim-bench-") as scratch:
-        path = Path(scratch) / "bench.root"
-        cpu_s = time.process_time()
+        path, cpu_s = Path(scratch) / "bench.root", time.process_time()
         seconds = _timed(request, job, chain, timings, options.chunk_events, path, progress)
-        cpu_s = time.process_time() - cpu_s
-        size = path.stat().st_size
+        cpu_s, size = time.process_time() - cpu_s, path.stat().st_size
     timings.add("other", seconds - sum(timings.seconds.values()))
     return Speed(
-        site=request.site.name,
-        device="cpu" if device == "cpu" else "cuda",
-        device_name=device_name(device),
+        **_circumstances(request, device),
         threads=options.threads,
-        bundle=request.bundle.path,
-        bundle_digest=bundle.digest,
-        sampling=request.sampling,
-        card=request.card.name,
-        oversample=request.oversample,
         chunk_events=options.chunk_events,
         batch_rows=rows,
         gen_events=job.gen_events,
@@ -95,10 +86,26 @@ def run_bench(typed: Typed, options: BenchOptions, progress: Progress = lambda d
         seconds=round(seconds, 4),
         cpu_s=round(cpu_s, 4),
         bytes_per_event=round(size / job.events, 1),
-        measured=datetime.now(UTC).replace(microsecond=0),
-        host=socket.gethostname(),
-        software_version=__version__,
     )
+
+
+def _circumstances(request: Request, device: str) -> dict[str, Any]:
+    """What was timed, and where and when."""
+    from flashsim_prod.physics.chain.device import device_name
+
+    return {
+        "site": request.site.name,
+        "device": "cpu" if device == "cpu" else "cuda",
+        "device_name": device_name(device),
+        "bundle": request.bundle.path,
+        "bundle_digest": request.bundle.digest,
+        "sampling": request.sampling,
+        "card": request.card.name,
+        "oversample": request.oversample,
+        "measured": datetime.now(UTC).replace(microsecond=0),
+        "host": socket.gethostname(),
+        "software_version": __version__,
+    }
 
 
 def _request(typed: Typed) -> Request:

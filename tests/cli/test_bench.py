@@ -60,3 +60,11 @@ def test_wrong_input_is_told_in_one_line(
     assert told.code == code
     assert complaint in told.complaint
     assert not home.speeds.exists()
+
+
+def test_a_damaged_file_of_speeds_is_told_before_the_work(cli: Cli, home: Home) -> None:
+    home.speeds.write_text("{")
+    told = cli("bench", *SMALL)
+    assert told.code == 2
+    assert "speeds.json: not valid JSON" in told.complaint
+    assert "bench:" not in told.err

@@ -12,15 +12,13 @@ import numpy as np
 from flashsim_prod.physics.detector.draws import Bools, Floats, chance, gamma_about, sigmoid
 from flashsim_prod.physics.detector.electrons import FROM_JET, FROM_PHOTON, radiated
 from flashsim_prod.physics.detector.event_scalars import EventLatents
-from flashsim_prod.physics.egamma import in_barrel
+from flashsim_prod.physics.egamma import STORED_ABOVE, in_barrel
 from flashsim_prod.physics.electron_id import TRACK_ETA, TRACK_PHI, electron_flags, track_class
 from flashsim_prod.physics.events import Collection, Column
 from flashsim_prod.physics.jet_surroundings import around, lepton_aware_pt
 
 #: mean energy of one particle near an electron [GeV]
 _PARTICLE = 1.6
-#: no isolation in the calorimeters and of tracks is stored below this [GeV]
-STORED_ABOVE = 35.0
 #: tanh of more than this is one in float32
 _LARGEST_SCORE = 9.0
 

@@ -18,7 +18,7 @@ from flashsim_prod.physics.detector.electron_identification import (
 from flashsim_prod.physics.detector.electrons import calibration, particles, reconstruct_electrons
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.truth import Truth
-from flashsim_prod.physics.egamma import by_region, count_passed, in_barrel, supercluster_eta
+from flashsim_prod.physics.egamma import BENDING, by_region, count_passed, in_barrel, supercluster_eta
 from flashsim_prod.physics.egamma_links import (
     ELECTRON,
     PHOTON,
@@ -34,8 +34,6 @@ FROM_ELECTRON, FROM_PHOTON, FROM_LOST_ELECTRON, FROM_JET, FROM_PILEUP = range(5)
 
 MIN_PT = 10.0
 MAX_ETA = 3.0
-#: azimuth between a track at its vertex and its cluster, times pt [GeV]: the bending in 3.8 T
-BENDING = 0.70
 
 
 def photon_efficiency(pt: Floats, eta: Floats) -> Floats:

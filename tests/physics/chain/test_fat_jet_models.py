@@ -112,6 +112,16 @@ def test_no_spike_is_left_to_learn_where_a_rule_decides(reconstructed: Events) -
     assert set(np.unique(subjets["axes"])) <= {0, 1, 2, 3, 4}
 
 
+def test_jets_that_rounding_takes_over_the_threshold_upset_no_other(reconstructed: Events) -> None:
+    """In files a jet may look groomed by its uncalibrated pt although it was not."""
+    jets, model = reconstructed["FatJet"], find_model("fatjet_from_genjet")
+    odd = np.arange(jets.n_objects) % 100 == 0
+    missing = np.where(odd, np.float32(fat.NOT_GROOMED), jets["n2b1"])
+    events = reconstructed.with_collections({"FatJet": jets.with_columns(n2b1=missing)})
+    learned = extract(events, model).targets["n2b1"]
+    assert np.all((learned == fat.TOO_FEW) | ((learned > 0) & (learned < 0.6)))
+
+
 @given(st.floats(100.0, 5000.0), st.floats(1e-3, 3.0))
 def test_bending_pt_is_undone_and_keeps_the_threshold(gen_pt: float, excess: float) -> None:
     rows = Rows(np.zeros(1, np.int64), np.zeros(1, np.int64), {"pt": np.array([gen_pt])})

@@ -11,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.model import Rows, Target, wrap_angle
-from flashsim_prod.physics.chain.undefined import filled
-from flashsim_prod.physics.egamma import in_barrel, raw_score, smearing_width, supercluster_eta
+from flashsim_prod.physics.egamma import (
+    STORED_ABOVE,
+    in_barrel,
+    raw_score,
+    smearing_width,
+    supercluster_eta,
+)
 from flashsim_prod.physics.electron_id import HEEP_BITS, cluster_energy, heep_bits, track_classes
 from flashsim_prod.physics.events import Column
 from flashsim_prod.physics.jet_surroundings import lepton_aware_pt
 
 F64 = NDArray[np.float64]
 
-#: isolations of tracks and calorimeters are stored above this only [GeV]
-_STORED_ABOVE = 35.0
 #: usual shower width in the barrel and in the endcaps
 SHOWER_WIDTH = (0.0092, 0.0245)
 
@@ -155,27 +158,43 @@ def _impact(a: Mapping[str, Column]) -> tuple[F64, F64]:
 
 def _express_isolation(a: Mapping[str, F64], found: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
     pt, charged = a["pt"], a["pfRelIso03_chg"] * a["pt"]
-    stored, any_charged = pt > _STORED_ABOVE, charged > 0
+    stored, any_charged = pt > STORED_ABOVE, charged > 0
     share = a["miniPFRelIso_chg"] * pt / np.where(any_charged, charged, 1.0)
-    # these have exact zeros and ones, which no trend may move
-    flat = np.zeros(len(pt))
+    track = a["dr03TkSumPt"] / np.where(any_charged, charged, 1.0)
+    typical = _typical(len(pt))
     isolated_jet = 1.0 + a["jetRelIso"] - a["pfRelIso03_all"]
     in_jet = (1.0 + a["jetRelIso"]) * pt / lepton_aware_pt(pt, rows["jet_pt"], rows["jet_raw"])
     return {
         "charged": charged,
         "neutral": (a["pfRelIso03_all"] - a["pfRelIso03_chg"]) * pt,
-        "miniCharged": filled(share, any_charged, flat),
+        "miniCharged": np.where(any_charged, share, typical["miniCharged"]),
         "miniNeutral": (a["miniPFRelIso_all"] - a["miniPFRelIso_chg"]) * pt,
-        "trackIso": filled(
-            a["dr03TkSumPt"] / np.where(any_charged, charged, 1.0), stored & any_charged, flat
-        ),
-        "heepIso": filled(a["dr03TkSumPtHEEP"] - a["dr03TkSumPt"], stored, flat),
-        "ecalIso": filled(a["dr03EcalRecHitSumEt"], stored, flat),
-        "hcalIso": filled(a["dr03HcalDepth1TowerSumEt"], stored, flat),
+        "trackIso": np.where(stored & any_charged, track, typical["trackIso"]),
+        "heepIso": np.where(stored, a["dr03TkSumPtHEEP"] - a["dr03TkSumPt"], typical["heepIso"]),
+        "ecalIso": np.where(stored, a["dr03EcalRecHitSumEt"], typical["ecalIso"]),
+        "hcalIso": np.where(stored, a["dr03HcalDepth1TowerSumEt"], typical["hcalIso"]),
         "jetRelIso": np.where(rows["jet_pt"] > 0, in_jet, isolated_jet),
         "jetPtRelv2": a["jetPtRelv2"] / pt,
         # above the threshold this follows from the isolations themselves
-        "heepCaloIso": filled(found["heepCaloIso"], ~stored, flat),
+        "heepCaloIso": np.where(~stored, found["heepCaloIso"], typical["heepCaloIso"]),
+    }
+
+
+def _typical(n: int) -> dict[str, F64]:
+    """What stands for isolations that are not stored, or follow from others: always the same numbers.
+
+    So networks learn no edge at the threshold, nor which sample an electron is from; what they draw there is
+    dropped.
+    """
+    rng = np.random.default_rng(0)
+    ecal = rng.gamma(2.0, 0.9, n)
+    return {
+        "miniCharged": np.clip(rng.uniform(-1.2, 1.8, n), 0.0, 1.0),
+        "trackIso": np.exp(rng.normal(0.0, 0.1, n)),
+        "heepIso": np.where(rng.random(n) < 0.04, rng.exponential(1.5, n), 0.0),
+        "ecalIso": np.where(ecal < 0.3, 0.0, ecal),
+        "hcalIso": np.maximum(rng.normal(0.6, 1.3, n), 0.0),
+        "heepCaloIso": (rng.random(n) < 0.97).astype(np.float64),
     }
 
 
@@ -183,7 +202,7 @@ def _assemble_isolation(
     drawn: Mapping[str, F64], made: Mapping[str, Column], rows: Rows
 ) -> dict[str, Column]:
     pt, track = made["pt"], drawn["trackIso"] * drawn["charged"]
-    stored = pt > _STORED_ABOVE
+    stored = pt > STORED_ABOVE
     charged, mini = drawn["charged"] / pt, drawn["charged"] * drawn["miniCharged"] / pt
     everything = charged + np.maximum(drawn["neutral"], 0.0) / pt
     in_jet = drawn["jetRelIso"] * lepton_aware_pt(pt, rows["jet_pt"], rows["jet_raw"]) / pt - 1.0

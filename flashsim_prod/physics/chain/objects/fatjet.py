@@ -106,20 +106,19 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         "particleNet_mass": value["particleNet_mass"] / _prong_mass(rows),
         **shares(value),
     }
-    return drawn | _filled(value, rows)
+    return drawn | _filled(value)
 
 
-def _filled(value: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
+def _filled(value: Mapping[str, F64]) -> dict[str, Column]:
     """Attributes that are not always defined, as if they were."""
     drawn: dict[str, Column] = {}
     for name, under in _RATIOS:
         ratio = value[name] / np.maximum(value[under], 1e-9)
         drawn[name] = filled(ratio, value[name] > 0, value["nConstituents"])
     for name in _WITH_BVL:
-        drawn[name] = filled(value[name], value["btagDDBvLV2"] >= 0, value["btagDeepB"])
-    groomed, _ = _energy_correlated(value, rows)
+        drawn[name] = filled(value[name], value[name] >= 0, value["btagDeepB"])
     few = value["n2b1"] == fat.TOO_FEW
-    drawn["n2b1"] = np.where(few, fat.TOO_FEW, filled(value["n2b1"], groomed & ~few, drawn["tau2"]))
+    drawn["n2b1"] = np.where(few, fat.TOO_FEW, filled(value["n2b1"], value["n2b1"] > 0, drawn["tau2"]))
     drawn["n3b1"] = filled(value["n3b1"], value["n3b1"] > 0, drawn["tau3"])
     return drawn
 

@@ -85,30 +85,45 @@ def express(muons: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         With ``dz_expected`` and ``dz_unit`` [cm], which dz is expressed against; unit 0 stands for dzErr.
     """
     real = {name: muons[name].astype(np.float64) for name in ("pt", "eta", *MADE)}
-    open_flags = {name: _where_open(name, real) for name in _OPEN_FLAGS}
-    inside, scored = real["jetNDauCharged"] > 0, _has_score(real)
+    flags = {
+        name: _filled((real[name] > 0).astype(np.int32), _where_open(name, real)) for name in _OPEN_FLAGS
+    }
+    seen = {name: muons[name] for name in _AS_THEY_ARE}
+    return seen | flags | _seen_track(real, rows) | _seen_surroundings(muons, real) | _seen_scores(real)
+
+
+def _seen_track(real: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     return {
         "relPtErr": real["ptErr"] / real["pt"] / _resolution(real),
         "dxyErrRatio": real["dxyErr"] / _dxy_error(real),
         "dzErrRatio": real["dzErr"] / real["dxyErr"] / _stretch(real),
         "kind": (4 * real["isGlobal"] + 2 * real["isTracker"] + real["isStandalone"]).astype(np.int32),
-        **{name: muons[name] for name in _AS_THEY_ARE},
         "dxySig": real["dxy"] / real["dxyErr"],
         "dzSig": (real["dz"] - rows["dz_expected"]) / _dz_unit(real, rows),
         "dxyShift": real["dxybs"] - real["dxy"],
         "ip3dRatio": real["ip3d"] / _ip3d(real),
         "sip3dRatio": real["sip3d"] / _sip3d(real),
+    }
+
+
+def _seen_surroundings(muons: Mapping[str, Column], real: Mapping[str, F64]) -> dict[str, Column]:
+    inside = real["jetNDauCharged"] > 0
+    return {
         **{f"{name}_gev": _excess(real, name, less) for name, less in _MORE_THAN.items()},
         "trackExcess": (real["tkRelIso"] - real["pfRelIso03_chg"]) / _track_unit(real),
         # only what the particle flow took for a muon is in a jet
         "jetNDauCharged": _filled(muons["jetNDauCharged"], real["isPFcand"] > 0),
         "jetRest": _filled(real["jetRelIso"] * real["pt"], inside),
         "jetPtRelv2": _filled(real["jetPtRelv2"], inside),
-        "softMva": _filled(real["softMva"], scored),
+    }
+
+
+def _seen_scores(real: Mapping[str, F64]) -> dict[str, Column]:
+    points = {f"{name}_rest": (real[name] - _expected(name, real)).astype(np.int32) for name in _MOST}
+    return points | {
+        "softMva": _filled(real["softMva"], _has_score(real)),
         "mvaTTH_rest": _logit(real["mvaTTH"]) - _prompt_logit(real),
         "mvaLowPt_rest": _logit(real["mvaLowPt"]) - _logit(real["mvaTTH"]),
-        **{f"{name}_rest": (real[name] - _expected(name, real)).astype(np.int32) for name in _MOST},
-        **{name: _filled((real[name] > 0).astype(np.int32), where) for name, where in open_flags.items()},
     }
 
 

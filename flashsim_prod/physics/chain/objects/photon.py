@@ -26,7 +26,7 @@ from flashsim_prod.physics.chain.egamma_features import (
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
 from flashsim_prod.physics.chain.objects.electron import gen_electrons, prompt_photons
 from flashsim_prod.physics.chain.objects.electron_form import shower_width
-from flashsim_prod.physics.egamma import raw_score, smearing_width, supercluster_eta
+from flashsim_prod.physics.egamma import BENDING, raw_score, smearing_width, supercluster_eta
 from flashsim_prod.physics.egamma_links import with_photon_truth
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.schema import attributes
@@ -38,8 +38,6 @@ I64 = NDArray[np.int64]
 #: NanoAODv9 keeps no photon below this [GeV], nor outside the preshower's reach
 _LOWEST_PT = 10.0
 _MAX_ETA = 3.0
-#: azimuth between an electron's track and its cluster, times pt [GeV]
-_BENDING = 0.70
 
 _AS_STORED = ("seedGain", "pixelSeed")
 _EXPRESSED = (
@@ -123,7 +121,7 @@ def _reconstructed(events: Events) -> Collection:
     columns: dict[str, Column] = {
         "pt": pt * np.maximum(1.0 + electrons["scEtOverPt"], 0.05),
         "eta": electrons["eta"].astype(np.float64),
-        "phi": wrap_angle(electrons["phi"] - _BENDING * electrons["charge"] / pt),
+        "phi": wrap_angle(electrons["phi"] - BENDING * electrons["charge"] / pt),
         "charged": electrons["pfRelIso03_chg"] * pt,
         "everything": electrons["pfRelIso03_all"] * pt,
         "relativeErr": electrons["energyErr"] / (pt * np.cosh(electrons["eta"])),

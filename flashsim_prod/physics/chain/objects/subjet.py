@@ -87,7 +87,7 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         drawn[name] = filled(ratio, value[name] > 0, rows["slope"])
     for name, _ in _CORRELATIONS:
         drawn[name] = filled(value[name], value[name] >= 0, rows["slope"])
-    drawn["btagCSVV2"] = filled(value["btagCSVV2"], value["btagCSVV2"] >= 0, value["btagDeepB"])
+    drawn["btagCSVV2"] = filled(value["btagCSVV2"], value["btagCSVV2"] >= 0, rows["slope"])
     return drawn
 
 
