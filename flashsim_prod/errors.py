@@ -18,6 +18,7 @@
     │   └── WrongChecksumError    8   ... only because files have other contents
     ├── JobsFailedError          17   some jobs of a request have failed for good
     ├── MeasurementError         18   a measurement gives no figure that could be stood by
+    ├── FidelityError            19   produced events differ from their reference
     ├── StorageError             20   reading or writing failed                      (retry)
     │   └── NoSpaceError         21   the disk is full                               (retry)
     └── NodeError                22   this machine cannot do the work: GPU lost, ... (retry)
@@ -127,6 +128,12 @@ class MeasurementError(FlashSimError):
     """A measurement gives no figure that could be stood by."""
 
     exit_code = 18
+
+
+class FidelityError(FlashSimError):
+    """Produced events differ from their reference, or a proof of the method failed."""
+
+    exit_code = 19
 
 
 class StorageError(FlashSimError):

@@ -5,8 +5,9 @@ whose events are lines of text that depend on the job alone. All else is the pac
 locks, storage, ledger, catalogue. Tests kill these processes at will.
 
 ``FAKE_PAUSE_S`` makes jobs last. ``FAKE_TROUBLE`` is a folder: a file ``simulate_3`` there holds the name of
-an error that the job raises, or ``kill``, ``no-report`` or ``once:...`` for the first attempt only; a file
-named as one of `KILL_POINTS` kills the process that comes there first.
+an error that the job raises, or ``kill``, ``no-report``, ``memory 800`` (takes so many MB), ``rest`` or
+``once:...`` for the first attempt only, or ``on NODE:...`` for one node of a pool; a file named as one of
+`KILL_POINTS` kills the process that comes there first.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from typing import Any
 from flashsim_prod import errors
 from flashsim_prod.core.report import LumiRange, OutputFile
 from flashsim_prod.core.splitting import merge_job, simulate_job
-from flashsim_prod.core.states import Stage
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.storage import local as local_storage
@@ -98,7 +98,17 @@ def _trouble(attempt: Attempt) -> None:
     what = path.read_text()
     if what.startswith("once:"):
         path.unlink()
+    if what.startswith("on "):
+        node, _, what = what.removeprefix("on ").partition(":")
+        if f'Machine = "{node}"' not in Path(os.environ["_CONDOR_MACHINE_AD"]).read_text():
+            return
     match what.removeprefix("once:"):
+        case memory if memory.startswith("memory "):
+            taken = b"x" * (int(memory.split()[1]) << 20)
+            time.sleep(60)
+            del taken
+        case "rest":
+            time.sleep(60)
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         case "no-report":
@@ -139,7 +149,9 @@ def main(arguments: list[str]) -> int:
     arm()
     try:
         if arguments[0] == "worker":
-            worker.run_job(Stage(arguments[1]), Path(arguments[2]), int(arguments[4]))
+            from flashsim_prod.cli import worker as commands
+
+            commands.app(arguments[1:], standalone_mode=False)
         else:
             outcome = driving.drive(open_home(), arguments[1])
             return 128 + outcome.stopped_by if outcome.stopped_by else 0

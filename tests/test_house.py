@@ -16,6 +16,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LONG_FOR_A_REASON: dict[str, str] = {}
 
 HEAVY = (
+    "htcondor2",
+    "classad2",
     "rucio",
     "requests",
     "dbs",

@@ -37,15 +37,16 @@ def cards(as_json: Json = False) -> None:
 def sites(
     action: Annotated[
         Literal["check"] | None,
-        typer.Argument(help="Say who you are for Rucio, where you may write, and what is missing."),
+        typer.Argument(help="Say what of a site is reachable, who you are there, and what is missing."),
     ] = None,
-    site: Annotated[str, typer.Option(help="Which site to check.")] = "local",
+    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="Which site to check.")] = None,
+    site: Annotated[str, typer.Option(help="The same as NAME.")] = "local",
     rse: Rse = None,
     as_json: Json = False,
 ) -> None:
-    """List where requests can run, or check one for registering and publishing."""
+    """List where requests can run, or check one: its batch system, registering and publishing."""
     if action == "check":
-        _check(site, rse, as_json)
+        _check(name or site, rse, as_json)
         return
     _list_sites(as_json)
 

@@ -19,9 +19,11 @@ from flashsim_prod.cli import (
     library,
     publishing,
     registering,
+    reporting,
     request,
     status,
     train,
+    validate,
     worker,
 )
 from flashsim_prod.errors import FlashSimError
@@ -37,12 +39,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (request, status, control, registering, publishing, library, catalog, bench):
+for group in (request, status, control, registering, publishing, library, catalog, bench, reporting):
     group.add_to(app)
 app.add_typer(worker.app, name="worker")
 app.add_typer(train.app, name="train")
+app.add_typer(validate.app, name="validate")
 app.add_typer(energy.app, name="energy-bench")
-app.add_typer(bundle.app, name="bundle")
 app.add_typer(bundle.app, name="bundle")
 
 

@@ -12,6 +12,7 @@ from flashsim_prod.cli.show import Json, print_json
 from flashsim_prod.cli.steps import follow, shown_steps
 
 if TYPE_CHECKING:
+    from flashsim_prod.core.site import Site
     from flashsim_prod.physics.chain.model import ObjectModel
     from flashsim_prod.physics.training.optimise import FitSettings
 
@@ -106,12 +107,56 @@ def fit_all(
     device: OnDevice = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     seed: Seed = 1,
+    site: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="Where to run; a job for each model, if not local.")
+    ] = "local",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the bundle that jobs of a site make; WORK/bundle by default."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow jobs of a site to their end.")] = False,
 ) -> None:
-    """Fit every object model that is not fitted yet, one after another."""
+    """Fit every object model that is not fitted yet: one after another here, at once at a site."""
     from flashsim_prod.physics.training.assemble import ENTRY
+    from flashsim_prod.production.library import find_site
 
     missing = [model for model in _models(None) if not (work / "fits" / model.name / ENTRY).is_file()]
+    found = find_site(site)
+    if found.engine.is_detached:
+        options = [
+            "--device",
+            found.device.value,
+            "--threads",
+            str(found.resources.cpus),
+            "--seed",
+            str(seed),
+        ]
+        options += ["--quick"] if quick else []
+        options += ["--steps", str(steps)] if steps is not None else []
+        _hand_over(found, work, [model.name for model in missing], options, output or work / "bundle", wait)
+        return
     _fit(missing, work, _settings(quick, steps, seed), (None, None), device, threads)
+
+
+def _hand_over(
+    site: Site, work: Path, missing: list[str], options: list[str], output: Path, wait: bool
+) -> None:
+    from flashsim_prod.physics.training.assemble import ENTRY
+    from flashsim_prod.production.training import follow_fits, hand_over_fits
+
+    batch_id, is_new = hand_over_fits(site, work, missing, options, output)
+    how = "Submitted" if is_new else "At work already"
+    typer.echo(f"{how}: {len(missing)} fits and a bundle at {site.name}, {site.engine} {batch_id}")
+    typer.echo(f"See       {work / 'batch'}; again with --wait to follow")
+    if not wait:
+        return
+    with shown_steps() as show:
+
+        def fitted() -> int:
+            return sum((work / "fits" / name / ENTRY).is_file() for name in missing)
+
+        follow_fits(site, work, output, fitted, lambda done: show("fits", done, len(missing), ""))
+    typer.echo(f"{output}")
 
 
 @app.command()

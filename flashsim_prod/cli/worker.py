@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from flashsim_prod.production.attempt import KeptHere
 
 app = typer.Typer(no_args_is_help=True, help="Run one job of a request on this machine.")
 
@@ -18,22 +21,67 @@ Workdir = Annotated[
 Report = Annotated[
     Path | None, typer.Option("--report", help="Where the report goes; by default reports/ of the request.")
 ]
+Sandbox = Annotated[
+    bool,
+    typer.Option("--sandbox", help="All input was sent to the request's folder, and output stays there."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", help="With --sandbox: where the output is left, for others to bring away."),
+]
+FrameworkReport = Annotated[
+    Path | None, typer.Option("--framework-report", help="With --output: where CMS's report goes.")
+]
 
 
 @app.command()
-def simulate(request_file: RequestFile, job: Job, workdir: Workdir = None, report: Report = None) -> None:
+def simulate(
+    request_file: RequestFile,
+    job: Job,
+    workdir: Workdir = None,
+    report: Report = None,
+    sandbox: Sandbox = False,
+    output: Output = None,
+    framework_report: FrameworkReport = None,
+) -> None:
     """Make the events of one job: generate or read, oversample, simulate, write, check, store."""
-    _run("simulate", request_file, job, workdir, report)
+    from flashsim_prod.production.attempt import KeptHere
+
+    kept = KeptHere(output, framework_report) if output else None
+    _run("simulate", request_file, job, workdir, report, sandbox, kept)
 
 
 @app.command()
-def merge(request_file: RequestFile, job: Job, workdir: Workdir = None, report: Report = None) -> None:
+def merge(
+    request_file: RequestFile,
+    job: Job,
+    workdir: Workdir = None,
+    report: Report = None,
+    sandbox: Sandbox = False,
+) -> None:
     """Join the outputs of some simulate jobs into one file of the dataset, and check it."""
-    _run("merge", request_file, job, workdir, report)
+    _run("merge", request_file, job, workdir, report, sandbox)
 
 
-def _run(stage: str, request_file: Path, job: int, workdir: Path | None, report: Path | None) -> None:
+@app.command()
+def register(request_file: RequestFile) -> None:
+    """Register the dataset of a request whose jobs have all been done elsewhere."""
+    from flashsim_prod.production.detached import register_finished
+    from flashsim_prod.production.home import open_home
+
+    register_finished(open_home(), request_file.absolute().parent.name)
+
+
+def _run(
+    stage: str,
+    request_file: Path,
+    job: int,
+    workdir: Path | None,
+    report: Path | None,
+    sandbox: bool,
+    kept: KeptHere | None = None,
+) -> None:
     from flashsim_prod.core.states import Stage
     from flashsim_prod.production.worker import run_job
 
-    run_job(Stage(stage), request_file, job, work=workdir, report=report)
+    run_job(Stage(stage), request_file, job, work=workdir, report=report, sandbox=sandbox, kept=kept)

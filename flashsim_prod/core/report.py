@@ -45,6 +45,7 @@ class JobReport(StrictModel):
     ended: datetime
     host: str
     device: str = Field(description="cpu, or the GPU's name")
+    gpus: tuple[str, ...] = Field(default=(), description="GPUs that the batch system assigned")
     software_version: str
     bundle_digest: str | None = None
     seed: int | None = None

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from flashsim_prod.core.site_crab import CrabRules
 from flashsim_prod.core.site_htcondor import HTCondorRules
 from flashsim_prod.core.strict import StrictModel
 
@@ -16,6 +17,7 @@ class Engine(StrEnum):
 
     LOCAL = "local"
     HTCONDOR = "htcondor"
+    CRAB = "crab"
 
     @property
     def is_detached(self) -> bool:
@@ -99,17 +101,33 @@ class Site(StrictModel):
     merge: MergeRules = MergeRules()
     electricity: Electricity = Electricity()
     htcondor: HTCondorRules | None = None
+    crab: CrabRules | None = None
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a simulate job is promised."""
+        if self.crab is not None:
+            return 0 if self.crab.accelerator is None else 1
+        gpus = self.htcondor.gpus if self.htcondor else None
+        return gpus.count if gpus else 0
 
     @model_validator(mode="after")
     def _engine_has_its_rules(self) -> Self:
-        for engine, rules in ((Engine.HTCONDOR, self.htcondor),):
+        for engine, rules in ((Engine.HTCONDOR, self.htcondor), (Engine.CRAB, self.crab)):
             if (self.engine is engine) is not (rules is not None):
                 raise ValueError(f"engine {engine} and the section '{engine}' go together")
         if self.engine.is_detached and not self.slots:
             raise ValueError("slots must say how many jobs are expected to run at a time")
-        gpus = self.htcondor is not None and self.htcondor.gpus is not None
-        if gpus and self.device is Device.AUTO:
+        if self.crab is not None:
+            ask = self.resources
+            self.crab.check_limits(ask.cpus, ask.memory_mb, ask.walltime_min)
+        return self
+
+    @model_validator(mode="after")
+    def _device_is_asked_for(self) -> Self:
+        if self.gpus and self.device is Device.AUTO:
             raise ValueError("device must be cuda where GPUs are asked for (cpu if they are only simulated)")
-        if self.htcondor is not None and self.device is Device.CUDA and not gpus:
-            raise ValueError("device cuda needs a section htcondor.gpus that asks for one")
+        if self.engine.is_detached and self.device is Device.CUDA and not self.gpus:
+            section = "htcondor.gpus" if self.engine is Engine.HTCONDOR else "crab.accelerator"
+            raise ValueError(f"device cuda needs a section {section} that asks for one")
         return self

@@ -105,6 +105,10 @@ class HTCondorRules(StrictModel):
     schedd: str | None = Field(default=None, description="name of the schedd; the configured one by default")
     pool: str | None = Field(default=None, description="its collector; the configured one by default")
     files: Files = Files.SHARED
+    carries_urls: bool = Field(
+        default=False,
+        description="with files: transfer, HTCondor's plugins rather than the jobs copy from and to root://",
+    )
     software: Software = Software()
     gpus: Gpus | None = None
     disk_mb: int = Field(default=2000, ge=10, description="scratch space of one job [MB]")

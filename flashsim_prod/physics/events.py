@@ -76,6 +76,10 @@ class Collection:
         """The same objects with some attributes added or replaced."""
         return Collection(self.counts, {**self.columns, **columns})
 
+    def only(self, names: Iterable[str]) -> Collection:
+        """The same objects with some of their attributes."""
+        return Collection(self.counts, {name: self.columns[name] for name in names})
+
     def select(self, mask: NDArray[np.bool_]) -> Collection:
         """Only the objects where `mask`, of shape (n_objects,), is true."""
         counts = np.bincount(self.event_index[mask], minlength=self.n_events).astype(np.int64)

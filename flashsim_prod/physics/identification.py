@@ -12,8 +12,35 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics.events import Collection, Column
 
+#: working points of the pileup score: rows pt < 20, 30, 40, 50 GeV; columns abs(eta) < 2.5, 2.75, 3, 5
+_LOOSE = np.array(
+    [
+        [-0.95, -0.72, -0.68, -0.47],
+        [-0.88, -0.55, -0.60, -0.43],
+        [-0.63, -0.18, -0.43, -0.24],
+        [-0.19, 0.22, -0.13, -0.03],
+    ]
+)
+_MEDIUM = np.array(
+    [
+        [0.20, -0.56, -0.43, -0.38],
+        [0.62, -0.39, -0.32, -0.29],
+        [0.86, -0.10, -0.15, -0.08],
+        [0.93, 0.61, 0.14, 0.12],
+    ]
+)
+_TIGHT = np.array(
+    [
+        [0.71, -0.32, -0.30, -0.22],
+        [0.87, -0.08, -0.16, -0.12],
+        [0.94, 0.24, 0.05, 0.10],
+        [0.97, 0.82, 0.31, 0.29],
+    ]
+)
+
 _PF_ISOLATION = (0.40, 0.25, 0.20, 0.15, 0.10, 0.05)
 _TRACK_ISOLATION = (0.10, 0.05)
+_MINI_ISOLATION = (0.40, 0.20, 0.10, 0.05)
 _SOFT_MVA = 0.58
 
 
@@ -30,6 +57,38 @@ def jet_id(jets: Collection) -> NDArray[np.int32]:
     return (2 * tight + 4 * (tight & no_lepton)).astype(np.int32)
 
 
+def pileup_id(disc: Column, pt: Column, abs_eta: Column) -> NDArray[np.int32]:
+    """Bits of the pileup identification: 4 loose, 2 medium, 1 tight, nested (CMS JME-18-001).
+
+    Parameters
+    ----------
+    disc, pt, abs_eta : arrays of shape (n_jets,)
+        Pileup score, transverse momentum [GeV] and absolute pseudorapidity.
+    """
+    column = np.searchsorted(np.array([2.5, 2.75, 3.0]), abs_eta)
+    row = np.searchsorted(np.array([20.0, 30.0, 40.0]), pt, side="right")
+    passed = [disc > cuts[row, column] for cuts in (_LOOSE, _MEDIUM, _TIGHT)]
+    bits: NDArray[np.int32] = (4 * passed[0] + 2 * passed[1] + 1 * passed[2]).astype(np.int32)
+    return bits
+
+
+def bottom_score(c_against_b: Column, c_against_light: Column) -> NDArray[np.float64]:
+    """The b score of a tagger whose three probabilities add up to one, from its two ratios for charm.
+
+    With b + c + l = 1: c/(c + b) and c/(c + l) leave b = (1 - CvB) CvL / (CvB + CvL - CvB CvL).
+    """
+    against_b, against_light = c_against_b.astype(np.float64), c_against_light.astype(np.float64)
+    sum_of_odds = against_b + against_light - against_b * against_light
+    b: NDArray[np.float64] = (1 - against_b) * against_light / np.maximum(sum_of_odds, 1e-9)
+    return b
+
+
+def impact_3d(dxy: Column, dz: Column, eta: Column) -> NDArray[np.float64]:
+    """Three-dimensional impact parameter from the transverse and the longitudinal one [cm]."""
+    distance: NDArray[np.float64] = np.hypot(dxy, dz / np.cosh(eta.astype(np.float64)))
+    return distance
+
+
 def muon_flags(muons: Collection) -> dict[str, Column]:
     """Working points of isolation, charge and soft discriminator, each from the attribute it cuts on."""
     close = (np.abs(muons["dxy"]) < 0.02) & (np.abs(muons["dz"]) < 0.1)
@@ -37,10 +96,22 @@ def muon_flags(muons: Collection) -> dict[str, Column]:
         "looseId": loose_muons(muons),
         "pfIsoId": count_below(muons["pfRelIso04_all"], _PF_ISOLATION),
         "tkIsoId": count_below(muons["tkRelIso"], _TRACK_ISOLATION),
+        "miniIsoId": count_below(muons["miniPFRelIso_all"], _MINI_ISOLATION),
+        "multiIsoId": _multi_isolation(muons),
         "softMvaId": muons["softMva"] > _SOFT_MVA,
         "mediumPromptId": muons["mediumId"].astype(bool) & close,
         "tightCharge": np.where(muons["ptErr"] < 0.2 * muons["pt"], 2, 0).astype(np.int32),
     }
+
+
+def _multi_isolation(muons: Collection) -> NDArray[np.uint8]:
+    """Mini isolation together with the muon's share of its jet, or its distance from it (MUO-16-001)."""
+    share = 1.0 / (1.0 + np.maximum(muons["jetRelIso"], -0.5))
+    mini, across = muons["miniPFRelIso_all"], muons["jetPtRelv2"]
+    loose = (mini < 0.20) & ((share > 0.69) | (across > 6.0))
+    medium = (mini < 0.16) & ((share > 0.76) | (across > 7.2))
+    points: NDArray[np.uint8] = (1 * loose + 1 * (loose & medium)).astype(np.uint8)
+    return points
 
 
 def loose_muons(muons: Collection) -> NDArray[np.bool_]:

@@ -36,6 +36,22 @@ log = logging.getLogger("flashsim_prod.worker")
 _SPACE_MARGIN = 1.5
 
 
+@dataclass(frozen=True)
+class KeptHere:
+    """What becomes of a job on a machine from which somebody else brings its output into storage.
+
+    Attributes
+    ----------
+    output : Path
+        Where the output is left.
+    framework_report : Path or None
+        Where CMS's report of the job goes, which those who bring it away may want to read.
+    """
+
+    output: Path
+    framework_report: Path | None = None
+
+
 @dataclass
 class Attempt:
     """One run of one job on this machine.
@@ -46,6 +62,10 @@ class Attempt:
         Scratch folder of this job alone, emptied before and removed after.
     report_path : Path
         Where the report goes.
+    sandbox : Path or None
+        Folder that the job's input was sent to.
+    kept : KeptHere or None
+        The output is left on this machine.
     """
 
     request: Request
@@ -54,13 +74,16 @@ class Attempt:
     storage: Storage
     work: Path
     report_path: Path
+    sandbox: Path | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     timings: Timings = field(default_factory=Timings)
     device: str = "cpu"
+    gpus: tuple[str, ...] = ()
     seed: int | None = None
     gen_events: int = 0
     events: int = 0
     energy: JobEnergy | None = None
+    kept: KeptHere | None = None
 
     def start_clock(self) -> None:
         """Count what the process has done so far as start-up."""
@@ -85,11 +108,14 @@ class Attempt:
             )
 
     def store(self, path: Path, lfn: str, events: int, lumis: tuple[LumiRange, ...]) -> OutputFile:
-        """Checksum a finished file and move it into storage under its logical name."""
+        """Checksum a finished file and move it into storage under its logical name, or to its place here."""
         with self.timings.step("stage_out"):
             sums = file_checksums(path)
-            # what stands there without a valid report of this request is of no worth
-            pfn = self.storage.put(path, lfn, sums, overwrite=True, move=True)
+            if self.kept is None:
+                # what stands there without a valid report of this request is of no worth
+                pfn = self.storage.put(path, lfn, sums, overwrite=True, move=True)
+            else:
+                pfn = str(shutil.move(str(path), self.kept.output.absolute()))
         log.info("stored %s: %d bytes, adler32 %s", pfn, sums.bytes, sums.adler32)
         return OutputFile(
             lfn=lfn,
@@ -116,6 +142,7 @@ class Attempt:
             ended=datetime.now(UTC),
             host=socket.gethostname(),
             device=self.device,
+            gpus=self.gpus,
             software_version=__version__,
             bundle_digest=self.request.bundle.digest,
             seed=self.seed,
@@ -154,7 +181,11 @@ def valid_output(
         return None
     if (report.request_digest, report.stage, report.index) != (request_digest, stage, index):
         return None
-    return report if storage.stat(report.output.lfn) == report.output.bytes else None
+    output = report.output
+    if storage.stat(output.lfn) != output.bytes:
+        return None
+    # a file that was sent here lies elsewhere than where it was made
+    return report.model_copy(update={"output": output.model_copy(update={"pfn": storage.pfn(output.lfn)})})
 
 
 def _peak_rss_mb() -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import FlashSimError, StorageError
-from flashsim_prod.grid.batch.base import BatchSystem, Submission
+from flashsim_prod.grid.batch.base import BatchSystem, NodeKey, Submission
 from flashsim_prod.grid.batch.opening import open_batch
 from flashsim_prod.grid.locks import request_lock
 from flashsim_prod.production.drive import (
@@ -76,7 +76,9 @@ def hand_over(home: Home, name: str, display: Display | None = None) -> HandOver
         poll = look(desk, batch)
         row = desk.ledger.submissions.open(name)
         if poll is not None and row is not None:
-            return HandOver(outcome(desk), row.batch_id, False, poll.notes)
+            done = {NodeKey(job.stage, job.index) for job in desk.ledger.jobs(name, states={JobState.DONE})}
+            added = batch.complete(submission_of(desk, row, done))
+            return HandOver(outcome(desk), row.batch_id, False, added or poll.notes)
         desk.ledger.set_cancelled(name, False)
         adopt(desk)
         remaining = reconcile(desk)

@@ -20,6 +20,7 @@ from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Failure
 from flashsim_prod.grid.locks import request_lock
 from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.grid.storage.local import LocalStorage
 from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.catalogs import open_catalog
 from flashsim_prod.production.home import Home, RequestFolder
@@ -29,6 +30,9 @@ from flashsim_prod.production.reconcile import Desk, Remaining, reconcile
 from flashsim_prod.production.register import Progress, register
 from flashsim_prod.production.request_folder import load_request
 from flashsim_prod.production.state import request_state
+
+#: jobs that run at a time on a machine from which others are handed over
+_SLOTS_BESIDE_OTHERS = 2
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ def check_means(desk: Desk, remaining: Remaining) -> None:
             f"{__version__}, which may draw other numbers; install that version, or order a new request"
         )
     bound_bundle(desk.request)
+    if not isinstance(desk.storage, LocalStorage):
+        return  # a server has its own room, and says when it is full
     needed = _bytes_needed(desk, remaining)
     with storage_errors(f"asking for free space in {desk.home.path}"):
         free = shutil.disk_usage(desk.home.path).free
@@ -138,7 +144,9 @@ def run_here(desk: Desk, remaining: Remaining, display: Display) -> RunSummary:
     site = desk.request.site
     run = LocalRun(desk, remaining, display)
     run.show()
-    batch = LocalBatch(site.slots, max_attempts=site.max_attempts)
+    # where jobs run elsewhere, people share the machine from which they are handed over
+    slots = _SLOTS_BESIDE_OTHERS if site.engine.is_detached else site.slots
+    batch = LocalBatch(slots, max_attempts=site.max_attempts)
     return batch.run(
         remaining.nodes(desk.request),
         run,

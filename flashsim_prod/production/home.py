@@ -8,62 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsim_prod.core.names import check_request_name
-from flashsim_prod.core.states import Stage
+from flashsim_prod.core.request_files import RequestFolder as RequestFolder
+from flashsim_prod.core.request_files import SandboxFolder as SandboxFolder
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError, StorageError
 
 #: names the state folder
 VARIABLE = "FLASHSIM_PROD_HOME"
-
-
-@dataclass(frozen=True)
-class RequestFolder:
-    """The files of one request; nothing here says that they exist."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """Name of the request."""
-        return self.path.name
-
-    @property
-    def request(self) -> Path:
-        """The immutable request."""
-        return self.path / "request.yaml"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the one command that drives the request."""
-        return self.path / "driver.lock"
-
-    @property
-    def reports(self) -> Path:
-        """One report per job, of its last attempt that ended by itself."""
-        return self.path / "reports"
-
-    @property
-    def logs(self) -> Path:
-        """One log per attempt."""
-        return self.path / "logs"
-
-    @property
-    def work(self) -> Path:
-        """Scratch space of running jobs."""
-        return self.path / "work"
-
-    @property
-    def batch(self) -> Path:
-        """What is handed to a batch system, and what it writes there."""
-        return self.path / "batch"
-
-    def report(self, stage: Stage, index: int) -> Path:
-        """The report of one job."""
-        return self.reports / f"{stage}_{index:06d}.json"
-
-    def log(self, stage: Stage, index: int, attempt: int) -> Path:
-        """The log of one attempt, counted from 1."""
-        return self.logs / f"{stage}_{index:06d}.{attempt}.log"
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ def merge(attempt: Attempt, folder: RequestFolder) -> OutputFile:
         tool = merge_files(paths, target)
     log.info("merge %d: %d files joined by %s", job.index, len(paths), tool)
     with attempt.timings.step("check"):
-        found = check_file(target, events=job.events, lumis=[lumi for file in inputs for lumi in file.lumis])
+        lumis = [lumi for file in inputs for lumi in file.lumis]
+        found = check_file(target, events=job.events, lumis=lumis, name=job.lfn)
     attempt.events = found.events
     attempt.progress(found.events, job.events)
     return attempt.store(target, job.lfn, found.events, found.lumis)

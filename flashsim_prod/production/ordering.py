@@ -192,7 +192,12 @@ def _is_url(name: str) -> bool:
 
 
 def _check_device(wanted: Device | None, site: Site) -> None:
-    """A GPU asked for by name must be there if the jobs are to run on this machine."""
+    """A GPU asked for by name must be there if the jobs are to run on this machine, or be asked for."""
+    if wanted is not None and wanted is not site.device and site.engine.is_detached:
+        raise RequestError(
+            f"--device {wanted}: jobs at site {site.name} run on device {site.device}; choose another site, "
+            "or a copy of its file (--site FILE) with another device"
+        )
     if wanted is Device.CUDA and site.engine is Engine.LOCAL:
         # only here: torch takes seconds to load
         from flashsim_prod.physics.chain.device import pick_device

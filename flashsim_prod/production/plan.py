@@ -14,10 +14,11 @@ from typing import Literal
 
 from flashsim_prod.core import splitting
 from flashsim_prod.core.card import Energy, ProcessCard
+from flashsim_prod.core.crab_tasks import whole_lumis
 from flashsim_prod.core.names import USER_TIER, DatasetName, check_era, check_processing_string
 from flashsim_prod.core.request import BundleRef, InputFile, Registration, Request, Sampling, Split
 from flashsim_prod.core.scopes import owner_of
-from flashsim_prod.core.site import Device, Rates, Site
+from flashsim_prod.core.site import Device, Engine, Rates, Site
 from flashsim_prod.core.sizes import format_count, format_duration
 from flashsim_prod.errors import RequestError
 
@@ -238,7 +239,10 @@ def _era(energy: Energy) -> str:
 
 
 def _split(order: Order, gen_events: int, rates: Rates) -> Split:
+    per_lumi = splitting.gen_events_per_lumi(order.oversample)
     per_job = _gen_events_per_job(order, gen_events, rates)
+    if order.site.engine is Engine.CRAB:
+        per_job = whole_lumis(per_job, per_lumi)
     jobs = -(-gen_events // per_job)
     if jobs > MAX_JOBS:
         raise RequestError(
@@ -247,7 +251,7 @@ def _split(order: Order, gen_events: int, rates: Rates) -> Split:
         )
     return Split(
         gen_events_per_job=per_job,
-        gen_events_per_lumi=splitting.gen_events_per_lumi(order.oversample),
+        gen_events_per_lumi=per_lumi,
         jobs_per_merge=splitting.jobs_per_merge(per_job * order.oversample, rates, order.site.merge),
         files_per_block=order.site.merge.files_per_block,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.report import LumiRange, OutputFile
@@ -11,6 +12,7 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.errors import BundleError, ValidationError
 from flashsim_prod.production.attempt import Attempt
+from flashsim_prod.production.sandbox import found_in
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
@@ -39,17 +41,18 @@ def simulate(attempt: Attempt) -> OutputFile:
         If the output does not hold what it should.
     """
     from flashsim_prod.physics.chain.chain import Chain
-    from flashsim_prod.physics.chain.device import device_name, pick_device
+    from flashsim_prod.physics.chain.device import assigned_gpus, device_name, pick_device
 
     request = attempt.request
     job = simulate_job(request, attempt.index)
     attempt.seed = job.seed
     attempt.need_space(job.events * request.site.rates.bytes_per_event)
-    bundle = bound_bundle(request)
+    bundle = bound_bundle(request, attempt.sandbox)
+    attempt.gpus = assigned_gpus(request.site.gpus)
     device = pick_device(request.device, threads=request.site.resources.cpus)
     attempt.device = device_name(device)
     chain = Chain(bundle, device=device, sampling=request.sampling)
-    source = event_source(request, job)
+    source = event_source(request, job, attempt.sandbox)
     attempt.start_clock()
     log.info(
         "job %d: %d gen events x %d on %s", job.index, job.gen_events, request.oversample, attempt.device
@@ -57,11 +60,11 @@ def simulate(attempt: Attempt) -> OutputFile:
     return _produce(attempt, job, chain, source, provenance(request, bundle))
 
 
-def bound_bundle(request: Request) -> Bundle:
-    """The bundle that `request` is bound to; `BundleError` if it has changed since."""
+def bound_bundle(request: Request, sandbox: Path | None = None) -> Bundle:
+    """The bundle that `request` is bound to, or its copy in `sandbox`; `BundleError` if it has changed."""
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 
-    bundle = load_bundle(find_bundle(request.bundle.path))
+    bundle = load_bundle(find_bundle(found_in(sandbox, request.bundle.path)))
     if bundle.digest != request.bundle.digest:
         raise BundleError(
             f"{bundle.path}: this bundle's digest is {bundle.digest[:12]}..., but the request is bound to "
@@ -70,12 +73,12 @@ def bound_bundle(request: Request) -> Bundle:
     return bundle
 
 
-def event_source(request: Request, job: SimulateJob) -> EventSource:
+def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None) -> EventSource:
     """Where the gen events of `job` come from: the generator, or its share of the input files."""
     if request.inputs:
         from flashsim_prod.physics.generator.existing import NanoSource
 
-        files = [(file.url, file.entries) for file in request.inputs]
+        files = [(found_in(sandbox, file.url), file.entries) for file in request.inputs]
         return NanoSource(
             files,
             first=job.gen_first,
@@ -170,5 +173,6 @@ def _produce(
             events=job.events,
             event_numbers=range(job.first_event, job.first_event + job.events),
             lumis=[LumiRange(run=request.run, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)],
+            name=job.lfn,
         )
     return attempt.store(path, job.lfn, found.events, found.lumis)

@@ -1,32 +1,26 @@
-"""What registering and publishing need, and what of it is missing here."""
+"""What running, registering and publishing need, and what of it is missing here."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 
 from flashsim_prod.core.scopes import check_rse, is_temporary
 from flashsim_prod.core.site import Site
 from flashsim_prod.errors import FlashSimError
+from flashsim_prod.grid.batch.base import Finding
+from flashsim_prod.grid.batch.opening import open_batch
 
 #: storage elements named in a line, at most
 _SHOWN = 5
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    is_fine: bool
-    detail: str
-
-
 def check_site(site: Site, rse: str | None) -> Iterator[Finding]:
-    """Look at Rucio, at `rse` (by default the site's), and at the programs for storage and DBS."""
+    """Look at the site's batch system, Rucio, `rse` (by default the site's), and programs that are needed."""
+    if site.engine.is_detached:
+        yield from open_batch(site).check()
     yield from _rucio(rse or site.storage.rse)
     tools = [tool for tool in ("xrdcp", "xrdfs") if not shutil.which(tool)]
     said = f"no {' or '.join(tools)}: install xrootd-client" if tools else "xrdcp and xrdfs are here"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from flashsim_prod.core.report import JobReport
 from flashsim_prod.core.states import ACTIVE, JobState, Stage
@@ -107,7 +108,7 @@ def glance(home: Home, name: str) -> Glance | None:
 def adopt(desk: Desk) -> None:
     """Enter as DONE whatever reports and storage show to be done."""
     left = [row for row in desk.ledger.jobs(desk.name) if row.state is not JobState.DONE]
-    ends = [_success(desk, row, report) for row in left if (report := _valid(desk, row))]
+    ends = [_success(row, report) for row in left if (report := _valid(desk, row))]
     _settle(desk, {}, ends)
 
 
@@ -125,10 +126,23 @@ def _enter(desk: Desk, poll: Poll, since: datetime) -> None:
 
 
 def _settle(desk: Desk, states: dict[tuple[Stage, JobState], list[int]], ends: list[RemoteEnd]) -> None:
+    logs = desk.folder.all_logs() if ends else {}
+    attempted = desk.ledger.submissions.open(desk.name) or desk.ledger.submissions.last(desk.name)
+    number = attempted.number if attempted else 1
+    ends = [replace(end, logs=_of_submission(desk, end, logs, number)) for end in ends]
     desk.ledger.submissions.settle(desk.name, states, ends)
     for end in ends:
         if end.stage is Stage.MERGE and end.to is JobState.DONE:
             drop_inputs(desk, end.index)
+
+
+def _of_submission(
+    desk: Desk, end: RemoteEnd, logs: dict[tuple[Stage, int], list[Path]], number: int
+) -> tuple[Path, ...]:
+    """Logs of the attempts that one submission made at a job; at least one, be it there or not."""
+    found = logs.get((end.stage, end.index), [])
+    mine = tuple(path for path in found if path.name.split(".")[1] == str(number))
+    return mine or (found[-1] if found else desk.folder.log(end.stage, end.index, number),)
 
 
 def _judged(
@@ -139,7 +153,7 @@ def _judged(
         return said.state
     report = _valid(desk, row)
     if report is not None:
-        return _success(desk, row, report)
+        return _success(row, report)
     if said is None:
         return JobState.UNKNOWN
     if said.state is JobState.FAILED:
@@ -155,9 +169,8 @@ def _valid(desk: Desk, row: JobRow) -> JobReport | None:
     return desk.valid_report(row.stage, row.index)
 
 
-def _success(desk: Desk, row: JobRow, report: JobReport) -> RemoteEnd:
-    log = desk.folder.log(row.stage, row.index, 1)
-    return RemoteEnd(row.stage, row.index, JobState.DONE, 0, log, report.host, report=report)
+def _success(row: JobRow, report: JobReport) -> RemoteEnd:
+    return RemoteEnd(row.stage, row.index, JobState.DONE, 0, (), report.host, report=report)
 
 
 def _failure(desk: Desk, row: JobRow, said: NodeStatus, since: datetime) -> RemoteEnd:
@@ -171,7 +184,7 @@ def _failure(desk: Desk, row: JobRow, said: NodeStatus, since: datetime) -> Remo
         row.index,
         JobState.FAILED,
         code,
-        desk.folder.log(row.stage, row.index, 1),
+        (),
         said.host or (report.host if report else "?"),
         error=error or "the job left no valid report, or its file is not there",
         report=report,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flashsim_prod.core.framework_report import framework_report
 from flashsim_prod.core.report import JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import merge_job, simulate_job
@@ -20,16 +21,25 @@ from flashsim_prod.errors import FlashSimError
 from flashsim_prod.grid.batch.lifeline import die_with_parent
 from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.opening import open_storage
-from flashsim_prod.production.attempt import Attempt, valid_output, write_report
-from flashsim_prod.production.home import RequestFolder, home_of
+from flashsim_prod.production.attempt import Attempt, KeptHere, valid_output, write_report
+from flashsim_prod.production.home import RequestFolder, SandboxFolder, home_of
 from flashsim_prod.production.job_energy import NodeEnergy
 from flashsim_prod.production.request_folder import load_request
+from flashsim_prod.production.sandbox import in_sandbox
+from flashsim_prod.production.writing import write_whole
 
 log = logging.getLogger("flashsim_prod.worker")
 
 
 def run_job(
-    stage: Stage, request_file: Path, index: int, *, work: Path | None = None, report: Path | None = None
+    stage: Stage,
+    request_file: Path,
+    index: int,
+    *,
+    work: Path | None = None,
+    report: Path | None = None,
+    sandbox: bool = False,
+    kept: KeptHere | None = None,
 ) -> JobReport:
     """Run job `index` of a request on this machine.
 
@@ -47,6 +57,11 @@ def run_job(
         Folder for scratch files, which go below it; by default one beside the request.
     report : Path, optional
         Where the report goes; by default beside the request.
+    sandbox : bool
+        The job's input was sent to the folder of the request, without anything else, and what it makes is
+        fetched from there.
+    kept : KeptHere, optional
+        With `sandbox`: where the output is left, for somebody else to bring it into storage.
 
     Returns
     -------
@@ -62,16 +77,20 @@ def run_job(
     _log_to_stderr()
     request = load_request(request_file)
     _check_index(request, stage, index)
-    folder = RequestFolder(request_file.absolute().parent)
+    here = request_file.absolute().parent
+    folder = SandboxFolder(here) if sandbox else RequestFolder(here)
     report_path = report or folder.report(stage, index)
     storage = open_storage(request.site.storage, home_of(request_file))
+    if sandbox:
+        storage = in_sandbox(storage, here, request.site)
     with _job_lock(folder, stage, index):
         done = valid_output(report_path, request.digest(), stage, index, storage)
         if done:
             log.info("%s %d is done already", stage, index)
             return done
         with _scratch((work or folder.work) / f"{request.name}_{stage}_{index:06d}") as scratch:
-            attempt = Attempt(request, stage, index, storage, scratch, report_path)
+            sent_to = here if sandbox else None
+            attempt = Attempt(request, stage, index, storage, scratch, report_path, sent_to, kept=kept)
             return _reported(attempt, folder)
 
 
@@ -90,7 +109,7 @@ def _reported(attempt: Attempt, folder: RequestFolder) -> JobReport:
         raise
     attempt.energy = watch.of_this_job(on_gpu=attempt.device != "cpu")
     report = attempt.report(0, output=output)
-    write_report(attempt.report_path, report)
+    _write(attempt, report)
     return report
 
 
@@ -107,10 +126,17 @@ def _run(attempt: Attempt, folder: RequestFolder) -> OutputFile:
 
 def _report_failure(attempt: Attempt, exit_code: int, error: str) -> None:
     try:
-        write_report(attempt.report_path, attempt.report(exit_code, error=" ".join(error.split())))
+        _write(attempt, attempt.report(exit_code, error=" ".join(error.split())))
     except FlashSimError as unwritten:
         # the exit code still tells the driver; the first error is the one that matters
         log.error("%s", unwritten)
+
+
+def _write(attempt: Attempt, report: JobReport) -> None:
+    write_report(attempt.report_path, report)
+    if attempt.kept is not None and attempt.kept.framework_report is not None:
+        xml = framework_report(attempt.request, report, attempt.kept.output.name)
+        write_whole(attempt.kept.framework_report, xml)
 
 
 def _check_index(request: Request, stage: Stage, index: int) -> None:

@@ -240,6 +240,16 @@ class BatchSystem(ABC):
     def poll(self, submission: Submission, batch_id: str) -> Poll:
         """Where the nodes of a submission stand."""
 
+    def complete(self, submission: Submission) -> tuple[str, ...]:
+        """Hand over what is missing of a submission that is at work, where `submit` could not hand over all.
+
+        Returns
+        -------
+        tuple of str
+            What to tell the user, a line each.
+        """
+        return ()
+
     @abstractmethod
     def cancel(self, submission: Submission, batch_id: str) -> None:
         """Take a submission back; one that is gone already is no error."""

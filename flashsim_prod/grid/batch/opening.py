@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flashsim_prod.core.site import Site
+from flashsim_prod.core.site import Engine, Site
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.grid.batch.base import BatchSystem
 
@@ -12,4 +12,12 @@ def open_batch(site: Site) -> BatchSystem:
 
     A batch system's own client is loaded only where it is used.
     """
+    if site.engine is Engine.HTCONDOR:
+        from flashsim_prod.grid.batch.htcondor.engine import HTCondorBatch
+
+        return HTCondorBatch(site)
+    if site.engine is Engine.CRAB:
+        from flashsim_prod.grid.batch.crab.engine import CrabBatch
+
+        return CrabBatch(site)
     raise ConfigError(f"site {site.name}: its engine '{site.engine}' runs in the foreground")

@@ -73,13 +73,16 @@ class SubmissionRow:
 
 @dataclass(frozen=True)
 class RemoteEnd:
-    """The end of a job that a batch system ran, as found out later; `report` is needed for DONE."""
+    """The end of a job that a batch system ran, as found out later; `report` is needed for DONE.
+
+    `logs` are those of all its attempts, the last of them of this end; there is at least one.
+    """
 
     stage: Stage
     index: int
     to: JobState
     exit_code: int | None
-    log: Path
+    logs: tuple[Path, ...]
     host: str
     error: str | None = None
     report: JobReport | None = None

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from flashsim_prod.core.states import JobState, Stage, steps_between
 from flashsim_prod.errors import StateError
@@ -151,7 +152,11 @@ def _lead(
 def _enter_end(db: sqlite3.Connection, request: sqlite3.Row, end: RemoteEnd) -> None:
     """An attempt that began and ended while nobody looked."""
     _lead(db, request, end.stage, [end.index], JobState.IDLE)
-    row = attempts.begin(db, request, end.stage, end.index, lambda number: end.log, end.host)
+    for log in end.logs[:-1]:
+        # an attempt that the batch system itself repeated: how it ended only its log knows
+        row = _begin(db, request, end, log)
+        attempts.end(db, request, row, JobState.IDLE, None, "tried again by the batch system", None)
+    row = _begin(db, request, end, end.logs[-1])
     attempts.end(db, request, row, end.to, end.exit_code, end.error, end.report)
     if end.report is not None:
         db.execute(
@@ -163,3 +168,7 @@ def _enter_end(db: sqlite3.Connection, request: sqlite3.Row, end: RemoteEnd) -> 
                 *(row[column] for column in ("request", "stage", "idx", "number")),
             ),
         )
+
+
+def _begin(db: sqlite3.Connection, request: sqlite3.Row, end: RemoteEnd, log: Path) -> sqlite3.Row:
+    return attempts.begin(db, request, end.stage, end.index, lambda number: log, end.host)

@@ -111,6 +111,21 @@ class LocalStorage(Storage):
             self._holds(target, lfn, expected, overwrite=False)
 
 
+class FlatStorage(LocalStorage):
+    """Files that were sent to a node, or are to be sent back: side by side, by the last part of their names.
+
+    Parameters
+    ----------
+    rse : str
+        Name of the storage element that they come from.
+    folder : Path
+        Where they are.
+    """
+
+    def _path(self, lfn: str) -> Path:
+        return self.prefix / check_lfn(lfn).name
+
+
 def _copy(source: Path, target: Path, expected: Checksums, *, overwrite: bool) -> None:
     with source.open("rb") as stream, temporary_beside(target) as temporary:
         _compare(source, copy_verified(stream, temporary), expected)

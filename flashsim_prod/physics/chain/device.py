@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from flashsim_prod.core.site import Device
 from flashsim_prod.errors import NodeError
+
+#: what CUDA_VISIBLE_DEVICES says where there is none to see; 10000 is HTCondor's word
+_NO_GPU = ("10000", "-1", "none", "void", "NoDevFiles")
 
 
 def pick_device(wanted: Device, *, threads: int | None = None) -> str:
@@ -29,6 +34,24 @@ def pick_device(wanted: Device, *, threads: int | None = None) -> str:
     if wanted is Device.CUDA:
         raise NodeError("a GPU was asked for, but torch finds none here; use --device cpu, or another node")
     return "cpu"
+
+
+def assigned_gpus(promised: int) -> tuple[str, ...]:
+    """The GPUs that this job may use, as the batch system names them; none if it was promised none.
+
+    Raises
+    ------
+    NodeError
+        If it was promised some and has fewer.
+    """
+    if not promised:
+        return ()
+    # batch systems that assign none say so by a name that no GPU has
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    gpus = tuple(name for name in named if name and name not in _NO_GPU)
+    if len(gpus) < promised:
+        raise NodeError(f"the job was promised {promised} GPU(s), but this machine assigned it {len(gpus)}")
+    return gpus
 
 
 def device_name(device: str) -> str:

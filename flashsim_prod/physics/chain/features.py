@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.model import Condition, Rows, Scale
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.links import close_pairs, delta_phi, nearest
+from flashsim_prod.physics.links import IS_PROMPT, close_pairs, delta_phi, nearest
 
 #: how far a neighbour may be to count; also the distance noted where there is none
 NEIGHBOURHOOD = 1.0
+
+#: no momentum that is divided by is taken for less [GeV]
+_SMALLEST_PT = 1e-3
 
 PILEUP = ("nTrueInt", "nPU", "gpudensity", "pudensity", "sumEOOT", "sumLOOT")
 
@@ -23,6 +26,25 @@ PILEUP_CONDITIONS = tuple(Condition(f"pileup_{name}") for name in PILEUP)
 _PARTON_FLAVOURS = {"undefined": (0,), "light": (1, 2, 3), "c": (4,), "b": (5,), "gluon": (21,)}
 _HADRON_FLAVOURS = {"light": 0, "c": 4, "b": 5}
 
+#: what was reconstructed of the event as a whole and shapes every object in it
+RECONSTRUCTION_BRANCHES = (
+    "fixedGridRhoFastjetAll",
+    "fixedGridRhoFastjetCentralChargedPileUp",
+    "PV_z",
+    "GenVtx_z",
+)
+RECONSTRUCTION_CONDITIONS = (Condition("rho"), Condition("rho_charged"), Condition("wrong_vertex"))
+#: farther than this from the generated vertex [cm], the primary vertex is another collision's
+_WRONG_VERTEX = 0.05
+
+#: kinds of stable particles whose share in a jet matters to it: GenPart's pdgId and the flags asked for
+_CONTENT = {"electron": (11, 0), "muon": (13, 0), "photon": (22, IS_PROMPT)}
+CONTENT_CONDITIONS = tuple(Condition(f"{kind}_fraction") for kind in _CONTENT)
+#: the tracker's end in abs(eta)
+_TRACKER_ETA = 2.5
+#: radius of the jets
+_JET_RADIUS = 0.4
+
 #: all status flags that NanoAOD keeps, bits 0 to 14
 STATUS_BITS = range(15)
 
@@ -30,6 +52,32 @@ STATUS_BITS = range(15)
 def pileup(events: Events, event_index: NDArray[np.int64]) -> dict[str, Column]:
     """The event's pileup conditions for each row: ``pileup_nTrueInt`` and so on."""
     return {f"pileup_{name}": events.scalars[f"Pileup_{name}"][event_index] for name in PILEUP}
+
+
+def reconstruction(events: Events, event_index: NDArray[np.int64]) -> dict[str, Column]:
+    """Pileup's reconstructed densities and where the primary vertex is, for each row.
+
+    Columns are ``rho``, ``rho_charged``, ``wrong_vertex`` and ``vertex_dz``: generated less found z of
+    the primary vertex [cm], which is the dz of what comes from the generated one.
+    """
+    rho, charged, found, true = (events.scalars[name] for name in RECONSTRUCTION_BRANCHES)
+    shift = true.astype(np.float64) - found
+    columns = {"rho": rho, "rho_charged": charged, "wrong_vertex": np.abs(shift) > _WRONG_VERTEX}
+    return {name: column[event_index] for name, column in (columns | {"vertex_dz": shift}).items()}
+
+
+def content(events: Events, jets: Collection) -> dict[str, Column]:
+    """Shares of electrons, muons and prompt photons in each generator jet's pt: ``electron_fraction``, ..."""
+    columns: dict[str, Column] = {}
+    for kind, (pdg_id, flags) in _CONTENT.items():
+        particles = stable(events, pdg_id)
+        chosen = (particles["statusFlags"].astype(np.int64) & flags) == flags
+        particles = particles.select(chosen)
+        jet, _ = nearest(particles, jets, _JET_RADIUS)
+        inside = jet >= 0
+        total = np.bincount(jet[inside], particles["pt"][inside], minlength=jets.n_objects)
+        columns[f"{kind}_fraction"] = np.clip(total / np.maximum(jets["pt"], _SMALLEST_PT), 0.0, 1.0)
+    return columns
 
 
 def flavours(partons: Column, hadrons: Column, prefix: str = "") -> dict[str, Column]:
@@ -129,6 +177,12 @@ def vector_sum(events: Events, objects: Collection) -> tuple[NDArray[np.float64]
 def scalar_sum(events: Events, objects: Collection) -> NDArray[np.float64]:
     """Sum of the magnitudes of the transverse momenta of each event's objects [GeV], shape (n_events,)."""
     return _sum(events, objects, objects["pt"].astype(np.float64))
+
+
+def central_ht(events: Events) -> NDArray[np.float64]:
+    """Scalar sum of the pt of the generator jets that the tracker sees [GeV], shape (n_events,)."""
+    jets = events["GenJet"]
+    return scalar_sum(events, jets.select(np.abs(jets["eta"]) < _TRACKER_ETA))
 
 
 def _sum(events: Events, objects: Collection, weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ object is one declaration and a new attribute is one line in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -46,6 +46,16 @@ class Rows:
         """The rows `index`, which may repeat."""
         columns = {name: column[index] for name, column in self.columns.items()}
         return Rows(self.event_index[index], self.item[index], columns)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Rows]) -> Rows:
+        """The rows of several batches of events, one after another."""
+        names = parts[0].columns
+        return Rows(
+            np.concatenate([part.event_index for part in parts]),
+            np.concatenate([part.item for part in parts]),
+            {name: np.concatenate([part.columns[name] for part in parts]) for name in names},
+        )
 
 
 class Scale(StrEnum):

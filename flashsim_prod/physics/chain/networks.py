@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import _IncompatibleKeys
 
 from flashsim_prod.physics.chain.model import NetworkSize
 
@@ -49,7 +47,6 @@ class Velocity(nn.Module):
     def __init__(self, n_targets: int, n_conditions: int, size: NetworkSize) -> None:
         super().__init__()
         self.n_targets = n_targets
-        self.is_first_form = False
         self.frequencies = size.time_frequencies
         self.context = nn.Sequential(
             nn.Linear(n_conditions, size.width), nn.SiLU(), nn.Linear(size.width, size.width)
@@ -69,8 +66,6 @@ class Velocity(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, contribution: Tensor) -> Tensor:
         """The velocity, shape (n, n_targets), at points `x` and times `t` of shape (n, 1) or (1, 1)."""
-        if self.is_first_form:
-            return self._first_form(x, t, contribution)
         scale = torch.rsqrt(t**2 + (1 - t) ** 2)
         return x * ((2 * t - 1) * scale**2) + scale * self._rest(x * scale, t, contribution)
 
@@ -83,46 +78,9 @@ class Velocity(nn.Module):
             hidden = block(hidden, gate, shift)
         return cast(Tensor, self.leave(nn.functional.silu(hidden)))
 
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> _IncompatibleKeys:
-        """As of any module; weights of the first revision, known by their shape, bring its form with them."""
-        width = self.enter.out_features
-        if len(state_dict["from_context.weight"]) == width * (len(self.blocks) + 1):
-            self._take_first_form(width)
-        return cast(_IncompatibleKeys, super().load_state_dict(state_dict, strict, assign))
-
-    def _take_first_form(self, width: int) -> None:
-        wide = width * (len(self.blocks) + 1)
-        self.from_context = nn.Linear(width, wide)
-        self.from_time = nn.Linear(2 * self.frequencies, wide, bias=False)
-        self.blocks = nn.ModuleList(_FirstBlock(width) for _ in self.blocks)
-        self.is_first_form = True
-
-    def _first_form(self, x: Tensor, t: Tensor, contribution: Tensor) -> Tensor:
-        """The velocity of the first revision: no preconditioning, one gate behind each block."""
-        start, *gates = (contribution + self.from_time(self._time(t))).chunk(len(self.blocks) + 1, dim=1)
-        hidden = self.enter(x) + start
-        for block, gate in zip(self.blocks, gates, strict=True):
-            hidden = block(hidden, gate)
-        return cast(Tensor, self.leave(nn.functional.silu(hidden)))
-
     def _time(self, t: Tensor) -> Tensor:
         angles = t * math.pi * torch.arange(1, self.frequencies + 1, device=t.device, dtype=t.dtype)
         return torch.cat((torch.cos(angles), torch.sin(angles)), dim=1)
-
-
-class _FirstBlock(nn.Module):
-    """A residual step of the first revision: the gate stands behind it."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Linear(width, width)
-        self.second = nn.Linear(width, width)
-
-    def forward(self, hidden: Tensor, gate: Tensor) -> Tensor:
-        inner = self.second(nn.functional.silu(self.first(nn.functional.silu(hidden))))
-        return cast(Tensor, hidden + inner * torch.sigmoid(gate))
 
 
 class Multiplicity(nn.Module):

@@ -2,8 +2,8 @@
 
 A jet has one set of logits for the classes b, c, light quark and gluon, made of its flavour, kinematics
 and a few latents; the discriminators are ratios of the class probabilities, so they are consistent with
-each other as those of a real network are. Shapes and working points follow CMS BTV-16-002 and, for pileup
-identification, JME-18-001.
+each other as those of a real network are. Shapes follow CMS BTV-16-002 and, for pileup identification,
+JME-18-001.
 """
 
 from __future__ import annotations
@@ -15,34 +15,9 @@ import numpy as np
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, mixed, sigmoid
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.events import Collection
+from flashsim_prod.physics.identification import pileup_id
 
 _MAX_SCORE = 0.9995
-
-#: working points of the pileup score: rows pt < 20, 30, 40, 50 GeV; columns abs(eta) < 2.5, 2.75, 3, 5
-_LOOSE = np.array(
-    [
-        [-0.95, -0.72, -0.68, -0.47],
-        [-0.88, -0.55, -0.60, -0.43],
-        [-0.63, -0.18, -0.43, -0.24],
-        [-0.19, 0.22, -0.13, -0.03],
-    ]
-)
-_MEDIUM = np.array(
-    [
-        [0.20, -0.56, -0.43, -0.38],
-        [0.62, -0.39, -0.32, -0.29],
-        [0.86, -0.10, -0.15, -0.08],
-        [0.93, 0.61, 0.14, 0.12],
-    ]
-)
-_TIGHT = np.array(
-    [
-        [0.71, -0.32, -0.30, -0.22],
-        [0.87, -0.08, -0.16, -0.12],
-        [0.94, 0.24, 0.05, 0.10],
-        [0.97, 0.82, 0.31, 0.29],
-    ]
-)
 
 
 def with_taggers(rng: np.random.Generator, jets: Collection, event: EventLatents) -> Collection:
@@ -201,14 +176,6 @@ def _pileup_identification(
     undefined: Bools = chance(rng, np.where((abs_eta > 3.0) & (pt < 30.0), 0.03, 0.0), n)
     disc = np.where(undefined, -2.0, np.clip(disc, -0.998, 0.999))
     return {"puIdDisc": disc, "puId": pileup_id(disc, pt, abs_eta)}
-
-
-def pileup_id(disc: Floats, pt: Floats, abs_eta: Floats) -> Ints:
-    """Identification bits: 4 loose, 2 medium, 1 tight, nested; working points in pt and abs(eta)."""
-    column = np.searchsorted(np.array([2.5, 2.75, 3.0]), abs_eta)
-    row = np.searchsorted(np.array([20.0, 30.0, 40.0]), pt, side="right")
-    passed = [disc > cuts[row, column] for cuts in (_LOOSE, _MEDIUM, _TIGHT)]
-    return np.asarray(4 * passed[0] + 2 * passed[1] + 1 * passed[2])
 
 
 def _regressions(rng: np.random.Generator, jets: Collection, vertex: Floats) -> dict[str, Floats]:

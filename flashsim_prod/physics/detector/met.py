@@ -58,7 +58,7 @@ def _flavours(
         "MET": met,
         "PuppiMET": puppi,
         "RawMET": met + raw,
-        "RawPuppiMET": 0.97 * puppi + 0.7 * raw,
+        "RawPuppiMET": 0.97 * puppi + 0.7 * raw + 1.5 * rng.normal(size=(2, n)),
         "TkMET": 0.5 * true + 0.45 * from_jets + 0.6 * from_muons + noise(9.0, 2.6),
         "ChsMET": met + noise(2.4, 1.0),
         "CaloMET": met + noise(8.0, 1.3),
@@ -83,11 +83,13 @@ def _sums(rng: np.random.Generator, truth: Truth, event: EventLatents) -> dict[s
     total = np.maximum(total, 30.0)
     puppi = 30.0 + n_pu + 0.95 * ht + gamma_about(rng, 20.0 + n_pu, 12.0 + 0.9 * n_pu)
     track = 30.0 + 10.5 * rho + 0.66 * ht + 30.0 * rng.normal(size=n)
+    # what the calibration of jets adds to the sums, a little different from event to event
+    calibrated = 0.055 * ht * np.exp(0.25 * rng.normal(size=n))
     return {
         "MET_sumEt": total,
-        "RawMET_sumEt": np.maximum(0.985 * total - 0.055 * ht, 20.0),
+        "RawMET_sumEt": np.maximum(0.985 * total - calibrated, 20.0),
         "PuppiMET_sumEt": puppi,
-        "RawPuppiMET_sumEt": 0.91 * puppi,
+        "RawPuppiMET_sumEt": np.maximum(puppi - calibrated * np.exp(0.15 * rng.normal(size=n)), 10.0),
         "ChsMET_sumEt": 0.76 * total * (1.0 + 0.02 * rng.normal(size=n)),
         "TkMET_sumEt": np.maximum(track, 15.0),
         "CaloMET_sumEt": 0.67 * total * (1.0 + 0.03 * rng.normal(size=n)),
@@ -155,13 +157,15 @@ def _puppi_variations(
     scale = np.hypot(0.008, 0.35 / pt) * (1.0 + 0.5 * (np.abs(eta) > 2.5)) * (1.0 - 0.8 * jets["from_pileup"])
     jes = -_jet_sum(jets, pt * scale, n)
     sigma = jet_resolution(pt, eta, truth.n_pu[jets.event_index]) * (1.0 - 0.7 * jets["from_pileup"])
-    stretch = _jet_sum(jets, pt * sigma * 0.35 * rng.normal(size=jets.n_objects), n)
+    stretch = _jet_sum(jets, pt * sigma * 0.12 * rng.normal(size=jets.n_objects), n)
+    # up and down mirror each other only where the jets have generator jets
+    uneven = _jet_sum(jets, pt * sigma * 0.03 * rng.normal(size=jets.n_objects), n)
     unclustered = rng.normal(size=(2, n)) * 2.2
     shifts = {
         "JESUp": jes,
         "JESDown": -jes,
-        "JERUp": stretch * 1.3,
-        "JERDown": -0.6 * stretch,
+        "JERUp": stretch,
+        "JERDown": uneven - stretch,
         "UnclusteredUp": unclustered,
         "UnclusteredDown": -unclustered,
     }

@@ -87,7 +87,8 @@ def _discriminators(rng: np.random.Generator, muons: Collection) -> dict[str, Fl
         "softMva": soft,
         "mvaTTH": prompt,
         "mvaLowPt": low_pt,
-        "mvaId": _mva_id(prompt, muons["mediumId"].astype(bool)),
+        # of a discriminator of its own, which NanoAOD does not keep
+        "mvaId": _mva_id(_prompt_mva(rng, muons, 1.0), muons["mediumId"].astype(bool)),
         "mvaLowPtId": np.where(low_pt > -0.9999, 2, 1),
     }
 

@@ -14,20 +14,21 @@ from flashsim_prod.physics.detector.draws import Floats, Ints, chance
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.muon_tracks import FROM_JET, FROM_PILEUP
 from flashsim_prod.physics.detector.truth import Truth
-from flashsim_prod.physics.events import Collection, Column
+from flashsim_prod.physics.events import Collection
 from flashsim_prod.physics.identification import count_below
 
 #: mean energy of one particle near a muon [GeV]
 _PARTICLE = 1.6
+_PUPPI_ISOLATION = (0.25, 0.15, 0.10)
 
 
 def with_isolation(
     rng: np.random.Generator, muons: Collection, jets: Collection, truth: Truth, event: EventLatents
 ) -> Collection:
-    """`muons` with relative isolations, their identification bits and the variables of the jet around."""
+    """`muons` with relative isolations, puppiIsoId and the variables of the jet around."""
     muons = muons.with_columns(**_relative_isolation(rng, muons, truth, event))
-    muons = muons.with_columns(**_jet_variables(rng, muons, jets))
-    return muons.with_columns(**_isolation_ids(muons))
+    puppi = count_below(muons["puppiRelIso"], _PUPPI_ISOLATION)
+    return muons.with_columns(**_jet_variables(rng, muons, jets), puppiIsoId=puppi)
 
 
 def _surroundings(rng: np.random.Generator, muons: Collection, truth: Truth) -> tuple[Floats, Floats]:
@@ -132,16 +133,3 @@ def _jet_variables(rng: np.random.Generator, muons: Collection, jets: Collection
     )
     found = {"jetRelIso": rest / pt, "jetPtRelv2": pt * np.sin(angle), "jetNDauCharged": 1 + charged}
     return {name: np.where(inside, value, alone[name]) for name, value in found.items()}
-
-
-def _isolation_ids(muons: Collection) -> dict[str, Column]:
-    """Working points of MUO-16-001, counted from loose to tight."""
-    ratio = 1.0 / (1.0 + np.maximum(muons["jetRelIso"], -0.5))
-    mini, rel = muons["miniPFRelIso_all"], muons["jetPtRelv2"]
-    loose = (mini < 0.20) & ((ratio > 0.69) | (rel > 6.0))
-    medium = (mini < 0.16) & ((ratio > 0.76) | (rel > 7.2))
-    return {
-        "miniIsoId": count_below(mini, (0.40, 0.20, 0.10, 0.05)),
-        "puppiIsoId": count_below(muons["puppiRelIso"], (0.25, 0.15, 0.10)),
-        "multiIsoId": (1 * loose + 1 * (loose & medium)).astype(np.uint8),
-    }

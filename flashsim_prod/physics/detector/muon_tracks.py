@@ -13,6 +13,7 @@ from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, si
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.truth import Truth
 from flashsim_prod.physics.events import Collection, Column
+from flashsim_prod.physics.identification import impact_3d
 
 #: `source` of a reconstructed muon
 FROM_GEN, FROM_JET, FROM_PILEUP, DUPLICATE = 0, 1, 2, 3
@@ -185,12 +186,13 @@ def _with_impact(rng: np.random.Generator, muons: Collection, event: EventLatent
     quality = np.exp(-0.12 * muons["track"] + rng.normal(0.0, 0.07, n))
     dxy_err = np.hypot(0.00115, 0.0095 / pt) * (1.0 + 0.09 * eta**2) * quality
     dz_err = np.hypot(0.0018, 0.0110 / pt) * np.cosh(eta) ** 0.8 * quality
+    dz_err = dz_err * np.exp(rng.normal(0.0, 0.10, n))
     true_xy, true_z = _displacement(rng, muons)
     beam_line = rng.normal(0.0, 0.0012, n)
     dxy = true_xy + rng.normal(size=n) * dxy_err
     dz = true_z + rng.normal(size=n) * dz_err + _other_vertex(rng, muons, event)
     along_z, z_err = dz * sin_theta, dz_err * sin_theta
-    ip3d = np.maximum(np.hypot(dxy, along_z), 1e-5)
+    ip3d = np.maximum(impact_3d(dxy, dz, eta), 1e-5)
     ip3d_err = np.hypot(dxy * dxy_err, along_z * z_err) / ip3d
     return muons.with_columns(
         dxy=dxy, dxyErr=dxy_err, dxybs=dxy + beam_line, dz=dz, dzErr=dz_err, ip3d=ip3d, sip3d=ip3d / ip3d_err

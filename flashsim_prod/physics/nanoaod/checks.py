@@ -38,6 +38,8 @@ class FileSummary:
         genWeight over all events, every fold counted.
     first_event, last_event : int
         Smallest and largest event number.
+    gen_events, first_gen_event, last_gen_event : int
+        Generated events, and the smallest and largest FlashSim_genEvent.
     lumis : tuple of LumiRange
         Luminosity sections, as stretches without holes.
     """
@@ -46,34 +48,41 @@ class FileSummary:
     sum_of_weights: float
     first_event: int
     last_event: int
+    gen_events: int
+    first_gen_event: int
+    last_gen_event: int
     lumis: tuple[LumiRange, ...]
 
 
 def check_file(
-    path: Path,
+    path: Path | str,
     *,
     events: int | None = None,
     event_numbers: range | None = None,
     lumis: Sequence[LumiRange] | None = None,
+    name: str | None = None,
 ) -> FileSummary:
     """Check a file that `NanoWriter` or `merge_files` made, reading it in steps.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
+        A path, or a URL.
     events : int, optional
         Number of events that there must be.
     event_numbers : range, optional
         Event numbers that may occur.
     lumis : sequence of LumiRange, optional
         Luminosity sections that may occur.
+    name : str, optional
+        What the file is called in messages, if `path` is a temporary one.
 
     Raises
     ------
     ValidationError
         One line with the file, the event and the branch of the first thing that is wrong.
     """
-    where = _Where(path)
+    where = _Where(name or str(path))
     with _as_validation(), NanoFile(str(path)) as file:
         if events is not None and file.n_entries != events:
             where.fail(f"holds {file.n_entries} events, expected {events}")
@@ -85,15 +94,18 @@ def check_file(
         _check_numbers(numbers, event_numbers, lumis, where)
         _check_folds(numbers, where)
         _check_column(branch("genWeight"), numbers.scalars["genWeight"], np.arange(numbers.n), 0, where)
-        _check_sums(path, numbers, where)
+        _check_sums(str(path), numbers, where)
         for start in range(0, file.n_entries, _STEP):
             _check_values(file.read(known, start, start + _STEP), start, where)
-    event = numbers.scalars["event"]
+    event, gen = numbers.scalars["event"], numbers.scalars["FlashSim_genEvent"]
     return FileSummary(
         events=numbers.n,
         sum_of_weights=float(numbers.scalars["genWeight"].sum(dtype=np.float64)),
         first_event=int(event.min()),
         last_event=int(event.max()),
+        gen_events=int((numbers.scalars["FlashSim_fold"] == 0).sum()),
+        first_gen_event=int(gen.min()),
+        last_gen_event=int(gen.max()),
         lumis=_lumi_ranges(numbers),
     )
 
@@ -101,16 +113,16 @@ def check_file(
 class _Where:
     """Says what is wrong, and in which event of which file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, name: str) -> None:
+        self._name = name
         self.numbers = Events(0)
 
     def fail(self, problem: str, index: int | None = None) -> None:
         """Raise `ValidationError`; `index` is the position of the event in the file."""
         if index is None:
-            raise ValidationError(f"{self._path} {problem}")
+            raise ValidationError(f"{self._name} {problem}")
         run, lumi, event = (int(self.numbers.scalars[name][index]) for name in _NUMBERS)
-        raise ValidationError(f"{self._path}, event {run}:{lumi}:{event} (entry {index}): {problem}")
+        raise ValidationError(f"{self._name}, event {run}:{lumi}:{event} (entry {index}): {problem}")
 
     def fail_first(self, bad: NDArray[np.bool_], problem: str) -> None:
         """Raise if any event is marked in `bad`."""
@@ -174,10 +186,10 @@ def _check_folds(numbers: Events, where: _Where) -> None:
         where.fail("FlashSim_genEvent occurs twice", int(np.delete(again, position)[0]))
 
 
-def _check_sums(path: Path, numbers: Events, where: _Where) -> None:
+def _check_sums(path: str, numbers: Events, where: _Where) -> None:
     """Runs and LuminosityBlocks tell what the events tell."""
     weight = numbers.scalars["genWeight"].astype(np.float64)
-    with reading(str(path), "lacks Runs or LuminosityBlocks"), uproot.open({path: None}) as file:
+    with reading(path, "lacks Runs or LuminosityBlocks"), uproot.open({path: None}) as file:
         runs = file["Runs"].arrays(library="np")
         blocks = file["LuminosityBlocks"].arrays(library="np")
     expected = {
@@ -213,6 +225,44 @@ def _check_values(events: Events, start: int, where: _Where) -> None:
             _check_links(branch(f"{name}_{key}"), column, one, events, start, where)
         if name in PT_ORDERED and "pt" in one:
             _check_order(name, one, start, where)
+    _check_answers(events, start, where)
+
+
+def _check_answers(events: Events, start: int, where: _Where) -> None:
+    """Where two collections point to each other, an object that is pointed to points back.
+
+    Unless all its places are taken: a jet names two muons at most, and a third one still names the jet.
+    """
+    between = _links_between(events)
+    for (source, target), names in between.items():
+        back = [events[target][name].astype(np.int64) for name in between.get((target, source), ())]
+        if not back:
+            continue
+        one, other = events[source], events[target]
+        for name in names:
+            index = one[name].astype(np.int64)
+            linking = np.flatnonzero(index >= 0)
+            pointed = other.starts[one.event_index[linking]] + index[linking]
+            answers = [column[pointed] for column in back]
+            good = np.any([answer == one.local_index[linking] for answer in answers], axis=0)
+            bad = ~(good | np.all([answer >= 0 for answer in answers], axis=0))
+            if bad.any():
+                at = int(linking[np.argmax(bad)])
+                where.fail(
+                    f"{source}_{name} = {index[at]} points to a {target} that does not point back",
+                    start + int(one.event_index[at]),
+                )
+
+
+def _links_between(events: Events) -> dict[tuple[str, str], list[str]]:
+    """The attributes by which the objects of one collection point to those of one other."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for source, one in events.collections.items():
+        for name in one.columns:
+            links = branch(f"{source}_{name}").links
+            if len(links) == 1 and links[0] != source and links[0] in events.collections:
+                found.setdefault((source, links[0]), []).append(name)
+    return found
 
 
 def _check_column(known: Branch, column: Column, event: NDArray[np.int64], start: int, where: _Where) -> None:

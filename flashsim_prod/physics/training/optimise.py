@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from flashsim_prod.errors import InputError
 
@@ -31,7 +32,7 @@ class FitSettings:
     learning_rate : float
         At the start; it falls to zero along a cosine.
     average : float
-        Decay of the exponential moving average of the weights, which is what is kept.
+        Decay of the exponential moving average of the weights, which is what is kept; less at first.
     held_out : float
         Fraction of the rows never trained on, for the loss that is reported.
     """
@@ -86,8 +87,7 @@ class Optimisation:
             settings,
             device,
         )
-        average = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
-        self.averaged = AveragedModel(network, multi_avg_fn=average)
+        self.averaged = AveragedModel(network, avg_fn=_growing_average(settings.average))
         self.optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
@@ -177,6 +177,16 @@ class Optimisation:
         self.averaged.eval()
         with torch.no_grad():
             return float(self.loss(self.averaged.module, self._held_out, generator, self.device).item())
+
+
+def _growing_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """An exponential moving average that forgets faster at first: short fits keep nothing untrained."""
+
+    def average(kept: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
+        number = float(seen)
+        return torch.lerp(new, kept, min(decay, (1 + number) / (10 + number)))
+
+    return average
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

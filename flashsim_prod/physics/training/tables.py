@@ -89,6 +89,25 @@ def table_path(folder: Path, file: str, model: ObjectModel) -> Path:
     return folder / model.name / f"{Path(file).stem}.safetensors"
 
 
+@dataclass(frozen=True)
+class Matched:
+    """Reconstructed objects beside the sources that they came from.
+
+    Attributes
+    ----------
+    rows : Rows
+        All sources.
+    row : int64 array of shape (n_objects,)
+        The source of each reconstructed object.
+    attributes : mapping of name to array of shape (n_objects,)
+        In their NanoAOD form.
+    """
+
+    rows: Rows
+    row: NDArray[np.int64]
+    attributes: dict[str, Column]
+
+
 def extract(events: Events, model: ObjectModel) -> Table:
     """The table of one object model from events that hold gen and reconstructed objects.
 
@@ -97,6 +116,11 @@ def extract(events: Events, model: ObjectModel) -> Table:
     InputError
         If the events lack what the model uses or is to learn.
     """
+    return tabulate(match_objects(events, model), model)
+
+
+def match_objects(events: Events, model: ObjectModel) -> Matched:
+    """The reconstructed objects of one model; `InputError` if the events lack what the model uses."""
     for name in (*model.uses, *(() if model.scalar else (model.produces,))):
         if name not in events:
             raise InputError(f"{model.name} cannot be extracted: the events have no {name}")
@@ -107,12 +131,17 @@ def extract(events: Events, model: ObjectModel) -> Table:
         attributes = dict(events.scalars)
     else:
         attributes = {name: column[chosen] for name, column in events[model.produces].columns.items()}
-    row = origin[chosen]
+    return Matched(rows, origin[chosen], attributes)
+
+
+def tabulate(matched: Matched, model: ObjectModel) -> Table:
+    """The table of what was matched; `InputError` if it lacks what the model is to learn."""
+    rows, row = matched.rows, matched.row
     return Table(
         model.condition_matrix(rows),
         np.bincount(row, minlength=len(rows)).astype(np.int64),
         row,
-        _targets(model, attributes, rows.take(row)),
+        _targets(model, matched.attributes, rows.take(row)),
     )
 
 

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.networks import n_parameters
+from flashsim_prod.physics.events import Column
+from flashsim_prod.physics.nanoaod.precision import as_stored
+from flashsim_prod.physics.nanoaod.schema import branches
 from flashsim_prod.physics.validation.c2st import tell_apart
 from flashsim_prod.physics.validation.figures import (
     Attribute,
@@ -42,7 +46,7 @@ _HALVES = np.sqrt(2)
 
 @dataclass(frozen=True)
 class Samples:
-    """Attributes as the flow draws them: held out and drawn, by name, arrays of shape (n_objects,)."""
+    """Attributes as NanoAOD stores them: held out and drawn, by name, arrays of shape (n_objects,)."""
 
     held_out: dict[str, NDArray[np.generic]]
     drawn: dict[str, F64]
@@ -74,21 +78,32 @@ def assess(fitted: FittedModel, held_out: HeldOut, sampling: Sampling, seed: int
 
 def draw(fitted: FittedModel, held_out: HeldOut, sampling: Sampling, seed: int) -> Samples:
     """One draw for each held-out object, with its source's conditions."""
-    table, names = held_out.table, [target.name for target in fitted.model.targets]
-    rng = np.random.default_rng([seed, zlib.crc32(fitted.model.name.encode())])
-    noise = rng.normal(size=(held_out.n_objects, len(names)))
-    drawn = fitted.sample(table.conditions[table.row], noise, sampling)
+    table, model = held_out.table, fitted.model
+    rng = np.random.default_rng([seed, zlib.crc32(model.name.encode())])
+    noise = rng.normal(size=(held_out.n_objects, len(model.targets)))
+    made = model.restore(fitted.sample(table.conditions[table.row], noise, sampling), held_out.sources)
+    # what is taken over from the source is right by construction
+    names = [name for name in made if name in held_out.attributes and name not in model.copies]
     for name in names:
-        if not np.all(np.isfinite(drawn[name])):
+        if not np.all(np.isfinite(made[name].astype(np.float64))):
             raise BundleError(
-                f"model {fitted.model.name} of the bundle draws values of {name} that are not finite; "
-                "train it again"
+                f"model {model.name} of the bundle draws values of {name} that are not finite; train it again"
             )
-    return Samples({name: table.targets[name] for name in names}, drawn)
+    return Samples(
+        {name: held_out.attributes[name] for name in names},
+        {name: _stored(model, name, made[name]) for name in names},
+    )
+
+
+def _stored(model: ObjectModel, name: str, column: Column) -> F64:
+    """An attribute as a file would give it back."""
+    branch = branches().get(name if model.scalar else f"{model.produces}_{name}")
+    stored = column if branch is None else as_stored(branch, column)
+    return stored.astype(np.float64)
 
 
 def _properties(fitted: FittedModel, held_out: HeldOut, samples: Samples, seed: int) -> Properties:
-    names = [target.name for target in fitted.model.targets]
+    names = list(samples.drawn)
     conditions = held_out.table.conditions[held_out.table.row].astype(np.float64)
     reference = _matrix(samples.held_out, names)
     drawn = _matrix(samples.drawn, names)

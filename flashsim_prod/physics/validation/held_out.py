@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
-from flashsim_prod.physics.training.tables import Table, extract
+from flashsim_prod.physics.training.tables import Table, match_objects, tabulate
 from flashsim_prod.physics.validation.statistics import I64
 
 REFERENCE_DETECTOR = "reference detector"
@@ -44,12 +44,18 @@ class HeldOut:
         Generator event of each row; unique among all files.
     fold : int64 array of shape (n_rows,)
         Which reconstruction of its generator event a row belongs to.
+    sources : Rows
+        The source of each reconstructed object.
+    attributes : mapping of name to array of shape (n_objects,)
+        Of the reconstructed objects, as the file has them.
     """
 
     table: Table
     axes: dict[str, Column]
     gen_event: I64
     fold: I64
+    sources: Rows
+    attributes: dict[str, Column]
 
     @property
     def n_objects(self) -> int:
@@ -64,6 +70,8 @@ class HeldOut:
             {name: np.concatenate([part.axes[name] for part in parts]) for name in parts[0].axes},
             np.concatenate([part.gen_event for part in parts]),
             np.concatenate([part.fold for part in parts]),
+            Rows.concatenate([part.sources for part in parts]),
+            {name: np.concatenate([part.attributes[name] for part in parts]) for name in parts[0].attributes},
         )
 
     def head(self, most: int) -> HeldOut:
@@ -79,7 +87,9 @@ class HeldOut:
             {name: column[kept] for name, column in self.table.targets.items()},
         )
         axes = {name: column[:rows] for name, column in self.axes.items()}
-        return HeldOut(table, axes, self.gen_event[:rows], self.fold[:rows])
+        attributes = {name: column[kept] for name, column in self.attributes.items()}
+        sources = self.sources.take(np.flatnonzero(kept))
+        return HeldOut(table, axes, self.gen_event[:rows], self.fold[:rows], sources, attributes)
 
 
 def view(events: Events, model: ObjectModel) -> HeldOut:
@@ -91,7 +101,8 @@ def view(events: Events, model: ObjectModel) -> HeldOut:
         If the events lack what the model uses or is to draw.
     """
     try:
-        table, rows = extract(events, model), model.source(events)
+        matched = match_objects(events, model)
+        rows, table = matched.rows, tabulate(matched, model)
     except KeyError as error:
         raise InputError(f"{model.name} cannot be compared: the events have no {error.args[0]}") from error
     return HeldOut(
@@ -99,6 +110,8 @@ def view(events: Events, model: ObjectModel) -> HeldOut:
         {name: rows[name] for name in AXES if name in rows.columns},
         events.scalars["FlashSim_genEvent"].astype(np.int64)[rows.event_index],
         events.scalars["FlashSim_fold"].astype(np.int64)[rows.event_index],
+        rows.take(matched.row),
+        matched.attributes,
     )
 
 

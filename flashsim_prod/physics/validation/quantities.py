@@ -12,6 +12,8 @@ from flashsim_prod.physics.validation.statistics import F64
 
 #: about the medium working point of DeepJet on 2018 data
 MEDIUM_B_TAG = 0.27
+#: [GeV]
+MUON_MASS = 0.105658
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,12 @@ class Quantity:
     definition : str
     needs : tuple of str
         Reconstructed branches.
-    values : callable
-        Its values in a batch of events, of those events that have it.
+    per_event : callable
+        Its value in each event of a batch, NaN in those that have none.
     window : (float, float), optional
         Only values inside count: a peak.
+    gen_needs : tuple of str
+        Generator-level branches.
     is_resolution : bool
         Whether it scatters about zero, so that its mean is to be measured in widths.
     """
@@ -37,36 +41,48 @@ class Quantity:
     label: str
     definition: str
     needs: tuple[str, ...]
-    values: Callable[[Events], F64]
+    per_event: Callable[[Events], F64]
     window: tuple[float, float] | None = None
+    gen_needs: tuple[str, ...] = ()
     is_resolution: bool = False
 
+    def values(self, events: Events) -> F64:
+        """Its values in those events that have it."""
+        found = self.per_event(events)
+        return found[~np.isnan(found)]
 
-def _leading_pair_mass(objects: Collection, mass: F64) -> F64:
-    """Invariant mass [GeV] of the two first objects of each event that has two."""
+
+def leading_pair_mass(objects: Collection, mass: F64) -> F64:
+    """Invariant mass [GeV] of the two first objects of each event, NaN where there are less than two."""
+    found = np.full(objects.n_events, np.nan)
     first = objects.starts[objects.counts >= 2]
     pt, eta, phi = (objects[name].astype(np.float64) for name in ("pt", "eta", "phi"))
     x, y, z = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
     energy = np.sqrt(x**2 + y**2 + z**2 + mass**2)
     total = [component[first] + component[first + 1] for component in (energy, x, y, z)]
     squared = total[0] ** 2 - total[1] ** 2 - total[2] ** 2 - total[3] ** 2
-    return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
+    found[objects.counts >= 2] = np.sqrt(np.maximum(squared, 0.0))
+    return found
 
 
-def _dimuon_mass(events: Events) -> F64:
+def good_muons(events: Events) -> Collection:
+    """Muons that analyses take."""
     muons = events["Muon"]
-    good = (
+    return muons.select(
         (muons["pt"] > 20)
         & (np.abs(muons["eta"]) < 2.4)
         & (muons["pfRelIso04_all"] < 0.25)
         & muons["mediumId"].astype(bool)
     )
-    chosen = muons.select(good)
-    two = np.flatnonzero(chosen.counts >= 2)
-    chosen = chosen.take_events(two)
-    opposite = chosen["charge"][chosen.starts] * chosen["charge"][chosen.starts + 1] < 0
-    pairs = chosen.take_events(np.flatnonzero(opposite))
-    return _leading_pair_mass(pairs, np.full(pairs.n_objects, 0.105658))
+
+
+def _dimuon_mass(events: Events) -> F64:
+    muons = good_muons(events)
+    found = leading_pair_mass(muons, np.full(muons.n_objects, MUON_MASS))
+    first = muons.starts[muons.counts >= 2]
+    alike = np.flatnonzero(muons.counts >= 2)[muons["charge"][first] * muons["charge"][first + 1] > 0]
+    found[alike] = np.nan
+    return found
 
 
 def _jets(events: Events, pt: float, eta: float) -> Collection:
@@ -81,7 +97,7 @@ def _b_jets(events: Events, pt: float) -> Collection:
 
 def _dijet_mass(events: Events) -> F64:
     jets = _b_jets(events, 20.0)
-    return _leading_pair_mass(jets, jets["mass"].astype(np.float64))
+    return leading_pair_mass(jets, jets["mass"].astype(np.float64))
 
 
 def _ht(events: Events) -> F64:
@@ -92,11 +108,13 @@ def _ht(events: Events) -> F64:
 
 def _leading_pt(events: Events) -> F64:
     jets = _jets(events, 15.0, 4.7)
-    return jets["pt"][jets.starts[jets.counts > 0]].astype(np.float64)
+    found = np.full(events.n, np.nan)
+    found[jets.counts > 0] = jets["pt"][jets.starts[jets.counts > 0]]
+    return found
 
 
 def _met_resolution(component: Callable[[F64], F64]) -> Callable[[Events], F64]:
-    def values(events: Events) -> F64:
+    def per_event(events: Events) -> F64:
         met, gen = (
             events.scalars[f"{name}_pt"].astype(np.float64)
             * component(events.scalars[f"{name}_phi"].astype(np.float64))
@@ -104,7 +122,7 @@ def _met_resolution(component: Callable[[F64], F64]) -> Callable[[Events], F64]:
         )
         return met - gen
 
-    return values
+    return per_event
 
 
 _MUON = tuple(f"Muon_{name}" for name in ("pt", "eta", "phi", "charge", "pfRelIso04_all", "mediumId"))
@@ -147,6 +165,7 @@ QUANTITIES = (
         "MET less GenMET, x component",
         _MET,
         _met_resolution(np.cos),
+        gen_needs=("GenMET_pt", "GenMET_phi"),
         is_resolution=True,
     ),
     Quantity(
@@ -155,6 +174,7 @@ QUANTITIES = (
         "MET less GenMET, y component",
         _MET,
         _met_resolution(np.sin),
+        gen_needs=("GenMET_pt", "GenMET_phi"),
         is_resolution=True,
     ),
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -68,7 +66,10 @@ def _collection(name: str, counts: Mapping[str, Column], rng: np.random.Generato
     columns = {one.attribute: _values(one, n_objects, rng) for one in attributes(name) if not one.links}
     for one in attributes(name):
         if one.links:
+            # objects that point to each other must agree: none does so here
             room = np.repeat(counts.get(one.links[0], np.zeros_like(counts[name])), counts[name])
+            mutual = any(name in back.links for back in attributes(one.links[0])) and one.links[0] != name
+            room *= not mutual
             columns[one.attribute] = (rng.integers(0, room + 1) - 1).astype(np.int32)
     made = Collection(counts[name].astype(np.int64), columns)
     return made.sorted_by("pt") if name in PT_ORDERED else made
@@ -113,20 +114,6 @@ def samples() -> list[Path]:
     if not folder:
         pytest.skip("FLASHSIM_PROD_NANO_SAMPLES names no folder of NANOAOD files")
     return sorted(Path(folder).glob("*.root"))
-
-
-@pytest.fixture(scope="session")
-def root_python() -> str:
-    """An interpreter that can import ROOT; without one a test is skipped, but fails where CI is set."""
-    named = os.environ.get("FLASHSIM_PROD_ROOT_PYTHON")
-    if named:
-        return named
-    if importlib.util.find_spec("ROOT") is not None:
-        return sys.executable
-    reason = "no ROOT: install the extra 'root', or set FLASHSIM_PROD_ROOT_PYTHON"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

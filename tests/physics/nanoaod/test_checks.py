@@ -46,7 +46,9 @@ def test_a_good_file_is_summed_up(
     assert (summary.first_event, summary.last_event) == (451, 630)
     assert summary.lumis == lumis
     assert summary.sum_of_weights == events.scalars["genWeight"].sum(dtype=float)
+    assert (summary.gen_events, summary.first_gen_event, summary.last_gen_event) == (60, 150, 209)
     assert check_file(every_branch_file).events == 90
+    assert check_file(write(tmp_path / "linked.root", link_muons(events))).events == 180
 
 
 def test_lumis_with_holes(events: Events, tmp_path: Path) -> None:
@@ -90,6 +92,37 @@ def attribute(collection: str, name: str, value: float) -> Change:
         return events.with_collections({collection: events[collection].with_columns(**{name: column})})
 
     return change
+
+
+def link_muons(events: Events) -> Events:
+    """Muons of the first event with three muons and a jet: two in the jet's list, the third only names it."""
+    entry = int(np.flatnonzero((events["Muon"].counts >= 3) & (events["Jet"].counts >= 1))[0])
+    muons, jets = events["Muon"], events["Jet"]
+    first, jet = muons.starts[entry], jets.starts[entry]
+    jet_idx, lists = muons["jetIdx"].copy(), [jets[f"muonIdx{number}"].copy() for number in (1, 2)]
+    jet_idx[first : first + 3] = 0
+    lists[0][jet], lists[1][jet] = 2, 0
+    return events.with_collections(
+        {
+            "Muon": muons.with_columns(jetIdx=jet_idx),
+            "Jet": jets.with_columns(muonIdx1=lists[0], muonIdx2=lists[1]),
+        }
+    )
+
+
+def forget_jet(events: Events) -> Events:
+    """The same, but the muon that is first in the jet's list does not know it."""
+    linked = link_muons(events)
+    jet_idx = linked["Muon"]["jetIdx"].copy()
+    jet_idx[np.flatnonzero(jet_idx == 0)[2]] = -1
+    return linked.with_collections({"Muon": linked["Muon"].with_columns(jetIdx=jet_idx)})
+
+
+def forget_muon(events: Events) -> Events:
+    """The same, but a place of the jet's list is free for a muon that names it."""
+    linked = link_muons(events)
+    second = np.full_like(linked["Jet"]["muonIdx2"], -1)
+    return linked.with_collections({"Jet": linked["Jet"].with_columns(muonIdx2=second)})
 
 
 def reverse_jets(events: Events) -> Events:
@@ -137,6 +170,8 @@ def drop_gen_jets(events: Events) -> Events:
         (attribute("Jet", "electronIdx1", 0), r"Jet_electronIdx1 = 0 points to no Electron"),
         (attribute("Tau", "genPartIdx", 50), r"Tau_genPartIdx = 50 points to no GenPart or GenVisTau"),
         (drop_gen_jets, "Jet_genJetIdx = . points to no GenJet"),
+        (forget_jet, r"event 1:\d:\d+ .*Jet_muonIdx1 = 2 points to a Muon that does not point back"),
+        (forget_muon, r"Muon_jetIdx = 0 points to a Jet that does not point back"),
         (reverse_jets, "Jet is not ordered by Jet_pt"),
         (drop_fold_number, "has no branch 'FlashSim_fold'"),
     ],
@@ -149,6 +184,8 @@ def test_damage_to_events_is_found(
     with pytest.raises(ValidationError, match=problem) as caught:
         check_file(path)
     assert str(path) in str(caught.value)
+    with pytest.raises(ValidationError, match=r"^/store/mc/a\.root"):
+        check_file(path, name="/store/mc/a.root")
 
 
 def forge(

@@ -91,7 +91,7 @@ def test_coffea_follows_the_links(
 
     for collection, index, target, attribute, reference in [
         ("Jet", "genJetIdx", "GenJet", "hadronFlavour", "matched_gen"),
-        ("Muon", "jetIdx", "Jet", "nConstituents", "matched_jet"),
+        ("Tau", "jetIdx", "Jet", "nConstituents", "matched_jet"),
         ("Muon", "genPartIdx", "GenPart", "pdgId", "matched_gen"),
         ("GenPart", "genPartIdxMother", "GenPart", "pdgId", "parent"),
         ("FatJet", "genJetAK8Idx", "GenJetAK8", "hadronFlavour", "matched_gen"),

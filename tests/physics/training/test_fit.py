@@ -138,11 +138,12 @@ def test_tensors_restore_the_model(fitted):
     restored = FittedModel.load(TOY, _entry(), fitted[0].tensors())
     conditions = np.random.default_rng(1).normal(size=(700, 2)).astype(np.float32)
     noise = np.random.default_rng(2).normal(size=(700, 2))
-    assert np.array_equal(restored.probabilities(conditions), fitted[0].probabilities(conditions))
-    assert np.array_equal(
-        restored.sample(conditions, noise, Sampling())["x"],
-        fitted[0].sample(conditions, noise, Sampling())["x"],
-    )
+    # the matrices were rounded to half precision
+    assert np.allclose(restored.probabilities(conditions), fitted[0].probabilities(conditions), atol=2e-3)
+    drawn = [one.sample(conditions, noise, Sampling())["x"] for one in (restored, fitted[0])]
+    assert np.mean(np.abs(drawn[0] - drawn[1])) < 2e-3 * np.std(drawn[1])
+    again = FittedModel.load(TOY, _entry(), restored.tensors())
+    assert np.array_equal(again.sample(conditions, noise, Sampling())["x"], drawn[0])
 
 
 def test_what_is_drawn_does_not_depend_on_the_batch(fitted):

@@ -11,7 +11,14 @@ import pytest
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Relation, Target
+from flashsim_prod.physics.chain.model import (
+    Condition,
+    NetworkSize,
+    ObjectModel,
+    Relation,
+    Rows,
+    Target,
+)
 from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.transforms import Standardiser
 from flashsim_prod.physics.training.tables import Table
@@ -91,6 +98,8 @@ def toy_rows(n: int = 6000, *, folds: int = 2, seed: int = 1) -> HeldOut:
         {"pt": conditions[:, 0], "eta": conditions[:, 1]},
         np.tile(np.arange(each) // 4, folds),
         np.repeat(np.arange(folds), each),
+        Rows(row, row, {"x": np.ones(len(row))}),
+        targets,
     )
 
 

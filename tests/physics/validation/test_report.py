@@ -36,8 +36,10 @@ from flashsim_prod.physics.validation.held_out import inspect, read_chunks, samp
 from flashsim_prod.physics.validation.page import write_page
 from flashsim_prod.physics.validation.report import Options, Report, make_report, write_json
 
-JETS = [model for model in MODELS if model.produces == "Jet"]
-SHIFTED = "btagDeepFlavB"
+#: jets, and what their conditions need
+CHOSEN = [model for model in MODELS if model.produces in ("event scalars", "Jet")]
+BROKEN = "jet_from_genjet"
+SHIFTED = "qgl"
 _SIZE = NetworkSize(width=8, blocks=1, time_frequencies=2, classifier=(4,))
 _LOSSES = {"flow": [(100, 1.9, 1.8), (200, 1.2, 1.3)], "multiplicity": [(100, 0.7, 0.6), (200, 0.5, 0.5)]}
 _DETECTOR = {"detector": "reference detector (a parametric stand-in, not FullSim)"}
@@ -83,9 +85,9 @@ def _untrained(model, events: Events) -> FittedModel:
 @pytest.fixture(scope="module")
 def fits(reconstructed, folder) -> Path:
     torch.manual_seed(1)
-    for model in JETS:
+    for model in CHOSEN:
         fitted = _untrained(model, reconstructed)
-        if model is JETS[0]:
+        if model.name == BROKEN:
             fitted = replace(
                 fitted,
                 gaussianisers=tuple(
@@ -102,7 +104,7 @@ def fits(reconstructed, folder) -> Path:
 @pytest.fixture(scope="module")
 def bundle(fits, folder) -> Bundle:
     return build_bundle(
-        {model.name: fits / model.name for model in JETS},
+        {model.name: fits / model.name for model in CHOSEN},
         folder / "bundle",
         name="broken",
         title="Not trained at all",
@@ -135,29 +137,31 @@ def test_the_json_holds_every_model_and_attribute(figures, bundle):
         entry = bundle.manifest.models[one["name"]]
         assert one["parameters"] == entry.parameters
         properties, numbers = one["properties"], one["multiplicity"]
-        assert len(properties["attributes"]) == len(entry.targets)
+        n = len(properties["attributes"])
+        assert n == len({attribute["name"] for attribute in properties["attributes"]}) > 10
         for attribute in properties["attributes"]:
             assert {"name", "wasserstein", "ks", "chi2", "auc", "importance"} <= attribute.keys()
         for key in ("auc", "floor"):
             assert 0.3 < properties[key]["value"] <= 1
             assert 0 <= properties[key]["error"] < 0.05
-        n = len(entry.targets)
         assert np.shape(properties["correlations"]["difference"]) == (n, n + len(entry.conditions))
+        assert one["light"] in ("green", "amber", "red")
+        if numbers is None:
+            continue
         assert {curve["axis"] for curve in numbers["curves"]} in (
             {"pt", "eta", "pileup_nPU"},
             {"pileup_nPU", "gen_ht"},
         )
         assert numbers["calibration"]["chi2"]["ndf"] == len(numbers["calibration"]["rows"])
-        assert one["light"] in ("green", "amber", "red")
 
 
 def test_the_shifted_attribute_is_the_worst(figures):
-    broken = next(one for one in figures["models"] if one["name"] == JETS[0].name)
+    broken = next(one for one in figures["models"] if one["name"] == BROKEN)
     assert broken["light"] == broken["properties"]["light"] == "red"
     worst = broken["properties"]["attributes"][0]
     assert worst["name"] == SHIFTED
     assert worst["wasserstein"] > 3
-    assert worst["ks"] == pytest.approx(1)
+    assert worst["ks"] > 0.8
     # all others have their right distribution
     assert max(one["ks"] for one in broken["properties"]["attributes"][1:]) < 0.25
     assert figures["summary"]["light"] == "red"
@@ -179,8 +183,6 @@ def test_whole_events_are_compared_as_far_as_the_bundle_goes(figures):
     # about half of the jets are lost, whatever their pt, for want of training
     assert found["jets"]["mean_ratio"]["value"] < 0.9
     assert found["jets"]["light"] == "red"
-    # and the shifted tagger calls all the others b jets
-    assert found["b jets"]["mean"][0]["value"] > 0.5 * found["jets"]["mean"][0]["value"]
 
 
 def test_a_file_of_the_training_sample_is_noted(figures):
@@ -189,7 +191,7 @@ def test_a_file_of_the_training_sample_is_noted(figures):
 
 def test_losses_belong_to_the_weights_of_the_bundle(report, bundle, fits, tmp_path):
     assert report.parts[0].losses == json.loads(json.dumps(_LOSSES))
-    name = JETS[0].name
+    name = BROKEN
     (tmp_path / name).mkdir()
     entry = json.loads((fits / name / "entry.json").read_text())
     (tmp_path / name / "entry.json").write_text(json.dumps(entry | {"sha256": "0" * 64}))
@@ -229,7 +231,7 @@ def page(report, tmp_path_factory) -> str:
                 ),
             ),
         )
-        for part in report.parts[:1]
+        for part in report.parts[1:2]
     ]
     target = tmp_path_factory.mktemp("page")
     return write_page(replace(report, parts=tuple(parts)), target).read_text()
@@ -247,7 +249,7 @@ def test_the_page_needs_nothing_but_itself(page, report):
 
 
 def test_the_page_says_what_the_json_says(page, figures):
-    for one in figures["models"][:1]:
+    for one in (one for one in figures["models"] if one["name"] == BROKEN):
         assert f'id="{one["name"]}"' in page
         assert f"{one['properties']['auc']['value']:.3f} ± " in page
         assert f"{one['properties']['attributes'][0]['wasserstein']:.3f}" in page

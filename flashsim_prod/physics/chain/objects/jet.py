@@ -2,62 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.features import (
+    CONTENT_CONDITIONS,
     PILEUP_BRANCHES,
     PILEUP_CONDITIONS,
+    RECONSTRUCTION_BRANCHES,
+    RECONSTRUCTION_CONDITIONS,
     closest,
     closest_conditions,
+    content,
     flavour_conditions,
     flavours,
     per_event,
     per_object,
+    reconstruction,
     scalar_sum,
     stable,
 )
+from flashsim_prod.physics.chain.forms import F64
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Relation, Rows, Scale, Target
+from flashsim_prod.physics.chain.objects.jet_attributes import TARGETS, assemble, express
 from flashsim_prod.physics.completion import with_gen_jets
-from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.identification import jet_id
 from flashsim_prod.physics.links import flat
 
-#: what every jet has, whatever it came from
-_ATTRIBUTES = (
-    "area",
-    "btagCSVV2",
-    "btagDeepB",
-    "btagDeepCvB",
-    "btagDeepCvL",
-    "btagDeepFlavB",
-    "btagDeepFlavCvB",
-    "btagDeepFlavCvL",
-    "btagDeepFlavQG",
-    "chEmEF",
-    "chFPV0EF",
-    "chHEF",
-    "muEF",
-    "muonSubtrFactor",
-    "neEmEF",
-    "neHEF",
-    "puIdDisc",
-    "qgl",
-    "rawFactor",
-    "bRegCorr",
-    "bRegRes",
-    "cRegCorr",
-    "cRegRes",
-    "puId",
-    "nConstituents",
-    "hfadjacentEtaStripsSize",
-    "hfcentralEtaStripSize",
-    "hfsigmaEtaEta",
-    "hfsigmaPhiPhi",
-)
 #: NanoAODv9 keeps no jet below this [GeV]
 _LOWEST_PT = 15.0
-_FRACTIONS = ("chEmEF", "chHEF", "neEmEF", "neHEF", "muEF")
+#: flavours of pileup's jets in the order that the flow draws them in: quarks, unknown, gluons
+_FLAVOURS = np.array([-5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 0, 21])
 
 
 def _gen_jets(events: Events) -> Rows:
@@ -70,6 +48,9 @@ def _gen_jets(events: Events) -> Rows:
             closest(jets, stable(events, 13), 2, "muon"),
             closest(jets, stable(events, 11), 1, "electron"),
             closest(jets, stable(events, 22), 1, "photon"),
+            content(events, jets),
+            reconstruction(events, jets.event_index),
+            {"abs_eta": np.abs(jets["eta"])},
         ],
     )
 
@@ -85,6 +66,7 @@ def _pileup(events: Events) -> Rows:
         {
             "gen_ht": scalar_sum(events, events["GenJet"]),
             "n_gen_jets": events["GenJet"].counts.astype(np.float32),
+            **reconstruction(events, np.arange(events.n)),
         },
     )
 
@@ -94,10 +76,41 @@ def _match_pileup(events: Events, rows: Rows) -> NDArray[np.int64]:
     return np.where(_match_gen_jets(events, rows) < 0, jets.event_index, -1)
 
 
+_OF_GEN_JET = (
+    Target("pt", Relation.RATIO),
+    Target("eta", Relation.DIFFERENCE),
+    Target("phi", Relation.ANGLE),
+)
+
+
+def _express_genuine(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
+    seen = {target.name: target.express(attributes[target.name], rows) for target in _OF_GEN_JET}
+    return express(attributes) | seen
+
+
+def _assemble_genuine(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
+    made = {target.name: target.restore(drawn[target.name], rows) for target in _OF_GEN_JET}
+    return assemble({**drawn, **made}) | {"partonFlavour": rows["partonFlavour"]}
+
+
+def _express_pileup(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
+    eta, flavour = attributes["eta"], attributes["partonFlavour"]
+    place = np.argsort(_FLAVOURS)[np.searchsorted(np.sort(_FLAVOURS), flavour)]
+    own = {"abs_eta": np.abs(eta), "side": eta > 0, "flavour": place}
+    own |= {name: attributes[name] for name in ("pt", "phi")}
+    return express(attributes) | own
+
+
+def _assemble_pileup(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
+    eta = np.where(drawn["side"] > 0, drawn["abs_eta"], -drawn["abs_eta"])
+    flavour = _FLAVOURS[drawn["flavour"].astype(np.int64)]
+    return assemble({**drawn, "eta": eta}) | {"partonFlavour": flavour}
+
+
 FROM_GEN_JET = ObjectModel(
     name="jet_from_genjet",
     produces="Jet",
-    uses=("GenJet", "GenPart", *PILEUP_BRANCHES),
+    uses=("GenJet", "GenPart", *PILEUP_BRANCHES, *RECONSTRUCTION_BRANCHES),
     source=_gen_jets,
     conditions=(
         Condition("pt", Scale.LOG),
@@ -108,27 +121,32 @@ FROM_GEN_JET = ObjectModel(
         *closest_conditions(2, "muon"),
         *closest_conditions(1, "electron"),
         *closest_conditions(1, "photon"),
+        *CONTENT_CONDITIONS,
+        Condition("abs_eta"),
         *PILEUP_CONDITIONS,
+        *RECONSTRUCTION_CONDITIONS,
     ),
-    targets=(
-        Target("pt", Relation.RATIO),
-        Target("eta", Relation.DIFFERENCE),
-        Target("phi", Relation.ANGLE),
-        Target("mass", Relation.RATIO, to="pt"),
-        *(Target(name) for name in _ATTRIBUTES),
-    ),
-    copies=("partonFlavour",),
+    targets=(*_OF_GEN_JET, *(Target(name) for name in TARGETS)),
     match=_match_gen_jets,
+    express=_express_genuine,
+    assemble=_assemble_genuine,
 )
 
 FROM_PILEUP = ObjectModel(
     name="jet_from_pileup",
     produces="Jet",
-    uses=("GenJet", *PILEUP_BRANCHES),
+    uses=("GenJet", *PILEUP_BRANCHES, *RECONSTRUCTION_BRANCHES),
     source=_pileup,
-    conditions=(Condition("gen_ht", Scale.LOG1P), Condition("n_gen_jets"), *PILEUP_CONDITIONS),
-    targets=tuple(Target(name) for name in ("pt", "eta", "phi", "mass", "partonFlavour", *_ATTRIBUTES)),
+    conditions=(
+        Condition("gen_ht", Scale.LOG1P),
+        Condition("n_gen_jets"),
+        *PILEUP_CONDITIONS,
+        *RECONSTRUCTION_CONDITIONS,
+    ),
+    targets=tuple(Target(name) for name in ("pt", "abs_eta", "side", "phi", "flavour", *TARGETS)),
     match=_match_pileup,
+    express=_express_pileup,
+    assemble=_assemble_pileup,
     most=25,
 )
 
@@ -136,10 +154,7 @@ MODELS = (FROM_GEN_JET, FROM_PILEUP)
 
 
 def finish(parts: list[Collection], events: Events) -> Collection:
-    """All jets by falling pt, their energy fractions summing to 1, with their generator jets."""
+    """All jets by falling pt, with their identification and their generator jets."""
     jets = Collection.join(parts)
     jets = jets.select(jets["pt"] >= _LOWEST_PT).sorted_by("pt")
-    total = np.sum([jets[name] for name in _FRACTIONS], axis=0)
-    shares = {name: jets[name] / np.where(total > 0, total, 1.0) for name in _FRACTIONS}
-    jets = jets.with_columns(**shares)
     return with_gen_jets(jets.with_columns(jetId=jet_id(jets)), events["GenJet"])

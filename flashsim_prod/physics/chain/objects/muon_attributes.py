@@ -70,6 +70,8 @@ _MINI_ISOLATION = (0.40, 0.20, 0.10, 0.05)
 _MOST = {"mvaId": 5, "mvaLowPtId": 2, "multiIsoId": 2, "puppiIsoId": 3}
 #: a score in (-1, 1) is kept this far from its ends before its logarithm is taken
 _EDGE = 2e-5
+#: the lowest and the highest score that such discriminators reach
+_SCORES = (-0.9999, 0.9988)
 
 
 def express(muons: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
@@ -273,7 +275,7 @@ def _logit(score: F64) -> F64:
 
 
 def _score(logit: F64) -> F64:
-    return np.tanh(0.5 * logit)
+    return np.clip(np.tanh(0.5 * logit), *_SCORES)
 
 
 def _resolution(muon: Mapping[str, F64]) -> F64:

@@ -1,0 +1,27 @@
+"""``report``: all about one request on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command()(report)
+
+
+def report(
+    name: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of the request.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for index.html; by default report/ of the request.")
+    ] = None,
+) -> None:
+    """Write a page about a request: what was made, by what, how long it took, how to use and cite it."""
+    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.request_report import make_report, write_report
+
+    home = open_home()
+    print(write_report(home, make_report(home, name), output))

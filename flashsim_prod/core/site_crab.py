@@ -1,0 +1,92 @@
+"""What a site file says of CRAB, and the limits that CRAB sets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from flashsim_prod.core.strict import StrictModel
+
+#: jobs of one task, at most
+MAX_JOBS = 10_000
+#: luminosity sections of one output file, at most
+MAX_LUMIS = 1000
+#: wall time of one job, at most [min]
+MAX_WALLTIME_MIN = 2750
+#: size of all that travels with a task, at most [B]
+MAX_SANDBOX_BYTES = 120 * 2**20
+#: cores that a job may ask for
+CORES = (1, 2, 4, 8)
+
+_SITE_NAME = r"^T[0-3]_[A-Z]{2}(_[A-Za-z0-9]+)+$"
+_CAPABILITY = r"^[0-9]+(\.[0-9]+)?$"
+#: sites of CMS by name; * stands for any part of it
+SitePattern = Annotated[str, Field(pattern=r"^T[0-3*][A-Za-z0-9_*]*$")]
+#: the name of a request's owner, in `CrabRules.lfn_base`
+USER = "{user}"
+
+
+def max_memory_mb(cores: int) -> int:
+    """Memory that a job of so many cores may ask for [MB]."""
+    return max(3000, 2500 * cores)
+
+
+class CrabAccelerator(StrictModel):
+    """Which GPUs will do; what is left out does not matter."""
+
+    memory_mb: int | None = Field(default=None, ge=1)
+    minimum_capability: str | None = Field(default=None, pattern=_CAPABILITY, description='such as "7.0"')
+    maximum_capability: str | None = Field(default=None, pattern=_CAPABILITY)
+    runtime: str | None = Field(default=None, pattern=_CAPABILITY, description='CUDA of the driver, "12.4"')
+
+    def parameters(self) -> dict[str, int | str]:
+        """As CRAB wants them, by its names."""
+        named = {
+            "GPUMemoryMB": self.memory_mb,
+            "GPUMinimumCapability": self.minimum_capability,
+            "GPUMaximumCapability": self.maximum_capability,
+            "GPURuntime": self.runtime,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+class CrabSoftware(StrictModel):
+    """Where a node finds Python and all that flashsim-prod needs; it itself travels with the task."""
+
+    python: str = Field(
+        pattern=r"^/\S+$",
+        description="the interpreter, in the container if there is one, else best on /cvmfs",
+    )
+    container: str | None = Field(
+        default=None, pattern=r"^/\S+$", description="unpacked image, as on /cvmfs/unpacked.cern.ch"
+    )
+
+
+class CrabRules(StrictModel):
+    """How a site's jobs go through CRAB."""
+
+    storage_site: str = Field(pattern=_SITE_NAME, description="where CRAB brings the outputs")
+    lfn_base: str = Field(
+        default="/store/user/rucio/{user}/flashsim",
+        pattern=r"^/store/(user|group)/[A-Za-z0-9_\-./{}]+$",
+        description="folder below which CRAB puts them; {user} is the owner of --scope",
+    )
+    software: CrabSoftware
+    accelerator: CrabAccelerator | None = Field(default=None, description="GPUs are required")
+    whitelist: tuple[SitePattern, ...] = Field(default=(), description="sites where jobs may run")
+    blacklist: tuple[SitePattern, ...] = Field(default=(), description="sites where they may not")
+    jobs_per_task: int = Field(default=MAX_JOBS, ge=1, le=MAX_JOBS)
+    vo_group: str | None = None
+    vo_role: str | None = None
+
+    def check_limits(self, cpus: int, memory_mb: int, walltime_min: float) -> None:
+        """See that CRAB takes jobs that ask for so much; `ValueError` if it does not."""
+        if cpus not in CORES:
+            raise ValueError(f"resources.cpus: CRAB takes {', '.join(map(str, CORES))}, not {cpus}")
+        if memory_mb > max_memory_mb(cpus):
+            raise ValueError(
+                f"resources.memory_mb: CRAB gives at most {max_memory_mb(cpus)} MB to {cpus} cores"
+            )
+        if walltime_min > MAX_WALLTIME_MIN:
+            raise ValueError(f"resources.walltime_min: CRAB gives at most {MAX_WALLTIME_MIN} min")

@@ -1,0 +1,1 @@
+"""The CRAB engine: CMS's own way to its sites, by its own client."""

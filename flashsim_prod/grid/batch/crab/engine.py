@@ -1,0 +1,199 @@
+"""CRAB as a batch system: a request is one or several tasks, whose retries and transfers are CRAB's own.
+
+CRAB runs the simulate jobs only. Their outputs and reports land on the storage site of the site file; a look
+at a task brings the reports of finished jobs home, and merging happens where the command is typed.
+
+The folder of a submission holds CRAB's project folders, so that a task is found again by what its client
+wrote there, or by the server's list of tasks if even that was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from flashsim_prod.core.crab_tasks import OUTPUT, REPORT, CrabTask, crab_lfn, crab_tasks, rules_of
+from flashsim_prod.core.request_files import RequestFolder
+from flashsim_prod.core.site import Site
+from flashsim_prod.core.sizes import format_duration
+from flashsim_prod.core.states import JobState, Stage
+from flashsim_prod.errors import FlashSimError, StateError, StorageError
+from flashsim_prod.grid.batch.base import (
+    BatchSystem,
+    Finding,
+    NodeKey,
+    NodeStatus,
+    Poll,
+    Receipt,
+    Submission,
+)
+from flashsim_prod.grid.batch.crab.client import CrabClient, by_hand
+from flashsim_prod.grid.batch.crab.collect import Arrival, bring_home
+from flashsim_prod.grid.batch.crab.render import config_of, project_of, render
+from flashsim_prod.grid.batch.crab.replies import CrabJob, TaskStatus
+from flashsim_prod.grid.batch.crab.task import TaskAtCrab
+from flashsim_prod.grid.storage.opening import open_storage
+from flashsim_prod.grid.writing import write_whole
+
+#: idle jobs are worth a note after this time [s]
+_LONG_IDLE_S = 3600
+#: names of tasks that a batch id spells out
+_SPELLED_OUT = 2
+
+
+class CrabBatch(BatchSystem):
+    """The tasks of requests at one site."""
+
+    stages: ClassVar[frozenset[Stage]] = frozenset({Stage.SIMULATE})
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def render(self, submission: Submission) -> None:
+        render(submission.request, submission.request_file, submission.folder)
+
+    def submit(self, submission: Submission) -> Receipt:
+        left = [(task, jobs) for task in _tasks(submission) if (jobs := task.left(submission))]
+        new = [config_of(task.task) for task, _ in left if task.name is None]
+        if new and not CrabClient.is_here():
+            return Receipt(None, by_hand(submission.folder, new, submission.request.name))
+        names: list[str] = []
+        for task, jobs in left:
+            try:
+                names.append(task.set_going(jobs, self._site.resources))
+            except StorageError as error:
+                if not names:
+                    raise
+                return Receipt(
+                    _batch_id(names), (f"{_not_handed(len(left) - len(names), len(left))}: {error}",)
+                )
+        return Receipt(_batch_id(names))
+
+    def find(self, submission: Submission) -> str | None:
+        names = []
+        for task in _tasks(submission):
+            if task.name is None and task.project.exists() and not CrabClient.is_here():
+                raise StateError(
+                    f"whether CRAB has {task.task.name} cannot be told: there is no 'crab' on this machine"
+                )
+            names += [name] if (name := task.found()) else []
+        return _batch_id(names) if names else None
+
+    def poll(self, submission: Submission, batch_id: str) -> Poll:
+        tasks = _tasks(submission)
+        handed = [task for task in tasks if task.name is not None]
+        notes = [_not_handed(len(tasks) - len(handed), len(tasks))] if len(handed) < len(tasks) else []
+        nodes: dict[NodeKey, NodeStatus] = {}
+        alive = False
+        for task in handed:
+            status = task.status()
+            alive = alive or status.alive
+            notes += [f"task {task.task.number} ({status.name}): {remark}" for remark in status.remarks]
+            self._bring_home(submission, task.task, status)
+            _keep_logs(submission, task.task, status)
+            nodes.update(_nodes(task.task, status))
+        return Poll(alive, nodes, (*notes, *_idle_notes(nodes, self._site)))
+
+    def complete(self, submission: Submission) -> tuple[str, ...]:
+        new = [task for task in _tasks(submission) if task.name is None and task.left(submission)]
+        resources = self._site.resources
+        return tuple(
+            f"handed over as well: {task.set_going(task.left(submission), resources)}" for task in new
+        )
+
+    def cancel(self, submission: Submission, batch_id: str) -> None:
+        for task in _tasks(submission):
+            task.kill()
+
+    def check(self) -> Iterator[Finding]:
+        rules = rules_of(self._site)
+        path = Path(rules.software.container or rules.software.python)
+        seen = path.exists()
+        yield Finding("software", seen, f"{path} {'is' if seen else 'is not'} there, seen from this machine")
+        try:
+            detail = CrabClient(Path.cwd()).check_write(rules.storage_site)
+        except FlashSimError as error:
+            yield Finding("crab", False, str(error))
+        else:
+            yield Finding("crab", True, detail)
+
+    def _bring_home(self, submission: Submission, task: CrabTask, status: TaskStatus) -> None:
+        files = RequestFolder(submission.request_file.parent)
+        place = partial(crab_lfn, submission.request, task, status.name)
+        arrivals = [
+            Arrival(
+                report=place(number, REPORT),
+                output=place(number, OUTPUT),
+                target=files.report(Stage.SIMULATE, task.index(number)),
+            )
+            for number, job in status.jobs.items()
+            if job.state is JobState.DONE and number <= task.jobs
+        ]
+        bring_home(arrivals, open_storage(self._site.storage, submission.home))
+
+
+def _tasks(submission: Submission) -> list[TaskAtCrab]:
+    client = CrabClient(submission.folder)
+    return [TaskAtCrab(task, submission.folder, client) for task in crab_tasks(submission.request)]
+
+
+def _keep_logs(submission: Submission, task: CrabTask, status: TaskStatus) -> None:
+    files = RequestFolder(submission.request_file.parent)
+    for number, job in status.jobs.items():
+        if job.state is JobState.FAILED and number <= task.jobs:
+            lines = (
+                f"job {number} of {status.name}: {job.word} after {job.starts} starts, last at {job.site}",
+                f"CMS exit code {job.crab_code}",
+                job.told or "",
+                "All of it, as long as CRAB keeps it:",
+                f"  cd {submission.folder}; crab getlog --short --jobids {number} -d {project_of(task)}",
+            )
+            path = files.log(Stage.SIMULATE, task.index(number), submission.number)
+            write_whole(path, "\n".join(lines) + "\n")
+
+
+def _batch_id(names: list[str]) -> str:
+    more = len(names) - _SPELLED_OUT
+    return ", ".join(names[:_SPELLED_OUT]) + (f" and {more} more" if more > 0 else "")
+
+
+def _not_handed(missing: int, all_: int) -> str:
+    return f"{missing} of {all_} tasks were not handed over; a retry does it"
+
+
+def _nodes(task: CrabTask, status: TaskStatus) -> dict[NodeKey, NodeStatus]:
+    """Where the jobs of a task stand."""
+    keys = {number: NodeKey(Stage.SIMULATE, task.index(number)) for number in range(1, task.jobs + 1)}
+    if not status.jobs and status.alive:
+        waits = f"the task is {status.server} on CRAB's server"
+        return {key: NodeStatus(key, JobState.IDLE, reason=waits) for key in keys.values()}
+    if status.stillborn:
+        why = "; ".join(status.remarks) or f"the task is {status.server}"
+        return {key: NodeStatus(key, JobState.FAILED, reason=why) for key in keys.values()}
+    return {keys[number]: _node(keys[number], job) for number, job in status.jobs.items() if number in keys}
+
+
+def _node(key: NodeKey, job: CrabJob) -> NodeStatus:
+    return NodeStatus(
+        key,
+        job.state,
+        exit_code=job.exit_code,
+        reason=job.error or (None if job.state is JobState.DONE else f"CRAB says {job.word}"),
+        since=job.since,
+        host=job.site,
+        starts=job.starts,
+    )
+
+
+def _idle_notes(nodes: dict[NodeKey, NodeStatus], site: Site) -> list[str]:
+    """Jobs that may be waiting for a site that does not exist."""
+    since = [node.since for node in nodes.values() if node.state is JobState.IDLE and node.since]
+    if not since or (age_s := (datetime.now(UTC) - min(since)).total_seconds()) < _LONG_IDLE_S:
+        return []
+    oldest = format_duration(age_s)
+    note = f"{len(since)} jobs are idle, the first for {oldest}; CRAB gives them up after a week"
+    scarce = "; few sites may have such GPUs: see crab.accelerator and crab.whitelist of the site"
+    return [note + (scarce if site.gpus else "")]

@@ -1,0 +1,138 @@
+"""The folder that is handed to CRAB: one ``crabConfig.py`` a task, and what all tasks share.
+
+::
+
+    PSet.py, flashsim.sh        what CRAB wants to know of a job, and what a job runs
+    sandbox/                    what travels with it; sandbox.txt lists it
+    task_000/crabConfig.py      the first task
+    projects/crab_<task>/       CRAB's own folder of a task, made by ``crab submit``
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from flashsim_prod import resources
+from flashsim_prod.core.crab_tasks import (
+    OUTPUT,
+    REPORT,
+    CrabTask,
+    crab_tasks,
+    lfn_base,
+    rules_of,
+)
+from flashsim_prod.core.framework_report import MODULE_LABEL
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.sizes import format_bytes
+from flashsim_prod.errors import RequestError
+from flashsim_prod.grid.batch.attempt import ONE_THREAD
+from flashsim_prod.grid.batch.crab.sandbox import PACKAGE, check_size, pack_bundle, pack_package
+from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.grid.writing import write_whole
+
+PROJECTS = "projects"
+_PSET, _SCRIPT, _SANDBOX = "PSet.py", "flashsim.sh", "sandbox"
+#: what a job can read wherever it runs
+_EVERYWHERE = ("root://", "xroot://", "https://", "http://", "/cvmfs/")
+
+
+def config_of(task: CrabTask) -> str:
+    """Where a task's configuration is, in the folder."""
+    return f"task_{task.number:03d}/crabConfig.py"
+
+
+def project_of(task: CrabTask) -> str:
+    """CRAB's own folder of a task, in the folder."""
+    return f"{PROJECTS}/crab_{task.name}"
+
+
+def render(request: Request, request_file: Path, folder: Path) -> list[CrabTask]:
+    """Write all that CRAB is given; the tasks.
+
+    Raises
+    ------
+    RequestError
+        If CRAB would not take it.
+    StorageError
+        If it cannot be written.
+    """
+    tasks = crab_tasks(request)
+    _check_inputs(request)
+    sandbox = _fill_sandbox(request, request_file, folder / _SANDBOX)
+    shared = _shared_values(request, folder, sandbox)
+    environment = _environment()
+    _write(folder / _PSET, environment, shared | {"units_per_job": tasks[0].units_per_job})
+    _write(folder / _SCRIPT, environment, shared, mode=0o755)
+    for task in tasks:
+        config = folder / config_of(task)
+        _write(config, environment, shared | {"task": task, "config": config_of(task)})
+    listed = [folder / _SCRIPT, *sandbox]
+    size = check_size(listed)
+    lines = [f"{format_bytes(path.stat().st_size):>9}  {path.relative_to(folder)}" for path in listed]
+    write_whole(folder / "sandbox.txt", "\n".join([*lines, f"{format_bytes(size):>9}  in all"]) + "\n")
+    return tasks
+
+
+def _check_inputs(request: Request) -> None:
+    for file in request.inputs:
+        if not file.url.startswith(_EVERYWHERE):
+            raise RequestError(
+                f"{file.url}: nodes of CRAB cannot read this; "
+                "give inputs as root://..., https://... or /cvmfs/..."
+            )
+
+
+def _fill_sandbox(request: Request, request_file: Path, sandbox: Path) -> list[Path]:
+    with storage_errors(f"filling {sandbox}"):
+        sandbox.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(request_file, sandbox / "request.yaml")
+    paths = [sandbox / "request.yaml", sandbox / PACKAGE]
+    pack_package(sandbox / PACKAGE)
+    # a shipped bundle is part of the package, and called by its name
+    if os.sep in request.bundle.path:
+        paths.append(pack_bundle(Path(request.bundle.path), sandbox))
+    return paths
+
+
+def _shared_values(request: Request, folder: Path, sandbox: list[Path]) -> dict[str, object]:
+    rules = rules_of(request.site)
+    return {
+        "request": request,
+        "resources": request.site.resources,
+        "rules": rules,
+        "software": rules.software,
+        "gpu": rules.accelerator is not None,
+        "folder": folder,
+        "projects": PROJECTS,
+        "pset": _PSET,
+        "script": _SCRIPT,
+        "inputs": [path.relative_to(folder).as_posix() for path in sandbox],
+        "archives": [path.name for path in sandbox if path.name.endswith(".tar.gz")],
+        "output": OUTPUT,
+        "report": REPORT,
+        "label": MODULE_LABEL,
+        "cores": request.site.resources.cpus,
+        "lfn_base": lfn_base(request),
+        "thread_variables": sorted(ONE_THREAD),
+    }
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(resources.templates_dir() / "crab"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Python and shell, no web pages
+    )
+    environment.filters.update(python=repr, shell=shlex.quote)
+    return environment
+
+
+def _write(path: Path, environment: Environment, values: dict[str, object], *, mode: int = 0o644) -> None:
+    write_whole(path, environment.get_template(f"{path.name}.j2").render(values), mode=mode)

@@ -1,0 +1,201 @@
+"""What the CRAB client prints, as values: replies to ``crab submit``, ``crab status --json``, ``crab tasks``.
+
+The client writes lines for people; ``--json`` adds one line with an object of all jobs, by number.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from flashsim_prod.core.states import JobState
+from flashsim_prod.errors import StorageError
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_TASK_NAME = r"[0-9]{6}_[0-9]{6}:[A-Za-z0-9._\-]+"
+#: what a worker of ours wrote into its job report
+_OUR_CODE = re.compile(r"exit code (\d+): (.*)")
+
+#: a job's state by CRAB's name for it; others are not known here
+_STATES = {
+    "unsubmitted": JobState.IDLE,
+    "idle": JobState.IDLE,
+    # between a failure and the next try, which CRAB starts by itself
+    "cooloff": JobState.IDLE,
+    "running": JobState.RUNNING,
+    # done on the node; the files are on their way
+    "transferring": JobState.RUNNING,
+    "held": JobState.HELD,
+    "finished": JobState.DONE,
+    "failed": JobState.FAILED,
+    "killed": JobState.FAILED,
+}
+#: states of a task on the server from which it goes on by itself
+_PASSING = frozenset({"NEW", "HOLDING", "QUEUED", "TAPERECALL", "KILLRECALL", "WAITING", "UPLOADED"})
+#: states of a task on the server in which its jobs may run
+_RUNNING = frozenset({"SUBMITTED", "KILLFAILED", "RESUBMITFAILED"})
+#: states of a task on the server in which it has never had a job, and never will
+_STILLBORN = frozenset({"SUBMITFAILED", "SUBMITREFUSED"})
+#: CRAB's codes of jobs that took too much memory or time
+TOO_MUCH_MEMORY, TOO_MUCH_TIME = 50660, 50664
+
+
+@dataclass(frozen=True)
+class CrabJob:
+    """What CRAB says of one job.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    word : str
+        Its state by CRAB's name.
+    exit_code, error : int or None, str or None
+        Of its last end, if that was a failure: our own, if the job told it, else CMS's.
+    crab_code : int or None
+        CMS's in any case.
+    told : str or None
+        All that CRAB says of that failure, as it came.
+    site : str or None
+        Where it runs, or ran last.
+    since : datetime or None
+        When it was last submitted, or started if it runs.
+    starts : int
+        How many times it was tried.
+    """
+
+    number: int
+    state: JobState
+    word: str
+    exit_code: int | None = None
+    crab_code: int | None = None
+    error: str | None = None
+    told: str | None = None
+    site: str | None = None
+    since: datetime | None = None
+    starts: int = 0
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """What CRAB says of a task.
+
+    Attributes
+    ----------
+    name : str
+        The server's name of it.
+    server, scheduler : str, str or None
+        Its state there; nothing from the scheduler until the task has come to it.
+    jobs : dict of int to CrabJob
+        By number; empty until the scheduler reports.
+    remarks : tuple of str
+        Warnings and failure messages, a line each.
+    """
+
+    name: str
+    server: str
+    scheduler: str | None
+    jobs: dict[int, CrabJob]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def alive(self) -> bool:
+        """Whether CRAB goes on with it by itself."""
+        if self.server in _PASSING or (self.server == "SUBMITTED" and self.scheduler in (None, "UNKNOWN")):
+            return True
+        # a command that failed on the server has not touched what runs
+        return self.scheduler == "SUBMITTED" and self.server in _RUNNING
+
+    @property
+    def stillborn(self) -> bool:
+        """Whether the server took none of its jobs."""
+        return self.server in _STILLBORN and not self.jobs
+
+
+def submitted_task(text: str) -> str | None:
+    """The server's name of a task that was delivered, in a reply to ``crab submit`` or in its log."""
+    match = re.search(rf"Task name:\s*({_TASK_NAME})", _COLOUR.sub("", text))
+    return match[1] if match else None
+
+
+def listed_task(text: str, name: str) -> str | None:
+    """The newest task of a request name in a reply to ``crab tasks``."""
+    found = re.findall(rf"({_TASK_NAME}_crab_{re.escape(name)})(?![A-Za-z0-9_\-])", _COLOUR.sub("", text))
+    return max(found, default=None)
+
+
+def task_status(text: str) -> TaskStatus:
+    """The reply to ``crab status --json``; `StorageError` if it is none."""
+    lines = [_COLOUR.sub("", line).strip() for line in text.splitlines()]
+    name, server = submitted_task(text), _after("Status on the CRAB server:", lines)
+    if name is None or not server:
+        raise StorageError(f"crab status: this is no status of a task: {_last(lines)}")
+    return TaskStatus(
+        name=name,
+        server=server.split(" on command ")[0],
+        scheduler=_after("Status on the scheduler:", lines),
+        jobs={job.number: job for job in _jobs(lines)},
+        remarks=tuple(
+            " ".join(line.split())
+            for line in lines
+            if line.startswith(("Warning:", "Failure message from server:", "Hold reason:"))
+        ),
+    )
+
+
+def _after(label: str, lines: list[str]) -> str | None:
+    return next((line.removeprefix(label).strip() for line in lines if line.startswith(label)), None)
+
+
+def _last(lines: list[str]) -> str:
+    said = [line for line in lines if line and not line.startswith("Log file is")]
+    return said[-1] if said else "nothing was printed"
+
+
+def _jobs(lines: list[str]) -> list[CrabJob]:
+    found = next((line for line in lines if line.startswith("{")), None)
+    if found is None:
+        return []
+    try:
+        told: dict[str, Any] = json.loads(found)
+        # automatic splitting has jobs such as 0-1; ours has not
+        return [_job(int(number), about) for number, about in told.items() if number.isdigit()]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StorageError(f"crab status: its JSON cannot be read: {error}") from error
+
+
+def _job(number: int, about: dict[str, Any]) -> CrabJob:
+    word = str(about["State"])
+    state = _STATES.get(word, JobState.UNKNOWN)
+    crab_code, told = _error(about.get("Error"))
+    error = " ".join(told.split()) if told else None
+    ours = _OUR_CODE.search(error or "")
+    return CrabJob(
+        number=number,
+        state=state,
+        word=word,
+        exit_code=int(ours[1]) if ours else crab_code,
+        crab_code=crab_code,
+        error=ours[2].strip() if ours else error,
+        told=told,
+        site=next((site for site in reversed(about.get("SiteHistory") or []) if site != "Unknown"), None),
+        since=_since(state, about),
+        starts=int(about.get("Retries") or 0) + int(bool(about.get("SubmitTimes"))),
+    )
+
+
+def _error(told: Any) -> tuple[int | None, str | None]:
+    """``[code, message, {}]`` as CRAB's post-job leaves it."""
+    if not isinstance(told, list) or not told:
+        return None, None
+    return int(told[0]), str(told[1]).strip() or None if len(told) > 1 else None
+
+
+def _since(state: JobState, about: dict[str, Any]) -> datetime | None:
+    times = about.get("StartTimes" if state is JobState.RUNNING else "SubmitTimes") or []
+    # where HTCondor's log has no time, CRAB writes -1
+    known = [time for time in times if time > 0]
+    return datetime.fromtimestamp(known[-1], UTC) if known else None

@@ -1,0 +1,81 @@
+"""Training on a pool: a DAG with one job for each object model, and the bundle after them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from flashsim_prod.core.site import Site
+from flashsim_prod.core.site_htcondor import Files
+from flashsim_prod.errors import ConfigError
+from flashsim_prod.grid.batch.htcondor.client import Pool
+from flashsim_prod.grid.batch.htcondor.engine import TOKEN
+from flashsim_prod.grid.batch.htcondor.render import of_site, write_files
+from flashsim_prod.grid.oserrors import storage_errors
+
+_DAG = "train.dag"
+_TEMPLATES = (_DAG, "dagman.config", "fit.sub", "train.sh", "bundle.sub", "bundle.sh")
+#: holds what the jobs of this folder are found again by; written before they are handed over
+_INTENTION = "intention.json"
+_AT_WORK = "JobStatus =!= 3 && JobStatus =!= 4"
+
+
+def submit_training(
+    site: Site, work: Path, models: Sequence[str], options: Sequence[str], output: Path
+) -> tuple[int, bool]:
+    """Hand the fits of `models` over, unless they are at work; DAGMan's cluster, and whether it is new.
+
+    Parameters
+    ----------
+    site : Site
+        One with a section ``htcondor``.
+    work : Path
+        Folder of tables and fits, which the nodes must see.
+    models : sequence of str
+        Those that are not fitted yet.
+    options : sequence of str
+        Further words for ``train fit``.
+    output : Path
+        Folder of the bundle.
+
+    Raises
+    ------
+    ConfigError
+        If the nodes do not see this machine's files.
+    StorageError
+        If the schedd cannot be reached.
+    """
+    rules = site.htcondor
+    if rules is None or rules.files is not Files.SHARED:
+        raise ConfigError(f"site {site.name}: training needs nodes that see {work} (htcondor.files: shared)")
+    folder, pool = work / "batch", Pool(rules.schedd, rules.pool)
+    found = _at_work(pool, folder / _INTENTION)
+    if found is not None:
+        return found, False
+    context = {"work": str(work), "models": models, "options": options, "output": str(output)}
+    write_files(folder, _TEMPLATES, {**of_site(site, rules), **context, "folder": folder, "stage": "fit"})
+    token = secrets.token_hex(16)
+    with storage_errors(f"writing {folder}"):
+        for left in (*folder.glob(f"{_DAG}.*"), folder / "train.status"):
+            left.unlink(missing_ok=True)
+        (folder / _INTENTION).write_text(json.dumps({"token": token}))
+    cluster = pool.submit_dag(folder / _DAG, {"MaxIdle": rules.throttle.max_idle}, {TOKEN: token})
+    return cluster, True
+
+
+def training_at_work(site: Site, work: Path) -> bool:
+    """Whether fits of this folder are with the schedd; `StorageError` if it cannot be reached."""
+    rules = site.htcondor
+    pool = Pool(rules.schedd if rules else None, rules.pool if rules else None)
+    return _at_work(pool, work / "batch" / _INTENTION) is not None
+
+
+def _at_work(pool: Pool, intention: Path) -> int | None:
+    """DAGMan's cluster of an earlier hand-over that has not ended."""
+    if not intention.is_file():
+        return None
+    token = json.loads(intention.read_text())["token"]
+    found = pool.jobs(f'{TOKEN} == "{token}" && {_AT_WORK}', ["ClusterId"])
+    return int(found[0]["ClusterId"]) if found else None

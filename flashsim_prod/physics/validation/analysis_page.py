@@ -1,0 +1,115 @@
+"""The two analyses as a page and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flashsim_prod import __version__
+from flashsim_prod.physics.validation import plots
+from flashsim_prod.physics.validation.analysis_comparison import (
+    FLOW_LIMITS,
+    AnalysisComparison,
+    Distribution,
+)
+from flashsim_prod.physics.validation.dataset_figures import SHAPE_LIMITS, SIGNIFICANCE
+from flashsim_prod.physics.validation.dataset_page import caption
+from flashsim_prod.physics.validation.figures import worst
+from flashsim_prod.physics.validation.held_out import REFERENCE_DETECTOR
+from flashsim_prod.physics.validation.pages import image, write_figures, write_page
+
+JSON_NAME = "analyses.json"
+
+
+def figures(found: Sequence[AnalysisComparison]) -> dict[str, Any]:
+    """The contents of ``analyses.json``."""
+    return {
+        "schema_version": 1,
+        "software": f"flashsim-prod {__version__}",
+        "light": worst([one.light for one in found]),
+        "analyses": [_of_analysis(one) for one in found],
+    }
+
+
+def _of_analysis(one: AnalysisComparison) -> dict[str, Any]:
+    return {
+        "name": one.analysis.name,
+        "light": one.light,
+        "auc": {"flashsim": one.auc[0], "reference": one.auc[1]},
+        "trained_on": one.trained_on,
+        "processes": [
+            {
+                "title": process.title,
+                "is_signal": process.is_signal,
+                "gen_events": process.n_gen,
+                "folds": process.folds,
+                "flow": [
+                    {
+                        "cut": row.name,
+                        "flashsim": [row.sample.value, row.sample.error],
+                        "reference": [row.reference.value, row.reference.error],
+                        "ratio": [row.ratio.value, row.ratio.error] if row.ratio else None,
+                        "light": row.light,
+                    }
+                    for row in process.flow
+                ],
+                "distributions": [_of_distribution(shown) for shown in process.distributions],
+            }
+            for process in one.processes
+        ],
+    }
+
+
+def _of_distribution(one: Distribution) -> dict[str, Any]:
+    return {
+        "feature": one.feature.name,
+        "region": one.region,
+        "entries": [len(one.sample), len(one.reference)],
+        "wasserstein": one.wasserstein,
+        "ks": one.ks,
+        "chi2": one.test.chi2,
+        "ndf": one.test.ndf,
+        "p_value": one.test.p_value,
+        "light": one.light,
+    }
+
+
+def write_analyses(found: Sequence[AnalysisComparison], folder: Path) -> Path:
+    """Write ``analyses.json`` and ``index.html`` into `folder`; the path of the latter is returned."""
+    write_figures(folder, JSON_NAME, figures(found))
+    return write_page(
+        folder,
+        "analyses.html.j2",
+        found=[
+            (one, [(process, _images(process.distributions)) for process in one.processes]) for one in found
+        ],
+        light=worst([one.light for one in found]),
+        flow_limits=FLOW_LIMITS,
+        shape_limits=SHAPE_LIMITS,
+        significance=SIGNIFICANCE,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        software=f"flashsim-prod {__version__}",
+    )
+
+
+def _images(distributions: Sequence[Distribution]) -> list[tuple[Distribution, str]]:
+    return [
+        (
+            one,
+            image(
+                plots.overlay_entries(
+                    one.sample,
+                    one.reference,
+                    label=one.feature.label,
+                    titles=(REFERENCE_DETECTOR, "FlashSim"),
+                    discrete=False,
+                    caption=caption(REFERENCE_DETECTOR),
+                    bins=20,
+                )
+            ),
+        )
+        for one in distributions
+        if one.test.ndf
+    ]

@@ -1,0 +1,59 @@
+"""What the HTML pages have in common: one file each, figures inline, no scripts, no network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from flashsim_prod import resources
+from flashsim_prod.physics.validation.report import write_whole
+
+PAGE_NAME = "index.html"
+
+
+def environment() -> Environment:
+    """Templates of the pages, with everything that is put into them escaped."""
+    return Environment(
+        loader=FileSystemLoader(resources.templates_dir() / "pages"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+
+
+def write_page(folder: Path, template: str, /, **values: Any) -> Path:
+    """Render a template into ``index.html`` of `folder`, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_whole(folder / PAGE_NAME, environment().get_template(template).render(**values))
+
+
+def write_figures(folder: Path, name: str, figures: object) -> Path:
+    """Write figures as JSON; of dataclasses the verdicts too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(plain(figures), indent=1, allow_nan=False) + "\n"
+    return write_whole(folder / name, text)
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as mappings, with their ``light`` where they have one."""
+    if is_dataclass(value) and not isinstance(value, type):
+        found = {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+        if hasattr(type(value), "light"):
+            found["light"] = getattr(value, "light")  # noqa: B009  (not every dataclass has one)
+        return found
+    if isinstance(value, tuple | list):
+        return [plain(one) for one in value]
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    return value
+
+
+def image(png: bytes) -> str:
+    """A PNG as a data URL."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

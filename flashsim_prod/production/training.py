@@ -1,0 +1,54 @@
+"""Fits that are handed to a site's batch system."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from flashsim_prod.core.site import Engine, Site
+from flashsim_prod.errors import JobsFailedError, RequestError
+
+#: between two looks [s]
+_INTERVAL_S = 5.0
+
+
+def hand_over_fits(
+    site: Site, work: Path, models: Sequence[str], options: Sequence[str], output: Path
+) -> tuple[int, bool]:
+    """Hand over the fits of `models` and the bundle after them; the batch system's number, and if it is new.
+
+    Raises
+    ------
+    RequestError
+        If the site's batch system is not one that trains, or the bundle is there already.
+    ConfigError, StorageError
+        As by the batch system.
+    """
+    if site.engine is not Engine.HTCONDOR:
+        raise RequestError(f"site {site.name}: training is handed to HTCondor only, not to '{site.engine}'")
+    if output.exists():
+        raise RequestError(f"{output} exists; give another folder for the bundle, or remove it")
+    from flashsim_prod.grid.batch.htcondor.training import submit_training
+
+    return submit_training(site, work.absolute(), models, options, output.absolute())
+
+
+def follow_fits(
+    site: Site, work: Path, output: Path, fitted: Callable[[], int], show: Callable[[int], None]
+) -> None:
+    """Wait until the fits have ended; `show` is told how many there are of `fitted`.
+
+    Raises
+    ------
+    JobsFailedError
+        If there is no bundle then.
+    """
+    from flashsim_prod.grid.batch.htcondor.training import training_at_work
+
+    while training_at_work(site, work.absolute()):
+        show(fitted())
+        time.sleep(_INTERVAL_S)
+    show(fitted())
+    if not output.is_dir():
+        raise JobsFailedError(f"no bundle was made; see {work / 'batch'}/*.err, mend it, and say it again")

@@ -1,0 +1,65 @@
+"""The client's words, and clear lines where there is none or it fails."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flashsim_prod.errors import ConfigError, FlashSimError, StorageError
+from flashsim_prod.grid.batch.crab.client import CrabClient, job_ranges
+
+
+@given(jobs=st.sets(st.integers(1, 10_000), min_size=1))
+def test_job_numbers_are_told_in_ranges(jobs: set[int]) -> None:
+    told = job_ranges(jobs)
+    parts = [part.split("-") for part in told.split(",")]
+    assert [n for part in parts for n in range(int(part[0]), int(part[-1]) + 1)] == sorted(jobs)
+    assert all(int(after[0]) > int(before[-1]) + 1 for before, after in pairwise(parts))
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "line"),
+    [
+        (None, ConfigError, "there is no 'crab' on this machine; set it up: source /cvmfs/cms.cern.ch"),
+        (
+            "printf 'a\\n\\033[91mError\\033[0m: no proxy\\nLog file is x\\n'; exit 3",
+            StorageError,
+            "exit code 3: Error: no proxy",
+        ),
+        ("echo nothing of use", StorageError, "it gave no name of a task: nothing of use"),
+    ],
+)
+def test_a_client_that_does_not_do_it_is_told_of_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str | None,
+    kind: type[FlashSimError],
+    line: str,
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    if script:
+        (tmp_path / "crab").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "crab").chmod(0o755)
+    with pytest.raises(kind, match=line):
+        CrabClient(tmp_path).submit("task_000/crabConfig.py")
+
+
+def test_the_client_gets_its_words_as_a_list_and_runs_in_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_in = tmp_path / "told"
+    (tmp_path / "crab").write_text(f'#!/bin/sh\n{{ printf "%s\\n" "$@"; pwd; }} > {told_in}\n')
+    (tmp_path / "crab").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    CrabClient(folder).resubmit("projects/a b", [3, 1, 2, 7], force=True, memory_mb=4000, walltime_min=2750)
+    told = told_in.read_text().splitlines()
+    assert told == [
+        *("resubmit", "-d", "projects/a b", "--jobids", "1-3,7", "--force"),
+        *("--maxmemory", "4000", "--maxjobruntime", "2750", str(folder)),
+    ]

@@ -1,0 +1,111 @@
+"""What the CRAB client prints is understood; see replies/README.md for where the replies come from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flashsim_prod.core.states import JobState
+from flashsim_prod.errors import StorageError
+from flashsim_prod.grid.batch.crab.replies import listed_task, submitted_task, task_status
+
+REPLIES = Path(__file__).parent / "replies"
+TASK = "260921_221536:jdoe_crab_toy-001_0a1b2c3d_000"
+
+
+def _reply(name: str) -> str:
+    return (REPLIES / f"{name}.txt").read_text()
+
+
+def test_the_name_of_a_delivered_task_is_found() -> None:
+    assert submitted_task(_reply("submit")) == TASK
+    assert submitted_task(_reply("submit").split("Task name")[0]) is None
+
+
+def test_a_task_whose_answer_was_lost_is_found_in_the_list() -> None:
+    assert listed_task(_reply("tasks"), "toy-001_0a1b2c3d_000") == TASK
+    assert listed_task(_reply("tasks"), "toy-001_0a1b2c3d_00") is None
+    assert listed_task(_reply("tasks"), "001_0a1b2c3d_000") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "server", "scheduler", "alive", "jobs"),
+    [
+        ("status_queued", "QUEUED", None, True, 0),
+        ("status_bootstrap", "SUBMITTED", None, True, 0),
+        ("status_running", "SUBMITTED", "SUBMITTED", True, 10),
+        ("status_completed", "SUBMITTED", "COMPLETED", False, 2),
+        ("status_failed", "SUBMITTED", "FAILED", False, 2),
+        ("status_killed", "KILLED", "FAILED (KILLED)", False, 2),
+        ("status_refused", "SUBMITREFUSED", None, False, 0),
+    ],
+)
+def test_whether_a_task_goes_on_by_itself(
+    name: str, server: str, scheduler: str | None, alive: bool, jobs: int
+) -> None:
+    found = task_status(_reply(name))
+    assert (found.name, found.server, found.scheduler) == (TASK, server, scheduler)
+    assert (found.alive, len(found.jobs)) == (alive, jobs)
+    assert found.stillborn == (name == "status_refused")
+
+
+@pytest.mark.parametrize("server", ["KILLFAILED", "RESUBMITFAILED"])
+def test_a_command_that_failed_on_the_server_has_not_stopped_the_task(server: str) -> None:
+    said = "Status on the CRAB server:\t"
+    text = _reply("status_running").replace(f"{said}SUBMITTED", f"{said}{server}")
+    assert task_status(text).alive
+    assert not task_status(text.replace("scheduler:\tSUBMITTED", "scheduler:\tFAILED")).alive
+
+
+def test_the_state_of_every_job() -> None:
+    jobs = task_status(_reply("status_running")).jobs
+    assert {number: job.state for number, job in jobs.items()} == {
+        1: JobState.DONE,
+        2: JobState.RUNNING,
+        3: JobState.IDLE,
+        4: JobState.IDLE,
+        5: JobState.RUNNING,
+        6: JobState.IDLE,
+        7: JobState.FAILED,
+        8: JobState.FAILED,
+        9: JobState.HELD,
+        # a state that nobody has heard of is not guessed
+        10: JobState.UNKNOWN,
+    }
+    assert jobs[2].site == "T2_IT_Pisa"
+    assert jobs[2].starts == 2
+    assert jobs[2].since == datetime(2026, 9, 21, 22, 58, 20, tzinfo=UTC)
+    assert jobs[3].since == datetime(2026, 9, 21, 22, 16, 40, tzinfo=UTC)
+    assert (jobs[4].since, jobs[4].starts) == (None, 0)
+
+
+def test_a_failure_has_our_code_where_the_job_told_it_and_cms_code_otherwise() -> None:
+    jobs = task_status(_reply("status_running")).jobs
+    assert (jobs[7].exit_code, jobs[7].crab_code) == (20, 8021)
+    assert jobs[7].error == "root://xrootd.example.org//store/x.root: connection timed out"
+    assert jobs[7].site == "T2_FR_IPHC"
+    assert (jobs[8].exit_code, jobs[8].crab_code) == (50660, 50660)
+    assert (jobs[8].error or "").startswith("Not retrying job due to excessive memory use")
+
+
+def test_what_the_server_wants_people_to_know_is_kept() -> None:
+    (warning,) = task_status(_reply("status_bootstrap")).remarks
+    assert warning.startswith("Warning: Task requests 3000 MB")
+    (failure,) = task_status(_reply("status_refused")).remarks
+    assert failure.startswith("Failure message from server: The CRAB server refused the task")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "nothing was printed"),
+        ("Cannot find .requestcache file inside the working directory", "Cannot find .requestcache"),
+        (_reply("status_completed").replace('"State"', '"Stat"'), "its JSON cannot be read"),
+        (_reply("status_completed").replace('{"1"', "{1"), "its JSON cannot be read"),
+    ],
+)
+def test_what_is_no_status_is_said_in_one_line(text: str, line: str) -> None:
+    with pytest.raises(StorageError, match=line):
+        task_status(text)

@@ -1,0 +1,202 @@
+"""A dataset next to its reference: a broken model turns the page red in the right place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from flashsim_prod.errors import InputError
+from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle, save_manifest, save_model
+from flashsim_prod.physics.chain.chain import Chain
+from flashsim_prod.physics.detector.reference import ReferenceDetector
+from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.folding import fold_events
+from flashsim_prod.physics.nanoaod.writer import NanoWriter
+from flashsim_prod.physics.validation import dataset_page, plots
+from flashsim_prod.physics.validation.clustered import Entries
+from flashsim_prod.physics.validation.dataset_page import Validation, validate, write_validation
+
+BROKEN = "jet_from_genjet"
+#: what is made before jets are, so that they cannot have spoilt it
+UPSTREAM = ("PV", "Event")
+FOLDS = 6
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """No progress is shown."""
+
+
+@pytest.fixture(scope="module")
+def folds(gen) -> Events:
+    numbering = {"run": 1, "first_event": 1, "first_lumi": 1, "gen_events_per_lumi": 500, "job_gen_first": 0}
+    return fold_events(gen, oversample=FOLDS, gen_first=0, **numbering)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("dataset")
+
+
+def _write(path, events, about):
+    with NanoWriter(path, provenance=about) as writer:
+        writer.write(events)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def reference(folds, folder) -> str:
+    events = ReferenceDetector().simulate(folds, seed=3)
+    return _write(folder / "reference.root", events, {"detector": "reference detector"})
+
+
+@pytest.fixture(scope="module")
+def broken_bundle(tmp_path_factory):
+    """The shipped bundle with the weights of one model shuffled; all digests are right."""
+    folder = tmp_path_factory.mktemp("bundle") / "broken"
+    shutil.copytree(find_bundle("reference"), folder)
+    bundle = load_bundle(folder)
+    rng = np.random.default_rng(1)
+    shuffled = {
+        name: rng.permutation(tensor.ravel()).reshape(tensor.shape) if "weight" in name else tensor
+        for name, tensor in bundle.tensors(BROKEN).items()
+    }
+    assert any("weight" in name for name in shuffled)
+    file, digest = save_model(folder, BROKEN, shuffled)
+    entry = bundle.manifest.models[BROKEN].model_copy(update={"file": file, "sha256": digest})
+    models = {**bundle.manifest.models, BROKEN: entry}
+    save_manifest(folder, bundle.manifest.model_copy(update={"models": models}))
+    return load_bundle(folder)
+
+
+def _validated(bundle, name, folds, folder, reference) -> Validation:
+    events = Chain(bundle).simulate(folds, seed=5)
+    made = _write(folder / f"{name}.root", events, {"bundle_digest": bundle.digest})
+    return validate(name, [made], [reference], max_events=5000, progress=quiet, problems=())
+
+
+@pytest.fixture(scope="module")
+def intact(folds, folder, reference) -> Validation:
+    return _validated(load_bundle(find_bundle("reference")), "intact", folds, folder, reference)
+
+
+@pytest.fixture(scope="module")
+def broken(folds, folder, reference, broken_bundle) -> Validation:
+    return _validated(broken_bundle, "broken", folds, folder, reference)
+
+
+def _reds(validation: Validation, name: str) -> int:
+    return next(group.count("red") for group in validation.fidelity.groups if group.name == name)
+
+
+def test_shuffled_weights_turn_the_right_place_red(intact, broken):
+    assert _reds(broken, "Jet") > 10
+    assert _reds(broken, "Jet") > _reds(intact, "Jet") + 8
+    assert "Jet" in [group.name for group in broken.red_groups]
+    for name in UPSTREAM:
+        assert _reds(broken, name) == _reds(intact, name) == 0
+    assert broken.light == "red"
+
+
+def test_what_is_compared_follows_from_the_files(intact):
+    groups = {group.name: group for group in intact.fidelity.groups}
+    branches = {shape.branch for group in groups.values() for shape in group.shapes}
+    assert {"nJet", "Jet_pt", "Jet_btagDeepFlavB", "MET_pt", "PV_npvs"} <= branches
+    # generator level, links and bookkeeping are no reconstruction
+    assert not [name for name in branches if name.startswith(("Gen", "Pileup", "FlashSim", "nGen"))]
+    assert not {"Jet_genJetIdx", "Jet_muonIdx1", "genWeight", "event"} & branches
+    titles = {one.title for one in groups["Jet"].rates}
+    assert titles == {"share of GenJet found in Jet", "share of Jet with a match in GenJet"}
+    assert intact.shared
+    assert intact.reference.title == "reference detector"
+    assert (intact.sample.n_gen, intact.sample.events.n) == (60, 60 * FOLDS)
+
+
+def test_a_sample_agrees_with_itself(reference):
+    found = validate("itself", [reference], [reference], max_events=300, progress=quiet)
+    assert found.light == "green"
+    assert all(shape.size < 1e-9 for group in found.fidelity.groups for shape in group.shapes)
+
+
+def test_other_generator_events_are_told_apart(folds, folder, reference):
+    moved = ReferenceDetector().simulate(folds.take(np.arange(FOLDS, folds.n)), seed=8)
+    renumbered = moved.with_scalars({"FlashSim_genEvent": moved.scalars["FlashSim_genEvent"] - np.uint64(1)})
+    path = _write(folder / "others.root", renumbered, {"detector": "reference detector"})
+    found = validate("others", [reference], [path], max_events=5000, progress=quiet)
+    assert not found.shared
+    assert not np.intersect1d(found.sample.gen, found.reference.gen).size
+
+
+class _Page(HTMLParser):
+    """Elements closed, links, and the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag != "script"
+        self.links += [value or "" for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "link", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_the_page_says_in_a_line_what_is_wrong_and_needs_no_network(broken, tmp_path, monkeypatch):
+    # hundreds of figures take a minute, and are tested by themselves
+    for name in ("overlay_entries", "rates", "heat_map"):
+        monkeypatch.setattr(plots, name, lambda *positional, **named: b"figure")
+    page = write_validation(broken, tmp_path / "new", quiet)
+    parsed = _Page()
+    parsed.feed(page.read_text())
+    assert not parsed.open
+    assert all(link.startswith(("data:", "#")) for link in parsed.links)
+    text = " ".join("".join(parsed.words).split())
+    reds = broken.red_groups
+    assert f"{len(reds)} of {len(broken.fidelity.groups)} groups differ from the reference detector: " in text
+    assert "Jet" in text.split("differ from the reference detector:")[1].split(".")[0]
+    assert "FullSim" not in text
+    figures = json.loads((page.parent / dataset_page.JSON_NAME).read_text())
+    assert figures["light"] == "red"
+    assert {one["name"]: one["light"] for one in figures["groups"]} == {
+        group.name: group.light for group in broken.fidelity.groups
+    }
+
+
+def test_failed_technical_checks_make_it_red(intact, tmp_path):
+    from dataclasses import replace
+
+    problem = "a.root, event 1:1:7 (entry 6): MET_pt = nan is not finite"
+    found = replace(intact, problems=(problem,))
+    assert found.light == "red"
+    assert found.summary()["problems"] == [problem]
+
+
+def test_files_with_nothing_in_common_are_refused(gen, folder, reference):
+    numbering = {"run": 1, "first_event": 1, "first_lumi": 1, "gen_events_per_lumi": 500, "job_gen_first": 0}
+    only_gen = fold_events(gen, oversample=1, gen_first=0, **numbering)
+    path = _write(folder / "gen.root", only_gen, {})
+    with pytest.raises(InputError, match="no reconstructed branch in common"):
+        validate("gen", [path], [reference], max_events=500, progress=quiet)
+
+
+def test_figures_are_pictures(intact):
+    rng = np.random.default_rng(1)
+    one, other = (Entries(rng.normal(size=500), np.arange(500), np.ones(500)) for _ in range(2))
+    titles = ("reference detector", "FlashSim")
+    rates = next(one.rates[0].rates for one in intact.fidelity.groups if one.rates)
+    made = [
+        plots.overlay_entries(one, other, label="x", titles=titles, discrete=False, caption="Simulation"),
+        plots.rates(rates, label="pt", titles=titles, quantity="fraction", caption="Simulation"),
+    ]
+    assert all(png.startswith(b"\x89PNG") and 2000 < len(png) < 40_000 for png in made)

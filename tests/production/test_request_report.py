@@ -1,0 +1,116 @@
+"""The page about a request says what is known of it, and nothing that is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+from types import ModuleType
+
+import pytest
+
+from flashsim_prod.core.states import Stage
+from flashsim_prod.errors import RequestError
+from flashsim_prod.production.attempt import read_report
+from flashsim_prod.production.drive import drive
+from flashsim_prod.production.home import Home
+from flashsim_prod.production.plan import Plan
+from flashsim_prod.production.request_report import VALIDATION_FOLDER, make_report, write_report
+from flashsim_prod.production.writing import write_whole
+
+Placed = Callable[..., Plan]
+SMALL = {"events": 80, "events_per_job": 20, "per_merge": 2}
+
+
+class _Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag != "script"
+        self.links += [value or "" for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "link", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def _page(home: Home, name: str) -> tuple[str, list[str]]:
+    parsed = _Text()
+    parsed.feed(write_report(home, make_report(home, name)).read_text())
+    assert not parsed.open
+    return " ".join("".join(parsed.words).split()), parsed.links
+
+
+@pytest.fixture
+def done(home: Home, placed: Placed, fake_physics: ModuleType) -> Plan:
+    plan = placed(**SMALL)
+    drive(home, plan.request.name)
+    return plan
+
+
+def test_a_finished_request(home: Home, done: Plan):
+    request = done.request
+    text, links = _page(home, request.name)
+    assert all(link.startswith("data:") for link in links)
+    for word in (
+        str(request.dataset),
+        "80 = 8 generator events x 10 folds",
+        str(request.seed),
+        request.bundle.digest,
+        request.digest(),
+        "a toy process",
+        "this machine",
+        "arXiv:2402.13684",
+        "OversampledHist",
+        "Failures and retries None.",
+        "no node that its jobs ran on has a power meter",
+        "Not compared with anything yet",
+    ):
+        assert word in text, word
+    report = make_report(home, request.name)
+    assert report.events == 80
+    assert [file.lfn for file in report.files] == [
+        read_report(home.folder(request.name).report(Stage.MERGE, index)).output.lfn
+        for index in range(request.n_merge)
+    ]
+    assert all(file.adler32 in text for file in report.files)
+    shares = [step.share for step in report.steps if step.stage is Stage.SIMULATE]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_energy_and_fidelity_where_they_are_known(home: Home, done: Plan):
+    folder = home.folder(done.request.name)
+    path = folder.report(Stage.SIMULATE, 0)
+    measured = read_report(path).model_copy(update={"energy_j": 3.6e6, "energy_from": "rapl"})
+    write_whole(path, measured.model_dump_json())
+    figures = {
+        "light": "amber",
+        "reference": "reference detector",
+        "groups": [{"name": "Jet", "light": "amber"}],
+    }
+    write_whole(folder.path / VALIDATION_FOLDER / "validation.json", json.dumps(figures))
+    report = make_report(home, done.request.name)
+    assert report.energy.kwh == pytest.approx(1)
+    assert report.energy.kwh_per_event == pytest.approx(1 / 80)
+    assert (report.energy.measured_jobs, report.energy.jobs) == (1, 6)
+    text, links = _page(home, done.request.name)
+    assert "1 kWh, 1.25e-02 kWh per event, from the meters of 1 of 6 jobs (rapl)" in text
+    assert "Compared with reference detector: Jet" in text
+    assert "../validation/index.html" in links
+
+
+def test_a_request_that_was_never_run(home: Home, placed: Placed):
+    plan = placed(dry_run=True, **SMALL)
+    text, _ = _page(home, plan.request.name)
+    assert "No file is finished yet" in text
+    assert "The request is PLANNED, 0 % of its jobs are done" in text
+    with pytest.raises(RequestError, match="no request"):
+        make_report(home, "other")
