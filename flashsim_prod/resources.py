@@ -7,6 +7,10 @@ them in ``flashsim_prod/_resources``.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -29,6 +33,28 @@ def site_configs_dir() -> Path:
 def templates_dir() -> Path:
     """Folder of the Jinja templates."""
     return _root() / "templates"
+
+
+def templates(folder: str, *, are_pages: bool) -> Environment:
+    """The Jinja templates of one folder of `templates_dir`; a name that is not given is an error.
+
+    Parameters
+    ----------
+    folder : str
+    are_pages : bool
+        Whether they are HTML, in which all that is filled in is escaped; else scripts and other plain text.
+    """
+    # only what renders needs it
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(templates_dir() / folder),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=are_pages,
+        keep_trailing_newline=not are_pages,
+        autoescape=are_pages,
+    )
 
 
 def bundles_dir() -> Path:

@@ -127,10 +127,10 @@ def bench(
     from flashsim_prod.core.sizes import parse_count
     from flashsim_prod.energy.record import Mode
     from flashsim_prod.errors import RequestError
+    from flashsim_prod.grid.writing import write_whole
     from flashsim_prod.production.bench_work import WorkOptions, make_workloads
     from flashsim_prod.production.energy_bench import BenchOptions, run_bench
     from flashsim_prod.production.library import find_site
-    from flashsim_prod.production.writing import write_whole
 
     if not mode:
         raise RequestError(f"--mode is missing; it is one of: {', '.join(BenchMode)}")
@@ -237,7 +237,7 @@ def export_suite(result: Result, output: Annotated[Path, typer.Argument(metavar=
 
     from flashsim_prod.energy.hepsuite import to_suite
     from flashsim_prod.energy.json_file import read_measurement
-    from flashsim_prod.production.writing import write_whole
+    from flashsim_prod.grid.writing import write_whole
 
     write_whole(output, json.dumps(to_suite(read_measurement(result)), indent=1) + "\n")
 
@@ -253,7 +253,7 @@ def import_suite(
     """Make a measurement of a report of the HEP Benchmark Suite."""
     from flashsim_prod.energy.hepsuite import from_suite
     from flashsim_prod.energy.json_file import read_json
-    from flashsim_prod.production.writing import write_whole
+    from flashsim_prod.grid.writing import write_whole
 
     rates_hz = dict(_rate(one) for one in rate)
     made = from_suite(read_json(report), str(report), rates_hz)

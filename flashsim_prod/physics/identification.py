@@ -40,8 +40,8 @@ _TIGHT = np.array(
 
 _PF_ISOLATION = (0.40, 0.25, 0.20, 0.15, 0.10, 0.05)
 _TRACK_ISOLATION = (0.10, 0.05)
-_MINI_ISOLATION = (0.40, 0.20, 0.10, 0.05)
-_SOFT_MVA = 0.58
+MINI_ISOLATION = (0.40, 0.20, 0.10, 0.05)
+SOFT_MVA = 0.58
 
 
 def jet_id(jets: Collection) -> NDArray[np.int32]:
@@ -96,9 +96,9 @@ def muon_flags(muons: Collection) -> dict[str, Column]:
         "looseId": loose_muons(muons),
         "pfIsoId": count_below(muons["pfRelIso04_all"], _PF_ISOLATION),
         "tkIsoId": count_below(muons["tkRelIso"], _TRACK_ISOLATION),
-        "miniIsoId": count_below(muons["miniPFRelIso_all"], _MINI_ISOLATION),
+        "miniIsoId": count_below(muons["miniPFRelIso_all"], MINI_ISOLATION),
         "multiIsoId": _multi_isolation(muons),
-        "softMvaId": muons["softMva"] > _SOFT_MVA,
+        "softMvaId": muons["softMva"] > SOFT_MVA,
         "mediumPromptId": muons["mediumId"].astype(bool) & close,
         "tightCharge": np.where(muons["ptErr"] < 0.2 * muons["pt"], 2, 0).astype(np.int32),
     }

@@ -28,7 +28,7 @@ from flashsim_prod.errors import NoSpaceError
 from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.base import Storage
 from flashsim_prod.grid.storage.checksums import file_checksums
-from flashsim_prod.production.writing import write_whole
+from flashsim_prod.grid.writing import write_whole
 
 log = logging.getLogger("flashsim_prod.worker")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.states import FINAL, JobState, RequestState
 from flashsim_prod.errors import LockedError, StateError
 from flashsim_prod.grid.batch.opening import open_batch
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.locks import is_driven, request_lock
 from flashsim_prod.production.drive import opened_desk
-from flashsim_prod.production.home import Home, RequestFolder
+from flashsim_prod.production.home import Home
 from flashsim_prod.production.state import request_state
 from flashsim_prod.production.watch import look, submission_of
 

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from flashsim_prod import __version__
 from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.core.states import FINAL, JobState, RequestState, Stage
 from flashsim_prod.errors import NoSpaceError, StateError
@@ -23,7 +24,7 @@ from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.local import LocalStorage
 from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.catalogs import open_catalog
-from flashsim_prod.production.home import Home, RequestFolder
+from flashsim_prod.production.home import Home
 from flashsim_prod.production.local_run import Display, LocalRun
 from flashsim_prod.production.placing import enter_existing, measured_rates
 from flashsim_prod.production.reconcile import Desk, Remaining, reconcile

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsim_prod.core.names import check_request_name
-from flashsim_prod.core.request_files import RequestFolder as RequestFolder
-from flashsim_prod.core.request_files import SandboxFolder as SandboxFolder
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError, StorageError
 

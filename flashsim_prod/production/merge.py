@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 
 from flashsim_prod.core.report import OutputFile
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.splitting import MergeJob, merge_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import StorageError
 from flashsim_prod.grid.storage.checksums import Checksums, file_checksums
 from flashsim_prod.production.attempt import Attempt, valid_output
-from flashsim_prod.production.home import RequestFolder
 
 log = logging.getLogger("flashsim_prod.worker")
 

@@ -13,11 +13,12 @@ from filelock import FileLock
 from flashsim_prod import __version__
 from flashsim_prod.core.names import DatasetName, check_request_name
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.site import Device, Rates, Site
 from flashsim_prod.errors import ConfigError, RequestError, StorageError
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
-from flashsim_prod.production.home import Home, RequestFolder
+from flashsim_prod.production.home import Home
 from flashsim_prod.production.plan import MeasuredRates, Order, Plan, dataset_name, make_plan
 from flashsim_prod.production.request_folder import load_request, write_folder
 from flashsim_prod.production.speeds import find_speed, with_speed

@@ -19,10 +19,10 @@ from flashsim_prod.errors import CatalogError, StateError, StorageError
 from flashsim_prod.grid.catalog.dbs import DbsFile, Dump, LumiCount, Provenance, block_dump, check_dump
 from flashsim_prod.grid.ledger.rows import FileRow
 from flashsim_prod.grid.storage.checksums import file_checksums
+from flashsim_prod.grid.writing import write_whole
 from flashsim_prod.production.drive import opened_desk
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.reconcile import Desk
-from flashsim_prod.production.writing import write_whole
 
 #: CMSSW release whose NANOAOD the files follow; version 9 was made with it
 _RELEASE = "CMSSW_10_6_26"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from flashsim_prod.core.report import JobReport
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.splitting import merge_job, merge_of
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.grid.batch.base import Node, NodeKey
@@ -18,7 +19,7 @@ from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import JobRow
 from flashsim_prod.grid.storage.base import Storage
 from flashsim_prod.production.attempt import valid_output
-from flashsim_prod.production.home import Home, RequestFolder
+from flashsim_prod.production.home import Home
 
 #: a batch system had these jobs; the local one dies with its driver
 _IN_FLIGHT = (JobState.IDLE, JobState.RUNNING, JobState.HELD)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod import resources
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.oserrors import storage_errors
-from flashsim_prod.production.home import Home, RequestFolder
+from flashsim_prod.grid.writing import write_whole
+from flashsim_prod.production.home import Home
 from flashsim_prod.production.plan import Plan
-from flashsim_prod.production.writing import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -117,16 +118,7 @@ def _rename_new(scratch: Path, path: Path) -> None:
 
 
 def _environment() -> Environment:
-    # only what writes a folder needs it, not what reads one
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(resources.templates_dir() / "request"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # shell scripts and Markdown, no web pages
-    )
+    environment = resources.templates("request", are_pages=False)
     environment.filters.update(
         count=format_count, bytes=format_bytes, duration=format_duration, shell=shlex.quote
     )

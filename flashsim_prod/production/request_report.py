@@ -15,11 +15,11 @@ from flashsim_prod.core.report import JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.states import Stage
+from flashsim_prod.grid.writing import write_whole
 from flashsim_prod.production.attempt import read_report
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.request_folder import load_request
 from flashsim_prod.production.status import RequestDetail, detail
-from flashsim_prod.production.writing import write_whole
 
 #: folders and names beside the request
 REPORT_FOLDER, VALIDATION_FOLDER = "report", "validation"
@@ -187,15 +187,7 @@ def write_report(home: Home, report: RequestReport, output: Path | None = None) 
     StorageError
         If it cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(resources.templates_dir() / "pages"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
+    environment = resources.templates("pages", are_pages=True)
     environment.filters.update(count=format_count, bytes=format_bytes, duration=format_duration)
     path = (output or home.existing(report.request.name).path / REPORT_FOLDER) / PAGE
     text = environment.get_template("request.html.j2").render(

@@ -12,9 +12,9 @@ from flashsim_prod.core.speed import Speed
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.grid.writing import write_whole
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.plan import MeasuredRates, Order
-from flashsim_prod.production.writing import write_whole
 
 
 class _Stored(StrictModel):

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.states import ACTIVE, JobState, RequestState, Stage
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Counts, Failure, RequestRow, StageTotals
 from flashsim_prod.grid.locks import is_driven
-from flashsim_prod.production.home import Home, RequestFolder
+from flashsim_prod.production.home import Home
 from flashsim_prod.production.plan import slots_of
 from flashsim_prod.production.request_folder import load_request
 from flashsim_prod.production.state import in_state, request_state

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod import __version__
 from flashsim_prod.core.request import Request, Sampling
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.site import Device
 from flashsim_prod.core.states import Stage
 from flashsim_prod.energy.nvml import used_gpus
 from flashsim_prod.energy.record import Configuration, Mode
 from flashsim_prod.energy.workload import Launch, Program, Run, thread_environment
 from flashsim_prod.errors import MeasurementError
+from flashsim_prod.grid.writing import write_whole
 from flashsim_prod.production.attempt import read_report
-from flashsim_prod.production.home import VARIABLE, RequestFolder
+from flashsim_prod.production.home import VARIABLE
 from flashsim_prod.production.library import find_card
 from flashsim_prod.production.ordering import Typed, make_order
 from flashsim_prod.production.plan import Order, make_plan
 from flashsim_prod.production.request_folder import worker_command
-from flashsim_prod.production.writing import write_whole
 
 if TYPE_CHECKING:
     from flashsim_prod.core.report import JobReport

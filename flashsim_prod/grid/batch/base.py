@@ -209,8 +209,6 @@ class BatchSystem(ABC):
 
     #: what it runs; jobs of other stages are run on this machine when their inputs are there
     stages: ClassVar[frozenset[Stage]] = frozenset(Stage)
-    #: whether it also registers the finished dataset
-    registers: ClassVar[bool] = False
 
     @abstractmethod
     def render(self, submission: Submission) -> None:

@@ -6,9 +6,9 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from flashsim_prod import resources
 from flashsim_prod.physics.validation import derived, plots
@@ -23,6 +23,9 @@ from flashsim_prod.physics.validation.figures import (
 from flashsim_prod.physics.validation.held_out import AXES
 from flashsim_prod.physics.validation.report import Part, Report, WholePart, write_whole
 from flashsim_prod.physics.validation.statistics import Curve, Measured
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PAGE_NAME = "index.html"
 
@@ -71,13 +74,7 @@ def write_page(
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(resources.templates_dir() / "report"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
+    environment = resources.templates("report", are_pages=True)
     environment.filters.update(measured=measured, chi2_light=chi2_light)
     return environment
 

@@ -8,29 +8,17 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from flashsim_prod import resources
 from flashsim_prod.physics.validation.report import write_whole
 
 PAGE_NAME = "index.html"
 
 
-def environment() -> Environment:
-    """Templates of the pages, with everything that is put into them escaped."""
-    return Environment(
-        loader=FileSystemLoader(resources.templates_dir() / "pages"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
-
-
 def write_page(folder: Path, template: str, /, **values: Any) -> Path:
     """Render a template into ``index.html`` of `folder`, which is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    return write_whole(folder / PAGE_NAME, environment().get_template(template).render(**values))
+    text = resources.templates("pages", are_pages=True).get_template(template).render(**values)
+    return write_whole(folder / PAGE_NAME, text)
 
 
 def write_figures(folder: Path, name: str, figures: object) -> Path:

@@ -14,8 +14,7 @@ import os
 import shlex
 import shutil
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from typing import TYPE_CHECKING
 
 from flashsim_prod import resources
 from flashsim_prod.core.crab_tasks import (
@@ -34,6 +33,9 @@ from flashsim_prod.grid.batch.attempt import ONE_THREAD
 from flashsim_prod.grid.batch.crab.sandbox import PACKAGE, check_size, pack_bundle, pack_package
 from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.writing import write_whole
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PROJECTS = "projects"
 _PSET, _SCRIPT, _SANDBOX = "PSet.py", "flashsim.sh", "sandbox"
@@ -123,13 +125,7 @@ def _shared_values(request: Request, folder: Path, sandbox: list[Path]) -> dict[
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(resources.templates_dir() / "crab"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Python and shell, no web pages
-    )
+    environment = resources.templates("crab", are_pages=False)
     environment.filters.update(python=repr, shell=shlex.quote)
     return environment
 

@@ -77,11 +77,6 @@ class Pool:
                 )
             )
 
-    def submitters(self) -> list[Ad]:
-        """Schedds that the collector knows."""
-        with _errors("asking for schedds"):
-            return list(self._collector().query(self._condor.AdType.Schedd, projection=["Name", "MyAddress"]))
-
     def schedd_name(self) -> str:
         """The schedd that jobs go to, after it has answered."""
         self.jobs("false", ["ClusterId"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import ClassVar
 
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import format_duration
@@ -76,8 +75,6 @@ class HTCondorBatch(BatchSystem):
     site : Site
         One with a section ``htcondor``.
     """
-
-    registers: ClassVar[bool] = True
 
     def __init__(self, site: Site) -> None:
         if site.htcondor is None:

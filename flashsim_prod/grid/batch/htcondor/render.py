@@ -24,6 +24,7 @@ from flashsim_prod.grid.batch.htcondor import rules as failure_rules
 from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.local import LocalStorage
 from flashsim_prod.grid.storage.opening import open_storage
+from flashsim_prod.grid.writing import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -78,17 +79,15 @@ def render(submission: Submission, rules: HTCondorRules) -> None:
     write_files(submission.folder, TEMPLATES, _context(submission, rules))
     if submission.done:
         with storage_errors(f"writing {submission.folder}"):
-            _write(_next_rescue(submission.folder), _rescue(submission))
+            write_whole(_next_rescue(submission.folder), _rescue(submission))
 
 
 def write_files(folder: Path, templates: Iterable[str], context: Mapping[str, Any]) -> None:
     """Write files from the templates of the same names; `StorageError` if that fails."""
     environment = _environment()
-    with storage_errors(f"writing {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in templates:
-            text = environment.get_template(f"{name}.j2").render(context)
-            _write(folder / name, text, mode=0o755 if name.endswith(".sh") else 0o644)
+    for name in templates:
+        text = environment.get_template(f"{name}.j2").render(context)
+        write_whole(folder / name, text, mode=0o755 if name.endswith(".sh") else 0o644)
 
 
 def make_targets(submission: Submission, rules: HTCondorRules) -> None:
@@ -256,24 +255,7 @@ def _rescue(submission: Submission) -> str:
     return head + "".join(f"DONE {node_name(key)}\n" for key in sorted(submission.done))
 
 
-def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(resources.templates_dir() / "htcondor"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # submit files and shell scripts, no web pages
-    )
+    environment = resources.templates("htcondor", are_pages=False)
     environment.filters.update(shell=shlex.quote, basename=os.path.basename)
     return environment

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.model import Rows
 from flashsim_prod.physics.events import Column
-from flashsim_prod.physics.identification import count_below
+from flashsim_prod.physics.identification import MINI_ISOLATION, SOFT_MVA, count_below
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -65,8 +65,6 @@ DRAWN = (
     *_OPEN_FLAGS,
 )
 
-_SOFT_MVA = 0.58
-_MINI_ISOLATION = (0.40, 0.20, 0.10, 0.05)
 _MOST = {"mvaId": 5, "mvaLowPtId": 2, "multiIsoId": 2, "puppiIsoId": 3}
 #: a score in (-1, 1) is kept this far from its ends before its logarithm is taken
 _EDGE = 2e-5
@@ -145,7 +143,7 @@ def assemble(drawn: Mapping[str, F64], pt: F64, eta: F64, rows: Rows) -> dict[st
     for name in _OPEN_FLAGS:
         _add_flag(made, drawn, name)
     _add_jet(made, drawn)
-    made["miniIsoId"] = count_below(made["miniPFRelIso_all"], _MINI_ISOLATION).astype(np.float64)
+    made["miniIsoId"] = count_below(made["miniPFRelIso_all"], MINI_ISOLATION).astype(np.float64)
     for name, most in _MOST.items():
         made[name] = np.clip(_expected(name, made) + drawn[f"{name}_rest"], 0, most)
     made["mvaLowPtId"] = np.maximum(made["mvaLowPtId"], 1)
@@ -206,7 +204,7 @@ def _where_open(name: str, muon: Mapping[str, F64]) -> Bools:
             found = (muon["isTracker"] > 0) & (muon["nStations"] > 1) & close & tracked & measured
         case "isPFcand":
             # what is neither is stored because it is a loose muon
-            found = (muon["softId"] > 0) | (muon["softMva"] > _SOFT_MVA) | (muon["highPtId"] > 0)
+            found = (muon["softId"] > 0) | (muon["softMva"] > SOFT_MVA) | (muon["highPtId"] > 0)
         case "mediumId":
             found = (muon["isPFcand"] > 0) & some_id & (muon["segmentComp"] > 0.303)
         case "tightId":
