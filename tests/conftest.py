@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 
@@ -37,3 +39,43 @@ def fake_physics(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     fake_physics.install()
     yield fake_physics
     sys.modules.pop("fake_physics", None)
+
+
+@pytest.fixture(scope="session")
+def lacking() -> Callable[[str], None]:
+    """Skips for want of something, or fails where everything has to be there."""
+    return _lacking
+
+
+def _lacking(what: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing, and CI has to have it")
+    pytest.skip(f"{what} is missing")
+
+
+class Page(HTMLParser):
+    """Elements not closed, links, and the words of a page, which must be without scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag != "script"
+        self.links += [value or "" for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "link", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture
+def page_reader() -> type[Page]:
+    """A parser of HTML pages."""
+    return Page

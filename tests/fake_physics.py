@@ -23,6 +23,7 @@ from typing import Any
 
 from flashsim_prod import errors
 from flashsim_prod.core.report import LumiRange, OutputFile
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
@@ -30,7 +31,7 @@ from flashsim_prod.grid.storage import local as local_storage
 from flashsim_prod.production import drive as driving
 from flashsim_prod.production import local_run, merge, simulate, worker
 from flashsim_prod.production.attempt import Attempt
-from flashsim_prod.production.home import RequestFolder, open_home
+from flashsim_prod.production.home import open_home
 
 THIS = Path(__file__)
 

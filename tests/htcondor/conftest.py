@@ -35,13 +35,6 @@ TESTS = Path(__file__).parent.parent
 POOL = TESTS / "peers" / "htcondor" / "pool.py"
 
 
-def lacking(what: str) -> None:
-    """Skip for want of `what`, or fail where everything has to be there."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing, and CI has to have it")
-    pytest.skip(f"{what} is missing")
-
-
 @dataclass(frozen=True)
 class RunningPool:
     """The pool of the session.
@@ -93,7 +86,7 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def _pool() -> Iterator[RunningPool]:
+def _pool(lacking: Callable[[str], None]) -> Iterator[RunningPool]:
     module = _pool_module()
     if find_spec("htcondor2") is None:
         lacking("htcondor (pip install 'flashsim-prod[htcondor]')")

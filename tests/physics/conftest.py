@@ -12,7 +12,9 @@ import pytest
 
 from flashsim_prod import resources
 from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.folding import fold_events
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +26,18 @@ def gen() -> Events:
     card = ProcessCard.from_yaml(path.read_text(), path.name)
     source = PythiaSource(card, 13.0, n_events=60, seed=11, pileup_seed=12)
     return next(iter(source.chunks(60)))
+
+
+@pytest.fixture(scope="session")
+def reconstruct() -> Callable[..., Events]:
+    """Runs the reference detector over generator events, each several times."""
+    return _reconstruct
+
+
+def _reconstruct(gen: Events, oversample: int, seed: int) -> Events:
+    numbering = {"run": 1, "first_event": 1, "first_lumi": 1, "gen_events_per_lumi": 500, "job_gen_first": 0}
+    folds = fold_events(gen, oversample=oversample, gen_first=0, **numbering)
+    return ReferenceDetector().simulate(folds, seed=seed)
 
 
 @pytest.fixture(scope="session")

@@ -4,49 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from html.parser import HTMLParser
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import RequestError
+from flashsim_prod.grid.writing import write_whole
 from flashsim_prod.production.attempt import read_report
 from flashsim_prod.production.drive import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.plan import Plan
 from flashsim_prod.production.request_report import VALIDATION_FOLDER, make_report, write_report
-from flashsim_prod.production.writing import write_whole
 
 Placed = Callable[..., Plan]
+Read = Callable[[str], tuple[str, list[str]]]
 SMALL = {"events": 80, "events_per_job": 20, "per_merge": 2}
 
 
-class _Text(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
+@pytest.fixture
+def read(home: Home, page_reader: Callable[[], Any]) -> Read:
+    """A function that writes the page of a request; its text and links."""
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert tag != "script"
-        self.links += [value or "" for name, value in attributes if name in ("src", "href")]
-        if tag not in ("meta", "link", "img", "br"):
-            self.open.append(tag)
+    def do(name: str) -> tuple[str, list[str]]:
+        parsed = page_reader()
+        parsed.feed(write_report(home, make_report(home, name)).read_text())
+        assert not parsed.open
+        return " ".join("".join(parsed.words).split()), parsed.links
 
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-
-def _page(home: Home, name: str) -> tuple[str, list[str]]:
-    parsed = _Text()
-    parsed.feed(write_report(home, make_report(home, name)).read_text())
-    assert not parsed.open
-    return " ".join("".join(parsed.words).split()), parsed.links
+    return do
 
 
 @pytest.fixture
@@ -56,9 +43,9 @@ def done(home: Home, placed: Placed, fake_physics: ModuleType) -> Plan:
     return plan
 
 
-def test_a_finished_request(home: Home, done: Plan):
+def test_a_finished_request(home: Home, done: Plan, read: Read):
     request = done.request
-    text, links = _page(home, request.name)
+    text, links = read(request.name)
     assert all(link.startswith("data:") for link in links)
     for word in (
         str(request.dataset),
@@ -86,7 +73,7 @@ def test_a_finished_request(home: Home, done: Plan):
     assert sum(shares) == pytest.approx(1)
 
 
-def test_energy_and_fidelity_where_they_are_known(home: Home, done: Plan):
+def test_energy_and_fidelity_where_they_are_known(home: Home, done: Plan, read: Read):
     folder = home.folder(done.request.name)
     path = folder.report(Stage.SIMULATE, 0)
     measured = read_report(path).model_copy(update={"energy_j": 3.6e6, "energy_from": "rapl"})
@@ -101,15 +88,15 @@ def test_energy_and_fidelity_where_they_are_known(home: Home, done: Plan):
     assert report.energy.kwh == pytest.approx(1)
     assert report.energy.kwh_per_event == pytest.approx(1 / 80)
     assert (report.energy.measured_jobs, report.energy.jobs) == (1, 6)
-    text, links = _page(home, done.request.name)
+    text, links = read(done.request.name)
     assert "1 kWh, 1.25e-02 kWh per event, from the meters of 1 of 6 jobs (rapl)" in text
     assert "Compared with reference detector: Jet" in text
     assert "../validation/index.html" in links
 
 
-def test_a_request_that_was_never_run(home: Home, placed: Placed):
+def test_a_request_that_was_never_run(home: Home, placed: Placed, read: Read):
     plan = placed(dry_run=True, **SMALL)
-    text, _ = _page(home, plan.request.name)
+    text, _ = read(plan.request.name)
     assert "No file is finished yet" in text
     assert "The request is PLANNED, 0 % of its jobs are done" in text
     with pytest.raises(RequestError, match="no request"):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import NoSpaceError, RequestError, StorageError
@@ -20,7 +21,7 @@ from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.production import attempt as attempts
 from flashsim_prod.production import simulate
 from flashsim_prod.production.attempt import Timings, read_report
-from flashsim_prod.production.home import VARIABLE, Home, RequestFolder
+from flashsim_prod.production.home import VARIABLE, Home
 from flashsim_prod.production.plan import Plan
 from flashsim_prod.production.worker import run_job
 

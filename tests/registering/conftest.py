@@ -30,13 +30,6 @@ RSE = "T2_IT_Pisa"
 TEMP = "T2_IT_Pisa_Temp"
 
 
-def lacking(what: str) -> None:
-    """Skip for want of `what`, or fail where everything has to be there."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing, and CI has to have it")
-    pytest.skip(f"{what} is missing")
-
-
 @dataclass(frozen=True)
 class Server:
     """A running Rucio server.
@@ -79,7 +72,7 @@ def _missing() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def _server(tmp_path_factory: pytest.TempPathFactory, lacking: Callable[[str], None]) -> Iterator[Server]:
     if missing := _missing():
         lacking(missing)
     port = os.environ.setdefault("RUCIO_TEST_PORT", "18080")

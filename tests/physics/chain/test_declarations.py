@@ -11,9 +11,7 @@ import pytest
 
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import find_model
-from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Column, Events
-from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.identification import bottom_score, impact_3d, pileup_id
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.training.tables import extract
@@ -25,18 +23,8 @@ _COARSE = {"sip3d": 0.02, "jetRelIso": 0.05, "MET_significance": 0.02}
 
 
 @pytest.fixture(scope="module")
-def reconstructed(gen) -> Events:
-    folds = fold_events(
-        gen,
-        oversample=6,
-        gen_first=0,
-        run=1,
-        first_event=1,
-        first_lumi=1,
-        gen_events_per_lumi=500,
-        job_gen_first=0,
-    )
-    return ReferenceDetector().simulate(folds, seed=5)
+def reconstructed(gen, reconstruct) -> Events:
+    return reconstruct(gen, 6, seed=5)
 
 
 def _rows(events: Events, model: ObjectModel) -> tuple[dict[str, Column], Rows, dict[str, Column]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -11,22 +10,13 @@ import pytest
 import torch
 
 from flashsim_prod.physics import fsr, links
-from flashsim_prod.physics.chain.bundle import load_bundle
 from flashsim_prod.physics.chain.chain import Chain
-from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
-from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.registry import find_model
-from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.checks import check_file
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
-from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
-from flashsim_prod.physics.training.optimise import FitSettings
-from flashsim_prod.physics.training.record import FitRecord
-from flashsim_prod.physics.training.tables import Table, extract
 
 MODELS = (
     "event_scalars",
@@ -38,7 +28,6 @@ MODELS = (
     "fsrphoton_from_genphoton",
     "fsrphoton_from_muon",
 )
-SIZE = NetworkSize(width=8, blocks=1, time_frequencies=2, classifier=(4,))
 #: objects of each row: many more fakes and photons than there are, so that a small test has some
 MEAN = {"muon_duplicate": 0.2, "muon_from_jet": 0.2, "muon_from_pileup": 0.5, "fsrphoton_from_muon": 0.6}
 
@@ -48,33 +37,10 @@ def _folds(gen: Events, k: int) -> Events:
     return fold_events(gen, oversample=k, gen_first=0, **numbering)
 
 
-def _unfitted(model: ObjectModel, table: Table) -> FittedModel:
-    """Draws each target from its distribution in `table`, whatever the conditions, and so many objects."""
-    velocity = Velocity(len(model.targets), len(model.conditions), SIZE)
-    multiplicity = Multiplicity(len(model.conditions), model.most, SIZE) if model.most else None
-    if multiplicity is not None:
-        share = np.bincount(table.number, minlength=model.most + 1) / len(table.number)
-        if model.name in MEAN:
-            share = np.array([1 - MEAN[model.name], MEAN[model.name], *([0.0] * (model.most - 1))])
-        with torch.no_grad():
-            multiplicity.layers[-1].weight.zero_()
-            multiplicity.layers[-1].bias.copy_(torch.log(torch.from_numpy(share + 1e-9)))
-    gaussianisers = tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets)
-    return FittedModel(model, Standardiser.fit(table.conditions), gaussianisers, velocity, multiplicity)
-
-
 @pytest.fixture(scope="module")
-def chain(gen, tmp_path_factory) -> Chain:
-    torch.manual_seed(1)
+def chain(gen, untrained_chain, tmp_path_factory) -> Chain:
     reconstructed = ReferenceDetector().simulate(_folds(gen, 20), seed=3)
-    folder: Path = tmp_path_factory.mktemp("fits")
-    for name in MODELS:
-        table = extract(reconstructed, find_model(name))
-        record = FitRecord(len(table.number), len(table.row), FitSettings(), {"flow": [(0, 1.0, 1.0)]})
-        save_fitted(_unfitted(find_model(name), table), record, SIZE, folder / name)
-    fits = {name: folder / name for name in MODELS}
-    build_bundle(fits, folder / "bundle", name="m", title="t", tag="Mini", training_sample=("ttbar",))
-    return Chain(load_bundle(folder / "bundle"))
+    return untrained_chain(map(find_model, MODELS), reconstructed, tmp_path_factory.mktemp("fits"), MEAN)
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,9 @@ import pytest
 import torch
 
 from flashsim_prod.physics import links
-from flashsim_prod.physics.chain.bundle import load_bundle
 from flashsim_prod.physics.chain.chain import Chain
-from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
-from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.objects import secondary_vertex, tau
 from flashsim_prod.physics.chain.registry import find_model
-from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.folding import fold_events
@@ -28,13 +23,9 @@ from flashsim_prod.physics.nanoaod.checks import check_file
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.tau_identification import raw_isolation, tau_flags
-from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
-from flashsim_prod.physics.training.optimise import FitSettings
-from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.tables import extract
 
 MODELS = ("event_scalars", "jet_from_genjet", "jet_from_pileup")
-SIZE = NetworkSize(width=8, blocks=1, time_frequencies=2, classifier=(4,))
 
 
 def _folds(gen: Events, first: int = 0, k: int = 20) -> Events:
@@ -47,31 +38,10 @@ def reconstructed(gen) -> Events:
     return ReferenceDetector().simulate(_folds(gen, k=60), seed=3)
 
 
-def _unfitted(model: ObjectModel, events: Events) -> FittedModel:
-    """Draws numbers of objects and each target from their distributions in `events`, whatever the rest."""
-    table = extract(events, model)
-    velocity = Velocity(len(model.targets), len(model.conditions), SIZE)
-    multiplicity = Multiplicity(len(model.conditions), model.most, SIZE) if model.most else None
-    if multiplicity is not None:
-        share = np.bincount(table.number, minlength=model.most + 1) / len(table.number)
-        with torch.no_grad():
-            multiplicity.layers[-1].weight.zero_()
-            multiplicity.layers[-1].bias.copy_(torch.log(torch.from_numpy(share + 1e-9)))
-    gaussianisers = tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets)
-    return FittedModel(model, Standardiser.fit(table.conditions), gaussianisers, velocity, multiplicity)
-
-
 @pytest.fixture(scope="module")
-def chain(reconstructed, tmp_path_factory) -> Chain:
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("fits")
+def chain(reconstructed, untrained_chain, tmp_path_factory) -> Chain:
     models = [*map(find_model, MODELS), *tau.MODELS, *secondary_vertex.MODELS]
-    for model in models:
-        record = FitRecord(1, 1, FitSettings(), {"flow": [(0, 1.0, 1.0)]})
-        save_fitted(_unfitted(model, reconstructed), record, SIZE, folder / model.name)
-    fits = {model.name: folder / model.name for model in models}
-    build_bundle(fits, folder / "bundle", name="m", title="t", tag="Mini", training_sample=("ttbar",))
-    return Chain(load_bundle(folder / "bundle"))
+    return untrained_chain(models, reconstructed, tmp_path_factory.mktemp("fits"))
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,7 @@ import pytest
 
 from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.registry import MODELS, find_model
-from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
-from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import branches
 from flashsim_prod.physics.training.tables import extract
@@ -22,18 +20,8 @@ FAKES = ("muon_duplicate", "muon_from_jet", "muon_from_pileup")
 
 
 @pytest.fixture(scope="module")
-def reconstructed(gen) -> Events:
-    folds = fold_events(
-        gen,
-        oversample=40,
-        gen_first=0,
-        run=1,
-        first_event=1,
-        first_lumi=1,
-        gen_events_per_lumi=500,
-        job_gen_first=0,
-    )
-    return ReferenceDetector().simulate(folds, seed=3)
+def reconstructed(gen, reconstruct) -> Events:
+    return reconstruct(gen, 40, seed=3)
 
 
 @pytest.mark.parametrize("collection", ["Muon", "FsrPhoton"])

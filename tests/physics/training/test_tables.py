@@ -7,25 +7,13 @@ import pytest
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.registry import MODELS, find_model
-from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
-from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.training.tables import Table, extract, extract_file, load_tables, table_path
 
 
 @pytest.fixture(scope="module")
-def reconstructed(gen) -> Events:
-    folds = fold_events(
-        gen,
-        oversample=2,
-        gen_first=0,
-        run=1,
-        first_event=1,
-        first_lumi=1,
-        gen_events_per_lumi=500,
-        job_gen_first=0,
-    )
-    return ReferenceDetector().simulate(folds, seed=3)
+def reconstructed(gen, reconstruct) -> Events:
+    return reconstruct(gen, 2, seed=3)
 
 
 def test_every_jet_goes_to_exactly_one_source(reconstructed):

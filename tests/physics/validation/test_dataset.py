@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -130,34 +129,14 @@ def test_other_generator_events_are_told_apart(folds, folder, reference):
     assert not np.intersect1d(found.sample.gen, found.reference.gen).size
 
 
-class _Page(HTMLParser):
-    """Elements closed, links, and the text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.links: list[str] = []
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert tag != "script"
-        self.links += [value or "" for name, value in attributes if name in ("src", "href")]
-        if tag not in ("meta", "link", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-
-def test_the_page_says_in_a_line_what_is_wrong_and_needs_no_network(broken, tmp_path, monkeypatch):
+def test_the_page_says_in_a_line_what_is_wrong_and_needs_no_network(
+    broken, tmp_path, monkeypatch, page_reader
+):
     # hundreds of figures take a minute, and are tested by themselves
     for name in ("overlay_entries", "rates", "heat_map"):
         monkeypatch.setattr(plots, name, lambda *positional, **named: b"figure")
     page = write_validation(broken, tmp_path / "new", quiet)
-    parsed = _Page()
+    parsed = page_reader()
     parsed.feed(page.read_text())
     assert not parsed.open
     assert all(link.startswith(("data:", "#")) for link in parsed.links)
