@@ -195,7 +195,9 @@ class HTCondorBatch(BatchSystem):
         seen = {line.state for line in status.nodes.values()}
         if JobState.FAILED not in seen and (alive or None not in seen):
             return {}
-        found = pool.left(f"DAGManJobId == {batch_id}", _LEFT, since=_before_it(submission))
+        # while DAGMan is at work it knows of the others itself
+        which = " && (JobStatus == 3 || ExitCode =!= 0)" if alive else ""
+        found = pool.left(f"DAGManJobId == {batch_id}{which}", _LEFT, since=_before_it(submission))
         # the last end of a node comes first
         return {key: ad for ad in reversed(found) if (key := node_key(str(ad.get("DAGNodeName", ""))))}
 
