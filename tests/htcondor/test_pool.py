@@ -74,6 +74,7 @@ def test_a_request_becomes_a_registered_dataset(
         container = catalog.container(str(outcome.request.dataset))
         assert (container.files, container.events, container.open_blocks) == (2, 40, 0)
     assert len(stored(home)) == 2, "the unmerged files are gone"
+    assert not home.folder(name).work.exists(), "and so are locks and scratch"
     same_as_local(where, 4)
 
 
