@@ -94,7 +94,7 @@ def test_each_kind_of_failure_has_its_rule(
     for index, text in what.items():
         (trouble / f"simulate_{index}").write_text(text)
     where = site(
-        {"memory_mb": 500, "walltime_min": 0.4, "target_walltime_min": 0.4},
+        {"memory_mb": 500, "walltime_min": 0.6, "target_walltime_min": 0.6},
         {"memory_factor": 2.0, "memory_cap_mb": 1300, "walltime_tries": 1, "avoid_node_min": 0},
     )
     name = placed(where, 8, per_merge=1)
