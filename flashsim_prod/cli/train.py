@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flashsim_prod.core.site import Site
     from flashsim_prod.physics.chain.model import ObjectModel
     from flashsim_prod.physics.training.optimise import FitSettings
+    from flashsim_prod.physics.training.record import FitRecord
 
 app = typer.Typer(no_args_is_help=True, help="Train object models and make bundles of them.")
 
@@ -163,20 +164,39 @@ def _hand_over(
 def bundle(
     output: Annotated[Path, typer.Argument(help="Folder of the new bundle.")],
     work: Folder = _WORK,
-    name: Annotated[str, typer.Option(help="Name of the bundle.")] = "custom",
-    title: Annotated[str, typer.Option(help="What the models stand for.")] = "Models trained by the user",
-    tag: Annotated[str, typer.Option(help="Word for dataset names.")] = "Custom",
+    name: Annotated[str | None, typer.Option(help="Name of the bundle; 'custom' by default.")] = None,
+    title: Annotated[str | None, typer.Option(help="What the models stand for.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Word for dataset names; 'Custom' by default.")] = None,
     sample: Annotated[list[str] | None, typer.Option(help="What they were trained on, a line each.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="BUNDLE", help="Bundle that models not fitted come from, as: reference"),
+    ] = None,
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="JSON", help="report.json of train report on these weights, to be recorded."),
+    ] = None,
 ) -> None:
     """Put the fitted models of a work folder together as a bundle."""
     from flashsim_prod.errors import BundleError
+    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.physics.training.assemble import ENTRY, build_bundle
 
     fits = {path.parent.name: path.parent for path in sorted((work / "fits").glob(f"*/{ENTRY}"))}
-    if not fits:
+    found = load_bundle(find_bundle(base)) if base is not None else None
+    if not fits and found is None:
         raise BundleError(f"{work / 'fits'}: no fitted model; run 'flashsim-prod train all' first")
+    # with no model of one's own it stays the bundle that it is
+    same = found.manifest if found is not None and not fits else None
     made = build_bundle(
-        fits, output, name=name, title=title, tag=tag, training_sample=tuple(sample or _tables_of(work))
+        fits,
+        output,
+        name=name or (same.name if same else "custom"),
+        title=title or (same.title if same else "Models trained by the user"),
+        tag=tag or (same.tag if same else "Custom"),
+        training_sample=tuple(sample or _tables_of(work)),
+        base=found,
+        reports=tuple(report or ()),
     )
     typer.echo(f"{made.path}: {len(made.manifest.models)} models, digest {made.digest[:12]}")
 
@@ -272,6 +292,7 @@ def _fit(
     from flashsim_prod.core.site import Device
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.training.fit import fit_into_folder
+    from flashsim_prod.physics.training.losses import can_draw
 
     chosen = pick_device(Device(device), threads=threads)
     with shown_steps() as show:
@@ -280,7 +301,7 @@ def _fit(
             def report(network: str, step: int, total: int, loss: float, name: str = model.name) -> None:
                 show(f"{name} {network}", step, total, f"loss {loss:.4f}")
 
-            fit_into_folder(
+            record = fit_into_folder(
                 model,
                 work,
                 settings,
@@ -289,3 +310,14 @@ def _fit(
                 device=chosen,
                 progress=report,
             )
+            typer.echo(f"{model.name}: {_told(record)}")
+    if not can_draw():
+        typer.echo("no loss plots: for these, pip install 'flashsim-prod[report]'", err=True)
+    elif models:
+        typer.echo(f"Losses in {work / 'fits'}/*/*_loss.png")
+
+
+def _told(record: FitRecord) -> str:
+    """How a fit went, in a line."""
+    losses = ", ".join(f"{network} {entries[-1][2]:.4f}" for network, entries in record.losses.items())
+    return f"{record.objects:,} objects, held-out loss {losses}, {record.seconds:.0f} s"

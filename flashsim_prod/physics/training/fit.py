@@ -23,6 +23,7 @@ from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.training.assemble import save_fitted
+from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings, Loss, Optimisation
 from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.tables import Table, load_tables
@@ -149,8 +150,8 @@ def fit_into_folder(
     blocks: int | None = None,
     device: str = "cpu",
     progress: Progress = lambda network, step, steps, loss: None,
-) -> None:
-    """Fit `model` to the tables in the folder `work` and leave weights, entry and record there.
+) -> FitRecord:
+    """Fit `model` to the tables in the folder `work`; leave weights, entry, record and loss plots there.
 
     Parameters
     ----------
@@ -162,3 +163,5 @@ def fit_into_folder(
     table = load_tables(work / "tables", model)
     fitted, record = fit_model(model, table, settings, folder, device=device, size=size, progress=progress)
     save_fitted(fitted, record, size, folder)
+    draw_losses(record, folder)
+    return record
