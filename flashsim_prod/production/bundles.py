@@ -74,7 +74,7 @@ def _checked(source: Path, base: str | None, scratch: Path) -> Bundle:
         raise BundleError(f"{source}: no such folder or file")
     unpacked = scratch / "unpacked"
     unpacked.mkdir()
-    found = load_bundle(source) if source.is_dir() else unpack(source, unpacked)
+    found = load_bundle(source.absolute()) if source.is_dir() else unpack(source, unpacked)
     if base is not None:
         found = completed(found, load_bundle(find_bundle(base)), scratch / "completed")
     Chain(found)

@@ -72,7 +72,7 @@ def unpack(path: Path, folder: Path) -> Bundle:
                     raise BundleError(f"{path}: {entry.file}, the weights of model {model}, is missing")
                 _take_out(archive, member, folder / entry.file)
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise BundleError(f"{path}: neither a bundle's folder nor a tar archive of one: {error}") from error
+        raise BundleError(f"{path}: neither a bundle's folder nor a tar archive of one") from error
     return load_bundle(folder)
 
 

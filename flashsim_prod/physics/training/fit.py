@@ -30,6 +30,18 @@ from flashsim_prod.physics.training.tables import Table, load_tables
 
 Progress = Callable[[str, int, int, float], None]
 
+#: with fewer a network learns the objects by heart
+LEAST_OBJECTS = 1000
+
+
+def too_few(objects: int) -> str:
+    """What to do about a sample with only so many objects of a kind."""
+    factor = -(-LEAST_OBJECTS // max(1, objects))
+    return (
+        f"only {objects} objects to learn from, at least {LEAST_OBJECTS} are needed; extract "
+        f"{factor} times as many events or --folds of them, or a process that has more of these objects"
+    )
+
 
 def fit_model(
     model: ObjectModel,
@@ -48,10 +60,8 @@ def fit_model(
     InputError
         If the table is too small to learn from.
     """
-    if len(table.row) < 1000:
-        raise InputError(
-            f"{model.name}: only {len(table.row)} objects to learn from; extract more events (at least 1000)"
-        )
+    if len(table.row) < LEAST_OBJECTS:
+        raise InputError(f"{model.name}: {too_few(len(table.row))}")
     size = size or model.size
     folder.mkdir(parents=True, exist_ok=True)
     standardiser = Standardiser.fit(table.conditions)
