@@ -189,8 +189,8 @@ def compare_along(
         for weights in (None, mean, observed.astype(np.float64), variance)
     )
     correlation = _design_effect(observed - mean, joined, gen_event)
-    spread = spread * correlation
-    pulls = np.divide((found - expected) ** 2, spread, out=np.zeros_like(spread), where=spread > 0)
+    variances = np.asarray(spread * correlation, np.float64)
+    pulls = np.divide((found - expected) ** 2, variances, out=np.zeros_like(variances), where=variances > 0)
     starts = np.unique(group, return_index=True)[1]
     return Curve(
         axis,
@@ -198,7 +198,7 @@ def compare_along(
         tuple(int(number) for number in rows),
         tuple((expected / rows).tolist()),
         tuple((found / rows).tolist()),
-        tuple((np.sqrt(spread) / rows).tolist()),
+        tuple((np.sqrt(variances) / rows).tolist()),
         correlation,
         ChiSquare(float(pulls.sum()), len(rows)),
     )
