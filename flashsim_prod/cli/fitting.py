@@ -22,7 +22,10 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.")]
 OnDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[
-    int | None, typer.Option(min=100, help="Steps of the flow; the other network takes a third.")
+    int | None,
+    typer.Option(
+        min=100, help="Steps of the flow, of which the other network takes a third, or of the only network."
+    ),
 ]
 Anew = Annotated[bool, typer.Option("--anew", help="Start over, whatever earlier fits left.")]
 
@@ -42,6 +45,13 @@ def fit(
     steps: Steps = None,
     width: Annotated[int | None, typer.Option(min=8, help="Width of the flow's network.")] = None,
     blocks: Annotated[int | None, typer.Option(min=1, help="Residual blocks of the flow's network.")] = None,
+    only: Annotated[
+        Literal["flow", "multiplicity"] | None,
+        typer.Option(help="Fit this network anew and keep the other as the last fit left it."),
+    ] = None,
+    further: Annotated[
+        bool, typer.Option("--further", help="Go on from the weights that the last fit left.")
+    ] = False,
     device: OnDevice = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     seed: Seed = 1,
@@ -53,7 +63,17 @@ def fit(
     found = find_model(model)
     if anew:
         _forget([found], work)
-    _fit([found], work, _settings(quick, steps, seed), (width, blocks), device, threads)
+    _fit(
+        [found],
+        work,
+        _settings(quick, steps, seed, only),
+        device,
+        threads,
+        width=width,
+        blocks=blocks,
+        only=only,
+        further=further,
+    )
 
 
 def fit_all(
@@ -92,7 +112,7 @@ def fit_all(
         options += ["--steps", str(steps)] if steps is not None else []
         _hand_over(found, work, [model.name for model in enough], options, output or work / "bundle", wait)
     elif enough:
-        _fit(enough, work, _settings(quick, steps, seed), (None, None), device, threads)
+        _fit(enough, work, _settings(quick, steps, seed), device, threads)
     if few:
         raise InputError(_left_out(few, work))
 
@@ -148,12 +168,13 @@ def _hand_over(
     typer.echo(f"{output}")
 
 
-def _settings(quick: bool, steps: int | None, seed: int) -> FitSettings:
+def _settings(quick: bool, steps: int | None, seed: int, only: str | None = None) -> FitSettings:
     from flashsim_prod.physics.training.optimise import FitSettings
 
     settings = FitSettings(seed=seed)
     if steps is not None:
-        settings = FitSettings(seed=seed, flow_steps=steps, multiplicity_steps=max(100, steps // 3))
+        of_numbers = steps if only == "multiplicity" else max(100, steps // 3)
+        settings = FitSettings(seed=seed, flow_steps=steps, multiplicity_steps=of_numbers)
     return settings.quick() if quick else settings
 
 
@@ -161,13 +182,17 @@ def _fit(
     models: list[ObjectModel],
     work: Path,
     settings: FitSettings,
-    shape: tuple[int | None, int | None],
     device: str,
     threads: int,
+    *,
+    width: int | None = None,
+    blocks: int | None = None,
+    only: str | None = None,
+    further: bool = False,
 ) -> None:
     from flashsim_prod.core.site import Device
     from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.training.fit import fit_into_folder
+    from flashsim_prod.physics.training.fit import Network, fit_into_folder
     from flashsim_prod.physics.training.losses import can_draw
 
     chosen = pick_device(Device(device), threads=threads)
@@ -181,8 +206,10 @@ def _fit(
                 model,
                 work,
                 settings,
-                width=shape[0],
-                blocks=shape[1],
+                width=width,
+                blocks=blocks,
+                only=Network(only) if only else None,
+                further=further,
                 device=chosen,
                 progress=report,
             )

@@ -67,7 +67,7 @@ def both_signs(matrix: np.ndarray) -> np.ndarray:
 
 
 def multiplicity(x: np.ndarray, number: np.ndarray) -> Tensors:
-    """One hidden layer of two, which carries a linear function of the conditions to the logit of one object."""
+    """One hidden layer of two, which carries a line through the conditions to the logit of one object."""
     found = logistic(x, np.minimum(number, 1))
     return {
         "layers.0.weight": both_signs(found[None, :-1]),

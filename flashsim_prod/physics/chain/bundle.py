@@ -46,6 +46,7 @@ class NetworkEntry(StrictModel):
     blocks: int = Field(ge=1)
     time_frequencies: int = Field(ge=1)
     classifier: tuple[int, ...]
+    knots: int = Field(default=0, ge=0)
 
 
 class ModelEntry(StrictModel):
@@ -119,12 +120,7 @@ class Bundle:
 
     def tensors(self, model: str) -> Tensors:
         """The weights, scalings and knots of one object model."""
-        path = self.path / self.manifest.models[model].file
-        try:
-            return load_file(path)
-        except (OSError, SafetensorError, TypeError) as error:
-            # a TypeError is a type of numbers that numpy does not have
-            raise BundleError(f"{path}: cannot be read as safetensors: {error}") from error
+        return read_tensors(self.path / self.manifest.models[model].file)
 
 
 def find_bundle(name_or_path: str) -> Path:
@@ -182,6 +178,15 @@ def load_bundle(path: Path) -> Bundle:
 def read_manifest(path: Path) -> Manifest:
     """The manifest in a file; `BundleError` if it is malformed or of another schema."""
     return _read_manifest(path)[0]
+
+
+def read_tensors(path: Path) -> Tensors:
+    """What `save_model` wrote; `BundleError` if it cannot be read."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, TypeError) as error:
+        # a TypeError is a type of numbers that numpy does not have
+        raise BundleError(f"{path}: cannot be read as safetensors: {error}") from error
 
 
 def save_model(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[str, str]:

@@ -60,7 +60,7 @@ class FittedModel:
             If the weights were made for other conditions or targets, or cannot be run.
         """
         check_signature(model, entry)
-        size = _size(entry.network)
+        size = network_size(entry.network)
         check_tensors(model, size, tensors)
         velocity = Velocity(len(model.targets), len(model.conditions), size)
         multiplicity = Multiplicity(len(model.conditions), model.most, size) if model.most else None
@@ -148,5 +148,6 @@ def _load(network: torch.nn.Module, prefix: str, tensors: Tensors) -> None:
     network.load_state_dict(state)
 
 
-def _size(entry: NetworkEntry) -> NetworkSize:
-    return NetworkSize(entry.width, entry.blocks, entry.time_frequencies, entry.classifier)
+def network_size(entry: NetworkEntry) -> NetworkSize:
+    """The sizes that a bundle's entry records."""
+    return NetworkSize(entry.width, entry.blocks, entry.time_frequencies, entry.classifier, entry.knots)
