@@ -1,8 +1,8 @@
 """Identification flags that follow from other attributes, as NanoAOD defines them.
 
 Each rule here reproduces the flag of centrally produced files from the attributes in the same file (the
-muons' exactly, the jets' for more than 99 % of them), so flags are computed and never drawn: whatever the
-source of an object, its flags agree with its numbers.
+muons' and the pileup identification exactly, jetId for more than 99 % of the jets), so flags are computed and
+never drawn: whatever the source of an object, its flags agree with its numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics.events import Collection, Column
 
-#: working points of the pileup score: rows pt < 20, 30, 40, 50 GeV; columns abs(eta) < 2.5, 2.75, 3, 5
+#: Working points of the pileup score, those of the 2017 and 2018 Ultra-Legacy training in CMSSW
+#: (RecoJets/JetProducers/python/PileupJetIDCutParams_cfi.py, ``full_106x_UL18_chs_wp``): rows pt < 20, 30, 40
+#: GeV and above; columns abs(eta) < 2.5, 2.75, 3, 5
 _LOOSE = np.array(
     [
         [-0.95, -0.72, -0.68, -0.47],
@@ -23,18 +25,18 @@ _LOOSE = np.array(
 )
 _MEDIUM = np.array(
     [
-        [0.20, -0.56, -0.43, -0.38],
-        [0.62, -0.39, -0.32, -0.29],
-        [0.86, -0.10, -0.15, -0.08],
-        [0.93, 0.61, 0.14, 0.12],
+        [0.26, -0.33, -0.54, -0.37],
+        [0.68, -0.04, -0.43, -0.30],
+        [0.90, 0.36, -0.16, -0.09],
+        [0.96, 0.61, 0.14, 0.12],
     ]
 )
 _TIGHT = np.array(
     [
-        [0.71, -0.32, -0.30, -0.22],
-        [0.87, -0.08, -0.16, -0.12],
-        [0.94, 0.24, 0.05, 0.10],
-        [0.97, 0.82, 0.31, 0.29],
+        [0.77, 0.38, -0.31, -0.21],
+        [0.90, 0.60, -0.12, -0.13],
+        [0.96, 0.82, 0.20, 0.09],
+        [0.98, 0.92, 0.47, 0.29],
     ]
 )
 
@@ -58,7 +60,7 @@ def jet_id(jets: Collection) -> NDArray[np.int32]:
 
 
 def pileup_id(disc: Column, pt: Column, abs_eta: Column) -> NDArray[np.int32]:
-    """Bits of the pileup identification: 4 loose, 2 medium, 1 tight, nested (CMS JME-18-001).
+    """Bits of the pileup identification: 4 loose, 2 medium, 1 tight, nested.
 
     Parameters
     ----------
