@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli.sampling import Evaluations, sampling_of
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def bench(
         list[int] | None, typer.Option(min=1, help="Folds per gen event; several to compare.")
     ] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle of models.")] = None,
-    evaluations: Annotated[int, typer.Option(min=1, max=1000, help="Network evaluations per object.")] = 8,
+    evaluations: Evaluations = 8,
     model: Annotated[str, typer.Option(help="Object model that train fits.")] = "jet_from_genjet",
     steps: Annotated[int | None, typer.Option(min=100, help="Steps of that fit.")] = None,
     cycles: Annotated[int | None, typer.Option(min=1, help="Cycles of idle, run, idle.")] = None,
@@ -123,7 +124,6 @@ def bench(
         return
     from flashsim_prod.cli.energy_tables import print_measurement, print_projection
     from flashsim_prod.cli.show import console
-    from flashsim_prod.core.request import Sampling
     from flashsim_prod.core.sizes import parse_count
     from flashsim_prod.energy.record import Mode
     from flashsim_prod.errors import RequestError
@@ -148,7 +148,7 @@ def bench(
         card=card,
         oversample=tuple(oversample or (10,)),
         bundle=bundle,
-        sampling=Sampling(evaluations=evaluations),
+        sampling=sampling_of("midpoint", evaluations, 1.0),
         model=model,
         steps=steps,
     )

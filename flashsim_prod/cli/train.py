@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flashsim_prod.cli.fidelity import print_report
+from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
 from flashsim_prod.cli.show import Json, print_json
 from flashsim_prod.cli.steps import follow, shown_steps
 
@@ -21,6 +22,13 @@ app = typer.Typer(no_args_is_help=True, help="Train object models and make bundl
 Folder = Annotated[Path, typer.Option("--work", help="Folder of samples, tables and fits.")]
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn.")]
 OnDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks are trained.")]
+Width = Annotated[
+    int | None, typer.Option(min=8, help="Width of the flow's network; the model's own by default.")
+]
+Blocks = Annotated[
+    int | None,
+    typer.Option(min=1, help="Residual blocks of the flow's network; 5 of width 300 have 2M weights."),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[
     int | None, typer.Option(min=100, help="Steps of the flow; the other network takes a third.")
@@ -89,8 +97,8 @@ def fit(
     work: Folder = _WORK,
     quick: Quick = False,
     steps: Steps = None,
-    width: Annotated[int | None, typer.Option(min=8, help="Width of the flow's network.")] = None,
-    blocks: Annotated[int | None, typer.Option(min=1, help="Residual blocks of the flow's network.")] = None,
+    width: Width = None,
+    blocks: Blocks = None,
     device: OnDevice = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     seed: Seed = 1,
@@ -104,6 +112,8 @@ def fit_all(
     work: Folder = _WORK,
     quick: Quick = False,
     steps: Steps = None,
+    width: Width = None,
+    blocks: Blocks = None,
     device: OnDevice = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     seed: Seed = 1,
@@ -132,10 +142,11 @@ def fit_all(
             str(seed),
         ]
         options += ["--quick"] if quick else []
-        options += ["--steps", str(steps)] if steps is not None else []
+        for option, value in (("--steps", steps), ("--width", width), ("--blocks", blocks)):
+            options += [option, str(value)] if value is not None else []
         _hand_over(found, work, [model.name for model in missing], options, output or work / "bundle", wait)
         return
-    _fit(missing, work, _settings(quick, steps, seed), (None, None), device, threads)
+    _fit(missing, work, _settings(quick, steps, seed), (width, blocks), device, threads)
 
 
 def _hand_over(
@@ -194,12 +205,9 @@ def report(
     model: Annotated[
         list[str] | None, typer.Option(help="Only these object models, and no whole events.")
     ] = None,
-    solver: Annotated[
-        Literal["euler", "midpoint", "ab2"], typer.Option(help="How the flows are integrated.")
-    ] = "midpoint",
-    evaluations: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="Network evaluations per object.")
-    ] = 8,
+    solver: Solver = "midpoint",
+    evaluations: Evaluations = 8,
+    grid_power: GridPower = 1.0,
     work: Folder = _WORK,
     device: OnDevice = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
@@ -210,7 +218,6 @@ def report(
     from flashsim_prod.physics.validation.libraries import check_libraries
 
     check_libraries()
-    from flashsim_prod.core.request import Sampling
     from flashsim_prod.core.site import Device
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.physics.chain.device import pick_device
@@ -219,7 +226,7 @@ def report(
 
     options = Options(
         max_rows=max_rows,
-        sampling=Sampling(solver=solver, evaluations=evaluations),
+        sampling=sampling_of(solver, evaluations, grid_power),
         seed=seed,
         models=tuple(model or ()),
         device=pick_device(Device(device), threads=threads),
