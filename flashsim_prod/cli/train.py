@@ -82,13 +82,18 @@ def extract(
     model: Annotated[list[str] | None, typer.Option(help="Only these object models.")] = None,
 ) -> None:
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
-    from flashsim_prod.physics.training.tables import extract_file
+    from flashsim_prod.physics.training.tables import extract_file, left_out
 
-    models = _models(model)
+    models, tables = _models(model), work / "tables"
     with shown_steps() as show:
         for file in files:
-            for done, total in extract_file(file, models, work / "tables"):
+            for done, total in extract_file(file, models, tables):
                 show(Path(file).name, done, total, "")
+    for file in files:
+        for name, (none, number) in left_out(file, models, tables).items():
+            typer.echo(
+                f"note: {file}: {none:,} of {number:,} {name} are in no table, for want of a source", err=True
+            )
 
 
 @app.command()

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
+from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 
@@ -184,6 +185,33 @@ def extract_file(url: str, models: Sequence[ObjectModel], folder: Path) -> Itera
         path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)
         Table.concatenate(parts[model.name]).save(path)
+
+
+def left_out(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str, tuple[int, int]]:
+    """Objects of one NANOAOD file that went into no table, and all of them, by collection.
+
+    Every object has one source, but two kinds of objects none: taus and secondary vertices of an event
+    without any jet within the tracker, and those beyond the most that a model gives for one source. Only
+    collections with all their sources among `models` are counted, and only such with objects left out
+    are told. The tables must be there.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    with NanoFile(url) as file:
+        for name in dict.fromkeys(model.produces for model in models if not model.scalar):
+            sources = [model for model in MODELS if model.produces == name]
+            if not all(model in models for model in sources):
+                continue
+            total = file.read([f"{name}_pt"], 0, file.n_entries)[name].n_objects
+            taken = sum(_n_objects(table_path(folder, url, model)) for model in sources)
+            if taken < total:
+                found[name] = (total - taken, total)
+    return found
+
+
+def _n_objects(path: Path) -> int:
+    with safe_open(path, "numpy") as table:
+        n: int = table.get_slice("row").get_shape()[0]
+        return n
 
 
 def _extract_named(url: str, events: Events, model: ObjectModel) -> Table:
