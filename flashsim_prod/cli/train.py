@@ -31,7 +31,10 @@ Blocks = Annotated[
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[
-    int | None, typer.Option(min=100, help="Steps of the flow; the other network takes a third.")
+    int | None,
+    typer.Option(
+        min=100, help="Steps of the flow, of which the other network takes a third, or of the only network."
+    ),
 ]
 
 _WORK = Path("training")
@@ -104,12 +107,30 @@ def fit(
     steps: Steps = None,
     width: Width = None,
     blocks: Blocks = None,
+    only: Annotated[
+        Literal["flow", "multiplicity"] | None,
+        typer.Option(help="Fit this network anew and keep the other as the last fit left it."),
+    ] = None,
+    further: Annotated[
+        bool, typer.Option("--further", help="Go on from the weights that the last fit left.")
+    ] = False,
     device: OnDevice = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     seed: Seed = 1,
 ) -> None:
     """Fit one object model; a fit that was interrupted goes on from its checkpoint."""
-    _fit([_models([model])[0]], work, _settings(quick, steps, seed), (width, blocks), device, threads)
+    settings = _settings(quick, steps, seed, only)
+    _fit(
+        _models([model]),
+        work,
+        settings,
+        device,
+        threads,
+        width=width,
+        blocks=blocks,
+        only=only,
+        further=further,
+    )
 
 
 @app.command(name="all")
@@ -151,7 +172,7 @@ def fit_all(
             options += [option, str(value)] if value is not None else []
         _hand_over(found, work, [model.name for model in missing], options, output or work / "bundle", wait)
         return
-    _fit(missing, work, _settings(quick, steps, seed), (width, blocks), device, threads)
+    _fit(missing, work, _settings(quick, steps, seed), device, threads, width=width, blocks=blocks)
 
 
 def _hand_over(
@@ -258,12 +279,13 @@ def _tables_of(work: Path) -> list[str]:
     return sorted({path.stem for path in (work / "tables").glob("*/*.safetensors")})
 
 
-def _settings(quick: bool, steps: int | None, seed: int) -> FitSettings:
+def _settings(quick: bool, steps: int | None, seed: int, only: str | None = None) -> FitSettings:
     from flashsim_prod.physics.training.optimise import FitSettings
 
     settings = FitSettings(seed=seed)
     if steps is not None:
-        settings = FitSettings(seed=seed, flow_steps=steps, multiplicity_steps=max(100, steps // 3))
+        of_numbers = steps if only == "multiplicity" else max(100, steps // 3)
+        settings = FitSettings(seed=seed, flow_steps=steps, multiplicity_steps=of_numbers)
     return settings.quick() if quick else settings
 
 
@@ -277,13 +299,17 @@ def _fit(
     models: list[ObjectModel],
     work: Path,
     settings: FitSettings,
-    shape: tuple[int | None, int | None],
     device: str,
     threads: int,
+    *,
+    width: int | None = None,
+    blocks: int | None = None,
+    only: str | None = None,
+    further: bool = False,
 ) -> None:
     from flashsim_prod.core.site import Device
     from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.training.fit import fit_into_folder
+    from flashsim_prod.physics.training.fit import Network, fit_into_folder
 
     chosen = pick_device(Device(device), threads=threads)
     with shown_steps() as show:
@@ -296,8 +322,10 @@ def _fit(
                 model,
                 work,
                 settings,
-                width=shape[0],
-                blocks=shape[1],
+                width=width,
+                blocks=blocks,
+                only=Network(only) if only else None,
+                further=further,
                 device=chosen,
                 progress=report,
             )

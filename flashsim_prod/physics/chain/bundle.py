@@ -40,6 +40,7 @@ class NetworkEntry(StrictModel):
     blocks: int = Field(ge=1)
     time_frequencies: int = Field(ge=1)
     classifier: tuple[int, ...]
+    knots: int = Field(default=0, ge=0)
 
 
 class ModelEntry(StrictModel):
@@ -97,11 +98,7 @@ class Bundle:
 
     def tensors(self, model: str) -> Tensors:
         """The weights, scalings and knots of one object model."""
-        path = self.path / self.manifest.models[model].file
-        try:
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise BundleError(f"{path}: cannot be read as safetensors: {error}") from error
+        return read_tensors(self.path / self.manifest.models[model].file)
 
 
 def find_bundle(name_or_path: str) -> Path:
@@ -140,6 +137,14 @@ def load_bundle(path: Path) -> Bundle:
     for name, entry in manifest.models.items():
         _verify(path / entry.file, entry.sha256, name)
     return Bundle(path, manifest, hashlib.sha256(raw).hexdigest())
+
+
+def read_tensors(path: Path) -> Tensors:
+    """What `save_model` wrote; `BundleError` if it cannot be read."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path}: cannot be read as safetensors: {error}") from error
 
 
 def save_model(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[str, str]:

@@ -59,7 +59,7 @@ class FittedModel:
             If the weights were made for other conditions or targets, or one is missing.
         """
         _check_signature(model, entry)
-        size = _size(entry.network)
+        size = network_size(entry.network)
         velocity = Velocity(len(model.targets), len(model.conditions), size)
         multiplicity = Multiplicity(len(model.conditions), model.most, size) if model.most else None
         try:
@@ -151,8 +151,9 @@ def _load(network: torch.nn.Module, prefix: str, tensors: Tensors) -> None:
     network.load_state_dict(state)
 
 
-def _size(entry: NetworkEntry) -> NetworkSize:
-    return NetworkSize(entry.width, entry.blocks, entry.time_frequencies, entry.classifier)
+def network_size(entry: NetworkEntry) -> NetworkSize:
+    """The sizes that a bundle's entry records."""
+    return NetworkSize(entry.width, entry.blocks, entry.time_frequencies, entry.classifier, entry.knots)
 
 
 def _check_signature(model: ObjectModel, entry: ModelEntry) -> None:

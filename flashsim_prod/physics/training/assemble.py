@@ -17,12 +17,13 @@ from flashsim_prod import __version__
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain import bundle
 from flashsim_prod.physics.chain.bundle import Manifest, ModelEntry, NetworkEntry
-from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.chain.model import NetworkSize
+from flashsim_prod.physics.chain.fitted import FittedModel, network_size
+from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 from flashsim_prod.physics.chain.networks import n_parameters
-from flashsim_prod.physics.training.record import FitRecord
+from flashsim_prod.physics.training.record import FitRecord, Losses
 
 ENTRY = "entry.json"
+RECORD = "fit.json"
 
 
 def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folder: Path) -> None:
@@ -39,12 +40,26 @@ def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folde
             blocks=size.blocks,
             time_frequencies=size.time_frequencies,
             classifier=size.classifier,
+            knots=size.knots,
         ),
         parameters=sum(n_parameters(network) for network in networks),
         fit=_figures(record),
     )
-    record.write(folder / "fit.json")
+    record.write(folder / RECORD)
     (folder / ENTRY).write_text(entry.model_dump_json(indent=1) + "\n")
+
+
+def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, NetworkSize, Losses]:
+    """What `save_fitted` wrote of `model`: with its networks' sizes, and how their losses fell.
+
+    Raises
+    ------
+    BundleError
+        If there is no fit, or it is of another declaration.
+    """
+    entry = _entry(folder, model.name)
+    fitted = FittedModel.load(model, entry, bundle.read_tensors(folder / entry.file))
+    return fitted, network_size(entry.network), FitRecord.losses_in(folder / RECORD)
 
 
 def _figures(record: FitRecord) -> dict[str, float | int | str]:

@@ -27,8 +27,8 @@ class FitSettings:
     ----------
     flow_steps, multiplicity_steps : int
         Optimiser steps of the two networks.
-    batch : int
-        Rows a step.
+    batch, multiplicity_batch : int
+        Rows a step; many for the numbers, which are mostly zero and whose network is small.
     learning_rate : float
         At the start; it falls to zero along a cosine.
     average : float
@@ -40,6 +40,7 @@ class FitSettings:
     flow_steps: int = 12_000
     multiplicity_steps: int = 4_000
     batch: int = 2048
+    multiplicity_batch: int = 4096
     learning_rate: float = 2e-3
     average: float = 0.998
     held_out: float = 0.05

@@ -125,6 +125,8 @@ class Curve:
         Mean number per source.
     error : tuple of float
         Standard deviation of the observed mean, if the prediction holds.
+    correlation : float
+        Variance of sums over generator events over that of as many independent sources.
     chi2 : ChiSquare
         Of the observed numbers against the predicted ones; no parameter is fitted, so every bin counts.
     """
@@ -135,6 +137,7 @@ class Curve:
     predicted: tuple[float, ...]
     observed: tuple[float, ...]
     error: tuple[float, ...]
+    correlation: float
     chi2: ChiSquare
 
 
@@ -148,9 +151,15 @@ def compare_along(
     position: F64,
     probabilities: F64,
     observed: I64,
+    gen_event: I64,
     shares: tuple[float, ...] = SHARES,
 ) -> Curve:
     """Predicted against observed numbers in bins of `position`.
+
+    A generator event that was reconstructed several times brings the same sources several times, and what
+    a prediction misses in one of them it misses in all. So the variance of independent sources is scaled
+    by the design effect of generator events (Kish, Survey Sampling, 1965): their residuals' sums, squared,
+    over the residuals' squares.
 
     Parameters
     ----------
@@ -161,6 +170,8 @@ def compare_along(
         Predicted probability of 0, 1, ... objects of each source.
     observed : int array of shape (n,)
         Objects that came of each source.
+    gen_event : int array of shape (n,)
+        Generator event of each source.
     shares : tuple of float
         Cumulative shares of the sources at which bins end. Bins that a Gaussian would not describe are
         joined with their neighbours.
@@ -177,7 +188,9 @@ def compare_along(
         np.bincount(joined, weights, minlength=group[-1] + 1)
         for weights in (None, mean, observed.astype(np.float64), variance)
     )
-    pulls = np.divide((found - expected) ** 2, spread, out=np.zeros_like(spread), where=spread > 0)
+    correlation = _design_effect(observed - mean, joined, gen_event)
+    variances = np.asarray(spread * correlation, np.float64)
+    pulls = np.divide((found - expected) ** 2, variances, out=np.zeros_like(variances), where=variances > 0)
     starts = np.unique(group, return_index=True)[1]
     return Curve(
         axis,
@@ -185,9 +198,19 @@ def compare_along(
         tuple(int(number) for number in rows),
         tuple((expected / rows).tolist()),
         tuple((found / rows).tolist()),
-        tuple((np.sqrt(spread) / rows).tolist()),
+        tuple((np.sqrt(variances) / rows).tolist()),
+        correlation,
         ChiSquare(float(pulls.sum()), len(rows)),
     )
+
+
+def _design_effect(residual: F64, of_bin: I64, gen_event: I64) -> float:
+    """How much more sums over generator events vary about the bins' means than independent rows would."""
+    mean = np.bincount(of_bin, residual) / np.maximum(np.bincount(of_bin), 1)
+    inside = residual - mean[of_bin]
+    alone = float(np.sum(inside**2))
+    _, group = np.unique(np.stack((of_bin, gen_event)), axis=1, return_inverse=True)
+    return float(np.sum(np.bincount(group.ravel(), inside) ** 2)) / alone if alone > 0 else 1.0
 
 
 def _joined(variance: F64) -> I64:
