@@ -202,16 +202,10 @@ def left_out(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str,
             if not all(model in models for model in sources):
                 continue
             total = file.read([f"{name}_pt"], 0, file.n_entries)[name].n_objects
-            taken = sum(_n_objects(table_path(folder, url, model)) for model in sources)
+            taken = sum(_sizes(table_path(folder, url, model))[1] for model in sources)
             if taken < total:
                 found[name] = (total - taken, total)
     return found
-
-
-def _n_objects(path: Path) -> int:
-    with safe_open(path, "numpy") as table:
-        n: int = table.get_slice("row").get_shape()[0]
-        return n
 
 
 def _extract_named(url: str, events: Events, model: ObjectModel) -> Table:
@@ -220,6 +214,22 @@ def _extract_named(url: str, events: Events, model: ObjectModel) -> Table:
     except InputError as error:
         advice = "name the models wanted with --model, or take other files"
         raise InputError(f"{url}: {error}; {advice}") from error
+
+
+def table_sizes(folder: Path, model: ObjectModel) -> tuple[int, int]:
+    """Sources and reconstructed objects in all tables of one object model; `InputError` if one is damaged."""
+    sizes = [_sizes(path) for path in (folder / model.name).glob("*.safetensors")]
+    return sum(sources for sources, _ in sizes), sum(objects for _, objects in sizes)
+
+
+def _sizes(path: Path) -> tuple[int, int]:
+    """Sources and reconstructed objects in one table."""
+    try:
+        with safe_open(path, framework="np") as file:
+            sources, objects = (int(file.get_slice(name).get_shape()[0]) for name in ("number", "row"))
+            return sources, objects
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: no training table ({error}); extract it again") from error
 
 
 def load_tables(folder: Path, model: ObjectModel) -> Table:

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from flashsim_prod.physics.validation.statistics import (
     DECILES,
-    Measured,
     compare_along,
     ks_distance,
-    mean_and_width,
     rank_correlations,
     two_sample_chi2,
     wasserstein_in_sigma,
@@ -80,24 +78,6 @@ def test_a_constant_column_is_correlated_with_nothing():
     columns = np.stack([np.ones(100), RNG.normal(size=100)], axis=1)
     assert rank_correlations(columns)[0].tolist() == [0, 0]
     assert rank_correlations(columns, columns[:, :1]).shape == (2, 1)
-
-
-def test_errors_of_mean_and_width_are_the_scatter_of_many_samples():
-    samples = RNG.exponential(2.0, size=(400, 500))
-    found = [mean_and_width(sample) for sample in samples]
-    for position, truth in ((0, 2.0), (1, 2.0)):
-        values = np.array([one[position].value for one in found])
-        errors = np.array([one[position].error for one in found])
-        assert values.mean() == pytest.approx(truth, rel=0.02)
-        assert errors.mean() == pytest.approx(values.std(), rel=0.2)
-
-
-def test_ratio_and_its_error():
-    ratio = Measured(6.0, 0.6).over(Measured(3.0, 0.3))
-    assert ratio is not None
-    assert ratio.value == 2
-    assert ratio.error == pytest.approx(2 * np.hypot(0.1, 0.1))
-    assert Measured(1.0, 0.1).over(Measured(0.0, 0.1)) is None
 
 
 def _efficiencies(n: int = 30_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
