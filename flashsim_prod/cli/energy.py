@@ -94,20 +94,24 @@ def bench(
     steps: Annotated[int | None, typer.Option(min=100, help="Steps of that fit.")] = None,
     cycles: Annotated[int | None, typer.Option(min=1, help="Cycles of idle, run, idle.")] = None,
     idle_s: Annotated[
-        float | None, typer.Option("--idle", min=1, help="Idle before and after a run [s].")
+        float | None, typer.Option("--idle", min=1, metavar="SECONDS", help="Idle before and after a run.")
     ] = None,
     run_s: Annotated[
-        float | None, typer.Option("--run", min=1, help="Length of a run of the worker [s].")
+        float | None, typer.Option("--run", min=1, metavar="SECONDS", help="Length of a run of the worker.")
     ] = None,
     refresh_s: Annotated[
-        float | None, typer.Option("--refresh", min=0.05, help="Meter's refresh, if known [s].")
+        float | None,
+        typer.Option("--refresh", min=0.05, metavar="SECONDS", help="Meter's refresh, if known."),
     ] = None,
-    lag_s: Annotated[float | None, typer.Option("--lag", min=0, help="Meter's lag, if known [s].")] = None,
+    lag_s: Annotated[
+        float | None, typer.Option("--lag", min=0, metavar="SECONDS", help="Meter's lag, if known.")
+    ] = None,
     probe_s: Annotated[
-        float | None, typer.Option("--probe", min=2, help="A third of the time to find these [s].")
+        float | None,
+        typer.Option("--probe", min=2, metavar="SECONDS", help="A third of the time to find these."),
     ] = None,
     interval_s: Annotated[
-        float | None, typer.Option("--interval", min=0.05, help="Between readings [s].")
+        float | None, typer.Option("--interval", min=0.05, metavar="SECONDS", help="Between readings.")
     ] = None,
     foreign_cores: Annotated[float, typer.Option(min=0.01, help="Cores that others may keep busy.")] = 0.5,
     events: Annotated[
@@ -202,11 +206,13 @@ def compare(
     """Set two measurements side by side: how they differ, and whether by more than their intervals."""
     from flashsim_prod.cli.energy_tables import print_comparison
     from flashsim_prod.energy.analysis import analyse
-    from flashsim_prod.energy.compare import compare as compared
+    from flashsim_prod.energy.compare import compare as compare_rows
+    from flashsim_prod.energy.compare import same_meter
     from flashsim_prod.energy.json_file import read_measurement
 
-    rows = [analyse(read_measurement(path)) for path in (first, second)]
-    print_comparison(compared(*rows), as_json=as_json)
+    one, two = read_measurement(first), read_measurement(second)
+    compared = compare_rows(analyse(one), analyse(two), same_meter=same_meter(one, two))
+    print_comparison(compared, as_json=as_json)
 
 
 @app.command()

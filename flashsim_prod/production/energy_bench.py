@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import psutil
 
 from flashsim_prod import __version__
-from flashsim_prod.energy.analysis import void_reason
+from flashsim_prod.energy.figures import void_reason
 from flashsim_prod.energy.finding import find_meters
 from flashsim_prod.energy.foreign import ForeignLoad
 from flashsim_prod.energy.ipmi import BmcAddress

@@ -10,7 +10,7 @@ import pytest
 from bmc_sim import Realism
 from machine import FastClock, Machine, TextMeter, Work
 
-from flashsim_prod.energy.analysis import void_reason
+from flashsim_prod.energy.figures import void_reason
 from flashsim_prod.energy.protocol import Bench, make_schedule, run_cycles
 from flashsim_prod.energy.record import Cycle, Response
 from flashsim_prod.energy.recorder import Recorder

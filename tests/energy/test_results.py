@@ -11,9 +11,10 @@ from bmc_sim import Realism
 from machine import FastClock, Machine, TextMeter, Work
 
 from flashsim_prod.core.site import Electricity
-from flashsim_prod.energy.analysis import analyse, void_reason
+from flashsim_prod.energy.analysis import analyse
 from flashsim_prod.energy.compare import compare
 from flashsim_prod.energy.conventions import Convention
+from flashsim_prod.energy.figures import void_reason
 from flashsim_prod.energy.hepsuite import SERVER_METRIC, from_suite, to_suite
 from flashsim_prod.energy.json_file import read_measurement
 from flashsim_prod.energy.meter import Scope

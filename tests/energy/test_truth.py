@@ -11,8 +11,9 @@ import pytest
 from bmc_sim import Bmc, Realism
 from machine import FastClock, Machine, TextMeter, Work
 
-from flashsim_prod.energy.analysis import Row, analyse, void_reason
+from flashsim_prod.energy.analysis import Row, analyse
 from flashsim_prod.energy.conventions import Convention
+from flashsim_prod.energy.figures import void_reason
 from flashsim_prod.energy.ipmi import BmcAddress, IpmiMeter
 from flashsim_prod.energy.meter import Meter
 from flashsim_prod.energy.node import this_node
