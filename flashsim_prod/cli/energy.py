@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli.bench import Batch, Chunk
+from flashsim_prod.cli.request import Solver
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -72,10 +74,21 @@ def bench(
     ] = None,
     count_file: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Count the events of this ROOT file instead; {copy} is filled in."),
+        typer.Option(
+            metavar="FILE",
+            help="Count the events of this ROOT file instead; {copy} and {folder} are filled in.",
+        ),
     ] = None,
-    copies: Annotated[int, typer.Option(min=1, help="Copies that run at a time.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each copy.")] = 1,
+    copies: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N|MODE=N", help="Copies that run at a time, 1 by default; fullsim=4 for one mode."
+        ),
+    ] = None,
+    threads: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N|MODE=N", help="Threads of each copy, 1 by default; likewise."),
+    ] = None,
     gpus: Annotated[
         list[int] | None,
         typer.Option("--gpus", min=0, help="GPU that a command uses; several times for several."),
@@ -89,7 +102,10 @@ def bench(
         list[int] | None, typer.Option(min=1, help="Folds per gen event; several to compare.")
     ] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle of models.")] = None,
+    solver: Annotated[Solver, typer.Option(help="How the flows are integrated.")] = "midpoint",
     evaluations: Annotated[int, typer.Option(min=1, max=1000, help="Network evaluations per object.")] = 8,
+    chunk: Chunk = None,
+    batch: Batch = None,
     model: Annotated[str, typer.Option(help="Object model that train fits.")] = "jet_from_genjet",
     steps: Annotated[int | None, typer.Option(min=100, help="Steps of that fit.")] = None,
     cycles: Annotated[int | None, typer.Option(min=1, help="Cycles of idle, run, idle.")] = None,
@@ -132,7 +148,7 @@ def bench(
     from flashsim_prod.energy.record import Mode
     from flashsim_prod.errors import RequestError
     from flashsim_prod.grid.writing import write_whole
-    from flashsim_prod.production.bench_work import WorkOptions, make_workloads
+    from flashsim_prod.production.bench_work import PerMode, WorkOptions, check_work, make_workloads
     from flashsim_prod.production.energy_bench import BenchOptions, run_bench
     from flashsim_prod.production.library import find_site
 
@@ -145,14 +161,16 @@ def bench(
         command=command,
         count=count,
         count_file=count_file,
-        copies=copies,
-        threads=threads,
+        copies=PerMode.parsed("--copies", copies or ()),
+        threads=PerMode.parsed("--threads", threads or ()),
         gpus=tuple(gpus or ()),
         inputs=tuple(inputs or ()),
         card=card,
         oversample=tuple(oversample or (10,)),
         bundle=bundle,
-        sampling=Sampling(evaluations=evaluations),
+        sampling=Sampling(solver=solver, evaluations=evaluations),
+        chunk_events=chunk,
+        batch_rows=batch,
         model=model,
         steps=steps,
     )
@@ -169,10 +187,13 @@ def bench(
         foreign_limit_cores=foreign_cores,
         quick=quick,
     )
+    modes = [Mode(one) for one in mode]
+    check_work(modes, work)
     with tempfile.TemporaryDirectory(prefix="energy-bench-") as scratch:
-        workloads = make_workloads([Mode(one) for one in mode], work, Path(scratch))
         measurement = run_bench(
-            workloads, options, tell=lambda line: errors.print(line, markup=False, soft_wrap=True)
+            lambda: make_workloads(modes, work, Path(scratch)),
+            options,
+            tell=lambda line: errors.print(line, markup=False, soft_wrap=True),
         )
     path = output or Path(f"energy-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json")
     # the raw series are kept even if no figure comes out of them

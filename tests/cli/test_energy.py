@@ -159,7 +159,7 @@ def test_a_gpu_that_is_not_there(cli: Cli) -> None:
         pytest.skip("this machine has a GPU")
     ended = cli("energy-bench", "--mode", "gpu", "--input", "/nowhere.root")
     assert ended.code == 22
-    assert "torch finds none" in ended.complaint
+    assert "--mode gpu: torch finds no GPU here; use --mode cpu" in ended.complaint
 
 
 def test_a_recording_is_measured_and_shown_again_the_same(cli: Cli, tmp_path: Path) -> None:
