@@ -86,7 +86,7 @@ class WorkerProgram(Program):
         self._order = order.with_resources(
             cpus=task.threads, chunk_events=task.chunk_events, batch_rows=task.batch_rows
         )
-        self._threads = task.threads
+        self._task = task
         self._gen_events = max(1, _WARM_UP_FOLDS // task.oversample)
         self._seconds_per_gen_event = self._startup_s = 0.0
         detail = {
@@ -132,7 +132,9 @@ class WorkerProgram(Program):
         path = folder / "request.yaml"
         write_whole(path, request.to_yaml())
         environment = {VARIABLE: str(folder / "home"), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-        return Launch(worker_command("simulate", path, 0), environment | thread_environment(self._threads))
+        return Launch(
+            worker_command("simulate", path, 0), environment | thread_environment(self._task.threads)
+        )
 
     def _request(self) -> Request:
         entries = sum(file.entries for file in self._order.inputs)
