@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -189,7 +192,7 @@ def bench(
     )
     modes = [Mode(one) for one in mode]
     check_work(modes, work)
-    with tempfile.TemporaryDirectory(prefix="energy-bench-") as scratch:
+    with _unwound(), tempfile.TemporaryDirectory(prefix="energy-bench-") as scratch:
         measurement = run_bench(
             lambda: make_workloads(modes, work, Path(scratch)),
             options,
@@ -285,6 +288,21 @@ def import_suite(
     rates_hz = dict(_rate(one) for one in rate)
     made = from_suite(read_json(report), str(report), rates_hz)
     write_whole(output, made.model_dump_json(indent=1) + "\n")
+
+
+@contextmanager
+def _unwound() -> Iterator[None]:
+    """Let a signal to end unwind the block, so that what is measured does not run on without its meter."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    kept = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def _rate(text: str) -> tuple[str, float]:
