@@ -27,8 +27,8 @@ class FitSettings:
     ----------
     flow_steps, multiplicity_steps : int
         Optimiser steps of the two networks.
-    batch : int
-        Rows a step.
+    batch, multiplicity_batch : int
+        Rows a step; many for the numbers, which are mostly zero and whose network is small.
     learning_rate : float
         At the start; it falls to zero along a cosine.
     average : float
@@ -40,6 +40,7 @@ class FitSettings:
     flow_steps: int = 12_000
     multiplicity_steps: int = 4_000
     batch: int = 2048
+    multiplicity_batch: int = 4096
     learning_rate: float = 2e-3
     average: float = 0.998
     held_out: float = 0.05
@@ -149,11 +150,20 @@ class Optimisation:
                 notes = json.loads(file.metadata()["notes"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise InputError(f"{path}: damaged checkpoint; delete it to start this fit anew") from error
+            raise InputError(f"{path}: damaged checkpoint; fit with --anew to start over") from error
         if notes["for"] != self._identity():
-            raise InputError(f"{path}: a checkpoint of a fit with other settings; delete it to start anew")
-        self.network.load_state_dict(_below(tensors, "network."))
-        self.averaged.load_state_dict(_below(tensors, "averaged."))
+            raise InputError(
+                f"{path}: a checkpoint of a fit with other settings or events; "
+                "repeat those, or fit with --anew to start over"
+            )
+        try:
+            self.network.load_state_dict(_below(tensors, "network."))
+            self.averaged.load_state_dict(_below(tensors, "averaged."))
+        except RuntimeError as error:
+            raise InputError(
+                f"{path}: a checkpoint of a network of another size; "
+                "repeat --width and --blocks, or fit with --anew to start over"
+            ) from error
         self._restore_moments(_below(tensors, "moment."))
         self.generator.set_state(tensors["generator"])
         self.step, self.losses = notes["step"], [tuple(entry) for entry in notes["losses"]]
