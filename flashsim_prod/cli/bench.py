@@ -13,6 +13,15 @@ from flashsim_prod.cli.show import Json
 if TYPE_CHECKING:
     from flashsim_prod.core.speed import Speed
 
+Chunk = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Output events in memory at a time; by default the site's."),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Objects that a network sees at a time; by default the site's."),
+]
+
 #: with fewer cores than this the figure is not that of a whole core
 _BUSY = 0.9
 
@@ -40,13 +49,8 @@ def bench(
     solver: Solver = "midpoint",
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
-    chunk: Annotated[int, typer.Option(metavar="N", min=1, help="Output events in memory at a time.")] = 1000,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Objects that a network sees at a time; by default what jobs use."
-        ),
-    ] = None,
+    chunk: Chunk = None,
+    batch: Batch = None,
     site: Annotated[str, typer.Option(help="Site whose speed this is.")] = "local",
     store: Annotated[bool, typer.Option(help="Keep it for the plans of requests.")] = True,
     as_json: Json = False,
@@ -55,9 +59,9 @@ def bench(
     from flashsim_prod.cli.show import console, print_json
     from flashsim_prod.cli.steps import shown_steps
     from flashsim_prod.core.site import Device
-    from flashsim_prod.production.bench import BenchOptions, run_bench
+    from flashsim_prod.production.bench import run_bench
     from flashsim_prod.production.home import open_home
-    from flashsim_prod.production.ordering import Typed
+    from flashsim_prod.production.ordering import Typed, make_order
     from flashsim_prod.production.speeds import store_speed, stored_speeds
 
     typed = Typed(
@@ -73,13 +77,13 @@ def bench(
         slots=1,
         sampling=sampling_of(solver, evaluations, grid_power),
     )
-    options = BenchOptions(threads=threads, chunk_events=chunk, batch_rows=batch)
     home = open_home() if store else None
     if home:
         # a damaged file is better told before the work than after it
         stored_speeds(home)
+    order = make_order(typed)[0].with_resources(cpus=threads, chunk_events=chunk, batch_rows=batch)
     with shown_steps() as show:
-        speed = run_bench(typed, options, lambda done, total: show("bench", done, total, ""))
+        speed = run_bench(order, lambda done, total: show("bench", done, total, ""))
     if home:
         store_speed(home, speed)
     if as_json:
