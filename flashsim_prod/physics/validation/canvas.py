@@ -77,8 +77,7 @@ def to_png(figure: Figure, colours: int = 64) -> bytes:
     """The figure with few colours, which makes it a third of the size."""
     raw, small = io.BytesIO(), io.BytesIO()
     figure.savefig(raw, format="rgba")
-    size = tuple(round(inches * figure.dpi) for inches in figure.get_size_inches())
-    drawn = Image.frombytes("RGBA", size, raw.getvalue()).convert("RGB")
+    drawn = Image.frombytes("RGBA", figure.canvas.get_width_height(), raw.getvalue()).convert("RGB")
     drawn.quantize(colours).save(small, format="png", optimize=True)
     return small.getvalue()
 

@@ -67,6 +67,13 @@ def test_a_figure_does_not_depend_on_those_before_it(on_fresh_paper, monkeypatch
         assert _DRAWINGS[name]() == on_fresh_paper[name], name
 
 
+@pytest.mark.parametrize("number", range(2, 9))
+def test_a_heat_map_of_any_size_is_a_picture(number):
+    """Sizes that are no whole numbers of pixels, too."""
+    names = [f"attribute{position}" for position in range(number)]
+    assert plots.heat_map(np.eye(number) / 10, names, names).startswith(b"\x89PNG")
+
+
 def test_bins_are_as_many_as_entries_can_fill(monkeypatch):
     seen = []
     monkeypatch.setattr(plots, "_overlay", lambda heights, *_, **__: seen.append(len(heights[0])) or b"")
