@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.core.strict import nearest
 from flashsim_prod.core.timings import Timings
 from flashsim_prod.errors import BundleError, InputError
 from flashsim_prod.physics.chain.bundle import Bundle
+from flashsim_prod.physics.chain.compatibility import check_models
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import FINISHERS, MODELS, finish_collection
@@ -56,10 +56,8 @@ class Chain:
     ) -> None:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
+        check_models(bundle)
         known = {model.name: model for model in MODELS}
-        for name in bundle.manifest.models:
-            if name not in known:
-                raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(known))}")
         fitted = [
             FittedModel.load(known[name], entry, bundle.tensors(name), device, batch_rows)
             for name, entry in bundle.manifest.models.items()

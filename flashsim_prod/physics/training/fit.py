@@ -24,11 +24,24 @@ from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
+from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings, Loss, Optimisation
 from flashsim_prod.physics.training.record import FitRecord, Losses
 from flashsim_prod.physics.training.tables import Table, load_tables
 
 Progress = Callable[[str, int, int, float], None]
+
+#: with fewer a network learns the objects by heart
+LEAST_OBJECTS = 1000
+
+
+def too_few(objects: int) -> str:
+    """What to do about a sample with only so many objects of a kind."""
+    factor = -(-LEAST_OBJECTS // max(1, objects))
+    return (
+        f"only {objects} objects to learn from, at least {LEAST_OBJECTS} are needed; extract "
+        f"{factor} times as many events or --folds of them, or a process that has more of these objects"
+    )
 
 
 class Network(StrEnum):
@@ -73,10 +86,8 @@ def fit_model(
     InputError
         If the table is too small to learn from.
     """
-    if len(table.row) < 1000:
-        raise InputError(
-            f"{model.name}: only {len(table.row)} objects to learn from; extract more events (at least 1000)"
-        )
+    if len(table.row) < LEAST_OBJECTS:
+        raise InputError(f"{model.name}: {too_few(len(table.row))}")
     folder.mkdir(parents=True, exist_ok=True)
     fitted = start or untrained(model, table, size or model.size, settings.seed)
     record = FitRecord(len(table.number), len(table.row), settings)
@@ -185,8 +196,8 @@ def fit_into_folder(
     further: bool = False,
     device: str = "cpu",
     progress: Progress = lambda network, step, steps, loss: None,
-) -> None:
-    """Fit `model` to the tables in the folder `work` and leave weights, entry and record there.
+) -> FitRecord:
+    """Fit `model` to the tables in the folder `work`; leave weights, entry, record and loss plots there.
 
     Parameters
     ----------
@@ -222,6 +233,8 @@ def fit_into_folder(
     save_fitted(fitted, record, size, folder)
     for network in Network:
         _checkpoint(folder, network).unlink(missing_ok=True)
+    draw_losses(record, folder)
+    return record
 
 
 def _begun_anew(

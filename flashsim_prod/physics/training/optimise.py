@@ -165,11 +165,20 @@ class Optimisation:
                 notes = json.loads(file.metadata()["notes"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise InputError(f"{path}: damaged checkpoint; delete it to start this fit anew") from error
+            raise InputError(f"{path}: damaged checkpoint; fit with --anew to start over") from error
         if notes["for"] != self._identity():
-            raise InputError(f"{path}: a checkpoint of a fit with other settings; delete it to start anew")
-        self.network.load_state_dict(_below(tensors, "network."))
-        self.averaged.load_state_dict(_below(tensors, "averaged."))
+            raise InputError(
+                f"{path}: a checkpoint of a fit with other settings or events; "
+                "repeat those, or fit with --anew to start over"
+            )
+        try:
+            self.network.load_state_dict(_below(tensors, "network."))
+            self.averaged.load_state_dict(_below(tensors, "averaged."))
+        except RuntimeError as error:
+            raise InputError(
+                f"{path}: a checkpoint of a network of another size; "
+                "repeat --width and --blocks, or fit with --anew to start over"
+            ) from error
         self.best = _below(tensors, "best.")
         self._restore_moments(_below(tensors, "moment."))
         self.generator.set_state(tensors["generator"])

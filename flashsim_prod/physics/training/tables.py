@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from flashsim_prod.errors import InputError
@@ -192,6 +192,19 @@ def _extract_named(url: str, events: Events, model: ObjectModel) -> Table:
     except InputError as error:
         advice = "name the models wanted with --model, or take other files"
         raise InputError(f"{url}: {error}; {advice}") from error
+
+
+def table_sizes(folder: Path, model: ObjectModel) -> tuple[int, int]:
+    """Sources and reconstructed objects in all tables of one object model; `InputError` if one is damaged."""
+    sources = objects = 0
+    for path in sorted((folder / model.name).glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="np") as file:
+                sources += file.get_slice("number").get_shape()[0]
+                objects += file.get_slice("row").get_shape()[0]
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{path}: no training table ({error}); extract it again") from error
+    return sources, objects
 
 
 def load_tables(folder: Path, model: ObjectModel) -> Table:

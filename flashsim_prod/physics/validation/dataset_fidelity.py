@@ -9,18 +9,18 @@ import numpy as np
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Collection
 from flashsim_prod.physics.nanoaod.schema import branch
-from flashsim_prod.physics.validation.clustered import Entries, Test, distances, mean_and_width, shape_test
+from flashsim_prod.physics.validation.clustered import Entries, Test, distances, shape_test
 from flashsim_prod.physics.validation.dataset_figures import (
     CorrelationDifference,
     DatasetFidelity,
     Group,
     Shape,
 )
-from flashsim_prod.physics.validation.derived import Derived
+from flashsim_prod.physics.validation.derived import Derived, compare_quantity, inside
 from flashsim_prod.physics.validation.matching import matching_rates
 from flashsim_prod.physics.validation.quantities import QUANTITIES, Quantity
 from flashsim_prod.physics.validation.samples import Progress, Sample, is_generator_level
-from flashsim_prod.physics.validation.statistics import F64, Measured, rank_correlations
+from flashsim_prod.physics.validation.statistics import F64, rank_correlations
 
 #: entries, and generator events, of either sample below which nothing is said
 _MIN_ENTRIES, _MIN_GEN = 200, 40
@@ -169,24 +169,6 @@ def compared_quantities(
             yield quantity, compare_quantity(quantity, first, second), first, second
 
 
-def compare_quantity(quantity: Quantity, sample: Entries, reference: Entries) -> Derived:
-    """Mean and width over those of the reference, with errors that know the generator events."""
-    (mean, width), (other_mean, other_width) = mean_and_width(sample), mean_and_width(reference)
-    mean_ratio = mean.ratio(other_mean)
-    if quantity.is_resolution:
-        shift, unit = mean.difference(other_mean), other_width.value or 1.0
-        mean_ratio = Measured(1 + shift.value / unit, shift.error / unit)
-    return Derived(
-        quantity.name,
-        quantity.definition,
-        (len(sample), len(reference)),
-        (mean.measured, other_mean.measured),
-        (width.measured, other_width.measured),
-        mean_ratio,
-        width.ratio(other_width),
-    )
-
-
 def _has(sample: Sample, name: str) -> bool:
     collection, _, attribute = name.partition("_")
     events = sample.events
@@ -195,8 +177,4 @@ def _has(sample: Sample, name: str) -> bool:
 
 def _quantity_entries(sample: Sample, quantity: Quantity) -> Entries:
     values = quantity.per_event(sample.events)
-    entries = sample.entries(values, np.arange(sample.events.n))
-    if quantity.window is None:
-        return entries
-    lowest, highest = quantity.window
-    return entries.select((entries.values > lowest) & (entries.values < highest))
+    return inside(sample.entries(values, np.arange(sample.events.n)), quantity)

@@ -29,6 +29,10 @@ class ChiSquare:
         """chi2/ndf; 0 where there is no degree of freedom."""
         return self.chi2 / self.ndf if self.ndf else 0.0
 
+    def chance_above(self, per_ndf: float) -> float:
+        """Probability that chance alone makes chi2/ndf larger than `per_ndf`."""
+        return float(stats.chi2.sf(per_ndf * self.ndf, self.ndf)) if self.ndf else 0.0
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -36,13 +40,6 @@ class Measured:
 
     value: float
     error: float
-
-    def over(self, other: Measured) -> Measured | None:
-        """The ratio to an independent `other`; None where that is zero."""
-        if other.value == 0:
-            return None
-        ratio = self.value / other.value
-        return Measured(ratio, float(np.hypot(self.error, ratio * other.error) / abs(other.value)))
 
 
 def wasserstein_in_sigma(sample: F64, reference: F64) -> float:
@@ -96,17 +93,6 @@ def _standard_ranks(columns: F64) -> F64:
     width = centred.std(axis=0)
     standard: F64 = centred / np.where(width > 0, width, 1.0)
     return standard
-
-
-def mean_and_width(sample: F64) -> tuple[Measured, Measured]:
-    """Mean and standard deviation with their errors, the latter's from the fourth moment."""
-    n = len(sample)
-    mean, variance = float(np.mean(sample)), float(np.var(sample, ddof=1))
-    fourth = float(np.mean((sample - mean) ** 4))
-    of_variance = max(0.0, fourth - variance**2 * (n - 3) / (n - 1)) / n
-    width = np.sqrt(variance)
-    error = np.sqrt(of_variance) / (2 * width) if width > 0 else 0.0
-    return Measured(mean, float(np.sqrt(variance / n))), Measured(float(width), float(error))
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from flashsim_prod.physics.validation.statistics import (
     DECILES,
-    Measured,
     compare_along,
     ks_distance,
-    mean_and_width,
     rank_correlations,
     two_sample_chi2,
     wasserstein_in_sigma,
@@ -58,6 +56,13 @@ def test_chi2_of_another_distribution_is_large_whichever_comes_first():
     assert two_sample_chi2(other, one).chi2 == pytest.approx(found.chi2)
 
 
+def test_how_often_chance_makes_a_chi2_large():
+    # of two degrees of freedom it is exponential
+    assert ChiSquare(1.0, 2).chance_above(1.5) == pytest.approx(np.exp(-1.5))
+    assert ChiSquare(1.0, 20).chance_above(1.5) < 0.1
+    assert ChiSquare(0.0, 0).chance_above(1.5) == 0
+
+
 def test_rare_values_share_a_bin():
     common = np.repeat([0, 1], 500)
     found = two_sample_chi2(np.append(common, [7, 8, 9]), np.append(common, [10, 11, 12]))
@@ -80,24 +85,6 @@ def test_a_constant_column_is_correlated_with_nothing():
     columns = np.stack([np.ones(100), RNG.normal(size=100)], axis=1)
     assert rank_correlations(columns)[0].tolist() == [0, 0]
     assert rank_correlations(columns, columns[:, :1]).shape == (2, 1)
-
-
-def test_errors_of_mean_and_width_are_the_scatter_of_many_samples():
-    samples = RNG.exponential(2.0, size=(400, 500))
-    found = [mean_and_width(sample) for sample in samples]
-    for position, truth in ((0, 2.0), (1, 2.0)):
-        values = np.array([one[position].value for one in found])
-        errors = np.array([one[position].error for one in found])
-        assert values.mean() == pytest.approx(truth, rel=0.02)
-        assert errors.mean() == pytest.approx(values.std(), rel=0.2)
-
-
-def test_ratio_and_its_error():
-    ratio = Measured(6.0, 0.6).over(Measured(3.0, 0.3))
-    assert ratio is not None
-    assert ratio.value == 2
-    assert ratio.error == pytest.approx(2 * np.hypot(0.1, 0.1))
-    assert Measured(1.0, 0.1).over(Measured(0.0, 0.1)) is None
 
 
 def _efficiencies(n: int = 30_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
