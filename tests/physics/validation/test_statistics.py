@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from flashsim_prod.physics.validation.statistics import (
     DECILES,
+    ChiSquare,
     compare_along,
     ks_distance,
     rank_correlations,
