@@ -65,9 +65,12 @@ def fit(
     anew: Anew = False,
 ) -> None:
     """Fit one object model; a fit that was interrupted goes on from its checkpoint."""
+    from flashsim_prod.errors import RequestError
     from flashsim_prod.physics.chain.registry import find_model
 
     found = find_model(model)
+    if anew and (only or further):
+        raise RequestError("--anew starts over, --only and --further build on the last fit: choose one")
     if anew:
         _forget([found], work)
     _fit(
@@ -232,5 +235,6 @@ def _fit(
 
 def _told(record: FitRecord) -> str:
     """How a fit went, in a line."""
-    losses = ", ".join(f"{network} {entries[-1][2]:.4f}" for network, entries in record.losses.items())
+    least = {network: min(entry[2] for entry in entries) for network, entries in record.losses.items()}
+    losses = ", ".join(f"{network} {loss:.4f}" for network, loss in least.items())
     return f"{record.objects:,} objects, held-out loss {losses}, {record.seconds:.0f} s"
