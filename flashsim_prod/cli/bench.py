@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flashsim_prod.cli.request import OnDevice, Solver
+from flashsim_prod.cli.request import OnDevice
+from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -45,10 +46,9 @@ def bench(
     bundle: Annotated[str | None, typer.Option(metavar="PATH", help="Bundle of models.")] = None,
     device: Annotated[OnDevice, typer.Option(help="Where the networks run.")] = OnDevice.AUTO,
     threads: Annotated[int, typer.Option(metavar="N", min=1, help="CPU threads of the networks.")] = 1,
-    solver: Annotated[Solver, typer.Option(help="How the flows are integrated.")] = "midpoint",
-    evaluations: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="Network evaluations per object.")
-    ] = 8,
+    solver: Solver = "midpoint",
+    evaluations: Evaluations = 8,
+    grid_power: GridPower = 1.0,
     chunk: Chunk = None,
     batch: Batch = None,
     site: Annotated[str, typer.Option(help="Site whose speed this is.")] = "local",
@@ -58,7 +58,6 @@ def bench(
     """Measure how many events per second this machine makes, and where the time goes."""
     from flashsim_prod.cli.show import console, print_json
     from flashsim_prod.cli.steps import shown_steps
-    from flashsim_prod.core.request import Sampling
     from flashsim_prod.core.site import Device
     from flashsim_prod.production.bench import run_bench
     from flashsim_prod.production.home import open_home
@@ -76,7 +75,7 @@ def bench(
         bundle=bundle,
         device=Device(device),
         slots=1,
-        sampling=Sampling(solver=solver, evaluations=evaluations),
+        sampling=sampling_of(solver, evaluations, grid_power),
     )
     home = open_home() if store else None
     if home:
@@ -100,11 +99,12 @@ def _print(speed: Speed) -> None:
     from flashsim_prod.cli.show import console, counted, table
 
     sampling, out = speed.sampling, console()
+    grid = f", grid power {sampling.grid_power:g}" if sampling.grid_power != 1 else ""
     device = speed.device if speed.device_name == speed.device else f"{speed.device} ({speed.device_name})"
     for line in (
         f"{speed.card} at {speed.site} on {device}, {counted(speed.threads, 'thread')}",
         f"bundle {speed.bundle} ({speed.bundle_digest[:12]}), {sampling.solver}, "
-        f"{counted(sampling.evaluations, 'evaluation')}",
+        f"{counted(sampling.evaluations, 'evaluation')}{grid}",
         f"{speed.events:,} events = {speed.gen_events:,} gen events x {speed.oversample}, "
         f"{speed.chunk_events:,} at a time, {speed.batch_rows:,} objects a batch",
     ):

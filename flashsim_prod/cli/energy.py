@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flashsim_prod.cli.bench import Batch, Chunk
-from flashsim_prod.cli.request import Solver
+from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -105,8 +105,9 @@ def bench(
         list[int] | None, typer.Option(min=1, help="Folds per gen event; several to compare.")
     ] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle of models.")] = None,
-    solver: Annotated[Solver, typer.Option(help="How the flows are integrated.")] = "midpoint",
-    evaluations: Annotated[int, typer.Option(min=1, max=1000, help="Network evaluations per object.")] = 8,
+    solver: Solver = "midpoint",
+    evaluations: Evaluations = 8,
+    grid_power: GridPower = 1.0,
     chunk: Chunk = None,
     batch: Batch = None,
     model: Annotated[str, typer.Option(help="Object model that train fits.")] = "jet_from_genjet",
@@ -146,7 +147,6 @@ def bench(
         return
     from flashsim_prod.cli.energy_tables import print_measurement, print_projection
     from flashsim_prod.cli.show import console
-    from flashsim_prod.core.request import Sampling
     from flashsim_prod.core.sizes import parse_count
     from flashsim_prod.energy.record import Mode
     from flashsim_prod.errors import RequestError
@@ -171,7 +171,7 @@ def bench(
         card=card,
         oversample=tuple(oversample or (10,)),
         bundle=bundle,
-        sampling=Sampling(solver=solver, evaluations=evaluations),
+        sampling=sampling_of(solver, evaluations, grid_power),
         chunk_events=chunk,
         batch_rows=batch,
         model=model,
