@@ -88,7 +88,7 @@ def bench(
     oversample: Annotated[
         list[int] | None, typer.Option(min=1, help="Folds per gen event; several to compare.")
     ] = None,
-    bundle: Annotated[str | None, typer.Option(help="Bundle of models.")] = None,
+    bundle: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Bundle of models.")] = None,
     evaluations: Annotated[int, typer.Option(min=1, max=1000, help="Network evaluations per object.")] = 8,
     model: Annotated[str, typer.Option(help="Object model that train fits.")] = "jet_from_genjet",
     steps: Annotated[int | None, typer.Option(min=100, help="Steps of that fit.")] = None,
