@@ -27,6 +27,13 @@ Steps = Annotated[
         min=100, help="Steps of the flow, of which the other network takes a third, or of the only network."
     ),
 ]
+Width = Annotated[
+    int | None, typer.Option(min=8, help="Width of the flow's network; the model's own by default.")
+]
+Blocks = Annotated[
+    int | None,
+    typer.Option(min=1, help="Residual blocks of the flow's network; 5 of width 300 have 2M weights."),
+]
 Anew = Annotated[bool, typer.Option("--anew", help="Start over, whatever earlier fits left.")]
 
 WORK = Path("training")
@@ -43,8 +50,8 @@ def fit(
     work: Folder = WORK,
     quick: Quick = False,
     steps: Steps = None,
-    width: Annotated[int | None, typer.Option(min=8, help="Width of the flow's network.")] = None,
-    blocks: Annotated[int | None, typer.Option(min=1, help="Residual blocks of the flow's network.")] = None,
+    width: Width = None,
+    blocks: Blocks = None,
     only: Annotated[
         Literal["flow", "multiplicity"] | None,
         typer.Option(help="Fit this network anew and keep the other as the last fit left it."),
@@ -58,9 +65,12 @@ def fit(
     anew: Anew = False,
 ) -> None:
     """Fit one object model; a fit that was interrupted goes on from its checkpoint."""
+    from flashsim_prod.errors import RequestError
     from flashsim_prod.physics.chain.registry import find_model
 
     found = find_model(model)
+    if anew and (only or further):
+        raise RequestError("--anew starts over, --only and --further build on the last fit: choose one")
     if anew:
         _forget([found], work)
     _fit(
@@ -80,6 +90,8 @@ def fit_all(
     work: Folder = WORK,
     quick: Quick = False,
     steps: Steps = None,
+    width: Width = None,
+    blocks: Blocks = None,
     device: OnDevice = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     seed: Seed = 1,
@@ -109,10 +121,11 @@ def fit_all(
     elif enough and found.engine.is_detached:
         options = ["--device", found.device.value, "--threads", str(found.resources.cpus)]
         options += ["--seed", str(seed), *(["--quick"] if quick else [])]
-        options += ["--steps", str(steps)] if steps is not None else []
+        for option, value in (("--steps", steps), ("--width", width), ("--blocks", blocks)):
+            options += [option, str(value)] if value is not None else []
         _hand_over(found, work, [model.name for model in enough], options, output or work / "bundle", wait)
     elif enough:
-        _fit(enough, work, _settings(quick, steps, seed), device, threads)
+        _fit(enough, work, _settings(quick, steps, seed), device, threads, width=width, blocks=blocks)
     if few:
         raise InputError(_left_out(few, work))
 
@@ -222,5 +235,6 @@ def _fit(
 
 def _told(record: FitRecord) -> str:
     """How a fit went, in a line."""
-    losses = ", ".join(f"{network} {entries[-1][2]:.4f}" for network, entries in record.losses.items())
+    least = {network: min(entry[2] for entry in entries) for network, entries in record.losses.items()}
+    losses = ", ".join(f"{network} {loss:.4f}" for network, loss in least.items())
     return f"{record.objects:,} objects, held-out loss {losses}, {record.seconds:.0f} s"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flashsim_prod.cli import fitting
 from flashsim_prod.cli.fidelity import print_report
 from flashsim_prod.cli.fitting import WORK, Folder, OnDevice, Seed
+from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
 from flashsim_prod.cli.show import Json, console, counted, print_json, table
 from flashsim_prod.cli.steps import follow, shown_steps
 
@@ -69,7 +70,7 @@ def extract(
 ) -> None:
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
     from flashsim_prod.errors import RequestError
-    from flashsim_prod.physics.training.tables import extract_file, table_sizes
+    from flashsim_prod.physics.training.tables import extract_file, left_out, table_sizes
 
     models = _models(model)
     twice = [name for name, times in Counter(Path(file).stem for file in files).items() if times > 1]
@@ -82,6 +83,10 @@ def extract(
             for done, total in extract_file(file, models, work / "tables"):
                 show(Path(file).name, done, total, "")
             kept += not done
+    for file in files:
+        for name, (none, number) in left_out(file, models, work / "tables").items():
+            lacking = f"{none:,} of {number:,} {name} are in no table, for want of a source"
+            typer.echo(f"note: {file}: {lacking}", err=True)
     sizes = {one.name: table_sizes(work / "tables", one) for one in models}
     if as_json:
         print_json({name: {"sources": n, "objects": m} for name, (n, m) in sizes.items()})
@@ -167,12 +172,9 @@ def report(
     model: Annotated[
         list[str] | None, typer.Option(help="Only these object models, and no whole events.")
     ] = None,
-    solver: Annotated[
-        Literal["euler", "midpoint", "ab2"], typer.Option(help="How the flows are integrated.")
-    ] = "midpoint",
-    evaluations: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="Network evaluations per object.")
-    ] = 8,
+    solver: Solver = "midpoint",
+    evaluations: Evaluations = 8,
+    grid_power: GridPower = 1.0,
     work: Folder = WORK,
     device: OnDevice = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
@@ -183,7 +185,6 @@ def report(
     from flashsim_prod.physics.validation.libraries import check_libraries
 
     check_libraries()
-    from flashsim_prod.core.request import Sampling
     from flashsim_prod.core.site import Device
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.physics.chain.device import pick_device
@@ -192,7 +193,7 @@ def report(
 
     options = Options(
         max_rows=max_rows,
-        sampling=Sampling(solver=solver, evaluations=evaluations),
+        sampling=sampling_of(solver, evaluations, grid_power),
         seed=seed,
         models=tuple(model or ()),
         device=pick_device(Device(device), threads=threads),

@@ -78,8 +78,8 @@ def _figures(record: FitRecord) -> dict[str, float | int | str]:
         "seconds": round(record.seconds, 1),
     }
     for network, losses in record.losses.items():
-        step, _, held_out = losses[-1]
-        figures |= {f"{network}_steps": step, f"{network}_held_out_loss": round(held_out, 5)}
+        steps, least = losses[-1][0], min(held_out for _, _, held_out in losses)
+        figures |= {f"{network}_steps": steps, f"{network}_held_out_loss": round(least, 5)}
     return figures
 
 

@@ -169,7 +169,7 @@ def _optimise(
     record: FitRecord,
     progress: Progress,
 ) -> None:
-    """Train `network` in place; at the end it holds the averaged weights."""
+    """Train `network` in place; at the end it holds the averaged weights that were best."""
     work = Optimisation(network.to(device), loss, steps, settings, device)
     checkpoint = _checkpoint(folder, name)
     spent_s = work.restore(checkpoint) if checkpoint.exists() else 0.0
@@ -181,7 +181,7 @@ def _optimise(
             work.save(checkpoint, spent_s + time.monotonic() - started)
     record.seconds += spent_s + time.monotonic() - started
     record.losses[name] = work.losses
-    network.load_state_dict(work.averaged.module.state_dict())
+    network.load_state_dict(work.best)
     network.to("cpu")
 
 

@@ -25,7 +25,7 @@ from flashsim_prod.physics.validation.fidelity import Samples, assess
 from flashsim_prod.physics.validation.figures import AUC_LIMITS, CHI2_LIMITS, Fidelity, worst
 from flashsim_prod.physics.validation.held_out import Gathering, InputFile, inspect, read_chunks, sample_title
 from flashsim_prod.physics.validation.quantities import Quantity
-from flashsim_prod.physics.validation.statistics import F64
+from flashsim_prod.physics.validation.statistics import F64, ChiSquare
 
 SCHEMA_VERSION = 1
 
@@ -118,7 +118,7 @@ class Report:
             "seed": self.options.seed,
             "max_rows": self.options.max_rows,
             "notes": list(self.notes),
-            "summary": self._summary(),
+            "summary": self.summary(),
             "command": self.command,
             "weights": {
                 part.fidelity.name: self.bundle.manifest.models[part.fidelity.name].sha256
@@ -154,7 +154,8 @@ class Report:
             models={part.fidelity.name: _kept_figures(part.fidelity) for part in self.parts},
         )
 
-    def _summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
+        """The worst and the usual, over all models."""
         found = [part.fidelity for part in self.parts]
         properties = [one.properties for one in found if one.properties is not None]
         numbers = [one.multiplicity for one in found if one.multiplicity is not None]
@@ -168,6 +169,7 @@ class Report:
             if properties
             else None,
             "chi2_per_ndf_largest": max((one.largest_chi2 for one in numbers), default=None),
+            **_curves_above([curve.chi2 for one in numbers for curve in one.curves]),
             "light": worst([one.light for one in found] + [part.derived.light for part in self.whole]),
         }
 
@@ -192,6 +194,16 @@ def _kept_figures(found: Fidelity) -> ModelFigures:
             "chi2_per_ndf": {curve.axis: round(curve.chi2.per_ndf, 3) for curve in numbers.curves},
         }
     return ModelFigures(**of_properties, **of_numbers)
+
+
+def _curves_above(found: list[ChiSquare]) -> dict[str, float]:
+    """How many of the numbers' curves are above the limit, and how many chance alone would put there."""
+    limit = CHI2_LIMITS[0]
+    return {
+        "chi2_curves": len(found),
+        "chi2_above_limit": sum(one.per_ndf > limit for one in found),
+        "chi2_above_limit_by_chance": round(sum(one.chance_above(limit) for one in found), 1),
+    }
 
 
 def make_report(

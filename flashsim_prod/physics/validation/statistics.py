@@ -29,6 +29,10 @@ class ChiSquare:
         """chi2/ndf; 0 where there is no degree of freedom."""
         return self.chi2 / self.ndf if self.ndf else 0.0
 
+    def chance_above(self, per_ndf: float) -> float:
+        """Probability that chance alone makes chi2/ndf larger than `per_ndf`."""
+        return float(stats.chi2.sf(per_ndf * self.ndf, self.ndf)) if self.ndf else 0.0
+
 
 @dataclass(frozen=True)
 class Measured:

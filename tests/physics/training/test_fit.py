@@ -15,6 +15,7 @@ from flashsim_prod.physics.chain.bundle import ModelEntry, read_tensors
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
 from flashsim_prod.physics.training import fit as fitting
+from flashsim_prod.physics.training import optimise
 from flashsim_prod.physics.training.fit import Network, fit_into_folder, fit_model
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
 from flashsim_prod.physics.training.record import FitRecord
@@ -246,3 +247,27 @@ def test_a_fit_goes_on_from_the_weights_that_are_there(work):
 def test_a_network_alone_needs_a_fit_before(work):
     with pytest.raises(BundleError, match="train fit toy"):
         fit_into_folder(TOY, work, SHORT, only=Network.MULTIPLICITY)
+
+
+def test_a_small_table_is_not_learned_by_heart(tmp_path):
+    """With as many weights as rows, what is kept is what was best on rows never seen."""
+    size = replace(TOY.size, classifier=(64, 32), knots=20)
+    settings = replace(SETTINGS, flow_steps=1, multiplicity_steps=800, learning_rate=5e-3)
+    rng = np.random.default_rng(8)
+    conditions = rng.normal(size=(2500, 2)).astype(np.float32)
+    table = _table(2500)
+    known, record = fit_model(TOY, table, settings, tmp_path, size=size)
+    held_out = [loss for _, _, loss in record.losses["multiplicity"]]
+    assert min(held_out) < held_out[-1]
+    efficiency = 1 / (1 + np.exp(-2 * conditions[:, 0]))
+    off = known.probabilities(conditions)[:, 1] - efficiency
+    assert np.sqrt(np.mean(off**2)) < 0.08
+
+
+def test_twins_are_held_out_together():
+    """Reconstructions of one generator event stand side by side in a table."""
+    held_out, rows = optimise._split(10_000, replace(SETTINGS, held_out=0.1))
+    assert sorted(torch.cat((held_out, rows)).tolist()) == list(range(10_000))
+    assert len(held_out) == pytest.approx(1000, rel=0.5)
+    beside = np.isin(held_out.numpy() + 1, rows.numpy())
+    assert beside.sum() <= len(held_out) / 50

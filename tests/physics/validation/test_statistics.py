@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from flashsim_prod.physics.validation.statistics import (
     DECILES,
+    ChiSquare,
     compare_along,
     ks_distance,
     rank_correlations,
@@ -54,6 +55,13 @@ def test_chi2_of_another_distribution_is_large_whichever_comes_first():
     assert found.per_ndf > 10
     assert found.ndf == 2
     assert two_sample_chi2(other, one).chi2 == pytest.approx(found.chi2)
+
+
+def test_how_often_chance_makes_a_chi2_large():
+    # of two degrees of freedom it is exponential
+    assert ChiSquare(1.0, 2).chance_above(1.5) == pytest.approx(np.exp(-1.5))
+    assert ChiSquare(1.0, 20).chance_above(1.5) < 0.1
+    assert ChiSquare(0.0, 0).chance_above(1.5) == 0
 
 
 def test_rare_values_share_a_bin():
