@@ -46,7 +46,8 @@ def test_networks_made_outside_are_imported_and_make_a_dataset(cli: Cli, home: H
     assert cli("bundle", "verify", "linear").code == 0
     assert [one["name"] for one in cli("bundle", "list", "--json").json] == ["reference", "linear"]
 
-    told = cli("request", "ttbar", "--events", "100", "--oversample", "10", "--bundle", "linear", "--json")
+    asked = ("--events", "100", "--oversample", "10", "--seed", "5", "--bundle", "linear", "--json")
+    told = cli("request", "ttbar", *asked)
     assert told.code == 0
     digest = load_bundle(home.path / "bundles" / "linear").digest
     with NanoFile(str(*home.path.glob("store/**/*.root"))) as file:
