@@ -78,6 +78,11 @@ def test_a_bundle_goes_out_and_in_as_one_file(cli: Cli, home: Home, tmp_path: Pa
     text = (home.requests / "r" / "request.yaml").read_text()
     assert f"path: {home.path / 'bundles' / 'mine'}" in text
     assert "Mine_x1" in text
+    asked = ("--events", "10", "--bundle", "mine", "--site", "lxbatch", "--name", "pool", "--dry-run")
+    assert cli("request", "ttbar", *asked).code == 0
+    lines = (home.folder("pool").batch / "simulate.sub").read_text().splitlines()
+    (sent,) = (line for line in lines if line.startswith("transfer_input_files"))
+    assert str(home.path / "bundles" / "mine") in sent
 
 
 def test_another_bundle_of_the_same_name_is_refused(cli: Cli, home: Home, tmp_path: Path) -> None:
