@@ -9,9 +9,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 
 from flashsim_prod.production.home import VARIABLE, Home, open_home
+
+# how long an example takes says more about the machine than about the code
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture
@@ -51,6 +56,18 @@ def _lacking(what: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing, and CI has to have it")
     pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(scope="session")
+def xrootd_server(lacking: Callable[[str], None]) -> Iterator[tuple[str, Path]]:
+    """URL and folder of a real XRootD server that only this machine can reach."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent / "peers"))
+        import xrootd_server
+    if not xrootd_server.is_here():
+        lacking("XRootD or gcc (apt-get install xrootd-server xrootd-client gcc)")
+    with xrootd_server.serve() as served:
+        yield served
 
 
 class Page(HTMLParser):
