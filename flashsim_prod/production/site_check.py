@@ -41,7 +41,7 @@ def _rucio(rse: str) -> Iterator[Finding]:
 
     try:
         calls = RucioCalls(patience_s=10)
-        who = calls.ask("whoami")
+        who = calls.who
         yield Finding("rucio", True, f"{who['account']} ({who['account_type'].lower()}) at {calls.host}")
         # one list in pieces of lists
         told = calls.ask("list_account_attributes", who["account"])
