@@ -21,6 +21,7 @@ from flashsim_prod.core.report import LumiRange
 from flashsim_prod.grid.catalog import rucio_rows
 from flashsim_prod.grid.catalog.base import CatalogFile
 from flashsim_prod.grid.catalog.rucio import RucioCatalog
+from flashsim_prod.production.register import declare_blocks
 
 RSE = "T2_IT_Pisa"
 
@@ -99,11 +100,12 @@ def register(container: str, n_blocks: int, per_block: int, seed: int) -> None:
     """What this program does: compare, declare, read back, close."""
     with RucioCatalog("cms") as catalog:
         catalog.ensure_container(container, {"seed": seed})
-        for block in range(n_blocks):
-            name = block_name(container, block)
-            catalog.ensure_block(container, name)
-            catalog.declare(name, files_of(container, block, per_block, seed), RSE)
-            catalog.close_block(name)
+        blocks = (
+            (block_name(container, block), files_of(container, block, per_block, seed))
+            for block in range(n_blocks)
+        )
+        for _ in declare_blocks(catalog, container, blocks, RSE):
+            pass
         catalog.add_rule(container, RSE)
         found = catalog.container(container)
         assert (found.files, found.open_blocks) == (n_blocks * per_block, 0)

@@ -10,7 +10,6 @@ import http.client
 import ssl
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import socket
 from typing import Any
 from urllib.parse import urlsplit
 

@@ -136,7 +136,7 @@ def test_no_credentials_are_written_anywhere(
     front: Any, authority: Any, run: Run, home: Any, tmp_path: Path
 ) -> None:
     """Neither shown nor written by a check of everything; rucio's own cache of tokens is rucio's."""
-    certificate, key = authority.user("Jane Doe")
+    _, key = authority.user("Jane Doe")
     proxy = authority.proxy()
     settings = {"auth_type": "x509_proxy", "ca_cert": authority.path, "client_x509_proxy": proxy}
     done = run(front.url, settings, ("--debug", "sites", "check"))

@@ -16,9 +16,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
 from functools import partial
-from typing import Any, TypeVar
+from threading import Event
+from typing import Any, Self, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_delay,
+    stop_when_event_set,
+    wait_random_exponential,
+)
 
 from flashsim_prod.errors import CatalogError, ConfigError, FlashSimError, StorageError
 
@@ -75,7 +84,7 @@ _RUCIO_LOG.setLevel(logging.ERROR)
 
 
 class RucioCalls:
-    """One server, spoken to in its own calls.
+    """One server, spoken to in its own calls, by any number of threads.
 
     Parameters
     ----------
@@ -100,9 +109,20 @@ class RucioCalls:
     def __init__(self, *, patience_s: float | None = None, answer_s: int = ANSWER_S) -> None:
         make, self._known = _load()
         self._patience_s = patience() if patience_s is None else patience_s
+        self._gave_up = Event()
         sign_in = partial(_sign_in, partial(make, timeout=answer_s, logger=_RUCIO_LOG))
         self._client, self.who = self._retried("signing in", sign_in)
         self.host = str(self._client.host)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def give_up(self) -> None:
+        """Try nothing again from now on, in any thread."""
+        self._gave_up.set()
 
     def close(self) -> None:
         """Close the connection."""
@@ -151,12 +171,13 @@ class RucioCalls:
         attempts = Retrying(
             retry=retry_if_exception(_may_pass),
             wait=wait_random_exponential(multiplier=0.5, max=20),
-            stop=stop_after_delay(self._patience_s),
+            stop=stop_after_delay(self._patience_s) | stop_when_event_set(self._gave_up),
+            sleep=sleep_using_event(self._gave_up),
             before_sleep=partial(_tell, what),
             reraise=True,
         )
         try:
-            return attempts(self._once, call)
+            return attempts(partial(self._once, call))
         except self._known as error:
             raise self._explained(what, error) from error
 
@@ -277,5 +298,5 @@ def _tell(what: str, state: RetryCallState) -> None:
 
 def _reason(error: BaseException | None) -> str:
     """One line, without the memory addresses and SQL that servers send along."""
-    line = " ".join(str(error).rpartition(" Details: ")[2].split()) or type(error).__name__
+    line = " ".join(str(error).split()).rpartition(" Details: ")[2] or type(error).__name__
     return line if len(line) <= 200 else f"{line[:200]}..."
