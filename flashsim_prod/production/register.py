@@ -119,6 +119,7 @@ def metadata(desk: Desk) -> dict[str, object]:
         "request": request.name,
         "request_digest": desk.digest,
         "card": request.card.name,
+        **({} if request.inputs else {"card_settings": list(request.card.settings)}),
         "energy_tev": request.energy_tev,
         "oversample": request.oversample,
         "gen_events": request.gen_events,

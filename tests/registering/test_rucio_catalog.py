@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import get_ident
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import CatalogError, RequestError
 from flashsim_prod.grid.catalog.base import CatalogFile
 from flashsim_prod.grid.catalog.rucio import RucioCatalog
+from flashsim_prod.production.register import declare_blocks
 
 RSE = "T2_IT_Pisa"
 METADATA = {"seed": 2**60 + 1, "energy_tev": 13.6, "energy_j": 5.5, "bundle": "reference"}
@@ -198,11 +200,57 @@ def test_two_registrations_at_once(server: Any, container: str) -> None:
         assert len(catalog.rules(container)) == 1
 
 
-def test_rules_may_end(catalog: RucioCatalog, container: str) -> None:
+def test_blocks_are_declared_several_at_once(catalog: RucioCatalog, container: str) -> None:
+    blocks = [(block_of(container), made_files(30, 30 * i)) for i in range(6)]
+    threads: set[int] = set()
+
+    def seen(files: list[CatalogFile]) -> Iterator[CatalogFile]:
+        threads.add(get_ident())
+        yield from files
+
+    catalog.ensure_container(container, METADATA)
+    lazy = ((block, seen(files)) for block, files in blocks)
+    assert sum(declare_blocks(catalog, container, lazy, RSE)) == 180
+    assert len(threads) > 1
+    found = catalog.container(container)
+    assert (found.blocks, found.open_blocks, found.files, found.events) == (6, 0, 180, 18000)
+    told = {file.lfn: file.block for file in catalog.files(container)}
+    assert told == {file.lfn: block for block, files in blocks for file in files}
+
+
+def test_one_block_that_fails_ends_them_all(
+    catalog: RucioCatalog, container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = [(block_of(container), made_files(3, 3 * i)) for i in range(12)]
+    block, files = blocks[1]
+    declare(catalog, container, block, files)
+    wrong = [(block, [replace(files[0], bytes=7), *files[1:]])]
+    declaring = declare_blocks(catalog, container, [blocks[0], *wrong, *blocks[2:]], RSE)
+    with pytest.raises(CatalogError, match=f"{files[0].lfn} is known with bytes"):
+        list(declaring)
+    assert catalog.container(container).blocks < 12
+    with RucioCatalog("cms") as again:
+        assert sum(declare_blocks(again, container, blocks, RSE)) == 36
+
+
+def test_blocks_of_containers_in_a_container(catalog: RucioCatalog, container: str, admin: Any) -> None:
+    inner, files = container.replace("-v1", "-v2"), made_files(2)
+    declare(catalog, inner, block_of(inner), files)
+    catalog.ensure_container(container, {})
+    admin.attach_dids("cms", container, [{"scope": "cms", "name": inner, "type": "CONTAINER"}])
+    assert {file.lfn for file in catalog.files(container)} == {file.lfn for file in files}
+
+
+def test_rules_may_end(catalog: RucioCatalog, container: str, caplog: pytest.LogCaptureFixture) -> None:
     declare(catalog, container, block_of(container), made_files(1))
     catalog.add_rule(container, "T2_IT_Pisa_Temp", lifetime_s=86400)
     expiring = [rule for rule in catalog.rules(container) if rule.expires]
     assert [rule.rse_expression for rule in expiring] == ["T2_IT_Pisa_Temp"]
+    catalog.add_rule(container, "T2_IT_Pisa_Temp", lifetime_s=86400)
+    assert not caplog.text
+    catalog.add_rule(container, RSE, lifetime_s=86400)
+    assert "has a rule at T2_IT_Pisa that never ends; it was left alone" in caplog.text
+    assert len(catalog.rules(container)) == 2
 
 
 def test_names_are_those_of_cms(catalog: RucioCatalog, container: str) -> None:
@@ -212,6 +260,8 @@ def test_names_are_those_of_cms(catalog: RucioCatalog, container: str) -> None:
         catalog.ensure_container("/Toy/jdoe-x-" + "0" * 32 + "/USER", {})
     with pytest.raises(CatalogError, match="no dataset"):
         catalog.container(container)
+    with pytest.raises(CatalogError, match="'ttbar' is no name that Rucio allows here"):
+        list(catalog.files("ttbar"))
     with pytest.raises(CatalogError, match="no block"):
         catalog.declare(block_of(container), made_files(1), RSE)
     with pytest.raises(CatalogError, match="no dataset"):

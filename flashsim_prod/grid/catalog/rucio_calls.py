@@ -60,6 +60,9 @@ _REFUSED = frozenset({"CannotAuthenticate", "CannotAuthorize", "IdentityError"})
 #: why TLS failed: a certificate that one end does not take
 _CERTIFICATE = re.compile(r"\[SSL: (?P<code>\w*(?:CERTIFICATE|UNKNOWN_CA)\w*)\] (?P<reason>[^(]+)")
 
+#: a name that the server's schema does not allow
+_UNFIT = re.compile(r"'(?P<name>[^']*)' does not match ")
+
 Answer = TypeVar("Answer")
 
 
@@ -203,6 +206,8 @@ class RucioCalls:
         if kind in _REFUSED:
             # what rucio says of it may hold the credentials
             return _refused(kind)
+        if kind == "InvalidObject" and (name := _UNFIT.search(str(error))):
+            return CatalogError(f"'{name['name']}' is no name that Rucio allows here")
         return CatalogError(f"Rucio refuses {what}: {kind}: {_reason(error)}")
 
 
