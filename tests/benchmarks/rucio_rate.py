@@ -24,6 +24,16 @@ from flashsim_prod.grid.catalog.rucio import RucioCatalog
 from flashsim_prod.production.register import declare_blocks
 
 RSE = "T2_IT_Pisa"
+_EVERYTHING = {"read": 1, "write": 1, "delete": 1}
+#: without one no replicas are listed
+_PROTOCOL = {
+    "scheme": "file",
+    "hostname": "localhost",
+    "port": 0,
+    "prefix": "/tmp/",
+    "impl": "rucio.rse.protocols.posix.Default",
+    "domains": {"lan": _EVERYTHING, "wan": _EVERYTHING},
+}
 
 
 def main(n_files: int, per_block: int) -> None:
@@ -57,6 +67,8 @@ def furnish(client: Any) -> None:
     try:
         client.add_scope("root", "cms")
         client.add_rse(RSE, deterministic=True, rse_type="DISK")
+        client.add_rse_attribute(RSE, "lfn2pfn_algorithm", "cmslike")
+        client.add_protocol(RSE, _PROTOCOL)
     except Duplicate:
         pass
 
