@@ -1,11 +1,12 @@
-"""Where the cards, site files, templates and shipped bundles are.
+"""Where the cards, site files, templates and bundles are.
 
 The same in a checkout, where they stand beside the package, and in an installed wheel, which carries
-them in ``flashsim_prod/_resources``.
+them in ``flashsim_prod/_resources``. Bundles of one's own are below the state folder.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _PACKAGE = Path(__file__).resolve().parent
+
+#: names the state folder
+HOME_VARIABLE = "FLASHSIM_PROD_HOME"
 
 
 def _root() -> Path:
@@ -60,3 +64,14 @@ def templates(folder: str, *, are_pages: bool) -> Environment:
 def bundles_dir() -> Path:
     """Folder of the model bundles that ship with the package."""
     return _PACKAGE / "bundles"
+
+
+def imported_bundles_dir() -> Path:
+    """Folder of the model bundles that were imported; it need not exist."""
+    return home_path() / "bundles"
+
+
+def home_path() -> Path:
+    """The state folder: ``$FLASHSIM_PROD_HOME``, or ``~/flashsim-prod``."""
+    named = os.environ.get(HOME_VARIABLE)
+    return Path(named).expanduser().absolute() if named else Path.home() / "flashsim-prod"

@@ -1,23 +1,55 @@
-"""``flashsim-prod bundle``: what a model bundle is and whether it is whole."""
+"""``flashsim-prod bundle``: what a model bundle is, whether it is whole, and bundles of one's own."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flashsim_prod.cli.show import Json
 
-app = typer.Typer(no_args_is_help=True, help="Look at model bundles.")
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.assessment import Assessment
+    from flashsim_prod.physics.chain.bundle import Bundle
 
-Which = Annotated[str, typer.Argument(help="Name of a shipped bundle, or a folder.")]
+app = typer.Typer(no_args_is_help=True, help="Look at model bundles, and bring in one's own.")
+
+Which = Annotated[str, typer.Argument(help="Name of a bundle, or a folder.")]
 
 _DEFAULT = "reference"
 
 
+@app.command(name="list")
+def list_bundles(as_json: Json = False) -> None:
+    """List the bundles that requests find by name."""
+    from flashsim_prod.cli.show import console, print_json, table
+    from flashsim_prod.physics.chain.bundle import find_bundle, imported_bundles, load_bundle, shipped_bundles
+
+    found = [load_bundle(find_bundle(name)) for name in (*shipped_bundles(), *imported_bundles())]
+    if as_json:
+        print_json([{"path": str(one.path), **_summary(one)} for one in found])
+        return
+    listing = table("BUNDLE", "DIGEST", "MODELS", "TITLE", right=("MODELS",))
+    for one in found:
+        summary = _summary(one)
+        listing.add_row(one.name, one.digest[:12], str(summary["models"]), one.title)
+    console().print(listing)
+
+
+def _summary(bundle: Bundle) -> dict[str, str | int]:
+    manifest = bundle.manifest
+    return {
+        "name": manifest.name,
+        "digest": bundle.digest,
+        "models": len(manifest.models),
+        "title": manifest.title,
+    }
+
+
 @app.command()
 def show(bundle: Which = _DEFAULT, as_json: Json = False) -> None:
-    """Show what a bundle's models are, how they were trained and on what."""
+    """Show what a bundle's models are, how they were trained and on what, and how close they came."""
     from flashsim_prod.cli.show import console, print_json, table
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 
@@ -27,17 +59,50 @@ def show(bundle: Which = _DEFAULT, as_json: Json = False) -> None:
         print_json({"path": str(found.path), "digest": found.digest, **manifest.model_dump(mode="json")})
         return
     out = console()
-    out.print(f"[bold]{manifest.name}[/bold]  {manifest.title}")
-    out.print(f"digest {found.digest}")
     software = ", ".join(f"{name} {version}" for name, version in manifest.software.items())
-    out.print(f"made {manifest.created:%Y-%m-%d} with {software}")
-    out.print("trained on " + "; ".join(manifest.training_sample))
-    numbers = ("SEES", "DRAWS", "WEIGHTS", "OBJECTS")
+    for line in (
+        f"{manifest.name}  {manifest.title}",
+        f"digest {found.digest}",
+        f"made {manifest.created:%Y-%m-%d} with {software}",
+        "trained on " + "; ".join(manifest.training_sample),
+    ):
+        out.print(line, markup=False, soft_wrap=True)
+    numbers = ("SEES", "DRAWS", "WEIGHTS", "OBJECTS", "SEED")
     listing = table("MODEL", "PRODUCES", *numbers, right=numbers)
     for name, entry in manifest.models.items():
         columns = (len(entry.conditions), len(entry.targets), entry.parameters, entry.fit.get("objects", 0))
-        listing.add_row(name, entry.produces, *(f"{number:,}" for number in columns))
+        seed = str(entry.fit.get("seed", "-"))
+        listing.add_row(name, entry.produces, *(f"{number:,}" for number in columns), seed)
     out.print(listing)
+    for assessment in manifest.fidelity:
+        _print_assessment(assessment)
+
+
+def _print_assessment(found: Assessment) -> None:
+    from flashsim_prod.cli.show import console, table
+
+    out = console()
+    files = ", ".join(f"{name} ({events:,} events)" for name, events in found.files.items())
+    for line in (
+        f"held out: {found.compared_with}, {files}; {found.made:%Y-%m-%d}, {found.software}",
+        f"          {found.command}",
+    ):
+        out.print(line, markup=False, soft_wrap=True)
+    numbers = ("OBJECTS", "W1", "AUC", "FLOOR", "CHI2/NDF PT", "ETA")
+    listing = table("MODEL", *numbers, "WORST", right=numbers)
+    for name, one in found.models.items():
+        listing.add_row(
+            name,
+            "-" if one.objects is None else f"{one.objects:,}",
+            *(_figure(value, 3) for value in (one.median_w1, one.auc, one.auc_floor)),
+            *(_figure(one.chi2_per_ndf.get(axis), 1) for axis in ("pt", "eta")),
+            one.worst_attribute or "-",
+        )
+    out.print(listing)
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 @app.command()
@@ -46,7 +111,72 @@ def verify(bundle: Which = _DEFAULT) -> None:
     from flashsim_prod.cli.show import console
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.physics.chain.chain import Chain
+    from flashsim_prod.physics.chain.compatibility import check_needs
 
     found = load_bundle(find_bundle(bundle))
     Chain(found)
-    console().print(f"{found.path}: {len(found.manifest.models)} models, digest {found.digest}, all as made")
+    check_needs(found)
+    console().print(
+        f"{found.path}: {len(found.manifest.models)} models, digest {found.digest}, all as made",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def export(
+    bundle: Which = _DEFAULT,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write; NAME.tar by default.")
+    ] = None,
+) -> None:
+    """Write a bundle as one file, the same bytes each time, for others to import."""
+    from flashsim_prod.core.sizes import format_bytes
+    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+    from flashsim_prod.production.bundles import export_bundle
+
+    found = load_bundle(find_bundle(bundle))
+    written = export_bundle(found, output)
+    size = format_bytes(written.stat().st_size)
+    typer.echo(f"{written}: {len(found.manifest.models)} models, {size}, digest {found.digest}")
+
+
+@app.command(name="import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="A bundle's folder, or a tar archive of it.")],
+    base: Annotated[
+        str | None, typer.Option(metavar="BUNDLE", help="Take the models that it lacks from this bundle.")
+    ] = None,
+) -> None:
+    """Bring in networks that were trained elsewhere (see: bundle format); then: request --bundle NAME."""
+    from flashsim_prod.production.bundles import import_bundle
+
+    found, is_new = import_bundle(source, base=base)
+    how = "imported" if is_new else "there already"
+    typer.echo(f"{found.name}: {how}, {len(found.manifest.models)} models, digest {found.digest}")
+    typer.echo(f"{found.path}")
+
+
+@app.command(name="format")
+def format_(
+    model: Annotated[str | None, typer.Argument(help="Object model; the whole page without.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the format that bundles come in; with MODEL, what a file of its weights has to hold."""
+    from flashsim_prod import resources
+    from flashsim_prod.cli.show import print_json
+
+    if model is None:
+        typer.echo((resources.bundles_dir() / "FORMAT.md").read_text(encoding="utf-8"), nl=False)
+        return
+    from flashsim_prod.physics.chain.tensors import contract
+
+    wanted = contract(model)
+    if as_json:
+        print_json(wanted)
+        return
+    for key in ("model", "produces", "most", "network"):
+        typer.echo(f"{key:11} {wanted[key]}")
+    for key in ("conditions", "targets"):
+        typer.echo(f"{key:11} {' '.join(wanted[key])}")
+    for name, shape in wanted["tensors"].items():
+        typer.echo(f"  {name:40} {' x '.join(map(str, shape))}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli.bench import Batch, Chunk
+from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -72,10 +77,21 @@ def bench(
     ] = None,
     count_file: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Count the events of this ROOT file instead; {copy} is filled in."),
+        typer.Option(
+            metavar="FILE",
+            help="Count the events of this ROOT file instead; {copy} and {folder} are filled in.",
+        ),
     ] = None,
-    copies: Annotated[int, typer.Option(min=1, help="Copies that run at a time.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each copy.")] = 1,
+    copies: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N|MODE=N", help="Copies that run at a time, 1 by default; fullsim=4 for one mode."
+        ),
+    ] = None,
+    threads: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N|MODE=N", help="Threads of each copy, 1 by default; likewise."),
+    ] = None,
     gpus: Annotated[
         list[int] | None,
         typer.Option("--gpus", min=0, help="GPU that a command uses; several times for several."),
@@ -89,25 +105,33 @@ def bench(
         list[int] | None, typer.Option(min=1, help="Folds per gen event; several to compare.")
     ] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle of models.")] = None,
-    evaluations: Annotated[int, typer.Option(min=1, max=1000, help="Network evaluations per object.")] = 8,
+    solver: Solver = "midpoint",
+    evaluations: Evaluations = 8,
+    grid_power: GridPower = 1.0,
+    chunk: Chunk = None,
+    batch: Batch = None,
     model: Annotated[str, typer.Option(help="Object model that train fits.")] = "jet_from_genjet",
     steps: Annotated[int | None, typer.Option(min=100, help="Steps of that fit.")] = None,
     cycles: Annotated[int | None, typer.Option(min=1, help="Cycles of idle, run, idle.")] = None,
     idle_s: Annotated[
-        float | None, typer.Option("--idle", min=1, help="Idle before and after a run [s].")
+        float | None, typer.Option("--idle", min=1, metavar="SECONDS", help="Idle before and after a run.")
     ] = None,
     run_s: Annotated[
-        float | None, typer.Option("--run", min=1, help="Length of a run of the worker [s].")
+        float | None, typer.Option("--run", min=1, metavar="SECONDS", help="Length of a run of the worker.")
     ] = None,
     refresh_s: Annotated[
-        float | None, typer.Option("--refresh", min=0.05, help="Meter's refresh, if known [s].")
+        float | None,
+        typer.Option("--refresh", min=0.05, metavar="SECONDS", help="Meter's refresh, if known."),
     ] = None,
-    lag_s: Annotated[float | None, typer.Option("--lag", min=0, help="Meter's lag, if known [s].")] = None,
+    lag_s: Annotated[
+        float | None, typer.Option("--lag", min=0, metavar="SECONDS", help="Meter's lag, if known.")
+    ] = None,
     probe_s: Annotated[
-        float | None, typer.Option("--probe", min=2, help="A third of the time to find these [s].")
+        float | None,
+        typer.Option("--probe", min=2, metavar="SECONDS", help="A third of the time to find these."),
     ] = None,
     interval_s: Annotated[
-        float | None, typer.Option("--interval", min=0.05, help="Between readings [s].")
+        float | None, typer.Option("--interval", min=0.05, metavar="SECONDS", help="Between readings.")
     ] = None,
     foreign_cores: Annotated[float, typer.Option(min=0.01, help="Cores that others may keep busy.")] = 0.5,
     events: Annotated[
@@ -123,12 +147,11 @@ def bench(
         return
     from flashsim_prod.cli.energy_tables import print_measurement, print_projection
     from flashsim_prod.cli.show import console
-    from flashsim_prod.core.request import Sampling
     from flashsim_prod.core.sizes import parse_count
     from flashsim_prod.energy.record import Mode
     from flashsim_prod.errors import RequestError
     from flashsim_prod.grid.writing import write_whole
-    from flashsim_prod.production.bench_work import WorkOptions, make_workloads
+    from flashsim_prod.production.bench_work import PerMode, WorkOptions, check_work, make_workloads
     from flashsim_prod.production.energy_bench import BenchOptions, run_bench
     from flashsim_prod.production.library import find_site
 
@@ -141,14 +164,16 @@ def bench(
         command=command,
         count=count,
         count_file=count_file,
-        copies=copies,
-        threads=threads,
+        copies=PerMode.parsed("--copies", copies or ()),
+        threads=PerMode.parsed("--threads", threads or ()),
         gpus=tuple(gpus or ()),
         inputs=tuple(inputs or ()),
         card=card,
         oversample=tuple(oversample or (10,)),
         bundle=bundle,
-        sampling=Sampling(evaluations=evaluations),
+        sampling=sampling_of(solver, evaluations, grid_power),
+        chunk_events=chunk,
+        batch_rows=batch,
         model=model,
         steps=steps,
     )
@@ -165,10 +190,13 @@ def bench(
         foreign_limit_cores=foreign_cores,
         quick=quick,
     )
-    with tempfile.TemporaryDirectory(prefix="energy-bench-") as scratch:
-        workloads = make_workloads([Mode(one) for one in mode], work, Path(scratch))
+    modes = [Mode(one) for one in mode]
+    check_work(modes, work)
+    with _unwound(), tempfile.TemporaryDirectory(prefix="energy-bench-") as scratch:
         measurement = run_bench(
-            workloads, options, tell=lambda line: errors.print(line, markup=False, soft_wrap=True)
+            lambda: make_workloads(modes, work, Path(scratch)),
+            options,
+            tell=lambda line: errors.print(line, markup=False, soft_wrap=True),
         )
     path = output or Path(f"energy-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json")
     # the raw series are kept even if no figure comes out of them
@@ -202,11 +230,13 @@ def compare(
     """Set two measurements side by side: how they differ, and whether by more than their intervals."""
     from flashsim_prod.cli.energy_tables import print_comparison
     from flashsim_prod.energy.analysis import analyse
-    from flashsim_prod.energy.compare import compare as compared
+    from flashsim_prod.energy.compare import compare as compare_rows
+    from flashsim_prod.energy.compare import same_meter
     from flashsim_prod.energy.json_file import read_measurement
 
-    rows = [analyse(read_measurement(path)) for path in (first, second)]
-    print_comparison(compared(*rows), as_json=as_json)
+    one, two = read_measurement(first), read_measurement(second)
+    compared = compare_rows(analyse(one), analyse(two), same_meter=same_meter(one, two))
+    print_comparison(compared, as_json=as_json)
 
 
 @app.command()
@@ -258,6 +288,21 @@ def import_suite(
     rates_hz = dict(_rate(one) for one in rate)
     made = from_suite(read_json(report), str(report), rates_hz)
     write_whole(output, made.model_dump_json(indent=1) + "\n")
+
+
+@contextmanager
+def _unwound() -> Iterator[None]:
+    """Let a signal to end unwind the block, so that what is measured does not run on without its meter."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    kept = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def _rate(text: str) -> tuple[str, float]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from flashsim_prod.cli.show import console, print_json, table
+from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.site import Electricity
 from flashsim_prod.energy.analysis import Row, analyse
+from flashsim_prod.energy.budget import GAIN
 from flashsim_prod.energy.compare import Comparison
 from flashsim_prod.energy.conventions import JOULE_PER_KWH, Convention
 from flashsim_prod.energy.projection import project
@@ -18,7 +19,7 @@ from flashsim_prod.energy.uncertainty import Estimate, ratio
 if TYPE_CHECKING:
     from rich.table import Table
 
-_NUMBERS = ("POWER\nW", "LESS\nW", "NET\nW", "EVENTS\n/S", "KWH/EVENT\n(k=2)", "RATIO TO\nFULLSIM")
+_NUMBERS = ("POWER\nW", "SUBTR.\nW", "NET\nW", "EVENTS\n/S", "KWH/EVENT\n(k=2)", "RATIO TO\nFULLSIM")
 
 #: conventions are not folded; labels may be
 _FIRST_WIDTH = len("  full node")
@@ -122,14 +123,14 @@ def _to_fullsim(convention: Convention, energy_j: Estimate, rows: Sequence[Row])
         return "-"
     if full.energy_j[convention] is energy_j:
         return "1"
-    value, half = ratio(energy_j, full.energy_j[convention])
+    value, half = ratio(energy_j, full.energy_j[convention], (GAIN,))
     return f"{value:.3g} ± {half:.1g}"
 
 
 def _print_remarks(row: Row) -> None:
     out = console()
     label = row.configuration.label
-    out.print(f"{label}: {row.covers}; {row.cycles} cycles", markup=False, soft_wrap=True)
+    out.print(f"{label}: {row.covers}; {counted(row.cycles, 'cycle')}", markup=False, soft_wrap=True)
     for reason in row.void:
         out.print(f"{label}: a cycle is void: {reason}", style="yellow", markup=False, soft_wrap=True)
     for remark in row.remarks:

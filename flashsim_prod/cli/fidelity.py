@@ -31,6 +31,12 @@ def print_report(report: Report) -> None:
         "CHI2: largest chi2/ndf of the numbers, and along which axis",
         soft_wrap=True,
     )
+    summary = report.summary()
+    out.print(
+        f"{summary['chi2_above_limit']} of {summary['chi2_curves']} curves of numbers are above "
+        f"{summary['chi2_limits'][0]}; chance alone would put {summary['chi2_above_limit_by_chance']} there",
+        soft_wrap=True,
+    )
     if not report.whole:
         return
     ratios = ("ENTRIES", "MEAN / REFERENCE", "WIDTH / REFERENCE")

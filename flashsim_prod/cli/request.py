@@ -10,6 +10,7 @@ import typer
 
 from flashsim_prod.cli.control import Wait
 from flashsim_prod.cli.registering import Lifetime, Rse, RseExpression, Scope, registration_of
+from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from flashsim_prod.core.request import Request
     from flashsim_prod.core.site import Electricity
     from flashsim_prod.production.plan import Plan
-
-Solver = Literal["euler", "midpoint", "ab2"]
 
 
 class OnDevice(StrEnum):
@@ -72,10 +71,9 @@ def request(
     events_per_job: Annotated[
         str | None, typer.Option(metavar="N", help="Output events of a job; by default the site decides.")
     ] = None,
-    solver: Annotated[Solver, typer.Option(help="How the flows are integrated.")] = "midpoint",
-    evaluations: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="Network evaluations per object.")
-    ] = 8,
+    solver: Solver = "midpoint",
+    evaluations: Evaluations = 8,
+    grid_power: GridPower = 1.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder to review, and stop.")] = False,
     wait: Wait = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however long it takes.")] = False,
@@ -83,7 +81,6 @@ def request(
 ) -> None:
     """Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register."""
     from flashsim_prod.cli.driving import start_and_tell
-    from flashsim_prod.core.request import Sampling
     from flashsim_prod.core.site import Device
     from flashsim_prod.errors import RequestError
     from flashsim_prod.production.detached import check_software, render
@@ -108,7 +105,7 @@ def request(
         device=Device(device) if device else None,
         slots=slots,
         events_per_job=events_per_job,
-        sampling=Sampling(solver=solver, evaluations=evaluations),
+        sampling=sampling_of(solver, evaluations, grid_power),
     )
     home = open_home()
     order, found = make_order(typed)

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli import fitting
 from flashsim_prod.cli.fidelity import print_report
-from flashsim_prod.cli.show import Json, print_json
+from flashsim_prod.cli.fitting import WORK, Folder, OnDevice, Seed
+from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
+from flashsim_prod.cli.show import Json, console, counted, print_json, table
 from flashsim_prod.cli.steps import follow, shown_steps
 
 if TYPE_CHECKING:
-    from flashsim_prod.core.site import Site
     from flashsim_prod.physics.chain.model import ObjectModel
-    from flashsim_prod.physics.training.optimise import FitSettings
 
 app = typer.Typer(no_args_is_help=True, help="Train object models and make bundles of them.")
-
-Folder = Annotated[Path, typer.Option("--work", help="Folder of samples, tables and fits.")]
-Seed = Annotated[int, typer.Option(help="Seed of all that is drawn.")]
-OnDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks are trained.")]
-Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
-Steps = Annotated[
-    int | None, typer.Option(min=100, help="Steps of the flow; the other network takes a third.")
-]
-
-_WORK = Path("training")
 
 
 @app.command()
 def generate(
     card: Annotated[str, typer.Argument(help="Card of the process to generate.")],
-    output: Annotated[Path, typer.Argument(help="File of generator-level NanoAOD to write.")],
+    output: Annotated[Path, typer.Argument(dir_okay=False, help="File of generator-level NanoAOD to write.")],
     events: Annotated[str, typer.Option(help="Generator events: 1000, 10k, ...")] = "1000",
     energy: Annotated[float | None, typer.Option(help="Centre-of-mass energy [TeV].")] = None,
     seed: Seed = 1,
@@ -48,6 +40,7 @@ def generate(
     if chosen is None:
         raise RequestError(f"card {found.name} has no energy of {energy} TeV")
     number = parse_count(events)
+    _check_new(output)
     steps = write_generator_sample(found, output, energy_tev=chosen.tev, n_events=number, seed=seed)
     follow(steps, f"{found.name} -> {output.name}", number)
 
@@ -55,13 +48,14 @@ def generate(
 @app.command()
 def reference(
     inputs: Annotated[list[str], typer.Argument(help="Files of generator-level NanoAOD.")],
-    output: Annotated[Path, typer.Option(help="NANOAOD file to write.")],
+    output: Annotated[Path, typer.Option(dir_okay=False, help="NANOAOD file to write.")],
     folds: Annotated[int, typer.Option(min=1, help="Reconstructions of each generator event.")] = 1,
     seed: Seed = 1,
 ) -> None:
     """Reconstruct events with the reference detector, a parametric stand-in for FullSim."""
     from flashsim_prod.physics.training.sample import write_reference_sample
 
+    _check_new(output)
     follow(write_reference_sample(inputs, output, folds=folds, seed=seed), output.name)
 
 
@@ -70,113 +64,97 @@ def extract(
     files: Annotated[
         list[str], typer.Argument(help="NANOAOD with truth: the reference detector's, or FullSim.")
     ],
-    work: Folder = _WORK,
+    work: Folder = WORK,
     model: Annotated[list[str] | None, typer.Option(help="Only these object models.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
-    from flashsim_prod.physics.training.tables import extract_file
+    from flashsim_prod.errors import RequestError
+    from flashsim_prod.physics.training.tables import extract_file, left_out, table_sizes
 
     models = _models(model)
+    twice = [name for name, times in Counter(Path(file).stem for file in files).items() if times > 1]
+    if twice:
+        raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
+    kept = 0
     with shown_steps() as show:
         for file in files:
+            done = 0
             for done, total in extract_file(file, models, work / "tables"):
                 show(Path(file).name, done, total, "")
-
-
-@app.command()
-def fit(
-    model: Annotated[str, typer.Argument(help="Object model to fit.")],
-    work: Folder = _WORK,
-    quick: Quick = False,
-    steps: Steps = None,
-    width: Annotated[int | None, typer.Option(min=8, help="Width of the flow's network.")] = None,
-    blocks: Annotated[int | None, typer.Option(min=1, help="Residual blocks of the flow's network.")] = None,
-    device: OnDevice = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    seed: Seed = 1,
-) -> None:
-    """Fit one object model; a fit that was interrupted goes on from its checkpoint."""
-    _fit([_models([model])[0]], work, _settings(quick, steps, seed), (width, blocks), device, threads)
-
-
-@app.command(name="all")
-def fit_all(
-    work: Folder = _WORK,
-    quick: Quick = False,
-    steps: Steps = None,
-    device: OnDevice = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    seed: Seed = 1,
-    site: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="Where to run; a job for each model, if not local.")
-    ] = "local",
-    output: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the bundle that jobs of a site make; WORK/bundle by default."),
-    ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow jobs of a site to their end.")] = False,
-) -> None:
-    """Fit every object model that is not fitted yet: one after another here, at once at a site."""
-    from flashsim_prod.physics.training.assemble import ENTRY
-    from flashsim_prod.production.library import find_site
-
-    missing = [model for model in _models(None) if not (work / "fits" / model.name / ENTRY).is_file()]
-    found = find_site(site)
-    if found.engine.is_detached:
-        options = [
-            "--device",
-            found.device.value,
-            "--threads",
-            str(found.resources.cpus),
-            "--seed",
-            str(seed),
-        ]
-        options += ["--quick"] if quick else []
-        options += ["--steps", str(steps)] if steps is not None else []
-        _hand_over(found, work, [model.name for model in missing], options, output or work / "bundle", wait)
+            kept += not done
+    for file in files:
+        for name, (none, number) in left_out(file, models, work / "tables").items():
+            lacking = f"{none:,} of {number:,} {name} are in no table, for want of a source"
+            typer.echo(f"note: {file}: {lacking}", err=True)
+    sizes = {one.name: table_sizes(work / "tables", one) for one in models}
+    if as_json:
+        print_json({name: {"sources": n, "objects": m} for name, (n, m) in sizes.items()})
         return
-    _fit(missing, work, _settings(quick, steps, seed), (None, None), device, threads)
+    _print_sizes(sizes)
+    if kept:
+        again = f"remove them from {work / 'tables'} to draw them again"
+        typer.echo(f"tables of {counted(kept, 'file')} were there already and kept; {again}")
 
 
-def _hand_over(
-    site: Site, work: Path, missing: list[str], options: list[str], output: Path, wait: bool
-) -> None:
-    from flashsim_prod.physics.training.assemble import ENTRY
-    from flashsim_prod.production.training import follow_fits, hand_over_fits
+def _print_sizes(sizes: dict[str, tuple[int, int]]) -> None:
+    """What there is to learn from."""
+    from flashsim_prod.physics.training.fit import LEAST_OBJECTS
 
-    batch_id, is_new = hand_over_fits(site, work, missing, options, output)
-    how = "Submitted" if is_new else "At work already"
-    typer.echo(f"{how}: {len(missing)} fits and a bundle at {site.name}, {site.engine} {batch_id}")
-    typer.echo(f"See       {work / 'batch'}; again with --wait to follow")
-    if not wait:
-        return
-    with shown_steps() as show:
+    listing = table("MODEL", "SOURCES", "OBJECTS", "", right=("SOURCES", "OBJECTS"))
+    for name, (sources, objects) in sizes.items():
+        note = f"at least {LEAST_OBJECTS:,} are needed" if objects < LEAST_OBJECTS else ""
+        listing.add_row(name, f"{sources:,}", f"{objects:,}", note)
+    console().print(listing)
 
-        def fitted() -> int:
-            return sum((work / "fits" / name / ENTRY).is_file() for name in missing)
 
-        follow_fits(site, work, output, fitted, lambda done: show("fits", done, len(missing), ""))
-    typer.echo(f"{output}")
+def _check_new(output: Path) -> None:
+    from flashsim_prod.errors import RequestError
+
+    if output.exists():
+        raise RequestError(f"{output} exists; give another name, or remove it")
+
+
+fitting.add_to(app)
 
 
 @app.command()
 def bundle(
     output: Annotated[Path, typer.Argument(help="Folder of the new bundle.")],
-    work: Folder = _WORK,
-    name: Annotated[str, typer.Option(help="Name of the bundle.")] = "custom",
-    title: Annotated[str, typer.Option(help="What the models stand for.")] = "Models trained by the user",
-    tag: Annotated[str, typer.Option(help="Word for dataset names.")] = "Custom",
+    work: Folder = WORK,
+    name: Annotated[str | None, typer.Option(help="Name of the bundle; 'custom' by default.")] = None,
+    title: Annotated[str | None, typer.Option(help="What the models stand for.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Word for dataset names; 'Custom' by default.")] = None,
     sample: Annotated[list[str] | None, typer.Option(help="What they were trained on, a line each.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="BUNDLE", help="Bundle that models not fitted come from, as: reference"),
+    ] = None,
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="JSON", help="report.json of train report on these weights, to be recorded."),
+    ] = None,
 ) -> None:
     """Put the fitted models of a work folder together as a bundle."""
     from flashsim_prod.errors import BundleError
+    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.physics.training.assemble import ENTRY, build_bundle
 
     fits = {path.parent.name: path.parent for path in sorted((work / "fits").glob(f"*/{ENTRY}"))}
-    if not fits:
+    found = load_bundle(find_bundle(base)) if base is not None else None
+    if not fits and found is None:
         raise BundleError(f"{work / 'fits'}: no fitted model; run 'flashsim-prod train all' first")
+    # with no model of one's own it stays the bundle that it is
+    same = found.manifest if found is not None and not fits else None
     made = build_bundle(
-        fits, output, name=name, title=title, tag=tag, training_sample=tuple(sample or _tables_of(work))
+        fits,
+        output,
+        name=name or (same.name if same else "custom"),
+        title=title or (same.title if same else "Models trained by the user"),
+        tag=tag or (same.tag if same else "Custom"),
+        training_sample=tuple(sample or _tables_of(work)),
+        base=found,
+        reports=tuple(report or ()),
     )
     typer.echo(f"{made.path}: {len(made.manifest.models)} models, digest {made.digest[:12]}")
 
@@ -194,13 +172,10 @@ def report(
     model: Annotated[
         list[str] | None, typer.Option(help="Only these object models, and no whole events.")
     ] = None,
-    solver: Annotated[
-        Literal["euler", "midpoint", "ab2"], typer.Option(help="How the flows are integrated.")
-    ] = "midpoint",
-    evaluations: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="Network evaluations per object.")
-    ] = 8,
-    work: Folder = _WORK,
+    solver: Solver = "midpoint",
+    evaluations: Evaluations = 8,
+    grid_power: GridPower = 1.0,
+    work: Folder = WORK,
     device: OnDevice = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 1,
@@ -210,7 +185,6 @@ def report(
     from flashsim_prod.physics.validation.libraries import check_libraries
 
     check_libraries()
-    from flashsim_prod.core.request import Sampling
     from flashsim_prod.core.site import Device
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.physics.chain.device import pick_device
@@ -219,7 +193,7 @@ def report(
 
     options = Options(
         max_rows=max_rows,
-        sampling=Sampling(solver=solver, evaluations=evaluations),
+        sampling=sampling_of(solver, evaluations, grid_power),
         seed=seed,
         models=tuple(model or ()),
         device=pick_device(Device(device), threads=threads),
@@ -246,46 +220,7 @@ def _tables_of(work: Path) -> list[str]:
     return sorted({path.stem for path in (work / "tables").glob("*/*.safetensors")})
 
 
-def _settings(quick: bool, steps: int | None, seed: int) -> FitSettings:
-    from flashsim_prod.physics.training.optimise import FitSettings
-
-    settings = FitSettings(seed=seed)
-    if steps is not None:
-        settings = FitSettings(seed=seed, flow_steps=steps, multiplicity_steps=max(100, steps // 3))
-    return settings.quick() if quick else settings
-
-
 def _models(names: list[str] | None) -> list[ObjectModel]:
     from flashsim_prod.physics.chain.registry import MODELS, find_model
 
     return [find_model(name) for name in names] if names else list(MODELS)
-
-
-def _fit(
-    models: list[ObjectModel],
-    work: Path,
-    settings: FitSettings,
-    shape: tuple[int | None, int | None],
-    device: str,
-    threads: int,
-) -> None:
-    from flashsim_prod.core.site import Device
-    from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.training.fit import fit_into_folder
-
-    chosen = pick_device(Device(device), threads=threads)
-    with shown_steps() as show:
-        for model in models:
-
-            def report(network: str, step: int, total: int, loss: float, name: str = model.name) -> None:
-                show(f"{name} {network}", step, total, f"loss {loss:.4f}")
-
-            fit_into_folder(
-                model,
-                work,
-                settings,
-                width=shape[0],
-                blocks=shape[1],
-                device=chosen,
-                progress=report,
-            )

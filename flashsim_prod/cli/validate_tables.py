@@ -46,7 +46,7 @@ def print_validation(made: Validation) -> None:
 
 def print_proof(found: ProofOfProcess) -> None:
     """A line for each observable and factor."""
-    columns = ("FOLDS", "PULL WIDTH", "P", "CHI2 P", "NAIVE WIDTH", "NAIVE P", "GAIN")
+    columns = ("FOLDS", "PULL", "P", "CHI2 P", "NAIVE", "P", "GAIN")
     listing = table("OBSERVABLE", *columns, right=columns, title=found.title)
     for one in found.proofs:
         right, wrong = one.correlated, one.naive
@@ -68,7 +68,10 @@ def print_analysis(found: AnalysisComparison) -> None:
     out = console()
     for process in found.processes:
         numbers = ("FLASHSIM", "REFERENCE", "RATIO")
-        listing = table("CUT", *numbers, right=numbers, title=f"{found.analysis.title}: {process.title}")
+        kind = "signal" if process.is_signal else "background"
+        listing = table(
+            "CUT", *numbers, right=numbers, title=f"{found.analysis.title}, {kind}: {process.title}"
+        )
         for row in process.flow:
             ratio = "-" if row.ratio is None else f"{row.ratio.value:.3f}±{row.ratio.error:.3f}"
             rates = (f"{one.value:.4f}±{one.error:.4f}" for one in (row.sample, row.reference))
@@ -77,7 +80,17 @@ def print_analysis(found: AnalysisComparison) -> None:
         judged = [one for one in process.distributions if one.light]
         shown = (coloured(f"{one.feature.name} {one.wasserstein:.3f}", one.light) for one in judged)
         out.print(f"W1 in sigma: {', '.join(shown)}", soft_wrap=True)
-    out.print(f"network, area under the ROC curve: FlashSim {found.auc[0]:.3f}, reference {found.auc[1]:.3f}")
+    areas = [
+        f"{title} {one.value:.3f}±{one.error:.3f}"
+        for title, one in (
+            ("FlashSim", found.auc.sample),
+            ("reference", found.auc.reference),
+            ("difference", found.auc.difference),
+        )
+    ]
+    out.print(
+        coloured(f"network, area under the ROC curve: {', '.join(areas)}", found.auc.light), soft_wrap=True
+    )
 
 
 def print_histogram(filled: Filled) -> None:

@@ -7,7 +7,7 @@ import json
 from datetime import datetime
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.names import DatasetName
@@ -46,6 +46,13 @@ class Sampling(StrictModel):
     grid_power: float = Field(
         default=1.0, ge=1, le=10, description="times are 1-(1-s)^p: above 1 dense near t=1"
     )
+
+    @field_validator("evaluations")
+    @classmethod
+    def _steps_are_whole(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("solver") == "midpoint" and value % 2:
+            raise ValueError(f"the midpoint solver takes two in each step, so {value} must be even")
+        return value
 
 
 class Split(StrictModel):

@@ -41,6 +41,12 @@ class Resources(StrictModel):
     walltime_min: float = Field(gt=0, description="limit of one job [min]")
     target_walltime_min: float = Field(gt=0, description="length that jobs are cut to [min]")
     max_file_mb: float = Field(default=2000, gt=0, description="largest output of one job [MB]")
+    chunk_events: int = Field(default=1000, ge=1, description="output events in memory at a time")
+    batch_rows: int | None = Field(
+        default=None,
+        ge=1,
+        description="objects that a network sees at a time; by default as suits the device",
+    )
 
 
 class Rates(StrictModel):

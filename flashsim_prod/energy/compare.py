@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flashsim_prod.energy.analysis import Row
+from flashsim_prod.energy.budget import GAIN
 from flashsim_prod.energy.conventions import Convention
+from flashsim_prod.energy.record import Measurement
 from flashsim_prod.energy.uncertainty import Estimate, ratio
 from flashsim_prod.errors import MeasurementError
 
@@ -36,8 +38,20 @@ class Comparison:
         return abs(self.ratio - 1) <= self.ratio_u
 
 
-def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Comparison]:
+def same_meter(first: Measurement, second: Measurement) -> bool:
+    """Whether both were measured on one machine with the same meters, whose gain then cancels in a ratio."""
+    one, two = first.node, second.node
+    same_machine = (one.host, one.cpu, one.firmware) == (two.host, two.cpu, two.firmware)
+    return same_machine and first.meters == second.meters
+
+
+def compare(first: Sequence[Row], second: Sequence[Row], *, same_meter: bool = False) -> list[Comparison]:
     """Every configuration that both have, by label; a single one on each side is compared whatever its label.
+
+    Parameters
+    ----------
+    same_meter : bool
+        An error of the meter's gain is common to both, and left out of the interval of their ratio.
 
     Raises
     ------
@@ -54,9 +68,10 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Comparison]:
             f"{unlike[0].configuration.label}: one covers the {unlike[0].covers}, the other the "
             f"{unlike[1].covers}; these cannot be compared"
         )
+    common = (GAIN,) if same_meter else ()
     return [
         Comparison(one.configuration.label, convention, energy_j, two.energy_j[convention],
-                   *ratio(two.energy_j[convention], energy_j))
+                   *ratio(two.energy_j[convention], energy_j, common))
         for one, two in pairs
         for convention, energy_j in one.energy_j.items()
     ]  # fmt: skip

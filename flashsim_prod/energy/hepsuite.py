@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flashsim_prod import __version__
 from flashsim_prod.energy.meter import Scope
-from flashsim_prod.energy.node import this_node
 from flashsim_prod.energy.record import (
     Channel,
     Configuration,
@@ -24,6 +23,7 @@ from flashsim_prod.energy.record import (
     Measurement,
     MeterAccuracy,
     Mode,
+    Node,
     Response,
     Schedule,
     Window,
@@ -40,6 +40,7 @@ _COMMANDS = {
     ),
 }
 _PHASES = ("before", "run", "after")
+_WATTS = ("w", "watt", "watts")
 
 
 class _Config(BaseModel):
@@ -88,14 +89,17 @@ def from_suite(report: object, where: str, rates_hz: Mapping[str, float]) -> Mea
     unknown = sorted({"pre", "post", *rates_hz} - phases.keys())
     if unknown:
         raise InputError(f"{where}: its CommandExecutor section lacks {', '.join(unknown)}")
+    powerless = sorted(phase for phase in ("pre", "post", *rates_hz) if not phases[phase])
+    if powerless:
+        raise InputError(f"{where}: {', '.join(powerless)} holds no metric in W")
     start = min(metric.start_time for metric in phases["pre"].values())
-    cycles = tuple(_cycle(phases, name, hz, start) for name, hz in rates_hz.items())
+    cycles = tuple(_cycle(phases, name, hz, start, where) for name, hz in rates_hz.items())
     interval_s = max((metric.config.interval_mins or 0) * 60 for metric in phases["pre"].values()) or 10.0
     meters = sorted({channel.meter for cycle in cycles for channel in cycle.channels})
     return Measurement(
         created=start,
         software_version=__version__,
-        node=this_node().model_copy(update={"host": "imported", "cpu": "unknown"}),
+        node=_unknown_node(where),
         meters={name: MeterAccuracy(gain=0.03, offset_w=0.0, quantum_w=1.0) for name in meters},
         response=Response(refresh_s=interval_s, lag_s=0.0, source="assumed: the suite's interval"),
         schedule=Schedule(
@@ -120,7 +124,12 @@ def _section(report: object, where: str) -> dict[str, dict[str, _Metric]]:
         raise InputError(f"{where}: it has no plugins.CommandExecutor section")
     try:
         return {
-            str(phase): {str(name): _Metric.model_validate(metric) for name, metric in metrics.items()}
+            str(phase): {
+                str(name): _Metric.model_validate(metric)
+                for name, metric in metrics.items()
+                # frequencies, loads and memory stand there too, where the suite was told to record them
+                if str(metric.get("config", {}).get("unit", "W")).lower() in _WATTS
+            }
             for phase, metrics in found.items()
         }
     except (ValueError, AttributeError) as error:
@@ -129,10 +138,26 @@ def _section(report: object, where: str) -> dict[str, dict[str, _Metric]]:
         ) from error
 
 
-def _cycle(phases: Mapping[str, Mapping[str, _Metric]], name: str, hz: float, start: datetime) -> Cycle:
+def _unknown_node(where: str) -> Node:
+    return Node(
+        host=f"unknown, of {where}",
+        cpu="unknown",
+        sockets=1,
+        physical_cores=1,
+        logical_cores=1,
+        memory_mb=0,
+        kernel="unknown",
+    )
+
+
+def _cycle(
+    phases: Mapping[str, Mapping[str, _Metric]], name: str, hz: float, start: datetime, where: str
+) -> Cycle:
     parts = (phases["pre"], phases[name], phases["post"])
     windows = [_window(part, start) for part in parts]
     names = [metric for metric in phases[name] if all(metric in part for part in parts)]
+    if not names:
+        raise InputError(f"{where}: no metric in W is in all of pre, {name} and post")
     return Cycle(
         configuration=name,
         before=windows[0],

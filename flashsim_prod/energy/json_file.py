@@ -21,4 +21,9 @@ def read_json(path: Path) -> object:
 
 def read_measurement(path: Path) -> Measurement:
     """A measurement as `energy-bench` wrote it; `ConfigError` names what is wrong with it."""
-    return Measurement.from_mapping(read_json(path), str(path))
+    found = read_json(path)
+    if isinstance(found, dict) and "plugins" in found:
+        raise InputError(
+            f"{path}: this is a report of the HEP Benchmark Suite; flashsim-prod energy-bench import reads it"
+        )
+    return Measurement.from_mapping(found, str(path))

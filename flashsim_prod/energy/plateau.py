@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, pstdev
 
 from flashsim_prod.energy.record import Channel, Window
 
@@ -29,10 +29,13 @@ class Mean:
         From the energy counter where there is one, else the mean of polled power [W].
     polled_w : float or None
         Mean of polled power, where both exist [W].
+    scatter_w : float
+        Standard deviation of single readings of polled power [W]; 0 where there are none.
     """
 
     power_w: float
     polled_w: float | None
+    scatter_w: float
 
     @property
     def disagreement(self) -> float:
@@ -53,18 +56,19 @@ def mean_power(channel: Channel, window: Window) -> Mean:
     counter = [(channel.t_s[index], channel.energy_j[index]) for index in inside]
     has_counter = any(energy_j is not None for _, energy_j in counter)
     has_power = any(power_w is not None for power_w in power)
-    polled_w = _polled(channel, power) if has_power else None
-    if has_counter:
-        return Mean(_counted(channel, counter), polled_w)
-    if polled_w is None:
+    if not has_counter and not has_power:
         raise VoidWindowError(f"{channel.name} gave no reading")
-    return Mean(polled_w, None)
+    polled_w, scatter_w = _polled(channel, power) if has_power else (None, 0.0)
+    if has_counter:
+        return Mean(_counted(channel, counter), polled_w, scatter_w)
+    assert polled_w is not None  # for the type checker: there is power or a counter
+    return Mean(polled_w, None, scatter_w)
 
 
-def _polled(channel: Channel, power: list[float | None]) -> float:
+def _polled(channel: Channel, power: list[float | None]) -> tuple[float, float]:
     there = [power_w for power_w in power if power_w is not None]
     _check(channel, len(there), len(power))
-    return fmean(there)
+    return fmean(there), pstdev(there)
 
 
 def _counted(channel: Channel, counter: list[tuple[float, float | None]]) -> float:

@@ -113,8 +113,8 @@ class Bench:
         workload.warm_up(recorder.now_s, lambda run: self._follow(recorder, run))
 
     def _idle(self, recorder: Recorder, foreign: dict[str, float], phase: str) -> Window:
-        """Wait until the readings have forgotten what was before, then record."""
-        self.clock.sleep(self.response.settle_s)
+        """Wait until the readings have forgotten what was before; what follows is the window."""
+        recorder.poll_until(recorder.now_s() + self.response.settle_s, self.schedule.interval_s)
         start_s = recorder.now_s()
         self._watch_from(start_s)
         recorder.poll_until(start_s + self.schedule.idle_s, self.schedule.interval_s)

@@ -111,8 +111,8 @@ def _areas_s(readings: list[tuple[float, float]], on: Window) -> list[float]:
     noise_w = max(1.0, abs(low_before - low_after))
     if step_w < 5 * noise_w:
         raise MeasurementError(
-            f"the reading rose by only {step_w:.0f} W under full load, too little to tell its lag; "
-            "give --refresh and --lag"
+            f"the reading rose by only {max(step_w, 0):.0f} W with a load on every core, too little to tell "
+            "its lag: others are at work, or it is another machine's meter; give --refresh and --lag"
         )
     off = Window(start_s=on.end_s, end_s=end_s)
     return [_delay_s(readings, on, low_before, high), _delay_s(readings, off, high, low_after)]

@@ -8,8 +8,8 @@ degrees of freedom of Welch and Satterthwaite.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 #: probability within two standard deviations of a normal distribution
@@ -27,17 +27,26 @@ class Estimate:
         Standard uncertainty from scatter; ``None`` for a single cycle.
     type_b : Mapping
         Standard uncertainties by cause.
-    standard : float
-        Both, combined.
-    coverage_factor : float
-        2 for many cycles; more for few.
+    cycles : int
+        How many cycles scattered.
     """
 
     value: float
     type_a: float | None
     type_b: Mapping[str, float]
-    standard: float
-    coverage_factor: float
+    cycles: int = 1
+
+    @property
+    def standard(self) -> float:
+        """Both types, combined."""
+        return math.hypot(self.type_a or 0.0, *self.type_b.values())
+
+    @property
+    def coverage_factor(self) -> float:
+        """2 where scatter is small or cycles are many, more for few that scatter."""
+        if not self.type_a:
+            return 2.0
+        return coverage_factor((self.cycles - 1) * (self.standard / self.type_a) ** 4)
 
     @property
     def expanded(self) -> float:
@@ -54,9 +63,13 @@ class Estimate:
             self.value * factor,
             None if self.type_a is None else self.type_a * factor,
             {cause: u * factor for cause, u in self.type_b.items()},
-            self.standard * factor,
-            self.coverage_factor,
+            self.cycles,
         )
+
+    def without(self, causes: Collection[str]) -> Estimate:
+        """The same as if some causes of Type B were none."""
+        left = {cause: u for cause, u in self.type_b.items() if cause not in causes}
+        return replace(self, type_b=left)
 
 
 def uniform(half_width: float) -> float:
@@ -74,13 +87,8 @@ def combine(values: Sequence[float], type_b: Mapping[str, float]) -> Estimate:
     type_b : Mapping
         Standard uncertainties of the mean, by cause.
     """
-    systematic = math.hypot(*type_b.values())
-    if len(values) < 2:
-        return Estimate(values[0], None, dict(type_b), systematic, 2.0)
-    type_a = stdev(values) / math.sqrt(len(values))
-    standard = math.hypot(type_a, systematic)
-    dof = (len(values) - 1) * (standard / type_a) ** 4 if type_a > 0 else math.inf
-    return Estimate(fmean(values), type_a, dict(type_b), standard, coverage_factor(dof))
+    type_a = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    return Estimate(fmean(values), type_a, dict(type_b), len(values))
 
 
 def coverage_factor(dof: float) -> float:
@@ -90,7 +98,15 @@ def coverage_factor(dof: float) -> float:
     return 2.0 if math.isinf(dof) or dof > 1e6 else float(stdtrit(dof, (1 + COVERAGE) / 2))
 
 
-def ratio(top: Estimate, bottom: Estimate) -> tuple[float, float]:
-    """A ratio and the half-width of its interval, both taken as independent."""
+def ratio(top: Estimate, bottom: Estimate, common: Collection[str] = ()) -> tuple[float, float]:
+    """A ratio and the half-width of its interval.
+
+    Parameters
+    ----------
+    common : collection of str
+        Causes of Type B that make both wrong by the same factor, so that they cancel, such as the gain of a
+        meter that measured both. All others are taken as independent.
+    """
     value = top.value / bottom.value
-    return value, abs(value) * math.hypot(top.expanded / top.value, bottom.expanded / bottom.value)
+    parts = (one.without(common).expanded / one.value for one in (top, bottom))
+    return value, abs(value) * math.hypot(*parts)

@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,6 +17,8 @@ from pathlib import Path
 from flashsim_prod.energy.counting import DEFAULT_PATTERNS, LogCounter
 from flashsim_prod.energy.record import Configuration, CopyCount
 from flashsim_prod.errors import MeasurementError, RequestError
+
+CountOutput = Callable[[int, Path, float], int]
 
 #: between asking a stopped program to end and making it [s]
 _GRACE_S = 10.0
@@ -95,14 +98,15 @@ class Program(Workload):
     patterns : tuple of pattern
         How its log counts events.
     count_output : callable, optional
-        Number of the copy to events, from its output file; takes the place of the log.
+        Number of the copy, its folder and the time of its start [s since the epoch] to events, from its
+        output file; takes the place of the log.
     """
 
     configuration: Configuration
     launch: Callable[[int, Path], Launch]
     scratch: Path
     patterns: tuple[re.Pattern[str], ...] = tuple(re.compile(pattern) for pattern in DEFAULT_PATTERNS)
-    count_output: Callable[[int], int] | None = None
+    count_output: CountOutput | None = None
     _runs: int = 0
 
     def start(self, now_s: float, run_s: float) -> Run:
@@ -124,13 +128,13 @@ class ProgramRun(Run):
     """Processes of one run; it is over when the first copy ends well and the others have ended too."""
 
     def __init__(self, program: Program, folder: Path) -> None:
-        self._program = program
+        self._program, self._folder, self._started = program, folder, time.time()
         self._processes: list[subprocess.Popen[bytes]] = []
         self._counters: list[LogCounter] = []
         self._logs: list[Path] = []
         try:
             for copy in range(program.configuration.copies):
-                self._start_copy(copy, folder / f"copy{copy}")
+                self._start_copy(copy, self._folder_of(copy))
         except BaseException:
             self.stop()
             raise
@@ -150,7 +154,8 @@ class ProgramRun(Run):
         for copy, (process, counter) in enumerate(zip(self._processes, self._counters, strict=True)):
             if process.returncode:
                 raise MeasurementError(f"{self._program.configuration.label}: {self._failure(copy, process)}")
-            counts.append(counter.count(count_output(copy) if count_output else None))
+            made = count_output(copy, self._folder_of(copy), self._started) if count_output else None
+            counts.append(counter.count(made))
         if self._program.configuration.counts_events and not all(count.events for count in counts):
             raise MeasurementError(
                 f"{self._program.configuration.label}: no event was counted; "
@@ -167,6 +172,9 @@ class ProgramRun(Run):
             except subprocess.TimeoutExpired:
                 _signal(process, signal.SIGKILL)
                 process.wait()
+
+    def _folder_of(self, copy: int) -> Path:
+        return self._folder / f"copy{copy}"
 
     def _start_copy(self, copy: int, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -205,10 +213,14 @@ def command_launch(command: str, threads: int) -> Callable[[int, Path], Launch]:
         raise RequestError("--command is missing; say what to run, in quotes: --command 'cmsRun step1.py'")
 
     def launch(copy: int, folder: Path) -> Launch:
-        filled = [word.replace("{copy}", str(copy)).replace("{folder}", str(folder)) for word in words]
-        return Launch(filled, thread_environment(threads))
+        return Launch([filled(word, copy, folder) for word in words], thread_environment(threads))
 
     return launch
+
+
+def filled(word: str, copy: int, folder: Path) -> str:
+    """A word of a command with ``{copy}`` and ``{folder}`` filled in."""
+    return word.replace("{copy}", str(copy)).replace("{folder}", str(folder))
 
 
 def thread_environment(threads: int) -> dict[str, str]:

@@ -14,7 +14,7 @@ from flashsim_prod.physics.events import Column
 
 F64 = NDArray[np.float64]
 
-#: working points of DeepTau 2017v2p1 (CMS TAU-20-001), each one bit, the loosest first
+#: working points of DeepTau 2017v2p1 (TAU-20-001, arXiv:2201.08458), each one bit, the loosest first
 WORKING_POINTS = {
     "jet": (0.2599605, 0.4249705, 0.5983682, 0.7848675, 0.8834768, 0.9308689, 0.9573137, 0.9733927),
     "e": (0.0630386, 0.1686942, 0.3628130, 0.6815435, 0.8847544, 0.9675541, 0.9859251, 0.9928449),

@@ -6,7 +6,6 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,8 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Speed
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.core.timings import Timings
-from flashsim_prod.production.ordering import Typed, make_order
-from flashsim_prod.production.plan import make_plan
+from flashsim_prod.production.plan import Order, make_plan
 from flashsim_prod.production.simulate import (
-    CHUNK_EVENTS,
     bound_bundle,
     event_source,
     fold_chunks,
@@ -40,45 +37,36 @@ STAGES = (
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class BenchOptions:
-    """What is timed beside the request itself; see ``flashsim-prod bench --help``."""
-
-    threads: int = 1
-    chunk_events: int = CHUNK_EVENTS
-    batch_rows: int | None = None
-
-
-def run_bench(typed: Typed, options: BenchOptions, progress: Progress = lambda done, total: None) -> Speed:
-    """Time the one simulate job that `typed` comes to; its output is thrown away.
+def run_bench(order: Order, progress: Progress = lambda done, total: None) -> Speed:
+    """Time the one simulate job that `order` comes to; its output is thrown away.
 
     Raises
     ------
     FlashSimError
-        As of an order and of a simulate job.
+        As of a plan and of a simulate job.
     """
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.chain.fitted import block_rows
 
-    request = _request(typed)
-    job = simulate_job(request, 0)
+    request = _request(order)
+    job, resources = simulate_job(request, 0), request.site.resources
     bundle = bound_bundle(request)
-    device = pick_device(request.device, threads=options.threads)
-    rows = options.batch_rows or block_rows(device)
+    device = pick_device(request.device, threads=resources.cpus)
+    rows = resources.batch_rows or block_rows(device)
     timings = Timings()
     chain = Chain(bundle, device=device, sampling=request.sampling, timings=timings, batch_rows=rows)
-    _warm_up(request, job, chain, options.chunk_events)
+    _warm_up(request, job, chain)
     timings.seconds.clear()
     with tempfile.TemporaryDirectory(prefix="flashsim-bench-") as scratch:
         path, cpu_s = Path(scratch) / "bench.root", time.process_time()
-        seconds = _timed(request, job, chain, timings, options.chunk_events, path, progress)
+        seconds = _timed(request, job, chain, timings, path, progress)
         cpu_s, size = time.process_time() - cpu_s, path.stat().st_size
     timings.add("other", seconds - sum(timings.seconds.values()))
     return Speed(
         **_circumstances(request, device),
-        threads=options.threads,
-        chunk_events=options.chunk_events,
+        threads=resources.cpus,
+        chunk_events=resources.chunk_events,
         batch_rows=rows,
         gen_events=job.gen_events,
         events=job.events,
@@ -108,41 +96,34 @@ def _circumstances(request: Request, device: str) -> dict[str, Any]:
     }
 
 
-def _request(typed: Typed) -> Request:
+def _request(order: Order) -> Request:
     """The request of one job that holds all events."""
-    order, _ = make_order(typed)
     plan = make_plan(order, name="bench", version=1, created=datetime.now(UTC), software_version=__version__)
     split = plan.request.split.model_copy(update={"gen_events_per_job": plan.request.gen_events})
     return plan.request.model_copy(update={"split": split})
 
 
-def _warm_up(request: Request, job: SimulateJob, chain: Chain, chunk_events: int) -> None:
+def _warm_up(request: Request, job: SimulateJob, chain: Chain) -> None:
     for gen in event_source(request, job).chunks(_WARM_UP):
-        folds = next(fold_chunks(gen.slice(0, 1), request, job, job.gen_first, chunk_events))
+        folds = next(fold_chunks(gen.slice(0, 1), request, job, job.gen_first))
         chain.simulate(folds, seed=job.seed)
         return
 
 
 def _timed(
-    request: Request,
-    job: SimulateJob,
-    chain: Chain,
-    timings: Timings,
-    chunk_events: int,
-    path: Path,
-    progress: Progress,
+    request: Request, job: SimulateJob, chain: Chain, timings: Timings, path: Path, progress: Progress
 ) -> float:
     """Wall time of the work of a simulate job [s]."""
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
     making = "read" if request.inputs else "generate"
-    size = max(1, chunk_events // request.oversample)
+    size = max(1, request.site.resources.chunk_events // request.oversample)
     done = done_gen = 0
     start = time.perf_counter()
     with NanoWriter(path, provenance=provenance(request, bound_bundle(request))) as writer:
         for gen in timings.through(making, event_source(request, job).chunks(size)):
-            chunks = fold_chunks(gen, request, job, job.gen_first + done_gen, chunk_events)
+            chunks = fold_chunks(gen, request, job, job.gen_first + done_gen)
             for folds in timings.through("fold", chunks):
                 events = chain.simulate(folds, seed=job.seed)
                 with timings.step("write"):

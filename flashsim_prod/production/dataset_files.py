@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.request import Request
-from flashsim_prod.errors import CatalogError, RequestError
+from flashsim_prod.errors import CatalogError, InputError, RequestError
 from flashsim_prod.grid.catalog.base import FileEntry
 from flashsim_prod.production.catalogs import open_catalog
 from flashsim_prod.production.home import Home
@@ -53,9 +53,14 @@ def find_files(
     Raises
     ------
     RequestError
-        If there is no such dataset, request or file.
+        If there is no such dataset or request.
+    InputError
+        If there is no such file.
     """
     if len(names) > 1 or _is_file(names[0]):
+        for name in names:
+            if "://" not in name and not os.path.exists(name):
+                raise InputError(f"{name} does not exist; check the path")
         return DatasetFiles(names[0] if len(names) == 1 else f"{len(names)} files", tuple(names))
     if not names[0].startswith("/"):
         request = load_request(home.existing(names[0]).request)

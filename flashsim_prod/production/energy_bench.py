@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import psutil
 
 from flashsim_prod import __version__
-from flashsim_prod.energy.analysis import void_reason
+from flashsim_prod.energy.figures import void_reason
 from flashsim_prod.energy.finding import find_meters
 from flashsim_prod.energy.foreign import ForeignLoad
 from flashsim_prod.energy.ipmi import BmcAddress
@@ -54,7 +54,7 @@ class BenchOptions:
 
 
 def run_bench(
-    workloads: Sequence[Workload],
+    make_workloads: Callable[[], Sequence[Workload]],
     options: BenchOptions,
     *,
     tell: Callable[[str], None] = lambda line: None,
@@ -63,7 +63,8 @@ def run_bench(
 
     Parameters
     ----------
-    workloads : sequence of Workload
+    make_workloads : callable
+        Gives what to run; called once there is a meter, since an input may have to be generated.
     options : BenchOptions
     tell : callable
         Is told what goes on, a line at a time.
@@ -94,6 +95,7 @@ def run_bench(
             foreign_limit_cores=options.foreign_limit_cores,
             quick=options.quick,
         )
+        workloads = make_workloads()
         tell(_plan_line(schedule, len(workloads)))
         bench = Bench(found.meters, clock, origin_s, response, schedule, ForeignLoad())
         cycles = _cycles(bench, workloads, options, tell)

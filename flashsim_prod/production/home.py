@@ -7,13 +7,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from flashsim_prod import resources
 from flashsim_prod.core.names import check_request_name
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError, StorageError
 
-#: names the state folder
-VARIABLE = "FLASHSIM_PROD_HOME"
+VARIABLE = resources.HOME_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,12 @@ class Home:
         return folder
 
 
-def home_path() -> Path:
-    """``$FLASHSIM_PROD_HOME``, or ``~/flashsim-prod``."""
-    named = os.environ.get(VARIABLE)
-    return Path(named).expanduser().absolute() if named else Path.home() / "flashsim-prod"
-
-
 def home_of(request_file: Path) -> Path:
     """The state folder that a worker belongs to: the one named, or else the one that its request is in."""
     folder = request_file.absolute().parent
     if VARIABLE not in os.environ and folder.parent.name == "requests":
         return folder.parent.parent
-    return home_path()
+    return resources.home_path()
 
 
 def open_home() -> Home:
@@ -87,7 +81,7 @@ def open_home() -> Home:
     StorageError
         If it cannot be made or written.
     """
-    path = home_path()
+    path = resources.home_path()
     try:
         (path / "requests").mkdir(parents=True, exist_ok=True)
         # permissions alone do not tell: the file system may be full or mounted read-only

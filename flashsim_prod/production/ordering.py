@@ -12,7 +12,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
-from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.request import BundleRef, InputFile, Registration, Sampling
 from flashsim_prod.core.site import Device, Engine, Site
 from flashsim_prod.core.sizes import parse_count
@@ -105,7 +104,10 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
         registration=registration,
     )
     if not typed.inputs:
-        _check_generator(card)
+        # what every job would fail at
+        from flashsim_prod.physics.generator.pythia import check_settings
+
+        check_settings(card)
     return order, bundle
 
 
@@ -202,13 +204,3 @@ def _check_device(wanted: Device | None, site: Site) -> None:
         from flashsim_prod.physics.chain.device import pick_device
 
         pick_device(wanted)
-
-
-def _check_generator(card: ProcessCard) -> None:
-    """Tune and pileup profiles of the card must be known before the first job asks for them."""
-    from flashsim_prod.physics.generator.pileup import find_profile
-    from flashsim_prod.physics.generator.tunes import tune_settings
-
-    tune_settings(card.tune)
-    for energy in card.energies:
-        find_profile(energy.pileup)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -58,6 +58,12 @@ class Order:
     events_per_job: int | None = None
     catalog: Literal["local", "rucio", "none"] = "local"
     registration: Registration = field(default_factory=Registration)
+
+    def with_resources(self, **changes: int | None) -> Order:
+        """The same, with some of the site's `Resources` changed; ``None`` leaves one as it is."""
+        chosen = {name: value for name, value in changes.items() if value is not None}
+        resources = self.site.resources.model_copy(update=chosen)
+        return replace(self, site=self.site.model_copy(update={"resources": resources}))
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("flashsim_prod.worker")
 
-#: output events in memory at a time; what is drawn and written does not depend on it
-CHUNK_EVENTS = 1000
-
 
 def simulate(attempt: Attempt) -> OutputFile:
     """Run a simulate job to its end.
@@ -51,7 +48,8 @@ def simulate(attempt: Attempt) -> OutputFile:
     attempt.gpus = assigned_gpus(request.site.gpus)
     device = pick_device(request.device, threads=request.site.resources.cpus)
     attempt.device = device_name(device)
-    chain = Chain(bundle, device=device, sampling=request.sampling)
+    rows = request.site.resources.batch_rows
+    chain = Chain(bundle, device=device, sampling=request.sampling, batch_rows=rows)
     source = event_source(request, job, attempt.sandbox)
     attempt.start_clock()
     log.info(
@@ -97,10 +95,10 @@ def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None
     )
 
 
-def fold_chunks(
-    gen: Events, request: Request, job: SimulateJob, gen_first: int, chunk_events: int = CHUNK_EVENTS
-) -> Iterator[Events]:
-    """The numbered folds of consecutive gen events, at most `chunk_events` at a time.
+def fold_chunks(gen: Events, request: Request, job: SimulateJob, gen_first: int) -> Iterator[Events]:
+    """The numbered folds of consecutive gen events, at most the site's `chunk_events` at a time.
+
+    What is drawn and written does not depend on how many that are.
 
     Parameters
     ----------
@@ -111,6 +109,7 @@ def fold_chunks(
     """
     from flashsim_prod.physics.folding import fold_events
 
+    chunk_events = request.site.resources.chunk_events
     for start in range(0, request.oversample, chunk_events):
         yield fold_events(
             gen,
@@ -152,7 +151,7 @@ def _produce(
     request, timings = attempt.request, attempt.timings
     path = attempt.work / "output.root"
     making = "read" if request.inputs else "generate"
-    size = max(1, CHUNK_EVENTS // request.oversample)
+    size = max(1, request.site.resources.chunk_events // request.oversample)
     with NanoWriter(path, provenance=about) as writer:
         for gen in timings.through(making, source.chunks(size)):
             for folds in fold_chunks(gen, request, job, job.gen_first + attempt.gen_events):

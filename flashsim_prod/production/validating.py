@@ -53,12 +53,12 @@ def run_analyses(
     from flashsim_prod.physics.validation.analysis_comparison import compare_analysis
 
     chosen = _chosen(names)
-    chain = Chain(load_bundle(find_bundle(bundle)), device=pick_device(Device(device)))
+    loaded, where = load_bundle(find_bundle(bundle)), pick_device(Device(device))
     return [
         compare_analysis(
             one,
-            (find_card(one.signal), find_card(one.background)),
-            chain,
+            [find_card(process.card) for process in one.processes],
+            Chain(loaded, device=where, branches=one.needs),
             folder,
             n_gen=n_gen,
             folds=folds,

@@ -45,6 +45,8 @@ class WorkerTask:
     ----------
     inputs : tuple of str
         Files of generator-level events; read again and again until the run is long enough.
+    chunk_events, batch_rows : int or None
+        Output events in memory and objects in a network at a time; the site's by default.
     """
 
     device: Device
@@ -53,6 +55,8 @@ class WorkerTask:
     oversample: int = 10
     bundle: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
+    chunk_events: int | None = None
+    batch_rows: int | None = None
     copies: int = 1
     threads: int = 1
 
@@ -79,15 +83,18 @@ class WorkerProgram(Program):
             )
         )
         # a job's networks keep to the cores that its site gives it
-        resources = order.site.resources.model_copy(update={"cpus": task.threads})
-        self._order = replace(order, site=order.site.model_copy(update={"resources": resources}))
-        self._threads = task.threads
+        self._order = order.with_resources(
+            cpus=task.threads, chunk_events=task.chunk_events, batch_rows=task.batch_rows
+        )
+        self._task = task
         self._gen_events = max(1, _WARM_UP_FOLDS // task.oversample)
         self._seconds_per_gen_event = self._startup_s = 0.0
         detail = {
             "bundle": f"{bundle.ref.path} {bundle.ref.digest[:12]}: {bundle.title}",
             "oversample": str(task.oversample),
             "sampling": task.sampling.model_dump_json(),
+            "chunk_events": str(self._order.site.resources.chunk_events),
+            "batch_rows": str(self._order.site.resources.batch_rows or "what suits the device"),
             "inputs": " ".join(task.inputs),
         }
         gpus = used_gpus() if task.device is Device.CUDA else ()
@@ -125,7 +132,9 @@ class WorkerProgram(Program):
         path = folder / "request.yaml"
         write_whole(path, request.to_yaml())
         environment = {VARIABLE: str(folder / "home"), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-        return Launch(worker_command("simulate", path, 0), environment | thread_environment(self._threads))
+        return Launch(
+            worker_command("simulate", path, 0), environment | thread_environment(self._task.threads)
+        )
 
     def _request(self) -> Request:
         entries = sum(file.entries for file in self._order.inputs)

@@ -51,6 +51,8 @@ def test_the_table_and_no_trace(cli: Cli, home: Home) -> None:
         (["--batch", "0"], 2, "--batch"),
         (["--threads", "0"], 2, "--threads"),
         (["--solver", "rk4"], 2, "--solver"),
+        (["--evaluations", "7"], 2, "the midpoint solver takes two in each step, so 7 must be even"),
+        (["--grid-power", "0.5"], 2, "--grid-power"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flashsim_prod.core.request import Request
+from flashsim_prod.core.request import Request, Sampling
 from flashsim_prod.production.home import Home
 
 Cli = Callable[..., Any]
@@ -111,8 +111,8 @@ def _written(home: Home, name: str) -> Request:
 def test_options_arrive_in_the_request(cli: Cli, home: Home) -> None:
     cli(
         *("request", "dyjets", "--events", "2k", "--oversample", "7", "--energy", "13.6", "--device", "cpu"),
-        *("--solver", "ab2", "--evaluations", "12", "--slots", "3", "--catalog", "none", "--name", "mine"),
-        *("--events-per-job", "100", "--seed", "99", "--dry-run"),
+        *("--solver", "ab2", "--evaluations", "12", "--grid-power", "2", "--slots", "3"),
+        *("--events-per-job", "100", "--seed", "99", "--catalog", "none", "--name", "mine", "--dry-run"),
     )
     request = _written(home, "mine")
     assert (request.card.name, request.energy_tev, request.seed, request.catalog) == (
@@ -122,7 +122,7 @@ def test_options_arrive_in_the_request(cli: Cli, home: Home) -> None:
         "none",
     )
     assert (request.gen_events, request.oversample, request.split.gen_events_per_job) == (286, 7, 15)
-    assert (request.sampling.solver, request.sampling.evaluations) == ("ab2", 12)
+    assert request.sampling == Sampling(solver="ab2", evaluations=12, grid_power=2.0)
     assert (request.site.slots, request.device.value) == (3, "cpu")
 
 

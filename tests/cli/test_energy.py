@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 Cli = Callable[..., Any]
@@ -159,7 +162,29 @@ def test_a_gpu_that_is_not_there(cli: Cli) -> None:
         pytest.skip("this machine has a GPU")
     ended = cli("energy-bench", "--mode", "gpu", "--input", "/nowhere.root")
     assert ended.code == 22
-    assert "torch finds none" in ended.complaint
+    assert "--mode gpu: torch finds no GPU here; use --mode cpu" in ended.complaint
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_measurement_that_is_ended_ends_what_it_measures(number: signal.Signals, tmp_path: Path) -> None:
+    recording, started = tmp_path / "watts.csv", tmp_path / "started"
+    recording.write_text("0,161\n1000,161\n")
+    command = f"sh -c 'echo $$ > {started}; sleep 300 & wait'"
+    arguments = ["--mode", "command", "--command", command, "--meter", f"replay:{recording}", "--quick"]
+    arguments += ["--refresh", "0.1", "--idle", "1", "--foreign-cores", "99"]
+    program = [sys.executable, "-m", "flashsim_prod.cli", "energy-bench", *arguments]
+    with subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (started.exists() and started.read_text().strip()):
+            assert process.poll() is None
+            time.sleep(0.1)
+        left = psutil.Process(process.pid).children(recursive=True)
+        assert left
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(left, timeout=5)
+    assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_recording_is_measured_and_shown_again_the_same(cli: Cli, tmp_path: Path) -> None:

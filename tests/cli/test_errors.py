@@ -67,6 +67,8 @@ def test_a_card_that_names_what_does_not_exist(cli: Cli, tmp_path: Path) -> None
     text = (resources.jobs_dir() / "ttbar.yaml").read_text()
     path.write_text(text.replace("tune: CP5", "tune: CP6"))
     assert "unknown tune 'CP6'; did you mean 'CP5'?" in cli("request", str(path), *SMALL).complaint
+    path.write_text(text.replace("Top:gg2ttbar", "Top:gg2ttbra"))
+    assert "does not take the setting 'Top:gg2ttbra = on'" in cli("request", str(path), *SMALL).complaint
     path.write_text(text.replace("Run2_2018", "Run2_2028"))
     assert "did you mean 'Run2_2018'?" in cli("request", str(path), *SMALL).complaint
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flashsim_prod.errors import FidelityError, RequestError, ValidationError
+from flashsim_prod.errors import FidelityError, InputError, RequestError, ValidationError
 
 _SOURCE = Path(__file__).parents[1] / "production" / "test_dataset_checks.py"
 _SPEC = importlib.util.spec_from_file_location("dataset_checks_events", _SOURCE)
@@ -30,6 +30,12 @@ def test_check(cli, file, tmp_path):
     assert not ended.json["ok"]
     assert [one["problem"] is None for one in ended.json["files"]] == [True, False]
     assert ended.complaint == f"{bad}, event 1:1:127 (entry 6): MET_pt = inf is not finite"
+
+
+def test_a_file_that_does_not_exist_is_no_bad_file(cli, file):
+    ended = cli("validate", "check", file, "nowhere.root")
+    assert ended.code == InputError.exit_code
+    assert ended.complaint == "nowhere.root does not exist; check the path"
 
 
 def test_histogram(cli, file, tmp_path):

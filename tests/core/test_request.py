@@ -25,7 +25,7 @@ def test_counts(make_request: Make) -> None:
         {"seed": 99},
         {"gen_events": 101},
         {"oversample": 11},
-        {"sampling": Sampling(evaluations=9)},
+        {"sampling": Sampling(evaluations=10)},
         {"software_version": "9"},
         {"energy_tev": 13.6},
     ],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from bmc_sim import Realism
 from machine import FastClock, Machine, TextMeter, Work
 
-from flashsim_prod.energy.analysis import void_reason
+from flashsim_prod.energy.figures import void_reason
 from flashsim_prod.energy.protocol import Bench, make_schedule, run_cycles
 from flashsim_prod.energy.record import Cycle, Response
 from flashsim_prod.energy.recorder import Recorder
@@ -70,6 +71,7 @@ def test_a_good_cycle() -> None:
     [
         ({0.0: "stuck"}, "is stuck"),
         ({22.0: "stuck"}, "idle moved from"),
+        ({10.5: "stuck", 15.0: "ok"}, "a quarter of the run is"),
         ({15.0: "zero", 18.0: "ok"}, "readings of server are missing: the BMC reads 0 W"),
         ({15.0: "max", 18.0: "ok"}, "readings of server are missing: the BMC reads 65535 W"),
     ],
@@ -78,6 +80,13 @@ def test_a_fault_during_a_cycle_voids_it(at: dict[float, str], line: str, tmp_pa
     _, reason = one_cycle(at=at, fault_file=tmp_path / "fault")
     assert reason is not None
     assert line in reason
+
+
+def test_readings_go_on_while_the_meter_settles() -> None:
+    cycle, _ = one_cycle()
+    times = cycle.channels[0].t_s
+    assert max(later - earlier for earlier, later in pairwise(times)) < 1
+    assert cycle.after.start_s - cycle.run.end_s == pytest.approx(RESPONSE.settle_s, abs=0.5)
 
 
 def test_others_at_work_void_a_cycle() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ from bmc_sim import Realism
 from machine import FastClock, Machine, TextMeter, Work
 
 from flashsim_prod.core.site import Electricity
-from flashsim_prod.energy.analysis import analyse, void_reason
-from flashsim_prod.energy.compare import compare
+from flashsim_prod.energy.analysis import analyse
+from flashsim_prod.energy.compare import compare, same_meter
 from flashsim_prod.energy.conventions import Convention
+from flashsim_prod.energy.figures import void_reason
 from flashsim_prod.energy.hepsuite import SERVER_METRIC, from_suite, to_suite
 from flashsim_prod.energy.json_file import read_measurement
 from flashsim_prod.energy.meter import Scope
@@ -21,16 +24,18 @@ from flashsim_prod.energy.node import this_node
 from flashsim_prod.energy.plot import plot_power
 from flashsim_prod.energy.projection import project
 from flashsim_prod.energy.protocol import Bench, make_schedule
-from flashsim_prod.energy.record import Channel, Measurement, MeterAccuracy, Mode, Response
+from flashsim_prod.energy.record import Channel, CopyCount, Measurement, MeterAccuracy, Mode, Response
 from flashsim_prod.energy.uncertainty import combine
 from flashsim_prod.errors import ConfigError, InputError, MeasurementError
 
 RESPONSE = Response(refresh_s=1, lag_s=0, source="given")
 
 
-def measured(hz: float = 20.0, load_w: float = 253.0, label: str = "work", seed: int = 1) -> Measurement:
+def measured(
+    hz: float = 20.0, load_w: float = 253.0, label: str = "work", seed: int = 1, noise_w: float = 2.0
+) -> Measurement:
     """Three cycles on a machine whose truth is known."""
-    machine = Machine(FastClock(), Realism(noise_w=2, seed=seed), load_w=load_w)
+    machine = Machine(FastClock(), Realism(noise_w=noise_w, seed=seed), load_w=load_w)
     schedule = make_schedule(RESPONSE, quick=True, run_s=60, idle_s=20)
     work = Work(machine, hz=hz, label=label)
     bench = Bench([TextMeter(machine)], machine.clock, 0.0, RESPONSE, schedule)
@@ -63,12 +68,16 @@ def test_a_record_that_is_none(tmp_path: Path) -> None:
     path.write_text('{"scheduel": 1}')
     with pytest.raises(ConfigError, match="did you mean 'schedule'"):
         read_measurement(path)
+    path.write_text('{"plugins": {"CommandExecutor": {}}}')
+    with pytest.raises(InputError, match="energy-bench import reads it"):
+        read_measurement(path)
 
 
 def test_equal_machines_agree_and_unequal_ones_differ() -> None:
-    base = analyse(measured())
-    same = compare(base, analyse(measured(seed=2)))
-    assert all(one.agree for one in same)
+    rows = [analyse(measured(seed=seed)) for seed in range(20)]
+    same = [one for pair in pairwise(rows) for one in compare(*pair, same_meter=True)]
+    assert sum(one.agree for one in same) >= 0.9 * len(same)
+    base = rows[0]
     twice = {one.convention: one for one in compare(base, analyse(measured(hz=10)))}
     assert twice[Convention.FULL_NODE].ratio == pytest.approx(2, rel=0.01)
     assert not twice[Convention.FULL_NODE].agree
@@ -138,6 +147,60 @@ def test_the_suite_s_section_out_and_in() -> None:
     assert row.energy_j[Convention.FULL_NODE].value == pytest.approx(
         expected.energy_j[Convention.FULL_NODE].value, rel=0.03
     )
+
+
+def test_other_metrics_of_the_suite_are_left_aside() -> None:
+    report = json.loads(json.dumps(to_suite(measured())))
+    expected = analyse(from_suite(report, "report.json", {"work-2": 20.0}))[0]
+    phases = report["plugins"]["CommandExecutor"]
+    for phase in phases.values():
+        phase["cpu-frequency"] = {**phase[SERVER_METRIC], "config": {"unit": "MHz", "interval_mins": 5}}
+    assert analyse(from_suite(report, "report.json", {"work-2": 20.0}))[0].energy_j == expected.energy_j
+    del phases["pre"][SERVER_METRIC]
+    with pytest.raises(InputError, match="pre holds no metric in W"):
+        from_suite(report, "report.json", {"work-2": 20.0})
+
+
+def test_a_gain_that_both_share_cancels_in_their_ratio() -> None:
+    one = measured()
+    wrong = one.model_copy(update={"meters": {"ipmi": MeterAccuracy(gain=0.03, offset_w=0, quantum_w=1)}})
+    assert same_meter(wrong, wrong)
+    assert not same_meter(wrong, one)
+    other = one.model_copy(update={"node": one.node.model_copy(update={"host": "elsewhere"})})
+    assert not same_meter(one, other)
+    rows = analyse(wrong)
+    alone, shared = (compare(rows, rows, same_meter=same)[0].ratio_u for same in (False, True))
+    assert alone == pytest.approx(2 * 0.03 * math.sqrt(2 / 3), rel=0.05)
+    assert shared < 0.2 * alone
+
+
+def test_lateness_of_marks_is_relative() -> None:
+    (row,) = analyse(measured())
+    assert row.rate_hz is not None
+    energy_j = row.energy_j[Convention.FULL_NODE]
+    late = energy_j.type_b["clock"] / energy_j.value
+    assert late == pytest.approx(row.rate_hz.type_b["clock"] / row.rate_hz.value)
+    assert late == pytest.approx(0.5 / 59 / math.sqrt(6 * 3), rel=0.05)
+
+
+@pytest.mark.parametrize(("noise_w", "rounding_w"), [(0.0, 0.5 / math.sqrt(3)), (2.0, 0.0)])
+def test_noise_hides_the_steps_of_a_meter(noise_w: float, rounding_w: float) -> None:
+    (row,) = analyse(measured(noise_w=noise_w))
+    assert row.load_w.type_b["rounding"] == pytest.approx(rounding_w)
+
+
+def test_a_run_without_marks_does_not_know_the_power_of_its_start() -> None:
+    one = measured()
+    cycles = tuple(
+        cycle.model_copy(update={"copies": (CopyCount(events=cycle.copies[0].events),)})
+        for cycle in one.cycles
+    )
+    (row,) = analyse(one.model_copy(update={"cycles": cycles}))
+    # a refresh of 1 s of 60 s, in which the power is anywhere between idle and load
+    unseen_w = row.load_w.type_b["start of the run"]
+    assert unseen_w == pytest.approx((253 - 160) / 60 / math.sqrt(3), rel=0.05)
+    (marked,) = analyse(one)
+    assert marked.load_w.type_b["start of the run"] == 0
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
+from statistics import fmean
 
 import pytest
 from bmc_sim import Bmc, Realism
 from machine import FastClock, Machine, TextMeter, Work
 
-from flashsim_prod.energy.analysis import Row, analyse, void_reason
+from flashsim_prod.energy.analysis import Row, analyse
 from flashsim_prod.energy.conventions import Convention
+from flashsim_prod.energy.figures import void_reason
 from flashsim_prod.energy.ipmi import BmcAddress, IpmiMeter
 from flashsim_prod.energy.meter import Meter
 from flashsim_prod.energy.node import this_node
@@ -81,12 +84,15 @@ def accelerated(update_s: float, lag_s: float, seed: int, gain: float) -> tuple[
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gain", [0.0, 0.02])
-def test_the_truth_is_within_the_stated_interval(gain: float) -> None:
-    inside = dict.fromkeys((Convention.FULL_NODE, Convention.MARGINAL), 0)
-    runs = 0
+@pytest.mark.parametrize(("gain", "seeds"), [(0.0, 25), (0.02, 10)])
+def test_the_truth_is_within_the_stated_interval_which_is_no_wider_than_errors_are(
+    gain: float, seeds: int
+) -> None:
+    counted = (Convention.FULL_NODE, Convention.MARGINAL)
+    errors: dict[Convention, list[float]] = {convention: [] for convention in counted}
+    halves: dict[Convention, list[float]] = {convention: [] for convention in counted}
     for update_s, lag_s in REALISMS:
-        for seed in range(15):
+        for seed in range(seeds):
             row, work, machine = accelerated(update_s, lag_s, 1000 * seed + int(10 * update_s + lag_s), gain)
             assert not row.void
             true_j = work.true_j / work.events
@@ -94,16 +100,19 @@ def test_the_truth_is_within_the_stated_interval(gain: float) -> None:
                 Convention.FULL_NODE: true_j,
                 Convention.MARGINAL: true_j * (1 - machine.idle_w / machine.load_w),
             }
-            runs += 1
             for convention, expected_j in truth.items():
                 found = row.energy_j[convention]
-                inside[convention] += found.contains(expected_j)
-                assert found.value == pytest.approx(
-                    expected_j, rel=0.03 + (2.7 if convention is Convention.MARGINAL else 1) * gain
-                )
-    assert runs >= 40
-    for convention, number in inside.items():
-        assert number >= 0.93 * runs, f"{convention}: {number} of {runs}"
+                errors[convention].append(found.value / expected_j - 1)
+                halves[convention].append(found.expanded / expected_j)
+    for convention in counted:
+        pairs = list(zip(errors[convention], halves[convention], strict=True))
+        assert len(pairs) >= 40
+        assert all(abs(error) <= 0.03 for error, _ in pairs)
+        inside = sum(abs(error) <= half for error, half in pairs)
+        assert inside >= 0.93 * len(pairs), f"{convention}: {inside} of {len(pairs)}"
+        # twice the standard uncertainty is what is stated; few cycles and marks seen late make it wider
+        typical = math.sqrt(fmean(error**2 for error, _ in pairs))
+        assert 1.7 < fmean(half for _, half in pairs) / typical < 3.6
 
 
 @pytest.mark.slow

@@ -37,3 +37,9 @@ def test_a_single_cycle_has_no_scatter() -> None:
 def test_a_ratio_carries_both_intervals() -> None:
     value, half = ratio(combine([10.0], {"x": 0.15}), combine([5.0], {"x": 0.1}))
     assert (value, half) == (2.0, pytest.approx(2 * math.hypot(0.03, 0.04)))
+
+
+def test_what_is_common_cancels_in_a_ratio() -> None:
+    top, bottom = combine([10.0], {"x": 0.15, "gain": 3.0}), combine([5.0], {"x": 0.1, "gain": 1.5})
+    assert ratio(top, bottom, ("gain",)) == (2.0, pytest.approx(2 * 2 * math.hypot(0.015, 0.02)))
+    assert ratio(top, bottom)[1] > 1

@@ -45,6 +45,8 @@ class Machine:
         """Switch the load on or off, now."""
         self.model.advance(self.clock.now_s())
         self.is_loaded = on
+        # a step, of which the model's trapezoids would make a ramp of one tick
+        self.model.true_w = self.load_w if on else self.idle_w
 
     def true_j(self) -> float:
         """Energy since the start [J]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import torch
 import uproot
 
 from flashsim_prod.core.states import Stage
-from flashsim_prod.production import simulate
+from flashsim_prod.physics.chain import chain
 from flashsim_prod.production.home import VARIABLE, Home
 from flashsim_prod.production.worker import run_job
 
@@ -124,14 +125,23 @@ def test_the_same_request_elsewhere_is_the_same_to_the_byte(made: tuple[Path, An
 def test_the_size_of_chunks_changes_no_byte(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     _run(home.path, "request", "ttbar", *REQUEST, "--name", "mine", "--dry-run")
-    folder, contents = home.folder("mine"), []
-    for size in (1000, 7):
-        monkeypatch.setattr(simulate, "CHUNK_EVENTS", size)
+    folder, contents, seen = home.folder("mine"), [], []
+
+    def spied(*given: Any, **named: Any) -> chain.Chain:
+        seen.append(named["batch_rows"])
+        return real(*given, **named)
+
+    real = chain.Chain
+    monkeypatch.setattr(chain, "Chain", spied)
+    for chunk, batch in (("1000", "null"), ("7", "null"), ("40", "64")):
+        text = re.sub("chunk_events: .*", f"chunk_events: {chunk}", folder.request.read_text())
+        folder.request.write_text(re.sub("batch_rows: .*", f"batch_rows: {batch}", text))
         report = run_job(Stage.SIMULATE, folder.request, 1)
         assert report.output is not None
         contents.append(Path(report.output.pfn).read_bytes())
         folder.report(Stage.SIMULATE, 1).unlink()
     assert contents[0] == contents[1]
+    assert seen == [None, None, 64]
 
 
 def test_a_produced_file_can_be_input_again(made: tuple[Path, Any], tmp_path: Path) -> None:

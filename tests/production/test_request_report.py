@@ -46,7 +46,7 @@ def done(home: Home, placed: Placed, fake_physics: ModuleType) -> Plan:
 def test_a_finished_request(home: Home, done: Plan, read: Read):
     request = done.request
     text, links = read(request.name)
-    assert all(link.startswith("data:") for link in links)
+    assert all(link.startswith(("data:", "#")) for link in links)
     for word in (
         str(request.dataset),
         "80 = 8 generator events x 10 folds",
@@ -60,6 +60,7 @@ def test_a_finished_request(home: Home, done: Plan, read: Read):
         "Failures and retries None.",
         "no node that its jobs ran on has a power meter",
         "Not compared with anything yet",
+        "complete, all files passed the technical checks; fidelity: not looked at",
     ):
         assert word in text, word
     report = make_report(home, request.name)
@@ -91,6 +92,7 @@ def test_energy_and_fidelity_where_they_are_known(home: Home, done: Plan, read: 
     text, links = read(done.request.name)
     assert "1 kWh, 1.25e-02 kWh per event, from the meters of 1 of 6 jobs (rapl)" in text
     assert "Compared with reference detector: Jet" in text
+    assert "fidelity: amber (Jet)" in text
     assert "../validation/index.html" in links
 
 

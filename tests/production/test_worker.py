@@ -191,12 +191,13 @@ def _gen(n: int) -> Events:
 def test_chunks_of_folds_are_bounded_complete_and_in_order(placed: Placed, oversample: int) -> None:
     request = placed(events=5 * oversample, oversample=oversample).request
     job = simulate_job(request, 0)
-    size = max(1, simulate.CHUNK_EVENTS // oversample)
+    limit = request.site.resources.chunk_events
+    size = max(1, limit // oversample)
     seen: list[tuple[int, int, int]] = []
     for start in range(0, job.gen_events, size):
         gen = _gen(min(size, job.gen_events - start))
         for folds in simulate.fold_chunks(gen, request, job, start):
-            assert 0 < folds.n <= simulate.CHUNK_EVENTS
+            assert 0 < folds.n <= limit
             names = ("event", "FlashSim_genEvent", "FlashSim_fold")
             seen += list(zip(*(folds.scalars[name].tolist() for name in names), strict=True))
     expected = [(g * oversample + k + 1, g, k) for g in range(job.gen_events) for k in range(oversample)]

@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -25,10 +28,13 @@ from flashsim_prod import resources
 from flashsim_prod.core.names import check_processing_string
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
+from flashsim_prod.physics.chain.assessment import Assessment
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 DEFAULT = "reference"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,79}")
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -40,6 +46,7 @@ class NetworkEntry(StrictModel):
     blocks: int = Field(ge=1)
     time_frequencies: int = Field(ge=1)
     classifier: tuple[int, ...]
+    knots: int = Field(default=0, ge=0)
 
 
 class ModelEntry(StrictModel):
@@ -66,7 +73,23 @@ class Manifest(StrictModel):
     created: datetime
     software: dict[str, str]
     training_sample: tuple[str, ...] = Field(description="what the models were trained on, a line each")
+    fidelity: tuple[Assessment, ...] = Field(default=(), description="how close the models came")
     models: dict[str, ModelEntry] = Field(min_length=1)
+
+    @field_validator("name")
+    @classmethod
+    def _name_can_be_a_folder(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError(
+                f"'{value}' cannot name a bundle; use at most 80 letters, digits, '-', '_' and '.', "
+                "the first a letter or a digit"
+            )
+        return value
+
+    @field_validator("tag")
+    @classmethod
+    def _tag_can_be_in_dataset_names(cls, value: str) -> str:
+        return check_processing_string(value)
 
 
 @dataclass(frozen=True)
@@ -97,29 +120,44 @@ class Bundle:
 
     def tensors(self, model: str) -> Tensors:
         """The weights, scalings and knots of one object model."""
-        path = self.path / self.manifest.models[model].file
-        try:
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise BundleError(f"{path}: cannot be read as safetensors: {error}") from error
+        return read_tensors(self.path / self.manifest.models[model].file)
 
 
 def find_bundle(name_or_path: str) -> Path:
-    """The folder of a shipped bundle, by name, or of any other, by path; `BundleError` if there is none."""
-    shipped = resources.bundles_dir() / name_or_path
-    if os.sep not in name_or_path and (shipped / MANIFEST).is_file():
-        return shipped
+    """The folder of a shipped or imported bundle, by name, or of any other, by path.
+
+    Raises
+    ------
+    BundleError
+        If there is none.
+    """
     path = Path(name_or_path).expanduser()
+    if os.sep not in name_or_path:
+        for folder in (resources.bundles_dir(), resources.imported_bundles_dir()):
+            if (folder / name_or_path / MANIFEST).is_file():
+                return folder / name_or_path
     if (path / MANIFEST).is_file():
         return path.resolve()
     if path.is_dir():
         raise BundleError(f"{path}: no bundle there, {MANIFEST} is missing")
-    raise BundleError(f"no bundle '{name_or_path}'{nearest(name_or_path, shipped_bundles())}")
+    if path.is_file():
+        raise BundleError(f"{path} is no folder; if it is an archive: flashsim-prod bundle import {path}")
+    known = [*shipped_bundles(), *imported_bundles()]
+    raise BundleError(f"no bundle '{name_or_path}'{nearest(name_or_path, known)}")
 
 
 def shipped_bundles() -> list[str]:
     """Names of the bundles that come with the package."""
-    return sorted(path.parent.name for path in resources.bundles_dir().glob(f"*/{MANIFEST}"))
+    return _names(resources.bundles_dir())
+
+
+def imported_bundles() -> list[str]:
+    """Names of the bundles that were imported into the state folder."""
+    return _names(resources.imported_bundles_dir())
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.parent.name for path in folder.glob(f"[!.]*/{MANIFEST}"))
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -131,15 +169,24 @@ def load_bundle(path: Path) -> Bundle:
         If the manifest is missing, malformed or of another schema, or a file of weights is missing or
         altered; the line names the file.
     """
-    manifest_path = path / MANIFEST
-    try:
-        raw = manifest_path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{manifest_path}: cannot be read: {error.strerror}") from error
-    manifest = _parse(raw, manifest_path)
+    manifest, raw = _read_manifest(path / MANIFEST)
     for name, entry in manifest.models.items():
         _verify(path / entry.file, entry.sha256, name)
     return Bundle(path, manifest, hashlib.sha256(raw).hexdigest())
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in a file; `BundleError` if it is malformed or of another schema."""
+    return _read_manifest(path)[0]
+
+
+def read_tensors(path: Path) -> Tensors:
+    """What `save_model` wrote; `BundleError` if it cannot be read."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, TypeError) as error:
+        # a TypeError is a type of numbers that numpy does not have
+        raise BundleError(f"{path}: cannot be read as safetensors: {error}") from error
 
 
 def save_model(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[str, str]:
@@ -153,10 +200,69 @@ def save_model(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, the last file of a bundle to be written."""
-    check_processing_string(manifest.tag)
     temporary = folder / f".{MANIFEST}.{os.getpid()}"
     temporary.write_text(manifest.model_dump_json(indent=1) + "\n")
     os.replace(temporary, folder / MANIFEST)
+
+
+def write_bundle(target: Path, manifest: Manifest, weights: Mapping[str, Path]) -> Bundle:
+    """A bundle in the new folder `target`, which appears when it is whole.
+
+    Parameters
+    ----------
+    target : Path
+    manifest : Manifest
+    weights : mapping of str to Path
+        The file of weights of each model; it is copied.
+
+    Raises
+    ------
+    BundleError
+        If `target` exists, or a file is not the one that the manifest names.
+    """
+    with _appearing(target) as folder:
+        for model, entry in manifest.models.items():
+            shutil.copyfile(weights[model], folder / entry.file)
+        save_manifest(folder, manifest)
+        made = load_bundle(folder)
+    return replace(made, path=target)
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `target` if all goes well."""
+    taken = BundleError(f"{target} exists; give another folder, or remove it")
+    if target.exists():
+        raise taken
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for path in (*temporary.iterdir(), temporary):
+            _to_disk(path)
+        try:
+            os.rename(temporary, target)
+        except OSError as error:
+            raise taken from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _to_disk(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _read_manifest(path: Path) -> tuple[Manifest, bytes]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+    return _parse(raw, path), raw
 
 
 def _parse(raw: bytes, path: Path) -> Manifest:

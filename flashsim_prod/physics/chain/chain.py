@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.core.strict import nearest
 from flashsim_prod.core.timings import Timings
 from flashsim_prod.errors import BundleError, InputError
 from flashsim_prod.physics.chain.bundle import Bundle
+from flashsim_prod.physics.chain.compatibility import check_models
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import FINISHERS, MODELS, finish_collection
@@ -38,6 +38,8 @@ class Chain:
     batch_rows : int, optional
         Objects that a network sees at a time. Another number than the default rounds sums differently, and
         so changes the last digits of what is drawn.
+    branches : iterable of str, optional
+        Run only the models that make these, and those whose objects they use; by default all.
 
     Raises
     ------
@@ -53,16 +55,20 @@ class Chain:
         sampling: Sampling | None = None,
         timings: Timings | None = None,
         batch_rows: int | None = None,
+        branches: Iterable[str] | None = None,
     ) -> None:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
+        check_models(bundle)
         known = {model.name: model for model in MODELS}
-        for name in bundle.manifest.models:
-            if name not in known:
-                raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(known))}")
+        models = [known[name] for name in bundle.manifest.models]
+        if branches is not None:
+            models = makers(branches, models)
         fitted = [
-            FittedModel.load(known[name], entry, bundle.tensors(name), device, batch_rows)
-            for name, entry in bundle.manifest.models.items()
+            FittedModel.load(
+                model, bundle.manifest.models[model.name], bundle.tensors(model.name), device, batch_rows
+            )
+            for model in models
         ]
         self.groups = _in_order(fitted)
 
@@ -112,6 +118,16 @@ class Chain:
             drawn = fitted.sample(conditions[origin], noise, self.sampling)
         with step("postprocess"):
             return rows, model.restore(drawn, rows)
+
+
+def makers(branches: Iterable[str], models: Sequence[ObjectModel]) -> list[ObjectModel]:
+    """Those of `models` that make `branches`, or something that one of these uses."""
+    wanted = {output for name in branches for output in (name, name.partition("_")[0])}
+    found: list[ObjectModel] = []
+    while more := [model for model in models if model not in found and model.outputs & wanted]:
+        found += more
+        wanted |= {use for model in more for use in model.uses}
+    return [model for model in models if model in found]
 
 
 def _with_made(

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import ModelEntry, NetworkEntry, Tensors
+from flashsim_prod.physics.chain.compatibility import check_signature
 from flashsim_prod.physics.chain.flow import integrate
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
+from flashsim_prod.physics.chain.tensors import check_tensors
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 
 F32 = NDArray[np.float32]
@@ -56,25 +57,21 @@ class FittedModel:
         Raises
         ------
         BundleError
-            If the weights were made for other conditions or targets, or one is missing.
+            If the weights were made for other conditions or targets, or cannot be run.
         """
-        _check_signature(model, entry)
-        size = _size(entry.network)
+        check_signature(model, entry)
+        size = network_size(entry.network)
+        check_tensors(model, size, tensors)
         velocity = Velocity(len(model.targets), len(model.conditions), size)
         multiplicity = Multiplicity(len(model.conditions), model.most, size) if model.most else None
-        try:
-            _load(velocity, "velocity.", tensors)
-            if multiplicity is not None:
-                _load(multiplicity, "multiplicity.", tensors)
-            standardiser = Standardiser(tensors["conditions.mean"], tensors["conditions.width"])
-            gaussianisers = tuple(
-                Gaussianiser(tensors[f"{target.name}.cdf"], tensors[f"{target.name}.value"])
-                for target in model.targets
-            )
-        except (KeyError, RuntimeError) as error:
-            raise BundleError(
-                f"model {model.name} of the bundle: {' '.join(str(error).split())[:200]}"
-            ) from error
+        _load(velocity, "velocity.", tensors)
+        if multiplicity is not None:
+            _load(multiplicity, "multiplicity.", tensors)
+        standardiser = Standardiser(tensors["conditions.mean"], tensors["conditions.width"])
+        gaussianisers = tuple(
+            Gaussianiser(tensors[f"{target.name}.cdf"], tensors[f"{target.name}.value"])
+            for target in model.targets
+        )
         for network in (velocity, multiplicity):
             if network is not None:
                 network.to(device).eval()
@@ -151,16 +148,6 @@ def _load(network: torch.nn.Module, prefix: str, tensors: Tensors) -> None:
     network.load_state_dict(state)
 
 
-def _size(entry: NetworkEntry) -> NetworkSize:
-    return NetworkSize(entry.width, entry.blocks, entry.time_frequencies, entry.classifier)
-
-
-def _check_signature(model: ObjectModel, entry: ModelEntry) -> None:
-    for key, wanted in model.signature().items():
-        found = getattr(entry, key)
-        found = list(found) if isinstance(found, tuple) else found
-        if found != wanted:
-            raise BundleError(
-                f"model {model.name} of the bundle was trained for other {key} than this software declares; "
-                "use the software version that the manifest names, or train it again"
-            )
+def network_size(entry: NetworkEntry) -> NetworkSize:
+    """The sizes that a bundle's entry records."""
+    return NetworkSize(entry.width, entry.blocks, entry.time_frequencies, entry.classifier, entry.knots)

@@ -35,7 +35,7 @@ def draw_times(n: int, generator: torch.Generator) -> Tensor:
 def times(sampling: Sampling, device: torch.device | str) -> Tensor:
     """The solver's time grid from 0 to 1: 1 - (1 - s)^p for evenly spaced s."""
     steps = sampling.evaluations // 2 if sampling.solver == "midpoint" else sampling.evaluations
-    s = torch.linspace(0, 1, max(1, steps) + 1, dtype=torch.float64)
+    s = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     return (1 - (1 - s) ** sampling.grid_power).to(device=device, dtype=torch.float32)
 
 

@@ -16,15 +16,47 @@ from flashsim_prod.physics.events import Column
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+#: with fewer values to learn from, no trend is fitted
+_FEWEST = 10
+
 
 def filled(column: Column, known: Bools) -> Column:
-    """`column` with its unknown entries replaced by known ones, taken in turn; as it is without any."""
-    donors, wanting = np.flatnonzero(known), np.flatnonzero(~known)
-    if not len(donors):
-        return column
+    """`column` with its unknown entries replaced by known ones, taken in turn; zeros without any."""
+    if not known.any():
+        return np.zeros_like(column)
     complete = column.copy()
-    complete[wanting] = column[donors[np.arange(len(wanting)) % len(donors)]]
+    complete[~known] = np.resize(column[known], int((~known).sum()))
     return complete
+
+
+def filled_along(values: Column, defined: Bools, along: Column) -> F64:
+    """`values` with those that are not `defined` replaced by plausible ones, as if they were everywhere.
+
+    So the flow learns one smooth distribution, without a spike whose probability jumps.
+
+    Parameters
+    ----------
+    values, along : arrays of shape (n,)
+        `along` is defined everywhere; the trend of `values` along it is kept.
+    defined : bool array of shape (n,)
+
+    Returns
+    -------
+    float64 array of shape (n,)
+        A fill is the trend, a straight line, plus the residual of a defined value chosen by chance (always
+        the same for the same input), within the range of the defined values.
+    """
+    result = values.astype(np.float64)
+    known, missing = np.flatnonzero(defined), np.flatnonzero(~defined)
+    if not len(known):
+        result[missing] = 0.0
+        return result
+    x, y = along[known].astype(np.float64), result[known]
+    slope = np.cov(x, y)[0, 1] / x.var(ddof=1) if len(known) >= _FEWEST and np.ptp(x) > 0 else 0.0
+    lender = np.random.default_rng(0).integers(0, len(known), len(missing))
+    trend = slope * (along[missing].astype(np.float64) - x[lender])
+    result[missing] = np.clip(y[lender] + trend, y.min(), y.max())
+    return result
 
 
 def shares(parts: Mapping[str, Column], order: Sequence[str]) -> dict[str, F64]:

@@ -155,12 +155,15 @@ class NetworkSize:
         Cosines and sines that time is shown as.
     classifier : tuple of int
         Hidden layers of the multiplicity network.
+    knots : int
+        Intervals that the multiplicity network sees each condition in; 0 for the conditions alone.
     """
 
     width: int = 96
     blocks: int = 4
     time_frequencies: int = 8
     classifier: tuple[int, ...] = (128, 64, 32)
+    knots: int = 20
 
 
 #: attributes in their NanoAOD form, from the columns that the flow drew

@@ -11,6 +11,11 @@ from torch import Tensor, nn
 
 from flashsim_prod.physics.chain.model import NetworkSize
 
+#: rows that knots are found from, about
+_ROWS_FOR_KNOTS = 200_000
+#: width of an interval between knots at least, in standard deviations of the condition: for discrete ones
+_NARROWEST = 0.01
+
 
 class _Block(nn.Module):
     """A residual step that condition and time steer: a gated linear unit and what is added to it."""
@@ -87,19 +92,49 @@ class Multiplicity(nn.Module):
     """How many reconstructed objects come of a source: logits for 0, 1, ..., `most`.
 
     With ``most = 1`` this is the efficiency classifier; with more it counts fakes or duplicates.
+
+    Efficiencies have edges, such as the end of the tracker, that a network of few layers blurs. So it sees
+    each condition piece by piece too: for each interval between knots, which share of it lies below the
+    condition (Gorishniy et al., arXiv:2203.05556).
+
+    Parameters
+    ----------
+    n_conditions, most : int
+    size : NetworkSize
     """
+
+    knots: Tensor
 
     def __init__(self, n_conditions: int, most: int, size: NetworkSize) -> None:
         super().__init__()
-        widths = (n_conditions, *size.classifier)
+        widths = (n_conditions * (1 + size.knots), *size.classifier)
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.SiLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], most + 1))
+        if size.knots:
+            self.register_buffer("knots", torch.zeros(n_conditions, size.knots + 1))
+
+    def spread_knots(self, conditions: Tensor) -> None:
+        """Put the knots where they divide `conditions`, shape (n, n_conditions), into equal numbers."""
+        if not hasattr(self, "knots"):
+            return
+        levels = torch.linspace(0, 1, self.knots.shape[1], dtype=torch.float64)
+        some = conditions[:: max(1, len(conditions) // _ROWS_FOR_KNOTS)].double()
+        found = torch.stack([torch.quantile(column, levels) for column in some.T])
+        # as a bundle stores them
+        self.knots = found.half().float()
 
     def forward(self, conditions: Tensor) -> Tensor:
         """Logits, shape (n, most + 1)."""
-        return cast(Tensor, self.layers(conditions))
+        return cast(Tensor, self.layers(self._in_pieces(conditions)))
+
+    def _in_pieces(self, conditions: Tensor) -> Tensor:
+        if not hasattr(self, "knots"):
+            return conditions
+        below, width = self.knots[:, :-1], self.knots.diff(dim=1).clamp(min=_NARROWEST)
+        shares = ((conditions[:, :, None] - below) / width).clamp(0.0, 1.0)
+        return torch.cat((conditions, shares.flatten(1) - 0.5), dim=1)
 
 
 def n_parameters(network: nn.Module) -> int:

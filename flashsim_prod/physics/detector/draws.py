@@ -53,3 +53,12 @@ def gamma_about(rng: np.random.Generator, mean: Floats, width: Floats) -> Floats
     safe = np.where(positive, mean, 1.0)
     shape = np.maximum((safe / np.maximum(width, 1e-6)) ** 2, 1e-3)
     return np.where(positive, rng.gamma(shape) * safe / shape, 0.0)
+
+
+def whole_particles(rng: np.random.Generator, energy: Floats, particle: float) -> Floats:
+    """Summed pt of whole particles, `particle` each on average, whose mean sum is `energy` [GeV].
+
+    Exactly zero where there is no particle.
+    """
+    number = rng.poisson(energy / particle)
+    return np.where(number > 0, rng.gamma(np.maximum(number, 1) * 1.5) * (particle / 1.5), 0.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics.detector.draws import Bools, Floats, chance, gamma_about, sigmoid
+from flashsim_prod.physics.detector.draws import Bools, Floats, chance, gamma_about, sigmoid, whole_particles
 from flashsim_prod.physics.detector.electrons import FROM_JET, FROM_PHOTON, radiated
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.egamma import STORED_ABOVE, in_barrel
@@ -17,8 +17,8 @@ from flashsim_prod.physics.electron_id import TRACK_ETA, TRACK_PHI, electron_fla
 from flashsim_prod.physics.events import Collection, Column
 from flashsim_prod.physics.jet_surroundings import around, lepton_aware_pt
 
-#: mean energy of one particle near an electron [GeV]
-_PARTICLE = 1.6
+#: mean energy of one particle near an electron or photon [GeV]
+PARTICLE = 1.6
 #: tanh of more than this is one in float32
 _LARGEST_SCORE = 9.0
 
@@ -48,12 +48,6 @@ def with_identification(rng: np.random.Generator, electrons: Collection, event: 
     return electrons.with_columns(**electron_flags(electrons.columns, rho))
 
 
-def whole_particles(rng: np.random.Generator, energy: Floats) -> Floats:
-    """Summed pt of whole particles whose mean sum is `energy`; exactly zero where there is none."""
-    number = rng.poisson(energy / _PARTICLE)
-    return np.where(number > 0, rng.gamma(np.maximum(number, 1) * 1.5) * (_PARTICLE / 1.5), 0.0)
-
-
 def _in_particle_flow(rng: np.random.Generator, electrons: Collection, jet: dict[str, Column]) -> Bools:
     """In particle flow where the jet around has the electron among its electrons."""
     n = electrons.n_objects
@@ -75,7 +69,7 @@ def _particle_flow(
     crowd = np.clip((charged + neutral) / 20.0, 0.0, 1.0)
     core = 1.0 / (1.0 + (jet["jet_dr"] / 0.28) ** 4)
     inside = 0.6 * crowd * core + (1.0 - crowd) * 0.13
-    chg03 = whole_particles(rng, 0.9 * charged * inside + 0.02)
+    chg03 = whole_particles(rng, 0.9 * charged * inside + 0.02, PARTICLE)
     pileup = np.sqrt(np.maximum(rho, 0.1)) * rng.normal(size=n)
     neu03 = np.maximum(0.8 * neutral * inside * np.exp(0.3 * rng.normal(size=n)) + 0.22 * pileup - 1.3, 0.0)
     cone = np.clip(10.0 / pt, 0.05, 0.2) / 0.3

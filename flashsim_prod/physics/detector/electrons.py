@@ -1,9 +1,9 @@
 """Electrons of the reference detector: which are reconstructed, their energies, tracks and showers.
 
-Efficiencies, resolutions and shower shapes are chosen to resemble the published electron performance of CMS
-(EGM-17-001: a few per cent of energy resolution, worse with bremsstrahlung and in the endcaps). All
-properties of an electron depend on four latents: how much it radiates, and the qualities of its shower, of
-its track and of what leaks into the hadron calorimeter.
+An energy resolution of a few per cent, worse with bremsstrahlung and in the endcaps, is what CMS publishes
+(EGM-17-001, arXiv:2012.06888); efficiencies, resolutions, shower shapes and rates of fakes were adjusted by
+eye to public simulated events. All properties of an electron depend on four latents: how much it radiates,
+and the qualities of its shower, of its track and of what leaks into the hadron calorimeter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FROM_GEN, FROM_PHOTON, FROM_JET, FROM_PILEUP = 0, 1, 2, 3
 MIN_PT = 5.0
 MAX_ETA = 2.5
 
-#: mean transverse decay length seen by a daughter's track [cm], by origin; b and c lifetimes from the PDG
+#: mean transverse decay length seen by a daughter's track [cm], by origin, as for muons
 _DISPLACEMENT = {15: 0.0075, 5: 0.042, 4: 0.013, 3: 0.05}
 _ISOLATED = (1, 15)
 

@@ -1,8 +1,9 @@
 """Primary vertices, pileup densities and soft activity of the reference detector.
 
-Means and spreads as functions of pileup and hard activity follow simulated Run-2 events: about 0.72
-reconstructed vertices and 0.62 GeV of density per pileup collision (CMS JME-18-001 for the densities'
-definition, TRK-11-001 for vertex resolutions).
+Means and spreads as functions of pileup and hard activity were adjusted by eye to public simulated Run-2
+events: about 0.72 good vertices and 0.62 GeV of density per pileup collision. The densities are medians
+over the event (JME-13-004, arXiv:1607.03663); vertices are measured to 10 or 20 um, better with more
+tracks, and near ones merge (TRK-11-001, arXiv:1405.6569).
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _vertex(rng: np.random.Generator, truth: Truth) -> tuple[dict[str, Column], 
 
 
 def _vertex_efficiency(n_pu: Floats) -> Floats:
-    """Vertices found per collision; neighbours merge as they get more (TRK-11-001)."""
+    """Vertices found per collision; neighbours merge as they get more."""
     return np.clip(0.84 - 0.0012 * n_pu, 0.5, 0.95)
 
 

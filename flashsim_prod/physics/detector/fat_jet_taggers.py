@@ -2,8 +2,9 @@
 
 Each family has log-odds of its classes against QCD, made of what is in the jet and of latents that the
 families share; the stored scores are ratios of class probabilities, so that they are consistent with each
-other as those of a real network are. Classes and levels are chosen to resemble DeepAK8, ParticleNet and
-DeepDoubleX (CMS JME-18-002) in simulated top quark pairs.
+other as those of a real network are. Classes are those of DeepAK8 (JME-18-002, arXiv:2004.08262),
+ParticleNet (arXiv:1902.08570) and DeepDoubleX (CMS-DP-2018-046); levels were adjusted by eye to public
+simulated top quark pairs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Fat jets of the reference detector: kinematics and substructure, from generated anti-kt 0.8 jets.
 
-The response has the form of the CMS jet energy resolution (JME-13-004), without noise, as PUPPI leaves
-little pileup. Shapes of masses, N-subjettiness and energy correlations are chosen to resemble simulated
-top quark pairs of Run 2: tau1 rises as the 1.5th power of mass over pt, ratios follow the prongs.
+The response has the form of the CMS jet energy resolution (JME-13-004, arXiv:1607.03663), without noise, as
+PUPPI (arXiv:1407.6013) leaves little pileup. Shapes of masses, N-subjettiness (arXiv:1011.2268) and energy
+correlations (arXiv:1609.07483) were adjusted by eye to public simulated top quark pairs: tau1 rises as the
+1.5th power of mass over pt, ratios follow the prongs.
 """
 
 from __future__ import annotations

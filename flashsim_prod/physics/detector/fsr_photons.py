@@ -2,7 +2,7 @@
 
 The energy resolution has the stochastic, noise and constant terms of the electromagnetic calorimeter of CMS
 (JINST 3 (2008) S08004: 2.8 %, 0.12 GeV, 0.3 %), with a larger constant for the material in front of it.
-Rates of chance photons and isolation are chosen to resemble simulated Run-2 events.
+Rates of chance photons and isolation were adjusted by eye to public simulated events.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from flashsim_prod.physics import fsr
-from flashsim_prod.physics.detector.draws import Floats, chance, turn_on, wrap_phi
+from flashsim_prod.physics.detector.draws import Floats, chance, turn_on, whole_particles, wrap_phi
 from flashsim_prod.physics.detector.truth import Truth
 from flashsim_prod.physics.events import Collection, Column
 
@@ -94,6 +94,4 @@ def _with_isolation(
         around = (muons["pfRelIso03_all"] * muons["pt"].astype(np.float64))[of_muon]
     shared = np.clip(1.0 - distance / 0.6, 0.0, 1.0)
     mean = 0.60 + 0.05 * rho[photons.event_index] + shared * around
-    number = rng.poisson(mean / _PARTICLE)
-    energy = np.where(number > 0, rng.gamma(np.maximum(number, 1) * 1.5) * (_PARTICLE / 1.5), 0.0)
-    return photons.with_columns(relIso03=energy / photons["pt"])
+    return photons.with_columns(relIso03=whole_particles(rng, mean, _PARTICLE) / photons["pt"])

@@ -1,7 +1,8 @@
 """What jets of the reference detector are made of: energy fractions, constituents, identification.
 
-Average fractions are those of particle flow (CMS PRF-14-001): within the tracker about 62 % charged hadrons,
-25 % photons and 10 % neutral hadrons; beyond it everything is calorimetric.
+As particle flow sees a jet (PRF-14-001, arXiv:1706.04965): charged hadrons have most of its energy, photons
+about a quarter and neutral hadrons a tenth within the tracker, and beyond it everything is calorimetric.
+The tables below were adjusted by eye to public simulated events.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Jets of the reference detector: from generator jets and from pileup.
 
-The response starts from the toy detector of arXiv:2402.13684 (a low-pt excess falling as exp(-pt/15),
-flavour dependence) with the noise, stochastic and constant terms of the CMS jet energy resolution
-(JME-13-004) and their growth with pileup.
+The mean response has the form of the toy detector of arXiv:2402.13684: an excess at low pt that falls as
+exp(-pt/15), and a shift for each flavour. Its resolution has the noise, stochastic and constant terms of
+the CMS jet energy resolution, noise growing with pileup (JME-13-004, arXiv:1607.03663). The numbers are
+neither's: they were adjusted by eye to quantiles of public simulated events, and so were efficiencies and
+pileup's jets.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Identification of the reference detector's muons.
 
-Every flag is a cut on the muon's own track, muon-system and isolation variables, as its definition in
-MUO-16-001 has it, so the usual nesting (tight within medium within loose ...) holds by construction.
+Loose, medium, tight, soft and high-momentum identification are cuts on the muon's own track and muon-system
+variables, as in MUO-16-001 (arXiv:1804.04528), so the usual nesting (tight within medium within loose ...)
+holds by construction. The discriminators only resemble the stored ones: their form and numbers were chosen
+by eye.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Isolation of the reference detector's muons.
 
 What surrounds a muon is drawn once, in GeV, and shared by all isolation variables: particles of the jet
-it sits in, the underlying event, and pileup, which neutral sums can only subtract on average (delta-beta
-and effective-area corrections, MUO-16-001).
+it sits in, the underlying event, and pileup, which neutral sums can only subtract on average (the delta-beta
+correction of MUO-16-001, arXiv:1804.04528). All numbers were adjusted by eye to public simulated events.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from flashsim_prod.physics import links
-from flashsim_prod.physics.detector.draws import Floats, Ints, chance
+from flashsim_prod.physics.detector.draws import Floats, Ints, chance, whole_particles
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.muon_tracks import FROM_JET, FROM_PILEUP
 from flashsim_prod.physics.detector.truth import Truth
@@ -67,9 +67,9 @@ def _relative_isolation(
     crowd = np.clip(energy / 15.0, 0.0, 1.0)
     in_04, in_03, in_mini = (_containment(rng, distance, cone, crowd) for cone in (0.4, 0.3, mini_cone))
     # nested cones: the wider sees what the narrower sees, and more
-    chg_mini = _particles(rng, charged * in_mini)
-    chg03 = chg_mini + _particles(rng, charged * np.maximum(in_03 - in_mini, 0.0) + 0.20)
-    chg04 = chg03 + _particles(rng, charged * np.maximum(in_04 - in_03, 0.0) + 0.15)
+    chg_mini = whole_particles(rng, charged * in_mini, _PARTICLE)
+    chg03 = chg_mini + whole_particles(rng, charged * np.maximum(in_03 - in_mini, 0.0) + 0.20, _PARTICLE)
+    chg04 = chg03 + whole_particles(rng, charged * np.maximum(in_04 - in_03, 0.0) + 0.15, _PARTICLE)
     pileup = np.sqrt(np.maximum(event.rho[muons.event_index], 0.1)) * rng.normal(size=n)
     neu_mini = np.maximum(neutral * in_mini * 0.8 + 0.5 * mini_cone * pileup - 0.10, 0.0)
     neu03 = np.maximum(neutral * in_03 * 0.85 + 0.20 * pileup - 0.35, 0.0)
@@ -100,12 +100,6 @@ def _containment(rng: np.random.Generator, distance: Floats, cone: float | Float
     spread = (cone / 0.4) ** 2
     share = crowd * core + (1.0 - crowd) * spread
     return np.clip(share * np.exp(0.10 * rng.normal(size=len(distance))), 0.0, 1.0)
-
-
-def _particles(rng: np.random.Generator, energy: Floats) -> Floats:
-    """Summed pt of whole particles whose mean sum is `energy`; exactly zero where there is none."""
-    number = rng.poisson(energy / _PARTICLE)
-    return np.where(number > 0, rng.gamma(np.maximum(number, 1) * 1.5) * (_PARTICLE / 1.5), 0.0)
 
 
 def _jet_variables(rng: np.random.Generator, muons: Collection, jets: Collection) -> dict[str, Floats | Ints]:

@@ -1,7 +1,8 @@
 """Photons of the reference detector: clusters of electrons, prompt photons, and fakes in jets.
 
 As in NanoAOD an electron's supercluster nearly always makes a photon too: with the same shower shape, and
-with the electron's links and vetoes against it.
+with the electron's links and vetoes against it. Efficiencies, shapes and rates were adjusted by eye to public
+simulated events; the cuts of the identification are those of `photon_id`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from flashsim_prod.physics import links
-from flashsim_prod.physics.detector.draws import Floats, chance, sigmoid, stream, turn_on, wrap_phi
-from flashsim_prod.physics.detector.electron_identification import (
+from flashsim_prod.physics.detector.draws import (
+    Floats,
+    chance,
+    sigmoid,
+    stream,
+    turn_on,
     whole_particles,
+    wrap_phi,
+)
+from flashsim_prod.physics.detector.electron_identification import (
+    PARTICLE,
     with_identification,
     with_isolation,
 )
@@ -203,7 +212,7 @@ def _with_isolation(
     inside = 0.5 * crowd / (1.0 + (jet["jet_dr"] / 0.28) ** 4) + (1.0 - crowd) * 0.13
     own = jet["jet_photon"] + jet["jet_electron"] - pt
     pileup = 0.22 * np.sqrt(np.maximum(rho, 0.1)) * rng.normal(size=n)
-    chg = whole_particles(rng, 0.9 * charged * inside + 0.02)
+    chg = whole_particles(rng, 0.9 * charged * inside + 0.02, PARTICLE)
     hadron = np.maximum(
         0.8 * jet["jet_neutral"] * inside + 0.10 * pt**0.5 * rng.normal(size=n) + pileup - 0.7, 0.0
     )

@@ -1,7 +1,7 @@
 """Subjets of the reference detector: the prongs that soft drop leaves of each fat jet.
 
 Each prong of the generated jet is seen with the response of its fat jet and a resolution of its own.
-Shapes are chosen to resemble the few subjets of public Run-2 events.
+Shapes were adjusted by eye to the few subjets of public Run-2 events.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Isolation, impact parameters and discriminators of the reference detector's taus.
 
-What surrounds a tau is drawn track by track and shared by the isolation sums; the DeepTau scores (CMS
-TAU-20-001) fall with the isolation and are separate for taus, electrons, muons and jets. Shapes are chosen
-to resemble those of centrally produced files.
+What surrounds a tau is drawn track by track and shared by the isolation sums; the DeepTau scores (TAU-20-001,
+arXiv:2201.08458) fall with the isolation and are separate for taus, electrons, muons and jets. Shapes were
+adjusted by eye to public simulated events.
 """
 
 from __future__ import annotations

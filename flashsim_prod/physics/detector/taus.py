@@ -1,8 +1,8 @@
 """Taus of the reference detector: which jets give one, its momentum and its decay mode.
 
-Taus are sought in jets, as by the hadrons-plus-strips algorithm (CMS TAU-16-003): genuine ones, isolated
-electrons and muons, and hadronic jets. Efficiencies, migrations between decay modes and momentum shapes are
-chosen to resemble those of centrally produced files.
+Taus are sought in jets, as by the hadrons-plus-strips algorithm (TAU-16-003, arXiv:1809.02816): genuine
+ones, isolated electrons and muons, and hadronic jets. Efficiencies, migrations between decay modes and
+momentum shapes were adjusted by eye to public simulated events.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ FULL_PRECISION = 23
 
 _TYPES = {"f32": "float32", "i32": "int32", "u8": "uint8", "u32": "uint32", "u64": "uint64", "bool": "bool"}
 _TABLES = ("event", "generator", "jets", "met", "leptons")
+_UNIT = re.compile(r"\[([^\[\]]+)\]$")
 _FORM = re.compile(r"(\S+)\s+(f32|i32|u8|u32|u64|bool)\s+(full|-|\d+|\{[^}]*\}|->\S+)\s+(\S.*)")
 
 
@@ -69,6 +70,12 @@ class Branch:
     def attribute(self) -> str:
         """The name without the collection's prefix."""
         return self.name.removeprefix(f"{self.collection}_") if self.collection else self.name
+
+    @property
+    def unit(self) -> str:
+        """What stands in brackets at the end of the title, ``GeV``; empty for pure numbers."""
+        match = _UNIT.search(self.title)
+        return match[1] if match else ""
 
 
 @cache

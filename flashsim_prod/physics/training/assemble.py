@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,20 +13,31 @@ import torch
 
 from flashsim_prod import __version__
 from flashsim_prod.errors import BundleError
-from flashsim_prod.physics.chain import bundle
-from flashsim_prod.physics.chain.bundle import Manifest, ModelEntry, NetworkEntry
-from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.chain.model import NetworkSize
+from flashsim_prod.physics.chain.assessment import read_assessment
+from flashsim_prod.physics.chain.bundle import (
+    SCHEMA_VERSION,
+    Bundle,
+    Manifest,
+    ModelEntry,
+    NetworkEntry,
+    read_tensors,
+    save_model,
+    write_bundle,
+)
+from flashsim_prod.physics.chain.combine import Parts
+from flashsim_prod.physics.chain.fitted import FittedModel, network_size
+from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 from flashsim_prod.physics.chain.networks import n_parameters
-from flashsim_prod.physics.training.record import FitRecord
+from flashsim_prod.physics.training.record import FitRecord, Losses
 
 ENTRY = "entry.json"
+RECORD = "fit.json"
 
 
 def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folder: Path) -> None:
     """Write one fitted model and its entry for a manifest into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    file, sha256 = bundle.save_model(folder, fitted.model.name, fitted.tensors())
+    file, sha256 = save_model(folder, fitted.model.name, fitted.tensors())
     networks = [network for network in (fitted.velocity, fitted.multiplicity) if network is not None]
     entry = ModelEntry(
         file=file,
@@ -39,12 +48,26 @@ def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folde
             blocks=size.blocks,
             time_frequencies=size.time_frequencies,
             classifier=size.classifier,
+            knots=size.knots,
         ),
         parameters=sum(n_parameters(network) for network in networks),
         fit=_figures(record),
     )
-    record.write(folder / "fit.json")
+    record.write(folder / RECORD)
     (folder / ENTRY).write_text(entry.model_dump_json(indent=1) + "\n")
+
+
+def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, NetworkSize, Losses]:
+    """What `save_fitted` wrote of `model`: with its networks' sizes, and how their losses fell.
+
+    Raises
+    ------
+    BundleError
+        If there is no fit, or it is of another declaration.
+    """
+    entry = _entry(folder, model.name)
+    fitted = FittedModel.load(model, entry, read_tensors(folder / entry.file))
+    return fitted, network_size(entry.network), FitRecord.losses_in(folder / RECORD)
 
 
 def _figures(record: FitRecord) -> dict[str, float | int | str]:
@@ -55,8 +78,8 @@ def _figures(record: FitRecord) -> dict[str, float | int | str]:
         "seconds": round(record.seconds, 1),
     }
     for network, losses in record.losses.items():
-        step, _, held_out = losses[-1]
-        figures |= {f"{network}_steps": step, f"{network}_held_out_loss": round(held_out, 5)}
+        steps, least = losses[-1][0], min(held_out for _, _, held_out in losses)
+        figures |= {f"{network}_steps": steps, f"{network}_held_out_loss": round(least, 5)}
     return figures
 
 
@@ -68,38 +91,49 @@ def build_bundle(
     title: str,
     tag: str,
     training_sample: tuple[str, ...],
-) -> bundle.Bundle:
+    base: Bundle | None = None,
+    reports: Sequence[Path] = (),
+) -> Bundle:
     """A bundle in the new folder `target` from the folders that `save_fitted` wrote, by model name.
+
+    Parameters
+    ----------
+    base : Bundle, optional
+        Gives the models that were not fitted. Without any fit at all this is `base` with another manifest.
+    reports : sequence of Path
+        Fidelity reports of these very weights, for the manifest.
 
     Raises
     ------
     BundleError
         If a fit is not there, or `target` exists.
+    ConfigError
+        If name or tag cannot be one.
+    InputError
+        If a report is of other weights.
     """
-    if target.exists():
-        raise BundleError(f"{target} exists; give another folder, or remove it")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.mkdir(parents=True)
-    entries: dict[str, ModelEntry] = {}
-    try:
-        for model, folder in sorted(fits.items()):
-            entries[model] = _entry(folder, model)
-            shutil.copyfile(folder / entries[model].file, temporary / entries[model].file)
-        manifest = Manifest(
-            schema_version=1,
-            name=name,
-            title=title,
-            tag=tag,
-            created=datetime.now(UTC).replace(microsecond=0),
-            software=_software(),
-            training_sample=training_sample,
-            models=entries,
-        )
-        bundle.save_manifest(temporary, manifest)
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return bundle.load_bundle(target)
+    entries = {model: _entry(folder, model) for model, folder in sorted(fits.items())}
+    weights = {model: fits[model] / entry.file for model, entry in entries.items()}
+    parts = Parts(entries, weights, training_sample)
+    if base is not None:
+        parts = parts.completed(base)
+    digests = {model: entry.sha256 for model, entry in parts.entries.items()}
+    new = [read_assessment(path, digests) for path in reports]
+    # a report that is made again takes the place of the earlier one
+    old = [one for one in parts.fidelity if one.command not in {other.command for other in new}]
+    is_base = base is not None and not fits
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "title": title,
+        "tag": tag,
+        "created": base.manifest.created if base and is_base else datetime.now(UTC).replace(microsecond=0),
+        "software": base.manifest.software if base and is_base else _software(),
+        "training_sample": parts.training_sample,
+        "fidelity": (*old, *new),
+        "models": parts.entries,
+    }
+    return write_bundle(target, Manifest.from_mapping(manifest, "the new bundle"), parts.weights)
 
 
 def _entry(folder: Path, model: str) -> ModelEntry:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
@@ -22,12 +23,32 @@ from flashsim_prod.physics.chain.flow import draw_times, path
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
-from flashsim_prod.physics.training.assemble import save_fitted
+from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
+from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings, Loss, Optimisation
-from flashsim_prod.physics.training.record import FitRecord
+from flashsim_prod.physics.training.record import FitRecord, Losses
 from flashsim_prod.physics.training.tables import Table, load_tables
 
 Progress = Callable[[str, int, int, float], None]
+
+#: with fewer a network learns the objects by heart
+LEAST_OBJECTS = 1000
+
+
+def too_few(objects: int) -> str:
+    """What to do about a sample with only so many objects of a kind."""
+    factor = -(-LEAST_OBJECTS // max(1, objects))
+    return (
+        f"only {objects} objects to learn from, at least {LEAST_OBJECTS} are needed; extract "
+        f"{factor} times as many events or --folds of them, or a process that has more of these objects"
+    )
+
+
+class Network(StrEnum):
+    """The two networks of an object model."""
+
+    FLOW = "flow"
+    MULTIPLICITY = "multiplicity"
 
 
 def fit_model(
@@ -38,39 +59,63 @@ def fit_model(
     *,
     device: str = "cpu",
     size: NetworkSize | None = None,
+    only: Network | None = None,
+    start: FittedModel | None = None,
     progress: Progress = lambda network, step, steps, loss: None,
 ) -> tuple[FittedModel, FitRecord]:
-    """Fit both networks of `model` to `table`, taking up what `folder` holds of an earlier sitting.
+    """Fit the networks of `model` to `table`, taking up what `folder` holds of an earlier sitting.
+
+    Parameters
+    ----------
+    model : ObjectModel
+    table : Table
+    settings : FitSettings
+    folder : Path
+        Where checkpoints are kept.
+    device : str
+    size : NetworkSize, optional
+        Instead of the declared one.
+    only : Network, optional
+        The one network to fit, the other staying as it is in `start`.
+    start : FittedModel, optional
+        Transforms and weights to begin with; untrained ones by default.
+    progress : callable
 
     Raises
     ------
     InputError
         If the table is too small to learn from.
     """
-    if len(table.row) < 1000:
-        raise InputError(
-            f"{model.name}: only {len(table.row)} objects to learn from; extract more events (at least 1000)"
-        )
-    size = size or model.size
+    if len(table.row) < LEAST_OBJECTS:
+        raise InputError(f"{model.name}: {too_few(len(table.row))}")
     folder.mkdir(parents=True, exist_ok=True)
-    standardiser = Standardiser.fit(table.conditions)
-    gaussianisers = tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets)
+    fitted = start or untrained(model, table, size or model.size, settings.seed)
     record = FitRecord(len(table.number), len(table.row), settings)
-    conditions = torch.from_numpy(standardiser(table.conditions))
+    conditions = torch.from_numpy(fitted.standardiser(table.conditions))
+    optimise = partial(_optimise, folder=folder, device=device, record=record, progress=progress)
+    if only is not Network.MULTIPLICITY:
+        loss = _FlowLoss(conditions[torch.from_numpy(table.row)], table, fitted.gaussianisers, model)
+        optimise(Network.FLOW, fitted.velocity, loss, settings.flow_steps, settings)
+    if fitted.multiplicity is not None and only is not Network.FLOW:
+        counted = _CountLoss(conditions, torch.from_numpy(np.minimum(table.number, model.most)))
+        of_many = replace(settings, batch=settings.multiplicity_batch)
+        optimise(Network.MULTIPLICITY, fitted.multiplicity, counted, settings.multiplicity_steps, of_many)
+    return fitted, record
 
-    torch.manual_seed(settings.seed)
+
+def untrained(
+    model: ObjectModel, table: Table, size: NetworkSize, seed: int, standardiser: Standardiser | None = None
+) -> FittedModel:
+    """Transforms of what `table` holds, and networks that have learned nothing yet."""
+    standardiser = standardiser or Standardiser.fit(table.conditions)
+    gaussianisers = tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets)
+    torch.manual_seed(seed)
     velocity = Velocity(len(model.targets), len(model.conditions), size)
-    loss = _FlowLoss(conditions[torch.from_numpy(table.row)], table, gaussianisers, model)
-    optimise = partial(
-        _optimise, settings=settings, folder=folder, device=device, record=record, progress=progress
-    )
-    optimise("flow", velocity, loss, settings.flow_steps)
     multiplicity = None
     if model.most:
         multiplicity = Multiplicity(len(model.conditions), model.most, size)
-        counted = _CountLoss(conditions, torch.from_numpy(np.minimum(table.number, model.most)))
-        optimise("multiplicity", multiplicity, counted, settings.multiplicity_steps)
-    return FittedModel(model, standardiser, gaussianisers, velocity, multiplicity), record
+        multiplicity.spread_knots(torch.from_numpy(standardiser(table.conditions)))
+    return FittedModel(model, standardiser, gaussianisers, velocity, multiplicity)
 
 
 class _FlowLoss(Loss):
@@ -113,20 +158,20 @@ class _CountLoss(Loss):
 
 
 def _optimise(
-    name: str,
+    name: Network,
     network: nn.Module,
     loss: Loss,
     steps: int,
-    *,
     settings: FitSettings,
+    *,
     folder: Path,
     device: str,
     record: FitRecord,
     progress: Progress,
 ) -> None:
-    """Train `network` in place; at the end it holds the averaged weights."""
+    """Train `network` in place; at the end it holds the averaged weights that were best."""
     work = Optimisation(network.to(device), loss, steps, settings, device)
-    checkpoint = folder / f"{name}.checkpoint.safetensors"
+    checkpoint = _checkpoint(folder, name)
     spent_s = work.restore(checkpoint) if checkpoint.exists() else 0.0
     started = time.monotonic()
     while work.step < steps:
@@ -136,7 +181,7 @@ def _optimise(
             work.save(checkpoint, spent_s + time.monotonic() - started)
     record.seconds += spent_s + time.monotonic() - started
     record.losses[name] = work.losses
-    network.load_state_dict(work.averaged.module.state_dict())
+    network.load_state_dict(work.best)
     network.to("cpu")
 
 
@@ -147,18 +192,69 @@ def fit_into_folder(
     *,
     width: int | None = None,
     blocks: int | None = None,
+    only: Network | None = None,
+    further: bool = False,
     device: str = "cpu",
     progress: Progress = lambda network, step, steps, loss: None,
-) -> None:
-    """Fit `model` to the tables in the folder `work` and leave weights, entry and record there.
+) -> FitRecord:
+    """Fit `model` to the tables in the folder `work`; leave weights, entry, record and loss plots there.
 
     Parameters
     ----------
     width, blocks : int, optional
         Size of the flow's network, instead of the declared one.
+    only : Network, optional
+        Fit this network alone; the other stays as the last fit left it.
+    further : bool
+        Go on from the weights that the last fit left.
+
+    Raises
+    ------
+    InputError
+        If there are no tables, too small ones, or checkpoints of other settings.
+    BundleError
+        If the last fit is asked for and there is none, or it is of another declaration.
     """
-    size = replace(model.size, width=width or model.size.width, blocks=blocks or model.size.blocks)
     folder = work / "fits" / model.name
     table = load_tables(work / "tables", model)
-    fitted, record = fit_model(model, table, settings, folder, device=device, size=size, progress=progress)
+    size = replace(model.size, width=width or model.size.width, blocks=blocks or model.size.blocks)
+    losses: Losses = {}
+    start = None
+    if only or further:
+        start, last_size, losses = load_fitted(folder, model)
+        if further:
+            size = last_size
+        else:
+            start, size = _begun_anew(start, last_size, size, only, table, settings.seed)
+    fitted, record = fit_model(
+        model, table, settings, folder, device=device, size=size, only=only, start=start, progress=progress
+    )
+    record.losses = losses | record.losses
     save_fitted(fitted, record, size, folder)
+    for network in Network:
+        _checkpoint(folder, network).unlink(missing_ok=True)
+    draw_losses(record, folder)
+    return record
+
+
+def _begun_anew(
+    last: FittedModel,
+    last_size: NetworkSize,
+    size: NetworkSize,
+    only: Network | None,
+    table: Table,
+    seed: int,
+) -> tuple[FittedModel, NetworkSize]:
+    """The last fit with one network untrained; and the sizes of both."""
+    if only is Network.FLOW:
+        size = replace(size, classifier=last_size.classifier, knots=last_size.knots)
+    else:
+        size = replace(last_size, classifier=size.classifier, knots=size.knots)
+    fresh = untrained(last.model, table, size, seed, last.standardiser)
+    if only is Network.FLOW:
+        return replace(last, gaussianisers=fresh.gaussianisers, velocity=fresh.velocity), size
+    return replace(last, multiplicity=fresh.multiplicity), size
+
+
+def _checkpoint(folder: Path, network: Network) -> Path:
+    return folder / f"{network}.checkpoint.safetensors"

@@ -18,6 +18,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from flashsim_prod.errors import InputError
 
+#: neighbouring rows that are held out together
+_STRETCH = 200
+#: rows that the held-out loss is found from at most
+_MOST_HELD_OUT = 32_768
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -27,19 +32,21 @@ class FitSettings:
     ----------
     flow_steps, multiplicity_steps : int
         Optimiser steps of the two networks.
-    batch : int
-        Rows a step.
+    batch, multiplicity_batch : int
+        Rows a step; many for the numbers, which are mostly zero and whose network is small.
     learning_rate : float
         At the start; it falls to zero along a cosine.
     average : float
-        Decay of the exponential moving average of the weights, which is what is kept; less at first.
+        Decay of the exponential moving average of the weights, less at first; what is kept is the average
+        with the least held-out loss.
     held_out : float
-        Fraction of the rows never trained on, for the loss that is reported.
+        Fraction of the rows never trained on.
     """
 
     flow_steps: int = 12_000
     multiplicity_steps: int = 4_000
     batch: int = 2048
+    multiplicity_batch: int = 4096
     learning_rate: float = 2e-3
     average: float = 0.998
     held_out: float = 0.05
@@ -75,6 +82,11 @@ class Optimisation:
         Total number, which the schedule of the learning rate depends on.
     settings : FitSettings
     device : str
+
+    Attributes
+    ----------
+    best : dict
+        The averaged weights when the held-out loss was least: small tables are learned by heart later.
     """
 
     def __init__(
@@ -92,9 +104,9 @@ class Optimisation:
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
         self.losses: list[tuple[int, float, float]] = []
-        order = torch.randperm(loss.n, generator=torch.Generator().manual_seed(settings.seed))
-        held_out = max(1, int(loss.n * settings.held_out))
-        self._held_out, self._rows = order[:held_out][: 4 * settings.batch], order[held_out:]
+        self.best = self.averaged.module.state_dict()
+        held_out, self._rows = _split(loss.n, settings)
+        self._held_out = held_out[:_MOST_HELD_OUT]
 
     def advance(self, steps: int) -> None:
         """Take `steps` steps and note the losses at their end."""
@@ -114,13 +126,17 @@ class Optimisation:
             self.averaged.update_parameters(self.network)
             total += loss.item()
             self.step += 1
-        self.losses.append((self.step, total / steps, self._held_out_loss()))
+        held_out = self._held_out_loss()
+        if held_out <= min((before for _, _, before in self.losses), default=math.inf):
+            self.best = {key: value.clone() for key, value in self.averaged.module.state_dict().items()}
+        self.losses.append((self.step, total / steps, held_out))
 
     def save(self, path: Path, seconds: float) -> None:
         """Write all state to a safetensors file, whole or not at all."""
         moments = self.optimiser.state_dict()["state"]
         tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
         tensors |= {f"averaged.{key}": value for key, value in self.averaged.state_dict().items()}
+        tensors |= {f"best.{key}": value for key, value in self.best.items()}
         tensors |= {
             f"moment.{number}.{key}": value
             for number, state in moments.items()
@@ -149,11 +165,21 @@ class Optimisation:
                 notes = json.loads(file.metadata()["notes"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise InputError(f"{path}: damaged checkpoint; delete it to start this fit anew") from error
+            raise InputError(f"{path}: damaged checkpoint; fit with --anew to start over") from error
         if notes["for"] != self._identity():
-            raise InputError(f"{path}: a checkpoint of a fit with other settings; delete it to start anew")
-        self.network.load_state_dict(_below(tensors, "network."))
-        self.averaged.load_state_dict(_below(tensors, "averaged."))
+            raise InputError(
+                f"{path}: a checkpoint of a fit with other settings or events; "
+                "repeat those, or fit with --anew to start over"
+            )
+        try:
+            self.network.load_state_dict(_below(tensors, "network."))
+            self.averaged.load_state_dict(_below(tensors, "averaged."))
+        except RuntimeError as error:
+            raise InputError(
+                f"{path}: a checkpoint of a network of another size; "
+                "repeat --width and --blocks, or fit with --anew to start over"
+            ) from error
+        self.best = _below(tensors, "best.")
         self._restore_moments(_below(tensors, "moment."))
         self.generator.set_state(tensors["generator"])
         self.step, self.losses = notes["step"], [tuple(entry) for entry in notes["losses"]]
@@ -177,6 +203,23 @@ class Optimisation:
         self.averaged.eval()
         with torch.no_grad():
             return float(self.loss(self.averaged.module, self._held_out, generator, self.device).item())
+
+
+def _split(n: int, settings: FitSettings) -> tuple[Tensor, Tensor]:
+    """Rows held out, and rows to learn from.
+
+    Stretches of neighbours are held out, because neighbours are objects of one event and reconstructions of
+    one generator event: with such a twin among the rows that are learned, none would be new.
+    """
+    stretch = max(1, min(_STRETCH, n // 100))
+    generator = torch.Generator().manual_seed(settings.seed)
+    chance = torch.rand(-(-n // stretch), generator=generator)
+    # at least one stretch, and not all of them
+    chosen = chance <= max(settings.held_out, float(chance.min()))
+    held_out = chosen.repeat_interleave(stretch)[:n]
+    rows = torch.arange(n)
+    order = torch.randperm(int(held_out.sum()), generator=generator)
+    return rows[held_out][order], rows[~held_out]
 
 
 def _growing_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from flashsim_prod.physics.training.optimise import FitSettings
 
+#: (step, training loss, held-out loss) of each network
+Losses = dict[str, list[tuple[int, float, float]]]
+
 
 @dataclass
 class FitRecord:
@@ -25,9 +28,15 @@ class FitRecord:
     rows: int
     objects: int
     settings: FitSettings
-    losses: dict[str, list[tuple[int, float, float]]] = field(default_factory=dict)
+    losses: Losses = field(default_factory=dict)
     seconds: float = 0.0
 
     def write(self, target: Path) -> None:
         """As JSON."""
         target.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @staticmethod
+    def losses_in(source: Path) -> Losses:
+        """The losses of what `write` wrote."""
+        losses = json.loads(source.read_text())["losses"]
+        return {network: [(step, *both) for step, *both in points] for network, points in losses.items()}

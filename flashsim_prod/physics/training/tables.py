@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
+from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 
@@ -186,12 +187,49 @@ def extract_file(url: str, models: Sequence[ObjectModel], folder: Path) -> Itera
         Table.concatenate(parts[model.name]).save(path)
 
 
+def left_out(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str, tuple[int, int]]:
+    """Objects of one NANOAOD file that went into no table, and all of them, by collection.
+
+    Every object has one source, but two kinds of objects none: taus and secondary vertices of an event
+    without any jet within the tracker, and those beyond the most that a model gives for one source. Only
+    collections with all their sources among `models` are counted, and only such with objects left out
+    are told. The tables must be there.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    with NanoFile(url) as file:
+        for name in dict.fromkeys(model.produces for model in models if not model.scalar):
+            sources = [model for model in MODELS if model.produces == name]
+            if not all(model in models for model in sources):
+                continue
+            total = file.read([f"{name}_pt"], 0, file.n_entries)[name].n_objects
+            taken = sum(_sizes(table_path(folder, url, model))[1] for model in sources)
+            if taken < total:
+                found[name] = (total - taken, total)
+    return found
+
+
 def _extract_named(url: str, events: Events, model: ObjectModel) -> Table:
     try:
         return extract(events, model)
     except InputError as error:
         advice = "name the models wanted with --model, or take other files"
         raise InputError(f"{url}: {error}; {advice}") from error
+
+
+def table_sizes(folder: Path, model: ObjectModel) -> tuple[int, int]:
+    """Sources and reconstructed objects in all tables of one object model; `InputError` if one is damaged."""
+    sizes = [_sizes(path) for path in (folder / model.name).glob("*.safetensors")]
+    return sum(sources for sources, _ in sizes), sum(objects for _, objects in sizes)
+
+
+def _sizes(path: Path) -> tuple[int, int]:
+    """Sources and reconstructed objects in one table."""
+    try:
+        with safe_open(path, framework="np") as file:
+            sources, objects = (int(file.get_slice(name).get_shape()[0]) for name in ("number", "row"))
+            return sources, objects
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: no training table ({error}); extract it again") from error
 
 
 def load_tables(folder: Path, model: ObjectModel) -> Table:

@@ -30,13 +30,28 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class Process:
+    """A signal or a background.
+
+    Attributes
+    ----------
+    card : str
+    share : int
+        Generator events that are made of it, in those of the signal: few of a background are selected.
+    """
+
+    card: str
+    share: int = 1
+
+
+@dataclass(frozen=True)
 class Analysis:
     """A selection with a network at its end.
 
     Attributes
     ----------
-    signal, background : str
-        Cards.
+    processes : tuple of Process
+        The signal first, then its backgrounds.
     needs : tuple of str
         Reconstructed branches.
     features : callable
@@ -53,8 +68,7 @@ class Analysis:
 
     name: str
     title: str
-    signal: str
-    background: str
+    processes: tuple[Process, ...]
     needs: tuple[str, ...]
     features: Callable[[Events], dict[str, F64]]
     cuts: tuple[tuple[str, Callable[[dict[str, F64]], Bools]], ...]
@@ -192,13 +206,12 @@ _MUON = tuple(f"Muon_{name}" for name in ("pt", "eta", "phi", "charge", "pfRelIs
 _JET = tuple(f"Jet_{name}" for name in ("pt", "eta", "phi", "mass"))
 _TWO_MUONS = ("two muons of opposite charge", lambda f: f["charge"] < 0)
 _TWO_JETS = ("two jets", lambda f: f["pt j2"] > 0)
-_DNN = Feature("DNN", "DNN output")
+DNN = Feature("DNN", "DNN output")
 
 VBF_HMUMU = Analysis(
     name="vbf_hmumu",
     title=r"VBF H to mumu",
-    signal="vbf_hmumu",
-    background="dymumu_highmass",
+    processes=(Process("vbf_hmumu"), Process("dymumu_highmass", 3), Process("ewk_mumujj_highmass")),
     needs=(*_MUON, *_JET, "Jet_puId", "Jet_jetId", "Jet_qgl", "SoftActivityJetNjets5"),
     features=_vbf_features,
     cuts=(
@@ -218,15 +231,14 @@ VBF_HMUMU = Analysis(
         Feature("m(mumu)", r"$m(\mu\mu)$ [GeV]"),
         Feature("m(jj)", "$m(jj)$ [GeV]"),
         Feature("deta(jj)", r"$|\Delta\eta(jj)|$"),
-        _DNN,
+        DNN,
     ),
 )  # fmt: skip
 
 ZH_LLBB = Analysis(
     name="zh_llbb",
     title="ZH to llbb, Z to mumu",
-    signal="zh_llbb",
-    background="zz_llbb",
+    processes=(Process("zh_llbb"), Process("zz_llbb", 3)),
     needs=(*_MUON, *_JET, "Jet_btagDeepFlavB", "MET_pt"),
     features=_zh_features,
     cuts=(
@@ -245,7 +257,7 @@ ZH_LLBB = Analysis(
         Feature("m(mumu)", r"$m(\mu\mu)$ [GeV]"),
         Feature("m(jj)", "$m(bb)$ [GeV]"),
         Feature("btag j1", "b tag of the leading jet"),
-        _DNN,
+        DNN,
     ),
 )  # fmt: skip
 

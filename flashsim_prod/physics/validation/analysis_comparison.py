@@ -5,22 +5,22 @@ Both reconstruct the same generator events, so what these have in common cancels
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.errors import InputError
 from flashsim_prod.physics.detector.reference import ReferenceDetector
-from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.validation.analyses import Analysis, Feature
+from flashsim_prod.physics.validation.analysis_network import (
+    Reconstruction,
+    Separation,
+    scored,
+    separation,
+    train,
+)
 from flashsim_prod.physics.validation.clustered import (
     Entries,
     Test,
@@ -32,14 +32,13 @@ from flashsim_prod.physics.validation.dataset_figures import SHAPE_LIMITS, judge
 from flashsim_prod.physics.validation.figures import Light, light, worst
 from flashsim_prod.physics.validation.made_samples import Simulator, generator_events, reconstructed
 from flashsim_prod.physics.validation.samples import Progress
-from flashsim_prod.physics.validation.statistics import F64, I64, Measured
+from flashsim_prod.physics.validation.statistics import Measured
 
 #: deviations of an efficiency's ratio from 1 up to which it is green, and amber
 FLOW_LIMITS = (0.05, 0.10)
+SIGNAL_REGION = "signal region"
 #: entries, and generator events, below which distributions are not compared
 _MIN_ENTRIES, _MIN_GEN = 100, 30
-#: events that a network can be trained with at all
-_MIN_TRAINING = 50
 
 
 @dataclass(frozen=True)
@@ -116,52 +115,25 @@ class AnalysisComparison:
 
     Attributes
     ----------
-    auc : (float, float)
-        How well the network tells signal from background, in FlashSim and in the reference.
+    auc : Separation
     trained_on : int
         Reconstructed events, of generator events that nothing here is compared with.
     """
 
     analysis: Analysis
     processes: tuple[ProcessComparison, ...]
-    auc: tuple[float, float]
+    auc: Separation
     trained_on: int
 
     @property
     def light(self) -> Light:
         """The worst of all."""
-        return worst([one.light for one in self.processes])
-
-
-@dataclass(frozen=True)
-class _Reconstruction:
-    """Features of one process by one simulation, with the generator event of each event."""
-
-    features: dict[str, F64]
-    gen: I64
-    weight: F64
-    flow: list[NDArray[np.bool_]]
-
-    @staticmethod
-    def of(events: Events, analysis: Analysis) -> _Reconstruction:
-        features = analysis.features(events)
-        gen = events.scalars["FlashSim_genEvent"].astype(np.int64)
-        weight = events.scalars["genWeight"].astype(np.float64)
-        return _Reconstruction(features, gen, weight, analysis.flow(features))
-
-    def entries(self, values: F64, chosen: NDArray[np.bool_]) -> Entries:
-        return Entries(values[chosen], self.gen[chosen], self.weight[chosen])
-
-    @property
-    def held_out(self) -> NDArray[np.bool_]:
-        """Every other generator event: the network is trained on the others."""
-        odd: NDArray[np.bool_] = self.gen % 2 == 1
-        return odd
+        return worst([self.auc.light, *(one.light for one in self.processes)])
 
 
 def compare_analysis(
     analysis: Analysis,
-    cards: tuple[ProcessCard, ProcessCard],
+    cards: Sequence[ProcessCard],
     chain: Simulator,
     folder: Path,
     *,
@@ -170,19 +142,19 @@ def compare_analysis(
     seed: int,
     progress: Progress,
 ) -> AnalysisComparison:
-    """Generate signal and background, reconstruct both by both simulations, and compare.
+    """Generate signal and backgrounds, reconstruct them by both simulations, and compare.
 
     Parameters
     ----------
     analysis : Analysis
-    cards : (ProcessCard, ProcessCard)
-        Of signal and background.
+    cards : sequence of ProcessCard
+        Of the analysis' processes.
     chain : Simulator
         FlashSim.
     folder : Path
         Where generator events are kept.
     n_gen, folds : int
-        Generator events of each process, and reconstructions of each by either simulation.
+        Generator events of the signal, and reconstructions of each event by either simulation.
     seed : int
     progress : callable
 
@@ -191,75 +163,48 @@ def compare_analysis(
     InputError
         If too few events pass the first cuts to train a network with.
     """
-    found = []
-    for card in cards:
-        gen = generator_events(
-            card, folder, energy_tev=card.energies[0].tev, n_events=n_gen, seed=seed, progress=progress
-        )
-        simulators: tuple[tuple[Simulator, str], ...] = (
-            (chain, f"FlashSim, {card.name}"),
-            (ReferenceDetector(), f"reference, {card.name}"),
-        )
-        both = [
-            reconstructed(
-                gen, one, analysis.needs, folds=folds, seed=seed + number, progress=progress, title=title
-            )
-            for number, (one, title) in enumerate(simulators)
-        ]
-        found.append([_Reconstruction.of(events, analysis) for events in both])
+    numbers = [n_gen * process.share for process in analysis.processes]
+    found = [
+        _reconstruct(analysis, card, chain, folder, n_gen=number, folds=folds, seed=seed, progress=progress)
+        for card, number in zip(cards, numbers, strict=True)
+    ]
     progress("training", 0, 1)
-    network, trained_on = _train(analysis, [process[1] for process in found], seed)
+    network, trained_on = train(analysis, [process[1] for process in found], seed)
     progress("training", 1, 1)
-    scored = [[_scored(one, network, analysis) for one in process] for process in found]
+    found = [[scored(one, network, analysis) for one in process] for process in found]
     processes = tuple(
-        _compare(analysis, card, is_signal, n_gen, folds, *process)
-        for card, is_signal, process in zip(cards, (True, False), scored, strict=True)
+        _compare(analysis, card, position == 0, number, folds, *both)
+        for position, (card, number, both) in enumerate(zip(cards, numbers, found, strict=True))
     )
-    auc = tuple(_auc(scored[0][side], scored[1][side], analysis) for side in (0, 1))
-    return AnalysisComparison(analysis, processes, (auc[0], auc[1]), trained_on)
+    return AnalysisComparison(analysis, processes, separation(found, analysis, seed), trained_on)
 
 
-def _inputs(one: _Reconstruction, analysis: Analysis) -> F64:
-    return np.stack([one.features[name] for name in analysis.inputs], axis=1)
-
-
-def _train(analysis: Analysis, reference: list[_Reconstruction], seed: int) -> tuple[Pipeline, int]:
-    """The network, trained on the reference detector's signal and background, alike in number."""
-    rng = np.random.default_rng(seed)
-    rows = [_inputs(one, analysis)[one.flow[analysis.trained_after] & ~one.held_out] for one in reference]
-    number = min(len(part) for part in rows)
-    if number < _MIN_TRAINING:
-        raise InputError(
-            f"{analysis.name}: only {number} events pass the first cuts, too few to train a network with; "
-            "take more --gen-events or a larger --oversample"
+def _reconstruct(
+    analysis: Analysis,
+    card: ProcessCard,
+    chain: Simulator,
+    folder: Path,
+    *,
+    n_gen: int,
+    folds: int,
+    seed: int,
+    progress: Progress,
+) -> list[Reconstruction]:
+    """One process by FlashSim and by the reference detector."""
+    gen = generator_events(
+        card, folder, energy_tev=card.energies[0].tev, n_events=n_gen, seed=seed, progress=progress
+    )
+    simulators: tuple[tuple[Simulator, str], ...] = (
+        (chain, f"FlashSim, {card.name}"),
+        (ReferenceDetector(), f"reference, {card.name}"),
+    )
+    made = (
+        reconstructed(
+            gen, one, analysis.needs, folds=folds, seed=seed + number, progress=progress, title=title
         )
-    chosen = np.concatenate([part[rng.permutation(len(part))[:number]] for part in rows])
-    label = np.repeat([1, 0], number)
-    network = make_pipeline(
-        StandardScaler(),
-        MLPClassifier((64, 32), alpha=1e-3, early_stopping=True, max_iter=100, random_state=seed % 2**32),
+        for number, (one, title) in enumerate(simulators)
     )
-    # threads that wait actively for each other take many times longer on shared cores
-    with threadpool_limits(limits=1):
-        network.fit(chosen, label)
-    return network, len(chosen)
-
-
-def _scored(one: _Reconstruction, network: Pipeline, analysis: Analysis) -> _Reconstruction:
-    """The same with the network's output, NaN for events that it was not made for."""
-    output = np.full(len(one.gen), np.nan)
-    there = one.flow[analysis.trained_after]
-    if there.any():
-        with threadpool_limits(limits=1):
-            output[there] = network.predict_proba(_inputs(one, analysis)[there])[:, 1]
-    return _Reconstruction({**one.features, "DNN": output}, one.gen, one.weight, one.flow)
-
-
-def _auc(signal: _Reconstruction, background: _Reconstruction, analysis: Analysis) -> float:
-    kept = [one.flow[analysis.trained_after] & one.held_out for one in (signal, background)]
-    scores = [one.features["DNN"][mask] for one, mask in zip((signal, background), kept, strict=True)]
-    label = np.repeat([1, 0], [len(part) for part in scores])
-    return float(roc_auc_score(label, np.concatenate(scores)))
+    return [Reconstruction.of(events, analysis) for events in made]
 
 
 def _compare(
@@ -268,12 +213,12 @@ def _compare(
     is_signal: bool,
     n_gen: int,
     folds: int,
-    sample: _Reconstruction,
-    reference: _Reconstruction,
+    sample: Reconstruction,
+    reference: Reconstruction,
 ) -> ProcessComparison:
     names = ["all events", *(name for name, _ in analysis.cuts)]
     flow = [_flow_row(name, step, sample, reference) for step, name in enumerate(names) if step]
-    steps = ((analysis.trained_after, names[analysis.trained_after]), (len(analysis.cuts), "signal region"))
+    steps = ((analysis.trained_after, names[analysis.trained_after]), (len(analysis.cuts), SIGNAL_REGION))
     distributions = [
         _distribution(
             feature, f"after {name}" if step < len(analysis.cuts) else name, step, sample, reference
@@ -284,7 +229,7 @@ def _compare(
     return ProcessComparison(card.title, is_signal, n_gen, folds, tuple(flow), tuple(distributions))
 
 
-def _flow_row(name: str, step: int, sample: _Reconstruction, reference: _Reconstruction) -> FlowRow:
+def _flow_row(name: str, step: int, sample: Reconstruction, reference: Reconstruction) -> FlowRow:
     rates = [
         mean_and_width(one.entries(one.flow[step].astype(np.float64), np.ones(len(one.gen), dtype=bool)))[0]
         for one in (sample, reference)
@@ -293,7 +238,7 @@ def _flow_row(name: str, step: int, sample: _Reconstruction, reference: _Reconst
 
 
 def _distribution(
-    feature: Feature, region: str, step: int, sample: _Reconstruction, reference: _Reconstruction
+    feature: Feature, region: str, step: int, sample: Reconstruction, reference: Reconstruction
 ) -> Distribution:
     first, second = (
         one.entries(one.features[feature.name], one.flow[step] & one.held_out) for one in (sample, reference)

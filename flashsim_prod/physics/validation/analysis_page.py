@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from flashsim_prod import __version__
-from flashsim_prod.physics.validation import plots
+from flashsim_prod.physics.validation import analysis_plots, plots
+from flashsim_prod.physics.validation.analyses import DNN
 from flashsim_prod.physics.validation.analysis_comparison import (
     FLOW_LIMITS,
+    SIGNAL_REGION,
     AnalysisComparison,
     Distribution,
 )
+from flashsim_prod.physics.validation.analysis_network import AREA_LIMITS
 from flashsim_prod.physics.validation.dataset_figures import SHAPE_LIMITS, SIGNIFICANCE
 from flashsim_prod.physics.validation.dataset_page import caption
 from flashsim_prod.physics.validation.figures import worst
 from flashsim_prod.physics.validation.held_out import REFERENCE_DETECTOR
 from flashsim_prod.physics.validation.pages import image, write_figures, write_page
+from flashsim_prod.physics.validation.statistics import Measured
 
 JSON_NAME = "analyses.json"
 
@@ -37,7 +41,12 @@ def _of_analysis(one: AnalysisComparison) -> dict[str, Any]:
     return {
         "name": one.analysis.name,
         "light": one.light,
-        "auc": {"flashsim": one.auc[0], "reference": one.auc[1]},
+        "auc": {
+            "flashsim": _pair(one.auc.sample),
+            "reference": _pair(one.auc.reference),
+            "difference": _pair(one.auc.difference),
+            "light": one.auc.light,
+        },
         "trained_on": one.trained_on,
         "processes": [
             {
@@ -48,9 +57,9 @@ def _of_analysis(one: AnalysisComparison) -> dict[str, Any]:
                 "flow": [
                     {
                         "cut": row.name,
-                        "flashsim": [row.sample.value, row.sample.error],
-                        "reference": [row.reference.value, row.reference.error],
-                        "ratio": [row.ratio.value, row.ratio.error] if row.ratio else None,
+                        "flashsim": _pair(row.sample),
+                        "reference": _pair(row.reference),
+                        "ratio": _pair(row.ratio) if row.ratio else None,
                         "light": row.light,
                     }
                     for row in process.flow
@@ -60,6 +69,10 @@ def _of_analysis(one: AnalysisComparison) -> dict[str, Any]:
             for process in one.processes
         ],
     }
+
+
+def _pair(found: Measured) -> list[float]:
+    return [found.value, found.error]
 
 
 def _of_distribution(one: Distribution) -> dict[str, Any]:
@@ -83,14 +96,33 @@ def write_analyses(found: Sequence[AnalysisComparison], folder: Path) -> Path:
         folder,
         "analyses.html.j2",
         found=[
-            (one, [(process, _images(process.distributions)) for process in one.processes]) for one in found
+            (
+                one,
+                _network_figure(one),
+                [(process, _images(process.distributions)) for process in one.processes],
+            )
+            for one in found
         ],
         light=worst([one.light for one in found]),
         flow_limits=FLOW_LIMITS,
+        area_limits=AREA_LIMITS,
         shape_limits=SHAPE_LIMITS,
         significance=SIGNIFICANCE,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         software=f"flashsim-prod {__version__}",
+    )
+
+
+def _network_figure(one: AnalysisComparison) -> str:
+    """The network's output for all processes that have enough held-out events after the first cuts."""
+    outputs = [
+        (process.title, shown.sample, shown.reference)
+        for process in one.processes
+        for shown in process.distributions
+        if shown.feature is DNN and shown.region != SIGNAL_REGION and shown.test.ndf
+    ]
+    return (
+        image(analysis_plots.network_output(outputs, caption=caption(REFERENCE_DETECTOR))) if outputs else ""
     )
 
 
@@ -106,7 +138,6 @@ def _images(distributions: Sequence[Distribution]) -> list[tuple[Distribution, s
                     titles=(REFERENCE_DETECTOR, "FlashSim"),
                     discrete=False,
                     caption=caption(REFERENCE_DETECTOR),
-                    bins=20,
                 )
             ),
         )

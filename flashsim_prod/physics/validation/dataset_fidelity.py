@@ -9,18 +9,19 @@ import numpy as np
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Collection
 from flashsim_prod.physics.nanoaod.schema import branch
-from flashsim_prod.physics.validation.clustered import Entries, Test, distances, mean_and_width, shape_test
+from flashsim_prod.physics.validation.clustered import Entries, Test, distances, shape_test
 from flashsim_prod.physics.validation.dataset_figures import (
     CorrelationDifference,
     DatasetFidelity,
     Group,
     Shape,
 )
-from flashsim_prod.physics.validation.derived import Derived
+from flashsim_prod.physics.validation.derived import Derived, compare_quantity, inside
+from flashsim_prod.physics.validation.figures import Light
 from flashsim_prod.physics.validation.matching import matching_rates
 from flashsim_prod.physics.validation.quantities import QUANTITIES, Quantity
 from flashsim_prod.physics.validation.samples import Progress, Sample, is_generator_level
-from flashsim_prod.physics.validation.statistics import F64, Measured, rank_correlations
+from flashsim_prod.physics.validation.statistics import F64, rank_correlations
 
 #: entries, and generator events, of either sample below which nothing is said
 _MIN_ENTRIES, _MIN_GEN = 200, 40
@@ -46,6 +47,7 @@ def compare_samples(sample: Sample, reference: Sample, progress: Progress) -> Da
         progress("comparing", number, len(groups))
         made.append(_group(name, names, sample, reference))
     progress("comparing", len(groups), len(groups))
+    made.sort(key=lambda group: (-_rank(group.light), -group.count("red"), -group.count("amber"), group.name))
     return DatasetFidelity(
         tuple(made),
         tuple(figures for _, figures, _, _ in compared_quantities(sample, reference)),
@@ -94,7 +96,7 @@ def is_discrete(name: str) -> bool:
 def _group(name: str, names: list[str], sample: Sample, reference: Sample) -> Group:
     is_collection = name in sample.events.collections
     shapes = [_shape(one, sample, reference) for one in ([f"n{name}"] if is_collection else []) + names]
-    shapes.sort(key=lambda one: (-_rank(one), -one.size))
+    shapes.sort(key=lambda one: (-_rank(one.light), -one.size))
     if not is_collection:
         return Group(name, tuple(shapes), (), None)
     attributes = [one.partition("_")[2] for one in names]
@@ -102,8 +104,8 @@ def _group(name: str, names: list[str], sample: Sample, reference: Sample) -> Gr
     return Group(name, tuple(shapes), tuple(matching_rates(name, sample, reference)), correlations)
 
 
-def _rank(shape: Shape) -> int:
-    return {None: -1, "green": 0, "amber": 1, "red": 2}[shape.light]
+def _rank(light: Light | None) -> int:
+    return -1 if light is None else list(Light).index(light)
 
 
 def _shape(name: str, sample: Sample, reference: Sample) -> Shape:
@@ -114,8 +116,28 @@ def _shape(name: str, sample: Sample, reference: Sample) -> Shape:
         wasserstein, ks = distances(first, second)
         test = shape_test(first, second, discrete=discrete)
     return Shape(
-        name, (len(first), len(second)), (_mean(first), _mean(second)), wasserstein, ks, test, discrete
+        name,
+        (len(first), len(second)),
+        (_mean(first), _mean(second)),
+        wasserstein,
+        ks,
+        test,
+        discrete,
+        (_range(first), _range(second)),
+        0 if discrete else _far_out(first, second),
     )
+
+
+def _range(entries: Entries) -> tuple[float, float]:
+    return (float(entries.values.min()), float(entries.values.max())) if len(entries) else (0.0, 0.0)
+
+
+def _far_out(sample: Entries, reference: Entries) -> int:
+    """Generator events with values that no tail of the reference reaches: the tests do not see a few."""
+    lowest, highest = _range(reference)
+    width = highest - lowest
+    beyond = (sample.values < lowest - width) | (sample.values > highest + width)
+    return _n_gen(sample.select(beyond)) if width > 0 else 0
 
 
 def _n_gen(entries: Entries) -> int:
@@ -169,24 +191,6 @@ def compared_quantities(
             yield quantity, compare_quantity(quantity, first, second), first, second
 
 
-def compare_quantity(quantity: Quantity, sample: Entries, reference: Entries) -> Derived:
-    """Mean and width over those of the reference, with errors that know the generator events."""
-    (mean, width), (other_mean, other_width) = mean_and_width(sample), mean_and_width(reference)
-    mean_ratio = mean.ratio(other_mean)
-    if quantity.is_resolution:
-        shift, unit = mean.difference(other_mean), other_width.value or 1.0
-        mean_ratio = Measured(1 + shift.value / unit, shift.error / unit)
-    return Derived(
-        quantity.name,
-        quantity.definition,
-        (len(sample), len(reference)),
-        (mean.measured, other_mean.measured),
-        (width.measured, other_width.measured),
-        mean_ratio,
-        width.ratio(other_width),
-    )
-
-
 def _has(sample: Sample, name: str) -> bool:
     collection, _, attribute = name.partition("_")
     events = sample.events
@@ -195,8 +199,4 @@ def _has(sample: Sample, name: str) -> bool:
 
 def _quantity_entries(sample: Sample, quantity: Quantity) -> Entries:
     values = quantity.per_event(sample.events)
-    entries = sample.entries(values, np.arange(sample.events.n))
-    if quantity.window is None:
-        return entries
-    lowest, highest = quantity.window
-    return entries.select((entries.values > lowest) & (entries.values < highest))
+    return inside(sample.entries(values, np.arange(sample.events.n)), quantity)

@@ -17,6 +17,8 @@ RATE_LIMITS = (0.02, 0.06)
 CORRELATION_LIMITS = (0.10, 0.25)
 #: a difference that chance makes more often than this is no difference
 SIGNIFICANCE = 1e-3
+#: generator events with values far beyond the reference's from which an attribute is not green
+FAR_OUT = 2
 
 
 def judged(size: float, limits: tuple[float, float], p_value: float) -> Light:
@@ -40,6 +42,10 @@ class Shape:
     test : Test
         Chi2 of the shapes, generator events taken as what is independent; ndf 0 if there are too few.
     discrete : bool
+    ranges : ((float, float), (float, float))
+        Smallest and largest value in either sample.
+    far_out : int
+        Generator events with values that lie outside the reference's range by more than its width.
     """
 
     branch: str
@@ -49,6 +55,8 @@ class Shape:
     ks: float
     test: Test
     discrete: bool
+    ranges: tuple[tuple[float, float], tuple[float, float]]
+    far_out: int
 
     @property
     def size(self) -> float:
@@ -58,7 +66,10 @@ class Shape:
     @property
     def light(self) -> Light | None:
         """The verdict; none where there are too few entries for one."""
-        return judged(self.size, SHAPE_LIMITS, self.test.p_value) if self.test.ndf else None
+        if not self.test.ndf:
+            return None
+        found = judged(self.size, SHAPE_LIMITS, self.test.p_value)
+        return worst([found, Light.AMBER]) if self.far_out >= FAR_OUT else found
 
 
 @dataclass(frozen=True)
@@ -90,9 +101,20 @@ class CorrelationDifference:
 
 @dataclass(frozen=True)
 class NamedRates:
-    """An efficiency, or another fraction, along an axis."""
+    """An efficiency, or another fraction, along an axis.
+
+    Attributes
+    ----------
+    title : str
+    quantity : str
+        What kind of fraction it is.
+    axis : str
+        The branch that it is shown along.
+    rates : Rates
+    """
 
     title: str
+    quantity: str
     axis: str
     rates: Rates
 
@@ -129,6 +151,11 @@ class Group:
         """The worst of all; none if nothing could be judged."""
         return worst(self.lights) if self.lights else None
 
+    @property
+    def farthest(self) -> Shape | None:
+        """The attribute with the largest distance, of those that could be judged."""
+        return max((one for one in self.shapes if one.light), key=lambda one: one.size, default=None)
+
     def count(self, colour: str) -> int:
         """How many verdicts are of this colour."""
         return sum(one == colour for one in self.lights)
@@ -150,6 +177,7 @@ class DatasetFidelity:
     Attributes
     ----------
     groups : tuple of Group
+        Worst first.
     derived : tuple of Derived
         Quantities of whole events.
     only_in_one : tuple of str

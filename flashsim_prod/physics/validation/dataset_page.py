@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from flashsim_prod import __version__
+from flashsim_prod.physics.nanoaod.schema import branches
 from flashsim_prod.physics.validation import derived, plots
 from flashsim_prod.physics.validation.dataset_fidelity import compare_samples, compared_quantities, values_of
 from flashsim_prod.physics.validation.dataset_figures import (
     CORRELATION_LIMITS,
+    FAR_OUT,
     RATE_LIMITS,
     SHAPE_LIMITS,
     SIGNIFICANCE,
@@ -65,7 +67,15 @@ class Validation:
     @property
     def red_groups(self) -> list[Group]:
         """Groups that differ."""
-        return [group for group in self.fidelity.groups if group.light is Light.RED]
+        return self._of(Light.RED)
+
+    @property
+    def amber_groups(self) -> list[Group]:
+        """Groups that differ a little."""
+        return self._of(Light.AMBER)
+
+    def _of(self, light: Light) -> list[Group]:
+        return [group for group in self.fidelity.groups if group.light is light]
 
     def summary(self) -> dict[str, Any]:
         """The verdicts alone."""
@@ -164,7 +174,10 @@ def write_validation(validation: Validation, folder: Path, progress: Progress) -
         reference=validation.reference,
         shared=validation.shared,
         fidelity=validation.fidelity,
+        light=validation.light,
         reds=validation.red_groups,
+        ambers=validation.amber_groups,
+        red_quantities=[one.name for one in validation.fidelity.derived if one.light is Light.RED],
         checked=validation.checked,
         problems=validation.problems,
         about=validation.about,
@@ -177,6 +190,8 @@ def write_validation(validation: Validation, folder: Path, progress: Progress) -
         correlation_limits=CORRELATION_LIMITS,
         derived_limits=derived.LIMITS,
         significance=SIGNIFICANCE,
+        far_out=FAR_OUT,
+        meaning=_meaning,
     )
 
 
@@ -202,6 +217,20 @@ def _section(group: Group, validation: Validation) -> Section:
     )
 
 
+def _label(name: str) -> str:
+    """A branch with its unit."""
+    known = branches().get(name)
+    if known is None or not known.unit:
+        return name
+    return f"{name} [{known.unit.replace('GeV2', 'GeV$^2$')}]"
+
+
+def _meaning(name: str) -> str:
+    """What a branch is, for the reader who has never used it."""
+    known = branches().get(name)
+    return known.title if known else f"number of {name.removeprefix('n')} objects"
+
+
 def _shape_figure(shape: Shape, validation: Validation) -> str:
     first, second = (values_of(one, shape.branch) for one in (validation.sample, validation.reference))
     if not (len(first) and len(second)):
@@ -210,7 +239,7 @@ def _shape_figure(shape: Shape, validation: Validation) -> str:
         plots.overlay_entries(
             first,
             second,
-            label=shape.branch,
+            label=_label(shape.branch),
             titles=_titles(validation),
             discrete=shape.discrete,
             caption=caption(validation.reference.title),
@@ -222,9 +251,9 @@ def _rates_figure(one: NamedRates, validation: Validation) -> str:
     return image(
         plots.rates(
             one.rates,
-            label=one.axis,
+            label=_label(one.axis),
             titles=_titles(validation),
-            quantity="fraction",
+            quantity=one.quantity,
             caption=caption(validation.reference.title),
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from flashsim_prod.physics.generator.source import (
     OPTIONAL_COLLECTIONS,
     OPTIONAL_SCALARS,
 )
+from flashsim_prod.physics.validation.clustered import Entries, mean_and_width
 from flashsim_prod.physics.validation.figures import Light
 from flashsim_prod.physics.validation.quantities import QUANTITIES, Quantity
-from flashsim_prod.physics.validation.statistics import F64, Measured, mean_and_width
+from flashsim_prod.physics.validation.statistics import F64, I64, Measured
 
 #: deviations of mean and width up to which a quantity is green, and amber
 LIMITS = (0.05, 0.10)
@@ -42,7 +43,7 @@ class Derived:
         Of the chain and of the reference.
     mean_ratio, width_ratio : Measured, optional
         Chain over reference; for resolutions `mean_ratio` is 1 + (difference of the means) / width.
-        Errors take the samples as independent; they share their generator events, so these are too large.
+        Generator events are what errors take as independent, and what both samples share of them cancels.
     """
 
     name: str
@@ -98,8 +99,8 @@ class WholeEvents:
             for quantity in QUANTITIES
             if all(name in made or name.partition("_")[0] in made for name in quantity.needs)
         ]
-        self._drawn: dict[str, list[F64]] = {quantity.name: [] for quantity in self._quantities}
-        self._reference: dict[str, list[F64]] = {quantity.name: [] for quantity in self._quantities}
+        self._drawn = {quantity.name: _Gathered() for quantity in self._quantities}
+        self._reference = {quantity.name: _Gathered() for quantity in self._quantities}
 
     def add(self, events: Events) -> None:
         """Run the chain once on each of `events`, and note the quantities of both."""
@@ -124,7 +125,7 @@ class WholeEvents:
         for side, sample in ((self._drawn, drawn), (self._reference, events)):
             for quantity in self._quantities:
                 if all(_has(sample, name) for name in quantity.needs):
-                    side[quantity.name].append(quantity.values(sample))
+                    side[quantity.name].add(quantity.per_event(sample), events)
 
     def results(self) -> Iterable[tuple[Quantity, Derived, F64, F64]]:
         """What was compared: the quantity, the figures, and the values of the chain and the reference."""
@@ -132,10 +133,29 @@ class WholeEvents:
             return
         for quantity in self._quantities:
             drawn, reference = (
-                _inside(side[quantity.name], quantity) for side in (self._drawn, self._reference)
+                inside(side[quantity.name].entries(), quantity) for side in (self._drawn, self._reference)
             )
             if min(len(drawn), len(reference)) >= MIN_ENTRIES:
-                yield quantity, compare(quantity, drawn, reference), drawn, reference
+                figures = compare_quantity(quantity, drawn, reference)
+                yield quantity, figures, drawn.values, reference.values
+
+
+@dataclass
+class _Gathered:
+    """One quantity's values while events come piece by piece, with the generator event of each."""
+
+    values: list[F64] = field(default_factory=list)
+    gen: list[I64] = field(default_factory=list)
+
+    def add(self, values: F64, events: Events) -> None:
+        known = ~np.isnan(values)
+        self.values.append(values[known])
+        self.gen.append(events.scalars["FlashSim_genEvent"].astype(np.int64)[known])
+
+    def entries(self) -> Entries:
+        values = np.concatenate([np.zeros(0), *self.values])
+        gen = np.concatenate([np.zeros(0, dtype=np.int64), *self.gen])
+        return Entries(values, gen, np.ones(len(values)))
 
 
 def _has(events: Events, branch: str) -> bool:
@@ -143,29 +163,27 @@ def _has(events: Events, branch: str) -> bool:
     return branch in events.scalars or (collection in events and attribute in events[collection])
 
 
-def _inside(parts: list[F64], quantity: Quantity) -> F64:
-    values = np.concatenate(parts) if parts else np.zeros(0)
+def inside(entries: Entries, quantity: Quantity) -> Entries:
+    """Those in the window of `quantity`, if it has one."""
     if quantity.window is None:
-        return values
+        return entries
     lowest, highest = quantity.window
-    inside: F64 = values[(values > lowest) & (values < highest)]
-    return inside
+    return entries.select((entries.values > lowest) & (entries.values < highest))
 
 
-def compare(quantity: Quantity, drawn: F64, reference: F64) -> Derived:
-    """Mean and width of `drawn` over those of `reference`."""
-    mean, width = zip(mean_and_width(drawn), mean_and_width(reference), strict=True)
-    mean_ratio = mean[0].over(mean[1])
+def compare_quantity(quantity: Quantity, sample: Entries, reference: Entries) -> Derived:
+    """Mean and width over those of the reference, with errors that know the generator events."""
+    (mean, width), (other_mean, other_width) = mean_and_width(sample), mean_and_width(reference)
+    mean_ratio = mean.ratio(other_mean)
     if quantity.is_resolution:
-        unit = width[1].value or 1.0
-        error = float(np.hypot(mean[0].error, mean[1].error)) / unit
-        mean_ratio = Measured(1 + (mean[0].value - mean[1].value) / unit, error)
+        shift, unit = mean.difference(other_mean), other_width.value or 1.0
+        mean_ratio = Measured(1 + shift.value / unit, shift.error / unit)
     return Derived(
         quantity.name,
         quantity.definition,
-        (len(drawn), len(reference)),
-        mean,
-        width,
+        (len(sample), len(reference)),
+        (mean.measured, other_mean.measured),
+        (width.measured, other_width.measured),
         mean_ratio,
-        width[0].over(width[1]),
+        width.ratio(other_width),
     )

@@ -195,15 +195,16 @@ def _correlations(
 def _multiplicity(fitted: FittedModel, held_out: HeldOut) -> Multiplicity:
     probabilities = fitted.probabilities(held_out.table.conditions)
     observed: I64 = held_out.table.number
+    events = held_out.gen_event
     predicted: F64 = probabilities @ np.arange(probabilities.shape[1])
     return Multiplicity(
         fitted.model.most,
         len(observed),
         float(predicted.mean()),
         float(observed.mean()),
-        compare_along("predicted", predicted, probabilities, observed, DECILES),
+        compare_along("predicted", predicted, probabilities, observed, events, DECILES),
         tuple(
-            compare_along(name, held_out.axes[name].astype(np.float64), probabilities, observed)
+            compare_along(name, held_out.axes[name].astype(np.float64), probabilities, observed, events)
             for name in AXES
             if name in held_out.axes
         ),

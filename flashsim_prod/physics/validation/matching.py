@@ -1,7 +1,7 @@
 """Efficiencies and shares of true objects, from the links between reconstruction and generator level.
 
-Which generator-level objects a collection should find is not written down anywhere: it is those that its
-links point to in the reference.
+Which generator-level objects a collection should find is not written down anywhere: it is those of the kinds,
+and from the lowest pt and up to the largest |eta|, that its links point to in the reference.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from flashsim_prod.physics.validation.statistics import F64, I64
 _LAST_COPY = 1 << 13
 #: links, of all, that a kind of particle needs to be what the collection is to find
 _SHARE = 0.2
+#: found objects with less pt, or more |eta|, are chance
+_STRAY = 0.005
 _MIN_ENTRIES = 200
 Bools = NDArray[np.bool_]
 
@@ -39,19 +41,27 @@ def matching_rates(name: str, sample: Sample, reference: Sample) -> Iterator[Nam
 
 
 def _of_link(name: str, link: str, target: str, sample: Sample, reference: Sample) -> Iterator[NamedRates]:
-    kinds = _kinds(reference.events[target], _pointed(reference.events[name], link, reference.events[target]))
+    targets = reference.events[target]
+    pointed = _pointed(reference.events[name], link, targets)
+    if not len(pointed):
+        return
+    kinds = _kinds(targets, pointed)
+    lowest_pt = float(np.quantile(targets["pt"][pointed], _STRAY))
+    largest_eta = float(np.quantile(np.abs(targets["eta"][pointed]), 1 - _STRAY))
     what = target + (f" ({', '.join(f'|pdgId| {kind}' for kind in kinds)})" if kinds else "")
+    chosen = [_findable(one.events[target], kinds, lowest_pt, largest_eta) for one in (sample, reference)]
     for axis in ("pt", "eta"):
-        first, second = (_found(one, name, link, target, kinds, axis) for one in (sample, reference))
+        first, second = (
+            _found(one, name, link, target, kept, axis)
+            for one, kept in zip((sample, reference), chosen, strict=True)
+        )
         if min(len(first[0]), len(second[0])) >= _MIN_ENTRIES:
-            yield NamedRates(
-                f"share of {what} found in {name}", f"{target}_{axis}", compare_rates(*first, *second)
-            )
+            title = f"share of {what} found in {name}"
+            yield NamedRates(title, "efficiency", f"{target}_{axis}", compare_rates(*first, *second))
     first, second = (_matched(one, name, link) for one in (sample, reference))
     if min(len(first[0]), len(second[0])) >= _MIN_ENTRIES:
-        yield NamedRates(
-            f"share of {name} with a match in {target}", f"{name}_pt", compare_rates(*first, *second)
-        )
+        title = f"share of {name} with a match in {target}"
+        yield NamedRates(title, "matched fraction", f"{name}_pt", compare_rates(*first, *second))
 
 
 def _pointed(objects: Collection, link: str, targets: Collection) -> I64:
@@ -70,18 +80,23 @@ def _kinds(targets: Collection, pointed: I64) -> list[int]:
     return [int(kind) for kind in kinds[numbers >= _SHARE * len(pointed)]]
 
 
+def _findable(targets: Collection, kinds: list[int], lowest_pt: float, largest_eta: float) -> Bools:
+    """Generated objects that the collection is to find."""
+    chosen: Bools = (targets["pt"] >= lowest_pt) & (np.abs(targets["eta"]) <= largest_eta)
+    if kinds:
+        chosen &= np.isin(np.abs(targets["pdgId"]), kinds)
+        if "statusFlags" in targets:
+            chosen &= (targets["statusFlags"].astype(np.int64) & _LAST_COPY) > 0
+    return chosen
+
+
 def _found(
-    sample: Sample, name: str, link: str, target: str, kinds: list[int], axis: str
+    sample: Sample, name: str, link: str, target: str, chosen: Bools, axis: str
 ) -> tuple[Entries, Bools]:
     """Generated objects along `axis`, and which of them are pointed to."""
     targets = sample.events[target]
     found = np.zeros(targets.n_objects, dtype=bool)
     found[_pointed(sample.events[name], link, targets)] = True
-    chosen = np.ones(targets.n_objects, dtype=bool)
-    if kinds:
-        chosen = np.isin(np.abs(targets["pdgId"]), kinds)
-        if "statusFlags" in targets:
-            chosen &= (targets["statusFlags"].astype(np.int64) & _LAST_COPY) > 0
     values: F64 = targets[axis].astype(np.float64)
     return sample.entries(values[chosen], targets.event_index[chosen]), found[chosen]
 

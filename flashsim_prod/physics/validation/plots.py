@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import hist
@@ -15,48 +13,33 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
-from PIL import Image
 
 from flashsim_prod.physics.oversampling import OversampledHist
+from flashsim_prod.physics.validation.canvas import (
+    BLUE,
+    DPI,
+    GREY,
+    ORANGE,
+    RED,
+    draw_caption,
+    new_figure,
+    to_png,
+)
 from flashsim_prod.physics.validation.clustered import Entries, Rates
 from flashsim_prod.physics.validation.histogram import Filled
 from flashsim_prod.physics.validation.statistics import F64, Curve
 
 Column = NDArray[Any]
 
-BLUE, ORANGE, RED, GREY = "#5790fc", "#f89c20", "#e42536", "#9c9ca1"
-#: pixels an inch: with the style's 10 inches and letters of 26 points, a figure for half a phone's width
-_DPI = 44
-_WIDTH, _HEIGHT = 10.0, 9.0
-_BINS = 40
+_BINS, _FEWEST_BINS = 40, 12
 #: integers with at most this many values get a bin each, whatever the values are
 _CATEGORIES = 12
 #: a positive axis that reaches this many times its start is a logarithmic one
 _MANY_SCALES = 30.0
+#: a logarithmic axis ends at so many times the fullest bin
+_HEADROOM = 30.0
 #: a fullest bin this many times the median one asks for a logarithmic axis
 _STEEP = 100.0
-
-
-@contextmanager
-def new_figure(*, ratio: bool) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure in the field's style, with a ratio panel below if wanted."""
-    with mpl.rc_context(mplhep.style.CMS):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI)
-        # fixed margins: to let matplotlib find them takes more time than all else
-        grid = {"left": 0.15, "right": 0.96, "bottom": 0.13, "top": 0.95, "hspace": 0.07}
-        if ratio:
-            axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1), gridspec_kw=grid)
-            yield figure, list(axes)
-        else:
-            yield figure, [figure.subplots(gridspec_kw=grid)]
-
-
-def to_png(figure: Figure, colours: int = 64) -> bytes:
-    """The figure with few colours, which makes it a third of the size."""
-    raw, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(raw, format="png")
-    Image.open(raw).convert("RGB").quantize(colours).save(small, format="png", optimize=True)
-    return small.getvalue()
 
 
 def overlay(
@@ -90,7 +73,6 @@ def overlay_entries(
     titles: tuple[str, str],
     discrete: bool,
     caption: str,
-    bins: int = _BINS,
 ) -> bytes:
     """The same for entries that belong to generator events, with the uncertainties that follow from these.
 
@@ -104,15 +86,15 @@ def overlay_entries(
     discrete : bool
     caption : str
         What is written above the figure.
-    bins : int
-        Where not every value gets one.
     """
+    # Rice's rule: not more bins than the entries can fill
+    bins = min(_BINS, max(_FEWEST_BINS, int(2 * np.cbrt(min(len(sample), len(reference))))))
     edges, ticks = _binning(reference.values, sample.values, discrete, bins)
-    heights, errors = zip(*(_shares(one, edges, ticks) for one in (reference, sample)), strict=True)
+    heights, errors = zip(*(shares(one, edges, ticks) for one in (reference, sample)), strict=True)
     return _overlay(heights, errors, edges, ticks, label=label, titles=titles, caption=caption)
 
 
-def _shares(entries: Entries, edges: F64, ticks: list[str] | None) -> tuple[F64, F64]:
+def shares(entries: Entries, edges: F64, ticks: list[str] | None) -> tuple[F64, F64]:
     """Share of each bin and its uncertainty, entries beyond the range in the outermost bins."""
     inside = np.clip(
         entries.values, edges[0], np.nextafter(edges[-1], -np.inf) if ticks is None else edges[-2]
@@ -153,6 +135,8 @@ def _overlay(
         )
         if _is_steep(heights[0]):
             upper.set_yscale("log")
+            # room for the legend
+            upper.set_ylim(0.5 * float(heights[0][heights[0] > 0].min()), _HEADROOM * float(heights[0].max()))
         else:
             upper.set_ylim(0, 1.35 * max(heights[0].max(), heights[1].max()))
         upper.set_ylabel("fraction")
@@ -192,11 +176,6 @@ def _counts(sample: F64, edges: F64, ticks: list[str] | None) -> F64:
 def _is_steep(heights: F64) -> bool:
     filled = heights[heights > 0]
     return len(filled) > 2 and bool(heights.max() > _STEEP * np.median(filled))
-
-
-def draw_caption(axes: Axes, text: str) -> None:
-    """A line above the frame; as a title it would take a third of the time that a figure takes."""
-    axes.text(0.0, 1.01, text, transform=axes.transAxes, fontsize=24, style="italic", va="bottom")
 
 
 def _ratio_panel(axes: Axes, centres: F64, heights: Sequence[F64], errors: Sequence[F64], edges: F64) -> None:
@@ -319,7 +298,7 @@ def heat_map(difference: F64, rows: Sequence[str], columns: Sequence[str]) -> by
     """Difference of correlations, attributes against attributes and conditions."""
     width, height = (5.0 + 0.42 * number for number in (len(columns), len(rows)))
     with mpl.rc_context(mplhep.style.CMS):
-        figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         axes = figure.subplots()
         reach = max(0.05, float(np.abs(difference).max()))
         image = axes.imshow(difference, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")

@@ -8,6 +8,7 @@ differences between the two samples, in units of them, have unit width, and chi2
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -321,6 +322,8 @@ def run_proof(
         gen, ReferenceDetector(), keep, folds=folds, seed=seed, progress=progress, title="reconstructing"
     )
     pool = Pool.of(events)
+    # toys of their own for every process
+    seed += zlib.crc32(card.name.encode())
     proofs = prove(pool, n_events=n_events, factors=factors, n_toys=n_toys, seed=seed, progress=progress)
     return ProofOfProcess(f"{card.title}, {energy:g} TeV", n_gen, folds, n_events, n_toys, tuple(proofs))
 

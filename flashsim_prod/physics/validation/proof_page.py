@@ -43,6 +43,14 @@ def _without_pulls(proof: Proof) -> dict[str, Any]:
     return {**found, "proven": proof.is_proven}
 
 
+def _images(proof: Proof, caption: str) -> tuple[str, str]:
+    """One toy, and the pulls of all."""
+    return (
+        image(proof_plots.example(proof, caption=caption)),
+        image(proof_plots.pulls(proof, caption=caption)),
+    )
+
+
 def write_proof(found: Sequence[ProofOfProcess], folder: Path) -> Path:
     """Write ``proof.json`` and ``index.html`` into `folder`; the path of the latter is returned."""
     write_figures(folder, JSON_NAME, figures(found))
@@ -54,14 +62,8 @@ def write_proof(found: Sequence[ProofOfProcess], folder: Path) -> Path:
             (
                 one,
                 image(proof_plots.gains(one.proofs, caption=line)),
-                [
-                    (
-                        proof,
-                        image(proof_plots.example(proof, caption=line)),
-                        image(proof_plots.pulls(proof, caption=line)),
-                    )
-                    for proof in one.proofs
-                ],
+                max(one.proofs, key=lambda proof: proof.naive.width, default=None),
+                {proof: _images(proof, line) for proof in one.proofs},
             )
             for one in found
         ],

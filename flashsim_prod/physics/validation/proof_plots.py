@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from flashsim_prod.physics.validation.plots import BLUE, GREY, ORANGE, RED, draw_caption, new_figure, to_png
+from flashsim_prod.physics.validation.canvas import (
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    draw_caption,
+    new_figure,
+    own_figure,
+    to_png,
+)
 from flashsim_prod.physics.validation.proof import SHARE, Proof
 
 
@@ -75,7 +84,7 @@ def gains(proofs: Sequence[Proof], *, caption: str) -> bytes:
     factors = sorted({proof.folds for proof in proofs})
     place = np.arange(len(names), dtype=np.float64)
     height = 0.8 / len(factors)
-    with new_figure(ratio=False) as (figure, (axes,)):
+    with own_figure() as (figure, axes):
         for number, folds in enumerate(factors):
             by_name = {proof.observable: proof.gain for proof in proofs if proof.folds == folds}
             where = place + (number - (len(factors) - 1) / 2) * height

@@ -46,11 +46,6 @@ class Quantity:
     gen_needs: tuple[str, ...] = ()
     is_resolution: bool = False
 
-    def values(self, events: Events) -> F64:
-        """Its values in those events that have it."""
-        found = self.per_event(events)
-        return found[~np.isnan(found)]
-
 
 def leading_pair_mass(objects: Collection, mass: F64) -> F64:
     """Invariant mass [GeV] of the two first objects of each event, NaN where there are less than two."""

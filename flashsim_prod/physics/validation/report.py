@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import numpy as np
 from flashsim_prod import __version__
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.physics.chain.assessment import REPORT_NAME, Assessment, ModelFigures
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.fitted import FittedModel
@@ -23,10 +25,9 @@ from flashsim_prod.physics.validation.fidelity import Samples, assess
 from flashsim_prod.physics.validation.figures import AUC_LIMITS, CHI2_LIMITS, Fidelity, worst
 from flashsim_prod.physics.validation.held_out import Gathering, InputFile, inspect, read_chunks, sample_title
 from flashsim_prod.physics.validation.quantities import Quantity
-from flashsim_prod.physics.validation.statistics import F64
+from flashsim_prod.physics.validation.statistics import F64, ChiSquare
 
 SCHEMA_VERSION = 1
-JSON_NAME = "report.json"
 
 #: called with what is being done, how much of it is done and how much there is
 Progress = Callable[[str, int, int], None]
@@ -117,13 +118,44 @@ class Report:
             "seed": self.options.seed,
             "max_rows": self.options.max_rows,
             "notes": list(self.notes),
-            "summary": self._summary(),
+            "summary": self.summary(),
+            "command": self.command,
+            "weights": {
+                part.fidelity.name: self.bundle.manifest.models[part.fidelity.name].sha256
+                for part in self.parts
+            },
+            "assessment": self.assessment().model_dump(mode="json"),
             "models": [_with_lights(part.fidelity) for part in self.parts],
             "events": self.n_events,
             "derived": [_with_lights(part.derived) for part in self.whole],
         }
 
-    def _summary(self) -> dict[str, Any]:
+    @property
+    def command(self) -> str:
+        """What makes this report again, where bundle and files are at hand."""
+        options, sampling = self.options, self.options.sampling
+        words = ["flashsim-prod", "train", "report", self.bundle.name, *(file.name for file in self.files)]
+        for model in options.models:
+            words += ["--model", model]
+        words += ["--max-rows", str(options.max_rows), "--solver", sampling.solver]
+        return shlex.join([*words, "--evaluations", str(sampling.evaluations), "--seed", str(options.seed)])
+
+    def assessment(self) -> Assessment:
+        """What a bundle's manifest keeps of it."""
+        return Assessment(
+            made=self.made.replace(microsecond=0),
+            software=f"flashsim-prod {__version__}",
+            command=self.command,
+            compared_with=self.title,
+            files={file.name: file.entries for file in self.files},
+            max_rows=self.options.max_rows,
+            seed=self.options.seed,
+            sampling=self.options.sampling,
+            models={part.fidelity.name: _kept_figures(part.fidelity) for part in self.parts},
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The worst and the usual, over all models."""
         found = [part.fidelity for part in self.parts]
         properties = [one.properties for one in found if one.properties is not None]
         numbers = [one.multiplicity for one in found if one.multiplicity is not None]
@@ -137,8 +169,41 @@ class Report:
             if properties
             else None,
             "chi2_per_ndf_largest": max((one.largest_chi2 for one in numbers), default=None),
+            **_curves_above([curve.chi2 for one in numbers for curve in one.curves]),
             "light": worst([one.light for one in found] + [part.derived.light for part in self.whole]),
         }
+
+
+def _kept_figures(found: Fidelity) -> ModelFigures:
+    """In as many digits as their errors allow."""
+    properties, numbers = found.properties, found.multiplicity
+    of_properties: dict[str, Any] = {}
+    of_numbers: dict[str, Any] = {}
+    if properties is not None:
+        of_properties = {
+            "objects": properties.objects,
+            "auc": round(properties.auc.value, 4),
+            "auc_error": round(properties.auc.error, 4),
+            "auc_floor": round(properties.floor.value, 4),
+            "median_w1": round(properties.median_wasserstein, 4),
+            "worst_attribute": properties.attributes[0].name,
+        }
+    if numbers is not None:
+        of_numbers = {
+            "sources": numbers.rows,
+            "chi2_per_ndf": {curve.axis: round(curve.chi2.per_ndf, 3) for curve in numbers.curves},
+        }
+    return ModelFigures(**of_properties, **of_numbers)
+
+
+def _curves_above(found: list[ChiSquare]) -> dict[str, float]:
+    """How many of the numbers' curves are above the limit, and how many chance alone would put there."""
+    limit = CHI2_LIMITS[0]
+    return {
+        "chi2_curves": len(found),
+        "chi2_above_limit": sum(one.per_ndf > limit for one in found),
+        "chi2_above_limit_by_chance": round(sum(one.chance_above(limit) for one in found), 1),
+    }
 
 
 def make_report(
@@ -268,7 +333,7 @@ def write_json(report: Report, folder: Path) -> Path:
     """Write ``report.json`` into `folder`, which is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report.figures(), indent=1, allow_nan=False) + "\n"
-    return write_whole(folder / JSON_NAME, text)
+    return write_whole(folder / REPORT_NAME, text)
 
 
 def write_whole(path: Path, text: str) -> Path:

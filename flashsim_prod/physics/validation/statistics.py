@@ -29,6 +29,10 @@ class ChiSquare:
         """chi2/ndf; 0 where there is no degree of freedom."""
         return self.chi2 / self.ndf if self.ndf else 0.0
 
+    def chance_above(self, per_ndf: float) -> float:
+        """Probability that chance alone makes chi2/ndf larger than `per_ndf`."""
+        return float(stats.chi2.sf(per_ndf * self.ndf, self.ndf)) if self.ndf else 0.0
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -36,13 +40,6 @@ class Measured:
 
     value: float
     error: float
-
-    def over(self, other: Measured) -> Measured | None:
-        """The ratio to an independent `other`; None where that is zero."""
-        if other.value == 0:
-            return None
-        ratio = self.value / other.value
-        return Measured(ratio, float(np.hypot(self.error, ratio * other.error) / abs(other.value)))
 
 
 def wasserstein_in_sigma(sample: F64, reference: F64) -> float:
@@ -98,17 +95,6 @@ def _standard_ranks(columns: F64) -> F64:
     return standard
 
 
-def mean_and_width(sample: F64) -> tuple[Measured, Measured]:
-    """Mean and standard deviation with their errors, the latter's from the fourth moment."""
-    n = len(sample)
-    mean, variance = float(np.mean(sample)), float(np.var(sample, ddof=1))
-    fourth = float(np.mean((sample - mean) ** 4))
-    of_variance = max(0.0, fourth - variance**2 * (n - 3) / (n - 1)) / n
-    width = np.sqrt(variance)
-    error = np.sqrt(of_variance) / (2 * width) if width > 0 else 0.0
-    return Measured(mean, float(np.sqrt(variance / n))), Measured(float(width), float(error))
-
-
 @dataclass(frozen=True)
 class Curve:
     """Predicted and observed numbers of objects per source, along one axis.
@@ -125,6 +111,8 @@ class Curve:
         Mean number per source.
     error : tuple of float
         Standard deviation of the observed mean, if the prediction holds.
+    correlation : float
+        Variance of sums over generator events over that of as many independent sources.
     chi2 : ChiSquare
         Of the observed numbers against the predicted ones; no parameter is fitted, so every bin counts.
     """
@@ -135,6 +123,7 @@ class Curve:
     predicted: tuple[float, ...]
     observed: tuple[float, ...]
     error: tuple[float, ...]
+    correlation: float
     chi2: ChiSquare
 
 
@@ -148,9 +137,15 @@ def compare_along(
     position: F64,
     probabilities: F64,
     observed: I64,
+    gen_event: I64,
     shares: tuple[float, ...] = SHARES,
 ) -> Curve:
     """Predicted against observed numbers in bins of `position`.
+
+    A generator event that was reconstructed several times brings the same sources several times, and what
+    a prediction misses in one of them it misses in all. So the variance of independent sources is scaled
+    by the design effect of generator events (Kish, Survey Sampling, 1965): their residuals' sums, squared,
+    over the residuals' squares.
 
     Parameters
     ----------
@@ -161,6 +156,8 @@ def compare_along(
         Predicted probability of 0, 1, ... objects of each source.
     observed : int array of shape (n,)
         Objects that came of each source.
+    gen_event : int array of shape (n,)
+        Generator event of each source.
     shares : tuple of float
         Cumulative shares of the sources at which bins end. Bins that a Gaussian would not describe are
         joined with their neighbours.
@@ -177,7 +174,9 @@ def compare_along(
         np.bincount(joined, weights, minlength=group[-1] + 1)
         for weights in (None, mean, observed.astype(np.float64), variance)
     )
-    pulls = np.divide((found - expected) ** 2, spread, out=np.zeros_like(spread), where=spread > 0)
+    correlation = _design_effect(observed - mean, joined, gen_event)
+    variances = np.asarray(spread * correlation, np.float64)
+    pulls = np.divide((found - expected) ** 2, variances, out=np.zeros_like(variances), where=variances > 0)
     starts = np.unique(group, return_index=True)[1]
     return Curve(
         axis,
@@ -185,9 +184,19 @@ def compare_along(
         tuple(int(number) for number in rows),
         tuple((expected / rows).tolist()),
         tuple((found / rows).tolist()),
-        tuple((np.sqrt(spread) / rows).tolist()),
+        tuple((np.sqrt(variances) / rows).tolist()),
+        correlation,
         ChiSquare(float(pulls.sum()), len(rows)),
     )
+
+
+def _design_effect(residual: F64, of_bin: I64, gen_event: I64) -> float:
+    """How much more sums over generator events vary about the bins' means than independent rows would."""
+    mean = np.bincount(of_bin, residual) / np.maximum(np.bincount(of_bin), 1)
+    inside = residual - mean[of_bin]
+    alone = float(np.sum(inside**2))
+    _, group = np.unique(np.stack((of_bin, gen_event)), axis=1, return_inverse=True)
+    return float(np.sum(np.bincount(group.ravel(), inside) ** 2)) / alone if alone > 0 else 1.0
 
 
 def _joined(variance: F64) -> I64:

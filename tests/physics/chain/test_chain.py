@@ -57,6 +57,17 @@ def test_threads_change_nothing(chain, gen, made):
         torch.set_num_threads(1)
 
 
+def test_only_what_is_wanted_is_made_and_drawn_alike(bundle, gen, made):
+    chain = Chain(bundle, branches=("Jet_pt", "MET_pt"))
+    produced = {name for name, _ in chain.groups}
+    assert {"Jet", "MET"} <= {name.partition("_")[0] for name in produced}
+    assert not {"Electron", "FatJet", "SV"} & produced
+    events = chain.simulate(_folds(gen), seed=99)
+    for name in ("pt", "btagDeepFlavB", "muonSubtrFactor"):
+        assert np.array_equal(events["Jet"][name], made["Jet"][name]), name
+    assert np.array_equal(events.scalars["MET_pt"], made.scalars["MET_pt"])
+
+
 def test_another_seed_changes_what_is_drawn_but_not_the_generator(chain, gen, made):
     other = chain.simulate(_folds(gen), seed=100)
     assert not np.array_equal(other["Jet"].counts, made["Jet"].counts)

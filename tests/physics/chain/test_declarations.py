@@ -44,6 +44,8 @@ def test_attributes_come_back_from_their_targets(reconstructed, name):
     model = find_model(name)
     targets, rows, attributes = _rows(reconstructed, model)
     made = model.restore({target: column.astype(np.float64) for target, column in targets.items()}, rows)
+    # tells the jets of pileup from the others until both are together, and is not stored
+    made.pop("from_pileup", None)
     assert len(made) > 15
     for attribute, column in made.items():
         known = attributes[attribute].astype(np.float64)

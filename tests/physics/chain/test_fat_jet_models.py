@@ -19,10 +19,10 @@ from flashsim_prod.physics import links
 from flashsim_prod.physics.boosted import four_momentum, invariant_mass, sum_of
 from flashsim_prod.physics.chain.bundle import load_bundle
 from flashsim_prod.physics.chain.chain import Chain
+from flashsim_prod.physics.chain.forms import filled_along
 from flashsim_prod.physics.chain.model import NetworkSize, Rows
 from flashsim_prod.physics.chain.objects import fatjet
 from flashsim_prod.physics.chain.registry import find_model
-from flashsim_prod.physics.chain.undefined import filled
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.fat_jet_scores import odds
@@ -136,14 +136,14 @@ def test_fills_follow_the_trend_and_touch_nothing_that_is_defined() -> None:
     along = rng.uniform(size=4000)
     values = 2.0 * along + 0.1 * rng.normal(size=4000)
     defined = along < 0.6
-    result = filled(np.where(defined, values, -99999.0), defined, along)
+    result = filled_along(np.where(defined, values, -99999.0), defined, along)
     assert np.array_equal(result[defined], values[defined])
     assert result.min() >= values[defined].min()
     assert result.max() <= values[defined].max()
     some = rng.random(4000) < 0.5
-    again = filled(np.where(some, values, -1.0), some, along)
+    again = filled_along(np.where(some, values, -1.0), some, along)
     assert np.corrcoef(again[~some], along[~some])[0, 1] > 0.95
-    assert (filled(values, np.zeros(4000, bool), along) == 0).all()
+    assert (filled_along(values, np.zeros(4000, bool), along) == 0).all()
 
 
 # ---------------------------------------------------------------- the chain

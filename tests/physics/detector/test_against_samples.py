@@ -12,6 +12,7 @@ import pytest
 from flashsim_prod.physics.detector.compare import quantile_table
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.identification import jet_id, pileup_id
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import branches
 
@@ -144,7 +145,12 @@ def test_multiplicities_are_those_of_jets_without_pileup_subtraction_by_weight(n
 
 
 def test_jet_identification_is_recomputed_from_real_attributes() -> None:
-    from flashsim_prod.physics.identification import jet_id
-
     _, real = _both("dyjets_ul17_v8like")
     assert (jet_id(real["Jet"]) == real["Jet"]["jetId"]).mean() > 0.99
+
+
+@pytest.mark.parametrize("name", ["dyjets_ul17_v8like", "ttbar_opendata2015_v9"])
+def test_pileup_identification_is_that_of_real_files(name: str) -> None:
+    jets = _both(name)[1]["Jet"]
+    found = pileup_id(jets["puIdDisc"], jets["pt"], np.abs(jets["eta"]))
+    np.testing.assert_array_equal(found, jets["puId"])

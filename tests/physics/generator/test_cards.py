@@ -26,6 +26,7 @@ SIGNATURES: dict[str, dict[tuple[int, ...], int]] = {
     "qcd_flat": {(1, 2, 3, 4, 5, 21): 4},
     "photon_jets": {(22,): 1},
     "dymumu_highmass": {(23,): 1, (13,): 2},
+    "ewk_mumujj_highmass": {(25,): 1, (13,): 2, (1, 2, 3, 4, 5): 2},
     "zz_llbb": {(23,): 2, (5, 13): 4},
     "zprime_tt": {(32,): 1, (6,): 2},
     "wprime_wz": {(34,): 1, (23,): 1, (24,): 1},

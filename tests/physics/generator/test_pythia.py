@@ -8,7 +8,7 @@ import pytest
 from flashsim_prod.errors import ConfigError, NodeError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.generator import pythia
-from flashsim_prod.physics.generator.pythia import PythiaSource
+from flashsim_prod.physics.generator.pythia import PythiaSource, check_settings
 
 
 def _events(card, n, *, seed=3, pileup_seed=4, chunk=1000, name="dyjets"):
@@ -69,7 +69,7 @@ def test_an_energy_that_the_card_lacks(card):
 def test_an_unknown_tune(card):
     other = card("ttbar").model_copy(update={"tune": "CP50"})
     with pytest.raises(ConfigError, match="unknown tune 'CP50'; did you mean 'CP5'"):
-        PythiaSource(other, 13.0, n_events=1, seed=1, pileup_seed=1)
+        check_settings(other)
 
 
 @pytest.mark.parametrize("setting", ["Top:gg2ttbra = on", "PhaseSpace:pTHatMin = much"])
@@ -78,6 +78,8 @@ def test_a_setting_that_pythia_does_not_know(card, setting):
     source = PythiaSource(odd, 13.0, n_events=1, seed=1, pileup_seed=1)
     with pytest.raises(ConfigError, match=f"card ttbar: Pythia8 does not take the setting '{setting}'"):
         next(source.chunks(1))
+    with pytest.raises(ConfigError, match=f"card ttbar: Pythia8 does not take the setting '{setting}'"):
+        check_settings(odd)
 
 
 def test_settings_with_which_pythia_cannot_start(card):

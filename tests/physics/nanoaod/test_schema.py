@@ -46,6 +46,7 @@ def test_a_branch_knows_its_collection_type_and_meaning() -> None:
     assert branch("Tau_genPartIdx").links == ("GenPart", "GenVisTau")
     assert branch("Jet_partonFlavour").legal == (-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 21)
     assert branch("FlashSim_genEvent").dtype == np.uint64
+    assert [branch(name).unit for name in ("Jet_pt", "Muon_dxy", "Jet_jetId")] == ["GeV", "cm", ""]
 
 
 def test_details_suit_the_types() -> None:

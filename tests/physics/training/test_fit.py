@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ import torch
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError, InputError
-from flashsim_prod.physics.chain.bundle import ModelEntry
+from flashsim_prod.physics.chain.bundle import ModelEntry, read_tensors
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
 from flashsim_prod.physics.training import fit as fitting
-from flashsim_prod.physics.training.fit import fit_model
+from flashsim_prod.physics.training import optimise
+from flashsim_prod.physics.training.fit import Network, fit_into_folder, fit_model
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
-from flashsim_prod.physics.training.tables import Table
+from flashsim_prod.physics.training.record import FitRecord
+from flashsim_prod.physics.training.tables import Table, table_path
 
 TOY = ObjectModel(
     name="toy",
@@ -26,10 +29,16 @@ TOY = ObjectModel(
     conditions=(Condition("a"), Condition("b")),
     targets=(Target("x"), Target("flag")),
     match=lambda events, rows: pytest.fail("a fit needs no events"),
-    size=NetworkSize(width=32, blocks=2, time_frequencies=4, classifier=(16,)),
+    size=NetworkSize(width=32, blocks=2, time_frequencies=4, classifier=(16,), knots=4),
 )
 SETTINGS = FitSettings(
-    flow_steps=1500, multiplicity_steps=400, batch=512, average=0.98, report_every=50, checkpoint_every=100
+    flow_steps=1500,
+    multiplicity_steps=400,
+    batch=512,
+    multiplicity_batch=512,
+    average=0.98,
+    report_every=50,
+    checkpoint_every=100,
 )
 
 
@@ -123,7 +132,7 @@ def test_too_small_a_table_is_refused(tmp_path):
 
 
 def _entry(**changes: object) -> ModelEntry:
-    network = {"width": 32, "blocks": 2, "time_frequencies": 4, "classifier": (16,)}
+    network = {"width": 32, "blocks": 2, "time_frequencies": 4, "classifier": (16,), "knots": 4}
     entry = {
         "file": "toy.safetensors",
         "sha256": "0" * 64,
@@ -166,3 +175,99 @@ def test_a_missing_weight_is_named(fitted):
     tensors = {name: tensor for name, tensor in fitted[0].tensors().items() if name != "velocity.leave.bias"}
     with pytest.raises(BundleError, match=r"leave\.bias"):
         FittedModel.load(TOY, _entry(), tensors)
+
+
+def test_the_edge_of_an_efficiency_is_sharp(tmp_path):
+    """With the intervals between knots; the conditions alone would blur it in as many steps."""
+    rng = np.random.default_rng(5)
+    conditions = rng.uniform(-3, 3, size=(40_000, 2)).astype(np.float32)
+    number = ((np.abs(conditions[:, 0]) < 2.4) & (rng.random(40_000) < 0.9)).astype(np.int64)
+    row = np.flatnonzero(number)
+    table = Table(conditions, number, row, {"x": rng.normal(size=len(row)), "flag": number[row]})
+    near = np.array([[2.3, 0], [2.5, 0], [-2.3, 1], [-2.5, 1]], dtype=np.float32)
+    off = {}
+    for knots in (0, 20):
+        size = replace(TOY.size, classifier=(32, 16), knots=knots)
+        settings = replace(SETTINGS, flow_steps=1, multiplicity_steps=300)
+        edged, _ = fit_model(TOY, table, settings, tmp_path / str(knots), size=size)
+        off[knots] = np.abs(edged.probabilities(near)[:, 1] - [0.9, 0, 0.9, 0]).max()
+    assert off[20] < 0.25
+    assert off[20] < 0.7 * off[0]
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A working folder with a table."""
+    path = table_path(tmp_path / "tables", "some.root", TOY)
+    path.parent.mkdir(parents=True)
+    _table(4000).save(path)
+    return tmp_path
+
+
+SHORT = replace(SETTINGS, flow_steps=150, multiplicity_steps=50)
+
+
+def _weights(work: Path, network: str) -> dict[str, np.ndarray]:
+    tensors = read_tensors(work / "fits" / "toy" / "toy.safetensors")
+    return {name: value for name, value in tensors.items() if name.startswith(network)}
+
+
+def _same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
+    return all(np.array_equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.mark.parametrize(
+    ("only", "prefix", "kept"),
+    [(Network.MULTIPLICITY, "multiplicity.", "velocity."), (Network.FLOW, "velocity.", "multiplicity.")],
+)
+def test_one_network_is_fitted_anew_and_the_other_kept(work, only, prefix, kept):
+    fit_into_folder(TOY, work, SHORT)
+    before, kept_before = _weights(work, prefix), _weights(work, kept)
+    losses = FitRecord.losses_in(work / "fits" / "toy" / "fit.json")
+    longer = replace(SHORT, flow_steps=200, multiplicity_steps=100, seed=2)
+    fit_into_folder(TOY, work, longer, only=only)
+    assert not _same(before, _weights(work, prefix))
+    assert _same(kept_before, _weights(work, kept))
+    after = FitRecord.losses_in(work / "fits" / "toy" / "fit.json")
+    other = next(network for network in Network if network is not only)
+    assert after[other] == losses[other]
+    assert after[only][-1][0] == {Network.FLOW: 200, Network.MULTIPLICITY: 100}[only]
+
+
+def test_a_fit_goes_on_from_the_weights_that_are_there(work):
+    fit_into_folder(TOY, work, SHORT)
+    first = FitRecord.losses_in(work / "fits" / "toy" / "fit.json")["flow"]
+    fit_into_folder(TOY, work, replace(SHORT, learning_rate=1e-3), further=True)
+    further = FitRecord.losses_in(work / "fits" / "toy" / "fit.json")["flow"]
+    # it begins about where the first ended, and gets better
+    assert further[0][2] < first[0][2]
+    assert further[-1][2] < first[-1][2]
+
+
+def test_a_network_alone_needs_a_fit_before(work):
+    with pytest.raises(BundleError, match="train fit toy"):
+        fit_into_folder(TOY, work, SHORT, only=Network.MULTIPLICITY)
+
+
+def test_a_small_table_is_not_learned_by_heart(tmp_path):
+    """With as many weights as rows, what is kept is what was best on rows never seen."""
+    size = replace(TOY.size, classifier=(64, 32), knots=20)
+    settings = replace(SETTINGS, flow_steps=1, multiplicity_steps=800, learning_rate=5e-3)
+    rng = np.random.default_rng(8)
+    conditions = rng.normal(size=(2500, 2)).astype(np.float32)
+    table = _table(2500)
+    known, record = fit_model(TOY, table, settings, tmp_path, size=size)
+    held_out = [loss for _, _, loss in record.losses["multiplicity"]]
+    assert min(held_out) < held_out[-1]
+    efficiency = 1 / (1 + np.exp(-2 * conditions[:, 0]))
+    off = known.probabilities(conditions)[:, 1] - efficiency
+    assert np.sqrt(np.mean(off**2)) < 0.08
+
+
+def test_twins_are_held_out_together():
+    """Reconstructions of one generator event stand side by side in a table."""
+    held_out, rows = optimise._split(10_000, replace(SETTINGS, held_out=0.1))
+    assert sorted(torch.cat((held_out, rows)).tolist()) == list(range(10_000))
+    assert len(held_out) == pytest.approx(1000, rel=0.5)
+    beside = np.isin(held_out.numpy() + 1, rows.numpy())
+    assert beside.sum() <= len(held_out) / 50

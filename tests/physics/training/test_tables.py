@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.registry import MODELS, find_model
 from flashsim_prod.physics.events import Events
-from flashsim_prod.physics.training.tables import Table, extract, extract_file, load_tables, table_path
+from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.writer import NanoWriter
+from flashsim_prod.physics.training.tables import (
+    Table,
+    extract,
+    extract_file,
+    left_out,
+    load_tables,
+    table_path,
+)
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +28,46 @@ def reconstructed(gen, reconstruct) -> Events:
     return reconstruct(gen, 2, seed=3)
 
 
-def test_every_jet_goes_to_exactly_one_source(reconstructed):
-    models = [model for model in MODELS if model.produces == "Jet"]
-    matches = [model.match(reconstructed, model.source(reconstructed)) >= 0 for model in models]
-    assert len(matches) > 1
-    assert np.all(np.sum(matches, axis=0) == 1)
+OBJECTS = ("Jet", "Muon", "Electron", "Photon", "FsrPhoton", "FatJet", "SubJet", "Tau", "SV")
+
+
+def _sources(events: Events, name: str) -> np.ndarray:
+    """In how many sources each object of a collection has its origin."""
+    models = [model for model in MODELS if model.produces == name]
+    return np.sum([model.match(events, model.source(events)) >= 0 for model in models], axis=0)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_every_object_goes_to_exactly_one_source(reconstructed, name):
+    sources = _sources(reconstructed, name)
+    assert len(sources)
+    assert np.all(sources == 1)
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTS if name != "SubJet"])
+def test_every_object_of_a_public_file_goes_to_exactly_one_source(name):
+    folder = os.environ.get("FLASHSIM_PROD_NANO_SAMPLES")
+    if not folder:
+        pytest.skip("FLASHSIM_PROD_NANO_SAMPLES names no folder of NanoAOD files")
+    with NanoFile(str(Path(folder) / "dyjets_ul17_v8like.root")) as file:
+        events = file.read(sorted(file.branches), 0, file.n_entries)
+    # what has no jet to come of is counted when it is extracted
+    away = (events["Jet"].counts == 0)[events[name].event_index] & (name in ("Tau", "SV"))
+    assert np.array_equal(_sources(events, name), ~away)
+
+
+def test_what_has_no_source_is_counted(reconstructed, tmp_path):
+    jets, vertices = reconstructed["Jet"], reconstructed["SV"]
+    event = int(vertices.event_index[0])
+    lonely = reconstructed.with_collections({"Jet": jets.select(jets.event_index != event)})
+    path = tmp_path / "lonely.root"
+    _write(lonely, path)
+    models = [model for model in MODELS if model.produces == "SV"]
+    list(extract_file(str(path), models, tmp_path))
+    expected = {"SV": (int(vertices.counts[event]), vertices.n_objects)}
+    assert left_out(str(path), models, tmp_path) == expected
+    # without all of its sources nothing can be said of a collection
+    assert left_out(str(path), models[:1], tmp_path) == {}
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
@@ -115,7 +162,5 @@ def test_a_damaged_table_is_named(tmp_path):
 
 
 def _write(events: Events, path) -> None:
-    from flashsim_prod.physics.nanoaod.writer import NanoWriter
-
     with NanoWriter(path, provenance={"software": "test"}) as writer:
         writer.write(events)

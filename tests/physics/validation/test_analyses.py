@@ -10,9 +10,10 @@ import pytest
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.validation import analysis_comparison, plots
+from flashsim_prod.physics.validation import analysis_comparison, analysis_plots, plots
 from flashsim_prod.physics.validation.analyses import ANALYSES, VBF_HMUMU, ZH_LLBB
 from flashsim_prod.physics.validation.analysis_comparison import compare_analysis
+from flashsim_prod.physics.validation.analysis_network import Reconstruction, separation
 from flashsim_prod.physics.validation.analysis_page import write_analyses
 from flashsim_prod.resources import jobs_dir
 
@@ -103,10 +104,9 @@ def _made_up(title: str, folds: int) -> Events:
     return _events(masses, jets, gen=gen)
 
 
-def _cards() -> tuple[ProcessCard, ProcessCard]:
-    paths = [jobs_dir() / f"{name}.yaml" for name in (VBF_HMUMU.signal, VBF_HMUMU.background)]
-    first, second = (ProcessCard.from_yaml(path.read_text(), path.name) for path in paths)
-    return first, second
+def _cards() -> list[ProcessCard]:
+    paths = [jobs_dir() / f"{process.card}.yaml" for process in VBF_HMUMU.processes]
+    return [ProcessCard.from_yaml(path.read_text(), path.name) for path in paths]
 
 
 @pytest.fixture
@@ -123,23 +123,62 @@ def compared(monkeypatch, tmp_path):
 
 def test_two_simulations_that_agree_are_green(compared, tmp_path, monkeypatch):
     assert compared.light == "green"
-    signal, background = compared.processes
-    assert signal.is_signal
-    assert not background.is_signal
+    signal, background, _ = compared.processes
+    assert [process.is_signal for process in compared.processes] == [True, False, False]
+    # few background events are selected, so more are made
+    assert [process.n_gen for process in compared.processes] == [250, 750, 250]
     assert [row.name for row in signal.flow] == [name for name, _ in VBF_HMUMU.cuts]
     assert signal.flow[0].sample.value == 1.0
     assert signal.flow[-1].reference.value > background.flow[-1].reference.value
     # jets far apart tell signal
-    assert min(compared.auc) > 0.8
+    assert min(compared.auc.sample.value, compared.auc.reference.value) > 0.8
+    assert abs(compared.auc.difference.value) < 4 * compared.auc.difference.error < 0.1
     regions = {(one.feature.name, one.region) for one in signal.distributions}
     assert {("DNN", "after two jets"), ("DNN", "signal region"), ("m(mumu)", "signal region")} <= regions
     # only generator events that the network was not trained on are looked at
     assert all((one.sample.gen % 2 == 1).all() for one in signal.distributions)
     monkeypatch.setattr(plots, "overlay_entries", lambda *_, **named: b"figure")
+    monkeypatch.setattr(analysis_plots, "network_output", lambda *_, **named: b"figure")
     page = write_analyses([compared], tmp_path / "page")
     assert "reference detector" in page.read_text()
     figures = json.loads((page.parent / "analyses.json").read_text())
-    assert figures["analyses"][0]["auc"]["flashsim"] == compared.auc[0]
+    auc = figures["analyses"][0]["auc"]
+    assert auc["flashsim"] == [compared.auc.sample.value, compared.auc.sample.error]
+
+
+def test_another_network_output_is_seen(compared):
+    """Signal that looks less like signal than in the reference."""
+    analysis = compared.analysis
+    after = f"after {analysis.cuts[analysis.trained_after - 1][0]}"
+    outputs = [
+        (one.sample, one.reference)
+        for process in compared.processes
+        for one in process.distributions
+        if (one.feature.name, one.region) == ("DNN", after)
+    ]
+
+    def reconstruction(entries, scale):
+        left = [np.ones(len(entries), dtype=bool)] * (len(analysis.cuts) + 1)
+        return Reconstruction({"DNN": entries.values * scale}, entries.gen, entries.weight, left)
+
+    worse = [
+        [reconstruction(sample, 0.6 if position == 0 else 1.0), reconstruction(reference, 1.0)]
+        for position, (sample, reference) in enumerate(outputs)
+    ]
+    found = separation(worse, analysis, 1)
+    assert found.light == "red"
+    assert found.difference.value < -3 * found.difference.error
+
+
+def test_the_network_figure_is_a_picture(compared):
+    outputs = [
+        (process.title, shown.sample, shown.reference)
+        for process in compared.processes
+        for shown in process.distributions[3:4]
+    ]
+    png = analysis_plots.network_output(outputs, caption="Simulation")
+    assert png.startswith(b"\x89PNG")
+    assert 2000 < len(png) < 40_000
 
 
 def test_too_few_events_for_a_network_are_an_error(monkeypatch, tmp_path):
@@ -157,6 +196,6 @@ def test_too_few_events_for_a_network_are_an_error(monkeypatch, tmp_path):
 
 def test_every_analysis_has_its_cards_and_inputs():
     for one in ANALYSES:
-        assert (jobs_dir() / f"{one.signal}.yaml").is_file()
-        assert (jobs_dir() / f"{one.background}.yaml").is_file()
+        for process in one.processes:
+            assert (jobs_dir() / f"{process.card}.yaml").is_file()
         assert 0 < one.trained_after < len(one.cuts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.validation import dataset_page, plots
 from flashsim_prod.physics.validation.clustered import Entries
+from flashsim_prod.physics.validation.clustered import Test as ShapeTest
+from flashsim_prod.physics.validation.dataset_fidelity import compare_samples
 from flashsim_prod.physics.validation.dataset_page import Validation, validate, write_validation
 
 BROKEN = "jet_from_genjet"
@@ -152,9 +155,37 @@ def test_the_page_says_in_a_line_what_is_wrong_and_needs_no_network(
     }
 
 
-def test_failed_technical_checks_make_it_red(intact, tmp_path):
-    from dataclasses import replace
+def test_the_worst_groups_come_first(broken):
+    reds = [group.count("red") for group in broken.fidelity.groups]
+    assert reds == sorted(reds, reverse=True)
+    assert reds[0] > 10
 
+
+def test_a_few_values_far_beyond_the_reference_are_seen(intact):
+    sample, reference = intact.sample, intact.reference
+    dxy = sample.events["Muon"]["dxy"].copy()
+    first = np.flatnonzero(np.diff(sample.gen[sample.events["Muon"].event_index], prepend=-1))
+    dxy[first[:3]] = 400.0
+    muons = sample.events["Muon"].with_columns(dxy=dxy)
+    spoilt = replace(sample, events=sample.events.with_collections({"Muon": muons}))
+    found = compare_samples(spoilt, reference, quiet)
+    shapes = {one.branch: one for group in found.groups for one in group.shapes}
+    assert shapes["Muon_dxy"].far_out == 3
+    assert shapes["Muon_dxy"].ranges[0][1] == 400.0
+    # too few muons to judge the shape by, but there is no doubt about these
+    assert replace(shapes["Muon_dxy"], test=ShapeTest(1.0, 5, 0.9)).light == "amber"
+    assert shapes["Muon_dz"].far_out < 3
+
+
+def test_efficiencies_are_of_what_could_be_found(intact):
+    rates = {(one.title, one.axis): one.rates for group in intact.fidelity.groups for one in group.rates}
+    jets = rates["share of GenJet found in Jet", "GenJet_pt"]
+    # generated jets go down to 3 GeV, far below what is ever found
+    assert jets.edges[0] > 4
+    assert max(jets.reference) > 0.9
+
+
+def test_failed_technical_checks_make_it_red(intact, tmp_path):
     problem = "a.root, event 1:1:7 (entry 6): MET_pt = nan is not finite"
     found = replace(intact, problems=(problem,))
     assert found.light == "red"

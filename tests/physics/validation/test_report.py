@@ -164,8 +164,14 @@ def test_the_shifted_attribute_is_the_worst(figures):
     assert worst["ks"] > 0.8
     # all others have their right distribution
     assert max(one["ks"] for one in broken["properties"]["attributes"][1:]) < 0.25
-    assert figures["summary"]["light"] == "red"
-    assert figures["summary"]["auc_largest"] == pytest.approx(broken["properties"]["auc"]["value"])
+    summary = figures["summary"]
+    assert summary["light"] == "red"
+    assert summary["chi2_curves"] == sum(
+        len(one["multiplicity"]["curves"]) for one in figures["models"] if one["multiplicity"]
+    )
+    assert 0 <= summary["chi2_above_limit"] <= summary["chi2_curves"]
+    assert 0 < summary["chi2_above_limit_by_chance"] < summary["chi2_curves"] / 2
+    assert summary["auc_largest"] == pytest.approx(broken["properties"]["auc"]["value"])
 
 
 def test_whole_events_are_compared_as_far_as_the_bundle_goes(figures):

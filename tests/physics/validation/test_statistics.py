@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from flashsim_prod.physics.validation.statistics import (
     DECILES,
-    Measured,
+    ChiSquare,
     compare_along,
     ks_distance,
-    mean_and_width,
     rank_correlations,
     two_sample_chi2,
     wasserstein_in_sigma,
@@ -58,6 +57,13 @@ def test_chi2_of_another_distribution_is_large_whichever_comes_first():
     assert two_sample_chi2(other, one).chi2 == pytest.approx(found.chi2)
 
 
+def test_how_often_chance_makes_a_chi2_large():
+    # of two degrees of freedom it is exponential
+    assert ChiSquare(1.0, 2).chance_above(1.5) == pytest.approx(np.exp(-1.5))
+    assert ChiSquare(1.0, 20).chance_above(1.5) < 0.1
+    assert ChiSquare(0.0, 0).chance_above(1.5) == 0
+
+
 def test_rare_values_share_a_bin():
     common = np.repeat([0, 1], 500)
     found = two_sample_chi2(np.append(common, [7, 8, 9]), np.append(common, [10, 11, 12]))
@@ -82,24 +88,6 @@ def test_a_constant_column_is_correlated_with_nothing():
     assert rank_correlations(columns, columns[:, :1]).shape == (2, 1)
 
 
-def test_errors_of_mean_and_width_are_the_scatter_of_many_samples():
-    samples = RNG.exponential(2.0, size=(400, 500))
-    found = [mean_and_width(sample) for sample in samples]
-    for position, truth in ((0, 2.0), (1, 2.0)):
-        values = np.array([one[position].value for one in found])
-        errors = np.array([one[position].error for one in found])
-        assert values.mean() == pytest.approx(truth, rel=0.02)
-        assert errors.mean() == pytest.approx(values.std(), rel=0.2)
-
-
-def test_ratio_and_its_error():
-    ratio = Measured(6.0, 0.6).over(Measured(3.0, 0.3))
-    assert ratio is not None
-    assert ratio.value == 2
-    assert ratio.error == pytest.approx(2 * np.hypot(0.1, 0.1))
-    assert Measured(1.0, 0.1).over(Measured(0.0, 0.1)) is None
-
-
 def _efficiencies(n: int = 30_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """pt, probabilities of no and of one object, and numbers drawn with them."""
     pt = RNG.exponential(30, n)
@@ -110,8 +98,10 @@ def _efficiencies(n: int = 30_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_a_true_efficiency_agrees_along_any_axis():
     pt, probabilities, number = _efficiencies()
-    along_pt = compare_along("pt", pt, probabilities, number)
-    calibration = compare_along("predicted", probabilities[:, 1], probabilities, number, DECILES)
+    along_pt = compare_along("pt", pt, probabilities, number, np.arange(len(pt)))
+    calibration = compare_along(
+        "predicted", probabilities[:, 1], probabilities, number, np.arange(len(pt)), DECILES
+    )
     for curve in (along_pt, calibration):
         assert curve.chi2.per_ndf < 1 + 4 * np.sqrt(2 / curve.chi2.ndf)
         assert sum(curve.rows) == len(pt)
@@ -124,7 +114,7 @@ def test_a_true_efficiency_agrees_along_any_axis():
 def test_an_efficiency_two_per_cent_off_is_seen():
     pt, probabilities, number = _efficiencies()
     lost = number * (RNG.uniform(size=len(number)) > 0.02)
-    assert compare_along("pt", pt, probabilities, lost).chi2.per_ndf > 3
+    assert compare_along("pt", pt, probabilities, lost, np.arange(len(pt))).chi2.per_ndf > 3
 
 
 def test_chi2_of_numbers_is_one_per_bin_on_average():
@@ -133,21 +123,54 @@ def test_chi2_of_numbers_is_one_per_bin_on_average():
     found = []
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        curve = compare_along("x", rng.uniform(size=2000), rows, rng.choice(4, 2000, p=p))
+        curve = compare_along("x", rng.uniform(size=2000), rows, rng.choice(4, 2000, p=p), np.arange(2000))
         found.append(curve.chi2.per_ndf)
         assert curve.predicted == pytest.approx([1.2] * len(curve.predicted))
     assert np.mean(found) == pytest.approx(1, abs=0.2)
 
 
+def _reconstructed_again(seed: int, lost: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Place, number and generator event of sources that were reconstructed six times each.
+
+    Their efficiency is 0.6 on average; half of them are in a spot that the prediction does not know of.
+    """
+    rng = np.random.default_rng(seed)
+    gen_event = np.repeat(np.arange(500), 6)
+    place, in_spot = rng.uniform(size=500)[gen_event], (rng.random(500) < 0.5)[gen_event]
+    efficiency = np.where(in_spot, 0.35, 0.85) * (1 - lost)
+    return place, (rng.random(3000) < efficiency).astype(np.int64), gen_event
+
+
+def test_what_several_reconstructions_share_counts_once():
+    probabilities = np.tile([0.4, 0.6], (3000, 1))
+    found, naive = [], []
+    for seed in range(40):
+        place, number, gen_event = _reconstructed_again(seed)
+        found.append(compare_along("x", place, probabilities, number, gen_event).chi2.per_ndf)
+        naive.append(compare_along("x", place, probabilities, number, np.arange(3000)).chi2.per_ndf)
+    assert np.mean(found) == pytest.approx(1, abs=0.15)
+    # 1 + (6 - 1) * the correlation of two reconstructions, (0.25 / 0.49)^2
+    assert np.mean(naive) == pytest.approx(2.3, abs=0.2)
+
+
+def test_a_wrong_efficiency_of_events_reconstructed_again_is_seen():
+    probabilities = np.tile([0.4, 0.6], (3000, 1))
+    for seed in range(10):
+        place, number, gen_event = _reconstructed_again(seed, lost=0.15)
+        assert compare_along("x", place, probabilities, number, gen_event).chi2.per_ndf > 1.5
+
+
 def test_bins_with_too_little_expected_are_joined():
     rows = np.tile([0.999, 0.001], (15_000, 1))
-    curve = compare_along("x", np.arange(15_000.0), rows, np.zeros(15_000, dtype=np.int64))
+    curve = compare_along("x", np.arange(15_000.0), rows, np.zeros(15_000, dtype=np.int64), np.arange(15_000))
     # 15 expected in all: not enough for two bins
     assert len(curve.rows) == 1
     assert curve.chi2.chi2 == pytest.approx(15, rel=0.01)
 
 
 def test_an_axis_with_one_value_has_one_bin():
-    curve = compare_along("x", np.ones(500), np.tile([0.5, 0.5], (500, 1)), np.ones(500, dtype=np.int64))
+    curve = compare_along(
+        "x", np.ones(500), np.tile([0.5, 0.5], (500, 1)), np.ones(500, dtype=np.int64), np.arange(500)
+    )
     assert curve.rows == (500,)
     assert len(curve.edges) == 2

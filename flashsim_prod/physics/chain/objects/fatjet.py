@@ -19,6 +19,7 @@ from flashsim_prod.physics.chain.features import (
     per_object,
     stable,
 )
+from flashsim_prod.physics.chain.forms import filled_along
 from flashsim_prod.physics.chain.model import (
     Condition,
     ObjectModel,
@@ -28,7 +29,6 @@ from flashsim_prod.physics.chain.model import (
     Target,
     wrap_angle,
 )
-from flashsim_prod.physics.chain.undefined import filled
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.fat_jet_scores import class_scores, odds, shares
 from flashsim_prod.physics.links import flat
@@ -106,20 +106,20 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         "particleNet_mass": value["particleNet_mass"] / _prong_mass(rows),
         **shares(value),
     }
-    return drawn | _filled(value)
+    return drawn | _filled_along(value)
 
 
-def _filled(value: Mapping[str, F64]) -> dict[str, Column]:
+def _filled_along(value: Mapping[str, F64]) -> dict[str, Column]:
     """Attributes that are not always defined, as if they were."""
     drawn: dict[str, Column] = {}
     for name, under in _RATIOS:
         ratio = value[name] / np.maximum(value[under], 1e-9)
-        drawn[name] = filled(ratio, value[name] > 0, value["nConstituents"])
+        drawn[name] = filled_along(ratio, value[name] > 0, value["nConstituents"])
     for name in _WITH_BVL:
-        drawn[name] = filled(value[name], value[name] >= 0, value["btagDeepB"])
+        drawn[name] = filled_along(value[name], value[name] >= 0, value["btagDeepB"])
     few = value["n2b1"] == fat.TOO_FEW
-    drawn["n2b1"] = np.where(few, fat.TOO_FEW, filled(value["n2b1"], value["n2b1"] > 0, drawn["tau2"]))
-    drawn["n3b1"] = filled(value["n3b1"], value["n3b1"] > 0, drawn["tau3"])
+    drawn["n2b1"] = np.where(few, fat.TOO_FEW, filled_along(value["n2b1"], value["n2b1"] > 0, drawn["tau2"]))
+    drawn["n3b1"] = filled_along(value["n3b1"], value["n3b1"] > 0, drawn["tau3"])
     return drawn
 
 

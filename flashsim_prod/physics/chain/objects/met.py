@@ -65,7 +65,8 @@ _RATIOS = {
 _COVARIANCE = ("spread", "along", "across")
 #: what follows from the rest
 _DERIVED = ("MET_covXX", "MET_covXY", "MET_covYY", "MET_significance")
-#: typical squared resolution of a jet of given pt [GeV2]: noise, stochastic and constant terms (JME-13-004)
+#: typical squared resolution of a jet of given pt [GeV2]: noise, stochastic and constant terms of the form of
+#: JME-13-004 (arXiv:1607.03663)
 _RESOLUTION = (14.0, 0.55, 0.003)
 #: squared resolution of what is in no jet, about [GeV2]
 _UNCLUSTERED = 700.0
@@ -190,7 +191,7 @@ def _mirrored(centre: Vector, vector: Vector) -> Vector:
 
 
 def _resolution(drawn: Mapping[str, F64], met: Vector) -> dict[str, Column]:
-    """Covariance [GeV2], kept positive, and MET measured by it: the significance (CMS JME-13-003)."""
+    """Covariance [GeV2], kept positive, and MET measured by it: the significance of arXiv:1411.0511."""
     half = drawn["spread"] * drawn["MET_sumPtUnclustered"] / 2
     length = np.hypot(drawn["along"], drawn["across"])
     shrink = np.minimum(1.0, _FLATTEST / np.maximum(length, _SMALLEST))

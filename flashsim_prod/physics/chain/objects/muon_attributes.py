@@ -13,9 +13,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.physics.chain.forms import filled
 from flashsim_prod.physics.chain.model import Rows
 from flashsim_prod.physics.events import Column
-from flashsim_prod.physics.identification import MINI_ISOLATION, SOFT_MVA, count_below
+from flashsim_prod.physics.identification import MINI_ISOLATION, SOFT_MVA, count_below, multi_isolation
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -83,9 +84,7 @@ def express(muons: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
         With ``dz_expected`` and ``dz_unit`` [cm], which dz is expressed against; unit 0 stands for dzErr.
     """
     real = {name: muons[name].astype(np.float64) for name in ("pt", "eta", *MADE)}
-    flags = {
-        name: _filled((real[name] > 0).astype(np.int32), _where_open(name, real)) for name in _OPEN_FLAGS
-    }
+    flags = {name: filled((real[name] > 0).astype(np.int32), _where_open(name, real)) for name in _OPEN_FLAGS}
     seen = {name: muons[name] for name in _AS_THEY_ARE}
     return seen | flags | _seen_track(real, rows) | _seen_surroundings(muons, real) | _seen_scores(real)
 
@@ -110,16 +109,16 @@ def _seen_surroundings(muons: Mapping[str, Column], real: Mapping[str, F64]) -> 
         **{f"{name}_gev": _excess(real, name, less) for name, less in _MORE_THAN.items()},
         "trackExcess": (real["tkRelIso"] - real["pfRelIso03_chg"]) / _track_unit(real),
         # only what the particle flow took for a muon is in a jet
-        "jetNDauCharged": _filled(muons["jetNDauCharged"], real["isPFcand"] > 0),
-        "jetRest": _filled(real["jetRelIso"] * real["pt"], inside),
-        "jetPtRelv2": _filled(real["jetPtRelv2"], inside),
+        "jetNDauCharged": filled(muons["jetNDauCharged"], real["isPFcand"] > 0),
+        "jetRest": filled(real["jetRelIso"] * real["pt"], inside),
+        "jetPtRelv2": filled(real["jetPtRelv2"], inside),
     }
 
 
 def _seen_scores(real: Mapping[str, F64]) -> dict[str, Column]:
     points = {f"{name}_rest": (real[name] - _expected(name, real)).astype(np.int32) for name in _MOST}
     return points | {
-        "softMva": _filled(real["softMva"], _has_score(real)),
+        "softMva": filled(real["softMva"], _has_score(real)),
         "mvaTTH_rest": _logit(real["mvaTTH"]) - _prompt_logit(real),
         "mvaLowPt_rest": _logit(real["mvaLowPt"]) - _logit(real["mvaTTH"]),
     }
@@ -190,7 +189,7 @@ def _add_flag(made: dict[str, F64], drawn: Mapping[str, F64], name: str) -> None
 
 
 def _where_open(name: str, muon: Mapping[str, F64]) -> Bools:
-    """Where the definition of a flag (MUO-16-001) does not decide it by the other attributes."""
+    """Where the definition of a flag (arXiv:1804.04528) does not decide it by the other attributes."""
     close = (np.abs(muon["dxy"]) < 0.2) & (np.abs(muon["dz"]) < 0.5)
     tracked = muon["nTrackerLayers"] > 5
     some_id = (muon["isGlobal"] + muon["isTracker"]) > 0
@@ -238,20 +237,12 @@ def _expected(name: str, muon: Mapping[str, F64]) -> F64:
         case "mvaLowPtId":
             return np.where(muon["mvaLowPt"] > -0.99985, 2.0, 1.0)
         case "multiIsoId":
-            return _multi_isolation(muon)
+            points = multi_isolation(muon["miniPFRelIso_all"], muon["jetRelIso"], muon["jetPtRelv2"])
+            return points.astype(np.float64)
         case _:
             neutral = muon["pfRelIso04_all"] - muon["pfRelIso03_chg"]
             weighted = 1.25 * (muon["pfRelIso03_chg"] + 0.5 * neutral)
             return count_below(weighted, (0.25, 0.15, 0.10)).astype(np.float64)
-
-
-def _multi_isolation(muon: Mapping[str, F64]) -> F64:
-    """Working points of MUO-16-001: 1 loose, 2 medium."""
-    mini, relative = muon["miniPFRelIso_all"], muon["jetPtRelv2"]
-    ratio = 1.0 / (1.0 + np.maximum(muon["jetRelIso"], -0.5))
-    loose = (mini < 0.20) & ((ratio > 0.69) | (relative > 6.0))
-    medium = (mini < 0.16) & ((ratio > 0.76) | (relative > 7.2))
-    return np.asarray(1.0 * loose + (loose & medium), dtype=np.float64)
 
 
 def _prompt_logit(muon: Mapping[str, F64]) -> F64:
@@ -283,7 +274,7 @@ def _resolution(muon: Mapping[str, F64]) -> F64:
 
 
 def _dxy_error(muon: Mapping[str, F64]) -> F64:
-    """Uncertainty of dxy that is usual for this momentum and direction [cm] (TRK-11-001)."""
+    """Uncertainty of dxy that is usual for this momentum and direction [cm]."""
     return np.hypot(0.0012, 0.0095 / muon["pt"]) * (1.0 + 0.09 * muon["eta"] ** 2)
 
 
@@ -316,12 +307,3 @@ def _excess(muon: Mapping[str, F64], name: str, less: str | None) -> F64:
 def _track_unit(muon: Mapping[str, F64]) -> F64:
     """Tracks and charged particles are nearly the same: their difference is small against either."""
     return muon["pfRelIso03_chg"] + 0.5 / muon["pt"]
-
-
-def _filled(value: Column, defined: Bools) -> Column:
-    """`value` with the values of other muons where it is not defined."""
-    if not defined.any():
-        return np.zeros_like(value)
-    result = value.copy()
-    result[~defined] = np.resize(value[defined], int((~defined).sum()))
-    return result

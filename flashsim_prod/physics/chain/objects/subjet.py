@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flashsim_prod.physics import fat_jets as fat
 from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, pileup
+from flashsim_prod.physics.chain.forms import filled_along
 from flashsim_prod.physics.chain.model import (
     Condition,
     ObjectModel,
@@ -20,7 +21,6 @@ from flashsim_prod.physics.chain.model import (
     Target,
     wrap_angle,
 )
-from flashsim_prod.physics.chain.undefined import filled
 from flashsim_prod.physics.events import Collection, Column, Events
 
 F64 = NDArray[np.float64]
@@ -84,10 +84,10 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
     ratios = {"tau1": value["tau1"] / np.maximum(value["mass"] / value["pt"], 1e-6)}
     ratios |= {name: value[name] / np.maximum(value[under], 1e-9) for under, name in pairwise(_TAUS)}
     for name, ratio in ratios.items():
-        drawn[name] = filled(ratio, value[name] > 0, rows["slope"])
+        drawn[name] = filled_along(ratio, value[name] > 0, rows["slope"])
     for name, _ in _CORRELATIONS:
-        drawn[name] = filled(value[name], value[name] >= 0, rows["slope"])
-    drawn["btagCSVV2"] = filled(value["btagCSVV2"], value["btagCSVV2"] >= 0, rows["slope"])
+        drawn[name] = filled_along(value[name], value[name] >= 0, rows["slope"])
+    drawn["btagCSVV2"] = filled_along(value["btagCSVV2"], value["btagCSVV2"] >= 0, rows["slope"])
     return drawn
 
 

@@ -1,0 +1,86 @@
+"""Models of two bundles in one: some of one's own, and all others from another bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from pathlib import Path
+
+from flashsim_prod.physics.chain.assessment import Assessment
+from flashsim_prod.physics.chain.bundle import Bundle, ModelEntry, write_bundle
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a bundle is put together from.
+
+    Attributes
+    ----------
+    entries : mapping of object model to ModelEntry
+    weights : mapping of object model to the file of its weights
+    training_sample : tuple of str
+    fidelity : tuple of Assessment
+    """
+
+    entries: dict[str, ModelEntry]
+    weights: dict[str, Path]
+    training_sample: tuple[str, ...]
+    fidelity: tuple[Assessment, ...] = ()
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Parts:
+        """All of a bundle."""
+        manifest = bundle.manifest
+        weights = {name: bundle.path / entry.file for name, entry in manifest.models.items()}
+        return cls(dict(manifest.models), weights, manifest.training_sample, manifest.fidelity)
+
+    def completed(self, base: Bundle) -> Parts:
+        """With those models of `base` that are not here."""
+        others = Parts.of(base)
+        if not self.entries:
+            return others
+        taken = others.entries.keys() - self.entries.keys()
+        if not taken:
+            return self
+        names = sorted(self.entries.keys() | taken)
+        weights = {**others.weights, **self.weights}
+        return Parts(
+            {name: _renamed(name, self.entries.get(name) or others.entries[name]) for name in names},
+            {name: weights[name] for name in names},
+            (*self.training_sample, _origin(base, len(taken))),
+            (*self.fidelity, *_of_models(others.fidelity, taken)),
+        )
+
+
+def completed(own: Bundle, base: Bundle, target: Path) -> Bundle:
+    """`own` with those models of `base` that it lacks, in the new folder `target`.
+
+    Name, title and date are those of `own`, so that the same two bundles always give the same one.
+    """
+    parts = Parts.of(own).completed(base)
+    changes = {
+        "models": parts.entries,
+        "training_sample": parts.training_sample,
+        "fidelity": parts.fidelity,
+    }
+    return write_bundle(target, own.manifest.model_copy(update=changes), parts.weights)
+
+
+def _renamed(model: str, entry: ModelEntry) -> ModelEntry:
+    """With a name for its file that no other model's can have."""
+    return entry.model_copy(update={"file": f"{model}.safetensors"})
+
+
+def _origin(base: Bundle, number: int) -> str:
+    sample = "; ".join(base.manifest.training_sample)
+    return f"{number} models of bundle {base.name} ({base.digest[:12]}): {sample}"
+
+
+def _of_models(assessments: tuple[Assessment, ...], models: Container[str]) -> list[Assessment]:
+    """What is said of `models` only."""
+    kept = []
+    for one in assessments:
+        chosen = {name: found for name, found in one.models.items() if name in models}
+        if chosen:
+            kept.append(one.model_copy(update={"models": chosen}))
+    return kept

@@ -1,0 +1,82 @@
+"""Whether the models of a bundle are those that this software declares; needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flashsim_prod.core.strict import nearest
+from flashsim_prod.errors import BundleError
+from flashsim_prod.physics.chain.bundle import Bundle, ModelEntry
+from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.chain.registry import MODELS
+from flashsim_prod.physics.generator.source import (
+    GEN_COLLECTIONS,
+    GEN_SCALARS,
+    OPTIONAL_COLLECTIONS,
+    OPTIONAL_SCALARS,
+)
+
+_DECLARED: Mapping[str, ObjectModel] = {model.name: model for model in MODELS}
+_GENERATED = frozenset((*GEN_COLLECTIONS, *GEN_SCALARS, *OPTIONAL_COLLECTIONS, *OPTIONAL_SCALARS))
+
+
+def check_models(bundle: Bundle) -> None:
+    """Check that this software knows all models, and that they see and draw what it declares.
+
+    Raises
+    ------
+    BundleError
+        Naming the bundle, the model and the first difference.
+    """
+    for name, entry in bundle.manifest.models.items():
+        if name not in _DECLARED:
+            raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(_DECLARED))}")
+        check_signature(_DECLARED[name], entry)
+
+
+def check_needs(bundle: Bundle) -> None:
+    """Check that each model finds what it uses: at generator level, or made by another model.
+
+    Raises
+    ------
+    BundleError
+        Naming the model and what is missing.
+    """
+    models = [_DECLARED[name] for name in bundle.manifest.models]
+    there = _GENERATED.union(*(model.outputs for model in models))
+    for model in models:
+        for name in model.uses:
+            if name not in there:
+                raise BundleError(
+                    f"{bundle.path}: {model.name} needs {name}, which no model of this bundle makes; "
+                    "complete it from another bundle, as with --base reference"
+                )
+
+
+def check_signature(model: ObjectModel, entry: ModelEntry) -> None:
+    """Check that weights were made for what `model` declares; `BundleError` with the first difference."""
+    for key, wanted in model.signature().items():
+        found = getattr(entry, key)
+        difference = (
+            _difference(list(found), wanted)
+            if isinstance(wanted, list)
+            else f"{found} instead of {wanted}"
+            if found != wanted
+            else ""
+        )
+        if difference:
+            raise BundleError(
+                f"model {model.name} of the bundle was made for other {key} than this software declares: "
+                f"{difference}; use the software that the manifest names, or see "
+                f"'flashsim-prod bundle format {model.name}'"
+            )
+
+
+def _difference(found: Sequence[str], wanted: Sequence[str]) -> str:
+    """What two lists differ in; empty if in nothing."""
+    for missing, extra, word in ((wanted, found, "lacks"), (found, wanted, "has")):
+        odd = [one for one in missing if one not in extra]
+        if odd:
+            more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+            return f"it {word} {odd[0]}{more}"
+    return "" if list(found) == list(wanted) else "they are in another order, or some are there twice"

@@ -1,0 +1,34 @@
+"""Pictures of how a fit went."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from flashsim_prod.physics.training.record import FitRecord
+
+#: what draws; training needs none of it
+_LIBRARIES = ("matplotlib", "mplhep")
+
+
+def can_draw() -> bool:
+    """Whether the libraries that draw are installed."""
+    return all(find_spec(name) is not None for name in _LIBRARIES)
+
+
+def draw_losses(record: FitRecord, folder: Path) -> list[Path]:
+    """Write ``<network>_loss.png`` for each network into `folder`; none without the libraries."""
+    if not can_draw():
+        return []
+    # matplotlib takes a second to load
+    from flashsim_prod.physics.validation.plots import loss_curves
+
+    made = []
+    for network, losses in record.losses.items():
+        path = folder / f"{network}_loss.png"
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_bytes(loss_curves(losses, network=network))
+        os.replace(temporary, path)
+        made.append(path)
+    return made
