@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from itertools import groupby
 
@@ -67,7 +66,7 @@ def register(desk: Desk, catalog: Catalog, progress: Progress | None = None) -> 
 def declare_blocks(
     catalog: Catalog, container: str, blocks: Iterable[tuple[str, Iterable[CatalogFile]]], rse: str
 ) -> Iterator[int]:
-    """Declare blocks with all their files and close them, as many at once as the catalogue takes.
+    """Declare blocks with all their files and close them.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ def declare_blocks(
     container : str
         An existing one.
     blocks : iterable of (str, iterable of CatalogFile)
-        Their names and files; the files are taken by the thread that declares them.
+        Their names and files; no more than one block is held at a time.
     rse : str
         The storage element that holds them.
 
@@ -84,31 +83,12 @@ def declare_blocks(
     int
         How many files a block has, once it is closed.
     """
-
-    def declare(block: str, files: Iterable[CatalogFile]) -> int:
+    for block, files in blocks:
         portion = list(files)
         catalog.ensure_block(container, block)
         catalog.declare(block, portion, rse)
         catalog.close_block(block)
-        return len(portion)
-
-    if catalog.at_once == 1:
-        yield from (declare(block, files) for block, files in blocks)
-        return
-    with ThreadPoolExecutor(catalog.at_once) as pool:
-        running: set[Future[int]] = set()
-        try:
-            for block, files in blocks:
-                running.add(pool.submit(declare, block, files))
-                if len(running) == catalog.at_once:
-                    ended, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (one.result() for one in ended)
-            yield from (one.result() for one in running)
-        except BaseException:
-            # what the other threads are at is waited for, but they try nothing again
-            catalog.give_up()
-            pool.shutdown(cancel_futures=True)
-            raise
+        yield len(portion)
 
 
 def metadata(desk: Desk) -> dict[str, object]:

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import get_ident
 from typing import Any
 
 import pytest
@@ -200,37 +199,20 @@ def test_two_registrations_at_once(server: Any, container: str) -> None:
         assert len(catalog.rules(container)) == 1
 
 
-def test_blocks_are_declared_several_at_once(catalog: RucioCatalog, container: str) -> None:
-    blocks = [(block_of(container), made_files(30, 30 * i)) for i in range(6)]
-    threads: set[int] = set()
+def test_blocks_are_taken_one_after_the_other(catalog: RucioCatalog, container: str) -> None:
+    """However many there are, the files of one are held at a time."""
+    blocks = [(block_of(container), made_files(3, 3 * i)) for i in range(4)]
+    held: list[str] = []
 
-    def seen(files: list[CatalogFile]) -> Iterator[CatalogFile]:
-        threads.add(get_ident())
-        yield from files
+    def lazily() -> Iterator[tuple[str, list[CatalogFile]]]:
+        for block, files in blocks:
+            held.append(block)
+            yield block, files
 
     catalog.ensure_container(container, METADATA)
-    lazy = ((block, seen(files)) for block, files in blocks)
-    assert sum(declare_blocks(catalog, container, lazy, RSE)) == 180
-    assert len(threads) > 1
-    found = catalog.container(container)
-    assert (found.blocks, found.open_blocks, found.files, found.events) == (6, 0, 180, 18000)
-    told = {file.lfn: file.block for file in catalog.files(container)}
-    assert told == {file.lfn: block for block, files in blocks for file in files}
-
-
-def test_one_block_that_fails_ends_them_all(
-    catalog: RucioCatalog, container: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    blocks = [(block_of(container), made_files(3, 3 * i)) for i in range(12)]
-    block, files = blocks[1]
-    declare(catalog, container, block, files)
-    wrong = [(block, [replace(files[0], bytes=7), *files[1:]])]
-    declaring = declare_blocks(catalog, container, [blocks[0], *wrong, *blocks[2:]], RSE)
-    with pytest.raises(CatalogError, match=f"{files[0].lfn} is known with bytes"):
-        list(declaring)
-    assert catalog.container(container).blocks < 12
-    with RucioCatalog("cms") as again:
-        assert sum(declare_blocks(again, container, blocks, RSE)) == 36
+    for number, files in enumerate(declare_blocks(catalog, container, lazily(), RSE), 1):
+        assert (files, len(held)) == (3, number)
+        assert catalog.container(container).open_blocks == 0
 
 
 def test_blocks_of_containers_in_a_container(catalog: RucioCatalog, container: str, admin: Any) -> None:

@@ -142,12 +142,9 @@ class Catalog(ABC):
         ``local`` or ``rucio``.
     scope : str
         Whose names these are: ``cms``, ``user.<name>`` or ``group.<name>``.
-    at_once : int
-        How many threads may declare blocks at the same time.
     """
 
     kind: ClassVar[str]
-    at_once: ClassVar[int] = 1
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -169,9 +166,6 @@ class Catalog(ABC):
             If it does not know `rse`, or names there are not made in this way.
         """
         return None
-
-    def give_up(self) -> None:  # noqa: B027 - most catalogues fail at once
-        """Stop trying again what failed, in all threads."""
 
     def close(self) -> None:  # noqa: B027 - most catalogues have nothing to give back
         """Give back what the catalogue holds open."""

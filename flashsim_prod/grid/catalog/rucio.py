@@ -54,15 +54,10 @@ class RucioCatalog(Catalog):
     """
 
     kind = "rucio"
-    # the server's answer to a bulk call takes seconds, most of them for one file after the other
-    at_once = 4
 
     def __init__(self, scope: str = "cms", calls: RucioCalls | None = None) -> None:
         super().__init__(check_scope(scope))
         self.calls = calls or RucioCalls()
-
-    def give_up(self) -> None:
-        self.calls.give_up()
 
     def close(self) -> None:
         self.calls.close()

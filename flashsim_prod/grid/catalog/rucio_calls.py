@@ -16,18 +16,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
 from functools import partial
-from threading import Event
 from typing import Any, Self, TypeVar
 
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    sleep_using_event,
-    stop_after_delay,
-    stop_when_event_set,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from flashsim_prod.errors import CatalogError, ConfigError, FlashSimError, StorageError
 
@@ -87,7 +78,7 @@ _RUCIO_LOG.setLevel(logging.ERROR)
 
 
 class RucioCalls:
-    """One server, spoken to in its own calls, by any number of threads.
+    """One server, spoken to in its own calls.
 
     Parameters
     ----------
@@ -112,7 +103,6 @@ class RucioCalls:
     def __init__(self, *, patience_s: float | None = None, answer_s: int = ANSWER_S) -> None:
         make, self._known = _load()
         self._patience_s = patience() if patience_s is None else patience_s
-        self._gave_up = Event()
         sign_in = partial(_sign_in, partial(make, timeout=answer_s, logger=_RUCIO_LOG))
         self._client, self.who = self._retried("signing in", sign_in)
         self.host = str(self._client.host)
@@ -122,10 +112,6 @@ class RucioCalls:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def give_up(self) -> None:
-        """Try nothing again from now on, in any thread."""
-        self._gave_up.set()
 
     def close(self) -> None:
         """Close the connection."""
@@ -174,8 +160,7 @@ class RucioCalls:
         attempts = Retrying(
             retry=retry_if_exception(_may_pass),
             wait=wait_random_exponential(multiplier=0.5, max=20),
-            stop=stop_after_delay(self._patience_s) | stop_when_event_set(self._gave_up),
-            sleep=sleep_using_event(self._gave_up),
+            stop=stop_after_delay(self._patience_s),
             before_sleep=partial(_tell, what),
             reraise=True,
         )
