@@ -53,6 +53,18 @@ def _lacking(what: str) -> None:
     pytest.skip(f"{what} is missing")
 
 
+@pytest.fixture(scope="session")
+def xrootd_server(lacking: Callable[[str], None]) -> Iterator[tuple[str, Path]]:
+    """URL and folder of a real XRootD server that only this machine can reach."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent / "peers"))
+        import xrootd_server
+    if not xrootd_server.is_here():
+        lacking("XRootD or gcc (apt-get install xrootd-server xrootd-client gcc)")
+    with xrootd_server.serve() as served:
+        yield served
+
+
 class Page(HTMLParser):
     """Elements not closed, links, and the words of a page, which must be without scripts."""
 

@@ -12,6 +12,7 @@ from flashsim_prod.energy.analysis import Row, analyse
 from flashsim_prod.energy.budget import GAIN
 from flashsim_prod.energy.compare import Comparison
 from flashsim_prod.energy.conventions import JOULE_PER_KWH, Convention
+from flashsim_prod.energy.figures import WHOLE
 from flashsim_prod.energy.projection import project
 from flashsim_prod.energy.record import Measurement, Mode
 from flashsim_prod.energy.uncertainty import Estimate, ratio
@@ -19,8 +20,11 @@ from flashsim_prod.energy.uncertainty import Estimate, ratio
 if TYPE_CHECKING:
     from rich.table import Table
 
-_NUMBERS = ("POWER\nW", "SUBTR.\nW", "NET\nW", "EVENTS\n/S", "KWH/EVENT\n(k=2)", "RATIO TO\nFULLSIM")
-
+#: columns and their widths, which keep the table within 80 characters
+_WIDTHS = {
+    "": 11, "POWER\nW": 6, "SUBTR.\nW": 6, "NET\nW": 6, "EVENTS\n/S": 6, "KWH/EVENT\n(k=2)": 16,
+    "RATIO TO\nFULLSIM": 15,
+}  # fmt: skip
 #: conventions are not folded; labels may be
 _FIRST_WIDTH = len("  full node")
 
@@ -38,20 +42,32 @@ def print_measurement(measurement: Measurement, *, as_json: bool) -> tuple[Row, 
         print_json({"rows": [_plain(row) for row in rows], "rough": measurement.schedule.quick})
         return rows
     out = console()
-    listing = table("PROCESS", *_NUMBERS, right=_NUMBERS)
-    listing.columns[0].min_width = _FIRST_WIDTH
-    for row in rows:
-        listing.add_row(f"[bold]{row.configuration.label}[/bold]")
-        for cells in _cells(row, rows):
-            listing.add_row(*cells)
     if measurement.schedule.quick:
         out.print("a rough figure (--quick), not a measurement", style="yellow")
-    out.print(listing)
+    out.print(_aligned())
+    for row in rows:
+        out.print(row.configuration.label, style="bold", markup=False)
+        listing = _aligned(show_header=False)
+        for cells in _cells(row, rows):
+            listing.add_row(*cells)
+        out.print(listing)
+    out.print()
     for row in rows:
         _print_remarks(row)
+    for row in rows:
+        _print_watts(row)
     for note in measurement.notes:
         out.print(f"note: {note}", markup=False, soft_wrap=True)
     return rows
+
+
+def _aligned(*, show_header: bool = True) -> Table:
+    """A part of the table of figures, aligned with all others."""
+    made = table(*_WIDTHS, right=tuple(_WIDTHS)[1:])
+    made.show_header, made.show_edge, made.padding = show_header, False, (0, 1, 0, 0)
+    for column, width in zip(made.columns, _WIDTHS.values(), strict=True):
+        column.width = width
+    return made
 
 
 def print_comparison(comparisons: Sequence[Comparison], *, as_json: bool) -> None:
@@ -71,7 +87,7 @@ def print_comparison(comparisons: Sequence[Comparison], *, as_json: bool) -> Non
 def _add_comparisons(listing: Table, comparisons: Sequence[Comparison]) -> None:
     for one in comparisons:
         verdict = "agree" if one.agree else "differ"
-        ratio_text = f"{one.ratio:.3f} ± {one.ratio_u:.3f}"
+        ratio_text = f"{one.ratio:.4g} {_relative(one.ratio_u / one.ratio)}"
         listing.add_row(f"  {one.convention}", _kwh(one.first), _kwh(one.second), ratio_text, verdict)
 
 
@@ -92,8 +108,9 @@ def print_projection(rows: Sequence[Row], events: int, electricity: Electricity)
 def _cells(row: Row, rows: Sequence[Row]) -> list[tuple[str, ...]]:
     load = f"{row.load_w.value:.1f}"
     if not row.energy_j:
-        a_run = f"{_kwh(row.run_j)} a run" if row.configuration.mode is Mode.TRAIN else "-"
-        return [("  all power", load, "-", load, "-", a_run, "-")]
+        is_train = row.configuration.mode is Mode.TRAIN
+        a_run = ("a run", _kwh(row.run_j)) if is_train else ("-", "-")
+        return [("  all power", load, "-", load, *a_run, "-")]
     lines: list[tuple[str, ...]] = []
     for convention, energy_j in row.energy_j.items():
         hz = _rate_hz(row, convention)
@@ -103,7 +120,7 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[tuple[str, ...]]:
                 load,
                 f"{row.subtracted_w[convention]:.1f}",
                 f"{row.net_w[convention]:.1f}",
-                f"{hz:.4g}",
+                f"{hz:.4g}" if hz < 1000 else f"{hz:,.0f}",
                 _kwh(energy_j),
                 _to_fullsim(convention, energy_j, rows),
             )
@@ -124,7 +141,7 @@ def _to_fullsim(convention: Convention, energy_j: Estimate, rows: Sequence[Row])
     if full.energy_j[convention] is energy_j:
         return "1"
     value, half = ratio(energy_j, full.energy_j[convention], (GAIN,))
-    return f"{value:.3g} ± {half:.1g}"
+    return f"{value:.3g} {_relative(half / value)}"
 
 
 def _print_remarks(row: Row) -> None:
@@ -137,9 +154,26 @@ def _print_remarks(row: Row) -> None:
         out.print(f"{label}: {remark}", style="yellow", markup=False, soft_wrap=True)
 
 
+def _print_watts(row: Row) -> None:
+    """What a site file needs for plans to tell energy; measured jobs take its place later."""
+    if row.configuration.mode not in (Mode.CPU, Mode.GPU) or row.covers != WHOLE:
+        return
+    copies = row.configuration.copies
+    console().print(
+        f"{row.configuration.label}: 'watts: {row.load_w.value / copies:.0f}' under 'rates' of a site file "
+        f"lets plans of requests tell energy, for {counted(copies, 'job')} at a time",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 def _kwh(energy_j: Estimate) -> str:
-    found = energy_j.scaled(1 / JOULE_PER_KWH)
-    return f"{found.value:.3e} ± {found.expanded:.1e}"
+    return f"{energy_j.value / JOULE_PER_KWH:.3e} {_relative(energy_j.expanded / energy_j.value)}"
+
+
+def _relative(half: float) -> str:
+    """Half of an interval, as a part of its value."""
+    return f"±{100 * half:.2g}%"
 
 
 def _plain(row: Row) -> dict[str, object]:

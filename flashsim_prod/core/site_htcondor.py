@@ -27,11 +27,16 @@ _OWN = frozenset(
         "requirements",
         "max_retries",
         "retry_until",
+        "periodic_hold",
+        "periodic_hold_reason",
+        "periodic_hold_subcode",
         "periodic_release",
         "periodic_remove",
         "transfer_input_files",
         "transfer_output_files",
         "should_transfer_files",
+        "when_to_transfer_output",
+        "success_exit_code",
     }
 )
 
@@ -85,6 +90,9 @@ class FailureRules(StrictModel):
     memory_cap_mb: int = Field(default=12_000, ge=500, description="a job that needs more fails [MB]")
     walltime_tries: int = Field(default=2, ge=1, le=5, description="tries of a job that runs into its limit")
     transfer_tries: int = Field(default=3, ge=1, le=10, description="tries when a transfer fails")
+    starts: int = Field(
+        default=10, ge=1, le=100, description="starts of a job in all, those that the pool broke off included"
+    )
     release_after_s: int = Field(default=300, ge=0, description="rest of a held job before it is released")
     avoid_node_min: float = Field(
         default=60, ge=0, description="a machine that a job failed on is not chosen again for so long [min]"
@@ -119,6 +127,11 @@ class HTCondorRules(StrictModel):
     throttle: Throttle = Throttle()
     submit: dict[str, str] = Field(default_factory=dict, description="further submit commands, as they are")
     dagman: dict[str, str] = Field(default_factory=dict, description="further settings of DAGMan")
+
+    @property
+    def wants_container_universe(self) -> bool:
+        """Whether HTCondor is told of the image in its own way, not by the attribute that some sites read."""
+        return self.software.image is not None and "MY.SingularityImage" not in self.submit
 
     @field_validator("submit")
     @classmethod

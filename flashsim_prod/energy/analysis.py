@@ -134,6 +134,10 @@ def _remarks(
         remarks.append(f"a GPU's energy counter and its polled power differ by {100 * worst:.0f} %")
     if len(cycles) < 2:
         remarks.append("a single cycle: no Type A uncertainty, the interval is too narrow")
+    if any(one.rate and not one.rate.is_steady for one in figures):
+        remarks.append(
+            "too few events were marked while it ran: the rate is that of whole runs, start included"
+        )
     threads, logical = configuration.copies * configuration.threads, measurement.node.logical_cores
     if threads > logical:
         remarks.append(f"{threads} threads on {logical} logical cores: they wait for each other")

@@ -12,6 +12,8 @@ from flashsim_prod.energy.plateau import Mean, VoidWindowError, is_stuck, mean_p
 from flashsim_prod.energy.rates import Rate, event_rate
 from flashsim_prod.energy.record import Channel, Configuration, Cycle, Mode, Response, Schedule, Window
 
+#: what a server's meter covers
+WHOLE = "whole server"
 #: idle before and after may differ by this part of load - idle, or by this power [W]
 DRIFT_PART, DRIFT_W = 0.25, 5.0
 #: a quarter of the plateau may differ from the others by this part of load - idle, or by `DRIFT_W`
@@ -79,7 +81,7 @@ def covers(cycle: Cycle) -> str:
     """What the counted channels cover, for people; without a server meter a lower bound."""
     scopes = {channel.scope for channel in counted_channels(cycle)}
     if Scope.SERVER in scopes:
-        return "whole server"
+        return WHOLE
     parts = " and ".join(name for scope, name in ((Scope.GPU, "GPU"), (Scope.CPU, "CPU")) if scope in scopes)
     return f"lower bound: {parts} only"
 

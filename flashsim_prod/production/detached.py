@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -173,6 +174,7 @@ def register_finished(home: Home, name: str) -> Outcome:
             raise StorageError(f"request {name}: reports of {jobs - done} jobs are not there; not registered")
         if desk.request.catalog != "none":
             register_in(desk, desk.request.catalog)
+        _sweep(desk)
         return outcome(desk)
 
 
@@ -228,4 +230,10 @@ def _finish_here(desk: Desk, remaining: Remaining, display: Display) -> Outcome:
     row = desk.ledger.request(desk.name)
     if desk.request.catalog != "none" and row.registered is None:
         register_in(desk, desk.request.catalog, display.registered)
+    _sweep(desk)
     return outcome(desk)
+
+
+def _sweep(desk: Desk) -> None:
+    """Remove the jobs' scratch folder and locks; all of them are done."""
+    shutil.rmtree(desk.folder.work, ignore_errors=True)

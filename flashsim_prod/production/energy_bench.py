@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import psutil
 
 from flashsim_prod import __version__
+from flashsim_prod.core.sizes import format_duration
 from flashsim_prod.energy.figures import void_reason
 from flashsim_prod.energy.finding import find_meters
 from flashsim_prod.energy.foreign import ForeignLoad
@@ -190,6 +191,6 @@ def _plan_line(schedule: Schedule, workloads: int) -> str:
     seconds = workloads * schedule.cycles * (schedule.run_s + 2 * schedule.idle_s)
     kind = "rough figure" if schedule.quick else "measurement"
     return (
-        f"{kind}: {schedule.cycles} cycles of {schedule.idle_s:.0f} s idle, at least {schedule.run_s:.0f} s "
-        f"run, {schedule.idle_s:.0f} s idle; about {seconds / 60:.0f} min"
+        f"{kind}: {schedule.cycles} x {schedule.idle_s:.0f} s idle, at least {schedule.run_s:.0f} s "
+        f"run, {schedule.idle_s:.0f} s idle; about {format_duration(seconds)}"
     )

@@ -81,7 +81,7 @@ class MeasuredRates:
     bench: str = ""
 
     def __str__(self) -> str:
-        return self.bench or f"measured in {self.jobs} jobs"
+        return self.bench or f"measured in {self.jobs} job{'' if self.jobs == 1 else 's'}"
 
 
 @dataclass(frozen=True)

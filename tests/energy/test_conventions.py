@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flashsim_prod.energy import node
 from flashsim_prod.energy.conventions import Convention, Power, kwh, share_of_one, subtractions
 
 #: two Xeon Silver 4110: 16 physical cores with two hyper-threads each
@@ -79,3 +83,19 @@ def test_what_copies_are_left_with_adds_up(copies: int, threads: int, idle_w: fl
     assert parts[Convention.FULL_NODE].net_w(power) == power.load_w
     one = parts[Convention.TABLE].net_w(power) - idle_w
     assert copies * one == pytest.approx(added_w)
+
+
+def test_hyper_threads_are_known_from_the_topology(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # two packages with two cores of two threads each; a CPU that is off line has no topology
+    for cpu in range(8):
+        topology = tmp_path / f"cpu{cpu}" / "topology"
+        topology.mkdir(parents=True)
+        (topology / "physical_package_id").write_text(f"{cpu % 2}\n")
+        (topology / "core_id").write_text(f"{cpu // 2 % 2}\n")
+    (tmp_path / "cpu8").mkdir()
+    monkeypatch.setattr(node, "_CPUS", tmp_path)
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: 8 if logical else 4)
+    found = node.this_node()
+    assert (found.sockets, found.physical_cores, found.logical_cores) == (2, 4, 8)
+    assert found.threads_per_core == 2
+    assert found.governor == "unknown"

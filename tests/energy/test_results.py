@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from bmc_sim import Realism
 from machine import FastClock, Machine, TextMeter, Work
 
+from flashsim_prod.cli.energy_tables import print_measurement
 from flashsim_prod.core.site import Electricity
 from flashsim_prod.energy.analysis import analyse
 from flashsim_prod.energy.compare import compare, same_meter
@@ -81,6 +83,26 @@ def test_equal_machines_agree_and_unequal_ones_differ() -> None:
     twice = {one.convention: one for one in compare(base, analyse(measured(hz=10)))}
     assert twice[Convention.FULL_NODE].ratio == pytest.approx(2, rel=0.01)
     assert not twice[Convention.FULL_NODE].agree
+
+
+def test_the_table_fits_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    fast, full = measured(label="FlashSim CPU x10", hz=12_345), measured(label="FullSim", hz=0.07)
+    named = full.configurations[0].model_copy(update={"mode": Mode.FULLSIM})
+    both = fast.model_copy(
+        update={"configurations": (*fast.configurations, named), "cycles": (*fast.cycles, *full.cycles)}
+    )
+    print_measurement(both, as_json=False)
+    out = capsys.readouterr().out
+    assert "FlashSim CPU x10\n" in out
+    lines = [line for line in out.splitlines() if line.startswith("  ") and "±" in line]
+    assert len(lines) == 6
+    for line in lines[:3]:
+        assert len(re.findall(r"[0-9.]+(e-[0-9]+)? ±[0-9.]+%", line)) == 2, line
+        assert "12,3" in line
+    assert all(line.rstrip().endswith(" 1") for line in lines[3:])
 
 
 def test_what_cannot_be_compared() -> None:

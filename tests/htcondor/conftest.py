@@ -25,12 +25,18 @@ from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.request import BundleRef
 from flashsim_prod.core.site import Engine, MergeRules, Rates, Resources, Site, StorageRules
 from flashsim_prod.core.site_htcondor import FailureRules, HTCondorRules, Software
+from flashsim_prod.core.states import RequestState
 from flashsim_prod.grid.batch.htcondor import render
-from flashsim_prod.production import detached
+from flashsim_prod.production import detached, status
+from flashsim_prod.production.detached import follow, hand_over
+from flashsim_prod.production.drive import Outcome
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.local_run import Display
 from flashsim_prod.production.placing import place, preview
 from flashsim_prod.production.plan import Order
 
+#: no request of these tests takes as long
+PATIENCE_S = 120.0
 TESTS = Path(__file__).parent.parent
 POOL = TESTS / "peers" / "htcondor" / "pool.py"
 
@@ -215,3 +221,12 @@ def remove_requests(home: Home) -> None:
     """Forget all requests and files."""
     shutil.rmtree(home.path)
     home.requests.mkdir(parents=True)
+
+
+def finished(home: Home, name: str) -> Outcome:
+    """Hand a request over and follow it to its end."""
+    hand_over(home, name)
+    deadline = time.monotonic() + PATIENCE_S
+    outcome = follow(home, name, Display(), stop=lambda: time.monotonic() > deadline)
+    assert outcome.state is not RequestState.RUNNING, status.detail(home, name)
+    return outcome

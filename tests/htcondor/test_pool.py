@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import Gpus, Software
+from flashsim_prod.core.site_htcondor import Gpus
 from flashsim_prod.core.states import JobState, RequestState, Stage
 from flashsim_prod.grid.batch.htcondor.client import Pool
 from flashsim_prod.grid.batch.htcondor.engine import HTCondorBatch
@@ -24,25 +22,14 @@ from flashsim_prod.grid.ledger.submissions import Submissions
 from flashsim_prod.production import status
 from flashsim_prod.production.cancel import cancel
 from flashsim_prod.production.detached import follow, hand_over
-from flashsim_prod.production.drive import Outcome, drive
+from flashsim_prod.production.drive import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.local_run import Display
 
-from .conftest import RunningPool, local_copy, remove_requests
+from .conftest import RunningPool, finished, local_copy, remove_requests
 
 Placed = Callable[..., str]
 MakeSite = Callable[..., Site]
-#: no request of these tests takes as long
-PATIENCE_S = 120.0
-
-
-def finished(home: Home, name: str) -> Outcome:
-    """Hand a request over and follow it to its end."""
-    hand_over(home, name)
-    deadline = time.monotonic() + PATIENCE_S
-    outcome = follow(home, name, Display(), stop=lambda: time.monotonic() > deadline)
-    assert outcome.state is not RequestState.RUNNING, status.detail(home, name)
-    return outcome
 
 
 def stored(home: Home) -> dict[str, bytes]:
@@ -87,6 +74,7 @@ def test_a_request_becomes_a_registered_dataset(
         container = catalog.container(str(outcome.request.dataset))
         assert (container.files, container.events, container.open_blocks) == (2, 40, 0)
     assert len(stored(home)) == 2, "the unmerged files are gone"
+    assert not home.folder(name).work.exists(), "and so are locks and scratch"
     same_as_local(where, 4)
 
 
@@ -106,7 +94,7 @@ def test_each_kind_of_failure_has_its_rule(
     for index, text in what.items():
         (trouble / f"simulate_{index}").write_text(text)
     where = site(
-        {"memory_mb": 500, "walltime_min": 0.4, "target_walltime_min": 0.4},
+        {"memory_mb": 500, "walltime_min": 0.6, "target_walltime_min": 0.6},
         {"memory_factor": 2.0, "memory_cap_mb": 1300, "walltime_tries": 1, "avoid_node_min": 0},
     )
     name = placed(where, 8, per_merge=1)
@@ -275,16 +263,3 @@ def test_the_rendered_jobs_are_those_that_a_check_tells_of(
     # jobs of other tests may still be leaving
     assert matches(row, machines)[0] == 2
     assert cancel(home, name) == 3
-
-
-def test_software_that_is_sent_along(
-    pool: RunningPool, home: Home, placed: Placed, site: MakeSite, tmp_path: Path, fake_python: Path
-) -> None:
-    (tmp_path / "packed" / "bin").mkdir(parents=True)
-    fake_python.rename(tmp_path / "packed" / "bin" / "python")
-    archive = tmp_path / "environment.tar.gz"
-    with tarfile.open(archive, "w:gz") as packed:
-        packed.add(tmp_path / "packed", arcname=".")
-    software = Software(python="bin/python", archive=str(archive))
-    name = placed(site(files="transfer", software=software), 2)
-    assert finished(home, name).state is RequestState.DONE

@@ -104,7 +104,10 @@ class Submissions:
             request = requests.find(db, name)
             for (stage, state), indices in states.items():
                 _lead(db, request, stage, indices, state)
-            for end in ends:
+            ended = list(ends)
+            for stage in Stage:
+                _lead(db, request, stage, [end.index for end in ended if end.stage is stage], JobState.IDLE)
+            for end in ended:
                 _enter_end(db, request, end)
 
 
@@ -150,8 +153,7 @@ def _lead(
 
 
 def _enter_end(db: sqlite3.Connection, request: sqlite3.Row, end: RemoteEnd) -> None:
-    """An attempt that began and ended while nobody looked."""
-    _lead(db, request, end.stage, [end.index], JobState.IDLE)
+    """An attempt at a job, IDLE by now, that began and ended while nobody looked."""
     for log in end.logs[:-1]:
         # an attempt that the batch system itself repeated: how it ended only its log knows
         row = _begin(db, request, end, log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -109,6 +110,7 @@ class Storage(ABC):
         return None
 
 
+@lru_cache(maxsize=64)  # a name is mostly asked for several times in a row
 def check_lfn(lfn: str) -> PurePosixPath:
     """`lfn` as a path relative to the top of a storage element; `RequestError` if it is no such name."""
     path = PurePosixPath(lfn)

@@ -6,10 +6,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,71 +17,11 @@ from flashsim_prod.grid.storage.opening import open_storage, prefix_in
 from flashsim_prod.grid.storage.xrootd import XRootDStorage
 
 LFN = "/store/mc/FlashSim/a.root"
-_CONFIGURATION = """
-all.export /store
-oss.localroot {folder}/data
-xrd.port {port}
-xrd.allow host localhost
-all.adminpath {folder}/admin
-all.pidpath {folder}/admin
-xrootd.chksum max 2 adler32
-"""
-
-
-#: XRootD cannot be told which address to listen on
-_LOOPBACK_ONLY = Path(__file__).parents[2] / "peers" / "loopback_only.c"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, Path]]:
-    """URL and folder of a server that only this machine can reach."""
-    if not all(map(shutil.which, ("xrootd", "xrdcp", "xrdfs", "gcc"))):
-        reason = "XRootD or gcc is missing (apt-get install xrootd-server xrootd-client gcc)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    # short, since sockets lie in it, and readable by the server, which will not run as root
-    folder, port = Path(tempfile.mkdtemp(prefix="xrd", dir="/tmp")), _free_port()
-    for name in ("data", "admin"):
-        (folder / name).mkdir()
-    (folder / "config").write_text(_CONFIGURATION.format(folder=folder, port=port))
-    as_user = ["-R", "xrootd"] if os.getuid() == 0 else []
-    if as_user:
-        for path in (folder, *folder.iterdir()):
-            shutil.chown(path, "xrootd")
-    command = ["xrootd", *as_user, "-I", "v4", "-c", folder / "config", "-l", folder / "log"]
-    loopback = folder / "loopback_only.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", loopback, _LOOPBACK_ONLY, "-ldl"], check=True)
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "LD_PRELOAD": str(loopback)},
-    )
-    try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        else:
-            pytest.fail((folder / "log").read_text() if (folder / "log").exists() else "no server")
-        yield f"root://127.0.0.1:{port}/", folder / "data"
-    finally:
-        process.terminate()
-        process.wait(20)
-        shutil.rmtree(folder)
 
 
 @pytest.fixture
-def storage(server: tuple[str, Path]) -> XRootDStorage:
-    url, folder = server
+def storage(xrootd_server: tuple[str, Path]) -> XRootDStorage:
+    url, folder = xrootd_server
     shutil.rmtree(folder / "store", ignore_errors=True)
     return XRootDStorage("T2_IT_Pisa", url)
 
@@ -137,10 +73,12 @@ def test_a_source_that_is_not_what_it_should_be(storage: XRootDStorage, source: 
     assert list(storage.listing("/store")) == []
 
 
-def test_damage_at_the_server_is_seen(storage: XRootDStorage, source: Path, server: tuple[str, Path]) -> None:
+def test_damage_at_the_server_is_seen(
+    storage: XRootDStorage, source: Path, xrootd_server: tuple[str, Path]
+) -> None:
     sums = file_checksums(source)
     storage.put(source, LFN, sums)
-    path = server[1] / LFN[1:]
+    path = xrootd_server[1] / LFN[1:]
     contents = bytearray(path.read_bytes())
     contents[1000] ^= 1
     path.write_bytes(contents)
@@ -150,7 +88,10 @@ def test_damage_at_the_server_is_seen(storage: XRootDStorage, source: Path, serv
 def test_a_server_that_is_gone(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XRD_CONNECTIONWINDOW", "1")
     monkeypatch.setenv("XRD_CONNECTIONRETRY", "1")
-    storage = XRootDStorage("T2_IT_Pisa", f"root://127.0.0.1:{_free_port()}/")
+    with socket.socket() as once:
+        once.bind(("127.0.0.1", 0))
+        port = once.getsockname()[1]
+    storage = XRootDStorage("T2_IT_Pisa", f"root://127.0.0.1:{port}/")
     with pytest.raises(StorageError, match="at T2_IT_Pisa: "):
         storage.stat(LFN)
 

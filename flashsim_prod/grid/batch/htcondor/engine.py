@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flashsim_prod.core.site import Site
@@ -20,7 +21,14 @@ from flashsim_prod.grid.batch.base import (
     Submission,
 )
 from flashsim_prod.grid.batch.htcondor.client import Ad, Pool
-from flashsim_prod.grid.batch.htcondor.node_status import DagStatus, NodeLine, read_status
+from flashsim_prod.grid.batch.htcondor.credentials import check_proxy
+from flashsim_prod.grid.batch.htcondor.node_status import (
+    NOT_SUBMITTED,
+    DagStatus,
+    NodeLine,
+    read_status,
+    refusals,
+)
 from flashsim_prod.grid.batch.htcondor.render import DAG, STATUS, make_targets, node_key, render
 from flashsim_prod.grid.batch.htcondor.why_idle import matches, reasons
 
@@ -86,6 +94,8 @@ class HTCondorBatch(BatchSystem):
         render(submission, self._rules)
 
     def submit(self, submission: Submission) -> Receipt:
+        if self._rules.proxy:
+            check_proxy()
         make_targets(submission, self._rules)
         for ending in _LEFTOVERS:
             (submission.folder / f"{DAG}{ending}").unlink(missing_ok=True)
@@ -128,6 +138,8 @@ class HTCondorBatch(BatchSystem):
             status = read_status(submission.folder / STATUS)
         left = self._left(pool, submission, batch_id, status, alive=alive)
         nodes = {key: found for key in status.nodes if (found := _of_dagman(key, status, left, alive))}
+        if any(line.details == NOT_SUBMITTED for line in status.nodes.values()):
+            nodes |= _refused(nodes, refusals(submission.folder / f"{DAG}.dagman.out"))
         in_queue = {key: ad for ad in queued if (key := node_key(str(ad.get("DAGNodeName", ""))))}
         for key, ad in in_queue.items():
             nodes.pop(key, None)
@@ -157,6 +169,8 @@ class HTCondorBatch(BatchSystem):
             yield Finding("htcondor", False, str(error))
             return
         yield Finding("pool", bool(machines), f"{len(machines)} machines or static slots")
+        if self._rules.proxy:
+            yield _proxy()
         yield self._negotiable(pool, machines)
 
     def _negotiable(self, pool: Pool, machines: list[object]) -> Finding:
@@ -181,7 +195,9 @@ class HTCondorBatch(BatchSystem):
         seen = {line.state for line in status.nodes.values()}
         if JobState.FAILED not in seen and (alive or None not in seen):
             return {}
-        found = pool.left(f"DAGManJobId == {batch_id}", _LEFT, since=_before_it(submission))
+        # while DAGMan is at work it knows of the others itself
+        which = " && (JobStatus == 3 || ExitCode =!= 0)" if alive else ""
+        found = pool.left(f"DAGManJobId == {batch_id}{which}", _LEFT, since=_before_it(submission))
         # the last end of a node comes first
         return {key: ad for ad in reversed(found) if (key := node_key(str(ad.get("DAGNodeName", ""))))}
 
@@ -224,6 +240,22 @@ def _of_dagman(key: NodeKey, status: DagStatus, left: dict[NodeKey, Ad], alive: 
         return NodeStatus(key, JobState.IDLE)
     code = ad.get("ExitCode", -ad.get("ExitSignal", 0))
     return NodeStatus(key, JobState.FAILED if code else JobState.DONE, code)
+
+
+def _refused(nodes: dict[NodeKey, NodeStatus], why: dict[NodeKey, str]) -> dict[NodeKey, NodeStatus]:
+    """Those that the schedd did not take, with its reason."""
+    return {
+        key: replace(nodes[key], reason=f"not submitted: {said}")
+        for key, said in why.items()
+        if key in nodes and nodes[key].reason == NOT_SUBMITTED
+    }
+
+
+def _proxy() -> Finding:
+    try:
+        return Finding("proxy", True, check_proxy())
+    except FlashSimError as error:
+        return Finding("proxy", False, str(error))
 
 
 def _failed(key: NodeKey, line: NodeLine, ad: Ad) -> NodeStatus:

@@ -18,6 +18,9 @@ _NODE = re.compile(
     r'\s+StatusDetails = "(?P<details>(?:[^"\\]|\\.)*)";'
 )
 _EXIT = re.compile(r"failed with (?P<how>status|signal) (?P<number>\d+)")
+#: what is said of a node that the schedd did not take
+NOT_SUBMITTED = "Job submit failed"
+_REFUSAL = re.compile(r"ULOG_SUBMIT_FAILURE for HTCondor Node (\S+) \([^)]*\) \{[^}]*\} (.*)")
 _WAS = "Was STATUS_"
 _WRITTEN = re.compile(r"Timestamp = (\d+);")
 
@@ -69,6 +72,16 @@ def read_status(path: Path) -> DagStatus:
             register = line
     when = _WRITTEN.search(text)
     return DagStatus(nodes, register, datetime.fromtimestamp(int(when[1]), UTC) if when else None)
+
+
+def refusals(path: Path) -> dict[NodeKey, str]:
+    """Why the schedd did not take nodes, by what DAGMan wrote into its log."""
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return {}
+    found = ((node_key(name), " ".join(said.split())) for name, said in _REFUSAL.findall(text))
+    return {key: said for key, said in found if key is not None}
 
 
 def _line(code: int, details: str) -> NodeLine:

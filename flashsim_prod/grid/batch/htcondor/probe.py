@@ -40,6 +40,10 @@ def probe_job(site: Site, rules: HTCondorRules, file_system: str | None) -> Any:
         wanted.append("(TARGET.FileSystemDomain == MY.FileSystemDomain)")
     else:
         wanted.append("(TARGET.HasFileTransfer)")
+    if rules.carries_urls:
+        wanted.append('stringListIMember("root", TARGET.HasFileTransferPluginMethods)')
+    if rules.wants_container_universe:
+        wanted.append("TARGET.HasContainer")
     if rules.requirements:
         wanted.append(f"({rules.requirements})")
     classad = import_module("classad2")

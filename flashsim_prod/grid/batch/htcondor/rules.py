@@ -17,6 +17,10 @@ TIME_HOLDS = (46, 47)
 #: the executable could not be started; standard files or the working folder could not be opened; a transfer
 #: failed or a file was missing on one of its ends
 NODE_HOLDS = (6, 7, 8, 12, 13, 14)
+#: code and subcode of the hold by `hold`: that of a job's own policy, and a number of ours
+STARTS_HOLD = (3, 1001)
+#: why it was held, as an expression
+HOLD_REASON = 'strcat("started ", NumShadowStarts, " times, never to its end; lately: ", VacateReason ?: "?")'
 
 #: room above what a job has used
 _MARGIN = 1.2
@@ -45,10 +49,21 @@ def requirements(site: Site, rules: HTCondorRules) -> str:
     if rules.failures.avoid_node_min > 0 and site.max_attempts > 1:
         tried = range(site.max_attempts - 1)
         others = " && ".join(f"TARGET.Machine =!= MY.MachineAttrMachine{i}" for i in tried)
-        # nothing here differs between jobs that never failed, so the negotiator can treat them as one
+        # nothing here differs between jobs that never failed, so the negotiator can treat them as one;
+        # a start that came to neither an end nor a hold was broken off there
         rested = f"time() - MY.JobCurrentStartDate > {rules.failures.avoid_node_min * 60:.0f}"
-        wanted.append(f"((MY.NumJobCompletions ?: 0) == 0 || ({others}) || {rested})")
+        broken_off = "(MY.NumShadowStarts ?: 0) > (MY.NumHolds ?: 0)"
+        never = f"(MY.NumJobCompletions ?: 0) == 0 && !({broken_off})"
+        wanted.append(f"(({never}) || ({others}) || {rested})")
     return " && ".join(wanted) or "true"
+
+
+def hold(rules: HTCondorRules) -> str:
+    """True of a waiting job that was started as often as it may be.
+
+    For the starts that nobody counts: a container that a node cannot make, a machine that is taken away.
+    """
+    return f"JobStatus == 1 && NumShadowStarts >= {rules.failures.starts}"
 
 
 def release(site: Site, rules: HTCondorRules) -> str:
@@ -72,6 +87,7 @@ def remove(site: Site, rules: HTCondorRules) -> str:
             f"({_held_for_memory()} && !({_had_less_than_cap(site, rules)}))",
             f"({_held_for(*TIME_HOLDS)} && NumShadowStarts >= {limits.walltime_tries})",
             f"({_held_for(*NODE_HOLDS)} && NumShadowStarts >= {limits.transfer_tries})",
+            f"({_held_for(STARTS_HOLD[0])} && HoldReasonSubCode == {STARTS_HOLD[1]})",
         )
     )
 

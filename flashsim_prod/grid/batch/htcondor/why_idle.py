@@ -23,6 +23,7 @@ _ABOUT = (
     (re.compile(r"RequireGPUs|RequestGPUs|AvailableGPUs"), "{RequestGPUs} GPU(s) with {RequireGPUs}"),
     (re.compile(r"FileSystemDomain"), "the shared file system {FileSystemDomain}"),
     (re.compile(r"MachineAttrMachine"), "another machine than those it failed on"),
+    (re.compile(r"HasFileTransferPluginMethods"), "a file transfer plugin for root://"),
     (re.compile(r"HasFileTransfer"), "file transfer"),
     (re.compile(r"HasContainer|HasSingularity|HasDocker"), "containers"),
 )

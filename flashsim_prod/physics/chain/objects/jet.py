@@ -165,8 +165,8 @@ MODELS = (FROM_GEN_JET, FROM_PILEUP)
 
 #: radius of the jets
 _RADIUS = 0.4
-#: A jet is turned by the golden angle, whose multiples never come back to where it was. Of ten thousand
-#: events hardly one needs more turns than these.
+#: A jet is turned by the golden angle, whose multiples never come back to where it was. Of two thousand top
+#: quark pairs none needed more than half of these turns.
 _TURN, _MOST_TURNS = np.pi * (3 - np.sqrt(5)), 20
 
 

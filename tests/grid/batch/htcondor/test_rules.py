@@ -81,12 +81,29 @@ def test_a_machine_is_avoided_after_a_failure_there_and_only_then() -> None:
     assert value(expression, failed.format(10), 'Machine = "bad"') is False
     assert value(expression, failed.format(10), 'Machine = "good"') is True
     assert value(expression, failed.format(4000), 'Machine = "bad"') is True, "there may be no other"
+    started = 'NumShadowStarts = 1; JobCurrentStartDate = time() - 10; MachineAttrMachine0 = "bad"'
+    assert value(expression, started, 'Machine = "bad"') is False, "a start that was broken off there"
+    assert value(expression, f"{started}; NumHolds = 1", 'Machine = "bad"') is True
+
+
+def test_a_job_is_started_so_often_and_not_for_ever() -> None:
+    where, rules = site(starts=4)
+    held = failure_rules.hold(rules)
+    assert value(held, "JobStatus = 1; NumShadowStarts = 3") is False
+    assert value(held, "JobStatus = 1; NumShadowStarts = 4") is True
+    assert value(held, "JobStatus = 2; NumShadowStarts = 4") is False, "its last start is its own"
+    assert value(held, "JobStatus = 1") is not True
+    reason = value(failure_rules.HOLD_REASON, 'NumShadowStarts = 4; VacateReason = "no container"')
+    assert reason == "started 4 times, never to its end; lately: no container"
+    ad = "JobStatus = 5; HoldReasonCode = 3; HoldReasonSubCode = {}; EnteredCurrentStatus = 0"
+    assert value(failure_rules.remove(where, rules), ad.format(1001)) is True
+    assert value(failure_rules.remove(where, rules), ad.format(0)) is not True, "the site's own policy"
 
 
 MACHINE = (
     'MyType = "Machine"; Name = "slot1@n"; Machine = "n"; Cpus = 0; TotalSlotCpus = 8; Memory = 100; '
     "TotalSlotMemory = 32000; Disk = 100; TotalSlotDisk = 1000000000; HasFileTransfer = true; "
-    "HasSingularity = true; GPUs = 1; TotalSlotGPUs = 1; AvailableGPUs = {{ GPUs_0 }}; "
+    "HasSingularity = true; HasContainer = true; GPUs = 1; TotalSlotGPUs = 1; AvailableGPUs = {{ GPUs_0 }}; "
     "GPUs_0 = [ Capability = {capability}; GlobalMemoryMb = {memory}; MaxSupportedVersion = 12040 ]; "
     'FileSystemDomain = "here"; Requirements = true'
 )
@@ -107,6 +124,24 @@ def test_a_gpu_site_matches_only_gpus_that_are_good_enough() -> None:
     assert reasons(job, [machine(), machine(capability=6.1)]) == []
     (why,) = reasons(job, [machine(capability=6.1), machine(memory=4000)])
     assert why.startswith("2 of 2 machines lack 1 GPU(s) with")
+
+
+def test_a_site_whose_files_go_by_root_needs_nodes_with_a_plugin_for_it() -> None:
+    found = find_site("lxbatch")
+    assert found.htcondor is not None
+    job = probe_job(found, found.htcondor, "here")
+    assert reasons(job, [machine()]) == ["1 of 1 machines lack a file transfer plugin for root://"]
+    assert matches(job, [machine(HasFileTransferPluginMethods='"https,root"')]) == (1, 0)
+    assert reasons(job, [machine(HasFileTransfer="false", HasFileTransferPluginMethods='"root"')]) == [
+        "1 of 1 machines lack file transfer"
+    ]
+
+
+def test_a_container_needs_nodes_that_run_them() -> None:
+    found = find_site("T2_IT_Pisa_gpu")
+    assert found.htcondor is not None
+    job = probe_job(found, found.htcondor, "here")
+    assert reasons(job, [machine(HasContainer="false")]) == ["1 of 1 machines lack containers"]
 
 
 def test_why_nothing_matches() -> None:
