@@ -63,7 +63,9 @@ def request(
         ),
     ] = None,
     energy: Annotated[float | None, typer.Option(metavar="TEV", help="Centre-of-mass energy.")] = None,
-    bundle: Annotated[str | None, typer.Option(metavar="PATH", help="Bundle of models.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="Bundle of models (see: bundle list).")
+    ] = None,
     device: Annotated[OnDevice | None, typer.Option(help="Where the networks run.")] = None,
     slots: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Jobs at a time; the site's by default.")

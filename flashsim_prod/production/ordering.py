@@ -112,11 +112,21 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
 
 
 def find_checked_bundle(name_or_path: str | None) -> BundleFound:
-    """A shipped bundle by name (``None``: the default one) or another by path, every digest checked."""
+    """A bundle by name (``None``: the default one) or by path, every digest checked, that jobs can run.
+
+    Raises
+    ------
+    BundleError
+        If it is missing, not whole, or its models are not those that this software declares.
+    """
     from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
+    from flashsim_prod.physics.chain.compatibility import check_models, check_needs
 
     wanted = name_or_path or DEFAULT
     bundle = load_bundle(find_bundle(wanted))
+    # what every job would fail at
+    check_models(bundle)
+    check_needs(bundle)
     path = wanted if wanted in shipped_bundles() else str(bundle.path)
     return BundleFound(BundleRef(path=path, digest=bundle.digest), bundle.manifest.tag, bundle.title)
 

@@ -51,7 +51,7 @@ def _masks(wmcore: Load, units: int, per_job: int, per_lumi: int) -> list[dict[s
     return [job["mask"] for group in groups for job in group.jobs]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(shape=shapes)
 def test_crab_numbers_events_and_lumis_as_the_request_does(
     crab_request: Make, wmcore: Load, shape: dict[str, int]
