@@ -9,9 +9,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 
 from flashsim_prod.production.home import VARIABLE, Home, open_home
+
+# how long an example takes says more about the machine than about the code
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -43,7 +43,9 @@ def bench(
         list[str] | None,
         typer.Option("--input", metavar="FILE|GLOB|URL", help="NanoAOD or NanoGEN instead of Pythia8."),
     ] = None,
-    bundle: Annotated[str | None, typer.Option(metavar="PATH", help="Bundle of models.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="Bundle of models (see: bundle list).")
+    ] = None,
     device: Annotated[OnDevice, typer.Option(help="Where the networks run.")] = OnDevice.AUTO,
     threads: Annotated[int, typer.Option(metavar="N", min=1, help="CPU threads of the networks.")] = 1,
     solver: Solver = "midpoint",

@@ -88,14 +88,16 @@ def _print_assessment(found: Assessment) -> None:
         f"          {found.command}",
     ):
         out.print(line, markup=False, soft_wrap=True)
-    numbers = ("OBJECTS", "W1", "AUC", "FLOOR", "CHI2/NDF PT", "ETA")
+    numbers = ("OBJECTS", "W1", "AUC", "FLOOR", "CHI2/NDF PT", "ETA", "OTHER")
     listing = table("MODEL", *numbers, "WORST", right=numbers)
     for name, one in found.models.items():
+        others = [value for axis, value in one.chi2_per_ndf.items() if axis not in ("pt", "eta")]
         listing.add_row(
             name,
             "-" if one.objects is None else f"{one.objects:,}",
             *(_figure(value, 3) for value in (one.median_w1, one.auc, one.auc_floor)),
             *(_figure(one.chi2_per_ndf.get(axis), 1) for axis in ("pt", "eta")),
+            _figure(max(others, default=None), 1),
             one.worst_attribute or "-",
         )
     out.print(listing)

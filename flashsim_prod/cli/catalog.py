@@ -58,14 +58,16 @@ def files(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_j
         # Rucio has containers by other grammars, too
         DatasetName.parse(dataset)
     with open_catalog(catalog, open_home(), scope) as opened:
-        found = list(opened.files(dataset))
-    if as_json:
-        print_json([{**asdict(one), "lumis": [lumi.model_dump() for lumi in one.lumis]} for one in found])
-        return
-    print(f"{'EVENTS':>10}  {'BYTES':>12}  {'ADLER32':8}  FILE")
-    for one in found:
-        where = one.replicas[0].pfn if one.replicas else one.lfn
-        print(f"{one.events:>10}  {one.bytes:>12}  {one.adler32:8}  {where}")
+        found = opened.files(dataset)
+        if as_json:
+            print_json([{**asdict(one), "lumis": [lumi.model_dump() for lumi in one.lumis]} for one in found])
+            return
+        # line by line: there may be a hundred thousand
+        for number, one in enumerate(found):
+            if number == 0:
+                print(f"{'EVENTS':>10}  {'BYTES':>12}  {'ADLER32':8}  FILE")
+            where = one.replicas[0].pfn if one.replicas else one.lfn
+            print(f"{one.events:>10}  {one.bytes:>12}  {one.adler32:8}  {where}")
 
 
 def verify(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:

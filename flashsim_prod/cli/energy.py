@@ -104,7 +104,7 @@ def bench(
     oversample: Annotated[
         list[int] | None, typer.Option(min=1, help="Folds per gen event; several to compare.")
     ] = None,
-    bundle: Annotated[str | None, typer.Option(help="Bundle of models.")] = None,
+    bundle: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Bundle of models.")] = None,
     solver: Solver = "midpoint",
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,

@@ -16,6 +16,7 @@ from flashsim_prod.cli.show import Json
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from flashsim_prod.core.request import Request
     from flashsim_prod.core.site import Electricity
     from flashsim_prod.production.plan import Plan
 
@@ -62,7 +63,9 @@ def request(
         ),
     ] = None,
     energy: Annotated[float | None, typer.Option(metavar="TEV", help="Centre-of-mass energy.")] = None,
-    bundle: Annotated[str | None, typer.Option(metavar="PATH", help="Bundle of models.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="Bundle of models (see: bundle list).")
+    ] = None,
     device: Annotated[OnDevice | None, typer.Option(help="Where the networks run.")] = None,
     slots: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Jobs at a time; the site's by default.")
@@ -82,7 +85,7 @@ def request(
     from flashsim_prod.cli.driving import start_and_tell
     from flashsim_prod.core.site import Device
     from flashsim_prod.errors import RequestError
-    from flashsim_prod.production.detached import render
+    from flashsim_prod.production.detached import check_software, render
     from flashsim_prod.production.home import open_home
     from flashsim_prod.production.ordering import Typed, make_order
     from flashsim_prod.production.placing import place, preview
@@ -112,6 +115,7 @@ def request(
     _show_plan(plan)
     if not dry_run:
         _confirm(plan, yes)
+        check_software(order.site)
     plan = place(home, order, plan, bundle_title=found.title, named=name is not None, dry_run=dry_run)
     if dry_run:
         if plan.request.site.engine.is_detached:
@@ -154,9 +158,17 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
         ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),
     ]
+    if ask.catalog == "rucio":
+        lines.append(("rucio", _rucio_line(ask)))
     if plan.energy_kwh is not None:
         lines.append(("energy", _energy_line(plan.energy_kwh, ask.site.electricity)))
     return lines
+
+
+def _rucio_line(ask: Request) -> str:
+    days = ask.registration.lifetime_days
+    kept = f"kept at {ask.rse_expression} " + ("for ever" if days is None else f"for {days:g} days")
+    return f"scope {ask.registration.scope}, written to {ask.rse}, {kept}"
 
 
 def _energy_line(energy_kwh: float, electricity: Electricity) -> str:

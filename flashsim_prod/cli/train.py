@@ -161,7 +161,7 @@ def bundle(
 
 @app.command()
 def report(
-    bundle: Annotated[str, typer.Argument(help="Name of a shipped bundle, or a folder.")],
+    bundle: Annotated[str, typer.Argument(help="Name of a bundle, or a folder.")],
     files: Annotated[
         list[str], typer.Argument(help="NANOAOD with truth that no model of the bundle was trained on.")
     ],

@@ -234,7 +234,7 @@ def analyses(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAMES]", help="vbf_hmumu, zh_llbb; by default both.")
     ] = None,
-    bundle: Annotated[str, typer.Option(help="Name of a shipped bundle, or a folder.")] = "reference",
+    bundle: Annotated[str, typer.Option(help="Name of a bundle, or a folder.")] = "reference",
     gen_events: Annotated[
         int, typer.Option(min=100, metavar="N", help="Generator events of each process.")
     ] = 2000,

@@ -73,7 +73,7 @@ class Registration(StrictModel):
         default=None, description="where a rule keeps the files; by default at the storage element"
     )
     lifetime_days: float | None = Field(
-        default=None, gt=0, description="of the rule [days]; for ever by default"
+        default=None, gt=0, le=36_525, description="of the rule [days]; for ever by default"
     )
 
     @field_validator("scope")

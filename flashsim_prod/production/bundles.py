@@ -39,7 +39,7 @@ def import_bundle(source: Path, *, base: str | None = None) -> tuple[Bundle, boo
     StorageError
         If the state folder cannot be written.
     """
-    from flashsim_prod.physics.chain.bundle import load_bundle, shipped_bundles, write_bundle
+    from flashsim_prod.physics.chain.bundle import copy_bundle, load_bundle, shipped_bundles
 
     open_home()
     folder = resources.imported_bundles_dir()
@@ -58,8 +58,7 @@ def import_bundle(source: Path, *, base: str | None = None) -> tuple[Bundle, boo
                     f"{target} is another bundle called {found.name} (digest {there.digest[:12]}..., not "
                     f"{found.digest[:12]}...); give this one a name of its own in its manifest"
                 )
-            weights = {model: found.path / entry.file for model, entry in found.manifest.models.items()}
-            return write_bundle(target, found.manifest, weights), True
+            return copy_bundle(found, target), True
 
 
 def _checked(source: Path, base: str | None, scratch: Path) -> Bundle:

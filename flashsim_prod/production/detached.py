@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flashsim_prod.core.site import Site
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import FlashSimError, StorageError
@@ -89,6 +90,12 @@ def hand_over(home: Home, name: str, display: Display | None = None) -> HandOver
             clean_storage(desk)
             return _submit(desk, batch, remaining)
         return HandOver(_finish_here(desk, remaining, display), None, False)
+
+
+def check_software(site: Site) -> None:
+    """See, before anything is written, that jobs at `site` will find their software; `ConfigError` if not."""
+    if site.engine.is_detached:
+        open_batch(site).check_software()
 
 
 def render(home: Home, name: str) -> None:

@@ -16,10 +16,10 @@ from flashsim_prod.core.request import BundleRef, InputFile, Registration, Sampl
 from flashsim_prod.core.site import Device, Engine, Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.errors import InputError, RequestError
-from flashsim_prod.production.catalogs import check_registration
 from flashsim_prod.production.library import find_card, find_site
 from flashsim_prod.production.plan import Order
 from flashsim_prod.production.rucio_input import PREFIX, NamedInput, input_files
+from flashsim_prod.production.rucio_rses import find_registration
 
 #: folds of one gen event, at most (`Request` has the same limit)
 _MAX_OVERSAMPLE = 10_000
@@ -85,8 +85,7 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
     card, site = find_card(typed.card), find_site(typed.site)
     _check_device(typed.device, site)
-    registration = typed.registration
-    check_registration(typed.catalog, registration.scope, registration.rse or site.storage.rse)
+    registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     bundle = find_checked_bundle(typed.bundle)
     order = Order(
         card=card,
@@ -102,7 +101,7 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
         device=typed.device or site.device,
         events_per_job=per_job,
         catalog=typed.catalog,
-        registration=typed.registration,
+        registration=registration,
     )
     if not typed.inputs:
         # what every job would fail at
@@ -113,11 +112,21 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
 
 
 def find_checked_bundle(name_or_path: str | None) -> BundleFound:
-    """A shipped bundle by name (``None``: the default one) or another by path, every digest checked."""
+    """A bundle by name (``None``: the default one) or by path, every digest checked, that jobs can run.
+
+    Raises
+    ------
+    BundleError
+        If it is missing, not whole, or its models are not those that this software declares.
+    """
     from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
+    from flashsim_prod.physics.chain.compatibility import check_models, check_needs
 
     wanted = name_or_path or DEFAULT
     bundle = load_bundle(find_bundle(wanted))
+    # what every job would fail at
+    check_models(bundle)
+    check_needs(bundle)
     path = wanted if wanted in shipped_bundles() else str(bundle.path)
     return BundleFound(BundleRef(path=path, digest=bundle.digest), bundle.manifest.tag, bundle.title)
 

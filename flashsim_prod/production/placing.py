@@ -211,5 +211,13 @@ def _parsed(name: str) -> DatasetName | None:
 
 def _only_folders(home: Home, in_ledger: set[str]) -> list[DatasetName]:
     """Datasets of dry runs, which the ledger does not know."""
-    names = (name for name in home.names() if name not in in_ledger)
-    return [load_request(home.folder(name).request).dataset for name in names]
+    found = []
+    for name in home.names():
+        if name in in_ledger:
+            continue
+        try:
+            found.append(load_request(home.folder(name).request).dataset)
+        except (RequestError, ConfigError) as error:
+            # one folder that somebody spoiled must not stop all requests
+            log.warning("%s; its dataset's name is not counted as taken", error)
+    return found

@@ -52,21 +52,43 @@ def register(desk: Desk, catalog: Catalog, progress: Progress | None = None) -> 
         raise StateError(f"{request.dataset}: {made} of {request.n_merge} files are made; nothing registered")
     check_registration(catalog.kind, catalog.scope, rse)
     container, done = str(request.dataset), 0
-    files = desk.ledger.files(desk.name, Stage.MERGE)
-    entries = _placed(desk, catalog, files)
     catalog.ensure_container(container, metadata(desk))
-    for block, rows in groupby(entries, key=lambda entry: entry[0]):
-        portion = [entry for _, entry in rows]
-        catalog.ensure_block(container, block)
-        catalog.declare(block, portion, rse)
-        catalog.close_block(block)
-        done += len(portion)
+    for files in declare_blocks(catalog, container, _blocks(desk, catalog), rse):
+        done += files
         if progress:
             progress(done, request.n_merge)
     days = request.registration.lifetime_days
     catalog.add_rule(container, request.rse_expression, lifetime_s=None if days is None else days * 86400)
     _read_back(request, catalog)
     desk.ledger.set_registered(desk.name, datetime.now(UTC))
+
+
+def declare_blocks(
+    catalog: Catalog, container: str, blocks: Iterable[tuple[str, Iterable[CatalogFile]]], rse: str
+) -> Iterator[int]:
+    """Declare blocks with all their files and close them.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    container : str
+        An existing one.
+    blocks : iterable of (str, iterable of CatalogFile)
+        Their names and files; no more than one block is held at a time.
+    rse : str
+        The storage element that holds them.
+
+    Yields
+    ------
+    int
+        How many files a block has, once it is closed.
+    """
+    for block, files in blocks:
+        portion = list(files)
+        catalog.ensure_block(container, block)
+        catalog.declare(block, portion, rse)
+        catalog.close_block(block)
+        yield len(portion)
 
 
 def metadata(desk: Desk) -> dict[str, object]:
@@ -77,6 +99,7 @@ def metadata(desk: Desk) -> dict[str, object]:
         "request": request.name,
         "request_digest": desk.digest,
         "card": request.card.name,
+        **({} if request.inputs else {"card_settings": list(request.card.settings)}),
         "energy_tev": request.energy_tev,
         "oversample": request.oversample,
         "gen_events": request.gen_events,
@@ -89,19 +112,25 @@ def metadata(desk: Desk) -> dict[str, object]:
     }
 
 
-def _placed(desk: Desk, catalog: Catalog, files: Iterable[FileRow]) -> Iterator[tuple[str, CatalogFile]]:
-    """Each file with its block, after it was seen to be where it is declared to be."""
+def _blocks(desk: Desk, catalog: Catalog) -> Iterator[tuple[str, Iterator[CatalogFile]]]:
+    """Each block with its files."""
     target: Storage | None = None
-    for row in files:
-        if target is None:
-            target = _target(desk, catalog, row.output.lfn)
+    rows = desk.ledger.files(desk.name, Stage.MERGE)
+    for block, portion in groupby(rows, key=lambda row: merge_job(desk.request, row.index).block):
+        files = list(portion)
+        target = target or _target(desk, catalog, files[0].output.lfn)
+        yield block, _placed(desk, target, files)
+
+
+def _placed(desk: Desk, target: Storage, rows: Iterable[FileRow]) -> Iterator[CatalogFile]:
+    """Each file, after it was seen to be where it is declared to be."""
+    for row in rows:
         sums: Checksums | None = None
         if target is desk.storage:
             _check_present(desk, row)
         else:
             sums = _brought(desk, row, target)
-        block = merge_job(desk.request, row.index).block
-        yield block, _entry(row, target.pfn(row.output.lfn), sums)
+        yield _entry(row, target.pfn(row.output.lfn), sums)
 
 
 def _target(desk: Desk, catalog: Catalog, lfn: str) -> Storage:
@@ -135,7 +164,8 @@ def _brought(desk: Desk, row: FileRow, target: Storage) -> Checksums:
     if (found.bytes, found.adler32, found.sha256) != (file.bytes, file.adler32, file.sha256):
         raise StorageError(
             f"{target.pfn(file.lfn)} has adler32 {found.adler32} and {found.bytes} bytes, expected "
-            f"{file.adler32} and {file.bytes}; not registered; remove it, then retry {desk.name}"
+            f"{file.adler32} and {file.bytes}; not registered; remove it, "
+            f"then flashsim-prod register {desk.name}"
         )
     return found
 

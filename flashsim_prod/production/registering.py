@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from flashsim_prod.core.request import Registration
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.catalogs import RSE_VARIABLE
@@ -43,7 +44,8 @@ def register_request(
         told = {key: value for key, value in given.items() if value is not None}
         if rse is None and opened.request.registration.rse is None and os.environ.get(RSE_VARIABLE):
             told["rse"] = os.environ[RSE_VARIABLE]
-        registration = opened.request.registration.model_copy(update=told)
+        known = opened.request.registration.model_dump()
+        registration = Registration.from_mapping({**known, **told}, "--rse, --rse-expression, --lifetime")
         request = opened.request.model_copy(update={"catalog": chosen, "registration": registration})
         desk = replace(opened, request=request)
         register_in(desk, chosen, progress)

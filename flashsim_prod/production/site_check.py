@@ -7,14 +7,10 @@ import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from flashsim_prod.core.scopes import check_rse, is_temporary
 from flashsim_prod.core.site import Site
 from flashsim_prod.errors import FlashSimError
 from flashsim_prod.grid.batch.base import Finding
 from flashsim_prod.grid.batch.opening import open_batch
-
-#: storage elements named in a line, at most
-_SHOWN = 5
 
 
 def check_site(site: Site, rse: str | None) -> Iterator[Finding]:
@@ -38,40 +34,22 @@ def _dbs_needs() -> Iterator[tuple[bool, str]]:
 
 def _rucio(rse: str) -> Iterator[Finding]:
     from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
+    from flashsim_prod.production.rucio_rses import shown, storage_elements
 
     try:
-        calls = RucioCalls(patience_s=10)
-        who = calls.ask("whoami")
-        yield Finding("rucio", True, f"{who['account']} ({who['account_type'].lower()}) at {calls.host}")
-        # one list in pieces of lists
-        told = calls.ask("list_account_attributes", who["account"])
-        attributes = {one["key"] for piece in told for one in piece if one["value"]}
-        known = {one["rse"]: one["availability_write"] for one in calls.ask("list_rses")}
-        calls.close()
+        with RucioCalls(patience_s=10) as calls:
+            who = calls.who
+            yield Finding("rucio", True, f"{who['account']} ({who['account_type'].lower()}) at {calls.host}")
+            elements = storage_elements(calls)
     except FlashSimError as error:
         yield Finding("rucio", False, str(error))
         return
-    may_all = "admin" in attributes
-    yield _writable(known, may_all)
-    yield _at(rse, known, may_all)
-
-
-def _writable(known: dict[str, bool], may_all: bool) -> Finding:
-    names = sorted(name for name, open_ in known.items() if open_ and (may_all or is_temporary(name)))
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    said = f"you may write to {', '.join(names[:_SHOWN])}{more}" if names else "none that you may write to"
-    return Finding("rses", bool(names), said)
-
-
-def _at(rse: str, known: dict[str, bool], may_all: bool) -> Finding:
+    names = elements.writable()
+    said = f"you may write to {shown(names)}" if names else "none that you may write to"
+    yield Finding("rses", bool(names), said)
     try:
-        check_rse(rse)
+        elements.check(rse)
     except FlashSimError as error:
-        return Finding("rse", False, str(error))
-    if rse not in known:
-        return Finding("rse", False, f"Rucio knows no storage element {rse}")
-    if not known[rse]:
-        return Finding("rse", False, f"{rse} takes no files at present")
-    if not may_all and not is_temporary(rse):
-        return Finding("rse", False, f"you may not write to {rse}; say --rse {rse}_Temp")
-    return Finding("rse", True, f"you may write to {rse}")
+        yield Finding("rse", False, str(error))
+    else:
+        yield Finding("rse", True, f"you may write to {rse}")

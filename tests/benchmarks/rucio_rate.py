@@ -21,8 +21,19 @@ from flashsim_prod.core.report import LumiRange
 from flashsim_prod.grid.catalog import rucio_rows
 from flashsim_prod.grid.catalog.base import CatalogFile
 from flashsim_prod.grid.catalog.rucio import RucioCatalog
+from flashsim_prod.production.register import declare_blocks
 
 RSE = "T2_IT_Pisa"
+_EVERYTHING = {"read": 1, "write": 1, "delete": 1}
+#: without one no replicas are listed
+_PROTOCOL = {
+    "scheme": "file",
+    "hostname": "localhost",
+    "port": 0,
+    "prefix": "/tmp/",
+    "impl": "rucio.rse.protocols.posix.Default",
+    "domains": {"lan": _EVERYTHING, "wan": _EVERYTHING},
+}
 
 
 def main(n_files: int, per_block: int) -> None:
@@ -56,6 +67,8 @@ def furnish(client: Any) -> None:
     try:
         client.add_scope("root", "cms")
         client.add_rse(RSE, deterministic=True, rse_type="DISK")
+        client.add_rse_attribute(RSE, "lfn2pfn_algorithm", "cmslike")
+        client.add_protocol(RSE, _PROTOCOL)
     except Duplicate:
         pass
 
@@ -99,11 +112,12 @@ def register(container: str, n_blocks: int, per_block: int, seed: int) -> None:
     """What this program does: compare, declare, read back, close."""
     with RucioCatalog("cms") as catalog:
         catalog.ensure_container(container, {"seed": seed})
-        for block in range(n_blocks):
-            name = block_name(container, block)
-            catalog.ensure_block(container, name)
-            catalog.declare(name, files_of(container, block, per_block, seed), RSE)
-            catalog.close_block(name)
+        blocks = (
+            (block_name(container, block), files_of(container, block, per_block, seed))
+            for block in range(n_blocks)
+        )
+        for _ in declare_blocks(catalog, container, blocks, RSE):
+            pass
         catalog.add_rule(container, RSE)
         found = catalog.container(container)
         assert (found.files, found.open_blocks) == (n_blocks * per_block, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,3 +54,19 @@ def cli(home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
         return Ended(int(ended.value.code or 0), out, err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def training_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with sixty top quark pairs, their reconstruction ten times over, and all training tables."""
+    folder = tmp_path_factory.mktemp("sample")
+    gen, full, work = (str(folder / name) for name in ("gen.root", "full.root", "work"))
+    for arguments in (
+        ("generate", "ttbar", gen, "--events", "60"),
+        ("reference", gen, "--output", full, "--folds", "10"),
+        ("extract", full, "--work", work),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["train", *arguments])
+        assert not ended.value.code
+    return folder

@@ -62,7 +62,7 @@ def _read(wmcore: Load, path: Path) -> Any:
     return report
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     shape=st.fixed_dictionaries(
         {

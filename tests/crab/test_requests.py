@@ -102,6 +102,21 @@ def test_submitting_returns_with_what_to_type_next_and_status_follows(
     _finished(home)
 
 
+def test_software_that_is_nowhere_is_told_before_anything_is_written(
+    cli: Cli, home: Home, crab_sim: Path
+) -> None:
+    """The shipped site files name an image that everybody has to make first."""
+    words = ("request", "ttbar", *SMALL, "--site", "crab", "--scope", "user.jdoe", "--name", "toy")
+    ended = cli(*words)
+    assert (ended.code, _tasks(crab_sim), home.names()) == (2, [], [])
+    (line,) = (line for line in ended.err.splitlines() if line.startswith("error: "))
+    assert "there is no /cvmfs/unpacked.cern.ch/" in line
+    assert "--site FILE" in line
+    # it can be looked at all the same, and is refused again when it is to start
+    assert cli(*words, "--dry-run").code == 0
+    assert (cli("retry", "toy").code, _tasks(crab_sim)) == (2, [])
+
+
 def test_failures_are_told_with_their_causes_and_only_those_jobs_run_again(
     order: Cli, cli: Cli, home: Home, crab_sim: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 
 from flashsim_prod.core.crab_tasks import OUTPUT, REPORT, crab_lfn, crab_tasks, lfn_base, whole_lumis
 from flashsim_prod.core.names import DatasetName
-from flashsim_prod.core.request import Request
+from flashsim_prod.core.request import Registration, Request
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.splitting import gen_events_per_lumi, merge_job, simulate_job
 from flashsim_prod.errors import ConfigError, RequestError
+from flashsim_prod.production.library import all_cards
+from flashsim_prod.production.plan import Order, dataset_name
 
 Make = Callable[..., Request]
 Load = Callable[[str], ModuleType]
@@ -48,7 +51,7 @@ def _masks(wmcore: Load, units: int, per_job: int, per_lumi: int) -> list[dict[s
     return [job["mask"] for group in groups for job in group.jobs]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(shape=shapes)
 def test_crab_numbers_events_and_lumis_as_the_request_does(
     crab_request: Make, wmcore: Load, shape: dict[str, int]
@@ -186,3 +189,20 @@ def test_a_site_file_beyond_crabs_limits_is_refused(
         mapping[key] = {**mapping[key], **value} if isinstance(value, dict) else value
     with pytest.raises(ConfigError, match=re.escape(line)):
         Site.from_mapping(mapping, "my.yaml")
+
+
+@pytest.mark.parametrize("scope", ["cms", "user.jdoe", "group.b2g"])
+def test_the_lexicon_takes_the_names_of_all_shipped_cards(
+    crab_request: Make, wmcore: Load, scope: str
+) -> None:
+    lexicon = wmcore("WMCore.Lexicon")
+    given = crab_request()
+    for card in all_cards():
+        order = Order(card, given.site, 10, 1, given.bundle, "RefDet", registration=Registration(scope=scope))
+        for energy in card.energies:
+            name = dataset_name(replace(order, energy_tev=energy.tev), 1)
+            merge = merge_job(crab_request(name=f"{card.name}-001", dataset=name), 0)
+            assert lexicon.dataset(str(name))
+            assert lexicon.block(merge.block)
+            assert lexicon.lfn(merge.lfn)
+            assert lexicon.primdataset(name.primary)

@@ -51,7 +51,7 @@ def fill(parts, *, k=4, covariance=True):
     return made
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(samples())
 def test_sums_and_uncertainties_follow_the_formula_however_the_input_is_cut(sample):
     x, gen, weight, cuts = sample
@@ -69,7 +69,7 @@ def test_sums_and_uncertainties_follow_the_formula_however_the_input_is_cut(samp
     np.testing.assert_array_equal(fill(parts, covariance=False).variances(flow=True), variance)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(samples(), st.randoms(use_true_random=False))
 def test_partial_histograms_add_up_exactly_in_any_order(sample, random):
     x, gen, weight, cuts = sample
@@ -84,7 +84,7 @@ def test_partial_histograms_add_up_exactly_in_any_order(sample, random):
     np.testing.assert_array_equal(total.covariance(flow=True), covariance)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(samples(), st.randoms(use_true_random=False))
 def test_entries_in_any_order_within_a_fill(sample, random):
     x, gen, weight, _ = sample
@@ -95,7 +95,7 @@ def test_entries_in_any_order_within_a_fill(sample, random):
 
 
 @given(st.lists(st.floats(-2, 6, allow_nan=False), max_size=30), st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_without_oversampling_it_is_an_ordinary_histogram(x, negative):
     weight = np.where(np.arange(len(x)) % 3 == 0, -0.5 if negative else 0.5, 2.0)
     made = OversampledHist(AXIS).fill(np.array(x), gen_event=np.arange(len(x)), weight=weight).hist()

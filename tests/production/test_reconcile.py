@@ -20,7 +20,7 @@ from flashsim_prod.production.worker import run_job
 Placed = Callable[..., Plan]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_job_that_is_left_is_a_node_after_its_inputs(
     plan_of: Callable[..., Plan], data: st.DataObject

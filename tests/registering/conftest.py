@@ -75,6 +75,8 @@ def _missing() -> str | None:
 def _server(tmp_path_factory: pytest.TempPathFactory, lacking: Callable[[str], None]) -> Iterator[Server]:
     if missing := _missing():
         lacking(missing)
+    from rucio.common.config import clean_cached_config
+
     port = os.environ.setdefault("RUCIO_TEST_PORT", "18080")
     state = Path(os.environ.setdefault("RUCIO_TEST_DIR", f"/tmp/flashsim-rucio-{os.getpid()}"))
     with pytest.MonkeyPatch.context() as patch:
@@ -87,12 +89,15 @@ def _server(tmp_path_factory: pytest.TempPathFactory, lacking: Callable[[str], N
             done = subprocess.run([SERVER, "up", "postgres"], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
             patch.setenv("RUCIO_CONFIG", str(config))
+            # nothing here may ever reach the server that the user's own configuration names
+            clean_cached_config()
             stores = {rse: tmp_path_factory.mktemp(rse) for rse in (RSE, TEMP)}
             server = Server(f"http://127.0.0.1:{port}", config, state, stores)
             _furnish(server)
             yield server
         finally:
             subprocess.run([SERVER, "down"], capture_output=True, check=False)
+            clean_cached_config()
 
 
 def _furnish(server: Server) -> None:
@@ -100,6 +105,7 @@ def _furnish(server: Server) -> None:
     from rucio.client import Client
 
     client = Client()
+    assert client.host == server.url
     client.add_scope("root", "cms")
     for rse, folder in server.stores.items():
         client.add_rse(rse, deterministic=True, rse_type="DISK")

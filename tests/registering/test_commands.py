@@ -18,6 +18,7 @@ from flashsim_prod.production.drive import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.registering import register_request
 from flashsim_prod.production.rucio_input import input_files
+from flashsim_prod.production.rucio_rses import find_registration
 
 PlaceRequest = Callable[..., str]
 
@@ -65,6 +66,39 @@ def test_sites_check(server: Any, home: Home) -> None:
     assert "T2_IT_Pisa_Temp" in found["rses"]["detail"]
     other = json.loads(command("sites", "check", "--rse", "T2_XX_Nowhere", "--json").stdout)
     assert "knows no storage element" in {one["what"]: one for one in other}["rse"]["detail"]
+
+
+def test_where_to_register_is_settled_before_anything_is_made(server: Any, admin: Any) -> None:
+    def find(scope: str = "cms", rse: str | None = None, **more: Any) -> Registration:
+        return find_registration("rucio", Registration(scope=scope, rse=rse, **more), "LOCAL")
+
+    # the administrator may write to both, users only to the one for that
+    with pytest.raises(RequestError, match=r"you may write to T2_IT_Pisa, T2_IT_Pisa_Temp"):
+        find()
+    assert find("user.jdoe").rse == "T2_IT_Pisa_Temp"
+    assert find(rse="T2_IT_Pisa", rse_expression="T2_IT_Pisa|T2_IT_Pisa_Temp").rse == "T2_IT_Pisa"
+    for told, complaint in (
+        ({"rse": "T2_IT_Piza"}, r"knows no storage element T2_IT_Piza; did you mean T2_IT_Pisa\?"),
+        ({"rse": "Pisa"}, "is no storage element of CMS"),
+        ({"rse": "T2_IT_Pisa", "scope": "user.jdoe"}, "say --rse T2_IT_Pisa_Temp"),
+        ({"rse": "T2_IT_Pisa", "rse_expression": "T2_XX|("}, r"--rse-expression 'T2_XX\|\('.*parentheses"),
+    ):
+        with pytest.raises(RequestError, match=complaint):
+            find(**told)
+    admin.update_rse("T2_IT_Pisa", {"availability_write": False})
+    try:
+        with pytest.raises(RequestError, match="T2_IT_Pisa takes no files at present"):
+            find(rse="T2_IT_Pisa")
+        assert find().rse == "T2_IT_Pisa_Temp"
+    finally:
+        admin.update_rse("T2_IT_Pisa", {"availability_write": True})
+
+
+def test_a_rule_lives_for_a_while_that_can_be(registered: tuple[str, str], home: Home) -> None:
+    name, _ = registered
+    for days in (0.0, -1.0, 1e9, float("inf"), float("nan")):
+        with pytest.raises(RequestError, match="lifetime_days: must be"):
+            register_request(home, name, lifetime_days=days)
 
 
 def test_what_is_not_configured_is_one_line(

@@ -14,6 +14,7 @@ from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import CatalogError, RequestError
 from flashsim_prod.grid.catalog.base import CatalogFile
 from flashsim_prod.grid.catalog.rucio import RucioCatalog
+from flashsim_prod.production.register import declare_blocks
 
 RSE = "T2_IT_Pisa"
 METADATA = {"seed": 2**60 + 1, "energy_tev": 13.6, "energy_j": 5.5, "bundle": "reference"}
@@ -198,11 +199,40 @@ def test_two_registrations_at_once(server: Any, container: str) -> None:
         assert len(catalog.rules(container)) == 1
 
 
-def test_rules_may_end(catalog: RucioCatalog, container: str) -> None:
+def test_blocks_are_taken_one_after_the_other(catalog: RucioCatalog, container: str) -> None:
+    """However many there are, the files of one are held at a time."""
+    blocks = [(block_of(container), made_files(3, 3 * i)) for i in range(4)]
+    held: list[str] = []
+
+    def lazily() -> Iterator[tuple[str, list[CatalogFile]]]:
+        for block, files in blocks:
+            held.append(block)
+            yield block, files
+
+    catalog.ensure_container(container, METADATA)
+    for number, files in enumerate(declare_blocks(catalog, container, lazily(), RSE), 1):
+        assert (files, len(held)) == (3, number)
+        assert catalog.container(container).open_blocks == 0
+
+
+def test_blocks_of_containers_in_a_container(catalog: RucioCatalog, container: str, admin: Any) -> None:
+    inner, files = container.replace("-v1", "-v2"), made_files(2)
+    declare(catalog, inner, block_of(inner), files)
+    catalog.ensure_container(container, {})
+    admin.attach_dids("cms", container, [{"scope": "cms", "name": inner, "type": "CONTAINER"}])
+    assert {file.lfn for file in catalog.files(container)} == {file.lfn for file in files}
+
+
+def test_rules_may_end(catalog: RucioCatalog, container: str, caplog: pytest.LogCaptureFixture) -> None:
     declare(catalog, container, block_of(container), made_files(1))
     catalog.add_rule(container, "T2_IT_Pisa_Temp", lifetime_s=86400)
     expiring = [rule for rule in catalog.rules(container) if rule.expires]
     assert [rule.rse_expression for rule in expiring] == ["T2_IT_Pisa_Temp"]
+    catalog.add_rule(container, "T2_IT_Pisa_Temp", lifetime_s=86400)
+    assert not caplog.text
+    catalog.add_rule(container, RSE, lifetime_s=86400)
+    assert "has a rule at T2_IT_Pisa that never ends; it was left alone" in caplog.text
+    assert len(catalog.rules(container)) == 2
 
 
 def test_names_are_those_of_cms(catalog: RucioCatalog, container: str) -> None:
@@ -212,6 +242,8 @@ def test_names_are_those_of_cms(catalog: RucioCatalog, container: str) -> None:
         catalog.ensure_container("/Toy/jdoe-x-" + "0" * 32 + "/USER", {})
     with pytest.raises(CatalogError, match="no dataset"):
         catalog.container(container)
+    with pytest.raises(CatalogError, match="'ttbar' is no name that Rucio allows here"):
+        list(catalog.files("ttbar"))
     with pytest.raises(CatalogError, match="no block"):
         catalog.declare(block_of(container), made_files(1), RSE)
     with pytest.raises(CatalogError, match="no dataset"):

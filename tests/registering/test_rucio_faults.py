@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,77 +15,19 @@ from flashsim_prod.errors import CatalogError, ConfigError, StorageError
 from flashsim_prod.grid.catalog.rucio import RucioCatalog
 from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
 
-#: what stands between client and server does with one call: an HTTP status, "drop", "late", or "sleep"
-Trouble = int | str
-
-
-class Between(ThreadingHTTPServer):
-    """Passes calls on to a server, after the troubles that it was given."""
-
-    daemon_threads = True
-
-    def __init__(self, target: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Passing)
-        self.target = urlsplit(target)
-        self.troubles: list[Trouble] = []
-        self.calls: list[str] = []
-
-
-class _Passing(BaseHTTPRequestHandler):
-    server: Between
-    protocol_version = "HTTP/1.1"
-
-    def _pass(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.calls.append(f"{self.command} {self.path}")
-        trouble = self.server.troubles.pop(0) if self.server.troubles else None
-        if trouble == "drop":
-            self.close_connection = True
-            return
-        if trouble == "sleep":
-            time.sleep(1.5)
-        if isinstance(trouble, int):
-            refused = {401: "CannotAuthenticate"}.get(trouble, "")
-            self._answer(trouble, {"ExceptionClass": refused} if refused else {}, b"")
-            return
-        port = self.server.target.port or 80
-        upstream = http.client.HTTPConnection(self.server.target.hostname or "", port, timeout=60)
-        headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
-        upstream.request(self.command, self.path, body, headers)
-        answer = upstream.getresponse()
-        contents = answer.read()
-        if trouble == "late":
-            # done by the server, but nobody heard of it
-            self.close_connection = True
-            return
-        skipped = ("transfer-encoding", "connection", "content-length")
-        kept = {name: value for name, value in answer.getheaders() if name.lower() not in skipped}
-        self._answer(answer.status, kept, contents)
-
-    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST = do_PUT = do_DELETE = _pass
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
 
 @pytest.fixture
-def between(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
+def between(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Something between client and server, which rucio's configuration names instead of the server."""
     from rucio.common.config import clean_cached_config
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "peers"))
+    from between import Between
 
     with Between(server.url) as proxy:
         threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True).start()
         config = tmp_path / "rucio.cfg"
-        here = f"http://127.0.0.1:{proxy.server_address[1]}"
-        config.write_text(server.config.read_text().replace(server.url, here))
+        config.write_text(server.config.read_text().replace(server.url, proxy.url))
         monkeypatch.setenv("RUCIO_CONFIG", str(config))
         clean_cached_config()
         yield proxy
@@ -97,7 +36,7 @@ def between(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.mark.parametrize("trouble", [429, 500, 503, 401, "drop", "late", "sleep"])
-def test_troubles_that_pass_are_outlived(between: Between, container: str, trouble: Trouble) -> None:
+def test_troubles_that_pass_are_outlived(between: Any, container: str, trouble: int | str) -> None:
     with RucioCatalog("cms", RucioCalls(patience_s=20, answer_s=1)) as catalog:
         # of two refusals in a row, the second meets the request for a new token
         troubles = [trouble] if trouble == 401 else [trouble, trouble]
@@ -113,7 +52,7 @@ def test_troubles_that_pass_are_outlived(between: Between, container: str, troub
         assert len(catalog.rules(container)) == 1
 
 
-def test_a_server_that_stays_busy_is_told_in_one_line(between: Between, container: str) -> None:
+def test_a_server_that_stays_busy_is_told_in_one_line(between: Any, container: str) -> None:
     with RucioCatalog("cms", RucioCalls(patience_s=1)) as catalog:
         between.troubles += [429] * 50
         start = time.monotonic()
@@ -122,7 +61,7 @@ def test_a_server_that_stays_busy_is_told_in_one_line(between: Between, containe
         assert time.monotonic() - start < 10
 
 
-def test_refusals_are_told_at_once(between: Between, container: str) -> None:
+def test_refusals_are_told_at_once(between: Any, container: str) -> None:
     with RucioCatalog("user.nobody", RucioCalls(patience_s=20)) as catalog:
         before = len(between.calls)
         with pytest.raises(CatalogError, match="ScopeNotFound"):

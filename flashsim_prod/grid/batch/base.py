@@ -252,6 +252,9 @@ class BatchSystem(ABC):
     def cancel(self, submission: Submission, batch_id: str) -> None:
         """Take a submission back; one that is gone already is no error."""
 
+    def check_software(self) -> None:  # noqa: B027 - most sites have what this machine has
+        """See that jobs will find their software; `ConfigError` if none of them could start."""
+
     @abstractmethod
     def check(self) -> Iterator[Finding]:
         """What of the site can be reached, and what jobs would find there right now."""

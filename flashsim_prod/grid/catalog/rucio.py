@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -20,6 +21,8 @@ from flashsim_prod.grid.catalog.base import (
     merged_metadata,
 )
 from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
+
+log = logging.getLogger("flashsim_prod.catalog")
 
 #: files in one call: the server takes at most 1000, in one transaction
 _PORTION = 500
@@ -95,7 +98,7 @@ class RucioCatalog(Catalog):
     def add_rule(
         self, container: str, rse_expression: str, *, copies: int = 1, lifetime_s: float | None = None
     ) -> None:
-        self.calls.settled(
+        is_new = self.calls.settled(
             "add_replication_rule",
             dids=[{"scope": self.scope, "name": container}],
             copies=copies,
@@ -104,6 +107,20 @@ class RucioCatalog(Catalog):
             grouping="DATASET",
             already=("DuplicateRule",),
         )
+        if not is_new:
+            self._tell_other_end(container, rse_expression, lifetime_s)
+
+    def _tell_other_end(self, container: str, rse_expression: str, lifetime_s: float | None) -> None:
+        """Say so if a rule that is there ends though it should not, or the other way round."""
+        for rule in self.rules(container):
+            if rule.rse_expression == rse_expression and (rule.expires is None) != (lifetime_s is None):
+                ends = f"ends {rule.expires:%Y-%m-%d}" if rule.expires else "never ends"
+                log.warning(
+                    "%s has a rule at %s that %s; it was left alone (rucio rule update changes it)",
+                    container,
+                    rse_expression,
+                    ends,
+                )
 
     def containers(self) -> list[Container]:
         return [self.container(name) for name in self.names("*")]
@@ -130,7 +147,7 @@ class RucioCatalog(Catalog):
         )
 
     def blocks(self, container: str) -> list[Block]:
-        names = [child["name"] for child in self.calls.ask("list_content", self.scope, container)]
+        names = list(self._block_names(container))
         found = [row for portion in _portions(names) for row in self._rows(portion, "DATASET")]
         return [self._block(row) for row in sorted(found, key=lambda row: (row["created_at"], row["name"]))]
 
@@ -154,6 +171,14 @@ class RucioCatalog(Catalog):
         if not pfn.endswith(lfn):
             raise CatalogError(f"{rse} names files otherwise than by LFN ({lfn} is {pfn}); use another --rse")
         return pfn.removesuffix(lfn) or "/"
+
+    def _block_names(self, container: str) -> Iterator[str]:
+        """Names of all blocks of a container, and of those that it may hold."""
+        for child in self.calls.ask("list_content", self.scope, container):
+            if child["type"] == "CONTAINER":
+                yield from self._block_names(child["name"])
+            else:
+                yield child["name"]
 
     def _declare(
         self,

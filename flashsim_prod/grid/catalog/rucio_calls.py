@@ -7,11 +7,16 @@ kept, shown or logged here.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import re
+import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
@@ -42,15 +47,34 @@ _UNCONFIGURED = frozenset(
         "MissingModuleException",
     }
 )
-_REFUSED = frozenset({"CannotAuthenticate", "CannotAuthorize"})
-#: all that rucio keeps to itself: its own log lines would come between those of this program
-_SILENT = logging.getLogger("flashsim_prod.catalog.rucio")
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
-# at level DEBUG rucio tells passwords
-_SILENT.setLevel(logging.CRITICAL + 1)
+_REFUSED = frozenset({"CannotAuthenticate", "CannotAuthorize", "IdentityError"})
+#: why TLS failed: a certificate that one end does not take
+_CERTIFICATE = re.compile(r"\[SSL: (?P<code>\w*(?:CERTIFICATE|UNKNOWN_CA)\w*)\] (?P<reason>[^(]+)")
+
+#: a name that the server's schema does not allow
+_UNFIT = re.compile(r"'(?P<name>[^']*)' does not match ")
 
 Answer = TypeVar("Answer")
+
+
+class _Overheard(logging.Handler):
+    """The last lines of rucio's own log: why a connection failed is told nowhere else; shown to nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: deque[str] = deque(maxlen=8)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+_OVERHEARD = _Overheard()
+_RUCIO_LOG = logging.getLogger("flashsim_prod.catalog.rucio")
+_RUCIO_LOG.addHandler(_OVERHEARD)
+# its lines would come between those of this program
+_RUCIO_LOG.propagate = False
+# at level DEBUG rucio tells passwords
+_RUCIO_LOG.setLevel(logging.ERROR)
 
 
 class RucioCalls:
@@ -63,6 +87,11 @@ class RucioCalls:
     answer_s : int
         How long to wait for one answer [s].
 
+    Attributes
+    ----------
+    who : mapping
+        What the server says of the account.
+
     Raises
     ------
     ConfigError
@@ -74,9 +103,15 @@ class RucioCalls:
     def __init__(self, *, patience_s: float | None = None, answer_s: int = ANSWER_S) -> None:
         make, self._known = _load()
         self._patience_s = patience() if patience_s is None else patience_s
-        self._client = self._retried("signing in", partial(make, timeout=answer_s, logger=_SILENT))
+        sign_in = partial(_sign_in, partial(make, timeout=answer_s, logger=_RUCIO_LOG))
+        self._client, self.who = self._retried("signing in", sign_in)
         self.host = str(self._client.host)
-        self.account = str(self._client.account)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connection."""
@@ -130,9 +165,19 @@ class RucioCalls:
             reraise=True,
         )
         try:
-            return attempts(call)
+            return attempts(partial(self._once, call))
         except self._known as error:
             raise self._explained(what, error) from error
+
+    def _once(self, call: Callable[[], Answer]) -> Answer:
+        """One attempt; certificates that are not taken are told apart from a server that is away."""
+        _OVERHEARD.lines.clear()
+        try:
+            return call()
+        except self._known as error:
+            if (refusal := _refused_certificate()) is not None:
+                raise refusal from error
+            raise
 
     def _explained(self, what: str, error: Exception) -> FlashSimError:
         kind = type(error).__name__
@@ -145,9 +190,9 @@ class RucioCalls:
             return _unconfigured(error)
         if kind in _REFUSED:
             # what rucio says of it may hold the credentials
-            return ConfigError(
-                f"Rucio refuses your credentials ({kind}); renew proxy or token until 'rucio whoami' answers"
-            )
+            return _refused(kind)
+        if kind == "InvalidObject" and (name := _UNFIT.search(str(error))):
+            return CatalogError(f"'{name['name']}' is no name that Rucio allows here")
         return CatalogError(f"Rucio refuses {what}: {kind}: {_reason(error)}")
 
 
@@ -177,11 +222,47 @@ def _load() -> tuple[Callable[..., Any], tuple[type[Exception], ...]]:
     return Client, (RucioException, requests.RequestException)
 
 
+def _sign_in(make: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
+    """A client whose credentials the server has accepted, and what it says of their owner."""
+    # some ways of signing in print what a person has to do: nothing that belongs into this program's output
+    notices = sys.stderr if sys.stderr.isatty() else io.StringIO()
+    try:
+        with redirect_stdout(notices):
+            client = make()
+            return client, client.whoami()
+    except KeyError as error:
+        # what comes of x509_proxy without a proxy anywhere
+        raise ConfigError(
+            f"Rucio finds no {error} anywhere; voms-proxy-init -voms cms, or set X509_USER_PROXY"
+        ) from error
+    except EOFError as error:
+        raise _refused("it wants a code that nobody types here") from error
+
+
 def _unconfigured(error: Exception) -> ConfigError:
     return ConfigError(
-        f"Rucio is not configured ({type(error).__name__}); write a rucio.cfg (RUCIO_CONFIG says where) "
-        "until 'rucio whoami' answers"
+        f"Rucio is not configured ({type(error).__name__}: {_reason(error)}); write a rucio.cfg "
+        "(RUCIO_CONFIG says where) until 'rucio whoami' answers"
     )
+
+
+def _refused(why: str) -> ConfigError:
+    return ConfigError(
+        f"Rucio refuses your credentials ({why}); renew proxy or token until 'rucio whoami' answers"
+    )
+
+
+def _refused_certificate() -> ConfigError | None:
+    """Which certificate was not taken in the last attempt, if one was."""
+    match = next((found for line in _OVERHEARD.lines if (found := _CERTIFICATE.search(line))), None)
+    if match is None:
+        return None
+    reason = match["reason"].strip()
+    if match["code"] == "CERTIFICATE_VERIFY_FAILED":
+        return ConfigError(
+            f"Rucio's server is not trusted here ({reason}); set X509_CERT_DIR, or ca_cert in rucio.cfg"
+        )
+    return _refused(reason)
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -207,5 +288,5 @@ def _tell(what: str, state: RetryCallState) -> None:
 
 def _reason(error: BaseException | None) -> str:
     """One line, without the memory addresses and SQL that servers send along."""
-    line = " ".join(str(error).split()) or type(error).__name__
+    line = " ".join(str(error).split()).rpartition(" Details: ")[2] or type(error).__name__
     return line if len(line) <= 200 else f"{line[:200]}..."

@@ -228,6 +228,15 @@ def write_bundle(target: Path, manifest: Manifest, weights: Mapping[str, Path]) 
     return replace(made, path=target)
 
 
+def copy_bundle(bundle: Bundle, target: Path) -> Bundle:
+    """The same bundle, of the same digest, in the new folder `target`; `BundleError` if that exists."""
+    with _appearing(target) as folder:
+        for name in (MANIFEST, *(entry.file for entry in bundle.manifest.models.values())):
+            shutil.copyfile(bundle.path / name, folder / name)
+        copied = load_bundle(folder)
+    return replace(copied, path=target)
+
+
 @contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `target` if all goes well."""

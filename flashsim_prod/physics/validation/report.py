@@ -137,8 +137,9 @@ class Report:
         words = ["flashsim-prod", "train", "report", self.bundle.name, *(file.name for file in self.files)]
         for model in options.models:
             words += ["--model", model]
-        words += ["--max-rows", str(options.max_rows), "--solver", sampling.solver]
-        return shlex.join([*words, "--evaluations", str(sampling.evaluations), "--seed", str(options.seed)])
+        words += ["--max-rows", str(options.max_rows), "--seed", str(options.seed)]
+        words += ["--solver", sampling.solver, "--evaluations", str(sampling.evaluations)]
+        return shlex.join([*words, "--grid-power", f"{sampling.grid_power:g}"])
 
     def assessment(self) -> Assessment:
         """What a bundle's manifest keeps of it."""

@@ -194,5 +194,5 @@ class LedgerMachine(RuleBasedStateMachine):
 def test_any_sequence_of_calls(new_request: NewRequest, new_report: NewReport) -> None:
     run_state_machine_as_test(
         lambda: LedgerMachine(new_request, new_report),
-        settings=settings(max_examples=40, stateful_step_count=40, deadline=None, derandomize=True),
+        settings=settings(max_examples=40, stateful_step_count=40, derandomize=True),
     )

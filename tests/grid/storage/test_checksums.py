@@ -16,7 +16,7 @@ from flashsim_prod.grid.storage.checksums import Checksums, file_checksums
 
 
 @given(content=st.binary(max_size=300))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_checksums_are_those_of_the_whole_file(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ def _draw(name, seed, sizes):
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(0, 2**64 - 1))
 def test_draws_do_not_depend_on_how_many_are_asked_for_at_a_time(sizes, seed):
     at_once = _draw("Run2_2018", seed, [sum(sizes)])

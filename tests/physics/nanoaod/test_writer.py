@@ -61,7 +61,7 @@ def test_every_branch_comes_back(every_branch: Events, every_branch_file: Path, 
     assert_same(read(every_branch_file, every_branch), stored(every_branch))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     jets=st.lists(
         st.lists(st.tuples(st.floats(width=32), st.integers(0, 255)), max_size=4), min_size=1, max_size=12

@@ -195,6 +195,30 @@ def test_a_file_of_the_training_sample_is_noted(figures):
     assert "held_out.root" in figures["notes"][0]
 
 
+def test_its_figures_go_into_a_manifest(report, figures, bundle, tmp_path):
+    write_json(report, tmp_path / "report")
+    given = {"name": "n", "title": "t", "tag": "T", "training_sample": (), "reports": [tmp_path / "report"]}
+    made = build_bundle({}, tmp_path / "first", base=bundle, **given)
+    assert made.digest != bundle.digest
+    assert made.manifest.models == bundle.manifest.models
+    (found,) = made.manifest.fidelity
+    assert found.files == {"held_out.root": 600}
+    assert found.command.startswith("flashsim-prod train report broken held_out.root --max-rows 600")
+    for one in figures["models"]:
+        kept = found.models[one["name"]]
+        assert kept.auc == pytest.approx(one["properties"]["auc"]["value"], abs=1e-4)
+        assert kept.auc_floor == pytest.approx(one["properties"]["floor"]["value"], abs=1e-4)
+        assert kept.median_w1 == pytest.approx(one["properties"]["median_wasserstein"], abs=1e-4)
+        curves = one["multiplicity"]["curves"] if one["multiplicity"] else ()
+        assert kept.chi2_per_ndf == {
+            curve["axis"]: pytest.approx(curve["chi2"]["chi2"] / curve["chi2"]["ndf"], abs=1e-3)
+            for curve in curves
+        }
+    # the same report again takes the place of the first one
+    again = build_bundle({}, tmp_path / "second", base=made, **given)
+    assert again.manifest.fidelity == made.manifest.fidelity
+
+
 def test_losses_belong_to_the_weights_of_the_bundle(report, bundle, fits, tmp_path):
     assert report.parts[0].losses == json.loads(json.dumps(_LOSSES))
     name = BROKEN

@@ -20,7 +20,7 @@ from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import format_duration
 from flashsim_prod.core.states import JobState, Stage
-from flashsim_prod.errors import FlashSimError, StateError, StorageError
+from flashsim_prod.errors import ConfigError, FlashSimError, StateError, StorageError
 from flashsim_prod.grid.batch.base import (
     BatchSystem,
     Finding,
@@ -59,7 +59,10 @@ class CrabBatch(BatchSystem):
         left = [(task, jobs) for task in _tasks(submission) if (jobs := task.left(submission))]
         new = [config_of(task.task) for task, _ in left if task.name is None]
         if new and not CrabClient.is_here():
-            return Receipt(None, by_hand(submission.folder, new, submission.request.name))
+            reminder = f"see first that {_software(self._site)} is there: jobs need it"
+            return Receipt(None, (*by_hand(submission.folder, new, submission.request.name), reminder))
+        if new:
+            self.check_software()
         names: list[str] = []
         for task, jobs in left:
             try:
@@ -108,9 +111,18 @@ class CrabBatch(BatchSystem):
         for task in _tasks(submission):
             task.kill()
 
+    def check_software(self) -> None:
+        # where there is a CRAB client there is CVMFS, too: what is not there is nowhere
+        path = _software(self._site)
+        if CrabClient.is_here() and not path.exists():
+            raise ConfigError(
+                f"site {self._site.name}: there is no {path}, so no job could start; build an image, "
+                "name it in a copy of the site file (crab.software), and say --site FILE"
+            )
+
     def check(self) -> Iterator[Finding]:
         rules = rules_of(self._site)
-        path = Path(rules.software.container or rules.software.python)
+        path = _software(self._site)
         seen = path.exists()
         yield Finding("software", seen, f"{path} {'is' if seen else 'is not'} there, seen from this machine")
         try:
@@ -133,6 +145,12 @@ class CrabBatch(BatchSystem):
             if job.state is JobState.DONE and number <= task.jobs
         ]
         bring_home(arrivals, open_storage(self._site.storage, submission.home))
+
+
+def _software(site: Site) -> Path:
+    """What a node must have: the container's image or, without one, the interpreter."""
+    software = rules_of(site).software
+    return Path(software.container or software.python)
 
 
 def _tasks(submission: Submission) -> list[TaskAtCrab]:
