@@ -27,6 +27,9 @@ F64 = NDArray[np.float64]
 #: usual shower width in the barrel and in the endcaps
 SHOWER_WIDTH = (0.0092, 0.0245)
 
+#: no track begins outside of the tracker: its radius, and half of its length [cm]
+TRACKER = (110.0, 280.0)
+
 #: drawn as they are stored
 _AS_STORED = ("scEtOverPt", "r9", "hoe", "mvaTTH", "jetNDauCharged")
 _WHOLE = ("lostHits", "tightCharge", "seedGain", "convVeto", "isPFcand")
@@ -138,9 +141,9 @@ def _assemble_track(drawn: Mapping[str, F64], made: Mapping[str, Column], rows: 
     dz_err = drawn["dzErr"] * drawn["dxyErr"]
     track = {
         "eta": made["eta"],
-        "dxy": drawn["dxy"] * drawn["dxyErr"],
+        "dxy": np.clip(drawn["dxy"] * drawn["dxyErr"], -TRACKER[0], TRACKER[0]),
         "dxyErr": drawn["dxyErr"],
-        "dz": drawn["dz"] * dz_err - rows["vertex_shift"],
+        "dz": np.clip(drawn["dz"] * dz_err - rows["vertex_shift"], -TRACKER[1], TRACKER[1]),
         "dzErr": dz_err,
     }
     ip3d, sip3d = _impact(track)

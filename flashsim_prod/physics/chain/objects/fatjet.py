@@ -134,7 +134,8 @@ def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
         "phi": wrap_angle(rows["phi"] + drawn["phi"]),
         "mass": slope * pt,
         "rawFactor": drawn["rawFactor"] * fat.typical_raw_factor(pt, eta),
-        "tau1": drawn["tau1"] * slope**_POWER,
+        # what lies within the cone is at most its radius away from the axis
+        "tau1": np.minimum(drawn["tau1"] * slope**_POWER, 1.0),
         "particleNet_mass": drawn["particleNet_mass"] * _prong_mass(rows),
     }
     for axes, (name, under) in enumerate(_RATIOS, 2):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, per_object
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
+from flashsim_prod.physics.egamma import TRACKER_END
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.secondary_vertices import (
     HEAVY_JET,
@@ -74,7 +75,10 @@ def _express(vertex: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
 
 
 def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
-    eta = rows["eta"] + drawn["distance"] * np.cos(drawn["bearing"])
+    d_eta = drawn["distance"] * np.cos(drawn["bearing"])
+    # rather on the other side of the jet than where no tracks are
+    inside = np.abs(rows["eta"] + d_eta) < TRACKER_END
+    eta = np.clip(rows["eta"] + np.where(inside, d_eta, -d_eta), -TRACKER_END, TRACKER_END)
     phi = wrap_angle(rows["phi"] + drawn["distance"] * np.sin(drawn["bearing"]))
     code = np.rint(drawn["tracks"]).astype(np.int64)
     tracks, positive = code // _MOST_TRACKS, code % _MOST_TRACKS
