@@ -68,7 +68,7 @@ def show(bundle: Which = _DEFAULT, as_json: Json = False) -> None:
     ):
         out.print(line, markup=False, soft_wrap=True)
     numbers = ("SEES", "DRAWS", "WEIGHTS", "OBJECTS", "SEED")
-    listing = table("MODEL", "PRODUCES", *numbers, right=numbers)
+    listing = table("MODEL", "PRODUCES", *numbers, right=numbers, whole=("MODEL",))
     for name, entry in manifest.models.items():
         columns = (len(entry.conditions), len(entry.targets), entry.parameters, entry.fit.get("objects", 0))
         seed = str(entry.fit.get("seed", "-"))
@@ -88,8 +88,8 @@ def _print_assessment(found: Assessment) -> None:
         f"          {found.command}",
     ):
         out.print(line, markup=False, soft_wrap=True)
-    numbers = ("OBJECTS", "W1", "AUC", "FLOOR", "CHI2/NDF PT", "ETA", "OTHER")
-    listing = table("MODEL", *numbers, "WORST", right=numbers)
+    numbers = ("OBJECTS", "W1", "AUC", "FLOOR", "CHI2 PT", "ETA", "OTHER")
+    listing = table("MODEL", *numbers, right=numbers, whole=("MODEL",))
     for name, one in found.models.items():
         others = [value for axis, value in one.chi2_per_ndf.items() if axis not in ("pt", "eta")]
         listing.add_row(
@@ -98,7 +98,6 @@ def _print_assessment(found: Assessment) -> None:
             *(_figure(value, 3) for value in (one.median_w1, one.auc, one.auc_floor)),
             *(_figure(one.chi2_per_ndf.get(axis), 1) for axis in ("pt", "eta")),
             _figure(max(others, default=None), 1),
-            one.worst_attribute or "-",
         )
     out.print(listing)
 

@@ -22,7 +22,9 @@ def print_report(report: Report) -> None:
     for note in report.notes:
         out.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     numbers = ("OBJECTS", "W1", "AUC", "FLOOR")
-    models = table("MODEL", *numbers, "WORST", "CHI2", right=numbers, title="Object models")
+    models = table(
+        "MODEL", *numbers, "WORST", "CHI2", right=numbers, whole=("MODEL", "CHI2"), title="Object models"
+    )
     for part in report.parts:
         models.add_row(*_model_row(part.fidelity))
     out.print(models)

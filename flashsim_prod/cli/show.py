@@ -25,15 +25,30 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
 
 
-def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    """An open table that folds long words rather than cut them; `right` are aligned to the right."""
+def table(
+    *columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = (), title: str | None = None
+) -> Table:
+    """An open table that folds long words rather than cut them.
+
+    `right` are aligned to the right; neither these nor `whole` are folded.
+    """
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, title_style="bold")
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in columns:
         made.add_column(
-            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in right
+            column,
+            justify="right" if column in right else "left",
+            overflow="fold",
+            no_wrap=column in right + whole,
         )
     return made
 
