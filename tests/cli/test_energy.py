@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ PEERS = Path(__file__).resolve().parent.parent / "peers"
 #: sets the true power while it makes ten events a second
 WORK = """
 import sys, time
+from functools import partial
 from pathlib import Path
 watts, seconds = Path(sys.argv[1]), float(sys.argv[2])
 watts.write_text("253 ")
@@ -173,14 +175,24 @@ def test_a_measurement_that_is_ended_ends_what_it_measures(number: signal.Signal
     arguments = ["--mode", "command", "--command", command, "--meter", f"replay:{recording}", "--quick"]
     arguments += ["--refresh", "0.1", "--idle", "1", "--foreign-cores", "99"]
     program = [sys.executable, "-m", "flashsim_prod.cli", "energy-bench", *arguments]
-    with subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        program,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # in the background of a shell that does not control jobs, SIGINT is ignored, and this is inherited
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         while not (started.exists() and started.read_text().strip()):
             assert process.poll() is None
             time.sleep(0.1)
         left = psutil.Process(process.pid).children(recursive=True)
         assert left
         process.send_signal(number)
-        _, err = process.communicate(timeout=30)
+        try:
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode != 0
     assert "Traceback" not in err
     _, alive = psutil.wait_procs(left, timeout=5)
