@@ -51,7 +51,8 @@ def dagman_mb() -> float:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    # DAGMan may still write there when it is asked to end
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.environ["FLASHSIM_PROD_HOME"] = folder
         site = yaml.safe_load((resources.site_configs_dir() / "htcondor.yaml").read_text())
         site["htcondor"]["requirements"] = "TARGET.Memory < 0"
