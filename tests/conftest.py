@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -13,6 +14,10 @@ import hypothesis
 import pytest
 
 from flashsim_prod.production.home import VARIABLE, Home, open_home
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell that does not control jobs starts background jobs so; what the tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # how long an example takes says more about the machine than about the code
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -116,14 +116,15 @@ def fit_all(
         _forget(MODELS, work)
     missing = [model for model in MODELS if not (work / "fits" / model.name / ENTRY).is_file()]
     enough, few = _by_size(missing, work)
-    if not missing:
-        typer.echo(f"{work / 'fits'}: all {len(MODELS)} models are fitted; --anew to start over")
-    elif enough and found.engine.is_detached:
+    if found.engine.is_detached and (enough or not missing):
+        # with all fits done there is still a bundle to be made, or being made
         options = ["--device", found.device.value, "--threads", str(found.resources.cpus)]
         options += ["--seed", str(seed), *(["--quick"] if quick else [])]
         for option, value in (("--steps", steps), ("--width", width), ("--blocks", blocks)):
             options += [option, str(value)] if value is not None else []
         _hand_over(found, work, [model.name for model in enough], options, output or work / "bundle", wait)
+    elif not missing:
+        typer.echo(f"{work / 'fits'}: all {len(MODELS)} models are fitted; --anew to start over")
     elif enough:
         _fit(enough, work, _settings(quick, steps, seed), device, threads, width=width, blocks=blocks)
     if few:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ PEERS = Path(__file__).resolve().parent.parent / "peers"
 #: sets the true power while it makes ten events a second
 WORK = """
 import sys, time
-from functools import partial
 from pathlib import Path
 watts, seconds = Path(sys.argv[1]), float(sys.argv[2])
 watts.write_text("253 ")
@@ -180,8 +178,6 @@ def test_a_measurement_that_is_ended_ends_what_it_measures(number: signal.Signal
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
-        # in the background of a shell that does not control jobs, SIGINT is ignored, and this is inherited
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while not (started.exists() and started.read_text().strip()):
             assert process.poll() is None

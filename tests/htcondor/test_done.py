@@ -34,9 +34,10 @@ TRANSIENT, HUNGRY = 7, 11
 def site_file(tmp_path: Path) -> Path:
     """A copy of the generic site file for the pool of the tests, with faults."""
     told = yaml.safe_load((resources.site_configs_dir() / "htcondor.yaml").read_text())
-    takes = '"$python" -c "x = b\'x\' * (900 << 20); import time; time.sleep(60)"'
+    takes = '"$python" -c "x = b\'x\' * (1500 << 20); import time; time.sleep(60)"'
     told["name"] = "gpus"
-    told["resources"]["memory_mb"] = 600
+    # a build of torch for GPUs takes 700 MB for itself
+    told["resources"]["memory_mb"] = 1000
     told["merge"] = {"target_file_mb": 0.05, "files_per_block": 5}
     told["htcondor"] |= {
         "disk_mb": 10,

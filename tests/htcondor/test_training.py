@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from flashsim_prod import resources
 from flashsim_prod.physics.chain.registry import MODELS
+from flashsim_prod.physics.training.fit import LEAST_OBJECTS
+from flashsim_prod.physics.training.tables import Table, table_path
 
 from .conftest import RunningPool
 
@@ -52,6 +55,16 @@ def train(site: Path, work: Path, *words: str) -> subprocess.CompletedProcess[st
     return subprocess.run([*command, *words], capture_output=True, text=True, check=False, env={**os.environ})
 
 
+def make_tables(work: Path) -> None:
+    """As many objects of each model as a fit needs at least."""
+    n = LEAST_OBJECTS
+    for model in MODELS:
+        path = table_path(work / "tables", "full.root", model)
+        path.parent.mkdir(parents=True)
+        conditions = np.zeros((n, len(model.conditions)), dtype=np.float32)
+        Table(conditions, np.ones(n, dtype=np.int64), np.arange(n), {}).save(path)
+
+
 @pytest.fixture
 def site_file(tmp_path: Path) -> Path:
     """The generic site, whose nodes only pretend to fit."""
@@ -75,6 +88,7 @@ def test_every_model_is_a_job_and_the_bundle_comes_after_them(
     pool: RunningPool, site_file: Path, tmp_path: Path
 ) -> None:
     work = tmp_path / "training"
+    make_tables(work)
     done = train(site_file, work, "--quick", "--seed", "7")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Submitted: {len(MODELS)} fits and a bundle at htcondor, htcondor ")
