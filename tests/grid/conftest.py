@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ def start_python() -> Iterator[StartPython]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            # ignored below nohup, and inherited
+            preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
         )
         started.append(process)
         return process

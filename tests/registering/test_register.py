@@ -163,7 +163,7 @@ def test_a_registration_killed_at_any_call_is_taken_up_again(
     dataset = str(drive(home, name).request.dataset)
     deaths, calls = 0, 0
     # odd: just after the call, even: just before it
-    while calls < 80:
+    while calls < 200:
         command = [sys.executable, "-c", _DYING, str(home.path), name, str(calls)]
         code = subprocess.run(command, capture_output=True, check=False).returncode
         if code == 0:
