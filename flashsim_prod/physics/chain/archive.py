@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import MANIFEST, Bundle, load_bundle, read_manifest
+from flashsim_prod.physics.whole_files import appearing
 
 #: a manifest is read into memory; one of all models has 80 kB
 _MOST_MANIFEST_BYTES = 10_000_000
@@ -25,8 +26,7 @@ def pack(bundle: Bundle, target: Path) -> None:
         If `target` is there and something else.
     """
     files = [MANIFEST, *sorted(entry.file for entry in bundle.manifest.models.values())]
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with appearing(target) as temporary:
         with temporary.open("wb") as raw:
             with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
                 for name in files:
@@ -40,9 +40,6 @@ def pack(bundle: Bundle, target: Path) -> None:
             os.fsync(raw.fileno())
         if target.exists() and target.read_bytes() != temporary.read_bytes():
             raise BundleError(f"{target} exists and is something else; give another --output, or remove it")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def unpack(path: Path, folder: Path) -> Bundle:

@@ -29,6 +29,7 @@ from flashsim_prod.core.names import check_processing_string
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
 from flashsim_prod.physics.chain.assessment import Assessment
+from flashsim_prod.physics.whole_files import appearing
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -192,17 +193,15 @@ def read_tensors(path: Path) -> Tensors:
 def save_model(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[str, str]:
     """Write one object model's tensors into `folder`; returns file name and sha256."""
     file = f"{name}.safetensors"
-    temporary = folder / f".{file}.{os.getpid()}"
-    save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, temporary)
-    os.replace(temporary, folder / file)
+    with appearing(folder / file) as temporary:
+        save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, temporary)
     return file, _sha256(folder / file)
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, the last file of a bundle to be written."""
-    temporary = folder / f".{MANIFEST}.{os.getpid()}"
-    temporary.write_text(manifest.model_dump_json(indent=1) + "\n")
-    os.replace(temporary, folder / MANIFEST)
+    with appearing(folder / MANIFEST) as temporary:
+        temporary.write_text(manifest.model_dump_json(indent=1) + "\n")
 
 
 def write_bundle(target: Path, manifest: Manifest, weights: Mapping[str, Path]) -> Bundle:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
 from flashsim_prod.physics.training.record import FitRecord
+from flashsim_prod.physics.whole_files import appearing
 
 #: what draws; training needs none of it
 _LIBRARIES = ("matplotlib", "mplhep")
@@ -27,8 +27,7 @@ def draw_losses(record: FitRecord, folder: Path) -> list[Path]:
     made = []
     for network, losses in record.losses.items():
         path = folder / f"{network}_loss.png"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(loss_curves(losses, network=network))
-        os.replace(temporary, path)
+        with appearing(path) as temporary:
+            temporary.write_bytes(loss_curves(losses, network=network))
         made.append(path)
     return made

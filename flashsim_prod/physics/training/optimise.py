@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from flashsim_prod.errors import InputError
+from flashsim_prod.physics.whole_files import appearing
 
 #: neighbouring rows that are held out together
 _STRETCH = 200
@@ -144,13 +144,12 @@ class Optimisation:
         }
         tensors["generator"] = self.generator.get_state()
         notes = {"step": self.step, "losses": self.losses, "seconds": seconds, "for": self._identity()}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file(
-            {key: value.contiguous() for key, value in tensors.items()},
-            temporary,
-            {"notes": json.dumps(notes)},
-        )
-        os.replace(temporary, path)
+        with appearing(path) as temporary:
+            save_file(
+                {key: value.contiguous() for key, value in tensors.items()},
+                temporary,
+                {"notes": json.dumps(notes)},
+            )
 
     def restore(self, path: Path) -> float:
         """Go back to what `save` wrote; returns the seconds spent until then.

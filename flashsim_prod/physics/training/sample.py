@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.generator.existing import NanoSource, inspect_input
 from flashsim_prod.physics.generator.pythia import PythiaSource
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
+from flashsim_prod.physics.whole_files import appearing
 
 _CHUNK_EVENTS = 500
 _EVENTS_PER_LUMI = 1000
@@ -117,16 +117,10 @@ def _numbered(gen: Events, folds: int, first: int) -> Events:
 
 
 def _write(path: Path, batches: Iterator[Events], about: dict[str, str]) -> Iterator[int]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     done = 0
-    try:
-        with NanoWriter(
-            temporary, provenance={"software": f"flashsim-prod {__version__}", **about}
-        ) as writer:
-            for events in batches:
-                writer.write(events)
-                done += events.n
-                yield done
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    provenance = {"software": f"flashsim-prod {__version__}", **about}
+    with appearing(path) as temporary, NanoWriter(temporary, provenance=provenance) as writer:
+        for events in batches:
+            writer.write(events)
+            done += events.n
+            yield done

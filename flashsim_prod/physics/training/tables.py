@@ -6,7 +6,6 @@ simulation cannot drift apart.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.whole_files import appearing
 
 _CHUNK_EVENTS = 5000
 _TARGET = "target."
@@ -56,9 +56,8 @@ class Table:
             "row": self.row,
         }
         tensors |= {_TARGET + name: np.ascontiguousarray(column) for name, column in self.targets.items()}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file(tensors, temporary)
-        os.replace(temporary, path)
+        with appearing(path) as temporary:
+            save_file(tensors, temporary)
 
     @staticmethod
     def load(path: Path) -> Table:

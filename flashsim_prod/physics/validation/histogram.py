@@ -17,6 +17,7 @@ from flashsim_prod.physics.oversampling import OversampledHist
 from flashsim_prod.physics.validation.observables import Observable, find_observable
 from flashsim_prod.physics.validation.samples import Progress
 from flashsim_prod.physics.validation.statistics import F64
+from flashsim_prod.physics.whole_files import appearing
 
 _CHUNK_EVENTS = 20_000
 _BINS = 40
@@ -172,18 +173,11 @@ def _chunks(
 
 def save(filled: Sequence[Filled], path: Path) -> None:
     """Write the histograms as TH1D into a ROOT file, which appears when it is complete."""
-    import os
-
     import uproot
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with uproot.recreate(temporary) as file:
-            for one in filled:
-                file[_root_name(one.observable.name)] = one.by_gen.hist()
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(path) as temporary, uproot.recreate(temporary) as file:
+        for one in filled:
+            file[_root_name(one.observable.name)] = one.by_gen.hist()
 
 
 def _root_name(name: str) -> str:

@@ -26,6 +26,7 @@ from flashsim_prod.physics.validation.figures import AUC_LIMITS, CHI2_LIMITS, Fi
 from flashsim_prod.physics.validation.held_out import Gathering, InputFile, inspect, read_chunks, sample_title
 from flashsim_prod.physics.validation.quantities import Quantity
 from flashsim_prod.physics.validation.statistics import F64, ChiSquare
+from flashsim_prod.physics.whole_files import appearing
 
 SCHEMA_VERSION = 1
 
@@ -339,10 +340,8 @@ def write_json(report: Report, folder: Path) -> Path:
 
 def write_whole(path: Path, text: str) -> Path:
     """Write a text file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
+    with appearing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
     return path
