@@ -150,7 +150,7 @@ def bench(
     from flashsim_prod.core.sizes import parse_count
     from flashsim_prod.energy.record import Mode
     from flashsim_prod.errors import RequestError
-    from flashsim_prod.grid.writing import write_whole
+    from flashsim_prod.files import write_whole
     from flashsim_prod.production.bench_work import PerMode, WorkOptions, check_work, make_workloads
     from flashsim_prod.production.energy_bench import BenchOptions, run_bench
     from flashsim_prod.production.library import find_site
@@ -263,13 +263,12 @@ def project(
 @app.command(name="export")
 def export_suite(result: Result, output: Annotated[Path, typer.Argument(metavar="REPORT.JSON")]) -> None:
     """Write the HEP Benchmark Suite's CommandExecutor section of a measurement."""
-    import json
 
     from flashsim_prod.energy.hepsuite import to_suite
     from flashsim_prod.energy.json_file import read_measurement
-    from flashsim_prod.grid.writing import write_whole
+    from flashsim_prod.files import write_json
 
-    write_whole(output, json.dumps(to_suite(read_measurement(result)), indent=1) + "\n")
+    write_json(output, to_suite(read_measurement(result)))
 
 
 @app.command(name="import")
@@ -283,7 +282,7 @@ def import_suite(
     """Make a measurement of a report of the HEP Benchmark Suite."""
     from flashsim_prod.energy.hepsuite import from_suite
     from flashsim_prod.energy.json_file import read_json
-    from flashsim_prod.grid.writing import write_whole
+    from flashsim_prod.files import write_whole
 
     rates_hz = dict(_rate(one) for one in rate)
     made = from_suite(read_json(report), str(report), rates_hz)

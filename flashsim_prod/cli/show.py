@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict, is_dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -54,26 +50,12 @@ def table(
 
 
 def print_json(value: object) -> None:
-    """One JSON value on standard output; dataclasses become objects, times ISO 8601."""
-    sys.stdout.write(json.dumps(_plain(value), indent=1, default=_text) + "\n")
+    """One JSON value on standard output, as `json_text` writes it."""
+    from flashsim_prod.files import json_text
+
+    sys.stdout.write(json_text(value) + "\n")
 
 
 def counted(number: int, thing: str) -> str:
     """``1 file``, ``2 files``, ``1,000 files``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _plain(value: object) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value
-
-
-def _text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -307,12 +307,13 @@ def _about(found: DatasetFiles) -> dict[str, str]:
 
 
 def _draw(filled: Filled, path: Path) -> None:
+    from flashsim_prod.files import write_whole
     from flashsim_prod.physics.validation.libraries import check_libraries
 
     check_libraries()
     from flashsim_prod.physics.validation.plots import oversampled
 
-    path.write_bytes(oversampled(filled))
+    write_whole(path, oversampled(filled))
 
 
 def _plain(checked: CheckedDataset) -> list[dict[str, object]]:

@@ -10,6 +10,7 @@ from flashsim_prod.energy.figures import counted_channels, cycle_figures, void_r
 from flashsim_prod.energy.plateau import VoidWindowError, mean_power
 from flashsim_prod.energy.record import Channel, Configuration, Cycle, Measurement, Window
 from flashsim_prod.errors import NodeError, StorageError
+from flashsim_prod.files import appearing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,10 +43,11 @@ def plot_power(measurement: Measurement, path: Path) -> None:
     for cycle in measurement.cycles:
         _draw_cycle(axes, measurement, cycle, known[cycle.configuration], colours[cycle.configuration])
     _label(axes, measurement)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: the plot cannot be written: {error}") from error
+    with appearing(path) as temporary:
+        try:
+            figure.savefig(temporary, dpi=150, format=path.suffix.removeprefix(".") or "png")
+        except ValueError as error:
+            raise StorageError(f"{path}: the plot cannot be written: {error}") from error
 
 
 def _draw_cycle(

@@ -22,7 +22,7 @@ class _Counter:
     total_uj: int = field(default=0)
 
     def read_j(self) -> float:
-        now_uj = int((self.path / "energy_uj").read_text())
+        now_uj = int((self.path / "energy_uj").read_text(encoding="utf-8"))
         if self.last_uj is not None:
             self.total_uj += (now_uj - self.last_uj) % (self.range_uj + 1)
         self.last_uj = now_uj
@@ -75,13 +75,13 @@ def _counter(path: Path) -> _Counter:
     package = _name(path.parent / path.name.rsplit(":", 1)[0]) if _name(path) == "dram" else ""
     channel = f"{package}-dram" if package else _name(path)
     try:
-        return _Counter(channel, path, int((path / "max_energy_range_uj").read_text()))
+        return _Counter(channel, path, int((path / "max_energy_range_uj").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise NodeError(f"rapl: {path} does not say where its counter wraps around: {error}") from error
 
 
 def _name(path: Path) -> str:
     try:
-        return (path / "name").read_text().strip()
+        return (path / "name").read_text(encoding="utf-8").strip()
     except OSError:
         return ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flashsim_prod.energy.meter import Accuracy, Clock, Meter, Reading, Scope, SystemClock
 from flashsim_prod.errors import InputError
+from flashsim_prod.files import read_text
 
 
 class ReplayMeter(Meter):
@@ -36,8 +37,11 @@ class ReplayMeter(Meter):
 
 def _points(path: Path) -> list[tuple[float, float]]:
     try:
-        with path.open(newline="") as file:
-            rows = [row for row in csv.reader(file) if row and not row[0].startswith(("#", "t_s"))]
+        rows = [
+            row
+            for row in csv.reader(read_text(path).splitlines())
+            if row and not row[0].startswith(("#", "t_s"))
+        ]
         points = [(float(row[0]), float(row[1])) for row in rows]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: this recording cannot be read: {error}") from error

@@ -197,7 +197,9 @@ class ProgramRun(Run):
 
     def _failure(self, copy: int, process: subprocess.Popen[bytes]) -> str:
         lines = [
-            line.strip() for line in self._logs[copy].read_text(errors="replace").splitlines() if line.strip()
+            line.strip()
+            for line in self._logs[copy].read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.strip()
         ]
         last = lines[-1] if lines else "it printed nothing"
         return f"copy {copy} ended with code {process.returncode}: {last}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from flashsim_prod.errors import FlashSimError, NoSpaceError, StateError, StorageError
-from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.files import storage_errors
 
 #: how long a command waits for others to finish their transactions [s]
 BUSY_TIMEOUT_S = 30.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flashsim_prod.errors import LockedError
-from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.files import read_text, storage_errors, write_json
 
 _LOCK = "driver.lock"
 #: beside the lock, because opening a lock file may empty it
@@ -44,7 +44,7 @@ def request_lock(folder: Path, *, patience_s: float = _PATIENCE_S) -> Iterator[N
             ) from error
     try:
         with storage_errors(f"locking {folder}"):
-            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            write_json(holder, {"pid": os.getpid(), "host": socket.gethostname()})
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -68,7 +68,7 @@ def is_driven(folder: Path) -> bool:
 
 def _named(holder: Path) -> str:
     try:
-        found = json.loads(holder.read_text())
+        found = json.loads(read_text(holder))
         return f" (process {found['pid']} on {found['host']})"
     except (OSError, ValueError, KeyError):
         return ""

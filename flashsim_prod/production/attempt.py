@@ -25,10 +25,9 @@ from flashsim_prod.core.states import Stage
 from flashsim_prod.core.timings import Timings
 from flashsim_prod.energy.attribution import JobEnergy
 from flashsim_prod.errors import NoSpaceError
-from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.files import read_bytes, storage_errors, write_whole
 from flashsim_prod.grid.storage.base import Storage
 from flashsim_prod.grid.storage.checksums import file_checksums
-from flashsim_prod.grid.writing import write_whole
 
 log = logging.getLogger("flashsim_prod.worker")
 
@@ -164,7 +163,7 @@ def write_report(path: Path, report: JobReport) -> None:
 def read_report(path: Path) -> JobReport | None:
     """The report at `path`, or ``None`` if there is none or it is no report."""
     try:
-        return JobReport.model_validate_json(path.read_bytes())
+        return JobReport.model_validate_json(read_bytes(path))
     except (OSError, ValidationError):
         return None
 

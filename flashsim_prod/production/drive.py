@@ -16,11 +16,11 @@ from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.core.states import FINAL, JobState, RequestState, Stage
 from flashsim_prod.errors import NoSpaceError, StateError
+from flashsim_prod.files import storage_errors
 from flashsim_prod.grid.batch.local import LocalBatch, RunSummary
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Failure
 from flashsim_prod.grid.locks import request_lock
-from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.local import LocalStorage
 from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.catalogs import open_catalog

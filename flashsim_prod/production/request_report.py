@@ -15,7 +15,7 @@ from flashsim_prod.core.report import JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.states import Stage
-from flashsim_prod.grid.writing import write_whole
+from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.production.attempt import read_report
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.request_folder import load_request
@@ -153,7 +153,7 @@ def _energy(reports: list[JobReport], events: int) -> EnergyUse | None:
 def _fidelity(folder: Path) -> Fidelity | None:
     """What was found when the dataset was validated; a file that is none of ours counts as nothing."""
     try:
-        found = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+        found = json.loads(read_text(folder / FIGURES))
         groups = {one["name"]: one["light"] for one in found["groups"]}
         return Fidelity(found["light"], found["reference"], groups, f"../{VALIDATION_FOLDER}/{PAGE}")
     except (OSError, ValueError, KeyError, TypeError):

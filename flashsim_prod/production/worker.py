@@ -19,10 +19,9 @@ from flashsim_prod.core.request_files import RequestFolder, SandboxFolder
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import FlashSimError
+from flashsim_prod.files import storage_errors, write_whole
 from flashsim_prod.grid.batch.lifeline import die_with_parent
-from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.opening import open_storage
-from flashsim_prod.grid.writing import write_whole
 from flashsim_prod.production.attempt import Attempt, KeptHere, valid_output, write_report
 from flashsim_prod.production.home import home_of
 from flashsim_prod.production.job_energy import NodeEnergy

@@ -20,7 +20,7 @@ from flashsim_prod.energy.nvml import used_gpus
 from flashsim_prod.energy.record import Configuration, Mode
 from flashsim_prod.energy.workload import Launch, Program, Run, thread_environment
 from flashsim_prod.errors import MeasurementError
-from flashsim_prod.grid.writing import write_whole
+from flashsim_prod.files import write_whole
 from flashsim_prod.production.attempt import read_report
 from flashsim_prod.production.home import VARIABLE
 from flashsim_prod.production.library import find_card

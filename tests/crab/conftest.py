@@ -151,5 +151,5 @@ def _site(tmp_path: Path, python: str) -> Site:
 
 def _executable(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     path.chmod(0o755)

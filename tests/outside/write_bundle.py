@@ -144,7 +144,7 @@ def weights(contract: dict[str, Any], table: Tensors) -> tuple[Tensors, dict[str
 
 def main(contract_file: str, table_file: str, folder: str) -> None:
     """Write the bundle."""
-    contract = json.loads(Path(contract_file).read_text())
+    contract = json.loads(Path(contract_file).read_text(encoding="utf-8"))
     if contract["most"] > 1:
         sys.exit("logistic regression knows only none or one object; take another model")
     tensors, sizes = weights(contract, load_file(table_file))

@@ -239,7 +239,7 @@ def serve_lan(port: int, users: dict[str, str], bmc: Bmc) -> int:
 
 def steps_of(path: Path) -> Callable[[float], float]:
     """True power from lines of ``t_s,watts``, each lasting until the next."""
-    rows = [line.split(",") for line in path.read_text().splitlines() if line[:1].isdigit()]
+    rows = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines() if line[:1].isdigit()]
     times, watts = [float(row[0]) for row in rows], [float(row[1]) for row in rows]
     return lambda t_s: watts[max(0, bisect.bisect_right(times, t_s) - 1)]
 
@@ -250,7 +250,7 @@ def number_in(path: Path) -> Callable[[float], float]:
 
     def read(_: float) -> float:
         with contextlib.suppress(OSError, ValueError, IndexError):
-            last[0] = float(path.read_text().split()[0])
+            last[0] = float(path.read_text(encoding="utf-8").split()[0])
         return last[0]
 
     return read
@@ -261,7 +261,9 @@ def cpu_between(idle_w: float, full_w: float) -> Callable[[float], float]:
     last = [(0, 0, idle_w)]
 
     def read(_: float) -> float:
-        ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        ticks = [
+            int(word) for word in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
+        ]
         total, idle = sum(ticks), ticks[3] + ticks[4]
         total_before, idle_before, watts = last[0]
         if total - total_before < 5:

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     if options.keys() != {"--query-gpu", "--format"} or options["--format"] != "csv,noheader,nounits":
         print("Invalid combination of input arguments. Please run 'nvidia-smi -h' for help.\n")
         return 1
-    state = json.loads(Path(os.environ["NVSMI_SIM"]).read_text())
+    state = json.loads(Path(os.environ["NVSMI_SIM"]).read_text(encoding="utf-8"))
     if state.get("fail"):
         code, line = FAILURES[state["fail"]]
         print(line)

@@ -11,7 +11,7 @@ import pytest
 
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import RequestError
-from flashsim_prod.grid.writing import write_whole
+from flashsim_prod.files import write_whole
 from flashsim_prod.production.attempt import read_report
 from flashsim_prod.production.drive import drive
 from flashsim_prod.production.home import Home

@@ -22,7 +22,7 @@ from tenacity import (
 )
 
 from flashsim_prod.errors import NodeError, NoSpaceError, StorageError
-from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.files import storage_errors
 from flashsim_prod.grid.storage.atomic import publish, temporary_beside
 from flashsim_prod.grid.storage.base import Storage, check_lfn
 from flashsim_prod.grid.storage.checksums import Checksums, file_checksums, stream_checksums

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from flashsim_prod.errors import BundleError
+from flashsim_prod.files import appearing
 from flashsim_prod.physics.chain.bundle import MANIFEST, Bundle, load_bundle, read_manifest
-from flashsim_prod.physics.whole_files import appearing
 
 #: a manifest is read into memory; one of all models has 80 kB
 _MOST_MANIFEST_BYTES = 10_000_000
@@ -27,17 +26,14 @@ def pack(bundle: Bundle, target: Path) -> None:
     """
     files = [MANIFEST, *sorted(entry.file for entry in bundle.manifest.models.values())]
     with appearing(target) as temporary:
-        with temporary.open("wb") as raw:
-            with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-                for name in files:
-                    contents = (bundle.path / name).read_bytes()
-                    # no owner, and the time of the bundle, so that equal contents are equal bytes
-                    member = tarfile.TarInfo(f"{bundle.name}/{name}")
-                    member.size, member.mode = len(contents), 0o644
-                    member.mtime = int(bundle.manifest.created.timestamp())
-                    archive.addfile(member, io.BytesIO(contents))
-            raw.flush()
-            os.fsync(raw.fileno())
+        with tarfile.open(temporary, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            for name in files:
+                contents = (bundle.path / name).read_bytes()
+                # no owner, and the time of the bundle, so that equal contents are equal bytes
+                member = tarfile.TarInfo(f"{bundle.name}/{name}")
+                member.size, member.mode = len(contents), 0o644
+                member.mtime = int(bundle.manifest.created.timestamp())
+                archive.addfile(member, io.BytesIO(contents))
         if target.exists() and target.read_bytes() != temporary.read_bytes():
             raise BundleError(f"{target} exists and is something else; give another --output, or remove it")
 

@@ -13,6 +13,7 @@ import torch
 
 from flashsim_prod import __version__
 from flashsim_prod.errors import BundleError
+from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.physics.chain.assessment import read_assessment
 from flashsim_prod.physics.chain.bundle import (
     SCHEMA_VERSION,
@@ -36,7 +37,6 @@ RECORD = "fit.json"
 
 def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folder: Path) -> None:
     """Write one fitted model and its entry for a manifest into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
     file, sha256 = save_model(folder, fitted.model.name, fitted.tensors())
     networks = [network for network in (fitted.velocity, fitted.multiplicity) if network is not None]
     entry = ModelEntry(
@@ -54,7 +54,8 @@ def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folde
         fit=_figures(record),
     )
     record.write(folder / RECORD)
-    (folder / ENTRY).write_text(entry.model_dump_json(indent=1) + "\n")
+    # last, since a fit whose entry is there is done
+    write_whole(folder / ENTRY, entry.model_dump_json(indent=1) + "\n")
 
 
 def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, NetworkSize, Losses]:
@@ -140,7 +141,7 @@ def _entry(folder: Path, model: str) -> ModelEntry:
     path = folder / ENTRY
     if not path.is_file():
         raise BundleError(f"{path} is missing; run 'flashsim-prod train fit {model}' first")
-    return ModelEntry.from_mapping(json.loads(path.read_text()), str(path))
+    return ModelEntry.from_mapping(json.loads(read_text(path)), str(path))
 
 
 def _software() -> dict[str, str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from flashsim_prod.files import read_text, write_json
 from flashsim_prod.physics.training.optimise import FitSettings
 
 #: (step, training loss, held-out loss) of each network
@@ -32,11 +34,18 @@ class FitRecord:
     seconds: float = 0.0
 
     def write(self, target: Path) -> None:
-        """As JSON."""
-        target.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        """As JSON, whole or not at all."""
+        write_json(target, self)
 
     @staticmethod
     def losses_in(source: Path) -> Losses:
-        """The losses of what `write` wrote."""
-        losses = json.loads(source.read_text())["losses"]
-        return {network: [(step, *both) for step, *both in points] for network, points in losses.items()}
+        """The losses of what `write` wrote; those that were not finite are NaN."""
+        losses = json.loads(read_text(source))["losses"]
+        return {
+            network: [(step, _loss(training), _loss(held_out)) for step, training, held_out in points]
+            for network, points in losses.items()
+        }
+
+
+def _loss(written: float | None) -> float:
+    return math.nan if written is None else written

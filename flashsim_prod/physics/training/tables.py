@@ -21,7 +21,7 @@ from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
-from flashsim_prod.physics.whole_files import appearing
+from flashsim_prod.physics.tensor_files import appearing_tensors
 
 _CHUNK_EVENTS = 5000
 _TARGET = "target."
@@ -56,7 +56,7 @@ class Table:
             "row": self.row,
         }
         tensors |= {_TARGET + name: np.ascontiguousarray(column) for name, column in self.targets.items()}
-        with appearing(path) as temporary:
+        with appearing_tensors(path) as temporary:
             save_file(tensors, temporary)
 
     @staticmethod

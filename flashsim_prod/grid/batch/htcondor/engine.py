@@ -281,7 +281,7 @@ def _of_schedd(key: NodeKey, ad: Ad) -> NodeStatus:
 def _is_written(submission: Submission) -> bool:
     """Whether the DAG that lies there is that of this submission: it is written before it is handed over."""
     dag = submission.folder / DAG
-    return dag.is_file() and submission.token in dag.read_text()
+    return dag.is_file() and submission.token in dag.read_text(encoding="utf-8")
 
 
 def _before_it(submission: Submission) -> str:
