@@ -20,8 +20,8 @@ def report(
     ] = None,
 ) -> None:
     """Write a page about a request: what was made, by what, how long it took, how to use and cite it."""
-    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.home import home_to_read
     from flashsim_prod.production.request_report import make_report, write_report
 
-    home = open_home()
+    home = home_to_read()
     print(write_report(home, make_report(home, name), output))

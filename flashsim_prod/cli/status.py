@@ -35,11 +35,11 @@ def status(
     """Show how requests stand: jobs by state and stage, rates, failures by cause, time left."""
     from flashsim_prod.cli.show import console, print_json
     from flashsim_prod.errors import RequestError
-    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.home import home_to_read
 
     if watch and as_json:
         raise RequestError("--watch and --json do not go together; call --json as often as you like")
-    home = open_home()
+    home = home_to_read()
     if as_json:
         print_json(_as_json(home, name))
     elif watch:

@@ -279,19 +279,19 @@ def analyses(
 
 def _find(names: list[str], catalog: str, scope: str) -> DatasetFiles:
     from flashsim_prod.production.dataset_files import find_files
-    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.home import home_to_read
 
-    return find_files(open_home(), names, catalog=catalog, scope=scope)
+    return find_files(home_to_read(), names, catalog=catalog, scope=scope)
 
 
 def _beside(found: DatasetFiles) -> Path:
     """The folder where ``report`` looks for the validation of a dataset that was made here."""
-    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.home import home_to_read
     from flashsim_prod.production.request_report import VALIDATION_FOLDER
 
     if found.request is None:
         return Path(VALIDATION_FOLDER)
-    return open_home().folder(found.request.name).path / VALIDATION_FOLDER
+    return home_to_read().folder(found.request.name).path / VALIDATION_FOLDER
 
 
 def _about(found: DatasetFiles) -> dict[str, str]:

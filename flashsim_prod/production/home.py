@@ -18,9 +18,17 @@ VARIABLE = resources.HOME_VARIABLE
 
 @dataclass(frozen=True)
 class Home:
-    """The state folder and what has its place there."""
+    """The state folder and what has its place there.
+
+    Attributes
+    ----------
+    path : Path
+    is_read_only : bool
+        Nothing can be written there, so what it holds can but be looked at.
+    """
 
     path: Path
+    is_read_only: bool = False
 
     @property
     def ledger(self) -> Path:
@@ -71,6 +79,23 @@ def home_of(request_file: Path) -> Path:
     if VARIABLE not in os.environ and folder.parent.name == "requests":
         return folder.parent.parent
     return resources.home_path()
+
+
+def home_to_read() -> Home:
+    """The state folder for a command that only looks: one that cannot be written serves as well.
+
+    Raises
+    ------
+    StorageError
+        If there is none and none can be made.
+    """
+    try:
+        return open_home()
+    except StorageError:
+        path = resources.home_path()
+        if not path.is_dir():
+            raise
+        return Home(path, is_read_only=True)
 
 
 def open_home() -> Home:

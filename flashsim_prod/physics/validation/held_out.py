@@ -62,6 +62,29 @@ class HeldOut:
         """Reconstructed objects."""
         return len(self.table.row)
 
+    def finite(self) -> tuple[HeldOut, dict[str, int]]:
+        """Without objects and sources of which something is not finite; what that was, and how often."""
+        odd_rows = np.asarray(~np.isfinite(self.table.conditions).all(axis=1))
+        odd = {name: ~np.isfinite(one.astype(np.float64)) for name, one in self.attributes.items()}
+        counts = {name: int(np.count_nonzero(where)) for name, where in odd.items() if where.any()}
+        if odd_rows.any():
+            counts["conditions of sources"] = int(np.count_nonzero(odd_rows))
+        if not counts:
+            return self, {}
+        kept = ~np.stack([odd_rows[self.table.row], *odd.values()]).any(axis=0)
+        number = np.cumsum(~odd_rows) - 1
+        table = Table(
+            self.table.conditions[~odd_rows],
+            self.table.number[~odd_rows],
+            number[self.table.row[kept]],
+            {name: column[kept] for name, column in self.table.targets.items()},
+        )
+        axes = {name: column[~odd_rows] for name, column in self.axes.items()}
+        attributes = {name: column[kept] for name, column in self.attributes.items()}
+        sources = self.sources.take(np.flatnonzero(kept))
+        found = HeldOut(table, axes, self.gen_event[~odd_rows], self.fold[~odd_rows], sources, attributes)
+        return found, counts
+
     @staticmethod
     def concatenate(parts: Sequence[HeldOut]) -> HeldOut:
         """One of several."""
