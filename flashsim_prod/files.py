@@ -85,6 +85,8 @@ def write_whole(path: Path, contents: str | bytes, *, mode: int = 0o644) -> Path
         If the text holds the name of a file that is not UTF-8.
     """
     raw = _encoded(path, contents) if isinstance(contents, str) else contents
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path, mode=mode) as temporary, temporary.open("wb") as file:
         file.write(raw)
     return path
@@ -99,7 +101,7 @@ def write_json(path: Path, value: object) -> Path:
 def appearing(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
     """An empty file beside `path` to write to, which becomes `path` in one step if all goes well.
 
-    Otherwise it is removed, and what `path` was before stays. The folder of `path` is made if need be.
+    Otherwise it is removed, and what `path` was before stays. The folder of `path` must be there.
 
     Raises
     ------
@@ -108,7 +110,6 @@ def appearing(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
         `NoSpaceError` if the disk is full.
     """
     with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         _refuse_other_kinds(path)
         temporary = _beside(path)
         # an honest try before the work is done: what writes may be a library with errors of its own

@@ -160,7 +160,8 @@ def _print_dataset(outcome: Outcome) -> None:
         line("File", file.pfn)
     if len(files) > 3:
         line("", f"and {len(files) - 3} more: flashsim-prod files {request.dataset}")
-    line("Open it", f"f = '{files[0].pfn}'")
+    # as Python writes it, whatever quotes there are in it
+    line("Open it", f"f = {files[0].pfn!r}")
     line("", "uproot   uproot.open(f)['Events'].arrays(['Jet_pt', 'Muon_pt'])")
     line("", "coffea   NanoEventsFactory.from_root({f: 'Events'}, schemaclass=NanoAODSchema).events()")
     line("", "ROOT     ROOT.RDataFrame('Events', f).Histo1D('Jet_pt')")

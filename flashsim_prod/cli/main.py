@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -26,7 +28,7 @@ from flashsim_prod.cli import (
     validate,
     worker,
 )
-from flashsim_prod.errors import FlashSimError
+from flashsim_prod.errors import FlashSimError, RequestError
 
 #: the shell's own code for a command that Ctrl-C ended
 INTERRUPTED = 130
@@ -67,6 +69,7 @@ def _options(
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and exit with its code; every error is one line on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _print_whatever_comes()
     debug = "--debug" in arguments
     if debug:
         arguments.remove("--debug")
@@ -75,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str], debug: bool) -> int:
     try:
+        _refuse_other_encodings(arguments)
         code = app(arguments, prog_name="flashsim-prod", standalone_mode=False)
         sys.stdout.flush()
         # typer turns Ctrl-C into this code
@@ -92,6 +96,33 @@ def _run(arguments: list[str], debug: bool) -> int:
         if debug:
             raise
         return _fail(f"{type(error).__name__}: {error}; run again with --debug to see where", 1)
+
+
+def _refuse_other_encodings(arguments: list[str]) -> None:
+    """Requests, catalogues and pages hold UTF-8, so a name of other bytes could not be found again."""
+    for argument in arguments:
+        try:
+            argument.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise RequestError(f"{argument!a} is no UTF-8; rename that file or folder") from error
+
+
+def _print_whatever_comes() -> None:
+    """Let no letter that the terminal does not know end a command; bytes of names pass as they are."""
+    codecs.register_error("flashsim-prod", _as_it_is)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="flashsim-prod")
+
+
+def _as_it_is(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    odd = error.object[error.start : error.end]
+    try:
+        return odd.encode(error.encoding, "surrogateescape"), error.end
+    except UnicodeEncodeError:
+        return odd.encode("ascii", "backslashreplace"), error.end
 
 
 def _message(error: FlashSimError | typer.TyperException) -> str:

@@ -107,6 +107,10 @@ def open_home() -> Home:
         If it cannot be made or written.
     """
     path = resources.home_path()
+    if not _is_utf_8(path):
+        raise RequestError(
+            f"the state folder {str(path)!a} has a name that is no UTF-8; set {VARIABLE} to another"
+        )
     try:
         (path / "requests").mkdir(parents=True, exist_ok=True)
         # permissions alone do not tell: the file system may be full or mounted read-only
@@ -118,3 +122,11 @@ def open_home() -> Home:
             f"set {VARIABLE} to a folder of your own"
         ) from error
     return Home(path)
+
+
+def _is_utf_8(path: Path) -> bool:
+    try:
+        str(path.absolute()).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

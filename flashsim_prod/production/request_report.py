@@ -188,7 +188,7 @@ def write_report(home: Home, report: RequestReport, output: Path | None = None) 
         If it cannot be written.
     """
     environment = resources.templates("pages", are_pages=True)
-    environment.filters.update(count=format_count, bytes=format_bytes, duration=format_duration)
+    environment.filters.update(count=format_count, bytes=format_bytes, duration=format_duration, python=repr)
     path = (output or home.existing(report.request.name).path / REPORT_FOLDER) / PAGE
     text = environment.get_template("request.html.j2").render(
         report=report,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import lzma
 import shutil
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from flashsim_prod.errors import BundleError
-from flashsim_prod.files import appearing
+from flashsim_prod.files import appearing, open_regular
 from flashsim_prod.physics.chain.bundle import MANIFEST, Bundle, load_bundle, read_manifest
 
 #: a manifest is read into memory; one of all models has 80 kB
@@ -50,7 +51,7 @@ def unpack(path: Path, folder: Path) -> Bundle:
         If it is no tar archive, compressed or not, of one bundle.
     """
     try:
-        with tarfile.open(path) as archive:
+        with open_regular(path) as raw, tarfile.open(fileobj=raw) as archive:
             files = {PurePosixPath(member.name): member for member in archive if member.isreg()}
             manifests = [name for name in files if name.name == MANIFEST]
             if len(manifests) != 1:
@@ -64,7 +65,7 @@ def unpack(path: Path, folder: Path) -> Bundle:
                 if member is None:
                     raise BundleError(f"{path}: {entry.file}, the weights of model {model}, is missing")
                 _take_out(archive, member, folder / entry.file)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BundleError(f"{path}: neither a bundle's folder nor a tar archive of one") from error
     return load_bundle(folder)
 

@@ -9,6 +9,7 @@ import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ import uproot
 from numpy.typing import NDArray
 
 from flashsim_prod.errors import FlashSimError, InputError, StorageError
+from flashsim_prod.files import open_regular
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.schema import branches
 from flashsim_prod.physics.nanoaod.stamps import read_header
@@ -193,7 +195,7 @@ def _flatten(array: ak.Array) -> tuple[NDArray[np.int64], Column]:
 def _check_local(path: str) -> None:
     """`InputError` for a file that is missing, empty, not ROOT, or shorter than its header says."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(Path(path)) as file:
             size = os.fstat(file.fileno()).st_size
             if not size:
                 raise InputError(f"{path} is empty")

@@ -37,6 +37,7 @@ RECORD = "fit.json"
 
 def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folder: Path) -> None:
     """Write one fitted model and its entry for a manifest into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
     file, sha256 = save_model(folder, fitted.model.name, fitted.tensors())
     networks = [network for network in (fitted.velocity, fitted.multiplicity) if network is not None]
     entry = ModelEntry(
