@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +17,10 @@ import pytest
 
 from flashsim_prod.production.home import VARIABLE, Home, open_home
 
+# nothing loaded so far counts the cores; several processes run tests at the same time
+for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell that does not control jobs starts background jobs so; what the tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -22,6 +28,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # how long an example takes says more about the machine than about the code
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that may be skipped for want of something.
+
+    They are those whose fixtures can call `lacking`, so what a bare machine skips is run by ``-m peers``.
+    """
+    for item in items:
+        if "lacking" in getattr(item, "fixturenames", ()):
+            item.add_marker("peers")
 
 
 @pytest.fixture
@@ -61,6 +77,18 @@ def _lacking(what: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing, and CI has to have it")
     pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(scope="session")
+def wmcore(lacking: Callable[[str], None]) -> Callable[[str], ModuleType]:
+    """A function that imports a module of CMS's WMCore: the judge of what is handed to CRAB and DBS."""
+
+    def load(name: str) -> ModuleType:
+        if find_spec("WMCore") is None:
+            lacking("WMCore (pip install --no-deps wmcore future)")
+        return import_module(name)
+
+    return load
 
 
 @pytest.fixture(scope="session")

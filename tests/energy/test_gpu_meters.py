@@ -41,9 +41,9 @@ def ask(library: Path, watts: Path, **environment: str) -> subprocess.CompletedP
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory, need_once: Callable[[str], None]) -> Path:
+def library(tmp_path_factory: pytest.TempPathFactory, need: Callable[[str], None]) -> Path:
     """A folder with a library that says it is NVIDIA's."""
-    need_once("gcc")
+    need("gcc")
     folder = tmp_path_factory.mktemp("nvml")
     made = folder / "libnvidia-ml.so.1"
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", made, PEERS / "nvml_stub.c"], check=True)
