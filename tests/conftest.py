@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from importlib import import_module
@@ -26,7 +27,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # how long an example takes says more about the machine than about the code
-hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("patient")
 
 
@@ -38,6 +41,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "lacking" in getattr(item, "fixturenames", ()):
             item.add_marker("peers")
+
+
+def _cpu_s(call: Callable[[], object]) -> float:
+    """CPU time of this process for a call [s]: neither the disk nor the neighbours are in it."""
+    began_s = time.process_time()
+    call()
+    return time.process_time() - began_s
+
+
+@pytest.fixture
+def effort() -> Callable[[Callable[[], object]], float]:
+    """A function that measures a call in seconds of CPU of a common machine.
+
+    A fixed piece of work, 0.05 s there, is done before and after it: on a slower machine, or on a core that
+    is shared, both take longer.
+    """
+
+    def yardstick() -> object:
+        return sum(len(f"{number:x}") for number in range(300_000))
+
+    def measure(call: Callable[[], object]) -> float:
+        before_s = min(_cpu_s(yardstick) for _ in range(3))
+        taken_s = _cpu_s(call)
+        after_s = min(_cpu_s(yardstick) for _ in range(3))
+        return taken_s * 0.05 / min(before_s, after_s)
+
+    return measure
 
 
 @pytest.fixture
