@@ -33,14 +33,31 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that may be skipped for want of something.
+#: servers that take seconds to start and have one port or folder: all tests that want one share a process
+ONE_FOR_ALL = ("_server", "_pool")
 
-    They are those whose fixtures can call `lacking`, so what a bare machine skips is run by ``-m peers``.
+
+# first, so that ``-m`` and the distribution see the marks
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that may be skipped for want of something, and those that one process has to run.
+
+    What may be skipped are the tests whose fixtures can call `lacking`, so that ``-m peers`` runs what a bare
+    machine skips. A file is run by one process, since its fixtures are made once for all its tests.
     """
     for item in items:
-        if "lacking" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "lacking" in fixtures:
             item.add_marker("peers")
+        shared = [name for name in ONE_FOR_ALL if name in fixtures]
+        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else str(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """As many processes as there are cores for them; each takes up to 1.5 GB."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
 
 
 def _cpu_s(call: Callable[[], object]) -> float:
