@@ -50,7 +50,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "lacking" in fixtures:
             item.add_marker("peers")
         shared = [name for name in ONE_FOR_ALL if name in fixtures]
-        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else f"{item.path.parent.name}.{item.path.stem}"))
+        item.add_marker(
+            pytest.mark.xdist_group(shared[0] if shared else f"{item.path.parent.name}.{item.path.stem}")
+        )
 
 
 @pytest.hookimpl(optionalhook=True)
