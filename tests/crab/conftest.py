@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,18 +83,6 @@ def _request(
 def crab_request() -> Callable[..., Request]:
     """A function that makes a request for a CRAB site from what matters to a test."""
     return _request
-
-
-@pytest.fixture(scope="session")
-def wmcore() -> Callable[[str], ModuleType]:
-    """A function that imports a module of CMS's WMCore: the judge of what is handed to CRAB."""
-
-    def load(name: str) -> ModuleType:
-        if os.environ.get("CI"):
-            return import_module(name)
-        return pytest.importorskip(name, reason="pip install --no-deps wmcore future")
-
-    return load
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -98,8 +100,15 @@ def test_stopping_leaves_no_process_behind(tmp_path: Path) -> None:
     assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_own_children_are_not_foreign(tmp_path: Path) -> None:
-    burn = "python3 -c 'import time\nwhile time.process_time() < 0.6: pass\nprint(\"event\")'"
+def test_own_children_are_not_foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine on which nothing runs but these tests."""
+
+    def busy_machine() -> SimpleNamespace:
+        own = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        return SimpleNamespace(user=sum(sum(one.cpu_times()[:4]) for one in own))
+
+    monkeypatch.setattr(psutil, "cpu_times", busy_machine)
+    burn = f"{sys.executable} -c 'import time\nwhile time.process_time() < 0.6: pass\nprint(\"event\")'"
     made = program(burn, tmp_path, patterns=(compiled("event"),))
     made.configuration = made.configuration.model_copy(update={"copies": 1})
     watch = ForeignLoad()
@@ -108,10 +117,10 @@ def test_own_children_are_not_foreign(tmp_path: Path) -> None:
     own_before = psutil.Process().cpu_times()
     run: Run = ended(made.start(0.0, 1.0))
     elapsed_s = time.monotonic() - start_s
-    all_busy = watch.cores(elapsed_s)
+    foreign_s = watch.cores(elapsed_s) * elapsed_s
     own_after = psutil.Process().cpu_times()
     burnt_s = sum(own_after[2:4]) - sum(own_before[2:4])  # the children's user and system time
     assert run.counts()[0].events == 1
     assert burnt_s > 0.3
-    # whatever else this machine does, it cannot be more than its cores less what the child burnt
-    assert all_busy <= (psutil.cpu_count() or 1) - burnt_s / elapsed_s + 0.2
+    # both are not read at the very same time
+    assert foreign_s < 0.1

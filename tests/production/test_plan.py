@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from flashsim_prod.errors import ConfigError, RequestError
 from flashsim_prod.production.plan import MeasuredRates, Plan
 
 PlanOf = Callable[..., Plan]
+Effort = Callable[[Callable[[], object]], float]
 
 
 def test_counts_and_estimates(plan_of: PlanOf) -> None:
@@ -126,11 +126,10 @@ def test_reading_costs_no_generating(plan_of: PlanOf) -> None:
     assert plan.job_seconds == pytest.approx(5 + 1000 / 200)
 
 
-def test_a_hundred_million_events_are_planned_quickly(plan_of: PlanOf) -> None:
-    start = time.perf_counter()
-    plan = plan_of(events=100_000_000, oversample=10)
-    assert plan.request.n_simulate >= 100
-    assert time.perf_counter() - start < 1
+def test_a_hundred_million_events_are_planned_quickly(plan_of: PlanOf, effort: Effort) -> None:
+    plans: list[Plan] = []
+    assert effort(lambda: plans.append(plan_of(events=100_000_000, oversample=10))) < 1
+    assert plans[0].request.n_simulate >= 100
 
 
 def test_a_bad_order_is_a_config_error_of_the_request(plan_of: PlanOf) -> None:

@@ -70,8 +70,10 @@ def _posix_cksum(contents: bytes) -> int:
 
 
 @pytest.mark.parametrize("scope", ["cms", "user.jdoe", "group.higgs-hh"])
-def test_names_are_judged_by_cms(home: Home, place_request: PlaceRequest, scope: str) -> None:
-    lexicon = pytest.importorskip("WMCore.Lexicon")
+def test_names_are_judged_by_cms(
+    home: Home, place_request: PlaceRequest, scope: str, wmcore: Callable[[str], Any]
+) -> None:
+    lexicon = wmcore("WMCore.Lexicon")
     name = place_request(
         catalog="none", registration=Registration(scope=scope, rse="T2_IT_Pisa_Temp"), primary="TTbar_13TeV"
     )

@@ -212,7 +212,7 @@ def _load() -> tuple[Callable[..., Any], tuple[type[Exception], ...]]:
         from rucio.common.exception import RucioException
     except ImportError as error:
         raise ConfigError(
-            f"the Rucio catalogue needs rucio-clients ({error}): pip install 'flashsim-prod[rucio]'"
+            f"rucio-clients, a part of the installation, is missing ({error}): pip install rucio-clients"
         ) from error
     try:
         from rucio.client import Client
