@@ -55,6 +55,7 @@ class ModelEntry(StrictModel):
 
     file: str = Field(pattern=r"^[A-Za-z0-9_\-]+\.safetensors$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    form: int = Field(default=0, ge=0, description="version of the model's formulas; 0 if it is not said")
     produces: str
     most: int = Field(ge=0)
     conditions: tuple[str, ...] = Field(description="name:scale, in the order of the weights")

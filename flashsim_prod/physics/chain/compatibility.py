@@ -55,6 +55,11 @@ def check_needs(bundle: Bundle) -> None:
 
 def check_signature(model: ObjectModel, entry: ModelEntry) -> None:
     """Check that weights were made for what `model` declares; `BundleError` with the first difference."""
+    if not entry.form:
+        raise BundleError(
+            f"model {model.name} of the bundle does not say which form of its formulas it was made for; "
+            f"write form: {model.form} into its manifest if that is known to be it, or fit the model again"
+        )
     for key, wanted in model.signature().items():
         found = getattr(entry, key)
         difference = (
