@@ -237,12 +237,20 @@ def copy_bundle(bundle: Bundle, target: Path) -> Bundle:
     return replace(copied, path=target)
 
 
+def refuse_taken(target: Path) -> None:
+    """`BundleError` if there is something where a bundle is to be written."""
+    if target.exists():
+        raise _taken(target)
+
+
+def _taken(target: Path) -> BundleError:
+    return BundleError(f"{target} exists; give another folder, or remove it")
+
+
 @contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `target` if all goes well."""
-    taken = BundleError(f"{target} exists; give another folder, or remove it")
-    if target.exists():
-        raise taken
+    refuse_taken(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     temporary.mkdir()
@@ -253,7 +261,7 @@ def _appearing(target: Path) -> Iterator[Path]:
         try:
             os.rename(temporary, target)
         except OSError as error:
-            raise taken from error
+            raise _taken(target) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -203,9 +203,9 @@ class ObjectModel:
     scalar : bool
         Whether targets are event scalars under their full branch names.
     form : int
-        Version of the formulas behind the names: `source`, `match`, `express` and `assemble`. Raise it whenever
-        one of them gives other numbers than before, since weights learned from the old ones would go on
-        under the same names and be wrong.
+        Version of the formulas behind the names: `source`, `match`, `express` and `assemble`. Raise it
+        whenever one of them gives other numbers than before, since weights learned from the old ones would
+        go on under the same names and be wrong.
     size : NetworkSize
     """
 
