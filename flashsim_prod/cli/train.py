@@ -144,6 +144,11 @@ def bundle(
     found = load_bundle(find_bundle(base)) if base is not None else None
     if not fits and found is None:
         raise BundleError(f"{work / 'fits'}: no fitted model; run 'flashsim-prod train all' first")
+    if not fits and report and (name or title or tag):
+        raise BundleError(
+            f"{work / 'fits'}: no fitted model, so this is {base} under another name; leave out --name, "
+            "--title and --tag to record a report in it, or fit models first"
+        )
     # with no model of one's own it stays the bundle that it is
     same = found.manifest if found is not None and not fits else None
     made = build_bundle(
@@ -156,7 +161,10 @@ def bundle(
         base=found,
         reports=tuple(report or ()),
     )
-    typer.echo(f"{made.path}: {len(made.manifest.models)} models, digest {made.digest[:12]}")
+    models = made.manifest.models
+    own = f"{len(fits)} fitted in {work / 'fits'}"
+    whose = f"{own}, {len(models) - len(fits)} of {base}" if base is not None else own
+    typer.echo(f"{made.path}: {counted(len(models), 'model')} ({whose}), digest {made.digest[:12]}")
 
 
 @app.command()

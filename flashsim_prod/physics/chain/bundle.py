@@ -55,6 +55,7 @@ class ModelEntry(StrictModel):
 
     file: str = Field(pattern=r"^[A-Za-z0-9_\-]+\.safetensors$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    form: int = Field(default=0, ge=0, description="version of the model's formulas; 0 if it is not said")
     produces: str
     most: int = Field(ge=0)
     conditions: tuple[str, ...] = Field(description="name:scale, in the order of the weights")
@@ -234,6 +235,12 @@ def copy_bundle(bundle: Bundle, target: Path) -> Bundle:
             shutil.copyfile(bundle.path / name, folder / name)
         copied = load_bundle(folder)
     return replace(copied, path=target)
+
+
+def refuse_taken(target: Path) -> None:
+    """`BundleError` if there is something where a bundle is to be written."""
+    if target.exists():
+        raise _taken(target)
 
 
 def _taken(target: Path) -> BundleError:

@@ -202,6 +202,10 @@ class ObjectModel:
         For targets that no `Relation` covers.
     scalar : bool
         Whether targets are event scalars under their full branch names.
+    form : int
+        Version of the formulas behind the names: `source`, `match`, `express` and `assemble`. Raise it
+        whenever one of them gives other numbers than before, since weights learned from the old ones would
+        go on under the same names and be wrong.
     size : NetworkSize
     """
 
@@ -217,6 +221,7 @@ class ObjectModel:
     assemble: Assemble | None = None
     express: Express | None = None
     scalar: bool = False
+    form: int = 1
     makes: tuple[str, ...] = ()
     size: NetworkSize = field(default_factory=NetworkSize)
 
@@ -250,6 +255,7 @@ class ObjectModel:
     def signature(self) -> dict[str, object]:
         """What trained weights depend on; a bundle records it and is refused if it differs."""
         return {
+            "form": self.form,
             "produces": self.produces,
             "most": self.most,
             "conditions": [f"{condition.name}:{condition.scale}" for condition in self.conditions],
