@@ -218,7 +218,8 @@ def _check_room(temporary: Temporary, size: int, action: str) -> None:
     free = shutil.disk_usage(temporary.path.parent).free
     if free < size:
         raise NoSpaceError(
-            f"{action}: {format_bytes(free)} are free, it has {format_bytes(size)}; free some space, then retry"
+            f"{action}: {format_bytes(free)} are free, it has {format_bytes(size)}; "
+            "free some space, then retry"
         )
 
 

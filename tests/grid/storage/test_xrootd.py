@@ -116,7 +116,7 @@ def test_a_full_disk_here_is_called_one(
     storage: XRootDStorage, source: Path, tiny_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage.put(source, LFN, file_checksums(source))
-    with pytest.raises(NoSpaceError, match="1.0 MB are free, it has 3.0 MB; free some space"):
+    with pytest.raises(NoSpaceError, match=r"1\.0 MB are free, it has 3\.0 MB; free some space"):
         storage.fetch(LFN, tiny_disk / "copy")
     # it may run full while the file comes: xrdcp ends with 0 all the same
     plenty = namedtuple("plenty", "free")(10**9)
