@@ -28,7 +28,8 @@ class Stopped(typer.TyperException):
 
     def __init__(self, name: str, outcome: Outcome) -> None:
         how = "cancelled" if outcome.state is RequestState.CANCELLED else "stopped"
-        super().__init__(f"request {name} was {how}; to go on: flashsim-prod retry {name}")
+        why = f" ({outcome.stopped})" if outcome.stopped else ""
+        super().__init__(f"request {name} was {how}{why}; to go on: flashsim-prod retry {name}")
         self.exit_code = _SIGNALLED + outcome.stopped_by if outcome.stopped_by else StateError.exit_code
 
 

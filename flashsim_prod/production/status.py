@@ -128,6 +128,9 @@ def detail(home: Home, name: str) -> RequestDetail:
         line, warnings = _line(home, ledger, row, counts, driven=driven)
         if found is not None and found.trouble:
             warnings = [f"where its jobs stand is not known: {found.trouble}"]
+        last = ledger.submissions.last(name)
+        if last is not None and last.stopped and line.state not in (RequestState.DONE, RequestState.RUNNING):
+            warnings.append(f"{last.stopped}; to go on: flashsim-prod retry {name}")
         totals = ledger.totals(name)
         return RequestDetail(
             line=line,

@@ -217,6 +217,36 @@ def test_a_busy_server_and_a_lost_answer(home: Home, made: str, writer: Any) -> 
     assert len(writer.blocks) == 2
 
 
+#: as the real server puts it
+COLLISION = (
+    "DBSError Code:110 Description:DBS DB insert record error Function:dbs.bulkblocks.insertBulkBlocks "
+    f"Message: unable to insert record {'x' * 300}, Error: ORA-00001: unique constraint "
+    "(CMS_DBS3_PROD_GLOBAL_OWNER.TUC_AE_ACQUISITION_ERA_NAME) violated while it was inserted"
+)
+
+
+def test_two_writers_at_once(home: Home, made: str, writer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbs_writer import Refusal
+
+    original, collisions = writer.insert, [1, 2]
+
+    def collide(dump: Any) -> None:
+        if collisions:
+            collisions.pop()
+            raise Refusal(110, COLLISION)
+        original(dump)
+
+    monkeypatch.setattr(writer, "insert", collide)
+    assert publish(home, made, writer.url).new == 2
+    assert not collisions
+    writer.blocks.clear()
+    collisions += [1] * 50
+    monkeypatch.setenv("FLASHSIM_PROD_PATIENCE_S", "1")
+    with pytest.raises(StorageError, match=r"another writer is faster .*publish again later") as caught:
+        publish(home, made, writer.url)
+    assert "constraint (CMS_DBS3_PROD_GLOBAL_OWNER.TUC_AE_ACQUISITION_ERA_NAME) ..." in str(caught.value)
+
+
 def test_a_server_that_stays_busy(
     home: Home, made: str, writer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,13 @@ from numpy.typing import NDArray
 from flashsim_prod.errors import FlashSimError, InputError, StorageError
 from flashsim_prod.files import open_regular
 from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.nanoaod.remote import (
+    RaisingSource,
+    check_served,
+    failure,
+    is_http,
+    transfer_errors,
+)
 from flashsim_prod.physics.nanoaod.schema import branches
 from flashsim_prod.physics.nanoaod.stamps import read_header
 
@@ -71,7 +78,11 @@ class NanoFile:
         if "://" not in url:
             _check_local(url)
         with reading(url, "cannot be opened as a ROOT file"):
-            self._file: Any = uproot.open({url: None})
+            if is_http(url):
+                check_served(url)
+            # for a path uproot chooses by itself
+            by = {"handler": RaisingSource} if "://" in url and not url.startswith("file:") else {}
+            self._file: Any = uproot.open({url: None}, **by)
         try:
             with reading(url, "is damaged"):
                 self._tree = self._find_tree()
@@ -225,11 +236,13 @@ def reading(url: str, trouble: str) -> Iterator[None]:
     """
     try:
         yield
-    except FileNotFoundError as error:
-        raise InputError(f"{url} does not exist; check the path") from error
     except ImportError as error:
         raise InputError(f"{url} needs another Python package to be read: {_one_line(error)}") from error
-    except _DAMAGED as error:
+    except (*_DAMAGED, *transfer_errors()) as error:
+        if is_http(url) and (why := failure(url, error)) is not None:
+            raise why from error
+        if isinstance(error, FileNotFoundError):
+            raise InputError(f"{url} does not exist; check the path") from error
         if "://" in url and isinstance(error, OSError):
             raise StorageError(f"{url} cannot be read: {_one_line(error)}") from error
         raise InputError(f"{url} {trouble}: {_one_line(error)}") from error
