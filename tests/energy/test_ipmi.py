@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from bmc_sim import Bmc, PowerModel, Realism
+from machine import FastClock
 
 from flashsim_prod.energy import ipmi
 from flashsim_prod.energy.ipmi import BmcAddress, IpmiMeter
-from flashsim_prod.energy.meter import SystemClock, require_readings
+from flashsim_prod.energy.meter import require_readings
 from flashsim_prod.energy.response import tolerated_interval
 from flashsim_prod.errors import MeasurementError, NodeError, RequestError
 
@@ -83,7 +84,9 @@ def test_a_silent_bmc_is_not_waited_for(served: Served, monkeypatch: pytest.Monk
 
 
 def test_a_bmc_that_must_not_be_asked_often_is_asked_less_often(served: Served) -> None:
-    assert tolerated_interval([meter_on(served, rate_limit_s=0.7)], SystemClock()) == 1.0
+    clock = FastClock()
+    served(Bmc(PowerModel(lambda _: 160.0, Realism(rate_limit_s=0.7)), clock.now_s))
+    assert tolerated_interval([IpmiMeter(BmcAddress(interface="dummy"))], clock) == 1.0
 
 
 def test_a_bmc_that_always_refuses_is_given_up(served: Served) -> None:
