@@ -68,6 +68,19 @@ def test_a_fault_is_a_line_and_no_number(served: Served, fault: str, line: str) 
     assert "\n" not in str(raised.value)
 
 
+def test_a_bmc_that_keeps_no_minimum_and_maximum_is_usable() -> None:
+    text = (
+        "Instantaneous power reading:  124 Watts\nMinimum during sampling period:  0 Watts\n"
+        "Maximum during sampling period:  0 Watts\nPower reading state is:   "
+    )
+    assert ipmi.parse_reply(text + "activated").power_w == 124
+    period = "IPMI timestamp:  S+ 00:00:00    Sampling period:  00000005 Seconds.\n"
+    assert ipmi.parse_reply(period + text + "deactivated").power_w == 124
+    # nothing after the watts: cut off
+    assert ipmi.parse_reply(text + "deactivated").is_missing
+    assert ipmi.parse_reply(text.replace("  0 Watts", "  9 Watts") + "activated").is_missing
+
+
 @pytest.mark.parametrize("fault", ["deactivated", "openbmc"])
 def test_deactivated_with_good_watts_is_only_a_remark(served: Served, fault: str) -> None:
     (reading,) = meter_on(served, fault=fault).read()
