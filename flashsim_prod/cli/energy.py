@@ -133,6 +133,16 @@ def bench(
     interval_s: Annotated[
         float | None, typer.Option("--interval", min=0.05, metavar="SECONDS", help="Between readings.")
     ] = None,
+    max_power_w: Annotated[
+        float | None,
+        typer.Option(
+            "--max-power",
+            min=1,
+            metavar="WATTS",
+            help="More is no power of this machine; by default twice what hardware states, else 20 kW a "
+            "server, 5 kW a GPU, 1 kW a CPU package.",
+        ),
+    ] = None,
     foreign_cores: Annotated[float, typer.Option(min=0.01, help="Cores that others may keep busy.")] = 0.5,
     events: Annotated[
         str | None, typer.Option(metavar="N", help="Project the cost of this many events.")
@@ -188,6 +198,7 @@ def bench(
         idle_s=idle_s,
         run_s=run_s,
         foreign_limit_cores=foreign_cores,
+        max_power_w=max_power_w,
         quick=quick,
     )
     modes = [Mode(one) for one in mode]

@@ -148,6 +148,8 @@ def _print_remarks(row: Row) -> None:
     out = console()
     label = row.configuration.label
     out.print(f"{label}: {row.covers}; {counted(row.cycles, 'cycle')}", markup=False, soft_wrap=True)
+    for line in row.left_out:
+        out.print(f"{label}: {line}", style="yellow", markup=False, soft_wrap=True)
     for reason in row.void:
         out.print(f"{label}: a cycle is void: {reason}", style="yellow", markup=False, soft_wrap=True)
     for remark in row.remarks:
@@ -181,6 +183,7 @@ def _plain(row: Row) -> dict[str, object]:
         "process": row.configuration.label,
         "covers": row.covers,
         "cycles": row.cycles,
+        "left_out": row.left_out,
         "void": row.void,
         "remarks": row.remarks,
         "server_w": _number(row.load_w),

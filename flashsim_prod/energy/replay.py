@@ -32,7 +32,10 @@ class ReplayMeter(Meter):
         t_s = now_s - self._start_s
         if t_s > self._t_s[-1]:
             return (Reading("server", Scope.SERVER, trouble="the recording has come to its end"),)
-        return (Reading("server", Scope.SERVER, power_w=self._power_w[bisect_right(self._t_s, t_s) - 1]),)
+        power_w = self._power_w[bisect_right(self._t_s, t_s) - 1]
+        if not 0 < power_w <= self.limit_w(Scope.SERVER):
+            return (Reading("server", Scope.SERVER, trouble=f"{power_w:g} W is no power of a server"),)
+        return (Reading("server", Scope.SERVER, power_w=power_w),)
 
 
 def _points(path: Path) -> list[tuple[float, float]]:

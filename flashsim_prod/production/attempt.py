@@ -82,6 +82,7 @@ class Attempt:
     gen_events: int = 0
     events: int = 0
     energy: JobEnergy | None = None
+    energy_void: str | None = None
     kept: KeptHere | None = None
 
     def start_clock(self) -> None:
@@ -151,6 +152,7 @@ class Attempt:
             peak_rss_mb=_peak_rss_mb(),
             energy_j=round(self.energy.energy_j, 3) if self.energy else None,
             energy_from=self.energy.source if self.energy else None,
+            energy_void=self.energy_void,
             output=output,
         )
 

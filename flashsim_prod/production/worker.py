@@ -108,6 +108,7 @@ def _reported(attempt: Attempt, folder: RequestFolder) -> JobReport:
         _report_failure(attempt, FlashSimError.exit_code, f"{type(error).__name__}: {error}")
         raise
     attempt.energy = watch.of_this_job(on_gpu=attempt.device != "cpu")
+    attempt.energy_void = watch.void
     report = attempt.report(0, output=output)
     _write(attempt, report)
     return report

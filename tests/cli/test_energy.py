@@ -24,8 +24,10 @@ import sys, time
 from pathlib import Path
 watts, seconds = Path(sys.argv[1]), float(sys.argv[2])
 watts.write_text("253 ")
+start = time.monotonic()
 for event in range(1, int(seconds * 10) + 1):
-    time.sleep(0.1)
+    # by the clock, since a busy machine oversleeps
+    time.sleep(max(0.0, start + 0.1 * event - time.monotonic()))
     print(f"Begin processing the {event}th record.", flush=True)
 watts.write_text("160 ")
 """
@@ -194,7 +196,7 @@ def test_a_measurement_that_is_ended_ends_what_it_measures(number: signal.Signal
 
 def test_a_recording_is_measured_and_shown_again_the_same(cli: Cli, tmp_path: Path) -> None:
     recording = tmp_path / "watts.csv"
-    recording.write_text("".join(f"{second / 10},161\n" for second in range(400)))
+    recording.write_text("0,161\n10000,161\n")
     result = tmp_path / "idle.json"
     ended = cli(
         "energy-bench", "--mode", "idle", "--meter", f"replay:{recording}", "--quick", "--refresh", "0.1",

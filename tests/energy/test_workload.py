@@ -72,6 +72,39 @@ def test_a_command_that_fails_is_quoted(tmp_path: Path) -> None:
         run.counts()
 
 
+def test_a_run_goes_on_until_its_time_is_over_and_every_copy_has_told_of_it(tmp_path: Path) -> None:
+    made = program("sleep 300", tmp_path)
+    run = made.start_until(10.0)
+    logs = [tmp_path / "runs" / "run001" / f"copy{copy}" / "log.txt" for copy in range(2)]
+
+    def tell(copy: int, events: int) -> None:
+        with logs[copy].open("a") as file:
+            file.write(f'{{"events": {events}, "of": 1000}}\n')
+
+    try:
+        for t_s, marks, over in (
+            (5.0, {0: 10, 1: 10}, False),
+            (9.9, {0: 900}, False),
+            (10.0, {}, False),
+            (11.0, {0: 950}, False),
+            (12.0, {1: 30}, True),
+        ):
+            for copy, events in marks.items():
+                tell(copy, events)
+            assert run.is_over(t_s) is over, t_s
+    finally:
+        run.stop()
+    # being stopped is no failure, and what was told of is what was made
+    assert [copy.events for copy in run.counts()] == [950, 30]
+
+
+def test_the_copy_that_failed_is_named_and_not_one_that_was_stopped_for_it(tmp_path: Path) -> None:
+    run = ended(program("sh -c 'test {copy} = 0 && sleep 300; echo gone; exit 3'", tmp_path).start(0.0, 1.0))
+    run.stop()
+    with pytest.raises(MeasurementError, match="copy 1 ended with code 3: gone"):
+        run.counts()
+
+
 def test_a_command_that_counts_nothing(tmp_path: Path) -> None:
     run = ended(program("true", tmp_path).start(0.0, 1.0))
     with pytest.raises(MeasurementError, match="no event was counted"):
