@@ -137,6 +137,8 @@ def _show_plan(plan: Plan) -> None:
         grid.add_row(label, text)
     errors = console(stderr=True)
     errors.print(grid, markup=False)
+    for warning in plan.warnings:
+        errors.print(f"WARNING: {warning}", style="bold red", markup=False, soft_wrap=True)
     for note in plan.notes:
         errors.print(f"note: {note}", style="yellow", markup=False)
 
@@ -148,11 +150,11 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
     ask, job_events = plan.request, plan.request.split.gen_events_per_job * plan.request.oversample
     generator = f"Pythia8 at {ask.energy_tev:g} TeV"
     source = counted(len(ask.inputs), "input file") if ask.inputs else generator
-    gen_events, jobs = format_count(ask.gen_events), format_count(ask.n_simulate)
+    gen_events, jobs = counted(ask.gen_events, "gen event"), format_count(ask.n_simulate)
     lines = [
         ("request", ask.name),
         ("dataset", str(ask.dataset)),
-        ("events", f"{format_count(ask.events)} = {gen_events} gen events x {ask.oversample}"),
+        ("events", f"{format_count(ask.events)} = {gen_events} x {ask.oversample}"),
         ("from", f"{ask.card.title}; {source}; bundle {ask.bundle.path}; seed {ask.seed}"),
         ("jobs", f"{jobs} of up to {format_count(job_events)} events, {plan.slots} at a time"),
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
