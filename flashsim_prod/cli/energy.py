@@ -16,7 +16,7 @@ import typer
 
 from flashsim_prod.cli.bench import Batch, Chunk
 from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
-from flashsim_prod.cli.show import Json
+from flashsim_prod.cli.show import Json, print_json
 
 if TYPE_CHECKING:
     from flashsim_prod.energy.ipmi import BmcAddress
@@ -204,7 +204,7 @@ def bench(
     errors.print(f"written: {path}", markup=False, soft_wrap=True)
     if plot:
         _draw(measurement, plot)
-    rows = print_measurement(measurement, as_json=as_json)
+    rows = print_measurement(measurement, as_json=as_json, events=number, electricity=electricity)
     if number and not as_json:
         print_projection(rows, number, electricity)
 
@@ -246,9 +246,10 @@ def project(
     site: SiteName = "local",
     kg_co2_per_kwh: Annotated[float | None, typer.Option(min=0, help="Intensity of the grid.")] = None,
     price_per_kwh: Annotated[float | None, typer.Option(min=0, help="In the site's currency.")] = None,
+    as_json: Json = False,
 ) -> None:
     """What N events come to: kWh, money, carbon dioxide."""
-    from flashsim_prod.cli.energy_tables import print_projection
+    from flashsim_prod.cli.energy_tables import print_projection, projected
     from flashsim_prod.core.sizes import parse_count
     from flashsim_prod.energy.analysis import analyse
     from flashsim_prod.energy.json_file import read_measurement
@@ -257,11 +258,17 @@ def project(
     typed = {"kg_co2_per_kwh": kg_co2_per_kwh, "price_per_kwh": price_per_kwh}
     known = {name: value for name, value in typed.items() if value is not None}
     electricity = find_site(site).electricity.model_copy(update=known)
-    print_projection(analyse(read_measurement(result)), parse_count(events), electricity)
+    rows, number = analyse(read_measurement(result)), parse_count(events)
+    if as_json:
+        print_json(projected(rows, number, electricity))
+    else:
+        print_projection(rows, number, electricity)
 
 
 @app.command(name="export")
-def export_suite(result: Result, output: Annotated[Path, typer.Argument(metavar="REPORT.JSON")]) -> None:
+def export_suite(
+    result: Result, output: Annotated[Path, typer.Argument(metavar="REPORT.JSON")], as_json: Json = False
+) -> None:
     """Write the HEP Benchmark Suite's CommandExecutor section of a measurement."""
     import json
 
@@ -270,6 +277,8 @@ def export_suite(result: Result, output: Annotated[Path, typer.Argument(metavar=
     from flashsim_prod.grid.writing import write_whole
 
     write_whole(output, json.dumps(to_suite(read_measurement(result)), indent=1) + "\n")
+    if as_json:
+        print_json({"written": str(output)})
 
 
 @app.command(name="import")
@@ -279,6 +288,7 @@ def import_suite(
     rate: Annotated[
         list[str], typer.Option(metavar="BENCHMARK=HZ", help="Events per second of a benchmark to take.")
     ],
+    as_json: Json = False,
 ) -> None:
     """Make a measurement of a report of the HEP Benchmark Suite."""
     from flashsim_prod.energy.hepsuite import from_suite
@@ -288,6 +298,8 @@ def import_suite(
     rates_hz = dict(_rate(one) for one in rate)
     made = from_suite(read_json(report), str(report), rates_hz)
     write_whole(output, made.model_dump_json(indent=1) + "\n")
+    if as_json:
+        print_json({"written": str(output)})
 
 
 @contextmanager

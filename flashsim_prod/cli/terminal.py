@@ -41,8 +41,8 @@ class Terminal(Console):
             return
         sizes = [self._measured(cell) for cell in (column.header, *column.cells)]
         least, most = max(one.minimum for one in sizes), max(one.maximum for one in sizes)
-        column.min_width = max(least, column.min_width or 0)
         column.no_wrap = column.no_wrap or least == most
+        column.min_width = max(most if column.no_wrap else least, column.min_width or 0)
 
     def _measured(self, cell: RenderableType) -> Measurement:
         text = self.render_str(cell) if isinstance(cell, str) else cell

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flashsim_prod.cli import fitting
+from flashsim_prod.cli.bundle import summary as bundle_summary
 from flashsim_prod.cli.fidelity import print_report
 from flashsim_prod.cli.fitting import WORK, Folder, OnDevice, Seed
 from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
@@ -28,6 +29,7 @@ def generate(
     events: Annotated[str, typer.Option(help="Generator events: 1000, 10k, ...")] = "1000",
     energy: Annotated[float | None, typer.Option(help="Centre-of-mass energy [TeV].")] = None,
     seed: Seed = 1,
+    as_json: Json = False,
 ) -> None:
     """Generate events of a card, for the reference detector or as input of a request."""
     from flashsim_prod.core.sizes import parse_count
@@ -42,7 +44,9 @@ def generate(
     number = parse_count(events)
     _check_new(output)
     steps = write_generator_sample(found, output, energy_tev=chosen.tev, n_events=number, seed=seed)
-    follow(steps, f"{found.name} -> {output.name}", number)
+    done = follow(steps, f"{found.name} -> {output.name}", number)
+    if as_json:
+        print_json({"card": found.name, "output": str(output), "events": done, "seed": seed})
 
 
 @app.command()
@@ -51,12 +55,15 @@ def reference(
     output: Annotated[Path, typer.Option(dir_okay=False, help="NANOAOD file to write.")],
     folds: Annotated[int, typer.Option(min=1, help="Reconstructions of each generator event.")] = 1,
     seed: Seed = 1,
+    as_json: Json = False,
 ) -> None:
     """Reconstruct events with the reference detector, a parametric stand-in for FullSim."""
     from flashsim_prod.physics.training.sample import write_reference_sample
 
     _check_new(output)
-    follow(write_reference_sample(inputs, output, folds=folds, seed=seed), output.name)
+    done = follow(write_reference_sample(inputs, output, folds=folds, seed=seed), output.name)
+    if as_json:
+        print_json({"output": str(output), "events": done, "folds": folds, "seed": seed})
 
 
 @app.command()
@@ -134,6 +141,7 @@ def bundle(
         list[Path] | None,
         typer.Option(metavar="JSON", help="report.json of train report on these weights, to be recorded."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Put the fitted models of a work folder together as a bundle."""
     from flashsim_prod.errors import BundleError
@@ -156,7 +164,10 @@ def bundle(
         base=found,
         reports=tuple(report or ()),
     )
-    typer.echo(f"{made.path}: {len(made.manifest.models)} models, digest {made.digest[:12]}")
+    if as_json:
+        print_json({"path": str(made.path), **bundle_summary(made), "own_models": sorted(fits)})
+    else:
+        typer.echo(f"{made.path}: {len(made.manifest.models)} models, digest {made.digest[:12]}")
 
 
 @app.command()

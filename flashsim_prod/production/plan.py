@@ -135,7 +135,7 @@ def warnings_of(request: Request) -> tuple[str, ...]:
     return (
         f"{format_count(request.events)} events are {events}: folds of a gen event are not independent, so "
         f"no rate or yield is known better than to {1 / math.sqrt(gen_events):.0%}, however many there are; "
-        f"ask for more --events or a lower --oversample, so that there are {FEW_GEN_EVENTS} gen events or more",
+        f"ask for more --events or a lower --oversample: {FEW_GEN_EVENTS} gen events or more",
     )
 
 
