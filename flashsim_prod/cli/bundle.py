@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Look at model bundles, and bring in one's own.")
 
-Which = Annotated[str, typer.Argument(help="Name of a bundle, or a folder.")]
+Which = Annotated[
+    str, typer.Argument(help="Name of a bundle, or a folder.", autocompletion=completing.bundles)
+]
 
 _DEFAULT = "reference"
 
@@ -50,9 +53,17 @@ def summary(bundle: Bundle) -> dict[str, str | int]:
 @app.command()
 def show(
     bundle: Annotated[
-        str, typer.Argument(metavar="[BUNDLE|MODEL]", help="Name of a bundle, a folder, or a model.")
+        str,
+        typer.Argument(
+            metavar="[BUNDLE|MODEL]",
+            help="Name of a bundle, a folder, or a model.",
+            autocompletion=completing.bundles_and_models,
+        ),
     ] = _DEFAULT,
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Only this object model.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="Only this object model.", autocompletion=completing.models),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a bundle's models are, how they were trained and on what, and how close they came."""
@@ -164,7 +175,12 @@ def export(
 def import_(
     source: Annotated[Path, typer.Argument(help="A bundle's folder, or a tar archive of it.")],
     base: Annotated[
-        str | None, typer.Option(metavar="BUNDLE", help="Take the models that it lacks from this bundle.")
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Take the models that it lacks from this bundle.",
+            autocompletion=completing.bundles,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -183,18 +199,26 @@ def import_(
 
 @app.command(name="format")
 def format_(
-    model: Annotated[str | None, typer.Argument(help="Object model; the whole page without.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Object model; the whole page without.", autocompletion=completing.models),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the format that bundles come in; with MODEL, what a file of its weights has to hold."""
     from flashsim_prod import resources
     from flashsim_prod.cli.show import print_json
 
-    if model is None:
+    if model is None and not as_json:
         typer.echo((resources.bundles_dir() / "FORMAT.md").read_text(encoding="utf-8"), nl=False)
         return
     from flashsim_prod.physics.chain.tensors import contract
 
+    if model is None:
+        from flashsim_prod.physics.chain.registry import MODELS
+
+        print_json({one.name: contract(one.name) for one in MODELS})
+        return
     wanted = contract(model)
     if as_json:
         print_json(wanted)

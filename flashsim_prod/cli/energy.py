@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.bench import Batch, Chunk
 from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
 from flashsim_prod.cli.show import Json, print_json
@@ -37,7 +38,12 @@ class BenchMode(StrEnum):
 
 
 PlotFile = Annotated[Path | None, typer.Option("--plot", help="Draw power against time into this file.")]
-SiteName = Annotated[str, typer.Option("--site", help="Site whose price and grid intensity are taken.")]
+SiteName = Annotated[
+    str,
+    typer.Option(
+        "--site", help="Site whose price and grid intensity are taken.", autocompletion=completing.sites
+    ),
+]
 Result = Annotated[Path, typer.Argument(metavar="RESULT.JSON", help="What energy-bench wrote.")]
 
 
@@ -100,17 +106,24 @@ def bench(
         list[str] | None,
         typer.Option("--input", metavar="FILE", help="Generator-level input; generated if missing."),
     ] = None,
-    card: Annotated[str, typer.Option(help="Card of the generated input.")] = "ttbar",
+    card: Annotated[
+        str, typer.Option(help="Card of the generated input.", autocompletion=completing.cards)
+    ] = "ttbar",
     oversample: Annotated[
         list[int] | None, typer.Option(min=1, help="Folds per gen event; several to compare.")
     ] = None,
-    bundle: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Bundle of models.")] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="Bundle of models.", autocompletion=completing.bundles),
+    ] = None,
     solver: Solver = "midpoint",
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
     chunk: Chunk = None,
     batch: Batch = None,
-    model: Annotated[str, typer.Option(help="Object model that train fits.")] = "jet_from_genjet",
+    model: Annotated[
+        str, typer.Option(help="Object model that train fits.", autocompletion=completing.models)
+    ] = "jet_from_genjet",
     steps: Annotated[int | None, typer.Option(min=100, help="Steps of that fit.")] = None,
     cycles: Annotated[int | None, typer.Option(min=1, help="Cycles of idle, run, idle.")] = None,
     idle_s: Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.show import Json, print_json
 from flashsim_prod.cli.steps import shown_steps
 
@@ -47,7 +48,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def fit(
-    model: Annotated[str, typer.Argument(help="Object model to fit.")],
+    model: Annotated[str, typer.Argument(help="Object model to fit.", autocompletion=completing.models)],
     work: Folder = WORK,
     quick: Quick = False,
     steps: Steps = None,
@@ -101,7 +102,12 @@ def fit_all(
     seed: Seed = 1,
     anew: Anew = False,
     site: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="Where to run; a job for each model, if not local.")
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Where to run; a job for each model, if not local.",
+            autocompletion=completing.sites,
+        ),
     ] = "local",
     output: Annotated[
         Path | None,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.registering import Rse
 from flashsim_prod.cli.show import Json
 
@@ -39,8 +40,11 @@ def sites(
         Literal["check"] | None,
         typer.Argument(help="Say what of a site is reachable, who you are there, and what is missing."),
     ] = None,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="Which site to check.")] = None,
-    site: Annotated[str, typer.Option(help="The same as NAME.")] = "local",
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME|FILE]", help="Which site to check.", autocompletion=completing.sites),
+    ] = None,
+    site: Annotated[str, typer.Option(help="The same as NAME.", autocompletion=completing.sites)] = "local",
     only: Annotated[
         list[str] | None,
         typer.Option(

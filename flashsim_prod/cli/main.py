@@ -36,7 +36,6 @@ app = typer.Typer(
     name="flashsim-prod",
     help="Produce CMS FlashSim datasets: generator-level events in, checked and catalogued NANOAOD out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.show import Json, print_json
 
 
@@ -16,7 +17,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def report(
-    name: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of the request.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="REQUEST", help="Name of the request.", autocompletion=completing.requests),
+    ],
     output: Annotated[
         Path | None, typer.Option(help="Folder for index.html; by default report/ of the request.")
     ] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(
-    name: Annotated[str | None, typer.Argument(metavar="[REQUEST]", help="All requests by default.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[REQUEST]", help="All requests by default.", autocompletion=completing.requests
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again every two seconds, till Ctrl-C or its end.")
     ] = False,

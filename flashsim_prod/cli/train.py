@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flashsim_prod.cli import fitting
+from flashsim_prod.cli import completing, fitting
 from flashsim_prod.cli.bundle import summary as bundle_summary
 from flashsim_prod.cli.fidelity import print_report
 from flashsim_prod.cli.fitting import WORK, Folder, OnDevice, Seed
@@ -24,7 +24,9 @@ app = typer.Typer(no_args_is_help=True, help="Train object models and make bundl
 
 @app.command()
 def generate(
-    card: Annotated[str, typer.Argument(help="Card of the process to generate.")],
+    card: Annotated[
+        str, typer.Argument(help="Card of the process to generate.", autocompletion=completing.cards)
+    ],
     output: Annotated[Path, typer.Argument(dir_okay=False, help="File of generator-level NanoAOD to write.")],
     events: Annotated[str, typer.Option(help="Generator events: 1000, 10k, ...")] = "1000",
     energy: Annotated[float | None, typer.Option(help="Centre-of-mass energy [TeV].")] = None,
@@ -72,7 +74,9 @@ def extract(
         list[str], typer.Argument(help="NANOAOD with truth: the reference detector's, or FullSim.")
     ],
     work: Folder = WORK,
-    model: Annotated[list[str] | None, typer.Option(help="Only these object models.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only these object models.", autocompletion=completing.models)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
@@ -135,7 +139,11 @@ def bundle(
     sample: Annotated[list[str] | None, typer.Option(help="What they were trained on, a line each.")] = None,
     base: Annotated[
         str | None,
-        typer.Option(metavar="BUNDLE", help="Bundle that models not fitted come from, as: reference"),
+        typer.Option(
+            metavar="BUNDLE",
+            help="Bundle that models not fitted come from, as: reference",
+            autocompletion=completing.bundles,
+        ),
     ] = None,
     report: Annotated[
         list[Path] | None,
@@ -172,7 +180,9 @@ def bundle(
 
 @app.command()
 def report(
-    bundle: Annotated[str, typer.Argument(help="Name of a bundle, or a folder.")],
+    bundle: Annotated[
+        str, typer.Argument(help="Name of a bundle, or a folder.", autocompletion=completing.bundles)
+    ],
     files: Annotated[
         list[str], typer.Argument(help="NANOAOD with truth that no model of the bundle was trained on.")
     ],
@@ -181,7 +191,8 @@ def report(
         int, typer.Option(min=1000, metavar="N", help="Objects of each model, and whole events, at most.")
     ] = 20_000,
     model: Annotated[
-        list[str] | None, typer.Option(help="Only these object models, and no whole events.")
+        list[str] | None,
+        typer.Option(help="Only these object models, and no whole events.", autocompletion=completing.models),
     ] = None,
     solver: Solver = "midpoint",
     evaluations: Evaluations = 8,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,6 +95,10 @@ def _run(
     from flashsim_prod.core.states import Stage
     from flashsim_prod.production.worker import run_job
 
-    done = run_job(Stage(stage), request_file, job, work=workdir, report=report, sandbox=sandbox, kept=kept)
+    # how far it is stands on standard output for who reads the log
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        done = run_job(
+            Stage(stage), request_file, job, work=workdir, report=report, sandbox=sandbox, kept=kept
+        )
     if as_json:
         print_json(done.model_dump(mode="json"))
