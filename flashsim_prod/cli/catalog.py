@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.registering import Scope, Where
 from flashsim_prod.cli.show import Json
 
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 _NONE_YET = "no datasets yet; the first one: flashsim-prod request ttbar --events 1000 --oversample 10"
 
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="/Primary/Era-ProcString-vN/NANOAODSIM")]
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET", help="/Primary/Era-ProcString-vN/NANOAODSIM", autocompletion=completing.datasets
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:

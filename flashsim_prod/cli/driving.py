@@ -124,6 +124,8 @@ def tell(outcome: Outcome, *, as_json: bool) -> None:
 
 def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]) -> dict[str, object]:
     """The object that ``--json`` prints."""
+    from flashsim_prod.production.plan import warnings_of
+
     return {
         "request": request.name,
         "dataset": str(request.dataset),
@@ -133,6 +135,9 @@ def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]
         "scope": request.registration.scope,
         "container": str(request.dataset),
         "rse": request.rse,
+        "gen_events": request.gen_events,
+        "oversample": request.oversample,
+        "warnings": list(warnings_of(request)),
     }
 
 

@@ -28,7 +28,8 @@ from flashsim_prod.cli import (
     validate,
     worker,
 )
-from flashsim_prod.errors import FlashSimError, RequestError
+from flashsim_prod.cli.streams import lasting_streams
+from flashsim_prod.errors import FlashSimError, RequestError, StorageError
 
 #: the shell's own code for a command that Ctrl-C ended
 INTERRUPTED = 130
@@ -37,7 +38,6 @@ app = typer.Typer(
     name="flashsim-prod",
     help="Produce CMS FlashSim datasets: generator-level events in, checked and catalogued NANOAOD out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -73,19 +73,34 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     debug = "--debug" in arguments
     if debug:
         arguments.remove("--debug")
-    sys.exit(_run(arguments, debug))
+    _drop_unusable_sizes()
+    with lasting_streams():
+        code = _run(arguments, debug)
+    sys.exit(code)
+
+
+def _drop_unusable_sizes() -> None:
+    """Sizes of no columns, as serial lines and some containers have them, would let nothing be printed."""
+    for name in ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "1").strip("0"):
+            del os.environ[name]
 
 
 def _run(arguments: list[str], debug: bool) -> int:
+    code = _ended(arguments, debug)
+    try:
+        sys.stdout.flush()
+    except StorageError as error:
+        return code or _fail(str(error), error.exit_code)
+    return code
+
+
+def _ended(arguments: list[str], debug: bool) -> int:
     try:
         _refuse_other_encodings(arguments)
         code = app(arguments, prog_name="flashsim-prod", standalone_mode=False)
-        sys.stdout.flush()
         # typer turns Ctrl-C into this code
         return _fail("interrupted", code) if code == INTERRUPTED else int(code or 0)
-    except BrokenPipeError:
-        _silence_stdout()
-        return 0
     except typer.Abort:
         return _fail("stopped; nothing was started", FlashSimError.exit_code)
     except (typer.TyperException, FlashSimError) as error:
@@ -134,8 +149,3 @@ def _fail(message: str, code: int) -> int:
     if line:
         print(f"error: {line}", file=sys.stderr)
     return code
-
-
-def _silence_stdout() -> None:
-    """The reader has gone: keep the interpreter from complaining when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -16,17 +16,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 
 def console(*, stderr: bool = False) -> Console:
     """A rich console on standard output or standard error; colours only on a terminal."""
-    from rich.console import Console
+    from flashsim_prod.cli.terminal import Terminal
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return Terminal(stderr=stderr, highlight=False, soft_wrap=False)
 
 
 def table(
     *columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = (), title: str | None = None
 ) -> Table:
-    """An open table that folds long words rather than cut them.
+    """An open table, whose longest words say how narrow it can be (see `flashsim_prod.cli.terminal`).
 
-    `right` are aligned to the right; neither these nor `whole` are folded.
+    `right` are aligned to the right; neither these nor `whole` are wrapped between words.
     """
     from rich import box
     from rich.table import Table

@@ -84,7 +84,7 @@ def _fill(scratch: Path, plan: Plan, home: Home, bundle_title: str) -> None:
         bytes=plan.bytes,
         slots=plan.slots,
         rates_from=plan.rates_from,
-        notes=plan.notes,
+        notes=(*plan.warnings, *plan.notes),
         examples=[simulate_job(request, index) for index in _examples(request.n_simulate)],
         merges=[merge_job(request, index) for index in _examples(request.n_merge)],
         worker_command=shlex.join(worker_command("simulate", "request.yaml", "0")),

@@ -104,6 +104,13 @@ def test_a_command_from_the_meter_to_the_table(cli: Cli, bmc: Path, tmp_path: Pa
         name for name in json.loads(exported.read_text())["plugins"]["CommandExecutor"] if "FullSim" in name
     )
     assert cli("energy-bench", "import", str(exported), str(imported), "--rate", f"{benchmark}=10").code == 0
+    project = ("energy-bench", "project", str(result), "1000")
+    (projected,) = cli(*project, "--price-per-kwh", "0.5", "--json").json
+    assert projected["energy_kwh"] == pytest.approx(253 / 10 / 3.6e3, rel=0.06)
+    assert projected["cost"] == pytest.approx(projected["energy_kwh"] / 2)
+    assert cli("energy-bench", "export", str(result), str(exported), "--json").json["written"] == str(
+        exported
+    )
     assert "spread evenly" in cli("energy-bench", "show", str(imported)).out
 
 

@@ -60,6 +60,18 @@ def test_all_that_can_be_fitted_is_and_the_rest_is_named(cli: Cli, work: Path) -
     assert "jet_from_pileup" not in told.complaint
     again = cli("train", "all", *options)
     assert (again.code, again.out) == (10, "")
+    (fitted, few) = (cli("train", "all", *options, "--json").json[key] for key in ("fits", "too_few"))
+    assert (fitted, few["muon_duplicate"]) == ([], 0)
+
+
+def test_a_fit_and_its_bundle_for_programs(cli: Cli, work: Path, tmp_path: Path) -> None:
+    (fitted,) = cli("train", "fit", "jet_from_pileup", "--work", str(work), *SMALL, "--json").json["fits"]
+    assert (fitted["model"], fitted["objects"] > 1000) == ("jet_from_pileup", True)
+    assert fitted["held_out_loss"].keys() == {"flow", "multiplicity"}
+    options = ("--work", str(work), "--base", "reference", "--name", "mine", "--json")
+    made = cli("train", "bundle", str(tmp_path / "mine"), *options).json
+    assert (made["path"], made["name"], made["models"]) == (str(tmp_path / "mine"), "mine", 25)
+    assert made["own_models"] == ["jet_from_pileup"]
 
 
 def test_without_the_libraries_a_fit_says_what_draws(

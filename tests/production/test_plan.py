@@ -52,6 +52,25 @@ def test_a_job_never_holds_half_a_gen_event(plan_of: PlanOf) -> None:
     assert plan_of(events=1000, oversample=10, events_per_job=20).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("events", "oversample", "warned"),
+    [
+        (10_000, 10_000, "1 gen event 10,000 times"),
+        (990, 10, "99 gen events 10 times"),
+        (1000, 10, None),
+        (5, 1, None),
+    ],
+)
+def test_too_few_gen_events_to_mean_anything(
+    plan_of: PlanOf, events: int, oversample: int, warned: str | None
+) -> None:
+    plan = plan_of(events=events, oversample=oversample)
+    assert len(plan.warnings) == (warned is not None)
+    if warned:
+        assert f"{events:,} events are {warned} over" in plan.warnings[0]
+        assert f"than to {100 / (events / oversample) ** 0.5:.0f}%" in plan.warnings[0]
+
+
 def test_the_last_short_job_counts_as_what_it_is(plan_of: PlanOf) -> None:
     plan = plan_of(events=210, oversample=10, events_per_job=100)
     full, last = 5 + 10 / 50 + 100 / 200, 5 + 1 / 50 + 10 / 200

@@ -58,13 +58,16 @@ def test_register_files_and_verify(registered: tuple[str, str], server: Any) -> 
 
 
 def test_sites_check(server: Any, home: Home) -> None:
-    done = command("sites", "check", "--json")
+    of_rucio = ("--only", "rucio", "--only", "rses", "--only", "rse")
+    done = command("sites", "check", *of_rucio, "--json")
     assert done.returncode == 0, done.stderr
     found = {one["what"]: one for one in json.loads(done.stdout)}
     assert found["rucio"]["detail"].startswith("root (service) at http://127.0.0.1:")
     assert found["rse"]["is_fine"]
     assert "T2_IT_Pisa_Temp" in found["rses"]["detail"]
-    other = json.loads(command("sites", "check", "--rse", "T2_XX_Nowhere", "--json").stdout)
+    nowhere = command("sites", "check", "--rse", "T2_XX_Nowhere", "--json")
+    assert (nowhere.returncode, "rse" in nowhere.stderr) == (22, True)
+    other = json.loads(nowhere.stdout)
     assert "knows no storage element" in {one["what"]: one for one in other}["rse"]["detail"]
 
 

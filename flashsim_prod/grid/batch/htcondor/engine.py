@@ -171,7 +171,7 @@ class HTCondorBatch(BatchSystem):
             yield Finding("dagman", dagman is not None, dagman or "condor_dagman is not configured")
             machines = pool.machines()
         except FlashSimError as error:
-            yield Finding("htcondor", False, str(error))
+            yield Finding("pool", False, str(error))
             return
         yield Finding("pool", bool(machines), f"{len(machines)} machines or static slots")
         if self._rules.proxy:
