@@ -37,22 +37,18 @@ hypothesis.settings.load_profile("patient")
 ONE_FOR_ALL = ("_server", "_pool")
 
 
-# first, so that ``-m`` and the distribution see the marks
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that may be skipped for want of something, and those that one process has to run.
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test that may be skipped for want of something, and say who has to run it.
 
     What may be skipped are the tests whose fixtures can call `lacking`, so that ``-m peers`` runs what a bare
     machine skips. A file is run by one process, since its fixtures are made once for all its tests.
     """
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if "lacking" in fixtures:
-            item.add_marker("peers")
-        shared = [name for name in ONE_FOR_ALL if name in fixtures]
-        item.add_marker(
-            pytest.mark.xdist_group(shared[0] if shared else f"{item.path.parent.name}.{item.path.stem}")
-        )
+    fixtures = getattr(item, "fixturenames", ())
+    if "lacking" in fixtures:
+        item.add_marker("peers")
+    shared = [name for name in ONE_FOR_ALL if name in fixtures]
+    own = f"{item.path.parent.name}.{item.path.stem}"
+    item.add_marker(pytest.mark.xdist_group(shared[0] if shared else own))
 
 
 @pytest.hookimpl(optionalhook=True)
