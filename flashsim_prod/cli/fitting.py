@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flashsim_prod.cli.show import counted
 from flashsim_prod.cli.steps import shown_steps
 
 if TYPE_CHECKING:
     from flashsim_prod.core.site import Site
     from flashsim_prod.physics.chain.model import ObjectModel
+    from flashsim_prod.physics.training.finite import LeftOut
     from flashsim_prod.physics.training.optimise import FitSettings
     from flashsim_prod.physics.training.record import FitRecord
 
@@ -228,10 +230,18 @@ def _fit(
                 progress=report,
             )
             typer.echo(f"{model.name}: {_told(record)}")
+            if record.left_out:
+                typer.echo(f"note: {lost_rows(model.name, record.left_out)}", err=True)
     if not can_draw():
         typer.echo("no loss plots: for these, pip install 'flashsim-prod[report]'", err=True)
     elif models:
         typer.echo(f"Losses in {work / 'fits'}/*/*_loss.png")
+
+
+def lost_rows(model: str, lost: LeftOut) -> str:
+    """What a model does not learn from, in a line."""
+    objects, sources = counted(lost.objects, "object"), counted(lost.sources, "source")
+    return f"{model}: {objects} and {sources} left out, {lost.told()}"
 
 
 def _told(record: FitRecord) -> str:
