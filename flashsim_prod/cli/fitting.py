@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.show import Json, print_json
+from flashsim_prod.cli.show import Json, counted, print_json
 from flashsim_prod.cli.steps import shown_steps
 
 if TYPE_CHECKING:
     from flashsim_prod.core.site import Site
     from flashsim_prod.physics.chain.model import ObjectModel
+    from flashsim_prod.physics.training.finite import LeftOut
     from flashsim_prod.physics.training.optimise import FitSettings
     from flashsim_prod.physics.training.record import FitRecord
 
@@ -260,6 +262,8 @@ def _fit(
             )
             if not as_json:
                 typer.echo(f"{model.name}: {_told(records[model.name])}")
+            if records[model.name].left_out:
+                typer.echo(f"note: {lost_rows(model.name, records[model.name].left_out)}", err=True)
     return records
 
 
@@ -276,6 +280,7 @@ def _tell_fits(
                 "objects": record.objects,
                 "seconds": record.seconds,
                 "held_out_loss": _least_losses(record),
+                "left_out": asdict(record.left_out),
             }
             for name, record in fits.items()
         ]
@@ -289,6 +294,12 @@ def _tell_fits(
 
 def _least_losses(record: FitRecord) -> dict[str, float]:
     return {network: min(entry[2] for entry in entries) for network, entries in record.losses.items()}
+
+
+def lost_rows(model: str, lost: LeftOut) -> str:
+    """What a model does not learn from, in a line."""
+    objects, sources = counted(lost.objects, "object"), counted(lost.sources, "source")
+    return f"{model}: {objects} and {sources} left out, {lost.told()}"
 
 
 def _told(record: FitRecord) -> str:

@@ -81,7 +81,7 @@ def extract(
 ) -> None:
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
     from flashsim_prod.errors import RequestError
-    from flashsim_prod.physics.training.tables import extract_file, left_out, table_sizes
+    from flashsim_prod.physics.training.tables import extract_file, left_out, not_finite, table_sizes
 
     models = _models(model)
     twice = [name for name, times in Counter(Path(file).stem for file in files).items() if times > 1]
@@ -95,6 +95,8 @@ def extract(
                 show(Path(file).name, done, total, "")
             kept += not done
     for file in files:
+        for name, lost in not_finite(file, models, work / "tables").items():
+            typer.echo(f"note: {file}: {fitting.lost_rows(name, lost)}", err=True)
         for name, (none, number) in left_out(file, models, work / "tables").items():
             lacking = f"{none:,} of {number:,} {name} are in no table, for want of a source"
             typer.echo(f"note: {file}: {lacking}", err=True)

@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.errors import MissingBranchError
 from flashsim_prod.physics.events import Column, Events
 
 F64 = NDArray[np.float64]
@@ -40,7 +41,10 @@ class Rows:
         return len(self.event_index)
 
     def __getitem__(self, name: str) -> Column:
-        return self.columns[name]
+        try:
+            return self.columns[name]
+        except KeyError:
+            raise MissingBranchError(f"the events have no branch that gives its sources {name}") from None
 
     def take(self, index: NDArray[np.int64]) -> Rows:
         """The rows `index`, which may repeat."""

@@ -135,7 +135,8 @@ class NanoFile:
         ----------
         names : sequence of str
             Full branch names. Branches with one value per event become scalars, the others columns of
-            the collection before the first underscore.
+            the collection whose counter is in the file (``nProton_multiRP`` for ``Proton_multiRP_t``), or of
+            what is before the first underscore.
         start, stop : int
             Event range.
 
@@ -170,14 +171,26 @@ class NanoFile:
                 if arrays[name].ndim == 1:
                     scalars[name] = ak.to_numpy(arrays[name])
                     continue
-                collection, _, attribute = name.partition("_")
+                collection, attribute = self._place(name)
                 found, column = _flatten(arrays[name])
                 if not np.array_equal(counts.setdefault(collection, found), found):
                     raise InputError(f"{self.url}: '{name}' has other lengths than its collection")
                 columns.setdefault(collection, {})[attribute] = column
-        return Events(
-            stop - start, scalars, {name: Collection(counts[name], columns[name]) for name in columns}
-        )
+        collections = {name: Collection(counts[name], columns[name], name) for name in columns}
+        return Events(stop - start, scalars, collections)
+
+    def _place(self, name: str) -> tuple[str, str]:
+        """Collection and attribute of a branch: by the collections' counters, else by the first underscore.
+
+        What the counter of a single branch is called after, as some tools write them, is no collection.
+        """
+        parts = name.split("_")
+        for length in range(len(parts) - 1, 1, -1):
+            collection = "_".join(parts[:length])
+            if f"n{collection}" in self.branches and collection not in self.branches:
+                return collection, "_".join(parts[length:])
+        collection, _, attribute = name.partition("_")
+        return collection, attribute
 
 
 class _Window:

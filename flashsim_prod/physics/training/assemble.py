@@ -81,6 +81,9 @@ def _figures(record: FitRecord) -> dict[str, float | int | str]:
         "seed": record.settings.seed,
         "seconds": round(record.seconds, 1),
     }
+    if record.left_out:
+        figures["objects_left_out"] = record.left_out.objects
+        figures["sources_left_out"] = record.left_out.sources
     for network, losses in record.losses.items():
         steps, least = losses[-1][0], min(held_out for _, _, held_out in losses)
         figures |= {f"{network}_steps": steps, f"{network}_held_out_loss": round(least, 5)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flashsim_prod.files import read_text, write_json
+from flashsim_prod.physics.training.finite import LeftOut
 from flashsim_prod.physics.training.optimise import FitSettings
 
 #: (step, training loss, held-out loss) of each network
@@ -22,6 +23,8 @@ class FitRecord:
     ----------
     rows, objects : int
         Source rows and reconstructed objects learned from.
+    left_out : LeftOut
+        Sources and objects that were not learned from, as they hold numbers that are not finite.
     losses : mapping of network to list of (step, training loss, held-out loss)
     seconds : float
         Wall time, all sittings together.
@@ -32,6 +35,7 @@ class FitRecord:
     settings: FitSettings
     losses: Losses = field(default_factory=dict)
     seconds: float = 0.0
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     def write(self, target: Path) -> None:
         """As JSON, whole or not at all."""

@@ -12,7 +12,8 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
-from flashsim_prod.physics.training.tables import Table, match_objects, tabulate
+from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tables import match_objects, tabulate
 from flashsim_prod.physics.validation.statistics import I64
 
 REFERENCE_DETECTOR = "reference detector"
@@ -108,6 +109,7 @@ class HeldOut:
             self.table.number[:rows],
             self.table.row[kept],
             {name: column[kept] for name, column in self.table.targets.items()},
+            self.table.left_out,
         )
         axes = {name: column[:rows] for name, column in self.axes.items()}
         attributes = {name: column[kept] for name, column in self.attributes.items()}
@@ -123,11 +125,8 @@ def view(events: Events, model: ObjectModel) -> HeldOut:
     InputError
         If the events lack what the model uses or is to draw.
     """
-    try:
-        matched = match_objects(events, model)
-        rows, table = matched.rows, tabulate(matched, model)
-    except KeyError as error:
-        raise InputError(f"{model.name} cannot be compared: the events have no {error.args[0]}") from error
+    table, matched = tabulate(match_objects(events, model), model)
+    rows = matched.rows
     return HeldOut(
         table,
         {name: rows[name] for name in AXES if name in rows.columns},

@@ -53,8 +53,7 @@ def frozen_events() -> Events:
 
 def numbers_of(model: ObjectModel, events: Events) -> Numbers:
     """A number for each column that the model's formulas give."""
-    matched = match_objects(events, model)
-    table = tabulate(matched, model)
+    table, matched = tabulate(match_objects(events, model), model)
     rows = matched.rows.take(table.row)
     # each target from another object: what assembling does to the unusual is seen as well
     drawn = {
