@@ -174,3 +174,14 @@ class Page(HTMLParser):
 def page_reader() -> type[Page]:
     """A parser of HTML pages."""
     return Page
+
+
+@pytest.fixture
+def too_wide(tmp_path: Path) -> Callable[[Path], list[str]]:
+    """A function that gives the parts of a page that a window of 1200 pixels has no room for."""
+    sys.path.insert(0, str(Path(__file__).parent / "peers"))
+    from browser import browser, too_wide
+
+    if browser() is None:
+        pytest.skip("no browser to look at pages with (apt-get install chromium)")
+    return lambda page: too_wide(page, tmp_path)

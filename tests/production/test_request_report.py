@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -103,3 +105,13 @@ def test_a_request_that_was_never_run(home: Home, placed: Placed, read: Read):
     assert "The request is PLANNED, 0 % of its jobs are done" in text
     with pytest.raises(RequestError, match="no request"):
         make_report(home, "other")
+
+
+def test_the_page_fits_a_window_of_1200_pixels(
+    home: Home, done: Plan, tmp_path: Path, too_wide: Callable[[Path], list[str]]
+):
+    report = make_report(home, done.request.name)
+    deep = f"/eos/{'a-long-folder-name/' * 12}x.root"
+    files = tuple(file.model_copy(update={"pfn": deep, "lfn": deep}) for file in report.files)
+    page = write_report(home, replace(report, files=files), tmp_path / "page")
+    assert too_wide(page) == []

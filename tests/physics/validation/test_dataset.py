@@ -156,6 +156,13 @@ def test_the_page_says_in_a_line_what_is_wrong_and_needs_no_network(
     }
 
 
+def test_the_page_fits_a_window_of_1200_pixels(broken, tmp_path, monkeypatch, too_wide):
+    for name in ("overlay_entries", "rates", "heat_map"):
+        monkeypatch.setattr(plots, name, lambda *positional, **named: b"figure")
+    page = write_validation(broken, tmp_path / "page", quiet)
+    assert too_wide(page) == []
+
+
 def test_the_worst_groups_come_first(broken):
     reds = [group.count("red") for group in broken.fidelity.groups]
     assert reds == sorted(reds, reverse=True)
