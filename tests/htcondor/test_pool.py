@@ -25,6 +25,7 @@ from flashsim_prod.production.detached import follow, hand_over
 from flashsim_prod.production.drive import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.local_run import Display
+from flashsim_prod.production.request_folder import load_request
 
 from .conftest import RunningPool, finished, local_copy, remove_requests
 
@@ -247,6 +248,22 @@ def test_a_job_that_somebody_else_took_away(
     assert outcome.state is RequestState.FAILED
     assert outcome.failures[0].error.startswith("removed: it is in the way (by user ")
     assert outcome.stopped is None
+
+
+def test_a_registration_that_was_refused(
+    pool: RunningPool, home: Home, placed: Placed, site: MakeSite
+) -> None:
+    name = placed(site(), 1)
+    dataset = str(load_request(home.folder(name).request).dataset)
+    with LocalCatalog(home.catalog) as catalog:
+        catalog.ensure_container(dataset, {"seed": 0})
+    hand_over(home, name)
+    pool.wait(lambda: status.detail(home, name).line.state is not RequestState.RUNNING)
+    for _ in range(2):
+        (warning,) = status.detail(home, name).warnings
+        assert warning.startswith(f"the registration failed: dataset {dataset} is known with seed = 0, now")
+        assert warning.endswith(f"; to go on: flashsim-prod retry {name}")
+    assert states(home, name) == ["DONE"]
 
 
 def seen(home: Home, name: str) -> dict[JobState, int]:

@@ -49,6 +49,9 @@ _DAMAGED = (
     uproot.deserialization.DeserializationError,
 )
 
+#: what XRootD's client says of a file that is not there
+_XROOTD_MISSING = ("[3011]",)
+
 #: events read at least at a time: smaller requests that follow each other are cut from what is already
 #: in memory, since every access to a file decompresses whole baskets
 _READ_AHEAD = 4000
@@ -254,7 +257,7 @@ def reading(url: str, trouble: str) -> Iterator[None]:
     except (*_DAMAGED, *transfer_errors()) as error:
         if is_http(url) and (why := failure(url, error)) is not None:
             raise why from error
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError) or any(code in str(error) for code in _XROOTD_MISSING):
             raise InputError(f"{url} does not exist; check the path") from error
         if "://" in url and isinstance(error, OSError):
             raise StorageError(f"{url} cannot be read: {_one_line(error)}") from error

@@ -17,7 +17,7 @@ import uproot
 
 from flashsim_prod.errors import FlashSimError, InputError, StorageError
 from flashsim_prod.physics.nanoaod import remote
-from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 
 PEERS = Path(__file__).parents[2] / "peers"
 
@@ -158,6 +158,14 @@ def test_a_server_that_is_not_there() -> None:
     assert type(found) is StorageError
     assert "there is no host nowhere.invalid for this machine" in str(found)
     assert type(failure_of("http://:x/events.root")) is InputError
+
+
+def test_a_file_that_an_xrootd_server_does_not_have() -> None:
+    url = "root://host//store/mc/x.root"
+    with pytest.raises(InputError, match="does not exist; check the path"), reading(url, "is damaged"):
+        raise OSError("[ERROR] Server responded with an error: [3011] Unable to open; no such file")
+    with pytest.raises(StorageError, match="cannot be read"), reading(url, "is damaged"):
+        raise OSError("[FATAL] Connection error")
 
 
 def test_a_certificate_that_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

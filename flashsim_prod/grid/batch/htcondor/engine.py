@@ -155,7 +155,7 @@ class HTCondorBatch(BatchSystem):
                 if node.key not in status.nodes and node.key not in in_queue:
                     nodes[node.key] = NodeStatus(node.key, _before(node.key, submission))
         notes = [*_own_notes(dagman, status), *_held(in_queue), *self._idle(pool, in_queue)]
-        stopped = None if alive else _stopped(submission, dagman, nodes)
+        stopped = None if alive else _stopped(submission, dagman, nodes) or _unregistered(submission, status)
         return Poll(alive, nodes, tuple(notes), stopped)
 
     def cancel(self, submission: Submission, batch_id: str) -> None:
@@ -247,6 +247,19 @@ def _stopped(submission: Submission, dagman: Ad | None, nodes: dict[NodeKey, Nod
     if end.exit_code == 0 or JobState.FAILED in ended or (nodes and ended == {JobState.DONE}):
         return None  # the end of its work, good or bad
     return f"{end.reason}; see {submission.folder / f'{DAG}.dagman.out'}"
+
+
+def _unregistered(submission: Submission, status: DagStatus) -> str | None:
+    """Why the registration failed at the end of the graph, in its own last words, if it did."""
+    if status.register is None or status.register.state is not JobState.FAILED:
+        return None
+    log = submission.request_file.parent / "logs" / "register.log"
+    try:
+        said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error: ")]
+    except OSError:
+        said = []
+    why = said[-1].removeprefix("error: ") if said else status.register.details
+    return f"the registration failed: {why}"
 
 
 def _of_dagman(key: NodeKey, status: DagStatus, left: dict[NodeKey, Ad], alive: bool) -> NodeStatus | None:
