@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -10,6 +10,7 @@ from flashsim_prod.energy.budget import Budget
 from flashsim_prod.energy.conventions import Convention, Power, Share, Subtraction, share_of_one, subtractions
 from flashsim_prod.energy.counter import VoidWindowError
 from flashsim_prod.energy.figures import (
+    WHOLE,
     CycleFigures,
     counted_channels,
     covers,
@@ -111,9 +112,15 @@ def _row(measurement: Measurement, configuration: Configuration) -> Row:
         cycles=len(good),
         void=void,
         covers=covers(good[0]),
-        left_out=(*left_out(good[0]), *(f"a device is not seen at all: {line}" for line in measurement.lost)),
+        left_out=(*left_out(good[0]), *_unnamed(good[0], measurement.lost)),
         remarks=tuple(_remarks(good, figures, measurement, configuration)),
     )
+
+
+def _unnamed(cycle: Cycle, lost: Sequence[str]) -> Iterator[str]:
+    where = "counted only as a part of the server" if covers(cycle) == WHOLE else "not in the figure"
+    for line in lost:
+        yield f"a device is {where}, its meter cannot name it ({line})"
 
 
 def heard_channels(measurement: Measurement) -> frozenset[str]:

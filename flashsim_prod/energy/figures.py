@@ -22,6 +22,8 @@ DRIFT_PART, DRIFT_W = 0.25, 5.0
 UNSTEADY_PART = 0.15
 #: a GPU that draws this much more under load is not unused [W]; meters are good to 5 W
 UNUSED_GPU_W = 10.0
+#: remarks of a meter that are quoted, at most
+_CAUSES = 3
 #: work that adds less to an idle machine cannot be told from it [W]
 LEAST_W = 1.0
 
@@ -114,7 +116,8 @@ def left_out(cycle: Cycle) -> list[str]:
     sentences = []
     for name, why in silent_channels(cycle).items():
         missing = (
-            "only as a part of the server: nobody saw whether it worked, and 'table' does not subtract it"
+            "counted only as a part of the server: whether it worked is not known, and 'table' does not "
+            "subtract it"
             if is_whole
             else "not in the figure"
         )
@@ -164,7 +167,9 @@ def _causes(cycle: Cycle, error: str) -> str:
     """What meters said meanwhile, of the channel that `error` names if it names one, and what can be done."""
     named = [one.name for one in cycle.channels if re.search(rf"\b{re.escape(one.name)}\b", error)]
     told = [one for one in cycle.troubles if one.channel in named or not named]
-    causes = "; ".join(f"{one.text} ({one.times} times)" for one in told)
+    told.sort(key=lambda one: -one.times)
+    causes = "; ".join(f"{one.text} ({one.times} times)" for one in told[:_CAUSES])
+    causes += f"; {len(told) - _CAUSES} other remarks" if len(told) > _CAUSES else ""
     parts = [one for one in cycle.channels if one.name in named and one.scope is not Scope.SERVER]
     return (f": {causes}" if causes else "") + (_way_out(cycle, parts[0].name) if parts else "")
 

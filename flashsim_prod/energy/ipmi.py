@@ -122,7 +122,7 @@ def parse_reply(text: str, limit_w: float = LIMITS_W[Scope.SERVER]) -> Reading:
     if watts == 0:
         return _missing("the BMC reads 0 W, which a running server never draws")
     if watts > limit_w:
-        return _missing(f"the BMC reads {watts} W, which is no power of a server")
+        return _missing(f"the BMC reads {watts} W, which is no power of a server (limit {limit_w:,.0f} W)")
     lowest, highest = _LOWEST.search(text), _HIGHEST.search(text)
     limits = (int(lowest[1]), int(highest[1])) if lowest and highest else None
     state, period = _STATE.search(text), _PERIOD.search(text)

@@ -82,7 +82,9 @@ def _check(channel: Channel, there: int, asked: int) -> None:
 
 
 def is_stuck(channel: Channel) -> bool:
-    """Whether the channel said the same through idle, run and idle."""
+    """Whether the channel said the same through idle, run and idle; one that said nothing is not stuck."""
+    if channel.is_silent:
+        return False
     power = {power_w for power_w in channel.power_w if power_w is not None}
     energy = {energy_j for energy_j in channel.energy_j if energy_j is not None}
     return len(power) <= 1 and len(energy) <= 1

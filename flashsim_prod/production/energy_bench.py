@@ -26,6 +26,7 @@ from flashsim_prod.energy.record import Cycle, Measurement, MeterAccuracy, Node,
 from flashsim_prod.energy.recorder import Recorder
 from flashsim_prod.energy.response import measure_response, probe, tolerated_interval
 from flashsim_prod.energy.workload import Workload
+from flashsim_prod.errors import MeasurementError
 
 #: where no polled power of the server tells how fast it follows
 _COUNTER = Response(refresh_s=0.1, lag_s=0.0, source="assumed of an energy counter")
@@ -100,6 +101,7 @@ def run_bench(
             quick=options.quick,
         )
         workloads = make_workloads()
+        _check_gpus(found.meters, workloads)
         tell(_plan_line(schedule, len(workloads)))
         bench = Bench(found.meters, clock, origin_s, response, schedule, ForeignLoad())
         cycles = _cycles(bench, workloads, options, heard, tell)
@@ -149,6 +151,21 @@ def _heard(meters: Sequence[Meter], tell: Callable[[str], None]) -> frozenset[st
             else:
                 heard.add(reading.channel)
     return frozenset(heard)
+
+
+def _check_gpus(meters: Sequence[Meter], workloads: Sequence[Workload]) -> None:
+    """Without a server's power, the GPU that works must be seen: no cycle would give a number."""
+    readings = [reading for meter in meters for reading in meter.read()]
+    if any(reading.scope is Scope.SERVER for reading in readings):
+        return
+    blind = {one.channel: one.trouble for one in readings if one.scope is Scope.GPU and one.is_missing}
+    for workload in workloads:
+        used = next((gpu for gpu in workload.configuration.gpus if gpu in blind), None)
+        if used is not None:
+            raise MeasurementError(
+                f"{workload.configuration.label}: {used} does the work but gives no reading ({blind[used]}), "
+                "and there is no server's meter that would contain it; name the server's BMC with --bmc"
+            )
 
 
 def _response(

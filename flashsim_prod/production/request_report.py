@@ -83,6 +83,7 @@ class RequestReport:
     started: datetime | None
     ended: datetime | None
     energy: EnergyUse | None
+    energy_void: tuple[str, ...]
     fidelity: Fidelity | None
     bundle: dict[str, Any]
 
@@ -121,6 +122,7 @@ def make_report(home: Home, name: str) -> RequestReport:
         started=min((one.started for one in reports), default=None),
         ended=max((one.ended for one in reports), default=None),
         energy=_energy(reports, sum(one.events for one in simulated)),
+        energy_void=tuple(dict.fromkeys(one.energy_void for one in reports if one.energy_void)),
         fidelity=_fidelity(folder.path / VALIDATION_FOLDER),
         bundle=_bundle(request),
     )

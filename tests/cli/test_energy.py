@@ -114,6 +114,44 @@ def test_a_command_from_the_meter_to_the_table(cli: Cli, bmc: Path, tmp_path: Pa
     assert "spread evenly" in cli("energy-bench", "show", str(imported)).out
 
 
+@pytest.fixture
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in nvidia-smi: a good GPU, one without a sensor, one that fell off the bus."""
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {PEERS / "nvidia_smi_sim.py"} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("NVSMI_SIM", str(tmp_path / "state.json"))
+    gpus = [{"power.draw": 10.2}, {}, {"lost": True}]
+    (tmp_path / "state.json").write_text(json.dumps({"gpus": gpus}))
+
+
+def test_a_gpu_that_works_unseen_is_told_before_the_first_cycle(cli: Cli, gpus: None) -> None:
+    chosen = ("--meter", "nvidia-smi", "--gpus", "1")
+    told = cli("energy-bench", "--mode", "command", "--command", "true", *chosen, *FAST)
+    assert told.code == 18
+    assert "command: gpu1 does the work but gives no reading (nvidia-smi gives [N/A]" in told.complaint
+    assert "name the server's BMC with --bmc" in told.complaint
+
+
+@pytest.mark.slow
+def test_a_gpu_without_a_sensor_beside_a_good_bmc(cli: Cli, bmc: Path, gpus: None, tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    meters = ("--meter", "ipmi", "--bmc", "interface:dummy", "--meter", "nvidia-smi")
+    done = cli("energy-bench", "--mode", "idle", *meters, *FAST, "--output", str(result))
+    assert done.code == 0, done.err
+    assert "gpu1 gives no reading: nvidia-smi gives [N/A] for its power; --meter ipmi measures" in done.err
+    assert "not there: nvidia-smi: Unable to determine the device handle for GPU 0000:03:00.0" in done.err
+    assert "idle: whole server; 2 cycles" in done.out
+    assert "idle: gpu1 is counted only as a part of the server" in done.out
+    (row,) = cli("energy-bench", "show", str(result), "--json").json["rows"]
+    assert row["server_w"]["value"] == pytest.approx(160, abs=3)
+    assert [one.split()[0] for one in row["left_out"]] == ["gpu1", "a"]
+    names = {one["name"] for one in json.loads(result.read_text())["cycles"][0]["channels"]}
+    assert names == {"server", "gpu0", "gpu1"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "line"),

@@ -68,7 +68,12 @@ def test_a_fault_is_a_line_and_no_number(served: Served, fault: str, line: str) 
     assert "\n" not in str(raised.value)
 
 
-def test_a_bmc_that_keeps_no_minimum_and_maximum_is_usable() -> None:
+def test_a_bmc_that_keeps_no_minimum_and_maximum_is_usable(served: Served) -> None:
+    (reading,) = meter_on(served, fault="nominmax").read()
+    assert (reading.power_w, reading.trouble) == (160.0, None)
+
+
+def test_the_words_of_a_bmc_that_keeps_no_minimum_and_maximum() -> None:
     text = (
         "Instantaneous power reading:  124 Watts\nMinimum during sampling period:  0 Watts\n"
         "Maximum during sampling period:  0 Watts\nPower reading state is:   "

@@ -32,7 +32,7 @@ from pathlib import Path
 _DCMI = 0xDC
 FAULTS = (
     *("ok", "nodcmi", "badcc", "busy", "unspecified", "deactivated", "openbmc"),
-    *("zero", "max", "stuck", "drop", "short", "badgroup"),
+    *("zero", "max", "stuck", "drop", "short", "badgroup", "nominmax"),
 )
 
 
@@ -149,6 +149,8 @@ class Bmc:
             return refusals.get(fault, 0xFF), b""
         time.sleep(realism.delay_s)
         watts = self._model.readings(realism.window_s)
+        if fault == "nominmax":
+            watts = (watts[0], 0, 0, 0)
         stamp, period = (0, 0) if fault == "openbmc" else (int(time.time()), int(realism.window_s * 1000))
         state = 0x00 if fault in ("deactivated", "openbmc") else 0x40
         group = 0x00 if fault == "badgroup" else _DCMI

@@ -98,6 +98,18 @@ def test_energy_and_fidelity_where_they_are_known(home: Home, done: Plan, read: 
     assert "../validation/index.html" in links
 
 
+def test_why_meters_that_are_there_gave_no_energy(home: Home, done: Plan, read: Read):
+    path = home.folder(done.request.name).report(Stage.SIMULATE, 0)
+    why = "the energy counter of package-0 stood still for 9 s, which would be 0 W"
+    without = {"energy_j": None, "energy_from": None, "energy_void": why}
+    write_whole(path, read_report(path).model_copy(update=without).model_dump_json())
+    assert make_report(home, done.request.name).energy is None
+    text, _ = read(done.request.name)
+    assert "what the meters of its nodes say makes no sense" in text
+    assert f"Why jobs are not in it: {why}." in text
+    assert "has a power meter" not in text
+
+
 def test_a_request_that_was_never_run(home: Home, placed: Placed, read: Read):
     plan = placed(dry_run=True, **SMALL)
     text, _ = read(plan.request.name)
