@@ -60,8 +60,14 @@ def test_all_that_can_be_fitted_is_and_the_rest_is_named(cli: Cli, work: Path) -
     assert "jet_from_pileup" not in told.complaint
     again = cli("train", "all", *options)
     assert (again.code, again.out) == (10, "")
-    (fitted, few) = (cli("train", "all", *options, "--json").json[key] for key in ("fits", "too_few"))
-    assert (fitted, few["muon_duplicate"]) == ([], 0)
+
+
+def test_with_nothing_left_to_fit_programs_are_told_so(cli: Cli, tmp_path: Path) -> None:
+    for model in cli("bundle", "show", "--json").json["models"]:
+        (tmp_path / "fits" / model).mkdir(parents=True)
+        (tmp_path / "fits" / model / "entry.json").touch()
+    told = cli("train", "all", "--work", str(tmp_path), "--json")
+    assert (told.code, told.json) == (0, {"work": str(tmp_path), "fits": [], "too_few": {}})
 
 
 def test_a_fit_and_its_bundle_for_programs(cli: Cli, work: Path, tmp_path: Path) -> None:
