@@ -64,7 +64,7 @@ def fit(
         bool, typer.Option("--further", help="Go on from the weights that the last fit left.")
     ] = False,
     device: OnDevice = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 1,
     anew: Anew = False,
     as_json: Json = False,
@@ -100,7 +100,7 @@ def fit_all(
     width: Width = None,
     blocks: Blocks = None,
     device: OnDevice = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 1,
     anew: Anew = False,
     site: Annotated[
