@@ -45,7 +45,7 @@ class RaplMeter(Meter):
             raise NodeError(f"rapl: {root} lists no CPU package; the kernel or a virtual machine hides it")
         for zone in self._zones:
             try:
-                (zone.path / "energy_uj").read_text()
+                (zone.path / "energy_uj").read_text(encoding="utf-8")
             except PermissionError as error:
                 raise NodeError(
                     f"rapl: {zone.path / 'energy_uj'} may be read by root only; ask for permission"
@@ -60,7 +60,7 @@ class RaplMeter(Meter):
     def _reading(self, zone: _Zone) -> Reading:
         path = zone.path / "energy_uj"
         try:
-            energy_j = int(path.read_text()) / 1e6
+            energy_j = int(path.read_text(encoding="utf-8")) / 1e6
         except (OSError, ValueError) as error:
             return Reading(zone.channel, Scope.CPU, trouble=f"{path} cannot be read: {error}")
         if energy_j <= 0:
