@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from flashsim_prod.cli import fitting
+from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.flow import SIGMA, draw_times, integrate, path, times
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from distances import distances as distances_of
 
+from flashsim_prod.physics.definitions.jets_muons import jet_id, pileup_id
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
-from flashsim_prod.physics.identification import jet_id, pileup_id
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import branches
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from distances import distances as distances_of
 
-from flashsim_prod.physics import fat_jets as fat
-from flashsim_prod.physics import links
-from flashsim_prod.physics.boosted import four_momentum, invariant_mass, sum_of
+from flashsim_prod.physics.definitions import fat_jets as fat
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.boosted import four_momentum, invariant_mass, sum_of
+from flashsim_prod.physics.definitions.fat_jet_scores import odds
 from flashsim_prod.physics.detector.fat_jets import raw_factor, response_width
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.fat_jet_scores import odds
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import attributes, branches
 
