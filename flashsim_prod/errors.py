@@ -72,7 +72,7 @@ class BundleError(FlashSimError):
     exit_code = 11
 
 
-class ValidationError(FlashSimError):
+class EventsError(FlashSimError):
     """Produced events failed a technical check."""
 
     exit_code = 12

@@ -35,7 +35,7 @@ hypothesis.settings.load_profile("patient")
 
 
 #: folders whose tests share a server that has one port or folder and takes seconds to start
-ONE_PROCESS_EACH = ("htcondor", "registering")
+ONE_PROCESS_EACH = ("grid/batch/htcondor", "production/dataset")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

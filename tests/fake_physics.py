@@ -32,7 +32,7 @@ from flashsim_prod.production.drive import foreground as driving
 from flashsim_prod.production.drive import local_run
 from flashsim_prod.production.home import open_home
 from flashsim_prod.production.job import merge, simulate, worker
-from flashsim_prod.production.job.run import Attempt
+from flashsim_prod.production.job.run import JobRun
 
 THIS = Path(__file__)
 
@@ -55,7 +55,7 @@ def fake_command(stage: str, request_file: Path | str, index: int | str) -> list
     return [sys.executable, str(THIS), "worker", stage, str(request_file), "--job", str(index)]
 
 
-def fake_simulate(attempt: Attempt) -> OutputFile:
+def fake_simulate(attempt: JobRun) -> OutputFile:
     """A line of text for each event."""
     job = simulate_job(attempt.request, attempt.index)
     attempt.seed = job.seed
@@ -73,7 +73,7 @@ def fake_simulate(attempt: Attempt) -> OutputFile:
     return attempt.store(path, job.lfn, job.events, (lumis,))
 
 
-def fake_merge(attempt: Attempt, folder: RequestFolder) -> OutputFile:
+def fake_merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     """The inputs' lines, verified and joined."""
     job = merge_job(attempt.request, attempt.index)
     inputs = merge.reported_inputs(attempt, folder, job)
@@ -92,7 +92,7 @@ def _pause_s() -> float:
     return float(os.environ.get("FAKE_PAUSE_S", "0"))
 
 
-def _trouble(attempt: Attempt) -> None:
+def _trouble(attempt: JobRun) -> None:
     folder = os.environ.get("FAKE_TROUBLE")
     path = Path(folder or "/nowhere") / f"{attempt.stage}_{attempt.index}"
     if not path.is_file():

@@ -100,7 +100,7 @@ WRITES_BY_ITSELF = {
     "grid/storage/xrootd.py": "asks the disk for the rest of a copy that came short, which then fails",
     "cli/streams.py": "/dev/null, in the place of a stream that the shell closed",
     "grid/storage/atomic.py": "copies that other processes must tell from those of dead ones, by a lock",
-    "energy/workload.py": "a log, which grows",
+    "energy/measuring/workload.py": "a log, which grows",
 }
 
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    pass
+if TYPE_CHECKING:
+    pass
+if TYPE_CHECKING:
+    pass
+if TYPE_CHECKING:
+    from flashsim_prod.core.request import Registration
 
 if TYPE_CHECKING:
     from flashsim_prod.core.request import Sampling
@@ -30,3 +41,68 @@ def sampling_of(solver: str, evaluations: int, grid_power: float) -> Sampling:
 
     typed = {"solver": solver, "evaluations": evaluations, "grid_power": grid_power}
     return Sampling.from_mapping(typed, "options")
+
+
+Scope = Annotated[str, typer.Option(help="Of names in Rucio: cms, user.NAME or group.NAME.")]
+
+
+Rse = Annotated[
+    str | None,
+    typer.Option(metavar="RSE", help="Storage element; $FLASHSIM_PROD_RSE or the site's by default."),
+]
+
+
+RseExpression = Annotated[
+    str | None, typer.Option(metavar="EXPR", help="Where a rule keeps the files; by default at the RSE.")
+]
+
+
+Lifetime = Annotated[float | None, typer.Option(metavar="DAYS", help="Of the rule; for ever by default.")]
+
+
+Where = Annotated[Literal["local", "rucio"], typer.Option("--catalog", help="Which catalogue.")]
+
+
+def registration_of(
+    scope: str, rse: str | None, rse_expression: str | None, lifetime: float | None
+) -> Registration:
+    """What these options say."""
+    from flashsim_prod.core.request import Registration
+    from flashsim_prod.production.catalogs import RSE_VARIABLE
+
+    told = {
+        "scope": scope,
+        "rse": rse or os.environ.get(RSE_VARIABLE),
+        "rse_expression": rse_expression,
+        "lifetime_days": lifetime,
+    }
+    return Registration.from_mapping(told, "--scope, --rse, --rse-expression, --lifetime")
+
+
+Chunk = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Output events in memory at a time; by default the site's."),
+]
+
+
+Batch = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Objects that a network sees at a time; by default the site's."),
+]
+
+
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Follow a request that runs elsewhere to its end, then finish it.")
+]
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+Folder = Annotated[Path, typer.Option("--work", file_okay=False, help="Folder of samples, tables and fits.")]
+
+
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.")]
+
+
+WORK = Path("training")

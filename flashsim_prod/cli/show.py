@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -41,7 +41,7 @@ _OWN = frozenset(
 )
 
 
-class Files(StrEnum):
+class FileAccess(StrEnum):
     """How a job gets at its input and leaves its output."""
 
     SHARED = "shared"
@@ -112,7 +112,7 @@ class HTCondorRules(StrictModel):
 
     schedd: str | None = Field(default=None, description="name of the schedd; the configured one by default")
     pool: str | None = Field(default=None, description="its collector; the configured one by default")
-    files: Files = Files.SHARED
+    files: FileAccess = FileAccess.SHARED
     carries_urls: bool = Field(
         default=False,
         description="with files: transfer, HTCondor's plugins rather than the jobs copy from and to root://",

@@ -9,7 +9,6 @@ from typing import Literal
 from pydantic import Field
 
 from flashsim_prod.core.strict import StrictModel
-from flashsim_prod.energy.meters.base import Scope
 
 
 class Mode(StrEnum):
@@ -141,7 +140,7 @@ class Schedule(StrictModel):
     quick: bool = False
 
 
-class Node(StrictModel):
+class Machine(StrictModel):
     """The machine that was measured."""
 
     host: str
@@ -169,7 +168,7 @@ class Measurement(StrictModel):
     kind: Literal["flashsim-prod energy measurement"] = "flashsim-prod energy measurement"
     created: datetime
     software_version: str
-    node: Node
+    node: Machine
     meters: dict[str, MeterAccuracy]
     absent_meters: tuple[str, ...] = ()
     lost: tuple[str, ...] = Field(default=(), description="what meters say of devices that have no channel")
@@ -178,3 +177,11 @@ class Measurement(StrictModel):
     configurations: tuple[Configuration, ...]
     cycles: tuple[Cycle, ...]
     notes: tuple[str, ...] = ()
+
+
+class Scope(StrEnum):
+    """What a channel's electricity flows through; a server contains its GPUs and CPUs."""
+
+    SERVER = "server"
+    GPU = "gpu"
+    CPU = "cpu"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flashsim_prod.errors import InputError, RequestError, ValidationError
+from flashsim_prod.errors import EventsError, InputError, RequestError
 from flashsim_prod.production.home import Home
 
 #: Python's own ways around an ASCII locale are switched off
@@ -39,7 +39,7 @@ def odd(tmp_path: Path) -> Iterator[dict[str, Path]]:
     ("before", "after", "code"),
     [
         (("request", "ttbar", "--events", "10", "--dry-run", "--yes", "--input"), (), InputError.exit_code),
-        (("validate", "check"), (), ValidationError.exit_code),
+        (("validate", "check"), (), EventsError.exit_code),
         (("energy-bench", "show"), (), InputError.exit_code),
         (("worker", "simulate"), ("--job", "0"), RequestError.exit_code),
     ],

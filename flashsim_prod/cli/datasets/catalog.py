@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.datasets.register import Scope, Where
-from flashsim_prod.cli.show import Json
+from flashsim_prod.cli.options import Json, Scope, Where
 
 if TYPE_CHECKING:
     from flashsim_prod.production.dataset.verify import Verification

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.datasets.register import Rse
-from flashsim_prod.cli.show import Json
+from flashsim_prod.cli.options import Json, Rse
 
 
 def add_to(app: typer.Typer) -> None:

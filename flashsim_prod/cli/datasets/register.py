@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.show import Json
+from flashsim_prod.cli.options import Json, Lifetime, Rse, RseExpression
 
 if TYPE_CHECKING:
-    from flashsim_prod.core.request import Registration
-
-Scope = Annotated[str, typer.Option(help="Of names in Rucio: cms, user.NAME or group.NAME.")]
-Rse = Annotated[
-    str | None,
-    typer.Option(metavar="RSE", help="Storage element; $FLASHSIM_PROD_RSE or the site's by default."),
-]
-RseExpression = Annotated[
-    str | None, typer.Option(metavar="EXPR", help="Where a rule keeps the files; by default at the RSE.")
-]
-Lifetime = Annotated[float | None, typer.Option(metavar="DAYS", help="Of the rule; for ever by default.")]
-Where = Annotated[Literal["local", "rucio"], typer.Option("--catalog", help="Which catalogue.")]
+    pass
 
 
 def add_to(app: typer.Typer) -> None:
     """Add this command to `app`."""
     app.command()(register)
-
-
-def registration_of(
-    scope: str, rse: str | None, rse_expression: str | None, lifetime: float | None
-) -> Registration:
-    """What these options say."""
-    from flashsim_prod.core.request import Registration
-    from flashsim_prod.production.catalogs import RSE_VARIABLE
-
-    told = {
-        "scope": scope,
-        "rse": rse or os.environ.get(RSE_VARIABLE),
-        "rse_expression": rse_expression,
-        "lifetime_days": lifetime,
-    }
-    return Registration.from_mapping(told, "--scope, --rse, --rse-expression, --lifetime")
 
 
 def register(
@@ -63,8 +35,8 @@ def register(
     from flashsim_prod.cli.requests.driving import summary
     from flashsim_prod.cli.show import console, counted, print_json
     from flashsim_prod.cli.steps import shown_steps
+    from flashsim_prod.production.dataset.register import register_request
     from flashsim_prod.production.home import open_home
-    from flashsim_prod.production.registering import register_request
 
     with shown_steps() as show:
         done = register_request(

@@ -11,8 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.datasets.register import Scope, Where
-from flashsim_prod.cli.show import Json, print_json
+from flashsim_prod.cli.options import Json, Scope, Where
+from flashsim_prod.cli.show import print_json
 from flashsim_prod.cli.steps import shown_steps
 
 if TYPE_CHECKING:

@@ -7,21 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.options import Evaluations, GridPower, Solver, sampling_of
+from flashsim_prod.cli.options import Batch, Chunk, Evaluations, GridPower, Json, Solver, sampling_of
 from flashsim_prod.cli.requests.request import OnDevice
-from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
     from flashsim_prod.core.speed import Speed
 
-Chunk = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, help="Output events in memory at a time; by default the site's."),
-]
-Batch = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, help="Objects that a network sees at a time; by default the site's."),
-]
 
 #: with fewer cores than this the figure is not that of a whole core
 _BUSY = 0.9
@@ -73,7 +64,7 @@ def bench(
     from flashsim_prod.cli.steps import shown_steps
     from flashsim_prod.core.site import Device
     from flashsim_prod.production.home import open_home
-    from flashsim_prod.production.measure.speed import run_bench
+    from flashsim_prod.production.measure.speed import measure_speed
     from flashsim_prod.production.order.order import Typed, make_order
     from flashsim_prod.production.order.speeds import store_speed, stored_speeds
 
@@ -96,7 +87,7 @@ def bench(
         stored_speeds(home)
     order = make_order(typed)[0].with_resources(cpus=threads, chunk_events=chunk, batch_rows=batch)
     with shown_steps() as show:
-        speed = run_bench(order, lambda done, total: show("bench", done, total, ""))
+        speed = measure_speed(order, lambda done, total: show("bench", done, total, ""))
     if home:
         store_speed(home, speed)
     if as_json:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.measure.bench import Batch, Chunk
-from flashsim_prod.cli.options import Evaluations, GridPower, Solver, sampling_of
-from flashsim_prod.cli.show import Json, print_json
+from flashsim_prod.cli.options import Batch, Chunk, Evaluations, GridPower, Json, Solver, sampling_of
+from flashsim_prod.cli.show import print_json
 
 if TYPE_CHECKING:
     from flashsim_prod.energy.meters.ipmi import BmcAddress
@@ -174,7 +173,7 @@ def bench(
     from flashsim_prod.energy.record import Mode
     from flashsim_prod.errors import RequestError
     from flashsim_prod.files import write_whole
-    from flashsim_prod.production.measure.energy import BenchOptions, run_bench
+    from flashsim_prod.production.measure.energy import BenchOptions, measure_energy
     from flashsim_prod.production.measure.modes import PerMode, WorkOptions, check_work, make_workloads
     from flashsim_prod.production.order.library import find_site
 
@@ -217,7 +216,7 @@ def bench(
     modes = [Mode(one) for one in mode]
     check_work(modes, work)
     with _unwound(), tempfile.TemporaryDirectory(prefix="energy-bench-") as scratch:
-        measurement = run_bench(
+        measurement = measure_energy(
             lambda: make_workloads(modes, work, Path(scratch)),
             options,
             tell=lambda line: errors.print(line, markup=False, soft_wrap=True),

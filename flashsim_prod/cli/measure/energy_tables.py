@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.site import Electricity
 from flashsim_prod.energy.record import Measurement, Mode
-from flashsim_prod.energy.results.analysis import Row, analyse
+from flashsim_prod.energy.results.analysis import ConfigurationFigures, analyse
 from flashsim_prod.energy.results.budget import GAIN
 from flashsim_prod.energy.results.compare import Comparison
 from flashsim_prod.energy.results.conventions import JOULE_PER_KWH, Convention
@@ -35,7 +35,7 @@ def print_measurement(
     as_json: bool,
     events: int | None = None,
     electricity: Electricity | None = None,
-) -> tuple[Row, ...]:
+) -> tuple[ConfigurationFigures, ...]:
     """Analyse a measurement and print its figures; as JSON with what `events` events come to, if asked.
 
     Raises
@@ -100,7 +100,7 @@ def _add_comparisons(listing: Table, comparisons: Sequence[Comparison]) -> None:
         listing.add_row(f"  {one.convention}", _kwh(one.first), _kwh(one.second), ratio_text, verdict)
 
 
-def print_projection(rows: Sequence[Row], events: int, electricity: Electricity) -> None:
+def print_projection(rows: Sequence[ConfigurationFigures], events: int, electricity: Electricity) -> None:
     """Print what a number of events comes to, by full node."""
     numbers = ("KWH", electricity.currency, "KG CO2")
     listing = table("PROCESS", "EVENTS", *numbers, right=numbers)
@@ -111,21 +111,23 @@ def print_projection(rows: Sequence[Row], events: int, electricity: Electricity)
     console().print(listing)
 
 
-def projected(rows: Sequence[Row], events: int, electricity: Electricity) -> list[dict[str, object]]:
+def projected(
+    rows: Sequence[ConfigurationFigures], events: int, electricity: Electricity
+) -> list[dict[str, object]]:
     """The same for programs."""
     found = _projections(rows, events, electricity)
     return [{"process": label, **asdict(one), "currency": electricity.currency} for label, one in found]
 
 
 def _projections(
-    rows: Sequence[Row], events: int, electricity: Electricity
+    rows: Sequence[ConfigurationFigures], events: int, electricity: Electricity
 ) -> Iterator[tuple[str, Projection]]:
     for row in rows:
         if row.energy_j:
             yield row.configuration.label, project(row.energy_j[Convention.FULL_NODE], events, electricity)
 
 
-def _cells(row: Row, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+def _cells(row: ConfigurationFigures, rows: Sequence[ConfigurationFigures]) -> list[tuple[str, ...]]:
     load = f"{row.load_w.value:.1f}"
     if not row.energy_j:
         is_train = row.configuration.mode is Mode.TRAIN
@@ -148,13 +150,13 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[tuple[str, ...]]:
     return lines
 
 
-def _rate_hz(row: Row, convention: Convention) -> float:
+def _rate_hz(row: ConfigurationFigures, convention: Convention) -> float:
     """The rate that a convention divides by: of one copy in the table, else of all."""
     total_hz = row.rate_hz.value if row.rate_hz else 0.0
     return total_hz / (row.configuration.copies if convention is Convention.TABLE else 1)
 
 
-def _to_fullsim(convention: Convention, energy_j: Estimate, rows: Sequence[Row]) -> str:
+def _to_fullsim(convention: Convention, energy_j: Estimate, rows: Sequence[ConfigurationFigures]) -> str:
     full = next((row for row in rows if row.configuration.mode is Mode.FULLSIM and row.energy_j), None)
     if full is None:
         return "-"
@@ -164,7 +166,7 @@ def _to_fullsim(convention: Convention, energy_j: Estimate, rows: Sequence[Row])
     return f"{value:.3g} {_relative(half / value)}"
 
 
-def _print_remarks(row: Row) -> None:
+def _print_remarks(row: ConfigurationFigures) -> None:
     out = console()
     label = row.configuration.label
     out.print(f"{label}: {row.covers}; {counted(row.cycles, 'cycle')}", markup=False, soft_wrap=True)
@@ -176,7 +178,7 @@ def _print_remarks(row: Row) -> None:
         out.print(f"{label}: {remark}", style="yellow", markup=False, soft_wrap=True)
 
 
-def _print_watts(row: Row) -> None:
+def _print_watts(row: ConfigurationFigures) -> None:
     """What a site file needs for plans to tell energy; measured jobs take its place later."""
     if row.configuration.mode not in (Mode.CPU, Mode.GPU) or row.covers != WHOLE:
         return
@@ -198,7 +200,7 @@ def _relative(half: float) -> str:
     return f"±{100 * half:.2g}%"
 
 
-def _plain(row: Row) -> dict[str, object]:
+def _plain(row: ConfigurationFigures) -> dict[str, object]:
     return {
         "process": row.configuration.label,
         "covers": row.covers,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.show import Json
+from flashsim_prod.cli.options import Json
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.assessment import Assessment

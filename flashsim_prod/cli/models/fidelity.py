@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from flashsim_prod.cli.show import console, table
 
 if TYPE_CHECKING:
-    from flashsim_prod.physics.validation.models.figures import Fidelity, Light
-    from flashsim_prod.physics.validation.models.report import Report
+    from flashsim_prod.physics.validation.models.figures import Light, ModelFidelity
+    from flashsim_prod.physics.validation.models.report import FidelityReport
     from flashsim_prod.physics.validation.statistics.distances import Measured
 
 _STYLES = {"green": "green", "amber": "yellow", "red": "red"}
 _AXES = {"pt": "pt", "eta": "eta", "pileup_nPU": "pileup", "gen_ht": "HT", "predicted": "calibration"}
 
 
-def print_report(report: Report) -> None:
+def print_report(report: FidelityReport) -> None:
     """A table of the models and one of whole events."""
     out = console()
     out.print(f"[bold]{report.bundle.name}[/bold] compared with {report.title}", soft_wrap=True)
@@ -49,7 +49,7 @@ def print_report(report: Report) -> None:
     out.print(whole)
 
 
-def _model_row(one: Fidelity) -> list[str]:
+def _model_row(one: ModelFidelity) -> list[str]:
     row = [_coloured(one.name, one.light)]
     if one.properties is None:
         row += ["-"] * 5

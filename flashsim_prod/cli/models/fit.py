@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.show import Json, counted, print_json
+from flashsim_prod.cli.options import WORK, Folder, Json, Seed
+from flashsim_prod.cli.show import counted, print_json
 from flashsim_prod.cli.steps import shown_steps
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from flashsim_prod.physics.training.optimise import FitSettings
     from flashsim_prod.physics.training.record import FitRecord
 
-Folder = Annotated[Path, typer.Option("--work", file_okay=False, help="Folder of samples, tables and fits.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.")]
 OnDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[
@@ -39,8 +38,6 @@ Blocks = Annotated[
     typer.Option(min=1, help="Residual blocks of the flow's network; 5 of width 300 have 2M weights."),
 ]
 Anew = Annotated[bool, typer.Option("--anew", help="Start over, whatever earlier fits left.")]
-
-WORK = Path("training")
 
 
 def add_to(app: typer.Typer) -> None:

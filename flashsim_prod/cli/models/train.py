@@ -12,9 +12,9 @@ from flashsim_prod.cli import completing
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models.bundle import summary as bundle_summary
 from flashsim_prod.cli.models.fidelity import print_report
-from flashsim_prod.cli.models.fit import WORK, Folder, OnDevice, Seed
-from flashsim_prod.cli.options import Evaluations, GridPower, Solver, sampling_of
-from flashsim_prod.cli.show import Json, console, counted, print_json, table
+from flashsim_prod.cli.models.fit import OnDevice
+from flashsim_prod.cli.options import WORK, Evaluations, Folder, GridPower, Json, Seed, Solver, sampling_of
+from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.cli.steps import follow, shown_steps
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def report(
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.validation.models.page import write_page
-    from flashsim_prod.physics.validation.models.report import Options, make_report, write_json
+    from flashsim_prod.physics.validation.models.report import Options, make_fidelity_report, write_json
 
     options = Options(
         max_rows=max_rows,
@@ -238,7 +238,7 @@ def report(
         def progress(stage: str, done: int, total: int) -> None:
             show(stage, done, total, "")
 
-        made = make_report(found, files, options, progress)
+        made = make_fidelity_report(found, files, options, progress)
         write_json(made, output)
         page = write_page(made, output, progress)
     if as_json:

@@ -15,8 +15,8 @@ from flashsim_prod.errors import JobsFailedError, StateError
 if TYPE_CHECKING:
     from flashsim_prod.core.report import OutputFile
     from flashsim_prod.core.request import Request
+    from flashsim_prod.production.context import Outcome
     from flashsim_prod.production.drive.detached import HandOver
-    from flashsim_prod.production.drive.foreground import Outcome
     from flashsim_prod.production.home import Home
 
 #: the shell's own code for a command that a signal ended is 128 and the signal's number

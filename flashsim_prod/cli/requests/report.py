@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.show import Json, print_json
+from flashsim_prod.cli.options import Json
+from flashsim_prod.cli.show import print_json
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,11 +29,11 @@ def report(
 ) -> None:
     """Write a page about a request: what was made, by what, how long it took, how to use and cite it."""
     from flashsim_prod.production.home import home_to_read
-    from flashsim_prod.production.views.report import make_report, write_report
+    from flashsim_prod.production.views.report import make_request_report, write_request_report
 
     home = home_to_read()
-    made = make_report(home, name)
-    page = write_report(home, made, output)
+    made = make_request_report(home, name)
+    page = write_request_report(home, made, output)
     if as_json:
         print_json({"request": name, "dataset": str(made.request.dataset), "page": str(page)})
     else:

@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.datasets.register import Lifetime, Rse, RseExpression, Scope, registration_of
-from flashsim_prod.cli.options import Evaluations, GridPower, Solver, sampling_of
-from flashsim_prod.cli.requests.control import Wait
-from flashsim_prod.cli.show import Json
+from flashsim_prod.cli.options import (
+    Evaluations,
+    GridPower,
+    Json,
+    Lifetime,
+    Rse,
+    RseExpression,
+    Scope,
+    Solver,
+    Wait,
+    registration_of,
+    sampling_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

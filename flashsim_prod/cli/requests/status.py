@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.show import Json
+from flashsim_prod.cli.options import Json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flashsim_prod.cli.show import Json, print_json
+from flashsim_prod.cli.options import Json
+from flashsim_prod.cli.show import print_json
 
 if TYPE_CHECKING:
     from flashsim_prod.production.job.run import KeptHere

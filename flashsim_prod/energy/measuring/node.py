@@ -9,18 +9,18 @@ from pathlib import Path
 
 import psutil
 
-from flashsim_prod.energy.record import Node
+from flashsim_prod.energy.record import Machine
 
 _CPUS = Path("/sys/devices/system/cpu")
 _DMI = Path("/sys/class/dmi/id")
 _UNKNOWN = "unknown"
 
 
-def this_node(gpus: Mapping[str, str] | None = None, gpu_persistence: str = _UNKNOWN) -> Node:
+def this_node(gpus: Mapping[str, str] | None = None, gpu_persistence: str = _UNKNOWN) -> Machine:
     """The machine that this runs on; `gpus` are names by channel."""
     cores = _cores(_CPUS)
     logical = psutil.cpu_count(logical=True) or 1
-    return Node(
+    return Machine(
         host=socket.gethostname(),
         cpu=_cpu_name(),
         sockets=len({package for package, _ in cores}) or 1,

@@ -5,19 +5,10 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
+from flashsim_prod.energy.record import Scope
 from flashsim_prod.errors import NodeError
-
-
-class Scope(StrEnum):
-    """What a channel's electricity flows through; a server contains its GPUs and CPUs."""
-
-    SERVER = "server"
-    GPU = "gpu"
-    CPU = "cpu"
-
 
 #: what no single channel draws more than, where neither hardware nor user says so [W]: a server; a board; a
 #: CPU package or its memory

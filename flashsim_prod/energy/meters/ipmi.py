@@ -8,7 +8,8 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from flashsim_prod.energy.meters.base import LIMITS_W, Accuracy, Meter, Reading, Scope
+from flashsim_prod.energy.meters.base import LIMITS_W, Accuracy, Meter, Reading
+from flashsim_prod.energy.record import Scope
 from flashsim_prod.errors import NodeError, RequestError
 
 #: ipmitool takes the password of ``-E`` from here; it never stands on a command line

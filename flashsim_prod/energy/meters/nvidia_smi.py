@@ -6,8 +6,9 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from flashsim_prod.energy.meters.base import Meter, Reading, Scope
+from flashsim_prod.energy.meters.base import Meter, Reading
 from flashsim_prod.energy.meters.nvml import GPU_ACCURACY
+from flashsim_prod.energy.record import Scope
 from flashsim_prod.errors import NodeError
 
 _TIMEOUT_S = 10.0

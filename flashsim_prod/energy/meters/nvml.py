@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from flashsim_prod.energy.meters.base import Accuracy, Meter, Reading, Scope
+from flashsim_prod.energy.meters.base import Accuracy, Meter, Reading
+from flashsim_prod.energy.record import Scope
 from flashsim_prod.errors import NodeError
 
 #: NVIDIA states its boards' power to within 5 W

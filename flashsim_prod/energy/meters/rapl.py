@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from flashsim_prod.energy.meters.base import Accuracy, Meter, Reading, Scope
+from flashsim_prod.energy.meters.base import Accuracy, Meter, Reading
+from flashsim_prod.energy.record import Scope
 from flashsim_prod.errors import NodeError
 
 POWERCAP = Path("/sys/class/powercap")

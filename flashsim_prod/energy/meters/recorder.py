@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from flashsim_prod.energy.meters.base import Clock, Meter, Reading, Scope
-from flashsim_prod.energy.record import Channel, Trouble
+from flashsim_prod.energy.meters.base import Clock, Meter, Reading
+from flashsim_prod.energy.record import Channel, Scope, Trouble
 
 
 @dataclass

@@ -7,7 +7,8 @@ from bisect import bisect_right
 from itertools import pairwise
 from pathlib import Path
 
-from flashsim_prod.energy.meters.base import Accuracy, Clock, Meter, Reading, Scope, SystemClock
+from flashsim_prod.energy.meters.base import Accuracy, Clock, Meter, Reading, SystemClock
+from flashsim_prod.energy.record import Scope
 from flashsim_prod.errors import InputError
 from flashsim_prod.files import read_text
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from flashsim_prod.energy.meters.base import Scope
 from flashsim_prod.energy.meters.counter import VoidWindowError
-from flashsim_prod.energy.record import Configuration, Cycle, Measurement, Node
+from flashsim_prod.energy.record import Configuration, Cycle, Machine, Measurement, Scope
 from flashsim_prod.energy.results.budget import Budget
 from flashsim_prod.energy.results.conventions import (
     Convention,
@@ -34,7 +33,7 @@ from flashsim_prod.errors import MeasurementError
 
 
 @dataclass(frozen=True)
-class Row:
+class ConfigurationFigures:
     """The figures of one configuration.
 
     Attributes
@@ -69,7 +68,7 @@ class Row:
     remarks: tuple[str, ...]
 
 
-def analyse(measurement: Measurement) -> tuple[Row, ...]:
+def analyse(measurement: Measurement) -> tuple[ConfigurationFigures, ...]:
     """The figures of every configuration.
 
     Raises
@@ -80,7 +79,7 @@ def analyse(measurement: Measurement) -> tuple[Row, ...]:
     return tuple(_row(measurement, configuration) for configuration in measurement.configurations)
 
 
-def _row(measurement: Measurement, configuration: Configuration) -> Row:
+def _row(measurement: Measurement, configuration: Configuration) -> ConfigurationFigures:
     cycles = [cycle for cycle in measurement.cycles if cycle.configuration == configuration.label]
     response, schedule = measurement.response, measurement.schedule
     heard = heard_channels(measurement)
@@ -101,7 +100,7 @@ def _row(measurement: Measurement, configuration: Configuration) -> Row:
     )
     rates = [one.rate for one in figures if one.rate]
     run_s = fmean(cycle.run.length_s for cycle in good)
-    return Row(
+    return ConfigurationFigures(
         configuration=configuration,
         load_w=combine([one.power.load_w for one in figures], budget.of_power(table[Convention.FULL_NODE])),
         idle_w=combine([one.power.idle_w for one in figures], budget.of_idle()),
@@ -137,7 +136,7 @@ def heard_channels(measurement: Measurement) -> frozenset[str]:
     )
 
 
-def _share(configuration: Configuration, node: Node) -> Share:
+def _share(configuration: Configuration, node: Machine) -> Share:
     return share_of_one(configuration.copies, configuration.threads, node.physical_cores, node.logical_cores)
 
 

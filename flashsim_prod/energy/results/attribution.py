@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from flashsim_prod.energy.meters.base import Scope
 from flashsim_prod.energy.meters.counter import counted_w, counts_of
-from flashsim_prod.energy.record import Channel
+from flashsim_prod.energy.record import Channel, Scope
 from flashsim_prod.energy.results.plateau import MAX_MISSING
 
 #: polled power needs this many readings for its mean to stand for a job

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flashsim_prod.energy.record import Measurement
-from flashsim_prod.energy.results.analysis import Row
+from flashsim_prod.energy.results.analysis import ConfigurationFigures
 from flashsim_prod.energy.results.budget import GAIN
 from flashsim_prod.energy.results.conventions import Convention
 from flashsim_prod.energy.results.uncertainty import Estimate, ratio
@@ -45,7 +45,9 @@ def same_meter(first: Measurement, second: Measurement) -> bool:
     return same_machine and first.meters == second.meters
 
 
-def compare(first: Sequence[Row], second: Sequence[Row], *, same_meter: bool = False) -> list[Comparison]:
+def compare(
+    first: Sequence[ConfigurationFigures], second: Sequence[ConfigurationFigures], *, same_meter: bool = False
+) -> list[Comparison]:
     """Every configuration that both have, by label; a single one on each side is compared whatever its label.
 
     Parameters
@@ -77,7 +79,9 @@ def compare(first: Sequence[Row], second: Sequence[Row], *, same_meter: bool = F
     ]  # fmt: skip
 
 
-def _pairs(first: Sequence[Row], second: Sequence[Row]) -> list[tuple[Row, Row]]:
+def _pairs(
+    first: Sequence[ConfigurationFigures], second: Sequence[ConfigurationFigures]
+) -> list[tuple[ConfigurationFigures, ConfigurationFigures]]:
     by_label = {row.configuration.label: row for row in second if row.energy_j}
     counting = [row for row in first if row.energy_j]
     if len(counting) == 1 and len(by_label) == 1:

@@ -14,18 +14,19 @@ from statistics import fmean, stdev
 from pydantic import BaseModel, ConfigDict, Field
 
 from flashsim_prod import __version__
-from flashsim_prod.energy.meters.base import LIMITS_W, Scope
+from flashsim_prod.energy.meters.base import LIMITS_W
 from flashsim_prod.energy.record import (
     Channel,
     Configuration,
     CopyCount,
     Cycle,
+    Machine,
     Measurement,
     MeterAccuracy,
     Mode,
-    Node,
     Response,
     Schedule,
+    Scope,
     Window,
 )
 from flashsim_prod.errors import InputError
@@ -138,8 +139,8 @@ def _section(report: object, where: str) -> dict[str, dict[str, _Metric]]:
         ) from error
 
 
-def _unknown_node(where: str) -> Node:
-    return Node(
+def _unknown_node(where: str) -> Machine:
+    return Machine(
         host=f"unknown, of {where}",
         cpu="unknown",
         sockets=1,

@@ -12,7 +12,7 @@ import uproot
 from numpy.typing import NDArray
 
 from flashsim_prod.core.report import LumiRange
-from flashsim_prod.errors import InputError, ValidationError
+from flashsim_prod.errors import EventsError, InputError
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.schema import Branch, branch, branches
@@ -118,11 +118,11 @@ class _Where:
         self.numbers = Events(0)
 
     def fail(self, problem: str, index: int | None = None) -> None:
-        """Raise `ValidationError`; `index` is the position of the event in the file."""
+        """Raise `EventsError`; `index` is the position of the event in the file."""
         if index is None:
-            raise ValidationError(f"{self._name} {problem}")
+            raise EventsError(f"{self._name} {problem}")
         run, lumi, event = (int(self.numbers.scalars[name][index]) for name in _NUMBERS)
-        raise ValidationError(f"{self._name}, event {run}:{lumi}:{event} (entry {index}): {problem}")
+        raise EventsError(f"{self._name}, event {run}:{lumi}:{event} (entry {index}): {problem}")
 
     def fail_first(self, bad: NDArray[np.bool_], problem: str) -> None:
         """Raise if any event is marked in `bad`."""
@@ -136,7 +136,7 @@ def _as_validation() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise ValidationError(str(error)) from error
+        raise EventsError(str(error)) from error
 
 
 def _known_branches(file: NanoFile, where: _Where) -> list[str]:

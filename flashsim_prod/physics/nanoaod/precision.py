@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.errors import ValidationError
+from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.events import Column
 from flashsim_prod.physics.nanoaod.schema import FULL_PRECISION, Branch
 
@@ -30,7 +30,7 @@ def as_stored(branch: Branch, column: Column) -> Column:
     # compared as they were: 300 is not 44, 0.5 is not 0, 2 is not True
     changed = np.flatnonzero(cast != column)
     if len(changed):
-        raise ValidationError(f"{branch.name}: {column[changed[0]]} does not fit the type {branch.dtype}")
+        raise EventsError(f"{branch.name}: {column[changed[0]]} does not fit the type {branch.dtype}")
     return cast
 
 

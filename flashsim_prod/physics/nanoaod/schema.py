@@ -26,7 +26,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from flashsim_prod.errors import ValidationError
+from flashsim_prod.errors import EventsError
 
 #: mantissa bits of a float32
 FULL_PRECISION = 23
@@ -97,12 +97,12 @@ def collections() -> Mapping[str, str]:
 
 
 def branch(name: str) -> Branch:
-    """The branch called `name` in full; `ValidationError` if there is none."""
+    """The branch called `name` in full; `EventsError` if there is none."""
     found = branches().get(name)
     if found is None:
         close = get_close_matches(name, branches(), n=1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise ValidationError(f"'{name}' is no branch of the NANOAOD schema{hint}")
+        raise EventsError(f"'{name}' is no branch of the NANOAOD schema{hint}")
     return found
 
 

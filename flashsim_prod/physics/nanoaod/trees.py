@@ -11,7 +11,7 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from flashsim_prod.errors import ValidationError
+from flashsim_prod.errors import EventsError
 from flashsim_prod.files import storage_errors
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.schema import branch, branches, collections
@@ -117,9 +117,7 @@ class EventTree:
             self._tree = make_tree(self._file, "Events", types, _titles(), cluster=EVENTS_PER_BASKET)
         elif types != self._types:
             odd = min(set(types.items()) ^ set(self._types.items()))[0]
-            raise ValidationError(
-                f"{self._where}: '{odd}' has not the same branches in all batches of events"
-            )
+            raise EventsError(f"{self._where}: '{odd}' has not the same branches in all batches of events")
         self._pending.append(events)
         if sum(batch.n for batch in self._pending) < EVENTS_PER_BASKET:
             return []

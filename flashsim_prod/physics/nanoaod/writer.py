@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import uproot
 
-from flashsim_prod.errors import ValidationError
+from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.precision import as_stored
 from flashsim_prod.physics.nanoaod.schema import branch
@@ -96,15 +96,13 @@ class NanoWriter:
         stored = _stored(events)
         for name in REQUIRED:
             if name not in stored.scalars:
-                raise ValidationError(
-                    f"{self._path}: the events lack '{name}', which every NANOAOD file needs"
-                )
+                raise EventsError(f"{self._path}: the events lack '{name}', which every NANOAOD file needs")
         with storing(self._path), fixed_times():
             self._sums.add(self._tree.add(stored))
 
     def _finish(self) -> None:
         if self._tree.is_empty:
-            raise ValidationError(f"{self._path}: there are no events to write")
+            raise EventsError(f"{self._path}: there are no events to write")
         with storing(self._path), fixed_times():
             self._sums.add(self._tree.finish())
             for name, titles, rows in self._sums.trees():
@@ -163,11 +161,11 @@ class _Sums:
 
 
 def _stored(events: Events) -> Events:
-    """`events` with types and precision of the schema; `ValidationError` for branches that it lacks."""
+    """`events` with types and precision of the schema; `EventsError` for branches that it lacks."""
     scalars = {}
     for name, column in events.scalars.items():
         if branch(name).collection is not None:
-            raise ValidationError(f"'{name}' belongs to a collection, but is given as one value per event")
+            raise EventsError(f"'{name}' belongs to a collection, but is given as one value per event")
         scalars[name] = as_stored(branch(name), column)
     collections = {}
     for name, one in events.collections.items():
@@ -175,9 +173,9 @@ def _stored(events: Events) -> Events:
         for key, column in one.columns.items():
             known = branch(f"{name}_{key}")
             if known.collection != name:
-                raise ValidationError(f"'{known.name}' has one value per event, but is given as a collection")
+                raise EventsError(f"'{known.name}' has one value per event, but is given as a collection")
             columns[key] = as_stored(known, column)
         if not columns:
-            raise ValidationError(f"the collection {name} has no attributes")
+            raise EventsError(f"the collection {name} has no attributes")
         collections[name] = Collection(one.counts, columns)
     return Events(events.n, scalars, collections)

@@ -30,7 +30,7 @@ from flashsim_prod.physics.training.record import FitRecord, Losses
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import load_tables
 
-Progress = Callable[[str, int, int, float], None]
+FitProgress = Callable[[str, int, int, float], None]
 
 #: with fewer a network learns the objects by heart
 LEAST_OBJECTS = 1000
@@ -62,7 +62,7 @@ def fit_model(
     size: NetworkSize | None = None,
     only: Network | None = None,
     start: FittedModel | None = None,
-    progress: Progress = lambda network, step, steps, loss: None,
+    progress: FitProgress = lambda network, step, steps, loss: None,
 ) -> tuple[FittedModel, FitRecord]:
     """Fit the networks of `model` to `table`, taking up what `folder` holds of an earlier sitting.
 
@@ -170,7 +170,7 @@ def _optimise(
     folder: Path,
     device: str,
     record: FitRecord,
-    progress: Progress,
+    progress: FitProgress,
 ) -> None:
     """Train `network` in place; at the end it holds the averaged weights that were best."""
     work = Optimisation(network.to(device), loss, steps, settings, device)
@@ -198,7 +198,7 @@ def fit_into_folder(
     only: Network | None = None,
     further: bool = False,
     device: str = "cpu",
-    progress: Progress = lambda network, step, steps, loss: None,
+    progress: FitProgress = lambda network, step, steps, loss: None,
 ) -> FitRecord:
     """Fit `model` to the tables in the folder `work`; leave weights, entry, record and loss plots there.
 

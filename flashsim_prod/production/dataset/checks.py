@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.errors import StorageError, ValidationError
+from flashsim_prod.errors import EventsError, StorageError
 from flashsim_prod.grid.catalog.base import FileEntry
 from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.production.dataset.files import DatasetFiles
@@ -49,13 +49,13 @@ class CheckedDataset:
         return [*(file.problem for file in self.files if file.problem), *self.problems]
 
 
-def error_of(checked: CheckedDataset) -> ValidationError | None:
+def error_of(checked: CheckedDataset) -> EventsError | None:
     """The error that tells the first problem; None if there is none."""
     problems = checked.all_problems
     if not problems:
         return None
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return ValidationError(problems[0] + more)
+    return EventsError(problems[0] + more)
 
 
 def check_dataset(
@@ -74,7 +74,7 @@ def check_dataset(
         progress("checking", number, len(found.urls))
         try:
             summary = _check(url, entry)
-        except (ValidationError, StorageError) as error:
+        except (EventsError, StorageError) as error:
             checked.append(CheckedFile(url, 0, 0, str(error)))
         else:
             checked.append(CheckedFile(url, summary.events, summary.gen_events, None))
@@ -95,7 +95,7 @@ def _check(url: str, entry: FileEntry | None) -> FileSummary:
     if "://" not in url:
         sums = file_checksums(Path(url))
         if (sums.bytes, sums.adler32) != (entry.bytes, entry.adler32):
-            raise ValidationError(
+            raise EventsError(
                 f"{url} has {sums.bytes} bytes and adler32 {sums.adler32}, "
                 f"the catalogue says {entry.bytes} and {entry.adler32}"
             )

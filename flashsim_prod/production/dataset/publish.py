@@ -20,15 +20,14 @@ from flashsim_prod.files import read_bytes, write_json
 from flashsim_prod.grid.catalog.dbs import DbsFile, Dump, LumiCount, Provenance, block_dump, check_dump
 from flashsim_prod.grid.ledger.rows import FileRow
 from flashsim_prod.grid.storage.checksums import file_checksums
-from flashsim_prod.production.drive.foreground import opened_desk
-from flashsim_prod.production.drive.reconcile import Desk
+from flashsim_prod.production.context import RequestContext, opened_request
 from flashsim_prod.production.home import Home
 
 #: CMSSW release whose NANOAOD the files follow; version 9 was made with it
 _RELEASE = "CMSSW_10_6_26"
 
 #: is told blocks done and in all
-Progress = Callable[[int, int], None]
+BlocksProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Published:
 
 
 def publish(
-    home: Home, name: str, url: str | None, *, rse: str | None = None, progress: Progress | None = None
+    home: Home, name: str, url: str | None, *, rse: str | None = None, progress: BlocksProgress | None = None
 ) -> Published:
     """Write the block dumps of a finished request and send them to DBS; may be done any number of times.
 
@@ -76,38 +75,38 @@ def publish(
     CatalogError
         If a dump is wrong, DBS refuses it, or has other contents under a block's name.
     """
-    with opened_desk(home, home.existing(name)) as desk:
-        site = lasting_rse(rse or desk.request.rse)
-        paths = tuple(write_dumps(desk, site, progress))
+    with opened_request(home, home.existing(name)) as context:
+        site = lasting_rse(rse or context.request.rse)
+        paths = tuple(write_dumps(context, site, progress))
         new = None if url is None else _send(paths, url, progress)
-        return Published(desk.request, paths, new)
+        return Published(context.request, paths, new)
 
 
-def write_dumps(desk: Desk, site: str, progress: Progress | None = None) -> Iterator[Path]:
+def write_dumps(context: RequestContext, site: str, progress: BlocksProgress | None = None) -> Iterator[Path]:
     """Write one dump per block into ``dbs/`` of the request's folder; those that are there stay.
 
     Every file is read, since DBS wants checksums that job reports do not have.
     """
-    request = desk.request
-    made = desk.ledger.counts(desk.name).get((Stage.MERGE, JobState.DONE), 0)
+    request = context.request
+    made = context.ledger.counts(context.name).get((Stage.MERGE, JobState.DONE), 0)
     if made != request.n_merge:
         raise StateError(f"{request.dataset}: {made} of {request.n_merge} files are made; nothing published")
-    rows = desk.ledger.files(desk.name, Stage.MERGE)
+    rows = context.ledger.files(context.name, Stage.MERGE)
     for number, (block, files) in enumerate(
         groupby(rows, key=lambda row: merge_job(request, row.index).block)
     ):
-        path = desk.folder.path / "dbs" / f"block_{number:06d}.json"
-        _write_dump(desk, path, block, list(files), site)
+        path = context.folder.path / "dbs" / f"block_{number:06d}.json"
+        _write_dump(context, path, block, list(files), site)
         yield path
         if progress:
             progress(number + 1, -(-request.n_merge // request.split.files_per_block))
 
 
-def _write_dump(desk: Desk, path: Path, block: str, files: list[FileRow], site: str) -> None:
+def _write_dump(context: RequestContext, path: Path, block: str, files: list[FileRow], site: str) -> None:
     if path.is_file() and _tells(_load(path), block, files, site):
         return
-    entries = (_file(desk, row) for row in files)
-    dump = block_dump(desk.request.dataset, block, entries, site, _provenance(desk.request))
+    entries = (_file(context, row) for row in files)
+    dump = block_dump(context.request.dataset, block, entries, site, _provenance(context.request))
     write_json(path, dump)
 
 
@@ -128,7 +127,7 @@ def _load(path: Path) -> Dump:
     return dump
 
 
-def _send(paths: tuple[Path, ...], url: str, progress: Progress | None) -> int:
+def _send(paths: tuple[Path, ...], url: str, progress: BlocksProgress | None) -> int:
     from flashsim_prod.grid.catalog.dbs_writer import DbsWriter
 
     writer, new = DbsWriter(url), 0
@@ -139,21 +138,21 @@ def _send(paths: tuple[Path, ...], url: str, progress: Progress | None) -> int:
     return new
 
 
-def _file(desk: Desk, row: FileRow) -> DbsFile:
+def _file(context: RequestContext, row: FileRow) -> DbsFile:
     file = row.output
-    with desk.storage.readable(file.lfn) as path:
+    with context.storage.readable(file.lfn) as path:
         sums, cksum = file_checksums(path), _cksum(path)
     if (sums.bytes, sums.sha256) != (file.bytes, file.sha256):
         raise StorageError(
             f"{file.pfn} has adler32 {sums.adler32} and {sums.bytes} bytes, expected {file.adler32} and "
-            f"{file.bytes}; not published; remove it, then flashsim-prod retry {desk.name}"
+            f"{file.bytes}; not published; remove it, then flashsim-prod retry {context.name}"
         )
     lumis = (
-        LumiCount(lumis.run, lumi, lumi_events(desk.request, lumi))
+        LumiCount(lumis.run, lumi, lumi_events(context.request, lumi))
         for lumis in file.lumis
         for lumi in range(lumis.first, lumis.last + 1)
     )
-    parents = parent_files(desk.request, row.index)
+    parents = parent_files(context.request, row.index)
     return DbsFile(
         file.lfn, file.bytes, file.events, file.adler32, sums.md5 or "", cksum, tuple(lumis), parents
     )

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 
-from flashsim_prod.core.request import Request
+from flashsim_prod.core.request import Registration, Request
 from flashsim_prod.core.site import StorageRules
 from flashsim_prod.core.splitting import merge_job
 from flashsim_prod.core.states import JobState, Stage
-from flashsim_prod.errors import CatalogError, StateError, StorageError
+from flashsim_prod.errors import CatalogError, RequestError, StateError, StorageError
 from flashsim_prod.grid.catalog.base import Catalog, CatalogFile
 from flashsim_prod.grid.ledger.rows import FileRow
 from flashsim_prod.grid.storage.base import Storage
 from flashsim_prod.grid.storage.checksums import Checksums
 from flashsim_prod.grid.storage.opening import open_storage
-from flashsim_prod.production.catalogs import check_registration
-from flashsim_prod.production.drive.reconcile import Desk
+from flashsim_prod.production.catalogs import RSE_VARIABLE, check_registration, open_catalog
+from flashsim_prod.production.context import Outcome, RequestContext, opened_request, request_state
+from flashsim_prod.production.home import Home
 
 #: is told files registered and files in all
-Progress = Callable[[int, int], None]
+FilesProgress = Callable[[int, int], None]
 
 
-def register(desk: Desk, catalog: Catalog, progress: Progress | None = None) -> None:
+def register(context: RequestContext, catalog: Catalog, progress: FilesProgress | None = None) -> None:
     """Declare container, blocks, files, replicas and a rule, and read them back.
 
     Where the catalogue has its own idea of where files belong, they are brought there, unless that is where
@@ -31,7 +34,7 @@ def register(desk: Desk, catalog: Catalog, progress: Progress | None = None) -> 
 
     Parameters
     ----------
-    desk : Desk
+    context : Desk
     catalog : Catalog
         Of the scope that the request is registered under.
     progress : callable, optional
@@ -46,21 +49,21 @@ def register(desk: Desk, catalog: Catalog, progress: Progress | None = None) -> 
     CatalogError
         If the catalogue knows something else under one of the names.
     """
-    request, rse = desk.request, desk.request.rse
-    made = desk.ledger.counts(desk.name).get((Stage.MERGE, JobState.DONE), 0)
+    request, rse = context.request, context.request.rse
+    made = context.ledger.counts(context.name).get((Stage.MERGE, JobState.DONE), 0)
     if made != request.n_merge:
         raise StateError(f"{request.dataset}: {made} of {request.n_merge} files are made; nothing registered")
     check_registration(catalog.kind, catalog.scope, rse)
     container, done = str(request.dataset), 0
-    catalog.ensure_container(container, metadata(desk))
-    for files in declare_blocks(catalog, container, _blocks(desk, catalog), rse):
+    catalog.ensure_container(container, metadata(context))
+    for files in declare_blocks(catalog, container, _blocks(context, catalog), rse):
         done += files
         if progress:
             progress(done, request.n_merge)
     days = request.registration.lifetime_days
     catalog.add_rule(container, request.rse_expression, lifetime_s=None if days is None else days * 86400)
     _read_back(request, catalog)
-    desk.ledger.set_registered(desk.name, datetime.now(UTC))
+    context.ledger.set_registered(context.name, datetime.now(UTC))
 
 
 def declare_blocks(
@@ -91,13 +94,13 @@ def declare_blocks(
         yield len(portion)
 
 
-def metadata(desk: Desk) -> dict[str, object]:
+def metadata(context: RequestContext) -> dict[str, object]:
     """What the catalogue keeps of a dataset's making."""
-    request = desk.request
-    joules = [total.energy_j for total in desk.ledger.totals(desk.name).values() if total.energy_j]
+    request = context.request
+    joules = [total.energy_j for total in context.ledger.totals(context.name).values() if total.energy_j]
     return {
         "request": request.name,
-        "request_digest": desk.digest,
+        "request_digest": context.digest,
         "card": request.card.name,
         **({} if request.inputs else {"card_settings": list(request.card.settings)}),
         "energy_tev": request.energy_tev,
@@ -112,60 +115,60 @@ def metadata(desk: Desk) -> dict[str, object]:
     }
 
 
-def _blocks(desk: Desk, catalog: Catalog) -> Iterator[tuple[str, Iterator[CatalogFile]]]:
+def _blocks(context: RequestContext, catalog: Catalog) -> Iterator[tuple[str, Iterator[CatalogFile]]]:
     """Each block with its files."""
     target: Storage | None = None
-    rows = desk.ledger.files(desk.name, Stage.MERGE)
-    for block, portion in groupby(rows, key=lambda row: merge_job(desk.request, row.index).block):
+    rows = context.ledger.files(context.name, Stage.MERGE)
+    for block, portion in groupby(rows, key=lambda row: merge_job(context.request, row.index).block):
         files = list(portion)
-        target = target or _target(desk, catalog, files[0].output.lfn)
-        yield block, _placed(desk, target, files)
+        target = target or _target(context, catalog, files[0].output.lfn)
+        yield block, _placed(context, target, files)
 
 
-def _placed(desk: Desk, target: Storage, rows: Iterable[FileRow]) -> Iterator[CatalogFile]:
+def _placed(context: RequestContext, target: Storage, rows: Iterable[FileRow]) -> Iterator[CatalogFile]:
     """Each file, after it was seen to be where it is declared to be."""
     for row in rows:
         sums: Checksums | None = None
-        if target is desk.storage:
-            _check_present(desk, row)
+        if target is context.storage:
+            _check_present(context, row)
         else:
-            sums = _brought(desk, row, target)
+            sums = _brought(context, row, target)
         yield _entry(row, target.pfn(row.output.lfn), sums)
 
 
-def _target(desk: Desk, catalog: Catalog, lfn: str) -> Storage:
+def _target(context: RequestContext, catalog: Catalog, lfn: str) -> Storage:
     """Where the files are to be declared."""
-    prefix = catalog.prefix(desk.request.rse, lfn)
+    prefix = catalog.prefix(context.request.rse, lfn)
     if prefix is None:
-        return desk.storage
-    return open_storage(StorageRules(rse=desk.request.rse, prefix=prefix), desk.home.path)
+        return context.storage
+    return open_storage(StorageRules(rse=context.request.rse, prefix=prefix), context.home.path)
 
 
-def _check_present(desk: Desk, row: FileRow) -> None:
+def _check_present(context: RequestContext, row: FileRow) -> None:
     """See that a file is in the site's storage, by its size."""
     file = row.output
-    found = desk.storage.stat(file.lfn)
+    found = context.storage.stat(file.lfn)
     if found != file.bytes:
         raise StorageError(
             f"{file.pfn}: {'missing' if found is None else f'{found} bytes'}, "
-            f"expected {file.bytes} bytes; flashsim-prod retry {desk.name} makes it anew"
+            f"expected {file.bytes} bytes; flashsim-prod retry {context.name} makes it anew"
         )
 
 
-def _brought(desk: Desk, row: FileRow, target: Storage) -> Checksums:
+def _brought(context: RequestContext, row: FileRow, target: Storage) -> Checksums:
     """See that a file is at `target`, by its contents; it is copied there if it is not."""
     file = row.output
     if target.stat(file.lfn) is None:
-        _check_present(desk, row)
+        _check_present(context, row)
         expected = Checksums(file.bytes, file.adler32, file.sha256)
-        with desk.storage.readable(file.lfn) as source:
+        with context.storage.readable(file.lfn) as source:
             target.put(source, file.lfn, expected)
     found = target.checksums(file.lfn)
     if (found.bytes, found.adler32, found.sha256) != (file.bytes, file.adler32, file.sha256):
         raise StorageError(
             f"{target.pfn(file.lfn)} has adler32 {found.adler32} and {found.bytes} bytes, expected "
             f"{file.adler32} and {file.bytes}; not registered; remove it, "
-            f"then flashsim-prod register {desk.name}"
+            f"then flashsim-prod register {context.name}"
         )
     return found
 
@@ -190,4 +193,52 @@ def _read_back(request: Request, catalog: Catalog) -> None:
         raise CatalogError(
             f"{found.name}: the catalogue has {found.files} files with {found.events} events and "
             f"{found.open_blocks} open blocks, expected {request.n_merge}, {request.events} and 0"
+        )
+
+
+def register_in(context: RequestContext, catalog: str, progress: FilesProgress | None = None) -> None:
+    """Register the finished dataset of a request in the catalogue named; errors as of `register`."""
+    with open_catalog(catalog, context.home, context.request.registration.scope) as opened:
+        register(context, opened, progress)
+
+
+def register_request(
+    home: Home,
+    name: str,
+    *,
+    catalog: str | None = None,
+    rse: str | None = None,
+    rse_expression: str | None = None,
+    lifetime_days: float | None = None,
+    progress: FilesProgress | None = None,
+) -> Outcome:
+    """Register a finished dataset; what is registered already is compared and left alone.
+
+    Several of these may run at once. Options that are ``None`` are as in the request.
+
+    Raises
+    ------
+    RequestError
+        If there is no such request, or it names no catalogue.
+    StateError, StorageError, CatalogError
+        As by `flashsim_prod.production.dataset.register.register`.
+    """
+    given = {"rse": rse, "rse_expression": rse_expression, "lifetime_days": lifetime_days}
+    with opened_request(home, home.existing(name)) as opened:
+        chosen = catalog or opened.request.catalog
+        if chosen == "none":
+            raise RequestError(f"request {name} names no catalogue; say --catalog local or --catalog rucio")
+        told = {key: value for key, value in given.items() if value is not None}
+        if rse is None and opened.request.registration.rse is None and os.environ.get(RSE_VARIABLE):
+            told["rse"] = os.environ[RSE_VARIABLE]
+        known = opened.request.registration.model_dump()
+        registration = Registration.from_mapping({**known, **told}, "--rse, --rse-expression, --lifetime")
+        request = opened.request.model_copy(update={"catalog": chosen, "registration": registration})
+        context = replace(opened, request=request)
+        register_in(context, chosen, progress)
+        row, counts = context.ledger.request(name), context.ledger.counts(name)
+        return Outcome(
+            request=request,
+            state=request_state(row, counts, driven=False),
+            files=tuple(file.output for file in context.ledger.files(name, Stage.MERGE)),
         )

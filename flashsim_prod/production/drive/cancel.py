@@ -10,10 +10,9 @@ from flashsim_prod.errors import LockedError, StateError
 from flashsim_prod.grid.batch.opening import open_batch
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.locks import is_driven, request_lock
-from flashsim_prod.production.drive.foreground import opened_desk
+from flashsim_prod.production.context import opened_request, request_state
 from flashsim_prod.production.drive.watch import look, submission_of
 from flashsim_prod.production.home import Home
-from flashsim_prod.production.state import request_state
 
 #: a driver looks about once a second, and gives its workers ten seconds to end
 _PATIENCE_S = 30.0
@@ -61,16 +60,16 @@ def cancel(home: Home, name: str, *, patience_s: float = _PATIENCE_S) -> int:
 
 def _take_back(home: Home, folder: RequestFolder) -> None:
     """Take an open submission from its batch system; what its jobs finished meanwhile is entered first."""
-    with opened_desk(home, folder) as desk:
-        row = desk.ledger.submissions.open(desk.name)
+    with opened_request(home, folder) as context:
+        row = context.ledger.submissions.open(context.name)
         if row is None:
             return
-        batch = open_batch(desk.request.site)
-        look(desk, batch)
-        row = desk.ledger.submissions.open(desk.name)
+        batch = open_batch(context.request.site)
+        look(context, batch)
+        row = context.ledger.submissions.open(context.name)
         if row is not None and row.batch_id is not None:
-            batch.cancel(submission_of(desk, row), row.batch_id)
-            desk.ledger.submissions.end(desk.name)
+            batch.cancel(submission_of(context, row), row.batch_id)
+            context.ledger.submissions.end(context.name)
 
 
 def _end_open_attempts(ledger: Ledger, name: str) -> None:

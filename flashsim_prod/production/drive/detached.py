@@ -15,21 +15,14 @@ from flashsim_prod.errors import FlashSimError, StorageError
 from flashsim_prod.grid.batch.base import BatchSystem, NodeKey, Submission
 from flashsim_prod.grid.batch.opening import open_batch
 from flashsim_prod.grid.locks import request_lock
-from flashsim_prod.production.drive.foreground import (
-    Outcome,
-    check_means,
-    clean_storage,
-    opened_desk,
-    outcome,
-    register_in,
-    run_here,
-)
+from flashsim_prod.production.context import Outcome, RequestContext, in_state, opened_request, outcome
+from flashsim_prod.production.dataset.register import register_in
+from flashsim_prod.production.drive.foreground import check_means, clean_storage, run_here
 from flashsim_prod.production.drive.local_run import Display, Tally
-from flashsim_prod.production.drive.reconcile import Desk, Remaining, reconcile
+from flashsim_prod.production.drive.reconcile import Remaining, reconcile
 from flashsim_prod.production.drive.watch import adopt, look, submission_of
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request
-from flashsim_prod.production.state import in_state
 
 #: between two looks of a command that follows a request [s]
 LOOK_INTERVAL_S = 5.0
@@ -73,23 +66,25 @@ def hand_over(home: Home, name: str, display: Display | None = None) -> HandOver
         If it cannot go on; nothing is lost.
     """
     folder, display = home.existing(name), display or Display()
-    with request_lock(folder.path), opened_desk(home, folder) as desk:
-        batch = open_batch(desk.request.site)
-        poll = look(desk, batch)
-        row = desk.ledger.submissions.open(name)
+    with request_lock(folder.path), opened_request(home, folder) as context:
+        batch = open_batch(context.request.site)
+        poll = look(context, batch)
+        row = context.ledger.submissions.open(name)
         if poll is not None and row is not None:
-            done = {NodeKey(job.stage, job.index) for job in desk.ledger.jobs(name, states={JobState.DONE})}
-            added = batch.complete(submission_of(desk, row, done))
-            return HandOver(outcome(desk), row.batch_id, False, added or poll.notes)
-        desk.ledger.set_cancelled(name, False)
-        adopt(desk)
-        remaining = reconcile(desk)
+            done = {
+                NodeKey(job.stage, job.index) for job in context.ledger.jobs(name, states={JobState.DONE})
+            }
+            added = batch.complete(submission_of(context, row, done))
+            return HandOver(outcome(context), row.batch_id, False, added or poll.notes)
+        context.ledger.set_cancelled(name, False)
+        adopt(context)
+        remaining = reconcile(context)
         theirs = _restricted(remaining, batch.stages)
         if theirs.simulate or theirs.merge:
-            check_means(desk, theirs)
-            clean_storage(desk)
-            return _submit(desk, batch, remaining)
-        return HandOver(_finish_here(desk, remaining, display), None, False)
+            check_means(context, theirs)
+            clean_storage(context)
+            return _submit(context, batch, remaining)
+        return HandOver(_finish_here(context, remaining, display), None, False)
 
 
 def check_software(site: Site) -> None:
@@ -132,27 +127,27 @@ def follow(home: Home, name: str, display: Display, stop: Callable[[], bool] = l
 def observe(home: Home, name: str, display: Display) -> Outcome | None:
     """One look at a request that was handed over; ``None`` once nothing is at work on it."""
     folder = home.existing(name)
-    with request_lock(folder.path, patience_s=_PATIENCE_S), opened_desk(home, folder) as desk:
-        poll = look(desk, open_batch(desk.request.site))
-        display.tally(tally(desk))
-        return outcome(desk) if poll is not None and poll.alive else None
+    with request_lock(folder.path, patience_s=_PATIENCE_S), opened_request(home, folder) as context:
+        poll = look(context, open_batch(context.request.site))
+        display.tally(tally(context))
+        return outcome(context) if poll is not None and poll.alive else None
 
 
 def hand_over_rest(home: Home, name: str, display: Display) -> Outcome:
     """Finish on this machine what a batch system has left to do here; hands nothing over again."""
     folder = home.existing(name)
-    with request_lock(folder.path, patience_s=_PATIENCE_S), opened_desk(home, folder) as desk:
-        batch = open_batch(desk.request.site)
-        row = desk.ledger.request(name)
-        given_up = in_state(desk.ledger.counts(name), JobState.FAILED, JobState.CANCELLED)
+    with request_lock(folder.path, patience_s=_PATIENCE_S), opened_request(home, folder) as context:
+        batch = open_batch(context.request.site)
+        row = context.ledger.request(name)
+        given_up = in_state(context.ledger.counts(name), JobState.FAILED, JobState.CANCELLED)
         if given_up or row.cancelled:
-            return outcome(desk)
-        adopt(desk)
-        remaining = reconcile(desk)
+            return outcome(context)
+        adopt(context)
+        remaining = reconcile(context)
         theirs = _restricted(remaining, batch.stages)
         if theirs.simulate or theirs.merge:
-            return outcome(desk)
-        return _finish_here(desk, remaining, display)
+            return outcome(context)
+        return _finish_here(context, remaining, display)
 
 
 def register_finished(home: Home, name: str) -> Outcome:
@@ -166,22 +161,22 @@ def register_finished(home: Home, name: str) -> Outcome:
         If some job is not done after all; worth another try, since files can be late to appear.
     """
     folder = home.existing(name)
-    with request_lock(folder.path, patience_s=_PATIENCE_S), opened_desk(home, folder) as desk:
-        adopt(desk)
-        counts = desk.ledger.counts(name)
+    with request_lock(folder.path, patience_s=_PATIENCE_S), opened_request(home, folder) as context:
+        adopt(context)
+        counts = context.ledger.counts(name)
         done = in_state(counts, JobState.DONE)
-        jobs = desk.request.n_simulate + desk.request.n_merge
+        jobs = context.request.n_simulate + context.request.n_merge
         if done != jobs:
             raise StorageError(f"request {name}: reports of {jobs - done} jobs are not there; not registered")
-        if desk.request.catalog != "none":
-            register_in(desk, desk.request.catalog)
-        _sweep(desk)
-        return outcome(desk)
+        if context.request.catalog != "none":
+            register_in(context, context.request.catalog)
+        _sweep(context)
+        return outcome(context)
 
 
-def tally(desk: Desk) -> Tally:
+def tally(context: RequestContext) -> Tally:
     """How far a request is, by the ledger."""
-    counts, request = desk.ledger.counts(desk.name), desk.request
+    counts, request = context.ledger.counts(context.name), context.request
     done = {stage: counts.get((stage, JobState.DONE), 0) for stage in Stage}
     last = simulate_job(request, request.n_simulate - 1).events
     per_job = request.split.gen_events_per_job * request.oversample
@@ -192,7 +187,7 @@ def tally(desk: Desk) -> Tally:
         expected={Stage.SIMULATE: request.n_simulate, Stage.MERGE: request.n_merge},
         running=in_state(counts, JobState.RUNNING),
         failed=in_state(counts, JobState.FAILED),
-        retried=sum(desk.ledger.retries(desk.name).values()),
+        retried=sum(context.ledger.retries(context.name).values()),
     )
 
 
@@ -203,38 +198,38 @@ def _restricted(remaining: Remaining, stages: frozenset[Stage]) -> Remaining:
     )
 
 
-def _submit(desk: Desk, batch: BatchSystem, remaining: Remaining) -> HandOver:
-    left = {node.key for node in remaining.nodes(desk.request)}
-    submissions = desk.ledger.submissions
-    row = submissions.intend(desk.name, secrets.token_hex(16), batch.stages)
-    whole = submission_of(desk, row)
-    submission = submission_of(desk, row, {node.key for node in whole.nodes} - left)
+def _submit(context: RequestContext, batch: BatchSystem, remaining: Remaining) -> HandOver:
+    left = {node.key for node in remaining.nodes(context.request)}
+    submissions = context.ledger.submissions
+    row = submissions.intend(context.name, secrets.token_hex(16), batch.stages)
+    whole = submission_of(context, row)
+    submission = submission_of(context, row, {node.key for node in whole.nodes} - left)
     try:
         batch.render(submission)
     except FlashSimError:
-        submissions.end(desk.name)
+        submissions.end(context.name)
         raise
     receipt = batch.submit(submission)
     if receipt.batch_id is None:
-        submissions.end(desk.name)
+        submissions.end(context.name)
     else:
-        submissions.handed_over(desk.name, receipt.batch_id)
-    return HandOver(outcome(desk), receipt.batch_id, receipt.batch_id is not None, receipt.remarks)
+        submissions.handed_over(context.name, receipt.batch_id)
+    return HandOver(outcome(context), receipt.batch_id, receipt.batch_id is not None, receipt.remarks)
 
 
-def _finish_here(desk: Desk, remaining: Remaining, display: Display) -> Outcome:
+def _finish_here(context: RequestContext, remaining: Remaining, display: Display) -> Outcome:
     """Run what is left on this machine and register; all that the batch system runs is done."""
     if remaining.simulate or remaining.merge:
-        summary = run_here(desk, remaining, display)
+        summary = run_here(context, remaining, display)
         if not summary.succeeded:
-            return outcome(desk, summary.stopped_by)
-    row = desk.ledger.request(desk.name)
-    if desk.request.catalog != "none" and row.registered is None:
-        register_in(desk, desk.request.catalog, display.registered)
-    _sweep(desk)
-    return outcome(desk)
+            return outcome(context, summary.stopped_by)
+    row = context.ledger.request(context.name)
+    if context.request.catalog != "none" and row.registered is None:
+        register_in(context, context.request.catalog, display.registered)
+    _sweep(context)
+    return outcome(context)
 
 
-def _sweep(desk: Desk) -> None:
+def _sweep(context: RequestContext) -> None:
     """Remove the jobs' scratch folder and locks; all of them are done."""
-    shutil.rmtree(desk.folder.work, ignore_errors=True)
+    shutil.rmtree(context.folder.work, ignore_errors=True)

@@ -13,7 +13,8 @@ from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import StorageError
 from flashsim_prod.grid.batch.base import Command, Node, NodeKey, Observer
-from flashsim_prod.production.drive.reconcile import Desk, Remaining, drop_inputs
+from flashsim_prod.production.context import RequestContext
+from flashsim_prod.production.drive.reconcile import Remaining, drop_inputs
 from flashsim_prod.production.home import VARIABLE
 from flashsim_prod.production.job.run import read_report
 from flashsim_prod.production.order.folder import worker_command
@@ -63,25 +64,25 @@ class LocalRun(Observer):
 
     Parameters
     ----------
-    desk : Desk
+    context : Desk
     remaining : Remaining
         The jobs that are run.
     display : Display
     """
 
-    def __init__(self, desk: Desk, remaining: Remaining, display: Display) -> None:
-        self._desk = desk
+    def __init__(self, context: RequestContext, remaining: Remaining, display: Display) -> None:
+        self._desk = context
         self._display = display
         self._started: dict[NodeKey, tuple[int, datetime]] = {}
         self._report: JobReport | None = None
         self._events: dict[NodeKey, int] = {}
-        self._events_done = desk.request.events - sum(
-            simulate_job(desk.request, index).events for index in remaining.simulate
+        self._events_done = context.request.events - sum(
+            simulate_job(context.request, index).events for index in remaining.simulate
         )
         self._done = Counter(
             {
-                Stage.SIMULATE: desk.request.n_simulate - len(remaining.simulate),
-                Stage.MERGE: desk.request.n_merge - len(remaining.merge),
+                Stage.SIMULATE: context.request.n_simulate - len(remaining.simulate),
+                Stage.MERGE: context.request.n_merge - len(remaining.merge),
             }
         )
         self._failed = 0
@@ -97,22 +98,22 @@ class LocalRun(Observer):
 
     def command(self, node: Node, attempt: int) -> Command:
         """The worker's command, after its start was written into the ledger."""
-        desk, stage, index = self._desk, node.key.stage, node.key.index
+        context, stage, index = self._desk, node.key.stage, node.key.index
         if attempt == 1:
-            desk.ledger.transition(desk.name, stage, [index], JobState.SUBMITTING)
-        row = desk.ledger.start_attempt(
-            desk.name,
+            context.ledger.transition(context.name, stage, [index], JobState.SUBMITTING)
+        row = context.ledger.start_attempt(
+            context.name,
             stage,
             index,
-            log=lambda number: desk.folder.log(stage, index, number),
+            log=lambda number: context.folder.log(stage, index, number),
             host=socket.gethostname(),
         )
         self._started[node.key] = (row.number, row.started)
         return Command(
-            argv=tuple(worker_command(stage, desk.folder.request, index)),
+            argv=tuple(worker_command(stage, context.folder.request, index)),
             log=row.log,
-            environment={VARIABLE: str(desk.home.path)},
-            walltime_s=desk.request.site.resources.walltime_min * 60,
+            environment={VARIABLE: str(context.home.path)},
+            walltime_s=context.request.site.resources.walltime_min * 60,
         )
 
     def judge(self, node: Node, attempt: int, exit_code: int) -> int:

@@ -11,12 +11,12 @@ from flashsim_prod.core.splitting import MergeJob, merge_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import StorageError
 from flashsim_prod.grid.storage.checksums import Checksums, file_checksums
-from flashsim_prod.production.job.run import Attempt, valid_output
+from flashsim_prod.production.job.run import JobRun, valid_output
 
 log = logging.getLogger("flashsim_prod.worker")
 
 
-def merge(attempt: Attempt, folder: RequestFolder) -> OutputFile:
+def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     """Run a merge job to its end; the inputs are left where they are.
 
     Raises
@@ -47,7 +47,7 @@ def merge(attempt: Attempt, folder: RequestFolder) -> OutputFile:
     return attempt.store(target, job.lfn, found.events, found.lumis)
 
 
-def reported_inputs(attempt: Attempt, folder: RequestFolder, job: MergeJob) -> list[OutputFile]:
+def reported_inputs(attempt: JobRun, folder: RequestFolder, job: MergeJob) -> list[OutputFile]:
     """The outputs to be merged, in order; `StorageError` if one is not there."""
     digest = attempt.request.digest()
     found = []
@@ -61,7 +61,7 @@ def reported_inputs(attempt: Attempt, folder: RequestFolder, job: MergeJob) -> l
     return found
 
 
-def verified(attempt: Attempt, file: OutputFile) -> Path:
+def verified(attempt: JobRun, file: OutputFile) -> Path:
     """`file` on this machine, fetched if need be; `StorageError` if its contents are not those reported."""
     path = attempt.storage.local_path(file.lfn)
     if path is None:

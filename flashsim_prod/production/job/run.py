@@ -52,7 +52,7 @@ class KeptHere:
 
 
 @dataclass
-class Attempt:
+class JobRun:
     """One run of one job on this machine.
 
     Attributes

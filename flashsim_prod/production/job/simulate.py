@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from flashsim_prod.core.report import LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
-from flashsim_prod.errors import BundleError, ValidationError
-from flashsim_prod.production.job.run import Attempt
+from flashsim_prod.errors import BundleError, EventsError
+from flashsim_prod.production.job.run import JobRun
 from flashsim_prod.production.job.sandbox import found_in
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("flashsim_prod.worker")
 
 
-def simulate(attempt: Attempt) -> OutputFile:
+def simulate(attempt: JobRun) -> OutputFile:
     """Run a simulate job to its end.
 
     Raises
@@ -143,7 +143,7 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
 
 
 def _produce(
-    attempt: Attempt, job: SimulateJob, chain: Chain, source: EventSource, about: dict[str, str]
+    attempt: JobRun, job: SimulateJob, chain: Chain, source: EventSource, about: dict[str, str]
 ) -> OutputFile:
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
@@ -163,9 +163,7 @@ def _produce(
                 attempt.progress(attempt.events, job.events)
             attempt.gen_events += gen.n
     if attempt.gen_events != job.gen_events:
-        raise ValidationError(
-            f"job {job.index} got {attempt.gen_events} gen events, expected {job.gen_events}"
-        )
+        raise EventsError(f"job {job.index} got {attempt.gen_events} gen events, expected {job.gen_events}")
     with timings.step("check"):
         found = check_file(
             path,

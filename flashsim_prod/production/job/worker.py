@@ -24,7 +24,7 @@ from flashsim_prod.grid.batch.lifeline import die_with_parent
 from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.home import home_of
 from flashsim_prod.production.job.energy import NodeEnergy
-from flashsim_prod.production.job.run import Attempt, KeptHere, valid_output, write_report
+from flashsim_prod.production.job.run import JobRun, KeptHere, valid_output, write_report
 from flashsim_prod.production.job.sandbox import in_sandbox
 from flashsim_prod.production.order.folder import load_request
 
@@ -90,11 +90,11 @@ def run_job(
             return done
         with _scratch((work or folder.work) / f"{request.name}_{stage}_{index:06d}") as scratch:
             sent_to = here if sandbox else None
-            attempt = Attempt(request, stage, index, storage, scratch, report_path, sent_to, kept=kept)
+            attempt = JobRun(request, stage, index, storage, scratch, report_path, sent_to, kept=kept)
             return _reported(attempt, folder)
 
 
-def _reported(attempt: Attempt, folder: RequestFolder) -> JobReport:
+def _reported(attempt: JobRun, folder: RequestFolder) -> JobReport:
     watch = NodeEnergy()
     try:
         with watch:
@@ -114,7 +114,7 @@ def _reported(attempt: Attempt, folder: RequestFolder) -> JobReport:
     return report
 
 
-def _run(attempt: Attempt, folder: RequestFolder) -> OutputFile:
+def _run(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     with storage_errors(f"{attempt.stage} {attempt.index}"):
         if attempt.stage is Stage.SIMULATE:
             from flashsim_prod.production.job.simulate import simulate
@@ -125,7 +125,7 @@ def _run(attempt: Attempt, folder: RequestFolder) -> OutputFile:
         return merge(attempt, folder)
 
 
-def _report_failure(attempt: Attempt, exit_code: int, error: str) -> None:
+def _report_failure(attempt: JobRun, exit_code: int, error: str) -> None:
     try:
         _write(attempt, attempt.report(exit_code, error=" ".join(error.split())))
     except FlashSimError as unwritten:
@@ -133,7 +133,7 @@ def _report_failure(attempt: Attempt, exit_code: int, error: str) -> None:
         log.error("%s", unwritten)
 
 
-def _write(attempt: Attempt, report: JobReport) -> None:
+def _write(attempt: JobRun, report: JobReport) -> None:
     write_report(attempt.report_path, report)
     if attempt.kept is not None and attempt.kept.framework_report is not None:
         xml = framework_report(attempt.request, report, attempt.kept.output.name)

@@ -19,12 +19,12 @@ from flashsim_prod.energy.measuring.node import this_node
 from flashsim_prod.energy.measuring.protocol import Bench, make_schedule, run_cycles
 from flashsim_prod.energy.measuring.response import measure_response, probe, tolerated_interval
 from flashsim_prod.energy.measuring.workload import Workload
-from flashsim_prod.energy.meters.base import Clock, Meter, Scope, SystemClock, require_readings
+from flashsim_prod.energy.meters.base import Clock, Meter, SystemClock, require_readings
 from flashsim_prod.energy.meters.finding import find_meters
 from flashsim_prod.energy.meters.ipmi import BmcAddress
 from flashsim_prod.energy.meters.nvml import NvmlMeter
 from flashsim_prod.energy.meters.recorder import Recorder
-from flashsim_prod.energy.record import Cycle, Measurement, MeterAccuracy, Node, Response, Schedule
+from flashsim_prod.energy.record import Cycle, Machine, Measurement, MeterAccuracy, Response, Schedule, Scope
 from flashsim_prod.energy.results.figures import void_reason
 from flashsim_prod.errors import MeasurementError
 
@@ -56,7 +56,7 @@ class BenchOptions:
     clock: Clock = field(default_factory=SystemClock)
 
 
-def run_bench(
+def measure_energy(
     make_workloads: Callable[[], Sequence[Workload]],
     options: BenchOptions,
     *,
@@ -222,7 +222,7 @@ def _accuracy(meter: Meter) -> MeterAccuracy:
     return MeterAccuracy(gain=known.gain, offset_w=known.offset_w, quantum_w=known.quantum_w)
 
 
-def _node(meters: Sequence[Meter]) -> Node:
+def _node(meters: Sequence[Meter]) -> Machine:
     nvml = next((meter for meter in meters if isinstance(meter, NvmlMeter)), None)
     return this_node(nvml.titles(), nvml.persistence()) if nvml else this_node()
 

@@ -29,10 +29,10 @@ STAGES = (
     *("postprocess", "write", "check", "other"),
 )
 
-Progress = Callable[[int, int], None]
+EventsProgress = Callable[[int, int], None]
 
 
-def run_bench(order: Order, progress: Progress = lambda done, total: None) -> Speed:
+def measure_speed(order: Order, progress: EventsProgress = lambda done, total: None) -> Speed:
     """Time the one simulate job that `order` comes to; its output is thrown away.
 
     Raises
@@ -106,7 +106,7 @@ def _warm_up(request: Request, job: SimulateJob, chain: Chain) -> None:
 
 
 def _timed(
-    request: Request, job: SimulateJob, chain: Chain, timings: Timings, path: Path, progress: Progress
+    request: Request, job: SimulateJob, chain: Chain, timings: Timings, path: Path, progress: EventsProgress
 ) -> float:
     """Wall time of the work of a simulate job [s]."""
     from flashsim_prod.physics.nanoaod.checks import check_file

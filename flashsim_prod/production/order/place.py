@@ -20,7 +20,7 @@ from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request, write_folder
-from flashsim_prod.production.order.plan import MeasuredRates, Order, Plan, dataset_name, make_plan
+from flashsim_prod.production.order.plan import Order, Plan, RatesSeen, dataset_name, make_plan
 from flashsim_prod.production.order.speeds import find_speed, with_speed
 
 log = logging.getLogger("flashsim_prod.placing")
@@ -105,7 +105,7 @@ def enter_existing(ledger: Ledger, folder: RequestFolder, request: Request) -> N
     _create(ledger, folder, request, digest)
 
 
-def measured_rates(ledger: Ledger, site: Site, card: str, device: Device) -> MeasuredRates | None:
+def measured_rates(ledger: Ledger, site: Site, card: str, device: Device) -> RatesSeen | None:
     """The site's rates with those replaced that its finished jobs have measured, or ``None`` without any."""
     on_gpu = None if device is Device.AUTO else device is Device.CUDA
     measured = ledger.recent_rates(site.name, card, on_gpu=on_gpu)
@@ -116,7 +116,7 @@ def measured_rates(ledger: Ledger, site: Site, card: str, device: Device) -> Mea
         for key in ("generator_hz", "flashsim_hz", "startup_s", "bytes_per_event", "watts")
         if (value := getattr(measured, key)) is not None
     }
-    return MeasuredRates(Rates(**{**site.rates.model_dump(), **found}), measured.jobs)
+    return RatesSeen(Rates(**{**site.rates.model_dump(), **found}), measured.jobs)
 
 
 def _enter_and_write(home: Home, ledger: Ledger, plan: Plan, bundle_title: str) -> Plan:

@@ -69,7 +69,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class MeasuredRates:
+class RatesSeen:
     """Rates of a site from jobs that ended there, and how many of those there were.
 
     Attributes
@@ -169,7 +169,7 @@ def make_plan(
     version: int,
     created: datetime,
     software_version: str,
-    measured: MeasuredRates | None = None,
+    measured: RatesSeen | None = None,
 ) -> Plan:
     """The request that `order` comes to, and its expected cost.
 
@@ -216,7 +216,7 @@ def make_plan(
     return _estimated(request, order, rates, measured)
 
 
-def _estimated(request: Request, order: Order, rates: Rates, measured: MeasuredRates | None) -> Plan:
+def _estimated(request: Request, order: Order, rates: Rates, measured: RatesSeen | None) -> Plan:
     job_seconds = _job_seconds(request, rates, request.split.gen_events_per_job)
     slots = slots_of(order.site)
     busy = request.n_simulate * rates.startup_s + request.gen_events * splitting.seconds_per_gen_event(

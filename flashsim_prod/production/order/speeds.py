@@ -13,7 +13,7 @@ from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.files import read_text, storage_errors, write_whole
 from flashsim_prod.production.home import Home
-from flashsim_prod.production.order.plan import MeasuredRates, Order
+from flashsim_prod.production.order.plan import Order, RatesSeen
 
 
 class _Stored(StrictModel):
@@ -63,9 +63,7 @@ def find_speed(home: Home, order: Order) -> Speed | None:
     return max(same_card or found, key=lambda speed: speed.measured, default=None)
 
 
-def with_speed(
-    site: Site, measured: MeasuredRates | None, speed: Speed | None, card: str
-) -> MeasuredRates | None:
+def with_speed(site: Site, measured: RatesSeen | None, speed: Speed | None, card: str) -> RatesSeen | None:
     """What finished jobs have shown, or the site's file says, with the speeds that `bench` has measured.
 
     Event size, start-up and power stay those of jobs, where there are any: `bench` runs alone, and briefly.
@@ -79,4 +77,4 @@ def with_speed(
     if speed.generator_hz is not None and speed.card == card:
         found["generator_hz"] = speed.generator_hz
     source = f"measured by bench with {speed.card} on {speed.device_name}, {speed.measured:%Y-%m-%d}"
-    return MeasuredRates(Rates(**{**rates.model_dump(), **found}), measured.jobs if measured else 0, source)
+    return RatesSeen(Rates(**{**rates.model_dump(), **found}), measured.jobs if measured else 0, source)

@@ -59,7 +59,7 @@ class EnergyUse:
 
 
 @dataclass(frozen=True)
-class Fidelity:
+class ValidationVerdict:
     """What ``validate`` said of the dataset, if it was asked."""
 
     light: str
@@ -84,7 +84,7 @@ class RequestReport:
     ended: datetime | None
     energy: EnergyUse | None
     energy_void: tuple[str, ...]
-    fidelity: Fidelity | None
+    fidelity: ValidationVerdict | None
     bundle: dict[str, Any]
 
     @property
@@ -98,7 +98,7 @@ class RequestReport:
         return sum(file.events for file in self.files)
 
 
-def make_report(home: Home, name: str) -> RequestReport:
+def make_request_report(home: Home, name: str) -> RequestReport:
     """Gather what is known of a request; `RequestError` if there is none of this name."""
     folder = home.existing(name)
     request = load_request(folder.request)
@@ -152,12 +152,12 @@ def _energy(reports: list[JobReport], events: int) -> EnergyUse | None:
     return EnergyUse(kwh, kwh / events, len(measured), len(reports), meters)
 
 
-def _fidelity(folder: Path) -> Fidelity | None:
+def _fidelity(folder: Path) -> ValidationVerdict | None:
     """What was found when the dataset was validated; a file that is none of ours counts as nothing."""
     try:
         found = json.loads(read_text(folder / FIGURES))
         groups = {one["name"]: one["light"] for one in found["groups"]}
-        return Fidelity(found["light"], found["reference"], groups, f"../{VALIDATION_FOLDER}/{PAGE}")
+        return ValidationVerdict(found["light"], found["reference"], groups, f"../{VALIDATION_FOLDER}/{PAGE}")
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -181,7 +181,7 @@ def _bundle(request: Request) -> dict[str, Any]:
     }
 
 
-def write_report(home: Home, report: RequestReport, output: Path | None = None) -> Path:
+def write_request_report(home: Home, report: RequestReport, output: Path | None = None) -> Path:
     """Write the page, by default into the folder of the request; its path is returned.
 
     Raises

@@ -16,11 +16,11 @@ from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Counts, Failure, RequestRow, StageTotals
 from flashsim_prod.grid.locks import is_driven
+from flashsim_prod.production.context import in_state, request_state
 from flashsim_prod.production.drive.watch import Glance, glance
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.order.plan import slots_of
-from flashsim_prod.production.state import in_state, request_state
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flashsim_prod.errors import FidelityError, InputError, RequestError, ValidationError
+from flashsim_prod.errors import EventsError, FidelityError, InputError, RequestError
 
-_SOURCE = Path(__file__).parents[2] / "production" / "test_dataset_checks.py"
+_SOURCE = Path(__file__).parents[2] / "production" / "dataset" / "test_checks.py"
 _SPEC = importlib.util.spec_from_file_location("dataset_checks_events", _SOURCE)
 _EVENTS = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_EVENTS)
@@ -26,7 +26,7 @@ def test_check(cli, file, tmp_path):
     assert "all checks passed" in ended.out
     bad = str(_EVENTS.write(tmp_path / "bad.root", 60, met=float("inf")))
     ended = cli("validate", "check", file, bad, "--json")
-    assert ended.code == ValidationError.exit_code
+    assert ended.code == EventsError.exit_code
     assert not ended.json["ok"]
     assert [one["problem"] is None for one in ended.json["files"]] == [True, False]
     assert ended.complaint == f"{bad}, event 1:1:127 (entry 6): MET_pt = inf is not finite"

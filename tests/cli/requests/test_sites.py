@@ -8,7 +8,7 @@ from flashsim_prod.errors import NodeError
 from flashsim_prod.grid.batch.base import Finding
 from flashsim_prod.production.views import site_check
 
-from .conftest import Cli
+from ..conftest import Cli
 
 FINE, BROKEN = Finding("xrootd", True, "here"), Finding("rucio", False, "no rucio.cfg")
 

@@ -13,9 +13,9 @@ from machine import FastClock, Machine, TextMeter, Work
 
 from flashsim_prod.energy.measuring.protocol import Bench, make_schedule, run_cycles
 from flashsim_prod.energy.measuring.response import measure_response, probe
-from flashsim_prod.energy.meters.base import Reading, Scope
+from flashsim_prod.energy.meters.base import Reading
 from flashsim_prod.energy.meters.recorder import Recorder
-from flashsim_prod.energy.record import Cycle, Response
+from flashsim_prod.energy.record import Cycle, Response, Scope
 from flashsim_prod.energy.results.figures import void_reason
 from flashsim_prod.errors import MeasurementError
 

@@ -17,7 +17,6 @@ from flashsim_prod.cli.measure.energy_tables import print_measurement
 from flashsim_prod.core.site import Electricity
 from flashsim_prod.energy.measuring.node import this_node
 from flashsim_prod.energy.measuring.protocol import Bench, make_schedule
-from flashsim_prod.energy.meters.base import Scope
 from flashsim_prod.energy.record import (
     Channel,
     CopyCount,
@@ -25,6 +24,7 @@ from flashsim_prod.energy.record import (
     MeterAccuracy,
     Mode,
     Response,
+    Scope,
     Trouble,
 )
 from flashsim_prod.energy.results.analysis import analyse

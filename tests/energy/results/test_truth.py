@@ -20,7 +20,7 @@ from flashsim_prod.energy.meters.base import Meter
 from flashsim_prod.energy.meters.ipmi import BmcAddress, IpmiMeter
 from flashsim_prod.energy.meters.recorder import Recorder
 from flashsim_prod.energy.record import Measurement, MeterAccuracy, Response, Schedule
-from flashsim_prod.energy.results.analysis import Row, analyse
+from flashsim_prod.energy.results.analysis import ConfigurationFigures, analyse
 from flashsim_prod.energy.results.conventions import Convention
 from flashsim_prod.energy.results.figures import void_reason
 
@@ -36,7 +36,7 @@ def respond(machine: Machine, meter: Meter, interval_s: float = 0.2, phase_s: fl
 
 def measure(
     machine: Machine, meter: Meter, work: Work, response: Response, schedule: Schedule, seed: int
-) -> Row:
+) -> ConfigurationFigures:
     """A whole measurement and its figures."""
     bench = Bench([meter], machine.clock, 0.0, response, schedule)
     cycles = run_cycles(
@@ -70,7 +70,9 @@ def test_refresh_and_lag_are_measured(update_s: float, lag_s: float) -> None:
         assert response.lag_s == pytest.approx(lag_s, abs=0.4 + 0.5 * update_s)
 
 
-def accelerated(update_s: float, lag_s: float, seed: int, gain: float) -> tuple[Row, Work, Machine]:
+def accelerated(
+    update_s: float, lag_s: float, seed: int, gain: float
+) -> tuple[ConfigurationFigures, Work, Machine]:
     """One measurement with everything of it: probe, five cycles, figures; hours in a second."""
     drawn = random.Random(seed).uniform(-gain, gain)
     realism = Realism(update_s=update_s, lag_s=lag_s, noise_w=4, seed=seed, gain=1 + drawn, tick_s=0.25)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flashsim_prod.physics.chain.model import Rows
-from flashsim_prod.physics.chain.objects import electron_form, secondary_vertex
+from flashsim_prod.physics.chain.objects import electron_attributes, secondary_vertex
 from flashsim_prod.physics.definitions.egamma import TRACKER_END
 
 N = 200
@@ -39,10 +39,10 @@ def test_electrons_come_from_within_the_tracker() -> None:
     rows = _rows(
         pt=30.0, eta=0.5, phi=0.0, charge=1.0, vertex_z=0.0, vertex_shift=0.0, jet_pt=40.0, jet_raw=38.0
     )
-    drawn = {target.name: np.ones(N) for target in electron_form.TARGETS}
+    drawn = {target.name: np.ones(N) for target in electron_attributes.TARGETS}
     drawn |= {"dxy": np.linspace(-500, 500, N), "dz": np.linspace(-500, 500, N), "dzErr": np.full(N, 3.0)}
-    made = electron_form.assemble(drawn, rows)
-    radius, length = electron_form.TRACKER
+    made = electron_attributes.assemble(drawn, rows)
+    radius, length = electron_attributes.TRACKER
     assert np.abs(made["dxy"]).max() == radius
     assert np.abs(made["dz"]).max() == length
     within = np.abs(drawn["dxy"]) < radius

@@ -12,7 +12,7 @@ import pytest
 import uproot
 
 from flashsim_prod.core.report import LumiRange
-from flashsim_prod.errors import ValidationError
+from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod import checks
 from flashsim_prod.physics.nanoaod.checks import check_file
@@ -64,11 +64,11 @@ def test_lumis_with_holes(events: Events, tmp_path: Path) -> None:
 
 def test_what_was_asked_for_must_be_there(events: Events, tmp_path: Path) -> None:
     path = write(tmp_path / "a.root", events)
-    with pytest.raises(ValidationError, match=r"a\.root holds 180 events, expected 181"):
+    with pytest.raises(EventsError, match=r"a\.root holds 180 events, expected 181"):
         check_file(path, events=181)
-    with pytest.raises(ValidationError, match=r"event 1:3:630 \(entry 179\): event lies outside 451..629"):
+    with pytest.raises(EventsError, match=r"event 1:3:630 \(entry 179\): event lies outside 451..629"):
         check_file(path, event_numbers=range(451, 630))
-    with pytest.raises(ValidationError, match=r"event 1:2:451 .*luminosityBlock lies outside"):
+    with pytest.raises(EventsError, match=r"event 1:2:451 .*luminosityBlock lies outside"):
         check_file(path, lumis=[LumiRange(run=1, first=3, last=9)])
 
 
@@ -181,10 +181,10 @@ def test_damage_to_events_is_found(
 ) -> None:
     monkeypatch.setattr(checks, "_STEP", 50)
     path = write(tmp_path / "bad.root", change(events))
-    with pytest.raises(ValidationError, match=problem) as caught:
+    with pytest.raises(EventsError, match=problem) as caught:
         check_file(path)
     assert str(path) in str(caught.value)
-    with pytest.raises(ValidationError, match=r"^/store/mc/a\.root"):
+    with pytest.raises(EventsError, match=r"^/store/mc/a\.root"):
         check_file(path, name="/store/mc/a.root")
 
 
@@ -234,14 +234,14 @@ def test_damage_to_the_rest_is_found(
     changes: dict[str, Any], problem: str, events: Events, tmp_path: Path
 ) -> None:
     assert check_file(forge(tmp_path / "good.root", events)).events == 180
-    with pytest.raises(ValidationError, match=problem):
+    with pytest.raises(EventsError, match=problem):
         check_file(forge(tmp_path / "bad.root", events, **changes))
 
 
 def test_an_unreadable_file_is_invalid(events: Events, tmp_path: Path) -> None:
     path = write(tmp_path / "a.root", events)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValidationError, match=r"a\.root is truncated"):
+    with pytest.raises(EventsError, match=r"a\.root is truncated"):
         check_file(path)
-    with pytest.raises(ValidationError, match=r"none\.root does not exist"):
+    with pytest.raises(EventsError, match=r"none\.root does not exist"):
         check_file(tmp_path / "none.root")

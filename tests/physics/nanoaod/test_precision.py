@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flashsim_prod.errors import ValidationError
+from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.nanoaod.precision import as_stored, rounded
 from flashsim_prod.physics.nanoaod.schema import branch
 
@@ -57,7 +57,7 @@ def test_input_is_left_alone() -> None:
      ("Muon_isGlobal", 2), ("event", -1), ("run", 2**32)],
 )  # fmt: skip
 def test_values_that_do_not_fit_are_refused(name: str, value: float) -> None:
-    with pytest.raises(ValidationError, match=f"{name}: .* does not fit the type {branch(name).dtype}"):
+    with pytest.raises(EventsError, match=f"{name}: .* does not fit the type {branch(name).dtype}"):
         as_stored(branch(name), np.array([0, value]))
 
 

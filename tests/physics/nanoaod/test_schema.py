@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flashsim_prod.errors import ValidationError
+from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.nanoaod.precision import as_stored
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import attributes, branch, branches, collections
@@ -59,7 +59,7 @@ def test_details_suit_the_types() -> None:
 
 
 def test_an_unknown_branch_is_named_with_the_nearest_known_one() -> None:
-    with pytest.raises(ValidationError, match=r"'Jet_ptt' is no branch.*did you mean 'Jet_pt'"):
+    with pytest.raises(EventsError, match=r"'Jet_ptt' is no branch.*did you mean 'Jet_pt'"):
         branch("Jet_ptt")
 
 

@@ -12,7 +12,7 @@ import uproot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flashsim_prod.errors import NoSpaceError, StorageError, ValidationError
+from flashsim_prod.errors import EventsError, NoSpaceError, StorageError
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod import trees
 from flashsim_prod.physics.nanoaod.precision import as_stored
@@ -159,7 +159,7 @@ def test_branches_and_counters_have_titles_and_types(every_branch_file: Path) ->
 def test_wrong_branches_are_refused_and_leave_no_file(
     change: Callable[[Events], Events], problem: str, tmp_path: Path, make_events: Make
 ) -> None:
-    with pytest.raises(ValidationError, match=problem):
+    with pytest.raises(EventsError, match=problem):
         write(tmp_path / "a.root", change(make_events(3)))
     assert not list(tmp_path.iterdir())
 
@@ -169,13 +169,13 @@ def test_all_batches_must_have_the_same_branches(tmp_path: Path, make_events: Ma
     without = Events(
         events.n, events.scalars, {name: one for name, one in events.collections.items() if name != "Jet"}
     )
-    with pytest.raises(ValidationError, match="'Jet' has not the same branches"):
+    with pytest.raises(EventsError, match="'Jet' has not the same branches"):
         write(tmp_path / "a.root", events, without)
     assert not list(tmp_path.iterdir())
 
 
 def test_no_events_make_no_file(tmp_path: Path, make_events: Make) -> None:
-    with pytest.raises(ValidationError, match="no events to write"):
+    with pytest.raises(EventsError, match="no events to write"):
         write(tmp_path / "a.root", make_events(3).slice(0, 0))
     assert not list(tmp_path.iterdir())
 

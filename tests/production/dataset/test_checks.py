@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flashsim_prod.errors import RequestError, ValidationError
+from flashsim_prod.errors import EventsError, RequestError
 from flashsim_prod.grid.catalog.base import FileEntry, Replica
 from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.physics.events import Collection, Events
@@ -63,7 +63,7 @@ def test_a_failure_names_file_event_and_branch_and_the_rest_is_checked(two, tmp_
     (problem,) = checked.all_problems
     assert problem == f"{bad}, event 1:1:47 (entry 6): MET_pt = nan is not finite"
     assert [one.problem is None for one in checked.files] == [False, True, True]
-    with pytest.raises(ValidationError, match="MET_pt = nan"):
+    with pytest.raises(EventsError, match="MET_pt = nan"):
         raise error_of(checked)
 
 

@@ -14,11 +14,11 @@ import pytest
 from flashsim_prod.core.request import Registration
 from flashsim_prod.errors import CatalogError, InputError, RequestError
 from flashsim_prod.grid.catalog.rucio import RucioCatalog
+from flashsim_prod.production.dataset.register import register_request
 from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.rucio_input import input_files
 from flashsim_prod.production.order.rucio_rses import find_registration
-from flashsim_prod.production.registering import register_request
 
 PlaceRequest = Callable[..., str]
 

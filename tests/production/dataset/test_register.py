@@ -13,11 +13,12 @@ import pytest
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.errors import CatalogError, ConfigError, StorageError, WrongChecksumError
 from flashsim_prod.grid.catalog.rucio import RucioCatalog
+from flashsim_prod.production.context import Outcome
+from flashsim_prod.production.dataset.register import register_request
 from flashsim_prod.production.dataset.verify import error_of, verify
-from flashsim_prod.production.drive.foreground import Outcome, drive
+from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import Home, open_home
 from flashsim_prod.production.order.folder import load_request
-from flashsim_prod.production.registering import register_request
 
 RSE = "T2_IT_Pisa"
 PlaceRequest = Callable[..., str]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flashsim_prod.core.splitting import merge_of
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.grid.ledger.ledger import Ledger
-from flashsim_prod.production.drive.foreground import opened_desk
+from flashsim_prod.production.context import opened_request
 from flashsim_prod.production.drive.reconcile import Remaining, reconcile
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.worker import run_job
@@ -51,7 +51,7 @@ def test_what_a_dead_driver_left_is_decided_by_reports(home: Home, placed: Place
             )
         ledger.transition(name, Stage.SIMULATE, [2], JobState.SUBMITTING)
     run_job(Stage.SIMULATE, folder.request, 0)  # ended well, but nobody was told
-    with opened_desk(home, folder) as desk:
+    with opened_request(home, folder) as desk:
         remaining = reconcile(desk)
     assert remaining == Remaining(simulate=(1, 2, 3), merge=(0, 1))
     with Ledger(home.ledger) as ledger:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.states import Stage
-from flashsim_prod.energy.meters.base import Accuracy, Meter, Reading, Scope
+from flashsim_prod.energy.meters.base import Accuracy, Meter, Reading
 from flashsim_prod.energy.meters.counter import VoidWindowError
-from flashsim_prod.energy.record import Channel
+from flashsim_prod.energy.record import Channel, Scope
 from flashsim_prod.energy.results.attribution import attribute
 from flashsim_prod.errors import NodeError
 from flashsim_prod.production.home import Home

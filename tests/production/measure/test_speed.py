@@ -14,7 +14,7 @@ from flashsim_prod.core.speed import Speed
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.place import preview
-from flashsim_prod.production.order.plan import MeasuredRates, Order
+from flashsim_prod.production.order.plan import Order, RatesSeen
 from flashsim_prod.production.order.speeds import find_speed, store_speed, stored_speeds, with_speed
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -115,7 +115,7 @@ def test_the_generators_rate_is_that_of_its_card(make_order: MakeOrder) -> None:
 
 def test_jobs_know_sizes_and_start_up_better(make_order: MakeOrder) -> None:
     site = make_order().site
-    jobs = MeasuredRates(site.rates.model_copy(update={"bytes_per_event": 77.0, "startup_s": 9.0}), 5)
+    jobs = RatesSeen(site.rates.model_copy(update={"bytes_per_event": 77.0, "startup_s": 9.0}), 5)
     rates = with_speed(site, jobs, _speed(), "toy").rates  # type: ignore[union-attr]
     assert (rates.bytes_per_event, rates.startup_s, rates.flashsim_hz) == (77.0, 9.0, 250.0)
     assert with_speed(site, jobs, None, "toy") is jobs

@@ -10,7 +10,7 @@ import pytest
 from flashsim_prod.core.request import InputFile
 from flashsim_prod.core.site import Rates
 from flashsim_prod.errors import ConfigError, RequestError
-from flashsim_prod.production.order.plan import MeasuredRates, Plan
+from flashsim_prod.production.order.plan import Plan, RatesSeen
 
 PlanOf = Callable[..., Plan]
 Effort = Callable[[Callable[[], object]], float]
@@ -80,7 +80,7 @@ def test_the_last_short_job_counts_as_what_it_is(plan_of: PlanOf) -> None:
 def test_measured_rates_replace_configured_ones(plan_of: PlanOf) -> None:
     configured = plan_of(events=100_000)
     rates = Rates(generator_hz=500, flashsim_hz=2000, startup_s=5, bytes_per_event=200)
-    measured = plan_of(events=100_000, measured=MeasuredRates(rates, jobs=7))
+    measured = plan_of(events=100_000, measured=RatesSeen(rates, jobs=7))
     assert configured.rates_from.startswith("configured")
     assert measured.rates_from == "measured in 7 jobs"
     assert measured.seconds < configured.seconds / 5

@@ -18,7 +18,7 @@ from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.run import read_report
 from flashsim_prod.production.order.plan import Plan
-from flashsim_prod.production.views.report import VALIDATION_FOLDER, make_report, write_report
+from flashsim_prod.production.views.report import VALIDATION_FOLDER, make_request_report, write_request_report
 
 Placed = Callable[..., Plan]
 Read = Callable[[str], tuple[str, list[str]]]
@@ -31,7 +31,7 @@ def read(home: Home, page_reader: Callable[[], Any]) -> Read:
 
     def do(name: str) -> tuple[str, list[str]]:
         parsed = page_reader()
-        parsed.feed(write_report(home, make_report(home, name)).read_text())
+        parsed.feed(write_request_report(home, make_request_report(home, name)).read_text())
         assert not parsed.open
         return " ".join("".join(parsed.words).split()), parsed.links
 
@@ -65,7 +65,7 @@ def test_a_finished_request(home: Home, done: Plan, read: Read):
         "complete, all files passed the technical checks; fidelity: not looked at",
     ):
         assert word in text, word
-    report = make_report(home, request.name)
+    report = make_request_report(home, request.name)
     assert report.events == 80
     assert [file.lfn for file in report.files] == [
         read_report(home.folder(request.name).report(Stage.MERGE, index)).output.lfn
@@ -87,7 +87,7 @@ def test_energy_and_fidelity_where_they_are_known(home: Home, done: Plan, read: 
         "groups": [{"name": "Jet", "light": "amber"}],
     }
     write_whole(folder.path / VALIDATION_FOLDER / "validation.json", json.dumps(figures))
-    report = make_report(home, done.request.name)
+    report = make_request_report(home, done.request.name)
     assert report.energy.kwh == pytest.approx(1)
     assert report.energy.kwh_per_event == pytest.approx(1 / 80)
     assert (report.energy.measured_jobs, report.energy.jobs) == (1, 6)
@@ -103,7 +103,7 @@ def test_why_meters_that_are_there_gave_no_energy(home: Home, done: Plan, read: 
     why = "the energy counter of package-0 stood still for 9 s, which would be 0 W"
     without = {"energy_j": None, "energy_from": None, "energy_void": why}
     write_whole(path, read_report(path).model_copy(update=without).model_dump_json())
-    assert make_report(home, done.request.name).energy is None
+    assert make_request_report(home, done.request.name).energy is None
     text, _ = read(done.request.name)
     assert "what the meters of its nodes say makes no sense" in text
     assert f"Why jobs are not in it: {why}." in text
@@ -116,14 +116,14 @@ def test_a_request_that_was_never_run(home: Home, placed: Placed, read: Read):
     assert "No file is finished yet" in text
     assert "The request is PLANNED, 0 % of its jobs are done" in text
     with pytest.raises(RequestError, match="no request"):
-        make_report(home, "other")
+        make_request_report(home, "other")
 
 
 def test_the_page_fits_a_window_of_1200_pixels(
     home: Home, done: Plan, tmp_path: Path, too_wide: Callable[[Path], list[str]]
 ):
-    report = make_report(home, done.request.name)
+    report = make_request_report(home, done.request.name)
     deep = f"/eos/{'a-long-folder-name/' * 12}x.root"
     files = tuple(file.model_copy(update={"pfn": deep, "lfn": deep}) for file in report.files)
-    page = write_report(home, replace(report, files=files), tmp_path / "page")
+    page = write_request_report(home, replace(report, files=files), tmp_path / "page")
     assert too_wide(page) == []

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import Files, Gpus, HTCondorRules
+from flashsim_prod.core.site_htcondor import FileAccess, Gpus, HTCondorRules
 
 #: CUDA counts versions as 12040 for 12.4
 _MAJOR, _MINOR = 1000, 10
@@ -35,7 +35,7 @@ def probe_job(site: Site, rules: HTCondorRules, file_system: str | None) -> Any:
         expressions |= {"RequireGPUs": wish} if wish else {}
         counted = "countMatches(MY.RequireGPUs, TARGET.AvailableGPUs)" if wish else "TARGET.GPUs"
         wanted.append(f"({counted} >= RequestGPUs)")
-    if rules.files is Files.SHARED:
+    if rules.files is FileAccess.SHARED:
         asked["FileSystemDomain"] = file_system or ""
         wanted.append("(TARGET.FileSystemDomain == MY.FileSystemDomain)")
     else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flashsim_prod import resources
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import Files, HTCondorRules
+from flashsim_prod.core.site_htcondor import FileAccess, HTCondorRules
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import NodeError, NoSpaceError, RequestError, StorageError
@@ -95,7 +95,7 @@ def make_targets(submission: Submission, rules: HTCondorRules) -> None:
         for folder in (submission.request_file.parent / "logs", submission.request_file.parent / "reports"):
             folder.mkdir(exist_ok=True)
         storage = _Storage(submission, rules)
-        if rules.files is Files.TRANSFER and storage.is_local:
+        if rules.files is FileAccess.TRANSFER and storage.is_local:
             for target in {Path(storage.pfns(lfn)[0]).parent for lfn in _lfns(submission.request)}:
                 target.mkdir(parents=True, exist_ok=True)
 
@@ -174,7 +174,7 @@ def of_site(site: Site, rules: HTCondorRules) -> dict[str, Any]:
 
 def _simulate_jobs(submission: Submission, rules: HTCondorRules, storage: _Storage) -> Iterator[_Job]:
     request = submission.request
-    transferred = rules.files is Files.TRANSFER
+    transferred = rules.files is FileAccess.TRANSFER
     for index in range(request.n_simulate):
         variables = {}
         if transferred:
@@ -193,7 +193,7 @@ def _merge_jobs(submission: Submission, rules: HTCondorRules, storage: _Storage)
         before = range(job.first, job.first + job.count)
         names = tuple(node_name(NodeKey(Stage.SIMULATE, i)) for i in before)
         variables = {}
-        if rules.files is Files.TRANSFER:
+        if rules.files is FileAccess.TRANSFER:
             inputs = [str(reports / f"{name}.json") for name in names]
             inputs += [pfn for i in before for pfn in storage.pfns(simulate_job(request, i).lfn)]
             variables = {**_target(storage, job.lfn), "inputs": ", ".join(inputs)}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import Files
+from flashsim_prod.core.site_htcondor import FileAccess
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.files import read_text, storage_errors, write_json
 from flashsim_prod.grid.batch.htcondor.client import Pool
@@ -48,7 +48,7 @@ def submit_training(
         If the schedd cannot be reached.
     """
     rules = site.htcondor
-    if rules is None or rules.files is not Files.SHARED:
+    if rules is None or rules.files is not FileAccess.SHARED:
         raise ConfigError(f"site {site.name}: training needs nodes that see {work} (htcondor.files: shared)")
     folder, pool = work / "batch", Pool(rules.schedd, rules.pool)
     found = _at_work(pool, folder / _INTENTION)

@@ -19,7 +19,7 @@ from flashsim_prod.physics.chain.egamma_features import (
 )
 from flashsim_prod.physics.chain.features import GEN_JET_CONDITIONS, STATUS_BITS, closest_gen_jet, stable
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale
-from flashsim_prod.physics.chain.objects.electron_form import TARGETS, assemble, express
+from flashsim_prod.physics.chain.objects.electron_attributes import TARGETS, assemble, express
 from flashsim_prod.physics.definitions.egamma_links import ELECTRON, PHOTON, with_electron_truth
 from flashsim_prod.physics.definitions.electrons import electron_flags
 from flashsim_prod.physics.definitions.links import IS_PROMPT

@@ -25,7 +25,7 @@ from flashsim_prod.physics.chain.egamma_features import (
 from flashsim_prod.physics.chain.forms import AsFloats
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
 from flashsim_prod.physics.chain.objects.electron import gen_electrons, prompt_photons
-from flashsim_prod.physics.chain.objects.electron_form import shower_width
+from flashsim_prod.physics.chain.objects.electron_attributes import shower_width
 from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.definitions.egamma import BENDING, raw_score, smearing_width, supercluster_eta
 from flashsim_prod.physics.definitions.egamma_links import with_photon_truth

@@ -23,7 +23,7 @@ from flashsim_prod.physics.validation.analyses.network import (
 from flashsim_prod.physics.validation.analyses.samples import Simulator, generator_events, reconstructed
 from flashsim_prod.physics.validation.analyses.selections import Analysis, Feature
 from flashsim_prod.physics.validation.dataset.figures import SHAPE_LIMITS, judged
-from flashsim_prod.physics.validation.dataset.samples import Progress
+from flashsim_prod.physics.validation.dataset.samples import StageProgress
 from flashsim_prod.physics.validation.models.figures import Light, light, worst
 from flashsim_prod.physics.validation.statistics.clustered import (
     Entries,
@@ -140,7 +140,7 @@ def compare_analysis(
     n_gen: int,
     folds: int,
     seed: int,
-    progress: Progress,
+    progress: StageProgress,
 ) -> AnalysisComparison:
     """Generate signal and backgrounds, reconstruct them by both simulations, and compare.
 
@@ -188,7 +188,7 @@ def _reconstruct(
     n_gen: int,
     folds: int,
     seed: int,
-    progress: Progress,
+    progress: StageProgress,
 ) -> list[Reconstruction]:
     """One process by FlashSim and by the reference detector."""
     gen = generator_events(

@@ -12,7 +12,7 @@ from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
 from flashsim_prod.physics.training.sample import write_generator_sample
-from flashsim_prod.physics.validation.dataset.samples import Progress
+from flashsim_prod.physics.validation.dataset.samples import StageProgress
 
 #: folded events in memory with all their branches
 _CHUNK_EVENTS = 2000
@@ -28,7 +28,7 @@ class Simulator(Protocol):
 
 
 def generator_events(
-    card: ProcessCard, folder: Path, *, energy_tev: float, n_events: int, seed: int, progress: Progress
+    card: ProcessCard, folder: Path, *, energy_tev: float, n_events: int, seed: int, progress: StageProgress
 ) -> Events:
     """Generator events of a card, kept in `folder` for the next time.
 
@@ -56,7 +56,7 @@ def reconstructed(
     *,
     folds: int,
     seed: int,
-    progress: Progress,
+    progress: StageProgress,
     title: str,
 ) -> Events:
     """Every generator event `folds` times, with only the branches `keep` and the numbers of the folds."""

@@ -17,7 +17,7 @@ from flashsim_prod.physics.validation.dataset.figures import (
     Shape,
 )
 from flashsim_prod.physics.validation.dataset.matching import matching_rates
-from flashsim_prod.physics.validation.dataset.samples import Progress, Sample, is_generator_level
+from flashsim_prod.physics.validation.dataset.samples import Sample, StageProgress, is_generator_level
 from flashsim_prod.physics.validation.models.figures import Light
 from flashsim_prod.physics.validation.models.whole_events import Derived, compare_quantity, inside
 from flashsim_prod.physics.validation.quantities import QUANTITIES, Quantity
@@ -31,7 +31,7 @@ _MOST_OBJECTS = 20_000
 _EVENT = "Event"
 
 
-def compare_samples(sample: Sample, reference: Sample, progress: Progress) -> DatasetFidelity:
+def compare_samples(sample: Sample, reference: Sample, progress: StageProgress) -> DatasetFidelity:
     """All that can be compared of two samples.
 
     Raises

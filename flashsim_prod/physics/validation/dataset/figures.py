@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flashsim_prod.physics.validation.models.figures import Light, light, worst
 from flashsim_prod.physics.validation.models.whole_events import Derived
-from flashsim_prod.physics.validation.statistics.clustered import Rates, Test
+from flashsim_prod.physics.validation.statistics.clustered import ClusteredRates, Test
 
 #: distances between distributions, in standard deviations (W1) or shares (KS): green and amber up to these
 SHAPE_LIMITS = (0.05, 0.15)
@@ -122,7 +122,7 @@ class NamedRates:
     title: str
     quantity: str
     axis: str
-    rates: Rates
+    rates: ClusteredRates
 
     @property
     def light(self) -> Light | None:

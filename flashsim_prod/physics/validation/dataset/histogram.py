@@ -16,7 +16,7 @@ from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.oversampling import OversampledHist
 from flashsim_prod.physics.validation.dataset.observables import Observable, find_observable
-from flashsim_prod.physics.validation.dataset.samples import Progress
+from flashsim_prod.physics.validation.dataset.samples import StageProgress
 from flashsim_prod.physics.validation.statistics.distances import F64
 
 _CHUNK_EVENTS = 20_000
@@ -112,7 +112,7 @@ def fill_histograms(
     urls: Sequence[str],
     names: Sequence[str],
     binning: Binning | None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: StageProgress = lambda stage, done, total: None,
 ) -> list[Filled]:
     """Histograms of all events.
 
@@ -156,7 +156,7 @@ def _empty(observable: Observable, binning: Binning) -> Filled:
 
 
 def _chunks(
-    urls: Sequence[str], names: Sequence[str], progress: Progress
+    urls: Sequence[str], names: Sequence[str], progress: StageProgress
 ) -> Iterator[tuple[list[Observable], Events]]:
     for url in urls:
         with NanoFile(url) as file:

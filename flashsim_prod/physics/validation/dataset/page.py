@@ -24,7 +24,12 @@ from flashsim_prod.physics.validation.dataset.figures import (
     NamedRates,
     Shape,
 )
-from flashsim_prod.physics.validation.dataset.samples import Progress, Sample, align_gen_events, read_sample
+from flashsim_prod.physics.validation.dataset.samples import (
+    Sample,
+    StageProgress,
+    align_gen_events,
+    read_sample,
+)
 from flashsim_prod.physics.validation.drawing import plots
 from flashsim_prod.physics.validation.drawing.pages import image, write_figures, write_page
 from flashsim_prod.physics.validation.models import whole_events as derived
@@ -117,7 +122,7 @@ def validate(
     references: Sequence[str],
     *,
     max_events: int,
-    progress: Progress,
+    progress: StageProgress,
     problems: Sequence[str] | None = None,
     about: Mapping[str, str] | None = None,
 ) -> Validation:
@@ -151,7 +156,7 @@ def validate(
 
 
 @dataclass(frozen=True)
-class Section:
+class GroupSection:
     """A group on the page, with images as data URLs; an attribute without entries has none."""
 
     group: Group
@@ -160,7 +165,7 @@ class Section:
     correlations: str
 
 
-def write_validation(validation: Validation, folder: Path, progress: Progress) -> Path:
+def write_validation(validation: Validation, folder: Path, progress: StageProgress) -> Path:
     """Write ``validation.json`` and ``index.html`` into `folder`; the path of the latter is returned."""
     write_figures(folder, JSON_NAME, validation.figures())
     groups = validation.fidelity.groups
@@ -207,12 +212,12 @@ def caption(reference: str) -> str:
     return f"Simulation of the {reference}" if "detector" in reference else "Simulation"
 
 
-def _section(group: Group, validation: Validation) -> Section:
+def _section(group: Group, validation: Validation) -> GroupSection:
     correlations = ""
     if group.correlations is not None:
         names = group.correlations.names
         correlations = image(plots.heat_map(np.array(group.correlations.difference), names, names))
-    return Section(
+    return GroupSection(
         group,
         [(shape, _shape_figure(shape, validation)) for shape in group.shapes],
         [(one, _rates_figure(one, validation)) for one in group.rates],

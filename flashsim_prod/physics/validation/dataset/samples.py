@@ -18,12 +18,12 @@ from flashsim_prod.physics.generator.source import (
 )
 from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
 from flashsim_prod.physics.nanoaod.schema import branches
-from flashsim_prod.physics.validation.models.held_out import REFERENCE_DETECTOR, InputFile
+from flashsim_prod.physics.validation.models.held_out import REFERENCE_DETECTOR, HeldOutFile
 from flashsim_prod.physics.validation.statistics.clustered import Entries
 from flashsim_prod.physics.validation.statistics.distances import F64, I64
 
 #: called with what is being done, how much of it is done and how much there is
-Progress = Callable[[str, int, int], None]
+StageProgress = Callable[[str, int, int], None]
 
 _CHUNK_EVENTS = 4000
 #: what generator-level objects are sorted and chosen by
@@ -60,7 +60,7 @@ class Sample:
     """
 
     title: str
-    files: tuple[InputFile, ...]
+    files: tuple[HeldOutFile, ...]
     events: Events
     gen: I64
     weight: F64
@@ -78,7 +78,7 @@ class Sample:
 
 
 def read_sample(
-    urls: Sequence[str], title: str, *, max_events: int, progress: Progress, same_dataset: bool
+    urls: Sequence[str], title: str, *, max_events: int, progress: StageProgress, same_dataset: bool
 ) -> Sample:
     """The first events of each file.
 
@@ -154,13 +154,13 @@ def _gen_events(events: Events, start: int, number: int) -> I64:
     return gen + (number << _FILE_BITS)
 
 
-def _described(file: NanoFile) -> InputFile:
+def _described(file: NanoFile) -> HeldOutFile:
     about = file.provenance()
     made_by = set(about.get("detector", ())) or ({"FlashSim"} if "bundle_digest" in about else set())
-    return InputFile(Path(file.url).name, file.n_entries, made_by.pop() if len(made_by) == 1 else "")
+    return HeldOutFile(Path(file.url).name, file.n_entries, made_by.pop() if len(made_by) == 1 else "")
 
 
-def _title(files: Sequence[InputFile]) -> str:
+def _title(files: Sequence[HeldOutFile]) -> str:
     for title in (REFERENCE_DETECTOR, "FlashSim"):
         if all(file.detector.startswith(title) for file in files):
             return title

@@ -26,7 +26,7 @@ from flashsim_prod.physics.validation.drawing.canvas import (
     new_figure,
     to_png,
 )
-from flashsim_prod.physics.validation.statistics.clustered import Entries, Rates
+from flashsim_prod.physics.validation.statistics.clustered import ClusteredRates, Entries
 from flashsim_prod.physics.validation.statistics.distances import F64, Curve
 
 Column = NDArray[Any]
@@ -243,7 +243,9 @@ def oversampled(filled: Filled) -> bytes:
         return to_png(figure)
 
 
-def rates(found: Rates, *, label: str, titles: tuple[str, str], quantity: str, caption: str) -> bytes:
+def rates(
+    found: ClusteredRates, *, label: str, titles: tuple[str, str], quantity: str, caption: str
+) -> bytes:
     """A fraction along an axis in the reference (first title) and in a sample, with their ratio."""
     edges = np.array(found.edges)
     centres, half = (edges[1:] + edges[:-1]) / 2, (edges[1:] - edges[:-1]) / 2

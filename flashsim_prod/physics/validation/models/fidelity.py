@@ -19,8 +19,8 @@ from flashsim_prod.physics.nanoaod.schema import branches
 from flashsim_prod.physics.validation.models.figures import (
     Attribute,
     Correlations,
-    Fidelity,
-    Multiplicity,
+    ModelFidelity,
+    MultiplicityFidelity,
     Properties,
 )
 from flashsim_prod.physics.validation.models.held_out import AXES, HeldOut
@@ -52,7 +52,9 @@ class Samples:
     drawn: dict[str, F64]
 
 
-def assess(fitted: FittedModel, held_out: HeldOut, sampling: Sampling, seed: int) -> tuple[Fidelity, Samples]:
+def assess(
+    fitted: FittedModel, held_out: HeldOut, sampling: Sampling, seed: int
+) -> tuple[ModelFidelity, Samples]:
     """All figures of one object model, and the samples that they are of.
 
     Raises
@@ -75,7 +77,9 @@ def assess(fitted: FittedModel, held_out: HeldOut, sampling: Sampling, seed: int
         notes.append(f"only {len(held_out.table.number)} sources: their numbers are not assessed")
     networks = [network for network in (fitted.velocity, fitted.multiplicity) if network is not None]
     parameters = sum(n_parameters(network) for network in networks)
-    return Fidelity(model.name, model.produces, parameters, properties, multiplicity, tuple(notes)), samples
+    return ModelFidelity(
+        model.name, model.produces, parameters, properties, multiplicity, tuple(notes)
+    ), samples
 
 
 def draw(fitted: FittedModel, held_out: HeldOut, sampling: Sampling, seed: int) -> Samples:
@@ -194,12 +198,12 @@ def _correlations(
     )
 
 
-def _multiplicity(fitted: FittedModel, held_out: HeldOut) -> Multiplicity:
+def _multiplicity(fitted: FittedModel, held_out: HeldOut) -> MultiplicityFidelity:
     probabilities = fitted.probabilities(held_out.table.conditions)
     observed: I64 = held_out.table.number
     events = held_out.gen_event
     predicted: F64 = probabilities @ np.arange(probabilities.shape[1])
-    return Multiplicity(
+    return MultiplicityFidelity(
         fitted.model.most,
         len(observed),
         float(predicted.mean()),

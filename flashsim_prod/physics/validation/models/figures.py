@@ -136,7 +136,7 @@ class Properties:
 
 
 @dataclass(frozen=True)
-class Multiplicity:
+class MultiplicityFidelity:
     """Fidelity of an efficiency, or of a model of numbers.
 
     Attributes
@@ -181,14 +181,14 @@ class Multiplicity:
 
 
 @dataclass(frozen=True)
-class Fidelity:
+class ModelFidelity:
     """Fidelity of one object model; parts that it lacks, or that had too few rows, are None."""
 
     name: str
     produces: str
     parameters: int
     properties: Properties | None
-    multiplicity: Multiplicity | None
+    multiplicity: MultiplicityFidelity | None
     notes: tuple[str, ...] = ()
 
     @property

@@ -172,7 +172,7 @@ class Gathering:
 
 
 @dataclass(frozen=True)
-class InputFile:
+class HeldOutFile:
     """One of the files compared with.
 
     Attributes
@@ -187,7 +187,7 @@ class InputFile:
     detector: str
 
 
-def inspect(url: str) -> InputFile:
+def inspect(url: str) -> HeldOutFile:
     """What a file is.
 
     Raises
@@ -204,10 +204,10 @@ def inspect(url: str) -> InputFile:
                 f"{url} was made by FlashSim itself; compare with FullSim or with the reference detector"
             )
         detectors = set(about.get("detector", ()))
-        return InputFile(Path(url).name, file.n_entries, detectors.pop() if len(detectors) == 1 else "")
+        return HeldOutFile(Path(url).name, file.n_entries, detectors.pop() if len(detectors) == 1 else "")
 
 
-def sample_title(files: Sequence[InputFile]) -> str:
+def sample_title(files: Sequence[HeldOutFile]) -> str:
     """What the sample may be called in a figure."""
     if all(file.detector.startswith(REFERENCE_DETECTOR) for file in files):
         return REFERENCE_DETECTOR

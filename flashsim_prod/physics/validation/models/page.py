@@ -19,11 +19,11 @@ from flashsim_prod.physics.validation.models.figures import (
     AUC_LIMITS,
     CHI2_LIMITS,
     Attribute,
-    Fidelity,
+    ModelFidelity,
     chi2_light,
 )
 from flashsim_prod.physics.validation.models.held_out import AXES
-from flashsim_prod.physics.validation.models.report import Part, Report, WholePart
+from flashsim_prod.physics.validation.models.report import FidelityReport, Part, WholePart
 from flashsim_prod.physics.validation.statistics.distances import Curve, Measured
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ PAGE_NAME = "index.html"
 
 
 @dataclass(frozen=True)
-class Section:
+class ModelSection:
     """One object model on the page; images are data URLs.
 
     Attributes
@@ -46,7 +46,7 @@ class Section:
     losses : list of (network, image)
     """
 
-    fidelity: Fidelity
+    fidelity: ModelFidelity
     attributes: list[tuple[Attribute, str]]
     correlations: str
     curves: list[tuple[Curve, str]]
@@ -54,7 +54,9 @@ class Section:
 
 
 def write_page(
-    report: Report, folder: Path, progress: Callable[[str, int, int], None] = lambda stage, done, total: None
+    report: FidelityReport,
+    folder: Path,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Path:
     """Write ``index.html`` into `folder`, which must exist."""
     sections = []
@@ -86,7 +88,7 @@ def measured(figure: Measured | None, digits: int = 3) -> str:
     return "–" if figure is None else f"{figure.value:.{digits}f} ± {figure.error:.{digits}f}"
 
 
-def _section(part: Part, title: str) -> Section:
+def _section(part: Part, title: str) -> ModelSection:
     fidelity = part.fidelity
     attributes: list[tuple[Attribute, str]] = []
     correlations = ""
@@ -112,7 +114,7 @@ def _section(part: Part, title: str) -> Section:
     losses = [
         (network, _image(plots.loss_curves(steps, network=network))) for network, steps in part.losses.items()
     ]
-    return Section(fidelity, attributes, correlations, curves, losses)
+    return ModelSection(fidelity, attributes, correlations, curves, losses)
 
 
 def _attribute_figure(part: Part, name: str, title: str) -> str:

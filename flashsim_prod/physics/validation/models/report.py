@@ -23,10 +23,10 @@ from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.training.record import FitRecord, Losses
 from flashsim_prod.physics.validation.models.fidelity import Samples, assess
-from flashsim_prod.physics.validation.models.figures import AUC_LIMITS, CHI2_LIMITS, Fidelity, worst
+from flashsim_prod.physics.validation.models.figures import AUC_LIMITS, CHI2_LIMITS, ModelFidelity, worst
 from flashsim_prod.physics.validation.models.held_out import (
     Gathering,
-    InputFile,
+    HeldOutFile,
     inspect,
     read_chunks,
     sample_title,
@@ -38,7 +38,7 @@ from flashsim_prod.physics.validation.statistics.distances import F64, ChiSquare
 SCHEMA_VERSION = 1
 
 #: called with what is being done, how much of it is done and how much there is
-Progress = Callable[[str, int, int], None]
+StageProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Options:
 class Part:
     """One object model's figures, and what they are drawn from."""
 
-    fidelity: Fidelity
+    fidelity: ModelFidelity
     samples: Samples
     losses: Losses
 
@@ -83,7 +83,7 @@ class WholePart:
 
 
 @dataclass(frozen=True)
-class Report:
+class FidelityReport:
     """All that a report says.
 
     Attributes
@@ -97,7 +97,7 @@ class Report:
     """
 
     bundle: Bundle
-    files: tuple[InputFile, ...]
+    files: tuple[HeldOutFile, ...]
     title: str
     options: Options
     parts: tuple[Part, ...]
@@ -181,7 +181,7 @@ class Report:
         }
 
 
-def _kept_figures(found: Fidelity) -> ModelFigures:
+def _kept_figures(found: ModelFidelity) -> ModelFigures:
     """In as many digits as their errors allow."""
     properties, numbers = found.properties, found.multiplicity
     of_properties: dict[str, Any] = {}
@@ -213,12 +213,12 @@ def _curves_above(found: list[ChiSquare]) -> dict[str, float]:
     }
 
 
-def make_report(
+def make_fidelity_report(
     bundle: Bundle,
     files: Sequence[str],
     options: Options | None = None,
-    progress: Progress = lambda stage, done, total: None,
-) -> Report:
+    progress: StageProgress = lambda stage, done, total: None,
+) -> FidelityReport:
     """Compare a bundle's models with NANOAOD that none of them was trained on.
 
     Parameters
@@ -251,7 +251,7 @@ def make_report(
         fidelity, samples = assess(fitted, gathering.result(), options.sampling, options.seed)
         parts.append(Part(fidelity, samples, _losses(options.fits, fitted.model.name, bundle)))
     progress("models", len(chosen), len(chosen))
-    return Report(
+    return FidelityReport(
         bundle,
         inputs,
         sample_title(inputs),
@@ -280,7 +280,7 @@ def _gather(
     gatherings: Sequence[Gathering],
     whole: WholeEvents | None,
     share: int,
-    progress: Progress,
+    progress: StageProgress,
 ) -> None:
     """Read a file until every model, and the whole chain, has its share."""
     for start, events in read_chunks(url, number):
@@ -312,7 +312,7 @@ def _losses(fits: Path | None, model: str, bundle: Bundle) -> Losses:
     return losses
 
 
-def _notes(bundle: Bundle, files: tuple[InputFile, ...], whole: WholeEvents | None) -> tuple[str, ...]:
+def _notes(bundle: Bundle, files: tuple[HeldOutFile, ...], whole: WholeEvents | None) -> tuple[str, ...]:
     notes = []
     trained = set(bundle.manifest.training_sample)
     for file in files:
@@ -336,6 +336,6 @@ def _with_lights(value: Any) -> Any:
     return value
 
 
-def write_json(report: Report, folder: Path) -> Path:
+def write_json(report: FidelityReport, folder: Path) -> Path:
     """Write ``report.json`` into `folder`, which is made if need be."""
     return write_figures(folder / REPORT_NAME, report.figures())

@@ -24,7 +24,7 @@ from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.oversampling import OversampledHist
 from flashsim_prod.physics.validation.analyses.samples import generator_events, reconstructed
 from flashsim_prod.physics.validation.dataset.observables import Observable, of_quantity
-from flashsim_prod.physics.validation.dataset.samples import Progress
+from flashsim_prod.physics.validation.dataset.samples import StageProgress
 from flashsim_prod.physics.validation.quantities import QUANTITIES
 from flashsim_prod.physics.validation.statistics.clustered import chi2_test
 from flashsim_prod.physics.validation.statistics.distances import F64, I64
@@ -135,7 +135,7 @@ class ProofOfProcess:
 
 
 @dataclass(frozen=True)
-class Pool:
+class EventPool:
     """Generator events with many reconstructions.
 
     Attributes
@@ -150,22 +150,22 @@ class Pool:
     n_folds: int
 
     @staticmethod
-    def of(events: Events) -> Pool:
+    def of(events: Events) -> EventPool:
         """Folded events as a pool; `InputError` if their generator events have different numbers of folds."""
         gen, counts = np.unique(events.scalars["FlashSim_genEvent"], return_counts=True)
         if len(set(counts.tolist())) != 1:
             raise InputError("the generator events of a pool must all have the same number of folds")
-        return Pool(events, len(gen), int(counts[0]))
+        return EventPool(events, len(gen), int(counts[0]))
 
 
 def prove(
-    pool: Pool,
+    pool: EventPool,
     *,
     n_events: int,
     factors: Sequence[int],
     n_toys: int,
     seed: int,
-    progress: Progress = lambda stage, done, total: None,
+    progress: StageProgress = lambda stage, done, total: None,
     observables: Sequence[Observable] | None = None,
 ) -> list[Proof]:
     """Test the uncertainties of all observables and oversampling factors.
@@ -238,7 +238,7 @@ class _Drawn:
     folds: int
 
     @staticmethod
-    def from_pool(pool: Pool, n_events: int, folds: int, rng: np.random.Generator) -> _Drawn:
+    def from_pool(pool: EventPool, n_events: int, folds: int, rng: np.random.Generator) -> _Drawn:
         # the numbers of events of samples of fixed luminosity
         n_whole, n_gen = rng.poisson(n_events), rng.poisson(n_events / SHARE)
         whole = rng.integers(0, pool.n_gen, n_whole) * pool.n_folds
@@ -269,7 +269,7 @@ class _Table:
     n_cells: int
 
     @staticmethod
-    def of(observable: Observable, pool: Pool) -> _Table:
+    def of(observable: Observable, pool: EventPool) -> _Table:
         values, event = observable.values(pool.events)
         edges = _edges(values)
         cells = np.full(pool.events.n, -1, dtype=np.int64)
@@ -300,7 +300,7 @@ def run_proof(
     factors: Sequence[int],
     n_toys: int,
     seed: int,
-    progress: Progress,
+    progress: StageProgress,
 ) -> ProofOfProcess:
     """Generate and reconstruct a pool of one process and prove with it.
 
@@ -321,7 +321,7 @@ def run_proof(
     events = reconstructed(
         gen, ReferenceDetector(), keep, folds=folds, seed=seed, progress=progress, title="reconstructing"
     )
-    pool = Pool.of(events)
+    pool = EventPool.of(events)
     # toys of their own for every process
     seed += zlib.crc32(card.name.encode())
     proofs = prove(pool, n_events=n_events, factors=factors, n_toys=n_toys, seed=seed, progress=progress)

@@ -231,7 +231,7 @@ def shape_test(sample: Entries, reference: Entries, *, discrete: bool) -> Test:
 
 
 @dataclass(frozen=True)
-class Rates:
+class ClusteredRates:
     """A fraction along an axis, in two samples.
 
     Attributes
@@ -256,7 +256,7 @@ class Rates:
 
 def compare_rates(
     sample: Entries, sample_passes: NDArray[np.bool_], reference: Entries, reference_passes: NDArray[np.bool_]
-) -> Rates:
+) -> ClusteredRates:
     """The fraction of entries that pass, in bins of their values.
 
     Parameters
@@ -283,7 +283,7 @@ def compare_rates(
     slope[1] *= -1
     of_difference = np.einsum("sij,sjtk,tlk->il", slope, covariance, slope)
     starts = np.unique(group, return_index=True)[1]
-    return Rates(
+    return ClusteredRates(
         (*edges[starts].tolist(), float(edges[-1])),
         tuple(rate[0].tolist()),
         tuple(rate[1].tolist()),

@@ -27,9 +27,9 @@ from flashsim_prod.core.site import Engine, MergeRules, Rates, Resources, Site, 
 from flashsim_prod.core.site_htcondor import FailureRules, HTCondorRules, Software
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.grid.batch.htcondor import render
+from flashsim_prod.production.context import Outcome
 from flashsim_prod.production.drive import detached
 from flashsim_prod.production.drive.detached import follow, hand_over
-from flashsim_prod.production.drive.foreground import Outcome
 from flashsim_prod.production.drive.local_run import Display
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.place import place, preview

@@ -8,7 +8,7 @@ import pytest
 from flashsim_prod.physics.validation.drawing import canvas, plots
 from flashsim_prod.physics.validation.proof.plots import example, gains, pulls
 from flashsim_prod.physics.validation.proof.proof import Proof, Treatment
-from flashsim_prod.physics.validation.statistics.clustered import Entries, Rates
+from flashsim_prod.physics.validation.statistics.clustered import ClusteredRates, Entries
 from flashsim_prod.physics.validation.statistics.clustered import Test as ShapeTest
 
 _TITLES = ("reference detector", "FlashSim")
@@ -26,7 +26,7 @@ def _overlay(values, *, discrete=False) -> bytes:
 
 
 def _rates() -> bytes:
-    found = Rates(
+    found = ClusteredRates(
         (1.0, 10.0, 1000.0), (0.4, 0.8), (0.5, 0.7), (0.05, 0.05), (0.05, 0.05), 0.1, ShapeTest(1.0, 2, 0.6)
     )
     return plots.rates(found, label="pt", titles=_TITLES, quantity="efficiency", caption="x")

@@ -23,7 +23,7 @@ from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.transforms import Standardiser
 from flashsim_prod.physics.training.tables import Table
 from flashsim_prod.physics.validation.models.fidelity import assess
-from flashsim_prod.physics.validation.models.figures import Fidelity, Light
+from flashsim_prod.physics.validation.models.figures import Light, ModelFidelity
 from flashsim_prod.physics.validation.models.held_out import HeldOut
 
 _SIZE = NetworkSize(width=8, blocks=1, time_frequencies=2, classifier=(4,))
@@ -108,12 +108,12 @@ def held_out() -> HeldOut:
     return toy_rows()
 
 
-def _assess(model: ExactModel, held_out: HeldOut) -> Fidelity:
+def _assess(model: ExactModel, held_out: HeldOut) -> ModelFidelity:
     return assess(model, held_out, Sampling(), seed=3)[0]
 
 
 @pytest.fixture(scope="module")
-def true(held_out: HeldOut) -> Fidelity:
+def true(held_out: HeldOut) -> ModelFidelity:
     return _assess(toy_model(), held_out)
 
 

@@ -34,7 +34,12 @@ from flashsim_prod.physics.validation.drawing import libraries
 from flashsim_prod.physics.validation.models import report as reporting
 from flashsim_prod.physics.validation.models.held_out import inspect, read_chunks, sample_title
 from flashsim_prod.physics.validation.models.page import write_page
-from flashsim_prod.physics.validation.models.report import Options, Report, make_report, write_json
+from flashsim_prod.physics.validation.models.report import (
+    FidelityReport,
+    Options,
+    make_fidelity_report,
+    write_json,
+)
 
 #: jets, and what their conditions need
 CHOSEN = [model for model in MODELS if model.produces in ("event scalars", "Jet")]
@@ -114,8 +119,8 @@ def bundle(fits, folder) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def report(bundle, file, fits) -> Report:
-    return make_report(bundle, [file], Options(max_rows=600, fits=fits))
+def report(bundle, file, fits) -> FidelityReport:
+    return make_fidelity_report(bundle, [file], Options(max_rows=600, fits=fits))
 
 
 @pytest.fixture(scope="module")
@@ -318,12 +323,12 @@ def test_a_file_without_what_a_model_needs_is_named(bundle, reconstructed, tmp_p
     )
     path = _write(lacking, tmp_path / "lacking.root", _DETECTOR)
     with pytest.raises(InputError, match=r"lacking\.root: jet.* no Jet; .*--model"):
-        make_report(bundle, [str(path)], Options())
+        make_fidelity_report(bundle, [str(path)], Options())
 
 
 def test_an_unknown_model_is_refused(bundle, file):
     with pytest.raises(RequestError, match="muonic"):
-        make_report(bundle, [file], Options(models=("muonic",)))
+        make_fidelity_report(bundle, [file], Options(models=("muonic",)))
 
 
 def test_events_of_two_files_are_different_events(file):
@@ -344,7 +349,7 @@ def _run(*arguments: str) -> int | str | None:
 def test_the_command_prints_what_it_writes(monkeypatch, report, bundle, file, tmp_path, capsys):
     asked = []
 
-    def known(*arguments: object) -> Report:
+    def known(*arguments: object) -> FidelityReport:
         asked.append(arguments)
         return replace(report, parts=())
 

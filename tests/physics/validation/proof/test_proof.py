@@ -11,21 +11,21 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.validation.dataset.observables import find_observable
 from flashsim_prod.physics.validation.proof.page import write_proof
-from flashsim_prod.physics.validation.proof.proof import Pool, ProofOfProcess, prove
+from flashsim_prod.physics.validation.proof.proof import EventPool, ProofOfProcess, prove
 
 N_GEN, FOLDS = 400, 12
 
 
-def _pool(resolution: float, n_gen: int = N_GEN, folds: int = FOLDS) -> Pool:
+def _pool(resolution: float, n_gen: int = N_GEN, folds: int = FOLDS) -> EventPool:
     """MET that is mostly its generator event's, if the resolution is good."""
     rng = np.random.default_rng(1)
     gen = np.repeat(rng.exponential(40, n_gen), folds)
     met = np.abs(gen + resolution * rng.normal(size=len(gen)))
     scalars = {"MET_pt": met, "FlashSim_genEvent": np.repeat(np.arange(n_gen), folds)}
-    return Pool.of(Events(len(met), scalars))
+    return EventPool.of(Events(len(met), scalars))
 
 
-def _proof(pool: Pool, factor: int = 10):
+def _proof(pool: EventPool, factor: int = 10):
     observables = [find_observable("MET_pt", {"MET_pt"})]
     (found,) = prove(pool, n_events=2400, factors=(factor,), n_toys=150, seed=4, observables=observables)
     return found
@@ -76,7 +76,7 @@ def test_a_pool_needs_its_folds():
         _proof(_pool(10.0), factor=20)
     scalars = {"FlashSim_genEvent": np.array([1, 1, 2])}
     with pytest.raises(InputError, match="same number of folds"):
-        Pool.of(Events(3, scalars))
+        EventPool.of(Events(3, scalars))
 
 
 def test_the_page_says_yes_or_no(proof, tmp_path):
