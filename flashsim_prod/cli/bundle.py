@@ -107,6 +107,14 @@ def _figure(value: float | None, digits: int) -> str:
 
 
 @app.command()
+def card(bundle: Which = _DEFAULT) -> None:
+    """Print a bundle's model card (Markdown): intended use, training data, fidelity and limits."""
+    from flashsim_prod.production.bundles import bundle_card
+
+    typer.echo(bundle_card(bundle), nl=False)
+
+
+@app.command()
 def verify(bundle: Which = _DEFAULT) -> None:
     """Check every digest of a bundle, and that this software can run it."""
     from flashsim_prod.cli.show import console
