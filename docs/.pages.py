@@ -70,7 +70,9 @@ def _command(path: tuple[str, ...], command: Any) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """`text` of a help message as Markdown that says the same."""
-    return " ".join(text.replace("\b", "").split()).replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
+    return (
+        " ".join(text.replace("\b", "").split()).replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
+    )
 
 
 def _cell(text: str) -> str:

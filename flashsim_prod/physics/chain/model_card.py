@@ -60,7 +60,7 @@ def _intended_use(manifest: Manifest) -> str:
     return (
         f"To draw {products} for generator-level events, in the place of a detector simulation:\n\n"
         f"```\nflashsim-prod request ttbar --events 1000 --oversample 10 --bundle {manifest.name}\n```\n\n"
-        f"What is drawn stands for what the models were trained on, and for nothing else: *{manifest.title}*. "
+        f"What is drawn stands for what the models were trained on and nothing else: *{manifest.title}*. "
         f"Datasets carry `{manifest.tag}` in their names, and the digest above in their provenance."
     )
 
@@ -85,8 +85,8 @@ def _models(manifest: Manifest) -> str:
 def _fidelity(manifest: Manifest) -> list[str]:
     if not manifest.fidelity:
         return [
-            "Not measured, or not recorded: `flashsim-prod train report` measures it on events that were held "
-            "out, and `flashsim-prod train bundle --report` records it."
+            "Not measured, or not recorded: `flashsim-prod train report` measures it on events that were "
+            "held out, and `flashsim-prod train bundle --report` records it."
         ]
     legend = (
         "AUC is that of a classifier which sees conditions and attributes as stored: 0.5 is "
@@ -140,8 +140,8 @@ def _limits(manifest: Manifest) -> list[str]:
     off = sorted({name for name, one in measured if max(one.chi2_per_ndf.values(), default=0) > _NUMBERS_OFF})
     if off:
         said.append(
-            f"Numbers of objects with a chi2/ndf above {_NUMBERS_OFF} along some axis (of so many curves chance "
-            f"alone puts a few there): {_names(off)}."
+            f"Numbers of objects with a chi2/ndf above {_NUMBERS_OFF} along some axis (of so many curves "
+            f"chance alone puts a few there): {_names(off)}."
         )
     known = {name for name, one in measured if one.auc is not None}
     unknown = [name for name in manifest.models if name not in known]
