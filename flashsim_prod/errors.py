@@ -6,6 +6,7 @@
     ├── RequestError              2   what was asked for makes no sense or does not exist
     │   └── ConfigError           2   a card, site, request or report file is wrong
     ├── InputError               10   generator-level input is missing, broken or lacks a branch
+    │   └── MissingBranchError   10   ... a branch, or a whole collection
     ├── BundleError              11   a model bundle is incomplete, altered or of another schema
     ├── ValidationError          12   produced events failed a technical check
     ├── StateError               13   the ledger forbids this step from here
@@ -56,6 +57,13 @@ class InputError(FlashSimError):
     """Generator-level input is missing, broken or lacks a branch."""
 
     exit_code = 10
+
+
+class MissingBranchError(InputError, KeyError):
+    """Events were asked for a branch or a collection that they do not have."""
+
+    # a KeyError shows its argument in quotes
+    __str__ = Exception.__str__
 
 
 class BundleError(FlashSimError):

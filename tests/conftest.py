@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -15,13 +18,71 @@ import pytest
 
 from flashsim_prod.production.home import VARIABLE, Home, open_home
 
+# nothing loaded so far counts the cores; several processes run tests at the same time
+for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell that does not control jobs starts background jobs so; what the tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # how long an example takes says more about the machine than about the code
-hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("patient")
+
+
+#: servers that take seconds to start and have one port or folder: all tests that want one share a process
+ONE_FOR_ALL = ("_server", "_pool")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test that may be skipped for want of something, and say who has to run it.
+
+    What may be skipped are the tests whose fixtures can call `lacking`, so that ``-m peers`` runs what a bare
+    machine skips. A file is run by one process, since its fixtures are made once for all its tests.
+    """
+    fixtures = getattr(item, "fixturenames", ())
+    if "lacking" in fixtures:
+        item.add_marker("peers")
+    shared = [name for name in ONE_FOR_ALL if name in fixtures]
+    own = f"{item.path.parent.name}.{item.path.stem}"
+    item.add_marker(pytest.mark.xdist_group(shared[0] if shared else own))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """As many processes as there are cores for them; each takes up to 1.5 GB."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
+
+
+def _cpu_s(call: Callable[[], object]) -> float:
+    """CPU time of this process for a call [s]: neither the disk nor the neighbours are in it."""
+    began_s = time.process_time()
+    call()
+    return time.process_time() - began_s
+
+
+@pytest.fixture
+def effort() -> Callable[[Callable[[], object]], float]:
+    """A function that measures a call in seconds of CPU of a common machine.
+
+    A fixed piece of work, 0.05 s there, is done before and after it: on a slower machine, or on a core that
+    is shared, both take longer.
+    """
+
+    def yardstick() -> object:
+        return sum(len(f"{number:x}") for number in range(300_000))
+
+    def measure(call: Callable[[], object]) -> float:
+        before_s = min(_cpu_s(yardstick) for _ in range(3))
+        taken_s = _cpu_s(call)
+        after_s = min(_cpu_s(yardstick) for _ in range(3))
+        return taken_s * 0.05 / min(before_s, after_s)
+
+    return measure
 
 
 @pytest.fixture
@@ -64,6 +125,18 @@ def _lacking(what: str) -> None:
 
 
 @pytest.fixture(scope="session")
+def wmcore(lacking: Callable[[str], None]) -> Callable[[str], ModuleType]:
+    """A function that imports a module of CMS's WMCore: the judge of what is handed to CRAB and DBS."""
+
+    def load(name: str) -> ModuleType:
+        if find_spec("WMCore") is None:
+            lacking("WMCore (pip install --no-deps wmcore future)")
+        return import_module(name)
+
+    return load
+
+
+@pytest.fixture(scope="session")
 def xrootd_server(lacking: Callable[[str], None]) -> Iterator[tuple[str, Path]]:
     """URL and folder of a real XRootD server that only this machine can reach."""
     with pytest.MonkeyPatch.context() as patch:
@@ -101,3 +174,14 @@ class Page(HTMLParser):
 def page_reader() -> type[Page]:
     """A parser of HTML pages."""
     return Page
+
+
+@pytest.fixture
+def too_wide(tmp_path: Path) -> Callable[[Path], list[str]]:
+    """A function that gives the parts of a page that a window of 1200 pixels has no room for."""
+    sys.path.insert(0, str(Path(__file__).parent / "peers"))
+    from browser import browser, too_wide
+
+    if browser() is None:
+        pytest.skip("no browser to look at pages with (apt-get install chromium)")
+    return lambda page: too_wide(page, tmp_path)

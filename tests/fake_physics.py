@@ -101,7 +101,7 @@ def _trouble(attempt: Attempt) -> None:
         path.unlink()
     if what.startswith("on "):
         node, _, what = what.removeprefix("on ").partition(":")
-        if f'Machine = "{node}"' not in Path(os.environ["_CONDOR_MACHINE_AD"]).read_text():
+        if f'Machine = "{node}"' not in Path(os.environ["_CONDOR_MACHINE_AD"]).read_text(encoding="utf-8"):
             return
     match what.removeprefix("once:"):
         case memory if memory.startswith("memory "):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.request import OnDevice
 from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
 from flashsim_prod.cli.show import Json
@@ -33,7 +34,10 @@ def add_to(app: typer.Typer) -> None:
 
 def bench(
     card: Annotated[
-        str, typer.Argument(metavar="CARD", help="A card's name (see: cards) or file.")
+        str,
+        typer.Argument(
+            metavar="CARD", help="A card's name (see: cards) or file.", autocompletion=completing.cards
+        ),
     ] = "ttbar",
     events: Annotated[
         str | None, typer.Option(metavar="N", help="Output events; 5000, or all of the input's.")
@@ -44,7 +48,12 @@ def bench(
         typer.Option("--input", metavar="FILE|GLOB|URL", help="NanoAOD or NanoGEN instead of Pythia8."),
     ] = None,
     bundle: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="Bundle of models (see: bundle list).")
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Bundle of models (see: bundle list).",
+            autocompletion=completing.bundles,
+        ),
     ] = None,
     device: Annotated[OnDevice, typer.Option(help="Where the networks run.")] = OnDevice.AUTO,
     threads: Annotated[int, typer.Option(metavar="N", min=1, help="CPU threads of the networks.")] = 1,
@@ -53,7 +62,9 @@ def bench(
     grid_power: GridPower = 1.0,
     chunk: Chunk = None,
     batch: Batch = None,
-    site: Annotated[str, typer.Option(help="Site whose speed this is.")] = "local",
+    site: Annotated[
+        str, typer.Option(help="Site whose speed this is.", autocompletion=completing.sites)
+    ] = "local",
     store: Annotated[bool, typer.Option(help="Keep it for the plans of requests.")] = True,
     as_json: Json = False,
 ) -> None:

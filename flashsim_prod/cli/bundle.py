@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Look at model bundles, and bring in one's own.")
 
-Which = Annotated[str, typer.Argument(help="Name of a bundle, or a folder.")]
+Which = Annotated[
+    str, typer.Argument(help="Name of a bundle, or a folder.", autocompletion=completing.bundles)
+]
 
 _DEFAULT = "reference"
 
@@ -28,16 +31,16 @@ def list_bundles(as_json: Json = False) -> None:
 
     found = [load_bundle(find_bundle(name)) for name in (*shipped_bundles(), *imported_bundles())]
     if as_json:
-        print_json([{"path": str(one.path), **_summary(one)} for one in found])
+        print_json([{"path": str(one.path), **summary(one)} for one in found])
         return
     listing = table("BUNDLE", "DIGEST", "MODELS", "TITLE", right=("MODELS",))
     for one in found:
-        summary = _summary(one)
-        listing.add_row(one.name, one.digest[:12], str(summary["models"]), one.title)
+        listing.add_row(one.name, one.digest[:12], str(len(one.manifest.models)), one.title)
     console().print(listing)
 
 
-def _summary(bundle: Bundle) -> dict[str, str | int]:
+def summary(bundle: Bundle) -> dict[str, str | int]:
+    """What ``--json`` says of a bundle: name, digest, number of models, title."""
     manifest = bundle.manifest
     return {
         "name": manifest.name,
@@ -48,12 +51,31 @@ def _summary(bundle: Bundle) -> dict[str, str | int]:
 
 
 @app.command()
-def show(bundle: Which = _DEFAULT, as_json: Json = False) -> None:
+def show(
+    bundle: Annotated[
+        str,
+        typer.Argument(
+            metavar="[BUNDLE|MODEL]",
+            help="Name of a bundle, a folder, or a model.",
+            autocompletion=completing.bundles_and_models,
+        ),
+    ] = _DEFAULT,
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="Only this object model.", autocompletion=completing.models),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Show what a bundle's models are, how they were trained and on what, and how close they came."""
+    from flashsim_prod.cli.bundle_model import as_asked, show_model
     from flashsim_prod.cli.show import console, print_json, table
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 
+    bundle, model = as_asked(bundle, model, default=_DEFAULT)
     found = load_bundle(find_bundle(bundle))
+    if model is not None:
+        show_model(found, model, as_json=as_json)
+        return
     manifest = found.manifest
     if as_json:
         print_json({"path": str(found.path), "digest": found.digest, **manifest.model_dump(mode="json")})
@@ -115,9 +137,9 @@ def card(bundle: Which = _DEFAULT) -> None:
 
 
 @app.command()
-def verify(bundle: Which = _DEFAULT) -> None:
+def verify(bundle: Which = _DEFAULT, as_json: Json = False) -> None:
     """Check every digest of a bundle, and that this software can run it."""
-    from flashsim_prod.cli.show import console
+    from flashsim_prod.cli.show import console, print_json
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.chain.compatibility import check_needs
@@ -125,6 +147,9 @@ def verify(bundle: Which = _DEFAULT) -> None:
     found = load_bundle(find_bundle(bundle))
     Chain(found)
     check_needs(found)
+    if as_json:
+        print_json({"path": str(found.path), **summary(found), "ok": True})
+        return
     console().print(
         f"{found.path}: {len(found.manifest.models)} models, digest {found.digest}, all as made",
         soft_wrap=True,
@@ -137,14 +162,19 @@ def export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File to write; NAME.tar by default.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Write a bundle as one file, the same bytes each time, for others to import."""
+    from flashsim_prod.cli.show import print_json
     from flashsim_prod.core.sizes import format_bytes
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.production.bundles import export_bundle
 
     found = load_bundle(find_bundle(bundle))
     written = export_bundle(found, output)
+    if as_json:
+        print_json({"path": str(written), "bytes": written.stat().st_size, **summary(found)})
+        return
     size = format_bytes(written.stat().st_size)
     typer.echo(f"{written}: {len(found.manifest.models)} models, {size}, digest {found.digest}")
 
@@ -153,13 +183,23 @@ def export(
 def import_(
     source: Annotated[Path, typer.Argument(help="A bundle's folder, or a tar archive of it.")],
     base: Annotated[
-        str | None, typer.Option(metavar="BUNDLE", help="Take the models that it lacks from this bundle.")
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Take the models that it lacks from this bundle.",
+            autocompletion=completing.bundles,
+        ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Bring in networks that were trained elsewhere (see: bundle format); then: request --bundle NAME."""
+    from flashsim_prod.cli.show import print_json
     from flashsim_prod.production.bundles import import_bundle
 
     found, is_new = import_bundle(source, base=base)
+    if as_json:
+        print_json({"path": str(found.path), **summary(found), "is_new": is_new})
+        return
     how = "imported" if is_new else "there already"
     typer.echo(f"{found.name}: {how}, {len(found.manifest.models)} models, digest {found.digest}")
     typer.echo(f"{found.path}")
@@ -167,18 +207,26 @@ def import_(
 
 @app.command(name="format")
 def format_(
-    model: Annotated[str | None, typer.Argument(help="Object model; the whole page without.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Object model; the whole page without.", autocompletion=completing.models),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the format that bundles come in; with MODEL, what a file of its weights has to hold."""
     from flashsim_prod import resources
     from flashsim_prod.cli.show import print_json
 
-    if model is None:
+    if model is None and not as_json:
         typer.echo((resources.bundles_dir() / "FORMAT.md").read_text(encoding="utf-8"), nl=False)
         return
     from flashsim_prod.physics.chain.tensors import contract
 
+    if model is None:
+        from flashsim_prod.physics.chain.registry import MODELS
+
+        print_json({one.name: contract(one.name) for one in MODELS})
+        return
     wanted = contract(model)
     if as_json:
         print_json(wanted)

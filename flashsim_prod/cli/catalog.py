@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.registering import Scope, Where
 from flashsim_prod.cli.show import Json
 
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 _NONE_YET = "no datasets yet; the first one: flashsim-prod request ttbar --events 1000 --oversample 10"
 
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="/Primary/Era-ProcString-vN/NANOAODSIM")]
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET", help="/Primary/Era-ProcString-vN/NANOAODSIM", autocompletion=completing.datasets
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,9 +36,10 @@ def datasets(as_json: Json = False) -> None:
     from flashsim_prod.cli.show import console, print_json
     from flashsim_prod.core.sizes import format_bytes, format_count
     from flashsim_prod.grid.catalog.local import LocalCatalog
-    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.home import home_to_read
 
-    with LocalCatalog(open_home().catalog) as catalog:
+    home = home_to_read()
+    with LocalCatalog(home.catalog, read_only=home.is_read_only) as catalog:
         found = catalog.containers()
     if as_json:
         print_json([{**asdict(one), "metadata": dict(one.metadata)} for one in found])
@@ -52,12 +59,12 @@ def files(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_j
     from flashsim_prod.cli.show import print_json
     from flashsim_prod.core.names import DatasetName
     from flashsim_prod.production.catalogs import open_catalog
-    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.home import home_to_read
 
     if catalog == "local":
         # Rucio has containers by other grammars, too
         DatasetName.parse(dataset)
-    with open_catalog(catalog, open_home(), scope) as opened:
+    with open_catalog(catalog, home_to_read(), scope) as opened:
         found = opened.files(dataset)
         if as_json:
             print_json([{**asdict(one), "lumis": [lumi.model_dump() for lumi in one.lumis]} for one in found])
@@ -75,7 +82,7 @@ def verify(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_
     from rich.progress import Progress
 
     from flashsim_prod.cli.show import console, print_json
-    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.home import home_to_read
     from flashsim_prod.production.verify import error_of
     from flashsim_prod.production.verify import verify as compare
 
@@ -83,7 +90,7 @@ def verify(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("reading", total=None)
         found = compare(
-            open_home(),
+            home_to_read(),
             dataset,
             catalog=catalog,
             scope=scope,

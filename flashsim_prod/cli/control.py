@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.show import Json
 
-Name = Annotated[str, typer.Argument(metavar="REQUEST", help="Name of the request.")]
+Name = Annotated[
+    str, typer.Argument(metavar="REQUEST", help="Name of the request.", autocompletion=completing.requests)
+]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Follow a request that runs elsewhere to its end, then finish it.")
 ]

@@ -28,7 +28,8 @@ class Stopped(typer.TyperException):
 
     def __init__(self, name: str, outcome: Outcome) -> None:
         how = "cancelled" if outcome.state is RequestState.CANCELLED else "stopped"
-        super().__init__(f"request {name} was {how}; to go on: flashsim-prod retry {name}")
+        why = f" ({outcome.stopped})" if outcome.stopped else ""
+        super().__init__(f"request {name} was {how}{why}; to go on: flashsim-prod retry {name}")
         self.exit_code = _SIGNALLED + outcome.stopped_by if outcome.stopped_by else StateError.exit_code
 
 
@@ -123,6 +124,8 @@ def tell(outcome: Outcome, *, as_json: bool) -> None:
 
 def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]) -> dict[str, object]:
     """The object that ``--json`` prints."""
+    from flashsim_prod.production.plan import warnings_of
+
     return {
         "request": request.name,
         "dataset": str(request.dataset),
@@ -132,6 +135,9 @@ def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]
         "scope": request.registration.scope,
         "container": str(request.dataset),
         "rse": request.rse,
+        "gen_events": request.gen_events,
+        "oversample": request.oversample,
+        "warnings": list(warnings_of(request)),
     }
 
 
@@ -160,7 +166,8 @@ def _print_dataset(outcome: Outcome) -> None:
         line("File", file.pfn)
     if len(files) > 3:
         line("", f"and {len(files) - 3} more: flashsim-prod files {request.dataset}")
-    line("Open it", f"f = '{files[0].pfn}'")
+    # as Python writes it, whatever quotes there are in it
+    line("Open it", f"f = {files[0].pfn!r}")
     line("", "uproot   uproot.open(f)['Events'].arrays(['Jet_pt', 'Muon_pt'])")
     line("", "coffea   NanoEventsFactory.from_root({f: 'Events'}, schemaclass=NanoAODSchema).events()")
     line("", "ROOT     ROOT.RDataFrame('Events', f).Histo1D('Jet_pt')")

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.bench import Batch, Chunk
 from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
-from flashsim_prod.cli.show import Json
+from flashsim_prod.cli.show import Json, print_json
 
 if TYPE_CHECKING:
     from flashsim_prod.energy.ipmi import BmcAddress
@@ -37,7 +38,12 @@ class BenchMode(StrEnum):
 
 
 PlotFile = Annotated[Path | None, typer.Option("--plot", help="Draw power against time into this file.")]
-SiteName = Annotated[str, typer.Option("--site", help="Site whose price and grid intensity are taken.")]
+SiteName = Annotated[
+    str,
+    typer.Option(
+        "--site", help="Site whose price and grid intensity are taken.", autocompletion=completing.sites
+    ),
+]
 Result = Annotated[Path, typer.Argument(metavar="RESULT.JSON", help="What energy-bench wrote.")]
 
 
@@ -100,17 +106,24 @@ def bench(
         list[str] | None,
         typer.Option("--input", metavar="FILE", help="Generator-level input; generated if missing."),
     ] = None,
-    card: Annotated[str, typer.Option(help="Card of the generated input.")] = "ttbar",
+    card: Annotated[
+        str, typer.Option(help="Card of the generated input.", autocompletion=completing.cards)
+    ] = "ttbar",
     oversample: Annotated[
         list[int] | None, typer.Option(min=1, help="Folds per gen event; several to compare.")
     ] = None,
-    bundle: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Bundle of models.")] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="Bundle of models.", autocompletion=completing.bundles),
+    ] = None,
     solver: Solver = "midpoint",
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
     chunk: Chunk = None,
     batch: Batch = None,
-    model: Annotated[str, typer.Option(help="Object model that train fits.")] = "jet_from_genjet",
+    model: Annotated[
+        str, typer.Option(help="Object model that train fits.", autocompletion=completing.models)
+    ] = "jet_from_genjet",
     steps: Annotated[int | None, typer.Option(min=100, help="Steps of that fit.")] = None,
     cycles: Annotated[int | None, typer.Option(min=1, help="Cycles of idle, run, idle.")] = None,
     idle_s: Annotated[
@@ -133,6 +146,16 @@ def bench(
     interval_s: Annotated[
         float | None, typer.Option("--interval", min=0.05, metavar="SECONDS", help="Between readings.")
     ] = None,
+    max_power_w: Annotated[
+        float | None,
+        typer.Option(
+            "--max-power",
+            min=1,
+            metavar="WATTS",
+            help="More is no power of this machine; by default twice what hardware states, else 20 kW a "
+            "server, 5 kW a GPU, 1 kW a CPU package.",
+        ),
+    ] = None,
     foreign_cores: Annotated[float, typer.Option(min=0.01, help="Cores that others may keep busy.")] = 0.5,
     events: Annotated[
         str | None, typer.Option(metavar="N", help="Project the cost of this many events.")
@@ -150,7 +173,7 @@ def bench(
     from flashsim_prod.core.sizes import parse_count
     from flashsim_prod.energy.record import Mode
     from flashsim_prod.errors import RequestError
-    from flashsim_prod.grid.writing import write_whole
+    from flashsim_prod.files import write_whole
     from flashsim_prod.production.bench_work import PerMode, WorkOptions, check_work, make_workloads
     from flashsim_prod.production.energy_bench import BenchOptions, run_bench
     from flashsim_prod.production.library import find_site
@@ -188,6 +211,7 @@ def bench(
         idle_s=idle_s,
         run_s=run_s,
         foreign_limit_cores=foreign_cores,
+        max_power_w=max_power_w,
         quick=quick,
     )
     modes = [Mode(one) for one in mode]
@@ -204,7 +228,7 @@ def bench(
     errors.print(f"written: {path}", markup=False, soft_wrap=True)
     if plot:
         _draw(measurement, plot)
-    rows = print_measurement(measurement, as_json=as_json)
+    rows = print_measurement(measurement, as_json=as_json, events=number, electricity=electricity)
     if number and not as_json:
         print_projection(rows, number, electricity)
 
@@ -246,9 +270,10 @@ def project(
     site: SiteName = "local",
     kg_co2_per_kwh: Annotated[float | None, typer.Option(min=0, help="Intensity of the grid.")] = None,
     price_per_kwh: Annotated[float | None, typer.Option(min=0, help="In the site's currency.")] = None,
+    as_json: Json = False,
 ) -> None:
     """What N events come to: kWh, money, carbon dioxide."""
-    from flashsim_prod.cli.energy_tables import print_projection
+    from flashsim_prod.cli.energy_tables import print_projection, projected
     from flashsim_prod.core.sizes import parse_count
     from flashsim_prod.energy.analysis import analyse
     from flashsim_prod.energy.json_file import read_measurement
@@ -257,19 +282,26 @@ def project(
     typed = {"kg_co2_per_kwh": kg_co2_per_kwh, "price_per_kwh": price_per_kwh}
     known = {name: value for name, value in typed.items() if value is not None}
     electricity = find_site(site).electricity.model_copy(update=known)
-    print_projection(analyse(read_measurement(result)), parse_count(events), electricity)
+    rows, number = analyse(read_measurement(result)), parse_count(events)
+    if as_json:
+        print_json(projected(rows, number, electricity))
+    else:
+        print_projection(rows, number, electricity)
 
 
 @app.command(name="export")
-def export_suite(result: Result, output: Annotated[Path, typer.Argument(metavar="REPORT.JSON")]) -> None:
+def export_suite(
+    result: Result, output: Annotated[Path, typer.Argument(metavar="REPORT.JSON")], as_json: Json = False
+) -> None:
     """Write the HEP Benchmark Suite's CommandExecutor section of a measurement."""
-    import json
 
     from flashsim_prod.energy.hepsuite import to_suite
     from flashsim_prod.energy.json_file import read_measurement
-    from flashsim_prod.grid.writing import write_whole
+    from flashsim_prod.files import write_json
 
-    write_whole(output, json.dumps(to_suite(read_measurement(result)), indent=1) + "\n")
+    write_json(output, to_suite(read_measurement(result)))
+    if as_json:
+        print_json({"written": str(output)})
 
 
 @app.command(name="import")
@@ -279,15 +311,18 @@ def import_suite(
     rate: Annotated[
         list[str], typer.Option(metavar="BENCHMARK=HZ", help="Events per second of a benchmark to take.")
     ],
+    as_json: Json = False,
 ) -> None:
     """Make a measurement of a report of the HEP Benchmark Suite."""
     from flashsim_prod.energy.hepsuite import from_suite
     from flashsim_prod.energy.json_file import read_json
-    from flashsim_prod.grid.writing import write_whole
+    from flashsim_prod.files import write_whole
 
     rates_hz = dict(_rate(one) for one in rate)
     made = from_suite(read_json(report), str(report), rates_hz)
     write_whole(output, made.model_dump_json(indent=1) + "\n")
+    if as_json:
+        print_json({"written": str(output)})
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from flashsim_prod.energy.budget import GAIN
 from flashsim_prod.energy.compare import Comparison
 from flashsim_prod.energy.conventions import JOULE_PER_KWH, Convention
 from flashsim_prod.energy.figures import WHOLE
-from flashsim_prod.energy.projection import project
+from flashsim_prod.energy.projection import Projection, project
 from flashsim_prod.energy.record import Measurement, Mode
 from flashsim_prod.energy.uncertainty import Estimate, ratio
 
@@ -29,8 +29,14 @@ _WIDTHS = {
 _FIRST_WIDTH = len("  full node")
 
 
-def print_measurement(measurement: Measurement, *, as_json: bool) -> tuple[Row, ...]:
-    """Analyse a measurement and print its figures.
+def print_measurement(
+    measurement: Measurement,
+    *,
+    as_json: bool,
+    events: int | None = None,
+    electricity: Electricity | None = None,
+) -> tuple[Row, ...]:
+    """Analyse a measurement and print its figures; as JSON with what `events` events come to, if asked.
 
     Raises
     ------
@@ -39,7 +45,10 @@ def print_measurement(measurement: Measurement, *, as_json: bool) -> tuple[Row, 
     """
     rows = analyse(measurement)
     if as_json:
-        print_json({"rows": [_plain(row) for row in rows], "rough": measurement.schedule.quick})
+        told = {"rows": [_plain(row) for row in rows], "rough": measurement.schedule.quick}
+        if events and electricity:
+            told["projection"] = projected(rows, events, electricity)
+        print_json(told)
         return rows
     out = console()
     if measurement.schedule.quick:
@@ -95,14 +104,25 @@ def print_projection(rows: Sequence[Row], events: int, electricity: Electricity)
     """Print what a number of events comes to, by full node."""
     numbers = ("KWH", electricity.currency, "KG CO2")
     listing = table("PROCESS", "EVENTS", *numbers, right=numbers)
-    for row in rows:
-        if not row.energy_j:
-            continue
-        found = project(row.energy_j[Convention.FULL_NODE], events, electricity)
+    for label, found in _projections(rows, events, electricity):
         amounts = [f"{value:,.4g}" if value is not None else "-" for value in (found.cost, found.co2_kg)]
         energy = f"{found.energy_kwh:,.4g} ± {found.energy_u_kwh:,.2g}"
-        listing.add_row(row.configuration.label, f"{events:,}", energy, *amounts)
+        listing.add_row(label, f"{events:,}", energy, *amounts)
     console().print(listing)
+
+
+def projected(rows: Sequence[Row], events: int, electricity: Electricity) -> list[dict[str, object]]:
+    """The same for programs."""
+    found = _projections(rows, events, electricity)
+    return [{"process": label, **asdict(one), "currency": electricity.currency} for label, one in found]
+
+
+def _projections(
+    rows: Sequence[Row], events: int, electricity: Electricity
+) -> Iterator[tuple[str, Projection]]:
+    for row in rows:
+        if row.energy_j:
+            yield row.configuration.label, project(row.energy_j[Convention.FULL_NODE], events, electricity)
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[tuple[str, ...]]:
@@ -148,6 +168,8 @@ def _print_remarks(row: Row) -> None:
     out = console()
     label = row.configuration.label
     out.print(f"{label}: {row.covers}; {counted(row.cycles, 'cycle')}", markup=False, soft_wrap=True)
+    for line in row.left_out:
+        out.print(f"{label}: {line}", style="yellow", markup=False, soft_wrap=True)
     for reason in row.void:
         out.print(f"{label}: a cycle is void: {reason}", style="yellow", markup=False, soft_wrap=True)
     for remark in row.remarks:
@@ -181,6 +203,7 @@ def _plain(row: Row) -> dict[str, object]:
         "process": row.configuration.label,
         "covers": row.covers,
         "cycles": row.cycles,
+        "left_out": row.left_out,
         "void": row.void,
         "remarks": row.remarks,
         "server_w": _number(row.load_w),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flashsim_prod.cli import completing
+from flashsim_prod.cli.show import Json, counted, print_json
 from flashsim_prod.cli.steps import shown_steps
 
 if TYPE_CHECKING:
     from flashsim_prod.core.site import Site
     from flashsim_prod.physics.chain.model import ObjectModel
+    from flashsim_prod.physics.training.finite import LeftOut
     from flashsim_prod.physics.training.optimise import FitSettings
     from flashsim_prod.physics.training.record import FitRecord
 
@@ -46,7 +50,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def fit(
-    model: Annotated[str, typer.Argument(help="Object model to fit.")],
+    model: Annotated[str, typer.Argument(help="Object model to fit.", autocompletion=completing.models)],
     work: Folder = WORK,
     quick: Quick = False,
     steps: Steps = None,
@@ -63,6 +67,7 @@ def fit(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     seed: Seed = 1,
     anew: Anew = False,
+    as_json: Json = False,
 ) -> None:
     """Fit one object model; a fit that was interrupted goes on from its checkpoint."""
     from flashsim_prod.errors import RequestError
@@ -73,7 +78,7 @@ def fit(
         raise RequestError("--anew starts over, --only and --further build on the last fit: choose one")
     if anew:
         _forget([found], work)
-    _fit(
+    fits = _fit(
         [found],
         work,
         _settings(quick, steps, seed, only),
@@ -83,7 +88,9 @@ def fit(
         blocks=blocks,
         only=only,
         further=further,
+        as_json=as_json,
     )
+    _tell_fits(fits, work, as_json)
 
 
 def fit_all(
@@ -97,13 +104,19 @@ def fit_all(
     seed: Seed = 1,
     anew: Anew = False,
     site: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="Where to run; a job for each model, if not local.")
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Where to run; a job for each model, if not local.",
+            autocompletion=completing.sites,
+        ),
     ] = "local",
     output: Annotated[
         Path | None,
         typer.Option(help="Folder of the bundle that jobs of a site make; WORK/bundle by default."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow jobs of a site to their end.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Fit every object model that is not fitted yet: one after another here, at once at a site."""
     from flashsim_prod.errors import InputError
@@ -116,17 +129,23 @@ def fit_all(
         _forget(MODELS, work)
     missing = [model for model in MODELS if not (work / "fits" / model.name / ENTRY).is_file()]
     enough, few = _by_size(missing, work)
+    fits: dict[str, FitRecord] = {}
     if found.engine.is_detached and (enough or not missing):
         # with all fits done there is still a bundle to be made, or being made
         options = ["--device", found.device.value, "--threads", str(found.resources.cpus)]
         options += ["--seed", str(seed), *(["--quick"] if quick else [])]
         for option, value in (("--steps", steps), ("--width", width), ("--blocks", blocks)):
             options += [option, str(value)] if value is not None else []
-        _hand_over(found, work, [model.name for model in enough], options, output or work / "bundle", wait)
-    elif not missing:
-        typer.echo(f"{work / 'fits'}: all {len(MODELS)} models are fitted; --anew to start over")
-    elif enough:
-        _fit(enough, work, _settings(quick, steps, seed), device, threads, width=width, blocks=blocks)
+        names = [model.name for model in enough]
+        _hand_over(found, work, names, options, output or work / "bundle", wait, as_json)
+    else:
+        if enough:
+            settings = _settings(quick, steps, seed)
+            fits = _fit(enough, work, settings, device, threads, width=width, blocks=blocks, as_json=as_json)
+        if missing or as_json:
+            _tell_fits(fits, work, as_json, few)
+        else:
+            typer.echo(f"{work / 'fits'}: all {len(MODELS)} models are fitted; --anew to start over")
     if few:
         raise InputError(_left_out(few, work))
 
@@ -162,16 +181,26 @@ def _forget(models: Sequence[ObjectModel], work: Path) -> None:
 
 
 def _hand_over(
-    site: Site, work: Path, missing: list[str], options: list[str], output: Path, wait: bool
+    site: Site, work: Path, missing: list[str], options: list[str], output: Path, wait: bool, as_json: bool
 ) -> None:
     from flashsim_prod.physics.training.assemble import ENTRY
     from flashsim_prod.production.training import follow_fits, hand_over_fits
 
     batch_id, is_new = hand_over_fits(site, work, missing, options, output)
-    how = "Submitted" if is_new else "At work already"
-    typer.echo(f"{how}: {len(missing)} fits and a bundle at {site.name}, {site.engine} {batch_id}")
-    typer.echo(f"See       {work / 'batch'}; again with --wait to follow")
+    told = {
+        "site": site.name,
+        "batch_id": batch_id,
+        "is_new": is_new,
+        "models": missing,
+        "bundle": str(output),
+    }
+    if not as_json:
+        how = "Submitted" if is_new else "At work already"
+        typer.echo(f"{how}: {len(missing)} fits and a bundle at {site.name}, {site.engine} {batch_id}")
+        typer.echo(f"See       {work / 'batch'}; again with --wait to follow")
     if not wait:
+        if as_json:
+            print_json({**told, "is_done": False})
         return
     with shown_steps() as show:
 
@@ -179,7 +208,10 @@ def _hand_over(
             return sum((work / "fits" / name / ENTRY).is_file() for name in missing)
 
         follow_fits(site, work, output, fitted, lambda done: show("fits", done, len(missing), ""))
-    typer.echo(f"{output}")
+    if as_json:
+        print_json({**told, "is_done": True})
+    else:
+        typer.echo(f"{output}")
 
 
 def _settings(quick: bool, steps: int | None, seed: int, only: str | None = None) -> FitSettings:
@@ -203,20 +235,21 @@ def _fit(
     blocks: int | None = None,
     only: str | None = None,
     further: bool = False,
-) -> None:
+    as_json: bool = False,
+) -> dict[str, FitRecord]:
     from flashsim_prod.core.site import Device
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.training.fit import Network, fit_into_folder
-    from flashsim_prod.physics.training.losses import can_draw
 
     chosen = pick_device(Device(device), threads=threads)
+    records = {}
     with shown_steps() as show:
         for model in models:
 
             def report(network: str, step: int, total: int, loss: float, name: str = model.name) -> None:
                 show(f"{name} {network}", step, total, f"loss {loss:.4f}")
 
-            record = fit_into_folder(
+            records[model.name] = fit_into_folder(
                 model,
                 work,
                 settings,
@@ -227,15 +260,49 @@ def _fit(
                 device=chosen,
                 progress=report,
             )
-            typer.echo(f"{model.name}: {_told(record)}")
+            if not as_json:
+                typer.echo(f"{model.name}: {_told(records[model.name])}")
+            if records[model.name].left_out:
+                typer.echo(f"note: {lost_rows(model.name, records[model.name].left_out)}", err=True)
+    return records
+
+
+def _tell_fits(
+    fits: dict[str, FitRecord], work: Path, as_json: bool, few: Sequence[tuple[ObjectModel, int]] = ()
+) -> None:
+    from flashsim_prod.physics.training.losses import can_draw
+
+    if as_json:
+        figures = [
+            {
+                "model": name,
+                "rows": record.rows,
+                "objects": record.objects,
+                "seconds": record.seconds,
+                "held_out_loss": _least_losses(record),
+                "left_out": asdict(record.left_out),
+            }
+            for name, record in fits.items()
+        ]
+        print_json({"work": str(work), "fits": figures, "too_few": {model.name: n for model, n in few}})
+        return
     if not can_draw():
         typer.echo("no loss plots: for these, pip install 'flashsim-prod[report]'", err=True)
-    elif models:
+    elif fits:
         typer.echo(f"Losses in {work / 'fits'}/*/*_loss.png")
+
+
+def _least_losses(record: FitRecord) -> dict[str, float]:
+    return {network: min(entry[2] for entry in entries) for network, entries in record.losses.items()}
+
+
+def lost_rows(model: str, lost: LeftOut) -> str:
+    """What a model does not learn from, in a line."""
+    objects, sources = counted(lost.objects, "object"), counted(lost.sources, "source")
+    return f"{model}: {objects} and {sources} left out, {lost.told()}"
 
 
 def _told(record: FitRecord) -> str:
     """How a fit went, in a line."""
-    least = {network: min(entry[2] for entry in entries) for network, entries in record.losses.items()}
-    losses = ", ".join(f"{network} {loss:.4f}" for network, loss in least.items())
+    losses = ", ".join(f"{network} {loss:.4f}" for network, loss in _least_losses(record).items())
     return f"{record.objects:,} objects, held-out loss {losses}, {record.seconds:.0f} s"

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.registering import Rse
 from flashsim_prod.cli.show import Json
 
@@ -39,30 +40,48 @@ def sites(
         Literal["check"] | None,
         typer.Argument(help="Say what of a site is reachable, who you are there, and what is missing."),
     ] = None,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="Which site to check.")] = None,
-    site: Annotated[str, typer.Option(help="The same as NAME.")] = "local",
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME|FILE]", help="Which site to check.", autocompletion=completing.sites),
+    ] = None,
+    site: Annotated[str, typer.Option(help="The same as NAME.", autocompletion=completing.sites)] = "local",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT", help="Check only this, as the list calls it; several times for several."
+        ),
+    ] = None,
     rse: Rse = None,
     as_json: Json = False,
 ) -> None:
-    """List where requests can run, or check one: its batch system, registering and publishing."""
+    """List where requests can run, or check one: its batch system, registering and publishing.
+
+    A check ends with exit code 22 if anything is missing.
+    """
     if action == "check":
-        _check(name or site, rse, as_json)
+        _check(name or site, rse, only or [], as_json)
         return
     _list_sites(as_json)
 
 
-def _check(site: str, rse: str | None, as_json: bool) -> None:
+def _check(site: str, rse: str | None, only: list[str], as_json: bool) -> None:
     from flashsim_prod.cli.show import print_json
+    from flashsim_prod.errors import NodeError
     from flashsim_prod.production.catalogs import RSE_VARIABLE
     from flashsim_prod.production.library import find_site
-    from flashsim_prod.production.site_check import check_site
+    from flashsim_prod.production.site_check import check_site, only_of
 
-    found = list(check_site(find_site(site), rse or os.environ.get(RSE_VARIABLE)))
+    found = only_of(list(check_site(find_site(site), rse or os.environ.get(RSE_VARIABLE))), only)
     if as_json:
         print_json([asdict(one) for one in found])
     else:
         for one in found:
             print(f"{'ok' if one.is_fine else 'missing':8} {one.what:7} {one.detail}")
+    missing = [one.what for one in found if not one.is_fine]
+    if missing:
+        raise NodeError(
+            f"site {site}: {', '.join(missing)} missing here; for the exit code of what you need: --only WHAT"
+        )
 
 
 def _list_sites(as_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -26,7 +28,8 @@ from flashsim_prod.cli import (
     validate,
     worker,
 )
-from flashsim_prod.errors import FlashSimError
+from flashsim_prod.cli.streams import lasting_streams
+from flashsim_prod.errors import FlashSimError, RequestError, StorageError
 
 #: the shell's own code for a command that Ctrl-C ended
 INTERRUPTED = 130
@@ -35,7 +38,6 @@ app = typer.Typer(
     name="flashsim-prod",
     help="Produce CMS FlashSim datasets: generator-level events in, checked and catalogued NANOAOD out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -67,21 +69,38 @@ def _options(
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and exit with its code; every error is one line on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _print_whatever_comes()
     debug = "--debug" in arguments
     if debug:
         arguments.remove("--debug")
-    sys.exit(_run(arguments, debug))
+    _drop_unusable_sizes()
+    with lasting_streams():
+        code = _run(arguments, debug)
+    sys.exit(code)
+
+
+def _drop_unusable_sizes() -> None:
+    """Sizes of no columns, as serial lines and some containers have them, would let nothing be printed."""
+    for name in ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "1").strip("0"):
+            del os.environ[name]
 
 
 def _run(arguments: list[str], debug: bool) -> int:
+    code = _ended(arguments, debug)
     try:
-        code = app(arguments, prog_name="flashsim-prod", standalone_mode=False)
         sys.stdout.flush()
+    except StorageError as error:
+        return code or _fail(str(error), error.exit_code)
+    return code
+
+
+def _ended(arguments: list[str], debug: bool) -> int:
+    try:
+        _refuse_other_encodings(arguments)
+        code = app(arguments, prog_name="flashsim-prod", standalone_mode=False)
         # typer turns Ctrl-C into this code
         return _fail("interrupted", code) if code == INTERRUPTED else int(code or 0)
-    except BrokenPipeError:
-        _silence_stdout()
-        return 0
     except typer.Abort:
         return _fail("stopped; nothing was started", FlashSimError.exit_code)
     except (typer.TyperException, FlashSimError) as error:
@@ -94,6 +113,33 @@ def _run(arguments: list[str], debug: bool) -> int:
         return _fail(f"{type(error).__name__}: {error}; run again with --debug to see where", 1)
 
 
+def _refuse_other_encodings(arguments: list[str]) -> None:
+    """Requests, catalogues and pages hold UTF-8, so a name of other bytes could not be found again."""
+    for argument in arguments:
+        try:
+            argument.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise RequestError(f"{argument!a} is no UTF-8; rename that file or folder") from error
+
+
+def _print_whatever_comes() -> None:
+    """Let no letter that the terminal does not know end a command; bytes of names pass as they are."""
+    codecs.register_error("flashsim-prod", _as_it_is)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="flashsim-prod")
+
+
+def _as_it_is(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    odd = error.object[error.start : error.end]
+    try:
+        return odd.encode(error.encoding, "surrogateescape"), error.end
+    except UnicodeEncodeError:
+        return odd.encode("ascii", "backslashreplace"), error.end
+
+
 def _message(error: FlashSimError | typer.TyperException) -> str:
     return error.format_message() if isinstance(error, typer.TyperException) else str(error)
 
@@ -103,8 +149,3 @@ def _fail(message: str, code: int) -> int:
     if line:
         print(f"error: {line}", file=sys.stderr)
     return code
-
-
-def _silence_stdout() -> None:
-    """The reader has gone: keep the interpreter from complaining when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

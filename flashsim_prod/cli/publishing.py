@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.registering import Rse
 from flashsim_prod.cli.show import Json
 
@@ -16,7 +17,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def publish(
-    name: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of the request.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="REQUEST", help="Name of the request.", autocompletion=completing.requests),
+    ],
     url: Annotated[
         str | None, typer.Option(metavar="URL", envvar="DBS_WRITER_URL", help="Of the DBS writer.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ def registration_of(
 
 
 def register(
-    name: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of the request.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="REQUEST", help="Name of the request.", autocompletion=completing.requests),
+    ],
     catalog: Annotated[
         Literal["local", "rucio"] | None, typer.Option(help="By default the request's own.")
     ] = None,

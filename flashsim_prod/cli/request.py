@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.control import Wait
 from flashsim_prod.cli.registering import Lifetime, Rse, RseExpression, Scope, registration_of
 from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
@@ -35,14 +36,22 @@ def add_to(app: typer.Typer) -> None:
 
 
 def request(
-    card: Annotated[str, typer.Argument(metavar="CARD", help="A card's name (see: cards) or file.")],
+    card: Annotated[
+        str,
+        typer.Argument(
+            metavar="CARD", help="A card's name (see: cards) or file.", autocompletion=completing.cards
+        ),
+    ],
     more_inputs: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="FILE")] = None,
     events: Annotated[
         str | None,
         typer.Option(metavar="N", help="Output events: 1000, 10k, 100M, 1.5B; with --input, all by default."),
     ] = None,
     oversample: Annotated[str, typer.Option(metavar="K", help="Output events per gen event.")] = "1",
-    site: Annotated[str, typer.Option(metavar="NAME|FILE", help="Where to run (see: sites).")] = "local",
+    site: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE", help="Where to run (see: sites).", autocompletion=completing.sites),
+    ] = "local",
     catalog: Annotated[Literal["local", "rucio", "none"], typer.Option(help="Where to register.")] = "local",
     scope: Scope = "cms",
     rse: Rse = None,
@@ -64,7 +73,12 @@ def request(
     ] = None,
     energy: Annotated[float | None, typer.Option(metavar="TEV", help="Centre-of-mass energy.")] = None,
     bundle: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="Bundle of models (see: bundle list).")
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Bundle of models (see: bundle list).",
+            autocompletion=completing.bundles,
+        ),
     ] = None,
     device: Annotated[OnDevice | None, typer.Option(help="Where the networks run.")] = None,
     slots: Annotated[
@@ -137,6 +151,8 @@ def _show_plan(plan: Plan) -> None:
         grid.add_row(label, text)
     errors = console(stderr=True)
     errors.print(grid, markup=False)
+    for warning in plan.warnings:
+        errors.print(f"WARNING: {warning}", style="bold red", markup=False, soft_wrap=True)
     for note in plan.notes:
         errors.print(f"note: {note}", style="yellow", markup=False)
 
@@ -148,11 +164,11 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
     ask, job_events = plan.request, plan.request.split.gen_events_per_job * plan.request.oversample
     generator = f"Pythia8 at {ask.energy_tev:g} TeV"
     source = counted(len(ask.inputs), "input file") if ask.inputs else generator
-    gen_events, jobs = format_count(ask.gen_events), format_count(ask.n_simulate)
+    gen_events, jobs = counted(ask.gen_events, "gen event"), format_count(ask.n_simulate)
     lines = [
         ("request", ask.name),
         ("dataset", str(ask.dataset)),
-        ("events", f"{format_count(ask.events)} = {gen_events} gen events x {ask.oversample}"),
+        ("events", f"{format_count(ask.events)} = {gen_events} x {ask.oversample}"),
         ("from", f"{ask.card.title}; {source}; bundle {ask.bundle.path}; seed {ask.seed}"),
         ("jobs", f"{jobs} of up to {format_count(job_events)} events, {plan.slots} at a time"),
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict, is_dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,17 +16,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 
 def console(*, stderr: bool = False) -> Console:
     """A rich console on standard output or standard error; colours only on a terminal."""
-    from rich.console import Console
+    from flashsim_prod.cli.terminal import Terminal
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return Terminal(stderr=stderr, highlight=False, soft_wrap=False)
 
 
 def table(
     *columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = (), title: str | None = None
 ) -> Table:
-    """An open table that folds long words rather than cut them.
+    """An open table, whose longest words say how narrow it can be (see `flashsim_prod.cli.terminal`).
 
-    `right` are aligned to the right; neither these nor `whole` are folded.
+    `right` are aligned to the right; neither these nor `whole` are wrapped between words.
     """
     from rich import box
     from rich.table import Table
@@ -54,26 +50,12 @@ def table(
 
 
 def print_json(value: object) -> None:
-    """One JSON value on standard output; dataclasses become objects, times ISO 8601."""
-    sys.stdout.write(json.dumps(_plain(value), indent=1, default=_text) + "\n")
+    """One JSON value on standard output, as `json_text` writes it."""
+    from flashsim_prod.files import json_text
+
+    sys.stdout.write(json_text(value) + "\n")
 
 
 def counted(number: int, thing: str) -> str:
     """``1 file``, ``2 files``, ``1,000 files``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _plain(value: object) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value
-
-
-def _text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")

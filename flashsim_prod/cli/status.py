@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.show import Json
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(
-    name: Annotated[str | None, typer.Argument(metavar="[REQUEST]", help="All requests by default.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[REQUEST]", help="All requests by default.", autocompletion=completing.requests
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again every two seconds, till Ctrl-C or its end.")
     ] = False,
@@ -35,17 +41,19 @@ def status(
     """Show how requests stand: jobs by state and stage, rates, failures by cause, time left."""
     from flashsim_prod.cli.show import console, print_json
     from flashsim_prod.errors import RequestError
-    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.home import home_to_read
 
     if watch and as_json:
         raise RequestError("--watch and --json do not go together; call --json as often as you like")
-    home = open_home()
+    home = home_to_read()
     if as_json:
         print_json(_as_json(home, name))
     elif watch:
         _watch(home, name)
     else:
-        console().print(_render(home, name))
+        out = console()
+        for part in _parts(home, name):
+            out.print(part)
 
 
 def _watch(home: Home, name: str | None) -> None:
@@ -53,12 +61,13 @@ def _watch(home: Home, name: str | None) -> None:
     from rich.live import Live
 
     from flashsim_prod.cli.show import console
+    from flashsim_prod.cli.streams import is_read
 
     with (
         Live(_render(home, name), console=console(), auto_refresh=False) as live,
         suppress(KeyboardInterrupt),
     ):
-        while name is None or not _has_ended(home, name):
+        while is_read() and (name is None or not _has_ended(home, name)):
             time.sleep(_REFRESH_S)
             live.update(_render(home, name), refresh=True)
 
@@ -81,12 +90,18 @@ def _as_json(home: Home, name: str | None) -> object:
 
 
 def _render(home: Home, name: str | None) -> RenderableType:
+    from rich.console import Group
+
+    return Group(*_parts(home, name))
+
+
+def _parts(home: Home, name: str | None) -> list[RenderableType]:
     from flashsim_prod.production.status import all_lines, detail
 
     if name is not None:
         return _detail(detail(home, name))
     lines = all_lines(home)
-    return _lines(lines) if lines else _NONE_YET
+    return [_lines(lines) if lines else _NONE_YET]
 
 
 def _lines(lines: list[RequestLine]) -> RenderableType:
@@ -94,7 +109,9 @@ def _lines(lines: list[RequestLine]) -> RenderableType:
     from flashsim_prod.core.sizes import format_count, format_duration
 
     listing = table(
-        "X", "STATE", "%S", "REQUEST", "CARD", "EVENTS", "SITE", "AGE", "ETA", right=("%S", "EVENTS")
+        *("X", "STATE", "%S", "REQUEST", "CARD", "EVENTS", "SITE", "AGE", "ETA"),
+        right=("%S", "EVENTS"),
+        whole=("AGE", "ETA"),
     )
     for line in lines:
         listing.add_row(
@@ -111,8 +128,7 @@ def _lines(lines: list[RequestLine]) -> RenderableType:
     return listing
 
 
-def _detail(found: RequestDetail) -> RenderableType:
-    from rich.console import Group
+def _detail(found: RequestDetail) -> list[RenderableType]:
     from rich.markup import escape
 
     parts: list[RenderableType] = [_head(found), _stages(found)]
@@ -122,7 +138,7 @@ def _detail(found: RequestDetail) -> RenderableType:
         parts.append(_failures(found))
     parts += [f"[bold]note:[/bold] {escape(note)}" for note in found.notes]
     parts += [f"[yellow]warning:[/yellow] {escape(warning)}" for warning in found.warnings]
-    return Group(*parts)
+    return parts
 
 
 def _head(found: RequestDetail) -> RenderableType:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flashsim_prod.cli import fitting
+from flashsim_prod.cli import completing, fitting
+from flashsim_prod.cli.bundle import summary as bundle_summary
 from flashsim_prod.cli.fidelity import print_report
 from flashsim_prod.cli.fitting import WORK, Folder, OnDevice, Seed
 from flashsim_prod.cli.sampling import Evaluations, GridPower, Solver, sampling_of
@@ -23,11 +24,14 @@ app = typer.Typer(no_args_is_help=True, help="Train object models and make bundl
 
 @app.command()
 def generate(
-    card: Annotated[str, typer.Argument(help="Card of the process to generate.")],
+    card: Annotated[
+        str, typer.Argument(help="Card of the process to generate.", autocompletion=completing.cards)
+    ],
     output: Annotated[Path, typer.Argument(dir_okay=False, help="File of generator-level NanoAOD to write.")],
     events: Annotated[str, typer.Option(help="Generator events: 1000, 10k, ...")] = "1000",
     energy: Annotated[float | None, typer.Option(help="Centre-of-mass energy [TeV].")] = None,
     seed: Seed = 1,
+    as_json: Json = False,
 ) -> None:
     """Generate events of a card, for the reference detector or as input of a request."""
     from flashsim_prod.core.sizes import parse_count
@@ -42,7 +46,9 @@ def generate(
     number = parse_count(events)
     _check_new(output)
     steps = write_generator_sample(found, output, energy_tev=chosen.tev, n_events=number, seed=seed)
-    follow(steps, f"{found.name} -> {output.name}", number)
+    done = follow(steps, f"{found.name} -> {output.name}", number)
+    if as_json:
+        print_json({"card": found.name, "output": str(output), "events": done, "seed": seed})
 
 
 @app.command()
@@ -51,12 +57,15 @@ def reference(
     output: Annotated[Path, typer.Option(dir_okay=False, help="NANOAOD file to write.")],
     folds: Annotated[int, typer.Option(min=1, help="Reconstructions of each generator event.")] = 1,
     seed: Seed = 1,
+    as_json: Json = False,
 ) -> None:
     """Reconstruct events with the reference detector, a parametric stand-in for FullSim."""
     from flashsim_prod.physics.training.sample import write_reference_sample
 
     _check_new(output)
-    follow(write_reference_sample(inputs, output, folds=folds, seed=seed), output.name)
+    done = follow(write_reference_sample(inputs, output, folds=folds, seed=seed), output.name)
+    if as_json:
+        print_json({"output": str(output), "events": done, "folds": folds, "seed": seed})
 
 
 @app.command()
@@ -65,12 +74,14 @@ def extract(
         list[str], typer.Argument(help="NANOAOD with truth: the reference detector's, or FullSim.")
     ],
     work: Folder = WORK,
-    model: Annotated[list[str] | None, typer.Option(help="Only these object models.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only these object models.", autocompletion=completing.models)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
     from flashsim_prod.errors import RequestError
-    from flashsim_prod.physics.training.tables import extract_file, left_out, table_sizes
+    from flashsim_prod.physics.training.tables import extract_file, left_out, not_finite, table_sizes
 
     models = _models(model)
     twice = [name for name, times in Counter(Path(file).stem for file in files).items() if times > 1]
@@ -84,6 +95,8 @@ def extract(
                 show(Path(file).name, done, total, "")
             kept += not done
     for file in files:
+        for name, lost in not_finite(file, models, work / "tables").items():
+            typer.echo(f"note: {file}: {fitting.lost_rows(name, lost)}", err=True)
         for name, (none, number) in left_out(file, models, work / "tables").items():
             lacking = f"{none:,} of {number:,} {name} are in no table, for want of a source"
             typer.echo(f"note: {file}: {lacking}", err=True)
@@ -128,12 +141,17 @@ def bundle(
     sample: Annotated[list[str] | None, typer.Option(help="What they were trained on, a line each.")] = None,
     base: Annotated[
         str | None,
-        typer.Option(metavar="BUNDLE", help="Bundle that models not fitted come from, as: reference"),
+        typer.Option(
+            metavar="BUNDLE",
+            help="Bundle that models not fitted come from, as: reference",
+            autocompletion=completing.bundles,
+        ),
     ] = None,
     report: Annotated[
         list[Path] | None,
         typer.Option(metavar="JSON", help="report.json of train report on these weights, to be recorded."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Put the fitted models of a work folder together as a bundle."""
     from flashsim_prod.errors import BundleError
@@ -144,6 +162,11 @@ def bundle(
     found = load_bundle(find_bundle(base)) if base is not None else None
     if not fits and found is None:
         raise BundleError(f"{work / 'fits'}: no fitted model; run 'flashsim-prod train all' first")
+    if not fits and report and (name or title or tag):
+        raise BundleError(
+            f"{work / 'fits'}: no fitted model, so this is {base} under another name; leave out --name, "
+            "--title and --tag to record a report in it, or fit models first"
+        )
     # with no model of one's own it stays the bundle that it is
     same = found.manifest if found is not None and not fits else None
     made = build_bundle(
@@ -156,12 +179,20 @@ def bundle(
         base=found,
         reports=tuple(report or ()),
     )
-    typer.echo(f"{made.path}: {len(made.manifest.models)} models, digest {made.digest[:12]}")
+    if as_json:
+        print_json({"path": str(made.path), **bundle_summary(made), "own_models": sorted(fits)})
+        return
+    models = made.manifest.models
+    own = f"{len(fits)} fitted in {work / 'fits'}"
+    whose = f"{own}, {len(models) - len(fits)} of {base}" if base is not None else own
+    typer.echo(f"{made.path}: {counted(len(models), 'model')} ({whose}), digest {made.digest[:12]}")
 
 
 @app.command()
 def report(
-    bundle: Annotated[str, typer.Argument(help="Name of a bundle, or a folder.")],
+    bundle: Annotated[
+        str, typer.Argument(help="Name of a bundle, or a folder.", autocompletion=completing.bundles)
+    ],
     files: Annotated[
         list[str], typer.Argument(help="NANOAOD with truth that no model of the bundle was trained on.")
     ],
@@ -170,7 +201,8 @@ def report(
         int, typer.Option(min=1000, metavar="N", help="Objects of each model, and whole events, at most.")
     ] = 20_000,
     model: Annotated[
-        list[str] | None, typer.Option(help="Only these object models, and no whole events.")
+        list[str] | None,
+        typer.Option(help="Only these object models, and no whole events.", autocompletion=completing.models),
     ] = None,
     solver: Solver = "midpoint",
     evaluations: Evaluations = 8,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from flashsim_prod.cli import completing
 from flashsim_prod.cli.registering import Scope, Where
 from flashsim_prod.cli.show import Json, print_json
 from flashsim_prod.cli.steps import shown_steps
@@ -38,7 +39,12 @@ app = typer.Typer(
 )
 
 Files = Annotated[
-    list[str], typer.Argument(metavar="DATASET|REQUEST|FILES", help="A dataset, a request, or files.")
+    list[str],
+    typer.Argument(
+        metavar="DATASET|REQUEST|FILES",
+        help="A dataset, a request, or files.",
+        autocompletion=completing.datasets_and_requests,
+    ),
 ]
 Output = Annotated[Path, typer.Option(help="Folder for index.html and JSON.")]
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn.")]
@@ -56,7 +62,12 @@ def _progress() -> Iterator[_Progress]:
 @app.command(name=_DEFAULT)
 def dataset(
     name: Annotated[
-        str, typer.Argument(metavar="DATASET|REQUEST|FILE", help="A dataset, a request, or a file.")
+        str,
+        typer.Argument(
+            metavar="DATASET|REQUEST|FILE",
+            help="A dataset, a request, or a file.",
+            autocompletion=completing.datasets_and_requests,
+        ),
     ],
     more_references: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="FILE")] = None,
     reference: Annotated[
@@ -178,7 +189,12 @@ def histogram(
 @app.command()
 def proof(
     cards: Annotated[
-        list[str] | None, typer.Argument(metavar="[CARDS]", help="Processes; by default ttbar and zh_llbb.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[CARDS]",
+            help="Processes; by default ttbar and zh_llbb.",
+            autocompletion=completing.cards,
+        ),
     ] = None,
     gen_events: Annotated[
         int, typer.Option(min=50, metavar="N", help="Generator events of the pool that toys are drawn from.")
@@ -234,7 +250,9 @@ def analyses(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAMES]", help="vbf_hmumu, zh_llbb; by default both.")
     ] = None,
-    bundle: Annotated[str, typer.Option(help="Name of a bundle, or a folder.")] = "reference",
+    bundle: Annotated[
+        str, typer.Option(help="Name of a bundle, or a folder.", autocompletion=completing.bundles)
+    ] = "reference",
     gen_events: Annotated[
         int, typer.Option(min=100, metavar="N", help="Generator events of each process.")
     ] = 2000,
@@ -279,19 +297,19 @@ def analyses(
 
 def _find(names: list[str], catalog: str, scope: str) -> DatasetFiles:
     from flashsim_prod.production.dataset_files import find_files
-    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.home import home_to_read
 
-    return find_files(open_home(), names, catalog=catalog, scope=scope)
+    return find_files(home_to_read(), names, catalog=catalog, scope=scope)
 
 
 def _beside(found: DatasetFiles) -> Path:
     """The folder where ``report`` looks for the validation of a dataset that was made here."""
-    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.home import home_to_read
     from flashsim_prod.production.request_report import VALIDATION_FOLDER
 
     if found.request is None:
         return Path(VALIDATION_FOLDER)
-    return open_home().folder(found.request.name).path / VALIDATION_FOLDER
+    return home_to_read().folder(found.request.name).path / VALIDATION_FOLDER
 
 
 def _about(found: DatasetFiles) -> dict[str, str]:
@@ -307,12 +325,13 @@ def _about(found: DatasetFiles) -> dict[str, str]:
 
 
 def _draw(filled: Filled, path: Path) -> None:
+    from flashsim_prod.files import write_whole
     from flashsim_prod.physics.validation.libraries import check_libraries
 
     check_libraries()
     from flashsim_prod.physics.validation.plots import oversampled
 
-    path.write_bytes(oversampled(filled))
+    write_whole(path, oversampled(filled))
 
 
 def _plain(checked: CheckedDataset) -> list[dict[str, object]]:

@@ -42,6 +42,13 @@ def print_validation(made: Validation) -> None:
             ", ".join(shown) + (f" and {more} more" if more else ""),
         )
     out.print(listing)
+    for branch, (first, second) in made.fidelity.not_finite.items():
+        out.print(
+            f"not finite, left out: {branch}, {first:,} times in the dataset, {second:,} in the reference",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def print_proof(found: ProofOfProcess) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from flashsim_prod.cli.show import Json, print_json
 
 if TYPE_CHECKING:
     from flashsim_prod.production.attempt import KeptHere
@@ -43,12 +47,13 @@ def simulate(
     sandbox: Sandbox = False,
     output: Output = None,
     framework_report: FrameworkReport = None,
+    as_json: Json = False,
 ) -> None:
     """Make the events of one job: generate or read, oversample, simulate, write, check, store."""
     from flashsim_prod.production.attempt import KeptHere
 
     kept = KeptHere(output, framework_report) if output else None
-    _run("simulate", request_file, job, workdir, report, sandbox, kept)
+    _run("simulate", request_file, job, workdir, report, sandbox, as_json, kept)
 
 
 @app.command()
@@ -58,18 +63,23 @@ def merge(
     workdir: Workdir = None,
     report: Report = None,
     sandbox: Sandbox = False,
+    as_json: Json = False,
 ) -> None:
     """Join the outputs of some simulate jobs into one file of the dataset, and check it."""
-    _run("merge", request_file, job, workdir, report, sandbox)
+    _run("merge", request_file, job, workdir, report, sandbox, as_json)
 
 
 @app.command()
-def register(request_file: RequestFile) -> None:
+def register(request_file: RequestFile, as_json: Json = False) -> None:
     """Register the dataset of a request whose jobs have all been done elsewhere."""
     from flashsim_prod.production.detached import register_finished
     from flashsim_prod.production.home import open_home
 
-    register_finished(open_home(), request_file.absolute().parent.name)
+    outcome = register_finished(open_home(), request_file.absolute().parent.name)
+    if as_json:
+        from flashsim_prod.cli.driving import summary
+
+        print_json(summary(outcome.request, outcome.state, outcome.files))
 
 
 def _run(
@@ -79,9 +89,16 @@ def _run(
     workdir: Path | None,
     report: Path | None,
     sandbox: bool,
+    as_json: bool,
     kept: KeptHere | None = None,
 ) -> None:
     from flashsim_prod.core.states import Stage
     from flashsim_prod.production.worker import run_job
 
-    run_job(Stage(stage), request_file, job, work=workdir, report=report, sandbox=sandbox, kept=kept)
+    # how far it is stands on standard output for who reads the log
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        done = run_job(
+            Stage(stage), request_file, job, work=workdir, report=report, sandbox=sandbox, kept=kept
+        )
+    if as_json:
+        print_json(done.model_dump(mode="json"))

@@ -55,6 +55,9 @@ class JobReport(StrictModel):
     peak_rss_mb: float = Field(default=0.0, ge=0)
     energy_j: float | None = Field(default=None, description="measured on the node, if it has a meter [J]")
     energy_from: str | None = Field(default=None, description="the meter, and how its energy was attributed")
+    energy_void: str | None = Field(
+        default=None, description="why the node's meters give no energy, if it has some"
+    )
     output: OutputFile | None = None
 
     @property

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from flashsim_prod.energy.budget import Budget
 from flashsim_prod.energy.conventions import Convention, Power, Share, Subtraction, share_of_one, subtractions
-from flashsim_prod.energy.figures import CycleFigures, covers, cycle_figures, void_reason
-from flashsim_prod.energy.plateau import AGREEMENT
+from flashsim_prod.energy.counter import VoidWindowError
+from flashsim_prod.energy.figures import (
+    WHOLE,
+    CycleFigures,
+    counted_channels,
+    covers,
+    cycle_figures,
+    left_out,
+    silent_channels,
+    void_reason,
+)
+from flashsim_prod.energy.meter import Scope
+from flashsim_prod.energy.plateau import AGREEMENT, mean_power
 from flashsim_prod.energy.record import Configuration, Cycle, Measurement, Node
 from flashsim_prod.energy.uncertainty import Estimate, combine
 from flashsim_prod.errors import MeasurementError
@@ -31,6 +42,8 @@ class Row:
         Joules per event by convention; empty for work that counts no events.
     run_j : Estimate
         Joules of a whole run, all power.
+    left_out : tuple of str
+        What this machine has but no meter could tell of, in sentences.
     """
 
     configuration: Configuration
@@ -45,6 +58,7 @@ class Row:
     cycles: int
     void: tuple[str, ...]
     covers: str
+    left_out: tuple[str, ...]
     remarks: tuple[str, ...]
 
 
@@ -62,7 +76,8 @@ def analyse(measurement: Measurement) -> tuple[Row, ...]:
 def _row(measurement: Measurement, configuration: Configuration) -> Row:
     cycles = [cycle for cycle in measurement.cycles if cycle.configuration == configuration.label]
     response, schedule = measurement.response, measurement.schedule
-    reasons = [void_reason(cycle, configuration, response, schedule) for cycle in cycles]
+    heard = heard_channels(measurement)
+    reasons = [void_reason(cycle, configuration, response, schedule, heard) for cycle in cycles]
     good = [cycle for cycle, reason in zip(cycles, reasons, strict=True) if reason is None]
     void = tuple(reason for reason in reasons if reason)
     if not good:
@@ -97,7 +112,21 @@ def _row(measurement: Measurement, configuration: Configuration) -> Row:
         cycles=len(good),
         void=void,
         covers=covers(good[0]),
+        left_out=(*left_out(good[0]), *_unnamed(good[0], measurement.lost)),
         remarks=tuple(_remarks(good, figures, measurement, configuration)),
+    )
+
+
+def _unnamed(cycle: Cycle, lost: Sequence[str]) -> Iterator[str]:
+    where = "counted only as a part of the server" if covers(cycle) == WHOLE else "not in the figure"
+    for line in lost:
+        yield f"a device is {where}, its meter cannot name it ({line})"
+
+
+def heard_channels(measurement: Measurement) -> frozenset[str]:
+    """Channels that gave a number in any cycle: all cycles must have them, or they measure other things."""
+    return frozenset(
+        channel.name for cycle in measurement.cycles for channel in cycle.channels if not channel.is_silent
     )
 
 
@@ -128,7 +157,15 @@ def _remarks(
     measurement: Measurement,
     configuration: Configuration,
 ) -> list[str]:
-    remarks = sorted({f"{one.channel}: {one.text}" for cycle in cycles for one in cycle.troubles})
+    remarks = sorted(
+        {
+            f"{one.channel}: {one.text}"
+            for cycle in cycles
+            for one in cycle.troubles
+            if one.channel not in silent_channels(cycle)
+        }
+        | {line for cycle in cycles for line in _nonsense_aside(cycle)}
+    )
     worst = max(one.disagreement for one in figures)
     if worst > AGREEMENT:
         remarks.append(f"a GPU's energy counter and its polled power differ by {100 * worst:.0f} %")
@@ -142,3 +179,18 @@ def _remarks(
     if threads > logical:
         remarks.append(f"{threads} threads on {logical} logical cores: they wait for each other")
     return remarks
+
+
+def _nonsense_aside(cycle: Cycle) -> list[str]:
+    """What makes no sense of CPUs that a server's meter contains: it is in no figure."""
+    counted = counted_channels(cycle)
+    aside = [one for one in cycle.channels if one.scope is Scope.CPU and one not in counted]
+    lines = []
+    for channel in aside:
+        if channel.is_silent:
+            continue
+        try:
+            mean_power(channel, cycle.run)
+        except VoidWindowError as error:
+            lines.append(f"{error}; it is in no figure")
+    return lines

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from flashsim_prod.energy.conventions import Subtraction
-from flashsim_prod.energy.figures import CycleFigures, counted_channels
-from flashsim_prod.energy.meter import Scope
+from flashsim_prod.energy.figures import CycleFigures, counted_channels, unused_gpus
 from flashsim_prod.energy.record import Channel, Configuration, Cycle, Measurement, MeterAccuracy
 from flashsim_prod.energy.uncertainty import uniform
 
@@ -33,11 +32,7 @@ class Budget:
         self._counted = {
             channel.name: self._accuracy(channel, measurement) for channel in counted_channels(cycle)
         }
-        self._unused = [
-            self._accuracy(channel, measurement)
-            for channel in cycle.channels
-            if channel.scope is Scope.GPU and channel.name not in configuration.gpus
-        ]
+        self._unused = [self._accuracy(channel, measurement) for channel in unused_gpus(cycle, configuration)]
         self._interval_s = measurement.schedule.interval_s
 
     def of_power(self, subtraction: Subtraction) -> dict[str, float]:

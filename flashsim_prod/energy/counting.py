@@ -45,6 +45,10 @@ class LogCounter:
         if self._events > before:
             self._marks.append(Mark(t_s=round(now_s, 4), events=self._events))
 
+    def marked_since(self, t_s: float) -> bool:
+        """Whether a mark was set at `t_s` or later."""
+        return bool(self._marks) and self._marks[-1].t_s >= t_s
+
     def count(self, total: int | None = None) -> CopyCount:
         """What was counted; `total` from elsewhere takes the place of the log's."""
         return CopyCount(events=self._events if total is None else total, marks=tuple(self._marks))

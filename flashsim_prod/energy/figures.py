@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 from flashsim_prod.energy.conventions import Power
+from flashsim_prod.energy.counter import VoidWindowError
 from flashsim_prod.energy.meter import Scope
-from flashsim_prod.energy.plateau import Mean, VoidWindowError, is_stuck, mean_power
+from flashsim_prod.energy.plateau import Mean, is_stuck, mean_power
 from flashsim_prod.energy.rates import Rate, event_rate
 from flashsim_prod.energy.record import Channel, Configuration, Cycle, Mode, Response, Schedule, Window
 
@@ -20,6 +22,8 @@ DRIFT_PART, DRIFT_W = 0.25, 5.0
 UNSTEADY_PART = 0.15
 #: a GPU that draws this much more under load is not unused [W]; meters are good to 5 W
 UNUSED_GPU_W = 10.0
+#: remarks of a meter that are quoted, at most
+_CAUSES = 3
 #: work that adds less to an idle machine cannot be told from it [W]
 LEAST_W = 1.0
 
@@ -72,9 +76,28 @@ class CycleFigures:
 
 
 def counted_channels(cycle: Cycle) -> list[Channel]:
-    """The channels that make up the power: the server alone, or else all GPUs and CPUs."""
+    """The channels that make up the power: the server alone, or else all GPUs and CPUs that say something."""
     server = [channel for channel in cycle.channels if channel.scope is Scope.SERVER]
-    return server or list(cycle.channels)
+    return server or [channel for channel in cycle.channels if not channel.is_silent]
+
+
+def unused_gpus(cycle: Cycle, configuration: Configuration) -> list[Channel]:
+    """The GPUs that say something and that the work does not use."""
+    return [
+        one
+        for one in cycle.channels
+        if one.scope is Scope.GPU and one.name not in configuration.gpus and not one.is_silent
+    ]
+
+
+def silent_channels(cycle: Cycle) -> dict[str, str]:
+    """Parts of the machine that never gave a number in `cycle`, and why, as their meter says."""
+    said = {trouble.channel: trouble.text for trouble in reversed(cycle.troubles)}
+    return {
+        channel.name: said.get(channel.name, "it gave no reading")
+        for channel in cycle.channels
+        if channel.is_silent and channel.scope is not Scope.SERVER
+    }
 
 
 def covers(cycle: Cycle) -> str:
@@ -83,25 +106,90 @@ def covers(cycle: Cycle) -> str:
     if Scope.SERVER in scopes:
         return WHOLE
     parts = " and ".join(name for scope, name in ((Scope.GPU, "GPU"), (Scope.CPU, "CPU")) if scope in scopes)
-    return f"lower bound: {parts} only"
+    without = ", ".join(silent_channels(cycle))
+    return f"lower bound: {parts} only" + (f", without {without}" if without else "")
+
+
+def left_out(cycle: Cycle) -> list[str]:
+    """What is not in the figures of `cycle` though this machine has it, and why, in sentences."""
+    is_whole = covers(cycle) == WHOLE
+    sentences = []
+    for name, why in silent_channels(cycle).items():
+        missing = (
+            "counted only as a part of the server: whether it worked is not known, and 'table' does not "
+            "subtract it"
+            if is_whole
+            else "not in the figure"
+        )
+        sentences.append(f"{name} is {missing} ({why}){_way_out(cycle, name)}")
+    return sentences
+
+
+def _way_out(cycle: Cycle, name: str) -> str:
+    """How to do without the meter of a channel, if there is another."""
+    meter = next((channel.meter for channel in cycle.channels if channel.name == name), None)
+    others = dict.fromkeys(channel.meter for channel in cycle.channels if channel.meter != meter)
+    chosen = " ".join(f"--meter {other}" for other in others)
+    return f"; {chosen} measures without {meter}" if meter and chosen else ""
 
 
 def void_reason(
-    cycle: Cycle, configuration: Configuration, response: Response, schedule: Schedule
+    cycle: Cycle,
+    configuration: Configuration,
+    response: Response,
+    schedule: Schedule,
+    expected: Collection[str] = (),
 ) -> str | None:
-    """Why `cycle` gives no number, or ``None``."""
+    """Why `cycle` gives no number, or ``None``.
+
+    Parameters
+    ----------
+    expected : collection of str
+        Channels that give numbers in this measurement: all of its cycles must cover the same.
+    """
     foreign = max(cycle.foreign_cores.values(), default=0.0)
     if foreign > schedule.foreign_limit_cores:
         return f"others kept {foreign:.2f} CPU cores busy (limit {schedule.foreign_limit_cores:g})"
+    gone = _gone(cycle, configuration, expected)
+    if gone:
+        return gone
     stuck = _stuck_channel(cycle, configuration)
     if stuck:
         return f"{stuck} is stuck: it said the same through idle, run and idle"
     try:
         figures = cycle_figures(cycle, configuration, response)
     except VoidWindowError as error:
-        causes = "; ".join(f"{trouble.text} ({trouble.times} times)" for trouble in cycle.troubles)
-        return f"{error}" + (f": {causes}" if causes else "")
+        return f"{error}" + _causes(cycle, str(error))
     return _doubt(figures, configuration)
+
+
+def _causes(cycle: Cycle, error: str) -> str:
+    """What meters said meanwhile, of the channel that `error` names if it names one, and what can be done."""
+    named = [one.name for one in cycle.channels if re.search(rf"\b{re.escape(one.name)}\b", error)]
+    told = [one for one in cycle.troubles if one.channel in named or not named]
+    told.sort(key=lambda one: -one.times)
+    causes = "; ".join(f"{one.text} ({one.times} times)" for one in told[:_CAUSES])
+    causes += f"; {len(told) - _CAUSES} other remarks" if len(told) > _CAUSES else ""
+    parts = [one for one in cycle.channels if one.name in named and one.scope is not Scope.SERVER]
+    return (f": {causes}" if causes else "") + (_way_out(cycle, parts[0].name) if parts else "")
+
+
+def _gone(cycle: Cycle, configuration: Configuration, expected: Collection[str]) -> str | None:
+    """Why `cycle` cannot do without the channels that are silent, or ``None``."""
+    silent = silent_channels(cycle)
+    heard = {channel.name for channel in cycle.channels if not channel.is_silent}
+    fell = next((name for name in expected if name not in heard), None)
+    if fell is not None and (fell in silent or fell not in {channel.name for channel in cycle.channels}):
+        why = silent.get(fell, "it is not there any more")
+        return f"{fell} gave no reading here, but did before or after: {why}{_way_out(cycle, fell)}"
+    if covers(cycle) == WHOLE:
+        return None
+    used = next((name for name in configuration.gpus if name in silent), None)
+    if used is not None:
+        return f"{used} does the work but gave no reading, and nor is there a server's: {silent[used]}"
+    if not counted_channels(cycle):
+        return f"no meter gave a reading: {'; '.join(silent.values()) or 'there is none'}"
+    return None
 
 
 def _stuck_channel(cycle: Cycle, configuration: Configuration) -> str | None:
@@ -166,7 +254,7 @@ def _unused_gpus(
     cycle: Cycle, configuration: Configuration, plateau: Window
 ) -> tuple[float, tuple[str, ...]]:
     """Power of the GPUs that are not used [W], and those among them that worked."""
-    gpus = [one for one in cycle.channels if one.scope is Scope.GPU and one.name not in configuration.gpus]
+    gpus = unused_gpus(cycle, configuration)
     under_load_w = {gpu.name: mean_power(gpu, plateau).power_w for gpu in gpus}
     resting_w = {gpu.name: mean_power(gpu, cycle.before).power_w for gpu in gpus}
     busy = tuple(name for name, power_w in under_load_w.items() if power_w > resting_w[name] + UNUSED_GPU_W)

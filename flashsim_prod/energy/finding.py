@@ -28,7 +28,12 @@ class Found:
 
 
 def find_meters(
-    chosen: Sequence[str], clock: Clock, *, bmc: BmcAddress | None = None, patience: int = 3
+    chosen: Sequence[str],
+    clock: Clock,
+    *,
+    bmc: BmcAddress | None = None,
+    patience: int = 3,
+    max_power_w: float | None = None,
 ) -> Found:
     """The meters named, which must work, or else all that this machine has.
 
@@ -41,6 +46,8 @@ def find_meters(
         Where the BMC is; in-band by default.
     patience : int
         How often a meter is asked for its first reading.
+    max_power_w : float, optional
+        What no channel of this machine draws more than [W].
 
     Raises
     ------
@@ -49,8 +56,15 @@ def find_meters(
     NodeError
         If a chosen meter does not work, or there is none at all.
     """
+
+    def opened(name: str) -> Meter:
+        meter = _maker(name, clock, bmc)()
+        meter.max_power_w = max_power_w
+        require_readings(meter, clock, tries=patience)
+        return meter
+
     if chosen:
-        return Found(tuple(_opened(_maker(name, clock, bmc), clock, patience) for name in chosen), ())
+        return Found(tuple(opened(name) for name in chosen), ())
     meters: list[Meter] = []
     absent: list[str] = []
     for name in NAMES:
@@ -58,7 +72,7 @@ def find_meters(
         if name == "nvidia-smi" and any(meter.name == "nvml" for meter in meters):
             continue
         try:
-            meters.append(_opened(_maker(name, clock, bmc), clock, patience))
+            meters.append(opened(name))
         except NodeError as error:
             if name == "ipmi" and bmc is not None:
                 raise
@@ -77,9 +91,3 @@ def _maker(name: str, clock: Clock, bmc: BmcAddress | None) -> Callable[[], Mete
     if name not in makers:
         raise RequestError(f"no meter '{name}'{nearest(name, [*NAMES, 'replay:FILE'])}")
     return makers[name]
-
-
-def _opened(make: Callable[[], Meter], clock: Clock, patience: int) -> Meter:
-    meter = make()
-    require_readings(meter, clock, tries=patience)
-    return meter

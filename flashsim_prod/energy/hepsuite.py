@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 from pydantic import BaseModel, ConfigDict, Field
 
 from flashsim_prod import __version__
-from flashsim_prod.energy.meter import Scope
+from flashsim_prod.energy.meter import LIMITS_W, Scope
 from flashsim_prod.energy.record import (
     Channel,
     Configuration,
@@ -177,12 +177,14 @@ def _window(metrics: Mapping[str, _Metric], start: datetime) -> Window:
 def _channel(name: str, metrics: list[_Metric], start: datetime) -> Channel:
     readings = [pair for metric in metrics for pair in _spread(metric, start)]
     is_gpu = "gpu" in name.lower()
+    scope = Scope.GPU if is_gpu else Scope.SERVER
     return Channel(
         meter="hep-benchmark-suite",
         name=name if is_gpu else "server",
-        scope=Scope.GPU if is_gpu else Scope.SERVER,
+        scope=scope,
         t_s=tuple(t_s for t_s, _ in readings),
-        power_w=tuple(power_w for _, power_w in readings),
+        # the suite keeps what its expression finds, a BMC's 0 and 65535 too
+        power_w=tuple(power_w if 0 < power_w <= LIMITS_W[scope] else None for _, power_w in readings),
         energy_j=(None,) * len(readings),
     )
 

@@ -8,19 +8,17 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from flashsim_prod.energy.meter import Accuracy, Meter, Reading, Scope
+from flashsim_prod.energy.meter import LIMITS_W, Accuracy, Meter, Reading, Scope
 from flashsim_prod.errors import NodeError, RequestError
 
 #: ipmitool takes the password of ``-E`` from here; it never stands on a command line
 PASSWORD_VARIABLES = ("IPMI_PASSWORD", "IPMITOOL_PASSWORD")
 #: an answer over the network takes about 0.1 s, one of a silent BMC with ``-N 1 -R 1`` about 2 s
 TIMEOUT_S = 6.0
-#: beyond it a single server's reading is absurd [W]
-MAX_POWER_W = 20_000
-
 _WATTS = re.compile(r"Instantaneous power reading:\s+(\d+) Watts")
 _LOWEST = re.compile(r"Minimum during sampling period:\s+(\d+) Watts")
 _HIGHEST = re.compile(r"Maximum during sampling period:\s+(\d+) Watts")
+_PERIOD = re.compile(r"Sampling period:\s+(\d+) ")
 _STATE = re.compile(r"Power reading state is:\s+(\w+)")
 
 #: what ipmitool says, and what it means
@@ -106,15 +104,16 @@ class IpmiMeter(Meter):
             return (_missing(f"ipmitool cannot be run: {error.strerror}"),)
         if done.returncode != 0:
             return (_missing(_meaning(done.stderr or done.stdout)),)
-        return (parse_reply(done.stdout),)
+        return (parse_reply(done.stdout, self.limit_w(Scope.SERVER)),)
 
 
-def parse_reply(text: str) -> Reading:
+def parse_reply(text: str, limit_w: float = LIMITS_W[Scope.SERVER]) -> Reading:
     """The reading in ipmitool's answer.
 
-    ipmitool ends with 0 on garbage too, so 0 W, 65535 W (all bits set), more than a server can draw and a
-    reading outside its own minimum and maximum are no readings. "deactivated" is said by BMCs that give
-    good watts: only a remark. The average is ignored, its window can be weeks.
+    ipmitool ends with 0 on garbage too, so 0 W, 65535 W (all bits set), more than `limit_w` and a reading
+    outside its own minimum and maximum are no readings. Some BMCs keep no minimum and maximum: both are then
+    0; but where nothing at all follows the watts, the answer was cut off, perhaps within them. "deactivated"
+    is said by BMCs that give good watts: only a remark. The average is ignored, its window can be weeks.
     """
     found = _WATTS.search(text)
     if found is None:
@@ -122,16 +121,19 @@ def parse_reply(text: str) -> Reading:
     watts = int(found[1])
     if watts == 0:
         return _missing("the BMC reads 0 W, which a running server never draws")
-    if watts > MAX_POWER_W:
-        return _missing(f"the BMC reads {watts} W, which is no power of a server")
+    if watts > limit_w:
+        return _missing(f"the BMC reads {watts} W, which is no power of a server (limit {limit_w:,.0f} W)")
     lowest, highest = _LOWEST.search(text), _HIGHEST.search(text)
-    if lowest is None or highest is None or not int(lowest[1]) <= watts <= int(highest[1]):
+    limits = (int(lowest[1]), int(highest[1])) if lowest and highest else None
+    state, period = _STATE.search(text), _PERIOD.search(text)
+    is_active = state is not None and state[1] == "activated"
+    keeps_none = limits == (0, 0) and (is_active or (period is not None and int(period[1]) > 0))
+    if limits is None or not (keeps_none or limits[0] <= watts <= limits[1]):
         return _missing(
             f"the BMC's answer is truncated or contradicts itself: {watts} W beyond its own limits"
         )
-    state = _STATE.search(text)
     remark = None
-    if state is None or state[1] != "activated":
+    if not is_active:
         remark = "the BMC calls its power reading deactivated, though it gives watts"
     return Reading("server", Scope.SERVER, power_w=float(watts), trouble=remark)
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from flashsim_prod.energy.record import Measurement
 from flashsim_prod.errors import InputError
+from flashsim_prod.files import read_bytes
 
 
 def read_json(path: Path) -> object:
     """What a JSON file holds; `InputError` if it cannot be read."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bytes(path))
     except OSError as error:
         raise InputError(f"{path}: this file cannot be read: {error.strerror}") from error
     except ValueError as error:

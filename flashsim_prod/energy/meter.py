@@ -19,6 +19,13 @@ class Scope(StrEnum):
     CPU = "cpu"
 
 
+#: what no single channel draws more than, where neither hardware nor user says so [W]: a server; a board; a
+#: CPU package or its memory
+LIMITS_W = {Scope.SERVER: 20_000.0, Scope.GPU: 5_000.0, Scope.CPU: 1_000.0}
+#: a channel may draw this many times what its hardware states, for a moment, and this much in any case [W]
+_LIMIT_FACTOR, _LEAST_LIMIT_W = 2.0, 50.0
+
+
 class Clock(Protocol):
     """Where the time comes from; a test brings its own, faster one."""
 
@@ -55,7 +62,11 @@ class Reading:
     power_w : float or None
         Polled power [W]; ``None`` if the meter gives none, or none that can be believed.
     energy_j : float or None
-        A counter that only grows [J], counted from anywhere.
+        A counter that only grows [J], counted from anywhere, until it wraps around.
+    range_j : float or None
+        After how much the counter begins anew [J]; ``None`` if never or if it does not say.
+    limit_w : float or None
+        What the channel cannot plausibly draw more than [W]; by default that of `LIMITS_W`.
     trouble : str or None
         Why there is no reading, one line for people; also a remark about a good one.
     """
@@ -65,6 +76,8 @@ class Reading:
     power_w: float | None = None
     energy_j: float | None = None
     trouble: str | None = None
+    range_j: float | None = None
+    limit_w: float | None = None
 
     @property
     def is_missing(self) -> bool:
@@ -95,14 +108,31 @@ class Meter(ABC):
     """A source of readings.
 
     `read` never raises once the meter is open: a reading that is missing says why.
+
+    Attributes
+    ----------
+    lost : tuple of str
+        What it says of devices that it cannot even name.
+    max_power_w : float or None
+        What the user says that no channel draws more than [W].
     """
 
     name: str
     accuracy: Accuracy
+    lost: tuple[str, ...] = ()
+    max_power_w: float | None = None
 
     @abstractmethod
     def read(self) -> tuple[Reading, ...]:
         """All channels, now."""
+
+    def limit_w(self, scope: Scope, stated_w: float | None = None) -> float:
+        """What a channel cannot plausibly draw more than [W]; `stated_w` is what its hardware states."""
+        if self.max_power_w is not None:
+            return self.max_power_w
+        stated = max(_LIMIT_FACTOR * stated_w, _LEAST_LIMIT_W) if stated_w else LIMITS_W[scope]
+        # firmware that sets no limit states some thousand watts
+        return min(stated, LIMITS_W[scope])
 
     def close(self) -> None:  # noqa: B027  most meters hold nothing open
         """Let go of the device."""

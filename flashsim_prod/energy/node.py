@@ -47,7 +47,7 @@ def _cores(cpus: Path) -> set[tuple[str, str]]:
 
 def _cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or _UNKNOWN
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), _UNKNOWN)
@@ -55,6 +55,6 @@ def _cpu_name() -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text().strip() or _UNKNOWN
+        return path.read_text(encoding="utf-8").strip() or _UNKNOWN
     except OSError:
         return _UNKNOWN

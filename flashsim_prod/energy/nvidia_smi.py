@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import subprocess
+from dataclasses import dataclass
 
 from flashsim_prod.energy.meter import Meter, Reading, Scope
 from flashsim_prod.energy.nvml import GPU_ACCURACY
 from flashsim_prod.errors import NodeError
 
 _TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What nvidia-smi said.
+
+    Attributes
+    ----------
+    power : dict
+        By channel, as it stands there.
+    sentences : tuple of str
+        What stands where rows should be: a GPU that fell off the bus has none.
+    """
+
+    power: dict[str, str]
+    sentences: tuple[str, ...]
+
+    @property
+    def complaint(self) -> str:
+        """The sentences in one line."""
+        return "; ".join(self.sentences)
 
 
 class NvidiaSmiMeter(Meter):
@@ -26,46 +47,58 @@ class NvidiaSmiMeter(Meter):
                 "nvidia-smi: the program is not on PATH; is this machine's NVIDIA driver installed?"
             )
         self._command = [program, "--query-gpu=index,power.draw", "--format=csv,noheader,nounits"]
-        lines = self._ask()
-        if isinstance(lines, str):
-            raise NodeError(f"nvidia-smi: {lines}")
-        self._channels = [f"gpu{row[0]}" for row in lines]
-        if not self._channels:
-            raise NodeError("nvidia-smi: it lists no GPU on this machine")
+        answer = self._ask()
+        if not answer.power:
+            raise NodeError(f"nvidia-smi: {answer.complaint or 'it lists no GPU on this machine'}")
+        self._channels = tuple(answer.power)
+        self.lost = answer.sentences
 
     def read(self) -> tuple[Reading, ...]:
-        lines = self._ask()
-        if isinstance(lines, str):
-            return tuple(Reading(channel, Scope.GPU, trouble=lines) for channel in self._channels)
-        rows = {f"gpu{row[0]}": row for row in lines}
-        return tuple(_reading(channel, rows.get(channel)) for channel in self._channels)
+        answer = self._ask()
+        gone = answer.complaint or "nvidia-smi no longer lists this GPU"
+        return tuple(
+            self._reading(channel, answer.power[channel])
+            if channel in answer.power
+            else Reading(channel, Scope.GPU, trouble=gone)
+            for channel in self._channels
+        )
 
-    def _ask(self) -> list[list[str]] | str:
-        """The rows of the answer, or why there are none."""
+    def _ask(self) -> _Answer:
         try:
             done = subprocess.run(
                 self._command, capture_output=True, text=True, timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL
             )
         except subprocess.TimeoutExpired:
-            return f"no answer within {_TIMEOUT_S:g} s"
+            return _Answer({}, (f"no answer within {_TIMEOUT_S:g} s",))
         except OSError as error:
-            return f"it cannot be run: {error.strerror}"
-        if done.returncode != 0:
-            said = " ".join((done.stdout + " " + done.stderr).split())
-            return said or f"it ended with code {done.returncode}"
-        return [row for row in csv.reader(done.stdout.splitlines(), skipinitialspace=True) if row]
+            return _Answer({}, (f"it cannot be run: {error.strerror}",))
+        answer = _answer(done.stdout, done.stderr if done.returncode else "")
+        if done.returncode and not answer.power and not answer.sentences:
+            return _Answer({}, (f"it ended with code {done.returncode}",))
+        return answer
+
+    def _reading(self, channel: str, cell: str) -> Reading:
+        try:
+            power_w = float(cell)
+        except ValueError:
+            # [N/A], [Not Supported], [Unknown Error]: missing, not zero
+            return Reading(channel, Scope.GPU, trouble=f"nvidia-smi gives {cell or 'nothing'} for its power")
+        if not 0 < power_w <= self.limit_w(Scope.GPU):
+            return Reading(
+                channel, Scope.GPU, trouble=f"nvidia-smi gives {power_w:g} W, which is no power of a GPU"
+            )
+        return Reading(channel, Scope.GPU, power_w=power_w)
 
 
-def _reading(channel: str, row: list[str] | None) -> Reading:
-    if row is None or len(row) < 2:
-        return Reading(channel, Scope.GPU, trouble="nvidia-smi no longer lists this GPU")
-    try:
-        power_w = float(row[1])
-    except ValueError:
-        # [N/A], [Not Supported], [Unknown Error]: missing, not zero
-        return Reading(channel, Scope.GPU, trouble=f"nvidia-smi gives {row[1]} for its power")
-    if not 0 < power_w < 5000:
-        return Reading(
-            channel, Scope.GPU, trouble=f"nvidia-smi gives {power_w:g} W, which is no power of a GPU"
-        )
-    return Reading(channel, Scope.GPU, power_w=power_w)
+def _answer(rows: str, complaints: str) -> _Answer:
+    """Rows begin with the number of a GPU; all else is for people."""
+    power: dict[str, str] = {}
+    sentences: list[str] = []
+    for line in rows.splitlines():
+        index, _, cell = line.partition(",")
+        if index.strip().isdecimal():
+            power[f"gpu{int(index)}"] = cell.strip()
+        elif line.strip():
+            sentences.append(" ".join(line.split()))
+    sentences += [" ".join(line.split()) for line in complaints.splitlines() if line.strip()]
+    return _Answer(power, tuple(dict.fromkeys(sentences)))

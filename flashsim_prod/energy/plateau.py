@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
+from flashsim_prod.energy.counter import Count, VoidWindowError, counted_w
 from flashsim_prod.energy.record import Channel, Window
 
 #: with more missing readings than this a window gives no mean
@@ -13,10 +14,6 @@ MAX_MISSING = 0.02
 MIN_READINGS = 5
 #: counter and polled power that differ by more are remarked on
 AGREEMENT = 0.05
-
-
-class VoidWindowError(Exception):
-    """Internal: this window gives no number; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ def mean_power(channel: Channel, window: Window) -> Mean:
     Raises
     ------
     VoidWindowError
-        If there are too few readings, or too many are missing.
+        If there are too few readings, too many are missing, or an energy counter makes no sense.
     """
     inside = [index for index, t_s in enumerate(channel.t_s) if window.start_s <= t_s <= window.end_s]
     power = [channel.power_w[index] for index in inside]
@@ -72,12 +69,9 @@ def _polled(channel: Channel, power: list[float | None]) -> tuple[float, float]:
 
 
 def _counted(channel: Channel, counter: list[tuple[float, float | None]]) -> float:
-    there = [(t_s, energy_j) for t_s, energy_j in counter if energy_j is not None]
+    there: list[Count] = [(t_s, energy_j) for t_s, energy_j in counter if energy_j is not None]
     _check(channel, len(there), len(counter))
-    (first_s, first_j), (last_s, last_j) = there[0], there[-1]
-    if last_j < first_j:
-        raise VoidWindowError(f"the energy counter of {channel.name} went backwards")
-    return (last_j - first_j) / (last_s - first_s)
+    return counted_w(channel, there)
 
 
 def _check(channel: Channel, there: int, asked: int) -> None:
@@ -88,7 +82,9 @@ def _check(channel: Channel, there: int, asked: int) -> None:
 
 
 def is_stuck(channel: Channel) -> bool:
-    """Whether the channel said the same through idle, run and idle."""
+    """Whether the channel said the same through idle, run and idle; one that said nothing is not stuck."""
+    if channel.is_silent:
+        return False
     power = {power_w for power_w in channel.power_w if power_w is not None}
     energy = {energy_j for energy_j in channel.energy_j if energy_j is not None}
     return len(power) <= 1 and len(energy) <= 1

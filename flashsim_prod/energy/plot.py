@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flashsim_prod.energy.counter import VoidWindowError, counts_of, step_j
 from flashsim_prod.energy.figures import counted_channels, cycle_figures, void_reason
-from flashsim_prod.energy.plateau import VoidWindowError, mean_power
+from flashsim_prod.energy.plateau import mean_power
 from flashsim_prod.energy.record import Channel, Configuration, Cycle, Measurement, Window
 from flashsim_prod.errors import NodeError, StorageError
+from flashsim_prod.files import appearing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,10 +45,11 @@ def plot_power(measurement: Measurement, path: Path) -> None:
     for cycle in measurement.cycles:
         _draw_cycle(axes, measurement, cycle, known[cycle.configuration], colours[cycle.configuration])
     _label(axes, measurement)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: the plot cannot be written: {error}") from error
+    with appearing(path) as temporary:
+        try:
+            figure.savefig(temporary, dpi=150, format=path.suffix.removeprefix(".") or "png")
+        except ValueError as error:
+            raise StorageError(f"{path}: the plot cannot be written: {error}") from error
 
 
 def _draw_cycle(
@@ -102,8 +106,9 @@ def _curve(channel: Channel) -> tuple[list[float], list[float]]:
     ]
     if polled:
         return [t_s for t_s, _ in polled], [watts for _, watts in polled]
-    counts = [
-        (t_s, joule) for t_s, joule in zip(channel.t_s, channel.energy_j, strict=True) if joule is not None
-    ]
-    times = [(one[0] + two[0]) / 2 for one, two in pairwise(counts)]
-    return times, [(two[1] - one[1]) / (two[0] - one[0]) for one, two in pairwise(counts)]
+    slopes = []
+    for one, two in pairwise(counts_of(channel)):
+        # a reset is a gap in the curve
+        with suppress(VoidWindowError):
+            slopes.append(((one[0] + two[0]) / 2, step_j(channel, one, two) / (two[0] - one[0])))
+    return [t_s for t_s, _ in slopes], [watts for _, watts in slopes]

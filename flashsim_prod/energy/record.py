@@ -32,6 +32,15 @@ class Channel(StrictModel):
     t_s: tuple[float, ...] = Field(description="when polled, on the clock of the measurement [s]")
     power_w: tuple[float | None, ...] = Field(description="polled power [W]")
     energy_j: tuple[float | None, ...] = Field(description="growing counter [J]")
+    range_j: float | None = Field(
+        default=None, gt=0, description="after which the counter begins anew [J]; null if it does not say"
+    )
+    limit_w: float | None = Field(default=None, gt=0, description="more than this is no power of it [W]")
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it never gave a number."""
+        return not any(value is not None for value in (*self.power_w, *self.energy_j))
 
 
 class Trouble(StrictModel):
@@ -163,6 +172,7 @@ class Measurement(StrictModel):
     node: Node
     meters: dict[str, MeterAccuracy]
     absent_meters: tuple[str, ...] = ()
+    lost: tuple[str, ...] = Field(default=(), description="what meters say of devices that have no channel")
     response: Response
     schedule: Schedule
     configurations: tuple[Configuration, ...]

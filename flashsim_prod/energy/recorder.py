@@ -16,6 +16,8 @@ class _Trace:
     t_s: list[float] = field(default_factory=list)
     power_w: list[float | None] = field(default_factory=list)
     energy_j: list[float | None] = field(default_factory=list)
+    range_j: float | None = None
+    limit_w: float | None = None
 
 
 class Recorder:
@@ -58,6 +60,8 @@ class Recorder:
                 t_s=tuple(round(t_s, 4) for t_s in trace.t_s),
                 power_w=tuple(trace.power_w),
                 energy_j=tuple(trace.energy_j),
+                range_j=trace.range_j,
+                limit_w=trace.limit_w,
             )
             for name, trace in self._traces.items()
         )
@@ -71,6 +75,8 @@ class Recorder:
         trace.t_s.append(t_s)
         trace.power_w.append(reading.power_w)
         trace.energy_j.append(reading.energy_j)
+        trace.range_j = reading.range_j or trace.range_j
+        trace.limit_w = reading.limit_w or trace.limit_w
         if reading.trouble:
             key = (reading.channel, reading.trouble)
             seen = self._troubles.get(key)

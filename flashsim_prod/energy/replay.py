@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flashsim_prod.energy.meter import Accuracy, Clock, Meter, Reading, Scope, SystemClock
 from flashsim_prod.errors import InputError
+from flashsim_prod.files import read_text
 
 
 class ReplayMeter(Meter):
@@ -31,13 +32,19 @@ class ReplayMeter(Meter):
         t_s = now_s - self._start_s
         if t_s > self._t_s[-1]:
             return (Reading("server", Scope.SERVER, trouble="the recording has come to its end"),)
-        return (Reading("server", Scope.SERVER, power_w=self._power_w[bisect_right(self._t_s, t_s) - 1]),)
+        power_w = self._power_w[bisect_right(self._t_s, t_s) - 1]
+        if not 0 < power_w <= self.limit_w(Scope.SERVER):
+            return (Reading("server", Scope.SERVER, trouble=f"{power_w:g} W is no power of a server"),)
+        return (Reading("server", Scope.SERVER, power_w=power_w),)
 
 
 def _points(path: Path) -> list[tuple[float, float]]:
     try:
-        with path.open(newline="") as file:
-            rows = [row for row in csv.reader(file) if row and not row[0].startswith(("#", "t_s"))]
+        rows = [
+            row
+            for row in csv.reader(read_text(path).splitlines())
+            if row and not row[0].startswith(("#", "t_s"))
+        ]
         points = [(float(row[0]), float(row[1])) for row in rows]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: this recording cannot be read: {error}") from error

@@ -110,13 +110,21 @@ class Program(Workload):
     _runs: int = 0
 
     def start(self, now_s: float, run_s: float) -> Run:
+        """Start a run that lasts as long as the program does."""
+        return self.start_until(None)
+
+    def start_until(self, end_s: float | None) -> ProgramRun:
+        """Start a run that is stopped soon after `end_s`, or not at all.
+
+        Copies that are stopped are so after a mark of each: their events are those that it tells of.
+        """
         self._runs += 1
         folder = self.scratch / f"run{self._runs:03d}"
-        return ProgramRun(self, folder)
+        return ProgramRun(self, folder, end_s)
 
     def run_once(self, now_s: Callable[[], float], poll: Callable[[Run], None]) -> None:
         """One whole run, unmeasured, which must have counted its events."""
-        run = self.start(now_s(), 0.0)
+        run = self.start_until(None)
         try:
             poll(run)
             run.counts()
@@ -125,10 +133,12 @@ class Program(Workload):
 
 
 class ProgramRun(Run):
-    """Processes of one run; it is over when the first copy ends well and the others have ended too."""
+    """Processes of one run; it is over when all copies have ended, one has failed, or its time is up."""
 
-    def __init__(self, program: Program, folder: Path) -> None:
+    def __init__(self, program: Program, folder: Path, end_s: float | None = None) -> None:
         self._program, self._folder, self._started = program, folder, time.time()
+        self._end_s = end_s
+        self._stopped: set[int] = set()
         self._processes: list[subprocess.Popen[bytes]] = []
         self._counters: list[LogCounter] = []
         self._logs: list[Path] = []
@@ -144,15 +154,20 @@ class ProgramRun(Run):
         ended = [process.poll() is not None for process in self._processes]
         for counter in self._counters:
             counter.follow(now_s)
-        if any(process.returncode for process in self._processes):
+        if all(ended) or any(process.returncode for process in self._processes):
             return True
-        return all(ended)
+        # the time by itself would cut off what a copy has done since its last mark
+        end_s = self._end_s
+        return end_s is not None and all(
+            has_ended or counter.marked_since(end_s)
+            for has_ended, counter in zip(ended, self._counters, strict=True)
+        )
 
     def counts(self) -> tuple[CopyCount, ...]:
         count_output = self._program.count_output
         counts = []
         for copy, (process, counter) in enumerate(zip(self._processes, self._counters, strict=True)):
-            if process.returncode:
+            if process.returncode and copy not in self._stopped:
                 raise MeasurementError(f"{self._program.configuration.label}: {self._failure(copy, process)}")
             made = count_output(copy, self._folder_of(copy), self._started) if count_output else None
             counts.append(counter.count(made))
@@ -164,7 +179,10 @@ class ProgramRun(Run):
         return tuple(counts)
 
     def stop(self) -> None:
-        for process in self._processes:
+        for copy, process in enumerate(self._processes):
+            if process.poll() is None:
+                # how it ends from here on is our doing, and no failure of its own
+                self._stopped.add(copy)
             _signal(process, signal.SIGTERM)
         for process in self._processes:
             try:
@@ -197,7 +215,9 @@ class ProgramRun(Run):
 
     def _failure(self, copy: int, process: subprocess.Popen[bytes]) -> str:
         lines = [
-            line.strip() for line in self._logs[copy].read_text(errors="replace").splitlines() if line.strip()
+            line.strip()
+            for line in self._logs[copy].read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.strip()
         ]
         last = lines[-1] if lines else "it printed nothing"
         return f"copy {copy} ended with code {process.returncode}: {last}"

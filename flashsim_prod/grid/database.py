@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from flashsim_prod.errors import FlashSimError, NoSpaceError, StateError, StorageError
-from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.files import storage_errors
 
 #: how long a command waits for others to finish their transactions [s]
 BUSY_TIMEOUT_S = 30.0
+#: how often a file is copied that changes meanwhile
+_TRIES = 5
 
 
 class Database:
@@ -30,6 +34,9 @@ class Database:
         The mark by which SQLite files of this kind are known (32 bits).
     schema : sequence of sequences of str
         Statements that lead from each schema version to the next, from the empty file on.
+    read_only : bool
+        Neither the file nor its folder is written to: what they hold is looked at in a copy. SQLite alone
+        cannot read a file in write-ahead mode, or sees but a part of it, where it may not write beside it.
 
     Raises
     ------
@@ -39,25 +46,34 @@ class Database:
         If it is something else, damaged, or of a newer schema.
     """
 
-    def __init__(self, path: Path, what: str, application_id: int, schema: Sequence[Sequence[str]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        what: str,
+        application_id: int,
+        schema: Sequence[Sequence[str]],
+        *,
+        read_only: bool = False,
+    ) -> None:
         self.path = path
         self.what = what
-        with storage_errors(f"making the folder {path.parent}"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with self._errors():
-            self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        try:
+        with ExitStack() as opening:
+            opened = opening.enter_context(_copied(path)) if read_only else path
+            with storage_errors(f"making the folder {opened.parent}"):
+                opened.parent.mkdir(parents=True, exist_ok=True)
             with self._errors():
+                self._connection = sqlite3.connect(opened, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+                opening.callback(self._connection.close)
                 self._connection.row_factory = sqlite3.Row
                 self._prepare(application_id, schema)
-        except BaseException:
-            self._connection.close()
-            raise
+                if read_only:
+                    self._connection.execute("PRAGMA query_only = ON")
+            self._open = opening.pop_all()
 
     def close(self) -> None:
         """Close the file."""
         with self._errors():
-            self._connection.close()
+            self._open.close()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -163,6 +179,41 @@ _UNREACHABLE = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+
+
+@contextmanager
+def _copied(path: Path) -> Iterator[Path]:
+    """A copy of an SQLite file, with what was written ahead of it; of none if there is none."""
+    with tempfile.TemporaryDirectory(prefix="flashsim-prod-") as folder, storage_errors(f"reading {path}"):
+        copy = Path(folder, path.name)
+        for _ in range(_TRIES):
+            before = _states(path)
+            for source in _parts(path):
+                target = Path(folder, source.name)
+                target.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(source, target)
+            # another machine may be writing to it
+            if _states(path) == before:
+                break
+        else:
+            raise StorageError(f"{path} changes all the time; try again")
+        yield copy
+
+
+def _parts(path: Path) -> tuple[Path, Path]:
+    return path, path.with_name(f"{path.name}-wal")
+
+
+def _states(path: Path) -> list[tuple[int, int] | None]:
+    found: list[tuple[int, int] | None] = []
+    for part in _parts(path):
+        try:
+            stat = part.stat()
+            found.append((stat.st_size, stat.st_mtime_ns))
+        except FileNotFoundError:
+            found.append(None)
+    return found
 
 
 def _is_busy(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flashsim_prod.errors import LockedError
-from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.files import open_regular, read_text, storage_errors, write_json
 
 _LOCK = "driver.lock"
 #: beside the lock, because opening a lock file may empty it
@@ -44,7 +45,7 @@ def request_lock(folder: Path, *, patience_s: float = _PATIENCE_S) -> Iterator[N
             ) from error
     try:
         with storage_errors(f"locking {folder}"):
-            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            write_json(holder, {"pid": os.getpid(), "host": socket.gethostname()})
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -56,19 +57,18 @@ def is_driven(folder: Path) -> bool:
     path = folder / _LOCK
     if not path.exists():
         return False
-    lock = FileLock(path)
-    with storage_errors(f"looking at {path}"):
+    # a shared lock needs no right to write, so that whoever may look can see it
+    with storage_errors(f"looking at {path}"), open_regular(path) as file:
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
-    lock.release()
     return False
 
 
 def _named(holder: Path) -> str:
     try:
-        found = json.loads(holder.read_text())
+        found = json.loads(read_text(holder))
         return f" (process {found['pid']} on {found['host']})"
     except (OSError, ValueError, KeyError):
         return ""

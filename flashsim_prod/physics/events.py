@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.errors import MissingBranchError
+
 Column = NDArray[Any]
 
 
@@ -27,10 +29,13 @@ class Collection:
         Objects of each event.
     columns : mapping of name to array of shape (n_objects,)
         Attributes without the collection's prefix (``pt``, not ``Jet_pt``), events end to end.
+    name : str
+        What it is called in the file that it was read from, for messages.
     """
 
     counts: NDArray[np.int64]
     columns: dict[str, Column] = field(default_factory=dict)
+    name: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for name, column in self.columns.items():
@@ -38,7 +43,11 @@ class Collection:
                 raise ValueError(f"column {name} has shape {column.shape}, expected ({self.n_objects},)")
 
     def __getitem__(self, name: str) -> Column:
-        return self.columns[name]
+        try:
+            return self.columns[name]
+        except KeyError:
+            branch = f"{self.name}_{name}" if self.name else name
+            raise MissingBranchError(f"the events have no branch {branch}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self.columns
@@ -74,16 +83,16 @@ class Collection:
 
     def with_columns(self, **columns: Column) -> Collection:
         """The same objects with some attributes added or replaced."""
-        return Collection(self.counts, {**self.columns, **columns})
+        return Collection(self.counts, {**self.columns, **columns}, self.name)
 
     def only(self, names: Iterable[str]) -> Collection:
         """The same objects with some of their attributes."""
-        return Collection(self.counts, {name: self.columns[name] for name in names})
+        return Collection(self.counts, {name: self[name] for name in names}, self.name)
 
     def select(self, mask: NDArray[np.bool_]) -> Collection:
         """Only the objects where `mask`, of shape (n_objects,), is true."""
         counts = np.bincount(self.event_index[mask], minlength=self.n_events).astype(np.int64)
-        return Collection(counts, {name: column[mask] for name, column in self.columns.items()})
+        return Collection(counts, {name: column[mask] for name, column in self.columns.items()}, self.name)
 
     def sorted_by(self, name: str, *, descending: bool = True) -> Collection:
         """Objects of each event in the order of one attribute; equal ones keep their order."""
@@ -99,7 +108,8 @@ class Collection:
         first = int(self.counts[:start].sum())
         counts = self.counts[start:stop]
         last = first + int(counts.sum())
-        return Collection(counts, {name: column[first:last] for name, column in self.columns.items()})
+        columns = {name: column[first:last] for name, column in self.columns.items()}
+        return Collection(counts, columns, self.name)
 
     def take_events(self, index: NDArray[np.int64]) -> Collection:
         """The collection of the events `index`, which may repeat and come in any order."""
@@ -111,7 +121,8 @@ class Collection:
         return self._taken(np.repeat(self.starts[index], counts) + rank, counts)
 
     def _taken(self, positions: NDArray[np.int64], counts: NDArray[np.int64]) -> Collection:
-        return Collection(counts, {name: column[positions] for name, column in self.columns.items()})
+        columns = {name: column[positions] for name, column in self.columns.items()}
+        return Collection(counts, columns, self.name)
 
     @staticmethod
     def from_rows(n_events: int, event_index: NDArray[np.int64], columns: Mapping[str, Column]) -> Collection:
@@ -126,7 +137,8 @@ class Collection:
         names = parts[0].columns
         return Collection(
             np.concatenate([part.counts for part in parts]),
-            {name: np.concatenate([part.columns[name] for part in parts]) for name in names},
+            {name: np.concatenate([part[name] for part in parts]) for name in names},
+            parts[0].name,
         )
 
     @staticmethod
@@ -136,6 +148,13 @@ class Collection:
         event_index = np.concatenate([part.event_index for part in parts])
         columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in names}
         return Collection.from_rows(parts[0].n_events, event_index, columns)
+
+
+class _Scalars(dict[str, Column]):
+    """Columns of which one that is not there is told as a missing branch."""
+
+    def __missing__(self, name: str) -> Column:
+        raise MissingBranchError(f"the events have no branch {name}")
 
 
 @dataclass(frozen=True)
@@ -156,6 +175,7 @@ class Events:
     collections: dict[str, Collection] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scalars", _Scalars(self.scalars))
         for name, column in self.scalars.items():
             if column.shape != (self.n,):
                 raise ValueError(f"{name} has shape {column.shape}, expected ({self.n},)")
@@ -164,7 +184,10 @@ class Events:
                 raise ValueError(f"{name} holds {collection.n_events} events, expected {self.n}")
 
     def __getitem__(self, name: str) -> Collection:
-        return self.collections[name]
+        try:
+            return self.collections[name]
+        except KeyError:
+            raise MissingBranchError(f"the events have no collection {name}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self.collections or name in self.scalars

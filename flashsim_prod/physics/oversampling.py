@@ -21,8 +21,9 @@ For analysts, without anything else of this package being loaded::
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -31,8 +32,7 @@ from hist.storage import Weight
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
+from flashsim_prod.physics.oversampled_entries import F64, I64, Flags, bins_of, flat_entries
 
 #: cells of a dense table of gen events by bins that are worth it for each entry
 _DENSE_PER_ENTRY = 16
@@ -72,20 +72,27 @@ class _Open:
     #: [first, last] of gen events that are done, ordered and disjoint
     closed: list[tuple[int, int]] = field(default_factory=list)
 
-    def add(self, gen: int, cells: Sequence[int], sums: Sequence[float]) -> None:
-        if gen not in self.sums:
-            self._refuse(*self._closed_around(gen, gen))
-            self.sums[gen] = {}
-            insort(self.numbers, gen)
-        known = self.sums[gen]
-        for cell, more in zip(cells, sums, strict=True):
-            known[cell] = known.get(cell, 0.0) + more
+    def check(self, closed: Sequence[tuple[int, int]], opened: Iterable[int]) -> None:
+        """Refuse what cannot be added, before anything of it is."""
+        for first, last in closed:
+            position = bisect_left(self.numbers, first)
+            again = self.numbers[position : position + 1]
+            self._refuse(*self._closed_around(first, last), *[gen for gen in again if gen <= last])
+        for gen in opened:
+            if gen not in self.sums:
+                self._refuse(*self._closed_around(gen, gen))
 
-    def close(self, first: int, last: int) -> None:
-        position = bisect_left(self.numbers, first)
-        again = self.numbers[position : position + 1]
-        self._refuse(*self._closed_around(first, last), *[gen for gen in again if gen <= last])
-        insort(self.closed, (first, last))
+    def add(self, closed: Sequence[tuple[int, int]], opened: Mapping[int, Mapping[int, float]]) -> None:
+        """Take in what `check` found nothing wrong with."""
+        for one in closed:
+            insort(self.closed, one)
+        for gen, sums in opened.items():
+            if gen not in self.sums:
+                self.sums[gen] = {}
+                insort(self.numbers, gen)
+            known = self.sums[gen]
+            for cell, more in sums.items():
+                known[cell] = known.get(cell, 0.0) + more
 
     def _closed_around(self, first: int, last: int) -> list[int]:
         """A gen event of a closed range that overlaps [first, last], if there is one."""
@@ -143,7 +150,7 @@ class OversampledHist:
         ----------
         *values : arrays
             One for each axis: numpy, lists, or awkward arrays with any number of entries for each event.
-            Missing values (None) are left out; NaN counts as overflow, as everywhere in `hist`.
+            Missing values (None, or masked) are left out; NaN counts as overflow, as everywhere in `hist`.
         gen_event : array
             FlashSim_genEvent of each entry, or of each event if the values are jagged.
         weight : array or float, optional
@@ -155,11 +162,13 @@ class OversampledHist:
         Raises
         ------
         ValueError
-            If lengths differ, or a gen event comes again that was complete.
+            If lengths differ, or a gen event comes again that was complete. The histogram stays as it was.
+        TypeError
+            For values of a kind that an axis has no bins for: words, or fractions for whole numbers.
         """
         if len(values) != len(self._extents):
             raise ValueError(f"there are {len(self._extents)} axes, but values for {len(values)}")
-        columns, gen, scale = _flat(values, gen_event, 1.0 if weight is None else weight, oversample)
+        columns, gen, scale = flat_entries(values, gen_event, 1.0 if weight is None else weight, oversample)
         cell, inside = self._cells(columns)
         if not inside.all():
             cell, gen, scale = cell[inside], gen[inside], scale[inside]
@@ -219,14 +228,14 @@ class OversampledHist:
 
     def __iadd__(self, other: OversampledHist) -> Self:
         """Add a histogram of other entries of the same dataset, such as another chunk or job made it."""
+        if not isinstance(other, OversampledHist):
+            return NotImplemented
         if self._empty.axes != other._empty.axes:
             raise ValueError("histograms of different axes cannot be added")
         if (self._covariance is None) != (other._covariance is None):
             raise ValueError("one of the histograms keeps a covariance, the other does not")
-        for first, last in other._open.closed:
-            self._open.close(first, last)
-        for gen, sums in other._open.sums.items():
-            self._open.add(gen, list(sums), list(sums.values()))
+        self._open.check(other._open.closed, other._open.sums)
+        self._open.add(other._open.closed, other._open.sums)
         self._sumw += other._sumw
         self._variance += other._variance
         if self._covariance is not None and other._covariance is not None:
@@ -235,17 +244,27 @@ class OversampledHist:
         return self
 
     def __add__(self, other: OversampledHist) -> OversampledHist:
-        made = OversampledHist(*self._empty.axes, covariance=self._covariance is not None)
-        made += self
+        if not isinstance(other, OversampledHist):
+            return NotImplemented
+        made = self._copy()
         made += other
         return made
 
-    def _cells(self, columns: Sequence[NDArray[Any]]) -> tuple[I64, NDArray[np.bool_]]:
+    def __radd__(self, other: object) -> OversampledHist:
+        """``sum`` starts at 0."""
+        return self._copy() if isinstance(other, int) and other == 0 else NotImplemented
+
+    def _copy(self) -> OversampledHist:
+        made = OversampledHist(*self._empty.axes, covariance=self._covariance is not None)
+        made += self
+        return made
+
+    def _cells(self, columns: Sequence[NDArray[Any]]) -> tuple[I64, Flags]:
         """Bin of each entry among all, in C order, and whether the axes have a bin for it."""
         cell = np.zeros(len(columns[0]), dtype=np.int64)
         inside = np.ones(len(cell), dtype=bool)
         for axis, column, extent in zip(self._empty.axes, columns, self._extents, strict=True):
-            index = _positions(axis, column) + int(axis.traits.underflow)
+            index = bins_of(axis, column) + int(axis.traits.underflow)
             if not (axis.traits.underflow and axis.traits.overflow):
                 inside &= (index >= 0) & (index < extent)
             cell *= extent
@@ -270,15 +289,23 @@ class OversampledHist:
             changes = np.flatnonzero(gen[1:] != gen[:-1]) + 1
         starts = np.append(0, changes)
         is_open = np.isin(gen[starts], ends)
-        self._check_and_close(gen[starts], is_open)
+        closed = self._stretches(gen[starts], is_open)
+        self._open.check(closed, gen[starts][is_open].tolist())
+        opened = {}
         for position in np.flatnonzero(is_open):
             one = slice(starts[position], starts[position + 1] if position + 1 < len(starts) else len(gen))
             cells, where = np.unique(cell[one], return_inverse=True)
             sums = np.bincount(where, weight[one])
-            self._open.add(int(gen[starts[position]]), cells.tolist(), sums.tolist())
-        self._sumw += np.bincount(cell, weight, minlength=self.n_cells)
+            opened[int(gen[starts[position]])] = dict(zip(cells.tolist(), sums.tolist(), strict=True))
+        sumw = np.bincount(cell, weight, minlength=self.n_cells)
+        variance, covariance = self._squares(cell, weight, starts, is_open)
+        # all that can go wrong has been tried: a fill that is refused or interrupted has added nothing
+        self._open.add(closed, opened)
+        self._sumw += sumw
+        self._variance += variance
+        if self._covariance is not None:
+            self._covariance += covariance
         self.entries += len(cell)
-        self._square(cell, weight, starts, is_open)
 
     @staticmethod
     def _ends(gen: I64, changes: I64) -> I64:
@@ -287,15 +314,16 @@ class OversampledHist:
         ends: I64 = np.unique(np.concatenate((gen[[0, -1]], gen[falls - 1], gen[falls])))
         return ends
 
-    def _check_and_close(self, gens: I64, is_open: NDArray[np.bool_]) -> None:
-        """Close the stretches of gen events between those that stay open."""
-        cuts = np.concatenate(([-1], np.flatnonzero(is_open), [len(gens)]))
-        for before, after in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-            if after - before > 1:
-                self._open.close(int(gens[before + 1]), int(gens[after - 1]))
+    @staticmethod
+    def _stretches(gens: I64, is_open: Flags) -> list[tuple[int, int]]:
+        """First and last of the stretches of gen events between those that stay open."""
+        cuts = np.concatenate(([-1], np.flatnonzero(is_open), [len(gens)])).tolist()
+        return [
+            (int(gens[one + 1]), int(gens[other - 1])) for one, other in pairwise(cuts) if other - one > 1
+        ]
 
-    def _square(self, cell: I64, weight: F64, starts: I64, is_open: NDArray[np.bool_]) -> None:
-        """Add the squares of the sums of all gen events that are complete."""
+    def _squares(self, cell: I64, weight: F64, starts: I64, is_open: Flags) -> tuple[F64, F64 | float]:
+        """Squares of the sums of all gen events that are complete: of each bin, and of each two of them."""
         number = np.zeros(len(cell), dtype=np.int64)
         number[starts[1:]] = 1
         np.cumsum(number, out=number)
@@ -303,15 +331,15 @@ class OversampledHist:
             weight = np.where(is_open[number], 0.0, weight)
         n_gen = len(starts)
         if self._covariance is None and n_gen * self.n_cells <= _DENSE_PER_ENTRY * len(cell):
-            self._square_dense(cell, weight, starts, number)
-            return
+            return self._dense_squares(cell, weight, starts, number), 0.0
         sums = sums_by_gen_event(cell, number, weight, n_gen, self.n_cells)
-        self._variance += np.bincount(sums.indices, sums.data**2, minlength=self.n_cells)
-        if self._covariance is not None:
-            self._covariance += (sums.T @ sums).toarray()
+        sums_of_squares = np.bincount(sums.indices, sums.data**2, minlength=self.n_cells)
+        variance = sums_of_squares.astype(np.float64, copy=False)
+        return variance, 0.0 if self._covariance is None else (sums.T @ sums).toarray()
 
-    def _square_dense(self, cell: I64, weight: F64, starts: I64, number: I64) -> None:
+    def _dense_squares(self, cell: I64, weight: F64, starts: I64, number: I64) -> F64:
         """The same by tables of gen events by bins: faster where most of their cells are filled."""
+        variance = np.zeros(self.n_cells)
         step = max(1, _DENSE_CELLS // self.n_cells)
         bounds = np.append(starts, len(cell))
         for first in range(0, len(starts), step):
@@ -320,43 +348,5 @@ class OversampledHist:
             place = (number[part] - first) * self.n_cells + cell[part]
             sums = np.bincount(place, weight[part], minlength=(last - first) * self.n_cells)
             table = sums.reshape(-1, self.n_cells)
-            self._variance += np.einsum("ij,ij->j", table, table)
-
-
-def _positions(axis: Any, column: NDArray[Any]) -> I64:
-    """Bin of each value; of an unknown category the overflow bin, as when `hist` fills."""
-    if column.dtype.kind not in "US":
-        return np.asarray(axis.index(column), dtype=np.int64)
-    known = {axis.value(position): position for position in range(len(axis))}
-    names, where = np.unique(column, return_inverse=True)
-    positions: I64 = np.array([known.get(str(name), len(axis)) for name in names], dtype=np.int64)
-    return positions[where]
-
-
-def _flat(
-    values: Sequence[Any], gen_event: Any, weight: Any, oversample: Any
-) -> tuple[list[NDArray[Any]], I64, F64]:
-    """One flat array for each axis, and gen event and weight w / k of each entry."""
-    given = [*values, gen_event, weight, oversample]
-    if any(type(one).__module__.partition(".")[0] in ("awkward", "coffea") for one in given):
-        given = _flat_awkward(given)
-    columns = [np.atleast_1d(np.asarray(one)) for one in given]
-    length = len(columns[len(values)])
-    for column in columns:
-        if column.ndim != 1 or len(column) not in (1, length):
-            raise ValueError(f"an array of shape {column.shape} goes with no {length} gen events")
-    *first, gens, weights, folds = columns
-    scale = weights.astype(np.float64) / folds
-    entries = [np.broadcast_to(one, length) for one in first]
-    return entries, gens.astype(np.int64, copy=False), np.ascontiguousarray(np.broadcast_to(scale, length))
-
-
-def _flat_awkward(given: Sequence[Any]) -> list[NDArray[Any]]:
-    """Arrays of which some are jagged, brought to one shape, without the missing values, and flattened."""
-    import awkward as ak
-
-    arrays = ak.broadcast_arrays(*given)
-    there = ~ak.is_none(arrays[0], axis=-1)
-    for one in arrays[1:]:
-        there = there & ~ak.is_none(one, axis=-1)
-    return [ak.to_numpy(ak.drop_none(ak.flatten(one[there], axis=None))) for one in arrays]
+            variance += np.einsum("ij,ij->j", table, table)
+        return variance

@@ -25,10 +25,9 @@ from flashsim_prod.core.states import Stage
 from flashsim_prod.core.timings import Timings
 from flashsim_prod.energy.attribution import JobEnergy
 from flashsim_prod.errors import NoSpaceError
-from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.files import read_bytes, storage_errors, write_whole
 from flashsim_prod.grid.storage.base import Storage
 from flashsim_prod.grid.storage.checksums import file_checksums
-from flashsim_prod.grid.writing import write_whole
 
 log = logging.getLogger("flashsim_prod.worker")
 
@@ -83,6 +82,7 @@ class Attempt:
     gen_events: int = 0
     events: int = 0
     energy: JobEnergy | None = None
+    energy_void: str | None = None
     kept: KeptHere | None = None
 
     def start_clock(self) -> None:
@@ -152,6 +152,7 @@ class Attempt:
             peak_rss_mb=_peak_rss_mb(),
             energy_j=round(self.energy.energy_j, 3) if self.energy else None,
             energy_from=self.energy.source if self.energy else None,
+            energy_void=self.energy_void,
             output=output,
         )
 
@@ -164,7 +165,7 @@ def write_report(path: Path, report: JobReport) -> None:
 def read_report(path: Path) -> JobReport | None:
     """The report at `path`, or ``None`` if there is none or it is no report."""
     try:
-        return JobReport.model_validate_json(path.read_bytes())
+        return JobReport.model_validate_json(read_bytes(path))
     except (OSError, ValidationError):
         return None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod import resources
 from flashsim_prod.errors import BundleError
-from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.files import storage_errors
 from flashsim_prod.production.home import open_home
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ def export_bundle(bundle: Bundle, output: Path | None) -> Path:
     from flashsim_prod.physics.chain.archive import pack
 
     target = output or Path(f"{bundle.name}.tar")
-    with storage_errors(f"writing {target}"):
-        pack(bundle, target)
+    pack(bundle, target)
     return target
 
 

@@ -23,7 +23,7 @@ def open_catalog(name: str, home: Home, scope: str = "cms") -> Catalog:
         If the catalogue cannot be opened or reached.
     """
     if name == "local":
-        return LocalCatalog(home.catalog, scope)
+        return LocalCatalog(home.catalog, scope, read_only=home.is_read_only)
     from flashsim_prod.grid.catalog.rucio import RucioCatalog
 
     return RucioCatalog(scope)

@@ -144,7 +144,8 @@ def hand_over_rest(home: Home, name: str, display: Display) -> Outcome:
     with request_lock(folder.path, patience_s=_PATIENCE_S), opened_desk(home, folder) as desk:
         batch = open_batch(desk.request.site)
         row = desk.ledger.request(name)
-        if in_state(desk.ledger.counts(name), JobState.FAILED) or row.cancelled:
+        given_up = in_state(desk.ledger.counts(name), JobState.FAILED, JobState.CANCELLED)
+        if given_up or row.cancelled:
             return outcome(desk)
         adopt(desk)
         remaining = reconcile(desk)

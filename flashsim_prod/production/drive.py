@@ -16,11 +16,11 @@ from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.core.states import FINAL, JobState, RequestState, Stage
 from flashsim_prod.errors import NoSpaceError, StateError
+from flashsim_prod.files import storage_errors
 from flashsim_prod.grid.batch.local import LocalBatch, RunSummary
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Failure
 from flashsim_prod.grid.locks import request_lock
-from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.local import LocalStorage
 from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.catalogs import open_catalog
@@ -48,6 +48,8 @@ class Outcome:
         Why jobs failed, grouped; empty unless `state` is FAILED.
     stopped_by : int or None
         The signal that ended the drive early.
+    stopped : str or None
+        Why a batch system ended it before its jobs had, where somebody else saw to that.
     """
 
     request: Request
@@ -55,6 +57,7 @@ class Outcome:
     files: tuple[OutputFile, ...]
     failures: tuple[Failure, ...] = ()
     stopped_by: int | None = None
+    stopped: str | None = None
 
 
 def drive(home: Home, name: str, display: Display | None = None) -> Outcome:
@@ -183,10 +186,12 @@ def outcome(desk: Desk, stopped_by: int | None = None) -> Outcome:
     row, counts = desk.ledger.request(desk.name), desk.ledger.counts(desk.name)
     at_work = desk.ledger.submissions.open(desk.name) is not None
     state = request_state(row, counts, driven=at_work)
+    last = desk.ledger.submissions.last(desk.name)
     return Outcome(
         request=desk.request,
         state=state,
         files=tuple(file.output for file in desk.ledger.files(desk.name, Stage.MERGE)),
         failures=tuple(desk.ledger.failures(desk.name)) if state is RequestState.FAILED else (),
         stopped_by=stopped_by,
+        stopped=last.stopped if last is not None and state is RequestState.CANCELLED else None,
     )

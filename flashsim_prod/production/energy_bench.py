@@ -26,6 +26,7 @@ from flashsim_prod.energy.record import Cycle, Measurement, MeterAccuracy, Node,
 from flashsim_prod.energy.recorder import Recorder
 from flashsim_prod.energy.response import measure_response, probe, tolerated_interval
 from flashsim_prod.energy.workload import Workload
+from flashsim_prod.errors import MeasurementError
 
 #: where no polled power of the server tells how fast it follows
 _COUNTER = Response(refresh_s=0.1, lag_s=0.0, source="assumed of an energy counter")
@@ -50,6 +51,7 @@ class BenchOptions:
     foreign_limit_cores: float = 0.5
     quick: bool = False
     seed: int | None = None
+    max_power_w: float | None = None
     notes: tuple[str, ...] = ()
     clock: Clock = field(default_factory=SystemClock)
 
@@ -78,13 +80,15 @@ def run_bench(
         If a meter does not follow, or a workload fails or ends too soon.
     """
     clock = options.clock
-    found = find_meters(options.meters, clock, bmc=options.bmc)
+    found = find_meters(options.meters, clock, bmc=options.bmc, max_power_w=options.max_power_w)
     with ExitStack() as stack:
         for meter in found.meters:
             stack.callback(meter.close)
         tell(f"meters: {', '.join(meter.name for meter in found.meters)}")
-        for line in found.absent:
+        lost = tuple(f"{meter.name}: {line}" for meter in found.meters for line in meter.lost)
+        for line in (*found.absent, *lost):
             tell(f"not there: {line}")
+        heard = _heard(found.meters, tell)
         created, origin_s = datetime.now(UTC), clock.now_s()
         response = _response(found.meters, options, origin_s, tell)
         schedule = make_schedule(
@@ -97,15 +101,17 @@ def run_bench(
             quick=options.quick,
         )
         workloads = make_workloads()
+        _check_gpus(found.meters, workloads)
         tell(_plan_line(schedule, len(workloads)))
         bench = Bench(found.meters, clock, origin_s, response, schedule, ForeignLoad())
-        cycles = _cycles(bench, workloads, options, tell)
+        cycles = _cycles(bench, workloads, options, heard, tell)
         return Measurement(
             created=created,
             software_version=__version__,
             node=_node(found.meters),
             meters={meter.name: _accuracy(meter) for meter in found.meters},
             absent_meters=found.absent,
+            lost=lost,
             response=response,
             schedule=schedule,
             configurations=tuple(workload.configuration for workload in workloads),
@@ -115,18 +121,51 @@ def run_bench(
 
 
 def _cycles(
-    bench: Bench, workloads: Sequence[Workload], options: BenchOptions, tell: Callable[[str], None]
+    bench: Bench,
+    workloads: Sequence[Workload],
+    options: BenchOptions,
+    heard: frozenset[str],
+    tell: Callable[[str], None],
 ) -> list[Cycle]:
     known = {workload.configuration.label: workload.configuration for workload in workloads}
 
     def why_void(cycle: Cycle) -> str | None:
-        return void_reason(cycle, known[cycle.configuration], bench.response, bench.schedule)
+        return void_reason(cycle, known[cycle.configuration], bench.response, bench.schedule, heard)
 
     def ended(cycle: Cycle, reason: str | None) -> None:
         how = f"void: {reason}" if reason else f"run of {cycle.run.length_s:.0f} s"
         tell(f"{cycle.configuration}: {how}")
 
     return run_cycles(bench, workloads, why_void, random.Random(options.seed), ended=ended)
+
+
+def _heard(meters: Sequence[Meter], tell: Callable[[str], None]) -> frozenset[str]:
+    """Channels that give readings; of others it is told that they do not, and how to do without."""
+    heard = set()
+    for meter in meters:
+        others = [f"--meter {other.name}" for other in meters if other is not meter]
+        way_out = f"; {' '.join(others)} measures without {meter.name}" if others else ""
+        for reading in meter.read():
+            if reading.is_missing and reading.scope is not Scope.SERVER:
+                tell(f"{reading.channel} gives no reading: {reading.trouble}{way_out}")
+            else:
+                heard.add(reading.channel)
+    return frozenset(heard)
+
+
+def _check_gpus(meters: Sequence[Meter], workloads: Sequence[Workload]) -> None:
+    """Without a server's power, the GPU that works must be seen: no cycle would give a number."""
+    readings = [reading for meter in meters for reading in meter.read()]
+    if any(reading.scope is Scope.SERVER for reading in readings):
+        return
+    blind = {one.channel: one.trouble for one in readings if one.scope is Scope.GPU and one.is_missing}
+    for workload in workloads:
+        used = next((gpu for gpu in workload.configuration.gpus if gpu in blind), None)
+        if used is not None:
+            raise MeasurementError(
+                f"{workload.configuration.label}: {used} does the work but gives no reading ({blind[used]}), "
+                "and there is no server's meter that would contain it; name the server's BMC with --bmc"
+            )
 
 
 def _response(
@@ -136,7 +175,8 @@ def _response(
         return Response(refresh_s=options.refresh_s, lag_s=options.lag_s or 0.0, source="given")
     server = [meter for meter in meters if _has_server(meter, options.clock)]
     if not server:
-        counts = all(one.energy_j is not None for meter in meters for one in meter.read())
+        readings = [one for meter in meters for one in meter.read() if not one.is_missing]
+        counts = all(one.energy_j is not None for one in readings)
         return _COUNTER if counts else _POLLED_GPU
     interval_s = tolerated_interval(server, options.clock)
     phase_s = options.probe_s or (8.0 if options.quick else 40.0)

@@ -18,9 +18,17 @@ VARIABLE = resources.HOME_VARIABLE
 
 @dataclass(frozen=True)
 class Home:
-    """The state folder and what has its place there."""
+    """The state folder and what has its place there.
+
+    Attributes
+    ----------
+    path : Path
+    is_read_only : bool
+        Nothing can be written there, so what it holds can but be looked at.
+    """
 
     path: Path
+    is_read_only: bool = False
 
     @property
     def ledger(self) -> Path:
@@ -73,6 +81,23 @@ def home_of(request_file: Path) -> Path:
     return resources.home_path()
 
 
+def home_to_read() -> Home:
+    """The state folder for a command that only looks: one that cannot be written serves as well.
+
+    Raises
+    ------
+    StorageError
+        If there is none and none can be made.
+    """
+    try:
+        return open_home()
+    except StorageError:
+        path = resources.home_path()
+        if not path.is_dir():
+            raise
+        return Home(path, is_read_only=True)
+
+
 def open_home() -> Home:
     """The state folder, made if need be.
 
@@ -82,6 +107,10 @@ def open_home() -> Home:
         If it cannot be made or written.
     """
     path = resources.home_path()
+    if not _is_utf_8(path):
+        raise RequestError(
+            f"the state folder {str(path)!a} has a name that is no UTF-8; set {VARIABLE} to another"
+        )
     try:
         (path / "requests").mkdir(parents=True, exist_ok=True)
         # permissions alone do not tell: the file system may be full or mounted read-only
@@ -93,3 +122,11 @@ def open_home() -> Home:
             f"set {VARIABLE} to a folder of your own"
         ) from error
     return Home(path)
+
+
+def _is_utf_8(path: Path) -> bool:
+    try:
+        str(path.absolute()).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

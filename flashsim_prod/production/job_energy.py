@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from flashsim_prod.energy.attribution import JobEnergy, attribute
+from flashsim_prod.energy.counter import VoidWindowError
 from flashsim_prod.energy.finding import find_meters
 from flashsim_prod.energy.foreign import busy_s
 from flashsim_prod.energy.meter import Meter, SystemClock
@@ -35,6 +36,8 @@ class NodeEnergy:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
         self._seconds = self._cpu_share = 0.0
+        #: why meters that are there gave no figure
+        self.void: str | None = None
 
     def __enter__(self) -> Self:
         self._start_s, self._busy_s = time.monotonic(), busy_s()
@@ -52,11 +55,26 @@ class NodeEnergy:
             self._thread.join(_PATIENCE_S)
 
     def of_this_job(self, *, on_gpu: bool) -> JobEnergy | None:
-        """The job's part, once the block has ended; ``None`` without a meter that can tell."""
-        if not self._meters or self._thread.is_alive():
+        """The job's part, once the block has ended; ``None`` without a meter that can tell: see `void`."""
+        if not self._meters:
             return None
         gpu = used_gpus()[0] if on_gpu else None
-        return attribute(self._recorder.channels(), self._seconds, cpu_share=self._cpu_share, gpu=gpu)
+        found = None
+        try:
+            if self._thread.is_alive():
+                raise VoidWindowError(f"a meter gave no answer within {_PATIENCE_S:g} s")
+            found = attribute(self._recorder.channels(), self._seconds, cpu_share=self._cpu_share, gpu=gpu)
+            if found is None:
+                raise VoidWindowError(self._untold(gpu))
+        except VoidWindowError as error:
+            self.void = str(error)
+            log.warning("the job's energy is not known: %s", error)
+        return found
+
+    def _untold(self, gpu: str | None) -> str:
+        troubles = "; ".join(f"{one.channel}: {one.text}" for one in self._recorder.troubles())
+        what = f"the job's {gpu}" if gpu else "the job's part of the node"
+        return f"no meter tells {what}" + (f" ({troubles})" if troubles else "")
 
     def _poll(self) -> None:
         while not self._ended.is_set():

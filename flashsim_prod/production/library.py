@@ -12,6 +12,7 @@ from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import RequestError
+from flashsim_prod.files import read_text
 
 Model = TypeVar("Model", bound=StrictModel)
 
@@ -59,7 +60,7 @@ def _names(folder: Path) -> list[str]:
 
 def _text(path: Path, kind: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except OSError as error:
         raise RequestError(f"{path}: this {kind} file cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -26,6 +26,8 @@ from flashsim_prod.errors import RequestError
 MAX_JOBS = 1_000_000
 #: a plan that takes longer than this is confirmed first [s]
 LONG = 3600.0
+#: with fewer gen events than this, what is measured with the folds of a dataset is known to 10 % at best
+FEW_GEN_EVENTS = 100
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,26 @@ class Plan:
     def is_long(self) -> bool:
         """Whether to ask before starting."""
         return self.seconds > LONG
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the dataset of little use, a line each."""
+        return warnings_of(self.request)
+
+
+def warnings_of(request: Request) -> tuple[str, ...]:
+    """What makes the dataset of `request` of little use: so few gen events that their folds mean nothing."""
+    gen_events = request.gen_events
+    if request.oversample == 1 or gen_events >= FEW_GEN_EVENTS:
+        return ()
+    events = f"1 gen event {format_count(request.oversample)} times over"
+    if gen_events > 1:
+        events = f"{gen_events} gen events {format_count(request.oversample)} times over"
+    return (
+        f"{format_count(request.events)} events are {events}: folds of a gen event are not independent, so "
+        f"no rate or yield is known better than to {1 / math.sqrt(gen_events):.0%}, however many there are; "
+        f"ask for more --events or a lower --oversample: {FEW_GEN_EVENTS} gen events or more",
+    )
 
 
 def slots_of(site: Site) -> int:

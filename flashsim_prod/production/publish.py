@@ -16,10 +16,10 @@ from flashsim_prod.core.scopes import lasting_rse
 from flashsim_prod.core.splitting import lumi_events, merge_job, parent_files
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import CatalogError, StateError, StorageError
+from flashsim_prod.files import read_bytes, write_json
 from flashsim_prod.grid.catalog.dbs import DbsFile, Dump, LumiCount, Provenance, block_dump, check_dump
 from flashsim_prod.grid.ledger.rows import FileRow
 from flashsim_prod.grid.storage.checksums import file_checksums
-from flashsim_prod.grid.writing import write_whole
 from flashsim_prod.production.drive import opened_desk
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.reconcile import Desk
@@ -108,8 +108,7 @@ def _write_dump(desk: Desk, path: Path, block: str, files: list[FileRow], site: 
         return
     entries = (_file(desk, row) for row in files)
     dump = block_dump(desk.request.dataset, block, entries, site, _provenance(desk.request))
-    path.parent.mkdir(exist_ok=True)
-    write_whole(path, json.dumps(dump, indent=1) + "\n")
+    write_json(path, dump)
 
 
 def _tells(dump: Dump, block: str, files: list[FileRow], site: str) -> bool:
@@ -122,7 +121,7 @@ def _tells(dump: Dump, block: str, files: list[FileRow], site: str) -> bool:
 
 def _load(path: Path) -> Dump:
     try:
-        dump: Dump = json.loads(path.read_bytes())
+        dump: Dump = json.loads(read_bytes(path))
     except (OSError, ValueError) as error:
         raise CatalogError(f"{path}: this block dump cannot be read: {error}; remove it") from error
     check_dump(dump)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +13,7 @@ from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.errors import RequestError
-from flashsim_prod.grid.oserrors import storage_errors
-from flashsim_prod.grid.writing import write_whole
+from flashsim_prod.files import appearing_folder, read_text, write_whole
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.plan import Plan
 
@@ -39,21 +35,19 @@ def write_folder(home: Home, plan: Plan, *, bundle_title: str) -> RequestFolder:
         If the folder cannot be written.
     """
     folder = home.folder(plan.request.name)
-    with storage_errors(f"writing {folder.path}"):
-        scratch = Path(tempfile.mkdtemp(dir=home.requests, prefix=f".{folder.name}."))
-        try:
-            scratch.chmod(0o755)
-            _fill(scratch, plan, home, bundle_title)
-            _rename_new(scratch, folder.path)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    taken = RequestError(
+        f"a request '{folder.name}' exists already; choose another --name, "
+        f"or go on with it: flashsim-prod retry {folder.name}"
+    )
+    with appearing_folder(folder.path, taken) as scratch:
+        _fill(scratch, plan, home, bundle_title)
     return folder
 
 
 def load_request(path: Path) -> Request:
     """The request in a ``request.yaml``; `ConfigError` or `RequestError` if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise RequestError(f"{path}: this request file cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -90,7 +84,7 @@ def _fill(scratch: Path, plan: Plan, home: Home, bundle_title: str) -> None:
         bytes=plan.bytes,
         slots=plan.slots,
         rates_from=plan.rates_from,
-        notes=plan.notes,
+        notes=(*plan.warnings, *plan.notes),
         examples=[simulate_job(request, index) for index in _examples(request.n_simulate)],
         merges=[merge_job(request, index) for index in _examples(request.n_merge)],
         worker_command=shlex.join(worker_command("simulate", "request.yaml", "0")),
@@ -102,19 +96,6 @@ def _fill(scratch: Path, plan: Plan, home: Home, bundle_title: str) -> None:
 
 def _examples(number: int) -> list[int]:
     return sorted({*range(min(number, _EXAMPLES)), number - 1})
-
-
-def _rename_new(scratch: Path, path: Path) -> None:
-    try:
-        # refuses a folder that holds something, so of two commands only one gets the name
-        os.rename(scratch, path)
-    except OSError as error:
-        if path.is_dir():
-            raise RequestError(
-                f"a request '{path.name}' exists already; choose another --name, "
-                f"or go on with it: flashsim-prod retry {path.name}"
-            ) from error
-        raise
 
 
 def _environment() -> Environment:

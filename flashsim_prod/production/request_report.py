@@ -15,7 +15,7 @@ from flashsim_prod.core.report import JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.states import Stage
-from flashsim_prod.grid.writing import write_whole
+from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.production.attempt import read_report
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.request_folder import load_request
@@ -83,6 +83,7 @@ class RequestReport:
     started: datetime | None
     ended: datetime | None
     energy: EnergyUse | None
+    energy_void: tuple[str, ...]
     fidelity: Fidelity | None
     bundle: dict[str, Any]
 
@@ -121,6 +122,7 @@ def make_report(home: Home, name: str) -> RequestReport:
         started=min((one.started for one in reports), default=None),
         ended=max((one.ended for one in reports), default=None),
         energy=_energy(reports, sum(one.events for one in simulated)),
+        energy_void=tuple(dict.fromkeys(one.energy_void for one in reports if one.energy_void)),
         fidelity=_fidelity(folder.path / VALIDATION_FOLDER),
         bundle=_bundle(request),
     )
@@ -153,7 +155,7 @@ def _energy(reports: list[JobReport], events: int) -> EnergyUse | None:
 def _fidelity(folder: Path) -> Fidelity | None:
     """What was found when the dataset was validated; a file that is none of ours counts as nothing."""
     try:
-        found = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+        found = json.loads(read_text(folder / FIGURES))
         groups = {one["name"]: one["light"] for one in found["groups"]}
         return Fidelity(found["light"], found["reference"], groups, f"../{VALIDATION_FOLDER}/{PAGE}")
     except (OSError, ValueError, KeyError, TypeError):
@@ -188,7 +190,7 @@ def write_report(home: Home, report: RequestReport, output: Path | None = None) 
         If it cannot be written.
     """
     environment = resources.templates("pages", are_pages=True)
-    environment.filters.update(count=format_count, bytes=format_bytes, duration=format_duration)
+    environment.filters.update(count=format_count, bytes=format_bytes, duration=format_duration, python=repr)
     path = (output or home.existing(report.request.name).path / REPORT_FOLDER) / PAGE
     text = environment.get_template("request.html.j2").render(
         report=report,

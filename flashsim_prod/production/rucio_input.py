@@ -56,7 +56,10 @@ def input_files(told: str, rse: str) -> list[NamedInput]:
 
 def _best(entry: FileEntry, rse: str) -> str:
     if not entry.replicas:
-        raise InputError(f"{entry.lfn} is nowhere: Rucio has no replica of it")
+        raise InputError(
+            f"{entry.lfn} is nowhere: Rucio has no replica of it that is AVAILABLE "
+            "(rucio replica list file --all-states tells of others)"
+        )
     best = min(
         entry.replicas, key=lambda replica: (replica.rse != rse, not os.path.isfile(replica.pfn), replica.rse)
     )

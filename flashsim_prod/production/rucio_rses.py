@@ -10,6 +10,7 @@ from flashsim_prod.core.scopes import check_rse, is_temporary
 from flashsim_prod.errors import CatalogError, ConfigError, RequestError, StorageError
 from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
 from flashsim_prod.production.catalogs import check_registration
+from flashsim_prod.production.rucio_scopes import check_scope_use
 
 #: storage elements named in a line, at most
 _SHOWN = 5
@@ -25,12 +26,17 @@ class StorageElements:
     ----------
     open : dict of str to bool
         Whether each takes files at present.
-    may_all : bool
-        Whether this account may write to others than ``*_Temp``.
+    attributes : frozenset of str
+        Those of this account that are set, as ``admin``.
     """
 
     open: dict[str, bool]
-    may_all: bool
+    attributes: frozenset[str]
+
+    @property
+    def may_all(self) -> bool:
+        """Whether this account may write to others than ``*_Temp``."""
+        return "admin" in self.attributes
 
     def writable(self, scope: str = "cms") -> list[str]:
         """Where this account may write files of a scope, sorted."""
@@ -55,9 +61,9 @@ def storage_elements(calls: RucioCalls) -> StorageElements:
     """What the server says of its storage elements and of this account; errors as of its calls."""
     # one list in pieces of lists
     told = calls.ask("list_account_attributes", calls.who["account"])
-    attributes = {one["key"] for piece in told for one in piece if one["value"]}
+    attributes = frozenset(one["key"] for piece in told for one in piece if one["value"])
     known = {one["rse"]: bool(one["availability_write"]) for one in calls.ask("list_rses")}
-    return StorageElements(known, "admin" in attributes)
+    return StorageElements(known, attributes)
 
 
 def shown(names: list[str]) -> str:
@@ -82,7 +88,8 @@ def find_registration(catalog: str, registration: Registration, site_rse: str) -
     Raises
     ------
     RequestError
-        If files cannot be written there, or no rule can be made of the expression.
+        If files cannot be written there, this account may not add to the scope, or no rule can be made of
+        the expression.
     """
     if catalog != "rucio":
         return registration
@@ -95,6 +102,7 @@ def find_registration(catalog: str, registration: Registration, site_rse: str) -
         rse = registration.rse or _own_or_only(site_rse, elements.writable(registration.scope))
         check_registration(catalog, registration.scope, rse)
         elements.check(rse)
+        check_scope_use(calls, registration.scope, elements.attributes)
         if registration.rse_expression:
             _check_expression(calls, registration.rse_expression)
         return registration.model_copy(update={"rse": rse})

@@ -8,9 +8,15 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.errors import FlashSimError
+from flashsim_prod.errors import FlashSimError, RequestError
 from flashsim_prod.grid.batch.base import Finding
 from flashsim_prod.grid.batch.opening import open_batch
+
+#: all that may be looked at, at one site or another
+WHAT = (
+    *("schedd", "dagman", "pool", "match", "proxy", "software", "crab"),
+    *("rucio", "rses", "rse", "xrootd", "dbs"),
+)
 
 
 def check_site(site: Site, rse: str | None) -> Iterator[Finding]:
@@ -23,6 +29,26 @@ def check_site(site: Site, rse: str | None) -> Iterator[Finding]:
     yield Finding("xrootd", not tools, said)
     lacking = [remedy for is_there, remedy in _dbs_needs() if not is_there]
     yield Finding("dbs", not lacking, "; ".join(lacking) or "client and credentials are here")
+
+
+def only_of(found: list[Finding], wanted: list[str]) -> list[Finding]:
+    """Those of the findings that are `wanted`, by name; all if none is named.
+
+    A check may end before it comes to a thing (no Rucio, no storage elements); that is missing, too.
+
+    Raises
+    ------
+    RequestError
+        For names of things that are never looked at.
+    """
+    by_name = {one.what: one for one in found}
+    failed = "; ".join(f"{one.what}: {one.detail}" for one in found if not one.is_fine)
+    known = sorted({*by_name, *WHAT} if failed else by_name)
+    for name in wanted:
+        if name not in known:
+            raise RequestError(f"--only: nothing to check is called '{name}'; there are {', '.join(known)}")
+    not_reached = f"not looked at, since something before it is missing ({failed})"
+    return [by_name.get(name, Finding(name, False, not_reached)) for name in wanted] or found
 
 
 def _dbs_needs() -> Iterator[tuple[bool, str]]:

@@ -11,8 +11,7 @@ from flashsim_prod.core.site import Device, Rates, Site
 from flashsim_prod.core.speed import Speed
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import ConfigError
-from flashsim_prod.grid.oserrors import storage_errors
-from flashsim_prod.grid.writing import write_whole
+from flashsim_prod.files import read_text, storage_errors, write_whole
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.plan import MeasuredRates, Order
 
@@ -35,7 +34,7 @@ def stored_speeds(home: Home) -> tuple[Speed, ...]:
     if not home.speeds.is_file():
         return ()
     with storage_errors(f"reading {home.speeds}"):
-        text = home.speeds.read_text(encoding="utf-8")
+        text = read_text(home.speeds)
     mend = "remove it and run 'flashsim-prod bench' again"
     try:
         return _Stored.from_mapping(json.loads(text), str(home.speeds)).speeds

@@ -26,6 +26,9 @@ def request_state(row: RequestRow, counts: Counts, *, driven: bool) -> RequestSt
         return RequestState.CANCELLED
     if in_state(counts, JobState.FAILED):
         return RequestState.FAILED
+    if in_state(counts, JobState.CANCELLED):
+        # by somebody who went to the batch system itself
+        return RequestState.CANCELLED
     if in_state(counts, JobState.PLANNED) == jobs:
         return RequestState.PLANNED
     return RequestState.INTERRUPTED

@@ -103,7 +103,7 @@ class RequestDetail:
 
 def all_lines(home: Home) -> list[RequestLine]:
     """Every request, the oldest first; those that were only written (dry runs) last."""
-    with Ledger(home.ledger) as ledger:
+    with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
         glances = {name: glance(home, name) for name in sorted(ledger.submissions.open_names())}
         all_counts, rows = ledger.all_counts(), ledger.requests()
         lines = []
@@ -118,7 +118,7 @@ def all_lines(home: Home) -> list[RequestLine]:
 
 def detail(home: Home, name: str) -> RequestDetail:
     """One request; `RequestError` if there is none of this name."""
-    with Ledger(home.ledger) as ledger:
+    with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
         if not ledger.has_request(name):
             return _dry_detail(home.existing(name))
         found = glance(home, name) if ledger.submissions.open(name) else None
@@ -128,6 +128,9 @@ def detail(home: Home, name: str) -> RequestDetail:
         line, warnings = _line(home, ledger, row, counts, driven=driven)
         if found is not None and found.trouble:
             warnings = [f"where its jobs stand is not known: {found.trouble}"]
+        last = ledger.submissions.last(name)
+        if last is not None and last.stopped and line.state not in (RequestState.DONE, RequestState.RUNNING):
+            warnings.append(f"{last.stopped}; to go on: flashsim-prod retry {name}")
         totals = ledger.totals(name)
         return RequestDetail(
             line=line,

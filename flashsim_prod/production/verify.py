@@ -100,7 +100,10 @@ def verify(
         If nothing is known of the request that made it.
     """
     DatasetName.parse(dataset)
-    with open_catalog(catalog, home, scope) as opened, Ledger(home.ledger) as ledger:
+    with (
+        open_catalog(catalog, home, scope) as opened,
+        Ledger(home.ledger, read_only=home.is_read_only) as ledger,
+    ):
         container = opened.container(dataset)
         entries = list(opened.files(dataset))
         row = _request_of(ledger, dataset)

@@ -69,7 +69,7 @@ def look(desk: Desk, batch: BatchSystem) -> Poll | None:
     poll = batch.poll(submission, batch_id)
     _enter(desk, poll, row.created)
     if not poll.alive:
-        desk.ledger.submissions.end(desk.name)
+        desk.ledger.submissions.end(desk.name, stopped=poll.stopped)
     return poll
 
 
@@ -117,7 +117,7 @@ def _enter(desk: Desk, poll: Poll, since: datetime) -> None:
     ends = []
     for row in desk.ledger.jobs(desk.name, states=ACTIVE):
         said = poll.nodes.get(NodeKey(row.stage, row.index))
-        found = _judged(desk, row, said, poll.alive, since)
+        found = _judged(desk, row, said, poll, since)
         if isinstance(found, RemoteEnd):
             ends.append(found)
         else:
@@ -146,9 +146,10 @@ def _of_submission(
 
 
 def _judged(
-    desk: Desk, row: JobRow, said: NodeStatus | None, alive: bool, since: datetime
+    desk: Desk, row: JobRow, said: NodeStatus | None, poll: Poll, since: datetime
 ) -> JobState | RemoteEnd:
     """Where a job stands, by its report first and by the batch system second."""
+    alive = poll.alive
     if said is not None and alive and said.state not in _ENDED:
         return said.state
     report = _valid(desk, row)
@@ -161,8 +162,8 @@ def _judged(
     if said.state is JobState.DONE:
         # files of another machine can be late to appear here
         return JobState.UNKNOWN if alive else _failure(desk, row, said, since)
-    # never started: something before it failed, or all was stopped
-    return JobState.PLANNED
+    # never started, or never ended: all was stopped, or something before it failed
+    return JobState.CANCELLED if poll.stopped else JobState.PLANNED
 
 
 def _valid(desk: Desk, row: JobRow) -> JobReport | None:

@@ -19,10 +19,9 @@ from flashsim_prod.core.request_files import RequestFolder, SandboxFolder
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import FlashSimError
+from flashsim_prod.files import storage_errors, write_whole
 from flashsim_prod.grid.batch.lifeline import die_with_parent
-from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.opening import open_storage
-from flashsim_prod.grid.writing import write_whole
 from flashsim_prod.production.attempt import Attempt, KeptHere, valid_output, write_report
 from flashsim_prod.production.home import home_of
 from flashsim_prod.production.job_energy import NodeEnergy
@@ -109,6 +108,7 @@ def _reported(attempt: Attempt, folder: RequestFolder) -> JobReport:
         _report_failure(attempt, FlashSimError.exit_code, f"{type(error).__name__}: {error}")
         raise
     attempt.energy = watch.of_this_job(on_gpu=attempt.device != "cpu")
+    attempt.energy_void = watch.void
     report = attempt.report(0, output=output)
     _write(attempt, report)
     return report

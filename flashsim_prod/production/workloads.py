@@ -20,7 +20,7 @@ from flashsim_prod.energy.nvml import used_gpus
 from flashsim_prod.energy.record import Configuration, Mode
 from flashsim_prod.energy.workload import Launch, Program, Run, thread_environment
 from flashsim_prod.errors import MeasurementError
-from flashsim_prod.grid.writing import write_whole
+from flashsim_prod.files import write_whole
 from flashsim_prod.production.attempt import read_report
 from flashsim_prod.production.home import VARIABLE
 from flashsim_prod.production.library import find_card
@@ -33,8 +33,13 @@ if TYPE_CHECKING:
 
 #: gen events of the run that fills caches and tells how fast the work is
 _WARM_UP_FOLDS = 2000
-#: a run is made a little longer than it must be
-_MARGIN = 1.15
+#: the work of a warm-up that is done sooner tells too little of how fast the work is [s]
+_LEAST_WARM_UP_S = 1.0
+#: a warm-up that was too short is repeated with this many times the events, so many times at most
+_WARM_UP_GROWTH, _WARM_UPS = 8, 3
+#: a run gets work for this many times its time and is stopped when that is over: a machine that turns out
+#: faster than it was in the warm-up must not run out of work before the meter has seen enough
+_PLENTY = 8
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,9 @@ class WorkerProgram(Program):
         )
         self._task = task
         self._gen_events = max(1, _WARM_UP_FOLDS // task.oversample)
-        self._seconds_per_gen_event = self._startup_s = 0.0
+        #: gen events that a run will come to, where that is fewer than it gets
+        self._expected: int | None = None
+        self._seconds_per_gen_event = 0.0
         detail = {
             "bundle": f"{bundle.ref.path} {bundle.ref.digest[:12]}: {bundle.title}",
             "oversample": str(task.oversample),
@@ -114,18 +121,22 @@ class WorkerProgram(Program):
 
     def start(self, now_s: float, run_s: float) -> Run:
         shutil.rmtree(self.scratch, ignore_errors=True)
-        if self._seconds_per_gen_event:
-            work_s = max(_MARGIN * run_s - self._startup_s, 1.0)
-            self._gen_events = max(1, round(work_s / self._seconds_per_gen_event))
-        return super().start(now_s, run_s)
+        if not self._seconds_per_gen_event:
+            return self.start_until(None)
+        self._expected = max(1, round(run_s / self._seconds_per_gen_event))
+        self._gen_events = _PLENTY * self._expected
+        return self.start_until(now_s + run_s)
 
     def warm_up(self, now_s: Callable[[], float], poll: Callable[[Run], None]) -> None:
-        """Run once; the reports tell how fast it is."""
-        self.run_once(now_s, poll)
-        report = self._report()
-        busy_s = sum(seconds for step, seconds in report.timings_s.items() if step != "startup")
-        self._startup_s = report.timings_s.get("startup", 0.0)
-        self._seconds_per_gen_event = busy_s / report.gen_events
+        """Run until the report tells how fast it is: once, or with more events where it is very fast."""
+        for _ in range(_WARM_UPS):
+            self.run_once(now_s, poll)
+            report = self._report()
+            busy_s = sum(seconds for step, seconds in report.timings_s.items() if step != "startup")
+            self._seconds_per_gen_event = busy_s / report.gen_events
+            if busy_s >= _LEAST_WARM_UP_S:
+                return
+            self._gen_events *= _WARM_UP_GROWTH
 
     def _launch(self, copy: int, folder: Path) -> Launch:
         request = self._request()
@@ -141,13 +152,27 @@ class WorkerProgram(Program):
         rounds = -(-self._gen_events // entries)
         events = self._gen_events * self._order.oversample
         order = replace(
-            self._order,
+            self._for_a_run(),
             inputs=self._order.inputs * rounds,
             events=events,
             events_per_job=events,
             catalog="none",
         )
         return _one_job(order)
+
+    def _for_a_run(self) -> Order:
+        """The order, where it is for more events than will be made."""
+        if self._expected is None:
+            return self._order
+        order, resources = self._order, self._order.site.resources
+        # of a chunk that is not finished nothing is counted, so none may take longer than the run
+        chunk_events = min(resources.chunk_events, max(1, self._expected * order.oversample))
+        # most of the events are never made, and need no space on the disk
+        rates = order.site.rates.model_copy(
+            update={"bytes_per_event": order.site.rates.bytes_per_event / _PLENTY}
+        )
+        site = order.site.model_copy(update={"rates": rates})
+        return replace(order, site=site).with_resources(chunk_events=chunk_events)
 
     def _report(self) -> JobReport:
         paths = sorted(self.scratch.glob("run*/copy0"))

@@ -76,7 +76,10 @@ def test_a_request_from_plan_to_dataset(cli: Cli, fake_physics: Any) -> None:
 def test_request_json_is_one_object(cli: Cli, fake_physics: Any) -> None:
     ended = cli("request", "ttbar", *SMALL, "--json")
     found = ended.json
-    assert list(found) == ["request", "dataset", "state", "events", "files", "scope", "container", "rse"]
+    keys = ["request", "dataset", "state", "events", "files", "scope", "container", "rse"]
+    assert list(found) == [*keys, "gen_events", "oversample", "warnings"]
+    (warning,) = found["warnings"]
+    assert "80 events are 8 gen events 10 times over" in warning
     assert (found["request"], found["state"], found["events"]) == ("ttbar-001", "DONE", 80)
     (file,) = found["files"]
     assert list(file) == ["lfn", "pfn", "bytes", "events", "adler32"]
@@ -151,7 +154,9 @@ def test_json_of_a_finished_request(cli: Cli, fake_physics: Any) -> None:
     assert cli("verify", dataset, "--json").json["ok"] is True
 
 
-def test_tables_of_a_finished_request(cli: Cli, fake_physics: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_of_a_finished_request(
+    cli: Cli, home: Home, fake_physics: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = cli("request", "ttbar", *SMALL, "--json").json["dataset"]
     for columns in ("80", "120"):
         monkeypatch.setenv("COLUMNS", columns)
@@ -159,7 +164,11 @@ def test_tables_of_a_finished_request(cli: Cli, fake_physics: Any, monkeypatch: 
         assert "DONE" in overview
         assert "ttbar-001" in overview
         assert detail.index("TOTAL") < detail.index("simulate") < detail.index("merge")
-        assert all(len(line) <= int(columns) for line in (overview + detail).splitlines())
+        lines = (overview + detail).splitlines()
+        # the path of the folder is one word, to be copied whole
+        (folder,) = [line for line in lines if line.startswith("folder ")]
+        assert folder.split()[1] == str(home.folder("ttbar-001").path)
+        assert all(len(line) <= int(columns) for line in lines if line != folder)
     assert cli("datasets").out.splitlines()[1].split()[-1] == dataset
     assert cli("files", dataset).out.splitlines()[1].split()[0] == "80"
     verified = cli("verify", dataset).out

@@ -39,6 +39,7 @@ def test_one_model_is_trained_anew_and_used_with_the_others(
     mine = tmp_path / "mine"
     told = cli("train", "bundle", str(mine), "--work", str(work), "--base", "reference", "--name", "mine")
     assert told.code == 0
+    assert f"25 models (1 fitted in {work / 'fits'}, 24 of reference), digest " in told.out
     assert cli("bundle", "verify", str(mine)).code == 0
     shown = cli("bundle", "show", str(mine), "--json").json
     shipped = cli("bundle", "show", "--json").json
@@ -59,6 +60,18 @@ def test_all_that_can_be_fitted_is_and_the_rest_is_named(cli: Cli, work: Path) -
     assert "jet_from_pileup" not in told.complaint
     again = cli("train", "all", *options)
     assert (again.code, again.out) == (10, "")
+    (fitted, few) = (cli("train", "all", *options, "--json").json[key] for key in ("fits", "too_few"))
+    assert (fitted, few["muon_duplicate"]) == ([], 0)
+
+
+def test_a_fit_and_its_bundle_for_programs(cli: Cli, work: Path, tmp_path: Path) -> None:
+    (fitted,) = cli("train", "fit", "jet_from_pileup", "--work", str(work), *SMALL, "--json").json["fits"]
+    assert (fitted["model"], fitted["objects"] > 1000) == ("jet_from_pileup", True)
+    assert fitted["held_out_loss"].keys() == {"flow", "multiplicity"}
+    options = ("--work", str(work), "--base", "reference", "--name", "mine", "--json")
+    made = cli("train", "bundle", str(tmp_path / "mine"), *options).json
+    assert (made["path"], made["name"], made["models"]) == (str(tmp_path / "mine"), "mine", 25)
+    assert made["own_models"] == ["jet_from_pileup"]
 
 
 def test_without_the_libraries_a_fit_says_what_draws(
@@ -116,6 +129,9 @@ def test_a_checkpoint_of_something_else_is_only_overwritten_if_asked(cli: Cli, w
         (["all"], 10, "no training tables; run 'flashsim-prod train extract' first"),
         (["all", "--site", "locl"], 2, "did you mean 'local'?"),
         (["bundle", "x"], 11, "no fitted model; run 'flashsim-prod train all' first"),
+        (["bundle", "x", "--base", "reference"], 11, "no fitted model to put into it"),
+        (["bundle", "x", "--base", "reference", "--name", "mine", "--tag", "T"], 11, "no fitted model"),
+        (["bundle", "x", "--base", "reference", "--tag", "T", "--report", "r"], 11, "no fitted model, so"),
         (["bundle", "x", "--base", "referense"], 11, "did you mean 'reference'?"),
         (["bundle", "x", "--base", "reference", "--name", "../x"], 2, "'../x' cannot name a bundle"),
         (["bundle", "x", "--base", "reference", "--tag", "a b"], 2, "'a b' cannot be a processing string"),
@@ -140,6 +156,16 @@ def test_wrong_input_is_told_in_one_line(
     assert (told.code, complaint in told.complaint) == (code, True), told.err
     assert not (tmp_path / "x").exists()
     assert not (tmp_path / "x.root").exists()
+
+
+def test_a_fit_of_another_form_goes_into_no_bundle(cli: Cli, work: Path, tmp_path: Path) -> None:
+    assert cli("train", "fit", "jet_from_pileup", "--work", str(work), *SMALL).code == 0
+    entry = work / "fits" / "jet_from_pileup" / "entry.json"
+    entry.write_text(json.dumps(json.loads(entry.read_text()) | {"form": 99}))
+    told = cli("train", "bundle", str(tmp_path / "x"), "--work", str(work), "--base", "reference")
+    assert (told.code, "entry.json: fitted for another declaration" in told.complaint) == (11, True)
+    assert "train fit jet_from_pileup --anew" in told.complaint
+    assert not (tmp_path / "x").exists()
 
 
 def test_no_gpu_is_told_in_one_line(cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

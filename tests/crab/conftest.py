@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -86,18 +85,6 @@ def crab_request() -> Callable[..., Request]:
     return _request
 
 
-@pytest.fixture(scope="session")
-def wmcore() -> Callable[[str], ModuleType]:
-    """A function that imports a module of CMS's WMCore: the judge of what is handed to CRAB."""
-
-    def load(name: str) -> ModuleType:
-        if os.environ.get("CI"):
-            return import_module(name)
-        return pytest.importorskip(name, reason="pip install --no-deps wmcore future")
-
-    return load
-
-
 @pytest.fixture
 def crab_sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wmcore: Callable[[str], ModuleType]) -> Path:
     """A stand-in of CRAB on the path; its folder."""
@@ -151,5 +138,5 @@ def _site(tmp_path: Path, python: str) -> Site:
 
 def _executable(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     path.chmod(0o755)

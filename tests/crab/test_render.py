@@ -215,7 +215,7 @@ class Node:
 
 
 def _program(path: Path, text: str) -> Path:
-    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
     path.chmod(0o755)
     return path
 

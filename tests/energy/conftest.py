@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,23 +14,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "peers"))
 from bmc_sim import Bmc, serve_dummy
 
 
-def _need(program: str) -> None:
-    if shutil.which(program) is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{program} must be installed in CI")
-        pytest.skip(f"{program} is not installed")
-
-
 @pytest.fixture(scope="session")
-def need_once() -> Callable[[str], None]:
-    """The same, for fixtures that live longer."""
-    return _need
-
-
-@pytest.fixture
-def need() -> Callable[[str], None]:
+def need(lacking: Callable[[str], None]) -> Callable[[str], None]:
     """Skip without a program that only CI must have."""
-    return _need
+
+    def check(program: str) -> None:
+        if shutil.which(program) is None:
+            lacking(program)
+
+    return check
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from bmc_sim import Bmc, PowerModel, Realism
+from machine import FastClock
 
 from flashsim_prod.energy import ipmi
 from flashsim_prod.energy.ipmi import BmcAddress, IpmiMeter
-from flashsim_prod.energy.meter import SystemClock, require_readings
+from flashsim_prod.energy.meter import require_readings
 from flashsim_prod.energy.response import tolerated_interval
 from flashsim_prod.errors import MeasurementError, NodeError, RequestError
 
@@ -67,6 +68,24 @@ def test_a_fault_is_a_line_and_no_number(served: Served, fault: str, line: str) 
     assert "\n" not in str(raised.value)
 
 
+def test_a_bmc_that_keeps_no_minimum_and_maximum_is_usable(served: Served) -> None:
+    (reading,) = meter_on(served, fault="nominmax").read()
+    assert (reading.power_w, reading.trouble) == (160.0, None)
+
+
+def test_the_words_of_a_bmc_that_keeps_no_minimum_and_maximum() -> None:
+    text = (
+        "Instantaneous power reading:  124 Watts\nMinimum during sampling period:  0 Watts\n"
+        "Maximum during sampling period:  0 Watts\nPower reading state is:   "
+    )
+    assert ipmi.parse_reply(text + "activated").power_w == 124
+    period = "IPMI timestamp:  S+ 00:00:00    Sampling period:  00000005 Seconds.\n"
+    assert ipmi.parse_reply(period + text + "deactivated").power_w == 124
+    # nothing after the watts: cut off
+    assert ipmi.parse_reply(text + "deactivated").is_missing
+    assert ipmi.parse_reply(text.replace("  0 Watts", "  9 Watts") + "activated").is_missing
+
+
 @pytest.mark.parametrize("fault", ["deactivated", "openbmc"])
 def test_deactivated_with_good_watts_is_only_a_remark(served: Served, fault: str) -> None:
     (reading,) = meter_on(served, fault=fault).read()
@@ -83,7 +102,9 @@ def test_a_silent_bmc_is_not_waited_for(served: Served, monkeypatch: pytest.Monk
 
 
 def test_a_bmc_that_must_not_be_asked_often_is_asked_less_often(served: Served) -> None:
-    assert tolerated_interval([meter_on(served, rate_limit_s=0.7)], SystemClock()) == 1.0
+    clock = FastClock()
+    served(Bmc(PowerModel(lambda _: 160.0, Realism(rate_limit_s=0.7)), clock.now_s))
+    assert tolerated_interval([IpmiMeter(BmcAddress(interface="dummy"))], clock) == 1.0
 
 
 def test_a_bmc_that_always_refuses_is_given_up(served: Served) -> None:

@@ -12,6 +12,7 @@ from bmc_sim import Realism
 from machine import FastClock, Machine, TextMeter, Work
 
 from flashsim_prod.energy.figures import void_reason
+from flashsim_prod.energy.meter import Reading, Scope
 from flashsim_prod.energy.protocol import Bench, make_schedule, run_cycles
 from flashsim_prod.energy.record import Cycle, Response
 from flashsim_prod.energy.recorder import Recorder
@@ -80,6 +81,20 @@ def test_a_fault_during_a_cycle_voids_it(at: dict[float, str], line: str, tmp_pa
     _, reason = one_cycle(at=at, fault_file=tmp_path / "fault")
     assert reason is not None
     assert line in reason
+
+
+def test_a_meter_that_says_something_else_each_time_is_quoted_briefly() -> None:
+    machine = Machine(FastClock(), Realism(noise_w=5))
+    meter = TextMeter(machine)
+    said = iter(range(10**6))
+    meter.read = lambda: (Reading("server", Scope.SERVER, trouble=f"nonsense {next(said)}"),)  # type: ignore[method-assign]
+    schedule = make_schedule(RESPONSE, quick=True, run_s=20, idle_s=10)
+    work = Work(machine)
+    cycle = Bench([meter], machine.clock, 0.0, RESPONSE, schedule).cycle(work)
+    reason = void_reason(cycle, work.configuration, RESPONSE, schedule)
+    assert reason is not None
+    assert reason.count("nonsense") == 3
+    assert reason.endswith(f"; {len(cycle.troubles) - 3} other remarks")
 
 
 def test_readings_go_on_while_the_meter_settles() -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,15 @@ from flashsim_prod.energy.node import this_node
 from flashsim_prod.energy.plot import plot_power
 from flashsim_prod.energy.projection import project
 from flashsim_prod.energy.protocol import Bench, make_schedule
-from flashsim_prod.energy.record import Channel, CopyCount, Measurement, MeterAccuracy, Mode, Response
+from flashsim_prod.energy.record import (
+    Channel,
+    CopyCount,
+    Measurement,
+    MeterAccuracy,
+    Mode,
+    Response,
+    Trouble,
+)
 from flashsim_prod.energy.uncertainty import combine
 from flashsim_prod.errors import ConfigError, InputError, MeasurementError
 
@@ -142,6 +150,136 @@ def test_ipmi_contains_the_gpus_and_is_not_added_to_them() -> None:
     assert row.energy_j[Convention.TABLE].type_b["idle GPUs"] == pytest.approx(5 / 3**0.5 / 20, rel=0.01)
 
 
+SAID = "nvidia-smi gives [N/A] for its power"
+
+
+def with_gpu(measurement: Measurement, power_w: list[float | None], name: str = "gpu1") -> Measurement:
+    """The same with a GPU beside it, whose power is one for each cycle."""
+    cycles = []
+    for cycle, watts in zip(measurement.cycles, power_w, strict=True):
+        server = cycle.channels[0]
+        n = len(server.t_s)
+        update = {"meter": "nvidia-smi", "scope": Scope.GPU, "name": name, "power_w": (watts,) * n}
+        gpu = server.model_copy(update={**update, "energy_j": (None,) * n})
+        said = () if watts else (Trouble(channel=name, text=SAID, first_s=0.0, times=n),)
+        update = {"channels": (*cycle.channels, gpu), "troubles": (*cycle.troubles, *said)}
+        cycles.append(cycle.model_copy(update=update))
+    meters = {**measurement.meters, "nvidia-smi": MeterAccuracy(gain=0, offset_w=5, quantum_w=0.01)}
+    return measurement.model_copy(update={"cycles": tuple(cycles), "meters": meters})
+
+
+def test_a_gpu_without_a_sensor_beside_a_good_bmc_voids_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    one = measured()
+    blind = with_gpu(one, [None, None, None])
+    (row,), (expected,) = analyse(blind), analyse(one)
+    assert (row.cycles, row.void, row.covers) == (3, (), "whole server")
+    assert row.energy_j == expected.energy_j
+    (line,) = row.left_out
+    assert line == (
+        "gpu1 is counted only as a part of the server: whether it worked is not known, and 'table' does not "
+        f"subtract it ({SAID}); --meter ipmi measures without nvidia-smi"
+    )
+    # once, and not as a remark too
+    assert not any("gpu1" in remark for remark in row.remarks)
+    print_measurement(blind, as_json=False)
+    assert f"work: {line}" in capsys.readouterr().out
+    print_measurement(blind, as_json=True)
+    assert json.loads(capsys.readouterr().out)["rows"][0]["left_out"] == [line]
+
+
+def test_a_gpu_that_goes_blind_in_between_voids_the_cycles_that_lack_it() -> None:
+    (row,) = analyse(with_gpu(measured(), [10.0, None, 10.0]))
+    assert row.cycles == 2
+    (reason,) = row.void
+    assert reason == (
+        f"gpu1 gave no reading here, but did before or after: {SAID}; "
+        "--meter ipmi measures without nvidia-smi"
+    )
+    assert row.subtracted_w[Convention.TABLE] == pytest.approx(10)
+
+
+def as_gpu0(measurement: Measurement) -> Measurement:
+    """The server's readings as those of a GPU that does the work."""
+    update = {"scope": Scope.GPU, "name": "gpu0"}
+    cycles = tuple(
+        cycle.model_copy(update={"channels": (cycle.channels[0].model_copy(update=update),)})
+        for cycle in measurement.cycles
+    )
+    configuration = measurement.configurations[0].model_copy(update={"gpus": ("gpu0",)})
+    return measurement.model_copy(update={"cycles": cycles, "configurations": (configuration,)})
+
+
+def test_without_a_server_a_blind_gpu_is_not_in_the_lower_bound() -> None:
+    (row,) = analyse(with_gpu(as_gpu0(measured()), [None] * 3))
+    assert row.covers == "lower bound: GPU only, without gpu1"
+    assert row.left_out == (f"gpu1 is not in the figure ({SAID}); --meter ipmi measures without nvidia-smi",)
+    with pytest.raises(MeasurementError, match="cannot be compared"):
+        compare(analyse(as_gpu0(measured())), [row])
+
+
+def test_the_gpu_that_does_the_work_cannot_be_left_out_without_a_server() -> None:
+    blind = with_gpu(as_gpu0(measured()), [None] * 3)
+    working = blind.configurations[0].model_copy(update={"gpus": ("gpu1",)})
+    with pytest.raises(MeasurementError, match="gpu1 does the work but gave no reading"):
+        analyse(blind.model_copy(update={"configurations": (working,)}))
+
+
+def test_a_server_that_says_nothing_is_not_replaced_by_its_gpus() -> None:
+    one = with_gpu(measured(), [10.0] * 3)
+    cycles = []
+    for cycle in one.cycles:
+        server, gpu = cycle.channels
+        mute = server.model_copy(update={"power_w": (None,) * len(server.t_s)})
+        cycles.append(cycle.model_copy(update={"channels": (mute, gpu)}))
+    with pytest.raises(MeasurementError, match="server gave no reading"):
+        analyse(one.model_copy(update={"cycles": tuple(cycles)}))
+
+
+def test_what_fell_off_before_the_start_is_said_too() -> None:
+    line = "nvidia-smi: Unable to determine the device handle for GPU 0000:02:00.0: GPU is lost."
+    (row,) = analyse(measured().model_copy(update={"lost": (line,)}))
+    assert row.left_out == (
+        f"a device is counted only as a part of the server, its meter cannot name it ({line})",
+    )
+    (bound,) = analyse(as_gpu0(measured()).model_copy(update={"lost": (line,)}))
+    assert bound.left_out == (f"a device is not in the figure, its meter cannot name it ({line})",)
+
+
+def test_a_counter_that_makes_no_sense_voids_its_cycle_and_says_why() -> None:
+    one = as_gpu0(measured())
+    good = one.cycles[0]
+    channel = good.channels[0]
+    # the power of each moment, as a counter
+    counts = list(accumulate((watts or 0.0) * 0.5 for watts in channel.power_w))
+    sound = channel.model_copy(update={"power_w": (None,) * len(counts), "energy_j": tuple(counts)})
+    middle = len(counts) // 2
+    since = [joules - counts[middle] for joules in counts[middle:]]
+    reset = sound.model_copy(update={"energy_j": (*counts[:middle], *since)})
+    cycles = tuple(good.model_copy(update={"channels": (channel,)}) for channel in (sound, reset))
+    (row,) = analyse(one.model_copy(update={"cycles": cycles}))
+    assert row.cycles == 1
+    (reason,) = row.void
+    assert "the energy counter of gpu0 went backwards" in reason
+
+
+def test_a_counter_of_cpus_that_makes_no_sense_is_only_a_remark_beside_a_server() -> None:
+    one = measured()
+    cycles = []
+    for cycle in one.cycles:
+        server = cycle.channels[0]
+        update = {
+            "meter": "rapl",
+            "scope": Scope.CPU,
+            "name": "package-0",
+            "energy_j": (5.0,) * len(server.t_s),
+        }
+        cpu = server.model_copy(update={**update, "power_w": (None,) * len(server.t_s)})
+        cycles.append(cycle.model_copy(update={"channels": (server, cpu)}))
+    (row,) = analyse(one.model_copy(update={"cycles": tuple(cycles)}))
+    assert row.cycles == 3
+    assert any("package-0 stood still" in one and "in no figure" in one for one in row.remarks)
+
+
 def test_a_counter_and_polled_power_that_disagree_are_remarked_on() -> None:
     one = measured()
     cycles = []
@@ -181,6 +319,15 @@ def test_other_metrics_of_the_suite_are_left_aside() -> None:
     del phases["pre"][SERVER_METRIC]
     with pytest.raises(InputError, match="pre holds no metric in W"):
         from_suite(report, "report.json", {"work-2": 20.0})
+
+
+@pytest.mark.parametrize("watts", [0.0, 65535.0])
+def test_what_is_no_power_in_a_report_of_the_suite_is_missing(watts: float) -> None:
+    report = json.loads(json.dumps(to_suite(measured())))
+    values = report["plugins"]["CommandExecutor"]["work-2"][SERVER_METRIC]["values"]
+    values[: len(values) // 4] = [watts] * (len(values) // 4)
+    with pytest.raises(MeasurementError, match="readings of server are missing"):
+        analyse(from_suite(report, "report.json", {"work-2": 20.0}))
 
 
 def test_a_gain_that_both_share_cancels_in_their_ratio() -> None:
@@ -249,7 +396,6 @@ def test_projection() -> None:
 
 
 def test_plot(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     plot_power(measured(), tmp_path / "power.png")
     assert (tmp_path / "power.png").read_bytes().startswith(b"\x89PNG")
 

@@ -142,3 +142,35 @@ def test_opening_waits_for_a_command_that_writes(tmp_path: Path) -> None:
         with closing(opened(path)) as one:
             assert size_of(one) == 1
         commit.join()
+
+
+def _held(folder: Path) -> dict[str, tuple[int, int]]:
+    return {one.name: (one.stat().st_size, one.stat().st_mtime_ns) for one in folder.iterdir()}
+
+
+def test_what_cannot_be_written_is_read_with_what_was_written_ahead(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    with closing(opened(path)) as writer:
+        fill(writer, 5)
+        # still open, so what was written is in the log beside the file alone
+        assert path.with_name("x.sqlite-wal").stat().st_size > 0
+        before = _held(tmp_path)
+        with closing(Database(path, "ledger", MARK, (FIRST, SECOND), read_only=True)) as reader:
+            assert size_of(reader) == 5
+            with pytest.raises(StorageError, match=rf"ledger {path} cannot be opened or written"):
+                fill(reader, 1)
+        assert _held(tmp_path) == before
+
+
+def test_nothing_there_is_nothing_to_read(tmp_path: Path) -> None:
+    with closing(
+        Database(tmp_path / "none" / "x.sqlite", "ledger", MARK, (FIRST,), read_only=True)
+    ) as reader:
+        assert size_of(reader) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(StateError, match=f"{tmp_path / 'x.sqlite'} is damaged"):
+        Database(tmp_path / "x.sqlite", "ledger", MARK, (FIRST,), read_only=True)

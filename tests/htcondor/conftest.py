@@ -95,7 +95,7 @@ def _free_port() -> int:
 def _pool(lacking: Callable[[str], None]) -> Iterator[RunningPool]:
     module = _pool_module()
     if find_spec("htcondor2") is None:
-        lacking("htcondor (pip install 'flashsim-prod[htcondor]')")
+        lacking("htcondor (it is made for Linux only)")
     if not module.is_unpacked() and not os.environ.get("CI"):
         lacking(f"HTCondor in {module.cache()} (tests/peers/htcondor/pool.py unpack)")
     with pytest.MonkeyPatch.context() as patch:

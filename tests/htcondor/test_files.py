@@ -97,7 +97,7 @@ def test_a_proxy_that_is_not_there_or_ends_is_told_of_before_anything_is_submitt
 ) -> None:
     name = placed(site(proxy=True), 1)
     for text, complaint in (("", "ends within the hour"), (None, "no X.509 proxy at")):
-        proxy.unlink() if text is None else proxy.write_text(text)
+        proxy.unlink() if text is None else proxy.write_text(text, encoding="utf-8")
         with pytest.raises(ConfigError, match=complaint):
             hand_over(home, name)
     found = {one.what: one for one in HTCondorBatch(site(proxy=True)).check()}

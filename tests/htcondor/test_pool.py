@@ -25,6 +25,7 @@ from flashsim_prod.production.detached import follow, hand_over
 from flashsim_prod.production.drive import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.local_run import Display
+from flashsim_prod.production.request_folder import load_request
 
 from .conftest import RunningPool, finished, local_copy, remove_requests
 
@@ -196,6 +197,73 @@ def test_status_tells_running_held_and_idle_apart(
         (trouble / f"simulate_{index}").unlink()
     outcome = finished(home, name)
     assert outcome.state is RequestState.DONE
+
+
+@pytest.mark.parametrize("by", ["person", "policy"])
+def test_a_request_that_somebody_else_took_away(
+    pool: RunningPool, home: Home, placed: Placed, site: MakeSite, trouble: Path, by: str
+) -> None:
+    for index in range(1, 3):
+        (trouble / f"simulate_{index}").write_text("rest")
+    name = placed(site(), 3, per_merge=1)
+    batch_id = str(hand_over(home, name).batch_id)
+    pool.wait(lambda: seen(home, name) == {JobState.DONE: 1, JobState.RUNNING: 2})
+    if by == "person":
+        pool("condor_hold", batch_id, "-reason", "for a look")
+        pool.wait(lambda: "DAGMan itself is held: for a look" in " ".join(status.detail(home, name).notes))
+        pool("condor_rm", batch_id, "-reason", "the disk is full")
+        why = "removed from the queue: the disk is full (by user "
+    else:
+        pool("condor_qedit", batch_id, "PeriodicRemove", "true")
+        why = "removed from the queue: The job attribute PeriodicRemove expression 'true' evaluated to TRUE"
+    outcome = follow(home, name, Display())
+    assert outcome.state is RequestState.CANCELLED
+    assert outcome.stopped is not None
+    assert outcome.stopped.startswith(why)
+    assert states(home, name) == ["DONE", "CANCELLED", "CANCELLED"]
+    for _ in range(2):
+        # the cause stays, though nobody is asked any more
+        found = status.detail(home, name)
+        assert (found.line.state, found.line.flag) == (RequestState.CANCELLED, "C")
+        assert found.warnings == (f"{outcome.stopped}; to go on: flashsim-prod retry {name}",)
+    for index in range(1, 3):
+        (trouble / f"simulate_{index}").unlink()
+    assert finished(home, name).state is RequestState.DONE
+    assert status.detail(home, name).warnings == ()
+
+
+def test_a_job_that_somebody_else_took_away(
+    pool: RunningPool, home: Home, placed: Placed, site: MakeSite, trouble: Path
+) -> None:
+    (trouble / "simulate_0").write_text("rest")
+    name = placed(site(), 1)
+    hand_over(home, name)
+    pool.wait(lambda: seen(home, name) == {JobState.RUNNING: 1})
+    # that it was held once before is not why it went
+    mine = ("-constraint", 'DAGNodeName == "simulate_000000"')
+    pool("condor_hold", *mine, "-reason", "for a look")
+    pool.wait(lambda: seen(home, name) == {JobState.HELD: 1})
+    pool("condor_rm", *mine, "-reason", "it is in the way")
+    outcome = follow(home, name, Display())
+    assert outcome.state is RequestState.FAILED
+    assert outcome.failures[0].error.startswith("removed: it is in the way (by user ")
+    assert outcome.stopped is None
+
+
+def test_a_registration_that_was_refused(
+    pool: RunningPool, home: Home, placed: Placed, site: MakeSite
+) -> None:
+    name = placed(site(), 1)
+    dataset = str(load_request(home.folder(name).request).dataset)
+    with LocalCatalog(home.catalog) as catalog:
+        catalog.ensure_container(dataset, {"seed": 0})
+    hand_over(home, name)
+    pool.wait(lambda: status.detail(home, name).line.state is not RequestState.RUNNING)
+    for _ in range(2):
+        (warning,) = status.detail(home, name).warnings
+        assert warning.startswith(f"the registration failed: dataset {dataset} is known with seed = 0, now")
+        assert warning.endswith(f"; to go on: flashsim-prod retry {name}")
+    assert states(home, name) == ["DONE"]
 
 
 def seen(home: Home, name: str) -> dict[JobState, int]:

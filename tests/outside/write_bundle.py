@@ -144,7 +144,7 @@ def weights(contract: dict[str, Any], table: Tensors) -> tuple[Tensors, dict[str
 
 def main(contract_file: str, table_file: str, folder: str) -> None:
     """Write the bundle."""
-    contract = json.loads(Path(contract_file).read_text())
+    contract = json.loads(Path(contract_file).read_text(encoding="utf-8"))
     if contract["most"] > 1:
         sys.exit("logistic regression knows only none or one object; take another model")
     tensors, sizes = weights(contract, load_file(table_file))
@@ -157,7 +157,7 @@ def main(contract_file: str, table_file: str, folder: str) -> None:
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "network": sizes,
         "parameters": sum(tensor.size for name, tensor in tensors.items() if name.startswith(("v", "m"))),
-        **{key: contract[key] for key in ("produces", "most", "conditions", "targets")},
+        **{key: contract[key] for key in ("form", "produces", "most", "conditions", "targets")},
     }
     manifest = {
         "schema_version": 1,

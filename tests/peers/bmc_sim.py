@@ -32,7 +32,7 @@ from pathlib import Path
 _DCMI = 0xDC
 FAULTS = (
     *("ok", "nodcmi", "badcc", "busy", "unspecified", "deactivated", "openbmc"),
-    *("zero", "max", "stuck", "drop", "short", "badgroup"),
+    *("zero", "max", "stuck", "drop", "short", "badgroup", "nominmax"),
 )
 
 
@@ -149,6 +149,8 @@ class Bmc:
             return refusals.get(fault, 0xFF), b""
         time.sleep(realism.delay_s)
         watts = self._model.readings(realism.window_s)
+        if fault == "nominmax":
+            watts = (watts[0], 0, 0, 0)
         stamp, period = (0, 0) if fault == "openbmc" else (int(time.time()), int(realism.window_s * 1000))
         state = 0x00 if fault in ("deactivated", "openbmc") else 0x40
         group = 0x00 if fault == "badgroup" else _DCMI
@@ -239,7 +241,7 @@ def serve_lan(port: int, users: dict[str, str], bmc: Bmc) -> int:
 
 def steps_of(path: Path) -> Callable[[float], float]:
     """True power from lines of ``t_s,watts``, each lasting until the next."""
-    rows = [line.split(",") for line in path.read_text().splitlines() if line[:1].isdigit()]
+    rows = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines() if line[:1].isdigit()]
     times, watts = [float(row[0]) for row in rows], [float(row[1]) for row in rows]
     return lambda t_s: watts[max(0, bisect.bisect_right(times, t_s) - 1)]
 
@@ -250,7 +252,7 @@ def number_in(path: Path) -> Callable[[float], float]:
 
     def read(_: float) -> float:
         with contextlib.suppress(OSError, ValueError, IndexError):
-            last[0] = float(path.read_text().split()[0])
+            last[0] = float(path.read_text(encoding="utf-8").split()[0])
         return last[0]
 
     return read
@@ -261,7 +263,9 @@ def cpu_between(idle_w: float, full_w: float) -> Callable[[float], float]:
     last = [(0, 0, idle_w)]
 
     def read(_: float) -> float:
-        ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        ticks = [
+            int(word) for word in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
+        ]
         total, idle = sum(ticks), ticks[3] + ticks[4]
         total_before, idle_before, watts = last[0]
         if total - total_before < 5:

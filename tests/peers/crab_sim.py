@@ -149,7 +149,7 @@ def pset_output(path: str, config: Any) -> str:
         sys.modules[name] = ModuleType(name)
     sys.modules["FWCore.ParameterSet.Config"] = cms
     sys.modules["FWCore.ParameterSet"].Config = cms  # type: ignore[attr-defined]
-    exec(compile(Path(path).read_text(), path, "exec"), {})
+    exec(compile(Path(path).read_text(encoding="utf-8"), path, "exec"), {})
     process = made["process"]
     if process.source.words != ("EmptySource",):
         raise Refused("MC generation does not use an input source")

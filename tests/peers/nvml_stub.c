@@ -1,5 +1,6 @@
 /* A stand-in for libnvidia-ml.so.1. NVML_STUB names a file with the power of each GPU [W], one number a line;
-   energy is its integral over time. NVML_STUB_NOENERGY: a GPU before Volta, without the counter. */
+   energy is its integral over time. NVML_STUB_NOENERGY: a GPU before Volta, without the counter. NVML_STUB_LOST:
+   number of a GPU that fell off the bus. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -46,6 +47,7 @@ int nvmlDeviceGetCount_v2(unsigned *count) { double watts[MAX_GPUS]; *count = re
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, device_t **device) {
     double watts[MAX_GPUS];
     if ((int)index >= read_watts(watts)) return INVALID_ARGUMENT;
+    if (getenv("NVML_STUB_LOST") && atoi(getenv("NVML_STUB_LOST")) == (int)index) return GPU_IS_LOST;
     devices[index].index = index;
     *device = &devices[index];
     return SUCCESS;
@@ -57,6 +59,12 @@ int nvmlDeviceGetName(device_t *device, char *text, unsigned size) {
 }
 int nvmlDeviceGetUUID(device_t *device, char *text, unsigned size) {
     snprintf(text, size, "GPU-%08d-0000-0000-0000-000000000000", device->index);
+    return SUCCESS;
+}
+int nvmlDeviceGetPowerManagementLimitConstraints(device_t *device, unsigned *least_mw, unsigned *most_mw) {
+    (void)device;
+    *least_mw = 60000;
+    *most_mw = 70000;
     return SUCCESS;
 }
 int nvmlDeviceGetPowerUsage(device_t *device, unsigned *power_mw) {

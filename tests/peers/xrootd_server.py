@@ -67,7 +67,7 @@ def _wait_for(port: int, log: Path) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise AssertionError(log.read_text() if log.exists() else "no server")
+    raise AssertionError(log.read_text(encoding="utf-8") if log.exists() else "no server")
 
 
 def _free_port() -> int:

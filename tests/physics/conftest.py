@@ -159,14 +159,11 @@ def _no_flavour(n: int) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def root_python() -> str:
+def root_python(lacking: Callable[[str], None]) -> str:
     """An interpreter that can import ROOT; without one a test is skipped, but fails where CI is set."""
     named = os.environ.get("FLASHSIM_PROD_ROOT_PYTHON")
     if named:
         return named
-    if importlib.util.find_spec("ROOT") is not None:
-        return sys.executable
-    reason = "no ROOT: install the extra 'root', or set FLASHSIM_PROD_ROOT_PYTHON"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if importlib.util.find_spec("ROOT") is None:
+        lacking("ROOT (the extra 'root', or an interpreter in FLASHSIM_PROD_ROOT_PYTHON)")
+    return sys.executable

@@ -74,7 +74,7 @@ def test_nothing_half_remains_when_the_folder_cannot_be_written(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("flashsim_prod.grid.writing.os.replace", full)
+        patch.setattr("flashsim_prod.files.os.replace", full)
         with pytest.raises(StorageError, match="No space left on device"):
             placed("mine")
     assert list(home.requests.iterdir()) == []

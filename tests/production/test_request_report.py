@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import RequestError
-from flashsim_prod.grid.writing import write_whole
+from flashsim_prod.files import write_whole
 from flashsim_prod.production.attempt import read_report
 from flashsim_prod.production.drive import drive
 from flashsim_prod.production.home import Home
@@ -96,6 +98,18 @@ def test_energy_and_fidelity_where_they_are_known(home: Home, done: Plan, read: 
     assert "../validation/index.html" in links
 
 
+def test_why_meters_that_are_there_gave_no_energy(home: Home, done: Plan, read: Read):
+    path = home.folder(done.request.name).report(Stage.SIMULATE, 0)
+    why = "the energy counter of package-0 stood still for 9 s, which would be 0 W"
+    without = {"energy_j": None, "energy_from": None, "energy_void": why}
+    write_whole(path, read_report(path).model_copy(update=without).model_dump_json())
+    assert make_report(home, done.request.name).energy is None
+    text, _ = read(done.request.name)
+    assert "what the meters of its nodes say makes no sense" in text
+    assert f"Why jobs are not in it: {why}." in text
+    assert "has a power meter" not in text
+
+
 def test_a_request_that_was_never_run(home: Home, placed: Placed, read: Read):
     plan = placed(dry_run=True, **SMALL)
     text, _ = read(plan.request.name)
@@ -103,3 +117,13 @@ def test_a_request_that_was_never_run(home: Home, placed: Placed, read: Read):
     assert "The request is PLANNED, 0 % of its jobs are done" in text
     with pytest.raises(RequestError, match="no request"):
         make_report(home, "other")
+
+
+def test_the_page_fits_a_window_of_1200_pixels(
+    home: Home, done: Plan, tmp_path: Path, too_wide: Callable[[Path], list[str]]
+):
+    report = make_report(home, done.request.name)
+    deep = f"/eos/{'a-long-folder-name/' * 12}x.root"
+    files = tuple(file.model_copy(update={"pfn": deep, "lfn": deep}) for file in report.files)
+    page = write_report(home, replace(report, files=files), tmp_path / "page")
+    assert too_wide(page) == []

@@ -38,7 +38,7 @@ def folder(home: Home, placed: Placed, fake_physics: Any) -> RequestFolder:
 def test_a_job_leaves_its_file_its_report_and_nothing_else(home: Home, folder: RequestFolder) -> None:
     report = run_job(Stage.SIMULATE, folder.request, 2)
     assert report.output is not None
-    assert Path(report.output.pfn).read_text().splitlines()[0].endswith(" 41")
+    assert Path(report.output.pfn).read_text(encoding="utf-8").splitlines()[0].endswith(" 41")
     assert read_report(folder.report(Stage.SIMULATE, 2)) == report
     assert [path.name for path in folder.work.iterdir()] == ["simulate_000002.lock"]
 

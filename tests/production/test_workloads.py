@@ -43,26 +43,94 @@ def program(
     order = replace(make_order(), events=None, inputs=(InputFile(url="/gen.root", entries=30),))
     monkeypatch.setattr(workloads, "make_order", lambda typed: (order, found))
     monkeypatch.setattr(workloads, "worker_command", fake_physics.fake_command)
+    # a stand-in needs no second warm-up to be fast
+    monkeypatch.setattr(workloads, "_LEAST_WARM_UP_S", 0.0)
     task = WorkerTask(device=Device.CPU, inputs=("/gen.root",), copies=2, threads=2)
     return WorkerProgram(task, tmp_path / "scratch")
 
 
-def test_runs_are_as_long_as_they_must_be(program: WorkerProgram, tmp_path: Path) -> None:
+class WorkClock:
+    """Time that passes only as a copy makes events, so many a second, however fast this machine is."""
+
+    def __init__(self, program: WorkerProgram, hz: float) -> None:
+        self._program, self._hz = program, hz
+
+    def now_s(self) -> float:
+        """Seconds since the start of the newest run."""
+        log = max(self._program.scratch.glob("run*/copy0/log.txt"))
+        return log.read_text().count('{"events": ') * EVENTS_A_MARK / self._hz
+
+
+#: how often the stand-in of the worker tells how far it is
+EVENTS_A_MARK = 5
+
+
+@pytest.mark.parametrize("faster", [1, 3])
+def test_runs_are_as_long_as_they_must_be_however_fast_the_machine_becomes(
+    program: WorkerProgram, tmp_path: Path, faster: int
+) -> None:
     program.warm_up(time.monotonic, ended)
-    start_s = time.monotonic()
-    run = ended(program.start(start_s, 2.0))
-    lasted_s = time.monotonic() - start_s
+    runs_before = len(list((tmp_path / "scratch").iterdir()))
+    report = program._report()
+    hz = faster * report.events / sum(s for step, s in report.timings_s.items() if step != "startup")
+    clock = WorkClock(program, hz)
+    run = program.start(0.0, 0.5)
+    while not run.is_over(clock.now_s()):
+        time.sleep(0.001)
+    lasted_s = clock.now_s()
+    run.stop()
     copies = run.counts()
     assert len(copies) == 2
-    assert copies[0].events == copies[1].events
-    # long enough, and the input of 30 gen events was read several times for it
-    assert 2.0 <= lasted_s < 15
-    assert copies[0].events > 30 * 10
-    assert len(copies[0].marks) > 5
-    run.stop()
-    again = program.start(time.monotonic(), 0.1)
+    assert lasted_s >= 0.5
+    # all that was made in its time is counted, up to a last mark after it
+    for copy in copies:
+        assert copy.marks[-1].events == copy.events
+        assert copy.marks[-1].t_s >= 0.5
+        assert len(copy.marks) > 5
+    assert copies[0].events >= 0.5 * hz - EVENTS_A_MARK
+    again = program.start(0.0, 0.1)
     again.stop()
-    assert [path.name for path in (tmp_path / "scratch").iterdir()] == ["run003"]
+    names = [path.name for path in (tmp_path / "scratch").iterdir()]
+    assert names == [f"run{runs_before + 2:03d}"]
+
+
+def test_a_run_gets_work_for_longer_than_its_time_and_asks_no_space_for_it(program: WorkerProgram) -> None:
+    program._seconds_per_gen_event = 0.05
+    program.start(0.0, 4.0).stop()
+    request = program._request()
+    assert request.gen_events == 8 * 80
+    # the input of 30 gen events is read several times for it
+    assert len(request.inputs) == 22
+    space = request.events * request.site.rates.bytes_per_event
+    assert space == pytest.approx(80 * 10 * program._order.site.rates.bytes_per_event)
+
+
+def test_no_chunk_takes_longer_than_a_run(program: WorkerProgram) -> None:
+    program._seconds_per_gen_event = 0.5
+    program.start(0.0, 4.0).stop()
+    assert program._request().site.resources.chunk_events == 8 * 10
+
+
+def test_a_warm_up_that_is_over_in_no_time_is_repeated_with_more_events(
+    program: WorkerProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(workloads, "_LEAST_WARM_UP_S", 1.0)
+    monkeypatch.setattr(program, "run_once", lambda now_s, poll: asked.append(program._gen_events))
+
+    class Report:
+        @property
+        def gen_events(self) -> int:
+            return asked[-1]
+
+        @property
+        def timings_s(self) -> dict[str, float]:
+            return {"startup": 9.0, "simulate": 0.1 + asked[-1] / 1000}
+
+    monkeypatch.setattr(program, "_report", Report)
+    program.warm_up(time.monotonic, ended)
+    assert asked == [200, 1600]
+    assert program._seconds_per_gen_event == pytest.approx(1.7 / 1600)
 
 
 def test_copies_write_to_places_of_their_own(program: WorkerProgram, tmp_path: Path) -> None:

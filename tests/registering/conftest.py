@@ -12,7 +12,6 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,6 @@ class Server:
 
 
 def _missing() -> str | None:
-    if find_spec("rucio") is None:
-        return "rucio-clients (pip install 'flashsim-prod[rucio]')"
     if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         return "PostgreSQL (apt-get install postgresql)"
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))

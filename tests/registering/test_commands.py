@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,16 @@ def test_register_files_and_verify(registered: tuple[str, str], server: Any) -> 
 
 
 def test_sites_check(server: Any, home: Home) -> None:
-    done = command("sites", "check", "--json")
+    of_rucio = ("--only", "rucio", "--only", "rses", "--only", "rse")
+    done = command("sites", "check", *of_rucio, "--json")
     assert done.returncode == 0, done.stderr
     found = {one["what"]: one for one in json.loads(done.stdout)}
     assert found["rucio"]["detail"].startswith("root (service) at http://127.0.0.1:")
     assert found["rse"]["is_fine"]
     assert "T2_IT_Pisa_Temp" in found["rses"]["detail"]
-    other = json.loads(command("sites", "check", "--rse", "T2_XX_Nowhere", "--json").stdout)
+    nowhere = command("sites", "check", "--rse", "T2_XX_Nowhere", "--json")
+    assert (nowhere.returncode, "rse" in nowhere.stderr) == (22, True)
+    other = json.loads(nowhere.stdout)
     assert "knows no storage element" in {one["what"]: one for one in other}["rse"]["detail"]
 
 
@@ -72,6 +75,9 @@ def test_where_to_register_is_settled_before_anything_is_made(server: Any, admin
     def find(scope: str = "cms", rse: str | None = None, **more: Any) -> Registration:
         return find_registration("rucio", Registration(scope=scope, rse=rse, **more), "LOCAL")
 
+    known = set(admin.list_scopes())
+    for scope in {"user.jdoe"} - known:
+        admin.add_scope("root", scope)
     # the administrator may write to both, users only to the one for that
     with pytest.raises(RequestError, match=r"you may write to T2_IT_Pisa, T2_IT_Pisa_Temp"):
         find()
@@ -92,6 +98,64 @@ def test_where_to_register_is_settled_before_anything_is_made(server: Any, admin
         assert find().rse == "T2_IT_Pisa_Temp"
     finally:
         admin.update_rse("T2_IT_Pisa", {"availability_write": True})
+
+
+@pytest.fixture
+def as_jane(server: Any, admin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sign in as an account that is no administrator and owns one scope."""
+    from rucio.common.config import clean_cached_config
+
+    if "jane" not in {one["account"] for one in admin.list_accounts()}:
+        admin.add_account("jane", "USER", "jane@localhost")
+        admin.add_identity("jane", "jane", "USERPASS", "jane@localhost", password="Secret12345")
+        admin.add_scope("jane", "user.jane")
+        admin.add_scope("root", "user.other")
+    config = tmp_path / "jane.cfg"
+    told = {"username": "jane", "password": "Secret12345", "account": "jane"}
+    lines = server.config.read_text().splitlines()
+    config.write_text(
+        "\n".join(
+            f"{(k := line.split(' = ')[0])} = {told[k]}" if line.split(" = ")[0] in told else line
+            for line in lines
+        )
+    )
+    monkeypatch.setenv("RUCIO_CONFIG", str(config))
+    clean_cached_config()
+    yield
+    monkeypatch.setenv("RUCIO_CONFIG", str(server.config))
+    clean_cached_config()
+
+
+def test_the_scope_is_one_that_may_be_added_to(as_jane: None, admin: Any, home: Home) -> None:
+    def find(scope: str) -> Registration:
+        return find_registration("rucio", Registration(scope=scope, rse="T2_IT_Pisa_Temp"), "LOCAL")
+
+    before = {scope: _names(admin, scope) for scope in admin.list_scopes()}
+    assert find("user.jane").scope == "user.jane"
+    for scope, complaint in (
+        (
+            "user.other",
+            "--scope user.other: Rucio lets account jane add nothing there; say --scope user.jane",
+        ),
+        ("cms", "--scope cms: Rucio lets account jane add nothing there; say --scope user.jane"),
+        ("user.jain", r"--scope user.jain: Rucio has no such scope; did you mean user.jane\?"),
+        ("group.zzzzzzzz", "Rucio has no such scope; ask an administrator for it, for account jane"),
+    ):
+        with pytest.raises(RequestError, match=complaint):
+            find(scope)
+    assert {scope: _names(admin, scope) for scope in admin.list_scopes()} == before, "asking makes nothing"
+
+
+def _names(admin: Any, scope: str) -> set[str]:
+    return set(admin.list_dids(scope, [{"name": "*"}], did_type="all"))
+
+
+def test_a_request_of_a_scope_that_is_none_writes_nothing(server: Any, home: Home) -> None:
+    at = ("--rse", "T2_IT_Pisa_Temp", "--scope", "user.nobody")
+    done = command("request", "ttbar", "--events", "10", "--catalog", "rucio", *at, "--yes")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "--scope user.nobody: Rucio has no such scope" in done.stderr
+    assert not home.names()
 
 
 def test_a_rule_lives_for_a_while_that_can_be(registered: tuple[str, str], home: Home) -> None:

@@ -70,8 +70,10 @@ def _posix_cksum(contents: bytes) -> int:
 
 
 @pytest.mark.parametrize("scope", ["cms", "user.jdoe", "group.higgs-hh"])
-def test_names_are_judged_by_cms(home: Home, place_request: PlaceRequest, scope: str) -> None:
-    lexicon = pytest.importorskip("WMCore.Lexicon")
+def test_names_are_judged_by_cms(
+    home: Home, place_request: PlaceRequest, scope: str, wmcore: Callable[[str], Any]
+) -> None:
+    lexicon = wmcore("WMCore.Lexicon")
     name = place_request(
         catalog="none", registration=Registration(scope=scope, rse="T2_IT_Pisa_Temp"), primary="TTbar_13TeV"
     )
@@ -213,6 +215,36 @@ def test_a_busy_server_and_a_lost_answer(home: Home, made: str, writer: Any) -> 
     writer.lose_answers = 1
     publish(home, made, writer.url)
     assert len(writer.blocks) == 2
+
+
+#: as the real server puts it
+COLLISION = (
+    "DBSError Code:110 Description:DBS DB insert record error Function:dbs.bulkblocks.insertBulkBlocks "
+    f"Message: unable to insert record {'x' * 300}, Error: ORA-00001: unique constraint "
+    "(CMS_DBS3_PROD_GLOBAL_OWNER.TUC_AE_ACQUISITION_ERA_NAME) violated while it was inserted"
+)
+
+
+def test_two_writers_at_once(home: Home, made: str, writer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbs_writer import Refusal
+
+    original, collisions = writer.insert, [1, 2]
+
+    def collide(dump: Any) -> None:
+        if collisions:
+            collisions.pop()
+            raise Refusal(110, COLLISION)
+        original(dump)
+
+    monkeypatch.setattr(writer, "insert", collide)
+    assert publish(home, made, writer.url).new == 2
+    assert not collisions
+    writer.blocks.clear()
+    collisions += [1] * 50
+    monkeypatch.setenv("FLASHSIM_PROD_PATIENCE_S", "1")
+    with pytest.raises(StorageError, match=r"another writer is faster .*publish again later") as caught:
+        publish(home, made, writer.url)
+    assert "constraint (CMS_DBS3_PROD_GLOBAL_OWNER.TUC_AE_ACQUISITION_ERA_NAME) ..." in str(caught.value)
 
 
 def test_a_server_that_stays_busy(

@@ -132,6 +132,50 @@ def test_a_disagreement_names_the_file(
         catalog.declare(block, [files[0], changed], RSE)
 
 
+def test_a_replica_that_nobody_gets_is_told(catalog: RucioCatalog, container: str, admin: Any) -> None:
+    block, files = block_of(container), made_files(3)
+    declare(catalog, container, block, files)
+    replicas = [{"scope": "cms", "name": file.lfn, "rse": RSE} for file in files[:2]]
+    admin.declare_bad_file_replicas(replicas, "for a test")
+    complaint = f"knows the replica of {files[0].lfn} at {RSE} as BAD, and so it is with 1 more files: nobody"
+    with pytest.raises(CatalogError, match=complaint):
+        catalog.declare(block, files, RSE)
+    # what the line says helps
+    made = [{"scope": "cms", "name": file.lfn, "state": "A"} for file in files[:2]]
+    admin.update_replicas_states(RSE, made)
+    assert catalog.declare(block, files, RSE) == 0
+
+
+def test_a_file_that_is_known_as_bad_before_it_is_declared(
+    catalog: RucioCatalog, container: str, admin: Any
+) -> None:
+    block, files = block_of(container), made_files(1)
+    admin.add_replicas(
+        RSE, [{"scope": "cms", "name": f.lfn, "bytes": f.bytes, "adler32": f.adler32} for f in files]
+    )
+    admin.declare_bad_file_replicas([{"scope": "cms", "name": files[0].lfn, "rse": RSE}], "for a test")
+    with pytest.raises(
+        CatalogError, match=f"{files[0].lfn} at {RSE} as BAD: nobody gets it; .*update_replicas"
+    ):
+        declare(catalog, container, block, files)
+
+
+def test_a_file_that_was_detached_of_a_closed_block(
+    catalog: RucioCatalog, container: str, admin: Any, server: Any
+) -> None:
+    block, files = block_of(container), made_files(2)
+    declare(catalog, container, block, files)
+    admin.detach_dids("cms", block, [{"scope": "cms", "name": files[0].lfn}])
+    complaint = f"{files[0].lfn} is no longer in its block {block}, which is closed.*'rucio did update --open"
+    with pytest.raises(CatalogError, match=complaint) as caught:
+        declare(catalog, container, block, files)
+    # what the line says helps
+    words = str(caught.value).split("'")[1].split()
+    server.rucio(*words[1:])
+    assert declare(catalog, container, block, files) == 0
+    assert (catalog.container(container).files, catalog.container(container).open_blocks) == (2, 0)
+
+
 def test_a_file_has_one_block(catalog: RucioCatalog, container: str) -> None:
     block, files = block_of(container), made_files(2)
     declare(catalog, container, block, files)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import IO
 
 from flashsim_prod.errors import NodeError
+from flashsim_prod.files import storage_error
 from flashsim_prod.grid.batch.base import Command, Node
 from flashsim_prod.grid.batch.lifeline import DIE_WITH_PARENT
-from flashsim_prod.grid.oserrors import storage_error
 
 #: native libraries in a worker use one thread each: the slots are the parallelism
 ONE_THREAD = {

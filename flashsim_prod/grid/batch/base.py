@@ -181,11 +181,15 @@ class Poll:
         Nodes that it says nothing of are left out; nobody knows what became of them.
     notes : tuple of str
         What a user should know, a line each.
+    stopped : str, optional
+        Why it was ended as a whole before its jobs had, in one line, if it was: who took it back, or what
+        broke. Jobs that had not ended are cancelled by it.
     """
 
     alive: bool
     nodes: dict[NodeKey, NodeStatus]
     notes: tuple[str, ...] = ()
+    stopped: str | None = None
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,15 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 from flashsim_prod.errors import CatalogError, ConfigError, StorageError
 from flashsim_prod.grid.catalog.dbs import Dump, check_dump
 from flashsim_prod.grid.catalog.rucio_calls import patience
+from flashsim_prod.grid.catalog.wording import shortened
 
 log = logging.getLogger("flashsim_prod.catalog")
 
 #: what DBS says of a block that it has
 _BLOCK_EXISTS = 200
+#: what it says when a unique constraint was violated: two writers came with the same era, site or
+#: configuration at once, and the next try finds it there
+_COLLISION = 110
 #: HTTP codes that may pass
 _PASSING = frozenset({429, 500, 502, 503, 504})
 
@@ -104,6 +108,11 @@ class DbsWriter:
             with redirect_stdout(io.StringIO()):
                 return attempts(call)
         except self._refusal as error:
+            if self._code(error) == _COLLISION:
+                raise StorageError(
+                    f"DBS at {self.url} says for {self._patience_s:.0f} s that another writer is faster "
+                    f"({self._reason(error)}); publish again later"
+                ) from error
             if self._may_pass(error):
                 raise StorageError(
                     f"DBS at {self.url} does not answer ({self._reason(error)}); publish again later"
@@ -114,6 +123,8 @@ class DbsWriter:
         if not isinstance(error, self._refusal):
             return False
         code = getattr(error, "code", None)
+        if self._code(error) == _COLLISION:
+            return True
         # without a code it is the network, or no JSON; what DBS itself says is about the dump
         return code is None or (code in _PASSING and not self._code(error))
 
@@ -122,8 +133,7 @@ class DbsWriter:
         return code if isinstance(code, int) else 0
 
     def _reason(self, error: BaseException) -> str:
-        line = " ".join(str(getattr(error, "msg", "") or error).split())
-        return line if len(line) <= 300 else f"{line[:300]}..."
+        return shortened(" ".join(str(getattr(error, "msg", "") or error).split()), 300)
 
 
 def _connect(url: str) -> tuple[Any, tuple[type[Exception], ...]]:

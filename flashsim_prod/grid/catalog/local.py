@@ -43,6 +43,8 @@ class LocalCatalog(Catalog):
         The file (``catalog.sqlite`` in the state folder); made if missing.
     scope : str
         Whose names these are.
+    read_only : bool
+        Look at a copy; nothing is written.
 
     Raises
     ------
@@ -54,9 +56,9 @@ class LocalCatalog(Catalog):
 
     kind = "local"
 
-    def __init__(self, path: Path, scope: str = "cms") -> None:
+    def __init__(self, path: Path, scope: str = "cms", *, read_only: bool = False) -> None:
         super().__init__(scope)
-        self._database = Database(path, "catalogue", APPLICATION_ID, SCHEMA)
+        self._database = Database(path, "catalogue", APPLICATION_ID, SCHEMA, read_only=read_only)
 
     def close(self) -> None:
         self._database.close()

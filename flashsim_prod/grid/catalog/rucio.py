@@ -21,6 +21,7 @@ from flashsim_prod.grid.catalog.base import (
     merged_metadata,
 )
 from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
+from flashsim_prod.grid.catalog.rucio_states import check_available, not_of_closed_block, replica_states
 
 log = logging.getLogger("flashsim_prod.catalog")
 
@@ -88,6 +89,7 @@ class RucioCatalog(Catalog):
         new, remaining = 0, iter(files)
         while portion := list(islice(remaining, _PORTION)):
             new += self._declare(block, portion, rse, attached, is_open=is_open)
+            check_available(self.calls, [self._name(file.lfn, "FILE") for file in portion], rse)
         return new
 
     def close_block(self, block: str) -> None:
@@ -202,7 +204,8 @@ class RucioCatalog(Catalog):
         if not outside:
             return 0
         if not is_open:
-            raise CatalogError(f"{outside[0].lfn} is new, but its block {block} is closed")
+            lfn = outside[0].lfn
+            raise not_of_closed_block(lfn, self.scope, block, is_known=lfn in known)
         self._complete([file for file in outside if file.lfn in known and known[file.lfn]["events"] is None])
         self._attach(block, [_without_md5(file, known.get(file.lfn)) for file in outside], rse)
         self._read_back(block, outside)
@@ -237,8 +240,7 @@ class RucioCatalog(Catalog):
         details = {row["name"]: row for row in self.calls.ask("get_metadata_bulk", dids, plugin="JSON")}
         for file in files:
             rows.compare_details(file, details.get(file.lfn, {}))
-        found = self.calls.ask("list_replicas", dids, rse_expression=rse)
-        there = {row["name"] for row in found if rse in row.get("rses", {})}
+        there = replica_states(self.calls, dids, rse)
         if lacking := [rows.to_replica(self.scope, file) for file in files if file.lfn not in there]:
             self.calls.ask("add_replicas", rse, lacking)
 

@@ -21,6 +21,7 @@ from typing import Any, Self, TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from flashsim_prod.errors import CatalogError, ConfigError, FlashSimError, StorageError
+from flashsim_prod.grid.catalog.wording import shortened
 
 log = logging.getLogger("flashsim_prod.catalog")
 
@@ -212,7 +213,7 @@ def _load() -> tuple[Callable[..., Any], tuple[type[Exception], ...]]:
         from rucio.common.exception import RucioException
     except ImportError as error:
         raise ConfigError(
-            f"the Rucio catalogue needs rucio-clients ({error}): pip install 'flashsim-prod[rucio]'"
+            f"rucio-clients, a part of the installation, is missing ({error}): pip install rucio-clients"
         ) from error
     try:
         from rucio.client import Client
@@ -289,4 +290,4 @@ def _tell(what: str, state: RetryCallState) -> None:
 def _reason(error: BaseException | None) -> str:
     """One line, without the memory addresses and SQL that servers send along."""
     line = " ".join(str(error).split()).rpartition(" Details: ")[2] or type(error).__name__
-    return line if len(line) <= 200 else f"{line[:200]}..."
+    return shortened(line, 200)

@@ -50,8 +50,8 @@ class Ledger:
         If the file is no ledger, damaged, or written by a newer version.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path, "ledger", APPLICATION_ID, SCHEMA)
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._database = Database(path, "ledger", APPLICATION_ID, SCHEMA, read_only=read_only)
         self.submissions = Submissions(self._database)
 
     def __enter__(self) -> Self:

@@ -61,7 +61,7 @@ class SubmissionRow:
     """A graph handed to a batch system, or about to be; `batch_id` is the batch system's name for it.
 
     Without `batch_id` the answer was never entered: it may or may not have been handed over. Without `ended`
-    the batch system may still be at work on it.
+    the batch system may still be at work on it. `stopped` says why it ended before its jobs had, if it did.
     """
 
     number: int
@@ -69,6 +69,7 @@ class SubmissionRow:
     created: datetime
     batch_id: str | None
     ended: datetime | None
+    stopped: str | None = None
 
 
 @dataclass(frozen=True)

@@ -83,5 +83,8 @@ _VERSION_2 = (
     "CREATE UNIQUE INDEX submissions_open ON submissions (request) WHERE ended IS NULL",
 )
 
+#: why a graph was ended before its jobs had
+_STOPPED = ("ALTER TABLE submissions ADD COLUMN stopped TEXT",)
+
 #: statements that lead from each schema version to the next; append, never alter
-SCHEMA = (_VERSION_1, _VERSION_2)
+SCHEMA = (_VERSION_1, _VERSION_2, _STOPPED)

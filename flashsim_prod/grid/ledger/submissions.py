@@ -73,14 +73,17 @@ class Submissions:
             )
             step_all(db, request, {JobState.SUBMITTING}, JobState.IDLE)
 
-    def end(self, name: str) -> None:
-        """Enter that the open submission has ended, or was never handed over; SUBMITTING jobs are PLANNED."""
+    def end(self, name: str, *, stopped: str | None = None) -> None:
+        """Enter that the open submission has ended, or was never handed over; SUBMITTING jobs are PLANNED.
+
+        `stopped` says why, if it was before its jobs had ended.
+        """
         with self._database.writing() as db:
             request = requests.find(db, name)
             open_ = _must_find(db, request)
             db.execute(
-                "UPDATE submissions SET ended = ? WHERE request = ? AND number = ?",
-                (time.time(), request["id"], open_.number),
+                "UPDATE submissions SET ended = ?, stopped = ? WHERE request = ? AND number = ?",
+                (time.time(), stopped, request["id"], open_.number),
             )
             step_all(db, request, {JobState.SUBMITTING}, JobState.PLANNED)
 
@@ -123,6 +126,7 @@ def _find(db: sqlite3.Connection, request: int, where: str) -> SubmissionRow | N
         created=datetime.fromtimestamp(row["created"], UTC),
         batch_id=row["batch_id"],
         ended=None if row["ended"] is None else datetime.fromtimestamp(row["ended"], UTC),
+        stopped=row["stopped"],
     )
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flashsim_prod.errors import StorageError
+from flashsim_prod.files import fsync_folder
 from flashsim_prod.grid.storage.checksums import Checksums, RunningChecksums, chunks_of, stream_checksums
 
 _TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]+)\.[0-9a-f]{32}\.part")
@@ -109,15 +110,6 @@ def publish(path: Path, target: Path, *, overwrite: bool) -> None:
     else:
         _link_or_rename(path, target)
     fsync_folder(target.parent)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Force a folder's entries to disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def remove_stale(folder: Path) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.files import storage_errors
 
 #: large enough that system calls do not count, small enough for the processor's cache [B]
 CHUNK_BYTES = 1 << 20

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flashsim_prod.errors import StorageError
-from flashsim_prod.grid.oserrors import storage_error, storage_errors
+from flashsim_prod.files import storage_error, storage_errors
 from flashsim_prod.grid.storage.atomic import (
     copy_verified,
     is_temporary,

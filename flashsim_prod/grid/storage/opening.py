@@ -9,6 +9,7 @@ from typing import Any
 
 from flashsim_prod.core.site import StorageRules
 from flashsim_prod.errors import ConfigError
+from flashsim_prod.files import read_text
 from flashsim_prod.grid.storage.base import Storage
 from flashsim_prod.grid.storage.local import LocalStorage
 from flashsim_prod.grid.storage.xrootd import XRootDStorage
@@ -56,7 +57,7 @@ def prefix_in(path: Path, rse: str, protocol: str) -> str:
         If the file cannot be read, has no such element or protocol, or makes names in another way.
     """
     try:
-        volumes: list[dict[str, Any]] = json.loads(path.read_text())
+        volumes: list[dict[str, Any]] = json.loads(read_text(path))
         protocols = next(volume["protocols"] for volume in volumes if volume.get("rse") == rse)
         named = {one["protocol"]: one for one in protocols}
         pfn = _resolved(_PROBE, named, protocol)

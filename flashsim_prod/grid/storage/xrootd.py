@@ -7,9 +7,11 @@ and by the checksum that the server gives.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
@@ -21,9 +23,10 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.errors import NodeError, NoSpaceError, StorageError
-from flashsim_prod.grid.oserrors import storage_errors
-from flashsim_prod.grid.storage.atomic import publish, temporary_beside
+from flashsim_prod.files import storage_errors
+from flashsim_prod.grid.storage.atomic import Temporary, publish, temporary_beside
 from flashsim_prod.grid.storage.base import Storage, check_lfn
 from flashsim_prod.grid.storage.checksums import Checksums, file_checksums, stream_checksums
 
@@ -36,6 +39,8 @@ _PATIENCE = {
 }
 #: codes of the protocol in what the programs say: not found, no space
 _MISSING, _FULL = ("[3011]", "[3006]"), ("[3009]", "[3021]")
+#: the same in words, of servers that give another code and of the disk of this machine
+_FULL_WORDS = ("no space left", "quota exceeded", "not enough space", "no free space")
 #: what exists under such names is being written
 _UNFINISHED = ".flashsim-part"
 #: a copy takes this long at most: 10 GB at 1 MB/s [s]
@@ -81,7 +86,10 @@ class XRootDStorage(Storage):
     def fetch(self, lfn: str, target: Path) -> Checksums:
         action = f"copying {lfn} from {self.rse} to {target}"
         with storage_errors(action), temporary_beside(target) as temporary:
+            size = self.stat(lfn)
+            _check_room(temporary, size or 0, action)
             self._copy(self.pfn(lfn), str(temporary.path), action)
+            _check_whole(temporary, size, action)
             found, there = file_checksums(temporary.path), self._adler32(self._path(lfn))
             if found.adler32 != there:
                 raise StorageError(f"{action}: adler32 is {found.adler32} here and {there} there")
@@ -89,7 +97,10 @@ class XRootDStorage(Storage):
         return found
 
     def stat(self, lfn: str) -> int | None:
-        said = self._ask("stat", self._path(lfn), missing_is_fine=True)
+        return self._size(self._path(lfn))
+
+    def _size(self, path: str) -> int | None:
+        said = self._ask("stat", path, missing_is_fine=True)
         if said is None:
             return None
         told = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
@@ -100,7 +111,7 @@ class XRootDStorage(Storage):
         with _started(command) as process:
             # both are pipes, as asked for
             found = stream_checksums(cast(BinaryIO, process.stdout))
-            said = cast(BinaryIO, process.stderr).read().decode()
+            said = cast(BinaryIO, process.stderr).read().decode(errors="replace")
         if process.returncode:
             raise _error(f"reading {lfn} at {self.rse}", said)
         return found
@@ -145,6 +156,7 @@ class XRootDStorage(Storage):
         temporary = str(final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}{_UNFINISHED}"))
         try:
             self._copy(str(source), f"{self._server}/{temporary}", action)
+            self._check_arrived(temporary, expected.bytes, action)
             there = self._adler32(temporary)
             if there != expected.adler32:
                 raise StorageError(f"{action}: adler32 is {expected.adler32} here and {there} there")
@@ -152,7 +164,31 @@ class XRootDStorage(Storage):
             if not self._holds(lfn, expected, overwrite=overwrite):
                 self._ask("mv", temporary, str(final))
         finally:
-            self._ask("rm", temporary, missing_is_fine=True)
+            # a server that fails here, too, must not hide why the copy failed
+            with suppress(StorageError):
+                self._ask("rm", temporary, missing_is_fine=True)
+
+    def _check_arrived(self, path: str, size: int, action: str) -> None:
+        """See that all of a copy is at the server, which may have run full without saying so."""
+        there = self._size(path)
+        if there == size:
+            return
+        free = self._free(path)
+        if free is not None and free < size - (there or 0):
+            raise NoSpaceError(
+                f"{action}: the server is full ({there} of {size} bytes arrived, {free} are free); "
+                "free some space, then retry"
+            )
+        raise StorageError(f"{action}: {there} of {size} bytes arrived")
+
+    def _free(self, path: str) -> int | None:
+        """Free space where `path` is [B]; ``None`` if the server does not say."""
+        try:
+            said = self._ask("query", "space", str(PurePosixPath(path).parent)) or ""
+            told = dict(part.split("=", 1) for part in said.strip().split("&") if "=" in part)
+            return int(told["oss.free"])
+        except (StorageError, KeyError, ValueError):
+            return None
 
     def _adler32(self, path: str) -> str | None:
         """The checksum that the server gives."""
@@ -177,13 +213,36 @@ class XRootDStorage(Storage):
             raise
 
 
+def _check_room(temporary: Temporary, size: int, action: str) -> None:
+    """See that a file of `size` bytes fits beside its target; `NoSpaceError` otherwise."""
+    free = shutil.disk_usage(temporary.path.parent).free
+    if free < size:
+        raise NoSpaceError(
+            f"{action}: {format_bytes(free)} are free, it has {format_bytes(size)}; "
+            "free some space, then retry"
+        )
+
+
+def _check_whole(temporary: Temporary, size: int | None, action: str) -> None:
+    """See that all of a copy has arrived: ``xrdcp`` ends with 0 on a disk that ran full meanwhile."""
+    found = temporary.path.stat().st_size
+    if size is None or found == size:
+        return
+    with temporary.path.open("r+b") as stream:
+        # says what xrdcp did not: that the disk is full, or the quota used up
+        os.posix_fallocate(stream.fileno(), 0, size)
+    raise StorageError(f"{action}: {found} of {size} bytes arrived")
+
+
 def _says(error: StorageError, codes: tuple[str, ...]) -> bool:
     return any(code in str(error) for code in codes)
 
 
 def _may_pass(error: BaseException) -> bool:
     """Whether another try can help: neither where there is no such file nor where there is no space."""
-    return isinstance(error, StorageError) and not _says(error, (*_MISSING, *_FULL))
+    return (
+        isinstance(error, StorageError) and not isinstance(error, NoSpaceError) and not _says(error, _MISSING)
+    )
 
 
 @retry(
@@ -200,8 +259,8 @@ def _run(command: list[str], action: str, limit_s: int) -> str:
             process.kill()
             raise StorageError(f"{action}: no end after {limit_s} s") from error
     if process.returncode:
-        raise _error(action, said.decode())
-    return out.decode()
+        raise _error(action, said.decode(errors="replace"))
+    return out.decode(errors="replace")
 
 
 def _started(command: list[str]) -> subprocess.Popen[bytes]:
@@ -215,6 +274,6 @@ def _started(command: list[str]) -> subprocess.Popen[bytes]:
 
 def _error(action: str, said: str) -> StorageError:
     reason = " ".join(said.split()) or "no reason given"
-    if any(code in said for code in _FULL):
+    if any(code in said for code in _FULL) or any(words in said.lower() for words in _FULL_WORDS):
         return NoSpaceError(f"{action}: {reason}; free some space, then retry")
     return StorageError(f"{action}: {reason}")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import os
+import lzma
 import shutil
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from flashsim_prod.errors import BundleError
+from flashsim_prod.files import appearing, open_regular
 from flashsim_prod.physics.chain.bundle import MANIFEST, Bundle, load_bundle, read_manifest
-from flashsim_prod.physics.whole_files import appearing
 
 #: a manifest is read into memory; one of all models has 80 kB
 _MOST_MANIFEST_BYTES = 10_000_000
@@ -27,17 +27,14 @@ def pack(bundle: Bundle, target: Path) -> None:
     """
     files = [MANIFEST, *sorted(entry.file for entry in bundle.manifest.models.values())]
     with appearing(target) as temporary:
-        with temporary.open("wb") as raw:
-            with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-                for name in files:
-                    contents = (bundle.path / name).read_bytes()
-                    # no owner, and the time of the bundle, so that equal contents are equal bytes
-                    member = tarfile.TarInfo(f"{bundle.name}/{name}")
-                    member.size, member.mode = len(contents), 0o644
-                    member.mtime = int(bundle.manifest.created.timestamp())
-                    archive.addfile(member, io.BytesIO(contents))
-            raw.flush()
-            os.fsync(raw.fileno())
+        with tarfile.open(temporary, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            for name in files:
+                contents = (bundle.path / name).read_bytes()
+                # no owner, and the time of the bundle, so that equal contents are equal bytes
+                member = tarfile.TarInfo(f"{bundle.name}/{name}")
+                member.size, member.mode = len(contents), 0o644
+                member.mtime = int(bundle.manifest.created.timestamp())
+                archive.addfile(member, io.BytesIO(contents))
         if target.exists() and target.read_bytes() != temporary.read_bytes():
             raise BundleError(f"{target} exists and is something else; give another --output, or remove it")
 
@@ -54,7 +51,7 @@ def unpack(path: Path, folder: Path) -> Bundle:
         If it is no tar archive, compressed or not, of one bundle.
     """
     try:
-        with tarfile.open(path) as archive:
+        with open_regular(path) as raw, tarfile.open(fileobj=raw) as archive:
             files = {PurePosixPath(member.name): member for member in archive if member.isreg()}
             manifests = [name for name in files if name.name == MANIFEST]
             if len(manifests) != 1:
@@ -68,7 +65,7 @@ def unpack(path: Path, folder: Path) -> Bundle:
                 if member is None:
                     raise BundleError(f"{path}: {entry.file}, the weights of model {model}, is missing")
                 _take_out(archive, member, folder / entry.file)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BundleError(f"{path}: neither a bundle's folder nor a tar archive of one") from error
     return load_bundle(folder)
 

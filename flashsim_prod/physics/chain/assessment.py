@@ -12,6 +12,7 @@ from pydantic import Field
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import ConfigError, InputError
+from flashsim_prod.files import read_text
 
 #: name of a fidelity report's file of figures
 REPORT_NAME = "report.json"
@@ -61,7 +62,7 @@ def read_assessment(path: Path, weights: Mapping[str, str]) -> Assessment:
     """
     path = path / REPORT_NAME if path.is_dir() else path
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(read_text(path))
         measured: dict[str, str] = report["weights"]
         found = Assessment.from_mapping(report["assessment"], str(path))
     except OSError as error:

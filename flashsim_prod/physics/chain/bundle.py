@@ -11,8 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -28,8 +27,9 @@ from flashsim_prod import resources
 from flashsim_prod.core.names import check_processing_string
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
+from flashsim_prod.files import appearing_folder, read_bytes, write_whole
 from flashsim_prod.physics.chain.assessment import Assessment
-from flashsim_prod.physics.whole_files import appearing
+from flashsim_prod.physics.tensor_files import appearing_tensors
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -55,6 +55,7 @@ class ModelEntry(StrictModel):
 
     file: str = Field(pattern=r"^[A-Za-z0-9_\-]+\.safetensors$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    form: int = Field(default=0, ge=0, description="version of the model's formulas; 0 if it is not said")
     produces: str
     most: int = Field(ge=0)
     conditions: tuple[str, ...] = Field(description="name:scale, in the order of the weights")
@@ -193,15 +194,15 @@ def read_tensors(path: Path) -> Tensors:
 def save_model(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[str, str]:
     """Write one object model's tensors into `folder`; returns file name and sha256."""
     file = f"{name}.safetensors"
-    with appearing(folder / file) as temporary:
-        save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, temporary)
+    contents = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
+    with appearing_tensors(folder / file) as temporary:
+        save_file(contents, temporary)
     return file, _sha256(folder / file)
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, the last file of a bundle to be written."""
-    with appearing(folder / MANIFEST) as temporary:
-        temporary.write_text(manifest.model_dump_json(indent=1) + "\n")
+    write_whole(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
 
 
 def write_bundle(target: Path, manifest: Manifest, weights: Mapping[str, Path]) -> Bundle:
@@ -219,7 +220,7 @@ def write_bundle(target: Path, manifest: Manifest, weights: Mapping[str, Path]) 
     BundleError
         If `target` exists, or a file is not the one that the manifest names.
     """
-    with _appearing(target) as folder:
+    with appearing_folder(target, _taken(target)) as folder:
         for model, entry in manifest.models.items():
             shutil.copyfile(weights[model], folder / entry.file)
         save_manifest(folder, manifest)
@@ -229,45 +230,26 @@ def write_bundle(target: Path, manifest: Manifest, weights: Mapping[str, Path]) 
 
 def copy_bundle(bundle: Bundle, target: Path) -> Bundle:
     """The same bundle, of the same digest, in the new folder `target`; `BundleError` if that exists."""
-    with _appearing(target) as folder:
+    with appearing_folder(target, _taken(target)) as folder:
         for name in (MANIFEST, *(entry.file for entry in bundle.manifest.models.values())):
             shutil.copyfile(bundle.path / name, folder / name)
         copied = load_bundle(folder)
     return replace(copied, path=target)
 
 
-@contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `target` if all goes well."""
-    taken = BundleError(f"{target} exists; give another folder, or remove it")
+def refuse_taken(target: Path) -> None:
+    """`BundleError` if there is something where a bundle is to be written."""
     if target.exists():
-        raise taken
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        for path in (*temporary.iterdir(), temporary):
-            _to_disk(path)
-        try:
-            os.rename(temporary, target)
-        except OSError as error:
-            raise taken from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        raise _taken(target)
 
 
-def _to_disk(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+def _taken(target: Path) -> BundleError:
+    return BundleError(f"{target} exists; give another folder, or remove it")
 
 
 def _read_manifest(path: Path) -> tuple[Manifest, bytes]:
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
     return _parse(raw, path), raw

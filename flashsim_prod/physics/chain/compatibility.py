@@ -16,7 +16,8 @@ from flashsim_prod.physics.generator.source import (
     OPTIONAL_SCALARS,
 )
 
-_DECLARED: Mapping[str, ObjectModel] = {model.name: model for model in MODELS}
+#: every object model that this software knows, by name
+DECLARED: Mapping[str, ObjectModel] = {model.name: model for model in MODELS}
 _GENERATED = frozenset((*GEN_COLLECTIONS, *GEN_SCALARS, *OPTIONAL_COLLECTIONS, *OPTIONAL_SCALARS))
 
 
@@ -29,9 +30,9 @@ def check_models(bundle: Bundle) -> None:
         Naming the bundle, the model and the first difference.
     """
     for name, entry in bundle.manifest.models.items():
-        if name not in _DECLARED:
-            raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(_DECLARED))}")
-        check_signature(_DECLARED[name], entry)
+        if name not in DECLARED:
+            raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(DECLARED))}")
+        check_signature(DECLARED[name], entry)
 
 
 def check_needs(bundle: Bundle) -> None:
@@ -42,7 +43,7 @@ def check_needs(bundle: Bundle) -> None:
     BundleError
         Naming the model and what is missing.
     """
-    models = [_DECLARED[name] for name in bundle.manifest.models]
+    models = [DECLARED[name] for name in bundle.manifest.models]
     there = _GENERATED.union(*(model.outputs for model in models))
     for model in models:
         for name in model.uses:
@@ -55,6 +56,11 @@ def check_needs(bundle: Bundle) -> None:
 
 def check_signature(model: ObjectModel, entry: ModelEntry) -> None:
     """Check that weights were made for what `model` declares; `BundleError` with the first difference."""
+    if not entry.form:
+        raise BundleError(
+            f"model {model.name} of the bundle does not say which form of its formulas it was made for; "
+            f"write form: {model.form} into its manifest if that is known to be it, or fit the model again"
+        )
     for key, wanted in model.signature().items():
         found = getattr(entry, key)
         difference = (

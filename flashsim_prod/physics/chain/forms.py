@@ -6,7 +6,7 @@ numbers like the defined ones, so that the flow need not learn where they begin.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,25 @@ Bools = NDArray[np.bool_]
 
 #: with fewer values to learn from, no trend is fitted
 _FEWEST = 10
+
+
+class AsFloats(Mapping[str, F64]):
+    """Columns as float64, each made when it is asked for: what is not used is not looked at."""
+
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        self._columns = columns
+        self._made: dict[str, F64] = {}
+
+    def __getitem__(self, name: str) -> F64:
+        if name not in self._made:
+            self._made[name] = self._columns[name].astype(np.float64)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
 
 
 def filled(column: Column, known: Bools) -> Column:

@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.errors import MissingBranchError
 from flashsim_prod.physics.events import Column, Events
 
 F64 = NDArray[np.float64]
@@ -40,7 +41,10 @@ class Rows:
         return len(self.event_index)
 
     def __getitem__(self, name: str) -> Column:
-        return self.columns[name]
+        try:
+            return self.columns[name]
+        except KeyError:
+            raise MissingBranchError(f"the events have no branch that gives its sources {name}") from None
 
     def take(self, index: NDArray[np.int64]) -> Rows:
         """The rows `index`, which may repeat."""
@@ -202,6 +206,10 @@ class ObjectModel:
         For targets that no `Relation` covers.
     scalar : bool
         Whether targets are event scalars under their full branch names.
+    form : int
+        Version of the formulas behind the names: `source`, `match`, `express` and `assemble`. Raise it
+        whenever one of them gives other numbers than before, since weights learned from the old ones would
+        go on under the same names and be wrong.
     size : NetworkSize
     """
 
@@ -217,6 +225,7 @@ class ObjectModel:
     assemble: Assemble | None = None
     express: Express | None = None
     scalar: bool = False
+    form: int = 1
     makes: tuple[str, ...] = ()
     size: NetworkSize = field(default_factory=NetworkSize)
 
@@ -250,6 +259,7 @@ class ObjectModel:
     def signature(self) -> dict[str, object]:
         """What trained weights depend on; a bundle records it and is refused if it differs."""
         return {
+            "form": self.form,
             "produces": self.produces,
             "most": self.most,
             "conditions": [f"{condition.name}:{condition.scale}" for condition in self.conditions],

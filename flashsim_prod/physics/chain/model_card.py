@@ -73,12 +73,22 @@ def _models(manifest: Manifest) -> str:
             f"{len(entry.conditions)}",
             f"{len(entry.targets)}",
             f"{entry.parameters:,}",
+            f"{entry.form}",
             _count(entry.fit.get("objects")),
             str(entry.fit.get("flow_steps", "-")),
         )
         for name, entry in manifest.models.items()
     ]
-    head = ("Model", "Produces", "Sees", "Draws", "Weights", "Trained on objects", "Steps of the flow")
+    head = (
+        "Model",
+        "Produces",
+        "Sees",
+        "Draws",
+        "Weights",
+        "Form",
+        "Trained on objects",
+        "Steps of the flow",
+    )
     return _table(head, rows)
 
 

@@ -132,7 +132,7 @@ def _run_hadd(hadd: Path, inputs: Sequence[Path], merged: Path) -> None:
     complaint = next(
         (line for line in done.stderr.splitlines() if "rror" in line), done.stderr.strip()[-200:]
     )
-    if "No space left" in done.stderr:
+    if "No space left" in done.stderr or "quota exceeded" in done.stderr.lower():
         raise NoSpaceError(f"no space left for hadd to merge {len(inputs)} files in {merged.parent.parent}")
     if done.returncode != 0:
         raise StorageError(f"hadd failed with exit code {done.returncode}: {complaint}")

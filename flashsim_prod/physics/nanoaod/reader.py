@@ -9,6 +9,7 @@ import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,7 +20,15 @@ import uproot
 from numpy.typing import NDArray
 
 from flashsim_prod.errors import FlashSimError, InputError, StorageError
+from flashsim_prod.files import open_regular
 from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.nanoaod.remote import (
+    RaisingSource,
+    check_served,
+    failure,
+    is_http,
+    transfer_errors,
+)
 from flashsim_prod.physics.nanoaod.schema import branches
 from flashsim_prod.physics.nanoaod.stamps import read_header
 
@@ -39,6 +48,9 @@ _DAMAGED = (
     cramjam.DecompressionError,
     uproot.deserialization.DeserializationError,
 )
+
+#: what XRootD's client says of a file that is not there
+_XROOTD_MISSING = ("[3011]",)
 
 #: events read at least at a time: smaller requests that follow each other are cut from what is already
 #: in memory, since every access to a file decompresses whole baskets
@@ -69,7 +81,11 @@ class NanoFile:
         if "://" not in url:
             _check_local(url)
         with reading(url, "cannot be opened as a ROOT file"):
-            self._file: Any = uproot.open({url: None})
+            if is_http(url):
+                check_served(url)
+            # for a path uproot chooses by itself
+            by = {"handler": RaisingSource} if "://" in url and not url.startswith("file:") else {}
+            self._file: Any = uproot.open({url: None}, **by)
         try:
             with reading(url, "is damaged"):
                 self._tree = self._find_tree()
@@ -122,7 +138,8 @@ class NanoFile:
         ----------
         names : sequence of str
             Full branch names. Branches with one value per event become scalars, the others columns of
-            the collection before the first underscore.
+            the collection whose counter is in the file (``nProton_multiRP`` for ``Proton_multiRP_t``), or of
+            what is before the first underscore.
         start, stop : int
             Event range.
 
@@ -157,14 +174,26 @@ class NanoFile:
                 if arrays[name].ndim == 1:
                     scalars[name] = ak.to_numpy(arrays[name])
                     continue
-                collection, _, attribute = name.partition("_")
+                collection, attribute = self._place(name)
                 found, column = _flatten(arrays[name])
                 if not np.array_equal(counts.setdefault(collection, found), found):
                     raise InputError(f"{self.url}: '{name}' has other lengths than its collection")
                 columns.setdefault(collection, {})[attribute] = column
-        return Events(
-            stop - start, scalars, {name: Collection(counts[name], columns[name]) for name in columns}
-        )
+        collections = {name: Collection(counts[name], columns[name], name) for name in columns}
+        return Events(stop - start, scalars, collections)
+
+    def _place(self, name: str) -> tuple[str, str]:
+        """Collection and attribute of a branch: by the collections' counters, else by the first underscore.
+
+        What the counter of a single branch is called after, as some tools write them, is no collection.
+        """
+        parts = name.split("_")
+        for length in range(len(parts) - 1, 1, -1):
+            collection = "_".join(parts[:length])
+            if f"n{collection}" in self.branches and collection not in self.branches:
+                return collection, "_".join(parts[length:])
+        collection, _, attribute = name.partition("_")
+        return collection, attribute
 
 
 class _Window:
@@ -193,7 +222,7 @@ def _flatten(array: ak.Array) -> tuple[NDArray[np.int64], Column]:
 def _check_local(path: str) -> None:
     """`InputError` for a file that is missing, empty, not ROOT, or shorter than its header says."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(Path(path)) as file:
             size = os.fstat(file.fileno()).st_size
             if not size:
                 raise InputError(f"{path} is empty")
@@ -223,11 +252,13 @@ def reading(url: str, trouble: str) -> Iterator[None]:
     """
     try:
         yield
-    except FileNotFoundError as error:
-        raise InputError(f"{url} does not exist; check the path") from error
     except ImportError as error:
         raise InputError(f"{url} needs another Python package to be read: {_one_line(error)}") from error
-    except _DAMAGED as error:
+    except (*_DAMAGED, *transfer_errors()) as error:
+        if is_http(url) and (why := failure(url, error)) is not None:
+            raise why from error
+        if isinstance(error, FileNotFoundError) or any(code in str(error) for code in _XROOTD_MISSING):
+            raise InputError(f"{url} does not exist; check the path") from error
         if "://" in url and isinstance(error, OSError):
             raise StorageError(f"{url} cannot be read: {_one_line(error)}") from error
         raise InputError(f"{url} {trouble}: {_one_line(error)}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from flashsim_prod.errors import NoSpaceError, StorageError, ValidationError
+from flashsim_prod.errors import ValidationError
+from flashsim_prod.files import storage_errors
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.schema import branch, branches, collections
 
@@ -36,12 +36,8 @@ _BASKET_CAPACITY = 50
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
     """Turn errors of the operating system while `path` is written into `StorageError` of one line."""
-    try:
+    with storage_errors(f"writing {path}"):
         yield
-    except OSError as error:
-        if error.errno in (ENOSPC, EDQUOT):
-            raise NoSpaceError(f"no space left to write {path}; free some or choose another disk") from error
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def make_tree(

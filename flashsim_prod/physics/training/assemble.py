@@ -13,6 +13,7 @@ import torch
 
 from flashsim_prod import __version__
 from flashsim_prod.errors import BundleError
+from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.physics.chain.assessment import read_assessment
 from flashsim_prod.physics.chain.bundle import (
     SCHEMA_VERSION,
@@ -21,10 +22,12 @@ from flashsim_prod.physics.chain.bundle import (
     ModelEntry,
     NetworkEntry,
     read_tensors,
+    refuse_taken,
     save_model,
     write_bundle,
 )
 from flashsim_prod.physics.chain.combine import Parts
+from flashsim_prod.physics.chain.compatibility import DECLARED, check_signature
 from flashsim_prod.physics.chain.fitted import FittedModel, network_size
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 from flashsim_prod.physics.chain.networks import n_parameters
@@ -54,7 +57,8 @@ def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folde
         fit=_figures(record),
     )
     record.write(folder / RECORD)
-    (folder / ENTRY).write_text(entry.model_dump_json(indent=1) + "\n")
+    # last, since a fit whose entry is there is done
+    write_whole(folder / ENTRY, entry.model_dump_json(indent=1) + "\n")
 
 
 def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, NetworkSize, Losses]:
@@ -77,6 +81,9 @@ def _figures(record: FitRecord) -> dict[str, float | int | str]:
         "seed": record.settings.seed,
         "seconds": round(record.seconds, 1),
     }
+    if record.left_out:
+        figures["objects_left_out"] = record.left_out.objects
+        figures["sources_left_out"] = record.left_out.sources
     for network, losses in record.losses.items():
         steps, least = losses[-1][0], min(held_out for _, _, held_out in losses)
         figures |= {f"{network}_steps": steps, f"{network}_held_out_loss": round(least, 5)}
@@ -99,14 +106,15 @@ def build_bundle(
     Parameters
     ----------
     base : Bundle, optional
-        Gives the models that were not fitted. Without any fit at all this is `base` with another manifest.
+        Gives the models that were not fitted. Without any fit at all this is `base` with more reports.
     reports : sequence of Path
         Fidelity reports of these very weights, for the manifest.
 
     Raises
     ------
     BundleError
-        If a fit is not there, or `target` exists.
+        If a fit is not there or of another declaration, if `target` exists, or if there would be nothing new
+        in the bundle: no fit, and no report.
     ConfigError
         If name or tag cannot be one.
     InputError
@@ -133,14 +141,26 @@ def build_bundle(
         "fidelity": (*old, *new),
         "models": parts.entries,
     }
-    return write_bundle(target, Manifest.from_mapping(manifest, "the new bundle"), parts.weights)
+    checked = Manifest.from_mapping(manifest, "the new bundle")
+    refuse_taken(target)
+    if not fits and not reports:
+        raise BundleError(f"{target}: no fitted model to put into it; run 'flashsim-prod train all' first")
+    return write_bundle(target, checked, parts.weights)
 
 
 def _entry(folder: Path, model: str) -> ModelEntry:
     path = folder / ENTRY
     if not path.is_file():
         raise BundleError(f"{path} is missing; run 'flashsim-prod train fit {model}' first")
-    return ModelEntry.from_mapping(json.loads(path.read_text()), str(path))
+    entry = ModelEntry.from_mapping(json.loads(read_text(path)), str(path))
+    declared = DECLARED.get(model)
+    if declared is not None:
+        try:
+            check_signature(declared, entry)
+        except BundleError as error:
+            again = f"extract its tables and fit it again: flashsim-prod train fit {model} --anew"
+            raise BundleError(f"{path}: fitted for another declaration of {model}; {again}") from error
+    return entry
 
 
 def _software() -> dict[str, str]:

@@ -27,7 +27,8 @@ from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
 from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings, Loss, Optimisation
 from flashsim_prod.physics.training.record import FitRecord, Losses
-from flashsim_prod.physics.training.tables import Table, load_tables
+from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tables import load_tables
 
 Progress = Callable[[str, int, int, float], None]
 
@@ -87,10 +88,12 @@ def fit_model(
         If the table is too small to learn from.
     """
     if len(table.row) < LEAST_OBJECTS:
-        raise InputError(f"{model.name}: {too_few(len(table.row))}")
+        lost = table.left_out
+        left_out = f"; {lost.objects:,} were left out, {lost.told()}" if lost else ""
+        raise InputError(f"{model.name}: {too_few(len(table.row))}{left_out}")
     folder.mkdir(parents=True, exist_ok=True)
     fitted = start or untrained(model, table, size or model.size, settings.seed)
-    record = FitRecord(len(table.number), len(table.row), settings)
+    record = FitRecord(len(table.number), len(table.row), settings, left_out=table.left_out)
     conditions = torch.from_numpy(fitted.standardiser(table.conditions))
     optimise = partial(_optimise, folder=folder, device=device, record=record, progress=progress)
     if only is not Network.MULTIPLICITY:

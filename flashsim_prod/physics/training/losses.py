@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+from flashsim_prod.files import write_whole
 from flashsim_prod.physics.training.record import FitRecord
-from flashsim_prod.physics.whole_files import appearing
 
 #: what draws; training needs none of it
 _LIBRARIES = ("matplotlib", "mplhep")
@@ -27,7 +27,5 @@ def draw_losses(record: FitRecord, folder: Path) -> list[Path]:
     made = []
     for network, losses in record.losses.items():
         path = folder / f"{network}_loss.png"
-        with appearing(path) as temporary:
-            temporary.write_bytes(loss_curves(losses, network=network))
-        made.append(path)
+        made.append(write_whole(path, loss_curves(losses, network=network)))
     return made

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics.whole_files import appearing
+from flashsim_prod.physics.tensor_files import appearing_tensors
 
 #: neighbouring rows that are held out together
 _STRETCH = 200
@@ -144,7 +144,7 @@ class Optimisation:
         }
         tensors["generator"] = self.generator.get_state()
         notes = {"step": self.step, "losses": self.losses, "seconds": seconds, "for": self._identity()}
-        with appearing(path) as temporary:
+        with appearing_tensors(path) as temporary:
             save_file(
                 {key: value.contiguous() for key, value in tensors.items()},
                 temporary,

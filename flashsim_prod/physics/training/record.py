@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from flashsim_prod.files import read_text, write_json
+from flashsim_prod.physics.training.finite import LeftOut
 from flashsim_prod.physics.training.optimise import FitSettings
 
 #: (step, training loss, held-out loss) of each network
@@ -20,6 +23,8 @@ class FitRecord:
     ----------
     rows, objects : int
         Source rows and reconstructed objects learned from.
+    left_out : LeftOut
+        Sources and objects that were not learned from, as they hold numbers that are not finite.
     losses : mapping of network to list of (step, training loss, held-out loss)
     seconds : float
         Wall time, all sittings together.
@@ -30,13 +35,21 @@ class FitRecord:
     settings: FitSettings
     losses: Losses = field(default_factory=dict)
     seconds: float = 0.0
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     def write(self, target: Path) -> None:
-        """As JSON."""
-        target.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        """As JSON, whole or not at all."""
+        write_json(target, self)
 
     @staticmethod
     def losses_in(source: Path) -> Losses:
-        """The losses of what `write` wrote."""
-        losses = json.loads(source.read_text())["losses"]
-        return {network: [(step, *both) for step, *both in points] for network, points in losses.items()}
+        """The losses of what `write` wrote; those that were not finite are NaN."""
+        losses = json.loads(read_text(source))["losses"]
+        return {
+            network: [(step, _loss(training), _loss(held_out)) for step, training, held_out in points]
+            for network, points in losses.items()
+        }
+
+
+def _loss(written: float | None) -> float:
+    return math.nan if written is None else written

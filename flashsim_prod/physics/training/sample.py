@@ -11,13 +11,13 @@ import numpy as np
 from flashsim_prod import __version__
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.seeds import generator_seed, job_seed, pileup_seed
+from flashsim_prod.files import appearing
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.generator.existing import NanoSource, inspect_input
 from flashsim_prod.physics.generator.pythia import PythiaSource
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
-from flashsim_prod.physics.whole_files import appearing
 
 _CHUNK_EVENTS = 500
 _EVENTS_PER_LUMI = 1000

@@ -6,82 +6,23 @@ simulation cannot drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
 
-from flashsim_prod.errors import InputError
+from flashsim_prod.errors import InputError, MissingBranchError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
-from flashsim_prod.physics.whole_files import appearing
+from flashsim_prod.physics.training.finite import LeftOut, Noting, finite
+from flashsim_prod.physics.training.table import Table, left_out_of, sizes
 
 _CHUNK_EVENTS = 5000
-_TARGET = "target."
-
-
-@dataclass(frozen=True)
-class Table:
-    """What one object model learns from.
-
-    Attributes
-    ----------
-    conditions : float32 array of shape (n_rows, n_conditions)
-        Before standardisation, for every source row.
-    number : int64 array of shape (n_rows,)
-        Reconstructed objects that came of the row.
-    row : int64 array of shape (n_objects,)
-        The source row of each reconstructed object.
-    targets : mapping of target name to array of shape (n_objects,)
-        As the flow is to learn them, in the type of the file.
-    """
-
-    conditions: NDArray[np.float32]
-    number: NDArray[np.int64]
-    row: NDArray[np.int64]
-    targets: dict[str, NDArray[Any]]
-
-    def save(self, path: Path) -> None:
-        """Write as safetensors, whole or not at all."""
-        tensors: dict[str, NDArray[Any]] = {
-            "conditions": self.conditions,
-            "number": self.number,
-            "row": self.row,
-        }
-        tensors |= {_TARGET + name: np.ascontiguousarray(column) for name, column in self.targets.items()}
-        with appearing(path) as temporary:
-            save_file(tensors, temporary)
-
-    @staticmethod
-    def load(path: Path) -> Table:
-        """Read one table; `InputError` if it is damaged."""
-        try:
-            found = load_file(path)
-            targets = {
-                key.removeprefix(_TARGET): value for key, value in found.items() if key.startswith(_TARGET)
-            }
-            return Table(found["conditions"], found["number"], found["row"], targets)
-        except (OSError, SafetensorError, KeyError) as error:
-            raise InputError(f"{path}: no training table ({error}); extract it again") from error
-
-    @staticmethod
-    def concatenate(tables: Sequence[Table]) -> Table:
-        """One table of several."""
-        offsets = np.cumsum([0, *(len(table.number) for table in tables[:-1])])
-        names = tables[0].targets
-        return Table(
-            np.concatenate([table.conditions for table in tables]),
-            np.concatenate([table.number for table in tables]),
-            np.concatenate([table.row + offset for table, offset in zip(tables, offsets, strict=True)]),
-            {name: np.concatenate([table.targets[name] for table in tables]) for name in names},
-        )
 
 
 def table_path(folder: Path, file: str, model: ObjectModel) -> Path:
@@ -97,6 +38,8 @@ class Matched:
     ----------
     rows : Rows
         All sources.
+    number : int64 array of shape (n_rows,)
+        Objects that came of each source.
     row : int64 array of shape (n_objects,)
         The source of each reconstructed object.
     attributes : mapping of name to array of shape (n_objects,)
@@ -104,8 +47,21 @@ class Matched:
     """
 
     rows: Rows
+    number: NDArray[np.int64]
     row: NDArray[np.int64]
     attributes: dict[str, Column]
+
+    def of_sources(self, kept: NDArray[np.bool_]) -> Matched:
+        """Some of the sources with their objects."""
+        place = np.cumsum(kept) - 1
+        rows = self.rows.take(np.flatnonzero(kept))
+        there = self.of_objects(kept[self.row])
+        return Matched(rows, self.number[kept], place[there.row], there.attributes)
+
+    def of_objects(self, kept: NDArray[np.bool_]) -> Matched:
+        """All sources with some of the objects; the others still count."""
+        attributes = {name: column[kept] for name, column in self.attributes.items()}
+        return Matched(self.rows, self.number, self.row[kept], attributes)
 
 
 def extract(events: Events, model: ObjectModel) -> Table:
@@ -116,7 +72,18 @@ def extract(events: Events, model: ObjectModel) -> Table:
     InputError
         If the events lack what the model uses or is to learn.
     """
-    return tabulate(match_objects(events, model), model)
+    return tabulate(match_objects(events, model), model)[0]
+
+
+@contextmanager
+def _asking(model: ObjectModel) -> Iterator[None]:
+    """Branches that are asked for and not there are told with the model that asks."""
+    try:
+        # what comes of numbers that are not finite is left out, and told
+        with np.errstate(invalid="ignore"):
+            yield
+    except MissingBranchError as error:
+        raise InputError(f"{model.name} cannot be extracted: {error}") from error
 
 
 def match_objects(events: Events, model: ObjectModel) -> Matched:
@@ -124,33 +91,60 @@ def match_objects(events: Events, model: ObjectModel) -> Matched:
     for name in (*model.uses, *(() if model.scalar else (model.produces,))):
         if name not in events:
             raise InputError(f"{model.name} cannot be extracted: the events have no {name}")
-    rows = model.source(events)
-    origin = model.match(events, rows)
+    with _asking(model):
+        rows = model.source(events)
+        origin = model.match(events, rows)
     chosen = _first_matches(origin, len(rows), model)
     if model.scalar:
         attributes = dict(events.scalars)
     else:
         attributes = {name: column[chosen] for name, column in events[model.produces].columns.items()}
-    return Matched(rows, origin[chosen], attributes)
+    row = origin[chosen]
+    return Matched(rows, np.bincount(row, minlength=len(rows)).astype(np.int64), row, attributes)
 
 
-def tabulate(matched: Matched, model: ObjectModel) -> Table:
-    """The table of what was matched; `InputError` if it lacks what the model is to learn."""
-    rows, row = matched.rows, matched.row
-    return Table(
-        model.condition_matrix(rows),
-        np.bincount(row, minlength=len(rows)).astype(np.int64),
-        row,
-        _targets(model, matched.attributes, rows.take(row)),
-    )
+def tabulate(matched: Matched, model: ObjectModel) -> tuple[Table, Matched]:
+    """The table of what was matched, and what of it the table holds: all with finite numbers.
+
+    Raises
+    ------
+    InputError
+        If it lacks what the model is to learn.
+    """
+    with _asking(model):
+        kept, left_out = _finite_sources(matched, model)
+        targets, used = _targets(model, kept)
+        good, names = finite(used, len(kept.row))
+        if names:
+            kept, (targets, _) = kept.of_objects(good), _targets(model, kept.of_objects(good))
+        # what is not finite only now was divided by nothing
+        defined, more = finite({f"target {name}": column for name, column in targets.items()}, len(kept.row))
+        if more:
+            kept = kept.of_objects(defined)
+            targets = {name: column[defined] for name, column in targets.items()}
+        lost = int((~good).sum() + (~defined).sum())
+        left_out += LeftOut(0, lost, {**names, **more})
+        table = Table(model.condition_matrix(kept.rows), kept.number, kept.row, targets, left_out)
+    return table, kept
 
 
-def _targets(model: ObjectModel, attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
-    try:
-        return model.express_targets(attributes, rows)
-    except KeyError as error:
-        lacking = error.args[0] if model.scalar else f"{model.produces}_{error.args[0]}"
-        raise InputError(f"{model.name} cannot be extracted: the events have no branch {lacking}") from error
+def _finite_sources(matched: Matched, model: ObjectModel) -> tuple[Matched, LeftOut]:
+    matrix = model.condition_matrix(matched.rows)
+    columns = {f"condition {one.name}": matrix[:, place] for place, one in enumerate(model.conditions)}
+    good, names = finite(columns, len(matched.rows))
+    if not names:
+        return matched, LeftOut()
+    kept = matched.of_sources(good)
+    return kept, LeftOut(int((~good).sum()), len(matched.row) - len(kept.row), names)
+
+
+def _targets(model: ObjectModel, matched: Matched) -> tuple[dict[str, Column], dict[str, Column]]:
+    """Targets, and all columns that they were made of."""
+    attributes = Noting(matched.attributes, "{}" if model.scalar else f"{model.produces}_{{}}")
+    rows = matched.rows.take(matched.row)
+    columns = Noting(rows.columns, "source {}")
+    targets = model.express_targets(attributes, replace(rows, columns=columns))
+    return targets, columns.used | attributes.used
 
 
 def _first_matches(origin: NDArray[np.int64], n_rows: int, model: ObjectModel) -> NDArray[np.int64]:
@@ -172,6 +166,8 @@ def extract_file(url: str, models: Sequence[ObjectModel], folder: Path) -> Itera
     """
     wanted = [model for model in models if not table_path(folder, url, model).exists()]
     with NanoFile(url) as file:
+        if not file.n_entries:
+            raise InputError(f"{url} holds no events; leave it out")
         parts: dict[str, list[Table]] = {model.name: [] for model in wanted}
         names = sorted(file.branches) if wanted else []
         for start in range(0, file.n_entries if wanted else 0, _CHUNK_EVENTS):
@@ -182,8 +178,30 @@ def extract_file(url: str, models: Sequence[ObjectModel], folder: Path) -> Itera
             yield stop, file.n_entries
     for model in wanted:
         path = table_path(folder, url, model)
+        table = Table.concatenate(parts[model.name])
+        _refuse_nothing(url, table, model)
         path.parent.mkdir(parents=True, exist_ok=True)
-        Table.concatenate(parts[model.name]).save(path)
+        table.save(path, model)
+
+
+def _refuse_nothing(url: str, table: Table, model: ObjectModel) -> None:
+    """`InputError` if all that there was to learn from had to be left out."""
+    lost = table.left_out
+    for what, left, number in (
+        ("sources", len(table.number), lost.sources),
+        ("objects", len(table.row), lost.objects),
+    ):
+        if number and not left:
+            raise InputError(
+                f"{url}: {model.name} has nothing to learn from, all {number:,} {what} are left out, "
+                f"{lost.told()}; name the models wanted with --model, or take other files"
+            )
+
+
+def not_finite(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str, LeftOut]:
+    """What was left out of the tables of one NANOAOD file for numbers that are not finite, by model."""
+    found = {model.name: left_out_of(table_path(folder, url, model)) for model in models}
+    return {name: one for name, one in found.items() if one}
 
 
 def left_out(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str, tuple[int, int]]:
@@ -201,7 +219,8 @@ def left_out(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str,
             if not all(model in models for model in sources):
                 continue
             total = file.read([f"{name}_pt"], 0, file.n_entries)[name].n_objects
-            taken = sum(_sizes(table_path(folder, url, model))[1] for model in sources)
+            paths = [table_path(folder, url, model) for model in sources]
+            taken = sum(sizes(path)[1] + left_out_of(path).objects for path in paths)
             if taken < total:
                 found[name] = (total - taken, total)
     return found
@@ -217,25 +236,15 @@ def _extract_named(url: str, events: Events, model: ObjectModel) -> Table:
 
 def table_sizes(folder: Path, model: ObjectModel) -> tuple[int, int]:
     """Sources and reconstructed objects in all tables of one object model; `InputError` if one is damaged."""
-    sizes = [_sizes(path) for path in (folder / model.name).glob("*.safetensors")]
-    return sum(sources for sources, _ in sizes), sum(objects for _, objects in sizes)
-
-
-def _sizes(path: Path) -> tuple[int, int]:
-    """Sources and reconstructed objects in one table."""
-    try:
-        with safe_open(path, framework="np") as file:
-            sources, objects = (int(file.get_slice(name).get_shape()[0]) for name in ("number", "row"))
-            return sources, objects
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: no training table ({error}); extract it again") from error
+    found = [sizes(path) for path in (folder / model.name).glob("*.safetensors")]
+    return sum(sources for sources, _ in found), sum(objects for _, objects in found)
 
 
 def load_tables(folder: Path, model: ObjectModel) -> Table:
-    """All tables of one object model; `InputError` if there is none."""
+    """All tables of one object model, finite rows only; `InputError` if there is none, or one is unfit."""
     paths = sorted((folder / model.name).glob("*.safetensors"))
     if not paths:
         raise InputError(
             f"{folder}: no training table of {model.name}; run 'flashsim-prod train extract' first"
         )
-    return Table.concatenate([Table.load(path) for path in paths])
+    return Table.concatenate([Table.load(path, model).finite() for path in paths])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Collection
@@ -21,7 +22,7 @@ from flashsim_prod.physics.validation.figures import Light
 from flashsim_prod.physics.validation.matching import matching_rates
 from flashsim_prod.physics.validation.quantities import QUANTITIES, Quantity
 from flashsim_prod.physics.validation.samples import Progress, Sample, is_generator_level
-from flashsim_prod.physics.validation.statistics import F64, rank_correlations
+from flashsim_prod.physics.validation.statistics import F64, I64, rank_correlations
 
 #: entries, and generator events, of either sample below which nothing is said
 _MIN_ENTRIES, _MIN_GEN = 200, 40
@@ -77,15 +78,23 @@ def _grouped(names: set[str]) -> dict[str, list[str]]:
 
 
 def values_of(sample: Sample, name: str) -> Entries:
-    """All values of a branch; of ``nJet`` the numbers of jets."""
+    """All finite values of a branch; of ``nJet`` the numbers of jets."""
+    return sample.entries(*_values_and_events(sample, name))
+
+
+def _values_and_events(sample: Sample, name: str) -> tuple[F64, I64]:
     events = sample.events
     if name in events.scalars:
-        return sample.entries(events.scalars[name].astype(np.float64), np.arange(events.n))
+        return events.scalars[name].astype(np.float64), np.arange(events.n)
     if name[:1] == "n" and name[1:] in events.collections:
-        return sample.entries(events[name[1:]].counts.astype(np.float64), np.arange(events.n))
+        return events[name[1:]].counts.astype(np.float64), np.arange(events.n)
     collection, _, attribute = name.partition("_")
     objects = events[collection]
-    return sample.entries(objects[attribute].astype(np.float64), objects.event_index)
+    return objects[attribute].astype(np.float64), objects.event_index
+
+
+def _n_not_finite(sample: Sample, name: str) -> int:
+    return int(np.count_nonzero(~np.isfinite(_values_and_events(sample, name)[0])))
 
 
 def is_discrete(name: str) -> bool:
@@ -125,6 +134,7 @@ def _shape(name: str, sample: Sample, reference: Sample) -> Shape:
         discrete,
         (_range(first), _range(second)),
         0 if discrete else _far_out(first, second),
+        (_n_not_finite(sample, name), _n_not_finite(reference, name)),
     )
 
 
@@ -152,13 +162,18 @@ def _mean(entries: Entries) -> float:
 def _correlations(
     sample: Sample, reference: Sample, name: str, attributes: list[str]
 ) -> CorrelationDifference | None:
-    first, second = (_matrix(one.events[name], attributes) for one in (sample, reference))
-    if min(len(first), len(second)) < _MIN_ENTRIES or len(attributes) < 2:
+    both = [one.events[name] for one in (sample, reference)]
+    # one that is mostly not finite would take the objects of all others with it
+    attributes = [one for one in attributes if all(_is_mostly_finite(objects, one) for objects in both)]
+    if len(attributes) < 2:
+        return None
+    (first, kept), (second, kept_reference) = (_matrix(objects, attributes) for objects in both)
+    if min(len(first), len(second)) < _MIN_ENTRIES:
         return None
     difference = rank_correlations(first) - rank_correlations(second)
     # that of a constant with itself is no news
     np.fill_diagonal(difference, 0.0)
-    half = reference.gen[reference.events[name].event_index[: len(second)]] % 2 == 1
+    half = reference.gen[both[1].event_index[:_MOST_OBJECTS][kept_reference]] % 2 == 1
     floor = rank_correlations(second[half]) - rank_correlations(second[~half])
     np.fill_diagonal(floor, 0.0)
     # two halves differ by more than two samples of these sizes
@@ -170,12 +185,21 @@ def _correlations(
         float(np.abs(difference).max()),
         (attributes[int(row)], attributes[int(column)]),
         float(np.abs(floor).max() * scale),
+        (int(np.count_nonzero(~kept)), int(np.count_nonzero(~kept_reference))),
     )
 
 
-def _matrix(objects: Collection, attributes: list[str]) -> F64:
+def _is_mostly_finite(objects: Collection, attribute: str) -> bool:
+    column = objects[attribute][:_MOST_OBJECTS].astype(np.float64)
+    return 2 * int(np.count_nonzero(np.isfinite(column))) >= len(column)
+
+
+def _matrix(objects: Collection, attributes: list[str]) -> tuple[F64, NDArray[np.bool_]]:
+    """Attributes of the first objects, shape (n, p), and which of these have nothing that is not finite."""
     rows = slice(0, _MOST_OBJECTS)
-    return np.stack([objects[one][rows].astype(np.float64) for one in attributes], axis=1)
+    matrix = np.stack([objects[one][rows].astype(np.float64) for one in attributes], axis=1)
+    kept = np.asarray(np.isfinite(matrix).all(axis=1))
+    return matrix[kept], kept
 
 
 def compared_quantities(

@@ -46,6 +46,8 @@ class Shape:
         Smallest and largest value in either sample.
     far_out : int
         Generator events with values that lie outside the reference's range by more than its width.
+    not_finite : (int, int)
+        Values of either sample that are left out of all this, since they are not finite.
     """
 
     branch: str
@@ -57,6 +59,7 @@ class Shape:
     discrete: bool
     ranges: tuple[tuple[float, float], tuple[float, float]]
     far_out: int
+    not_finite: tuple[int, int] = (0, 0)
 
     @property
     def size(self) -> float:
@@ -85,6 +88,8 @@ class CorrelationDifference:
         Where it is largest.
     floor : float
         The largest between two halves of the reference, scaled to the samples' sizes.
+    left_out : (int, int)
+        Objects of either sample with an attribute that is not finite.
     """
 
     names: tuple[str, ...]
@@ -92,6 +97,7 @@ class CorrelationDifference:
     largest: float
     pair: tuple[str, str]
     floor: float
+    left_out: tuple[int, int] = (0, 0)
 
     @property
     def light(self) -> Light:
@@ -187,6 +193,12 @@ class DatasetFidelity:
     groups: tuple[Group, ...]
     derived: tuple[Derived, ...]
     only_in_one: tuple[str, ...]
+
+    @property
+    def not_finite(self) -> dict[str, tuple[int, int]]:
+        """Branches with values that are not finite: how many in either sample."""
+        shapes = (shape for group in self.groups for shape in group.shapes)
+        return {shape.branch: shape.not_finite for shape in shapes if any(shape.not_finite)}
 
     @property
     def light(self) -> Light:

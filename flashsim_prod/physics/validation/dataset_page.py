@@ -87,6 +87,7 @@ class Validation:
             "groups": {group.name: group.light for group in self.fidelity.groups},
             "not_green": {group.name: group.complaints for group in self.fidelity.groups if group.complaints},
             "derived": {one.name: one.light for one in self.fidelity.derived},
+            "not_finite": self.fidelity.not_finite,
         }
 
     def figures(self) -> dict[str, Any]:
@@ -104,6 +105,7 @@ class Validation:
             "groups": self.fidelity.groups,
             "derived": self.fidelity.derived,
             "only_in_one": self.fidelity.only_in_one,
+            "not_finite": self.fidelity.not_finite,
             "software": f"flashsim-prod {__version__}",
         }
 

@@ -148,7 +148,7 @@ class _Gathered:
     gen: list[I64] = field(default_factory=list)
 
     def add(self, values: F64, events: Events) -> None:
-        known = ~np.isnan(values)
+        known = np.isfinite(values)
         self.values.append(values[known])
         self.gen.append(events.scalars["FlashSim_genEvent"].astype(np.int64)[known])
 

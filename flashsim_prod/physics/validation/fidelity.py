@@ -60,7 +60,9 @@ def assess(fitted: FittedModel, held_out: HeldOut, sampling: Sampling, seed: int
     BundleError
         If the model draws values that are not finite.
     """
-    model, notes = fitted.model, []
+    model = fitted.model
+    held_out, not_finite = held_out.finite()
+    notes = [f"not finite, left out: {name}, {number:,} times" for name, number in not_finite.items()]
     samples = draw(fitted, held_out, sampling, seed)
     properties = multiplicity = None
     if held_out.n_objects >= MIN_ROWS:

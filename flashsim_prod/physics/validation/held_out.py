@@ -12,7 +12,8 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
-from flashsim_prod.physics.training.tables import Table, match_objects, tabulate
+from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tables import match_objects, tabulate
 from flashsim_prod.physics.validation.statistics import I64
 
 REFERENCE_DETECTOR = "reference detector"
@@ -62,6 +63,29 @@ class HeldOut:
         """Reconstructed objects."""
         return len(self.table.row)
 
+    def finite(self) -> tuple[HeldOut, dict[str, int]]:
+        """Without objects and sources of which something is not finite; what that was, and how often."""
+        odd_rows = np.asarray(~np.isfinite(self.table.conditions).all(axis=1))
+        odd = {name: ~np.isfinite(one.astype(np.float64)) for name, one in self.attributes.items()}
+        counts = {name: int(np.count_nonzero(where)) for name, where in odd.items() if where.any()}
+        if odd_rows.any():
+            counts["conditions of sources"] = int(np.count_nonzero(odd_rows))
+        if not counts:
+            return self, {}
+        kept = ~np.stack([odd_rows[self.table.row], *odd.values()]).any(axis=0)
+        number = np.cumsum(~odd_rows) - 1
+        table = Table(
+            self.table.conditions[~odd_rows],
+            self.table.number[~odd_rows],
+            number[self.table.row[kept]],
+            {name: column[kept] for name, column in self.table.targets.items()},
+        )
+        axes = {name: column[~odd_rows] for name, column in self.axes.items()}
+        attributes = {name: column[kept] for name, column in self.attributes.items()}
+        sources = self.sources.take(np.flatnonzero(kept))
+        found = HeldOut(table, axes, self.gen_event[~odd_rows], self.fold[~odd_rows], sources, attributes)
+        return found, counts
+
     @staticmethod
     def concatenate(parts: Sequence[HeldOut]) -> HeldOut:
         """One of several."""
@@ -85,6 +109,7 @@ class HeldOut:
             self.table.number[:rows],
             self.table.row[kept],
             {name: column[kept] for name, column in self.table.targets.items()},
+            self.table.left_out,
         )
         axes = {name: column[:rows] for name, column in self.axes.items()}
         attributes = {name: column[kept] for name, column in self.attributes.items()}
@@ -100,11 +125,8 @@ def view(events: Events, model: ObjectModel) -> HeldOut:
     InputError
         If the events lack what the model uses or is to draw.
     """
-    try:
-        matched = match_objects(events, model)
-        rows, table = matched.rows, tabulate(matched, model)
-    except KeyError as error:
-        raise InputError(f"{model.name} cannot be compared: the events have no {error.args[0]}") from error
+    table, matched = tabulate(match_objects(events, model), model)
+    rows = matched.rows
     return HeldOut(
         table,
         {name: rows[name] for name in AXES if name in rows.columns},

@@ -11,13 +11,13 @@ import hist
 import numpy as np
 
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.files import appearing
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.oversampling import OversampledHist
 from flashsim_prod.physics.validation.observables import Observable, find_observable
 from flashsim_prod.physics.validation.samples import Progress
 from flashsim_prod.physics.validation.statistics import F64
-from flashsim_prod.physics.whole_files import appearing
 
 _CHUNK_EVENTS = 20_000
 _BINS = 40

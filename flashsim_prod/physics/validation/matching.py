@@ -98,10 +98,12 @@ def _found(
     found = np.zeros(targets.n_objects, dtype=bool)
     found[_pointed(sample.events[name], link, targets)] = True
     values: F64 = targets[axis].astype(np.float64)
+    chosen = chosen & np.isfinite(values)
     return sample.entries(values[chosen], targets.event_index[chosen]), found[chosen]
 
 
 def _matched(sample: Sample, name: str, link: str) -> tuple[Entries, Bools]:
     objects = sample.events[name]
     values: F64 = objects["pt"].astype(np.float64)
-    return sample.entries(values, objects.event_index), objects[link] >= 0
+    finite = np.isfinite(values)
+    return sample.entries(values, objects.event_index), objects[link][finite] >= 0

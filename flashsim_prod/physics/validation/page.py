@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flashsim_prod import resources
+from flashsim_prod.files import write_whole
 from flashsim_prod.physics.validation import derived, plots
 from flashsim_prod.physics.validation.fidelity import is_discrete
 from flashsim_prod.physics.validation.figures import (
@@ -21,7 +22,7 @@ from flashsim_prod.physics.validation.figures import (
     chi2_light,
 )
 from flashsim_prod.physics.validation.held_out import AXES
-from flashsim_prod.physics.validation.report import Part, Report, WholePart, write_whole
+from flashsim_prod.physics.validation.report import Part, Report, WholePart
 from flashsim_prod.physics.validation.statistics import Curve, Measured
 
 if TYPE_CHECKING:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from flashsim_prod import resources
-from flashsim_prod.physics.validation.report import write_whole
+from flashsim_prod.files import write_json, write_whole
 
 PAGE_NAME = "index.html"
 
 
 def write_page(folder: Path, template: str, /, **values: Any) -> Path:
     """Render a template into ``index.html`` of `folder`, which is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
     text = resources.templates("pages", are_pages=True).get_template(template).render(**values)
     return write_whole(folder / PAGE_NAME, text)
 
 
 def write_figures(folder: Path, name: str, figures: object) -> Path:
     """Write figures as JSON; of dataclasses the verdicts too."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(plain(figures), indent=1, allow_nan=False) + "\n"
-    return write_whole(folder / name, text)
+    return write_json(folder / name, plain(figures))
 
 
 def plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -16,24 +15,24 @@ import numpy as np
 from flashsim_prod import __version__
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.files import read_text
+from flashsim_prod.files import write_json as write_figures
 from flashsim_prod.physics.chain.assessment import REPORT_NAME, Assessment, ModelFigures
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.training.record import FitRecord, Losses
 from flashsim_prod.physics.validation.derived import Derived, WholeEvents
 from flashsim_prod.physics.validation.fidelity import Samples, assess
 from flashsim_prod.physics.validation.figures import AUC_LIMITS, CHI2_LIMITS, Fidelity, worst
 from flashsim_prod.physics.validation.held_out import Gathering, InputFile, inspect, read_chunks, sample_title
 from flashsim_prod.physics.validation.quantities import Quantity
 from flashsim_prod.physics.validation.statistics import F64, ChiSquare
-from flashsim_prod.physics.whole_files import appearing
 
 SCHEMA_VERSION = 1
 
 #: called with what is being done, how much of it is done and how much there is
 Progress = Callable[[str, int, int], None]
-#: (step, training loss, held-out loss) of each network
-Losses = dict[str, list[tuple[int, float, float]]]
 
 
 @dataclass(frozen=True)
@@ -299,9 +298,9 @@ def _losses(fits: Path | None, model: str, bundle: Bundle) -> Losses:
     if not (entry.is_file() and record.is_file()):
         return {}
     try:
-        if json.loads(entry.read_text())["sha256"] != bundle.manifest.models[model].sha256:
+        if json.loads(read_text(entry))["sha256"] != bundle.manifest.models[model].sha256:
             return {}
-        losses: Losses = json.loads(record.read_text())["losses"]
+        losses: Losses = FitRecord.losses_in(record)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{record.parent}: no record of a fit; fit {model} again") from error
     return losses
@@ -333,15 +332,4 @@ def _with_lights(value: Any) -> Any:
 
 def write_json(report: Report, folder: Path) -> Path:
     """Write ``report.json`` into `folder`, which is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report.figures(), indent=1, allow_nan=False) + "\n"
-    return write_whole(folder / REPORT_NAME, text)
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file, whole or not at all."""
-    with appearing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return path
+    return write_figures(folder / REPORT_NAME, report.figures())

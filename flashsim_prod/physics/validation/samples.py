@@ -115,6 +115,10 @@ def read_sample(
             progress(Path(url).name, stop, stop)
     joined = Events.concatenate(_alike(parts))
     weight = joined.scalars.get("genWeight", np.ones(joined.n)).astype(np.float64)
+    if odd := int(np.count_nonzero(~np.isfinite(weight))):
+        raise InputError(
+            f"{', '.join(urls)}: genWeight is not finite in {odd} events; no figure can be had of it"
+        )
     return Sample(title or _title(files), tuple(files), joined, np.concatenate(gens), weight)
 
 

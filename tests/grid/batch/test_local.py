@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -232,13 +234,14 @@ def test_log_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_walltime(tmp_path: Path) -> None:
-    payload = Scripts(tmp_path, "trap '' TERM; sleep 60 & wait; wait; sleep 60")
-    payload.walltime_s = 0.3
+    payload = Scripts(tmp_path, "trap '' TERM; sleep 600 & wait; wait; sleep 600")
+    # the shell has to come as far as its trap
+    payload.walltime_s = 1.0
     began = time.monotonic()
     summary, _ = run([sim(0)], payload, max_attempts=1, grace_s=0.3)
     assert summary.failed == {sim(0).key: -9}
-    assert time.monotonic() - began < 10
-    assert "walltime of 0.3 s" in payload.log(sim(0)).read_text()
+    assert time.monotonic() - began < 300, "waited for what it should have ended"
+    assert "walltime of 1 s" in payload.log(sim(0)).read_text()
 
 
 def test_children_of_a_killed_worker_are_ended_before_the_next_attempt(tmp_path: Path) -> None:
@@ -247,14 +250,15 @@ def test_children_of_a_killed_worker_are_ended_before_the_next_attempt(tmp_path:
     class Look(Scripts):
         def command(self, node: Node, attempt: int) -> Command:
             if attempt == 2:
-                assert gone([int(pid.read_text())], seconds=0.2)
+                # nothing else will end it while the driver is in here
+                assert gone([int(pid.read_text())], seconds=60)
             return super().command(node, attempt)
 
     began = time.monotonic()
-    first = "sleep 60 & echo $! > $HERE/pid; kill -9 $$"
+    first = "sleep 600 & echo $! > $HERE/pid; kill -9 $$"
     summary, _ = run([sim(0)], Look(tmp_path, f"if [ $ATTEMPT = 1 ]; then {first}; fi"))
     assert summary.succeeded
-    assert time.monotonic() - began < 10, "waited for a grandchild that holds the output open"
+    assert time.monotonic() - began < 300, "waited for a grandchild that holds the output open"
 
 
 def test_stop_is_asked_and_obeyed(tmp_path: Path) -> None:
@@ -291,7 +295,9 @@ def test_errors_of_the_payload_end_the_processes(tmp_path: Path, where: str) -> 
         assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
-def test_hundreds_of_nodes_are_no_burden(tmp_path: Path) -> None:
+def test_hundreds_of_nodes_are_no_burden(
+    tmp_path: Path, effort: Callable[[Callable[[], object]], float]
+) -> None:
     nodes = [sim(i) for i in range(270)] + [merge(i, *range(i * 9, i * 9 + 9)) for i in range(30)]
 
     class Trivial(Scripts):
@@ -299,9 +305,15 @@ def test_hundreds_of_nodes_are_no_burden(tmp_path: Path) -> None:
             return Command(("/bin/true",), self.log(node))
 
     began = time.monotonic()
-    summary, _ = run(nodes, Trivial(tmp_path))
-    assert summary.done == 300
-    assert time.monotonic() - began < 10
+    for _ in nodes:
+        subprocess.run(["/bin/true"], check=True)
+    alone_s = time.monotonic() - began
+    summaries: list[RunSummary] = []
+    began = time.monotonic()
+    assert effort(lambda: summaries.append(run(nodes, Trivial(tmp_path))[0])) < 5
+    # half a second alone, where nothing else runs
+    assert time.monotonic() - began < 10 * max(1.0, alone_s / 0.5)
+    assert summaries[0].done == 300
 
 
 # ---- drivers that are stopped or killed
@@ -333,13 +345,17 @@ WORKER = """
 import json, os, subprocess, sys, time
 from flashsim_prod.grid.batch.lifeline import die_with_parent
 die_with_parent()
-child = subprocess.Popen(["sleep", "60"])
+child = subprocess.Popen(["sleep", "600"])
 print(json.dumps({"events": child.pid}), flush=True)
 print(json.dumps({"events": os.getpid()}), flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WORKER
+#: says that it was asked to end, and does not
+STUBBORN = (
+    "import os, signal; signal.signal(signal.SIGTERM, lambda *_: open(os.environ['ASKED'], 'w').close())\n"
+    + WORKER
+)
 
 
 def pids_of(driver: Any) -> list[int]:
@@ -347,7 +363,7 @@ def pids_of(driver: Any) -> list[int]:
     return [int(driver.stdout.readline()) for _ in range(4)]
 
 
-def gone(pids: list[int], seconds: float = 10.0) -> bool:
+def gone(pids: list[int], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while any(map(_runs, pids)):
         if time.monotonic() > deadline:
@@ -365,26 +381,33 @@ def _runs(pid: int) -> bool:
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_driver_that_is_asked_to_stop(tmp_path: Path, start_python, signum: signal.Signals) -> None:
-    driver = start_python(DRIVER, tmp_path, WORKER, 10)
+    # far longer than a driver waits for workers that obey
+    driver = start_python(DRIVER, tmp_path, WORKER, 600)
     pids = pids_of(driver)
-    began = time.monotonic()
     driver.send_signal(signum)
-    said = driver.communicate(timeout=20)[0].splitlines()
+    said = driver.communicate(timeout=120)[0].splitlines()
     assert sorted(said[:2]) == ["interrupted 0", "interrupted 1"]
     assert json.loads(said[2]) == [0, 0, signum]
-    assert time.monotonic() - began < 5
     assert driver.returncode == 0
     assert gone(pids)
 
 
-@pytest.mark.parametrize(("grace_s", "signals"), [(0.5, 1), (60, 2)])
-def test_stubborn_workers_are_killed(tmp_path: Path, start_python, grace_s: float, signals: int) -> None:
+@pytest.mark.parametrize(("grace_s", "signals"), [(0.5, 1), (600, 2)])
+def test_stubborn_workers_are_killed(
+    tmp_path: Path, start_python, monkeypatch, grace_s: float, signals: int
+) -> None:
+    asked = tmp_path / "asked"
+    monkeypatch.setenv("ASKED", str(asked))
     driver = start_python(DRIVER, tmp_path, STUBBORN, grace_s)
     pids = pids_of(driver)
     for _ in range(signals):
         driver.send_signal(signal.SIGINT)
-        time.sleep(0.2)
-    assert json.loads(driver.communicate(timeout=20)[0].splitlines()[2]) == [0, 0, signal.SIGINT]
+        # two signals that come while nobody looks are one
+        deadline = time.monotonic() + 60
+        while not asked.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert json.loads(driver.communicate(timeout=120)[0].splitlines()[2]) == [0, 0, signal.SIGINT]
     assert gone(pids)
 
 
@@ -399,10 +422,10 @@ def test_workers_die_with_a_driver_that_is_killed(tmp_path: Path, start_python) 
 
 def test_worker_outside_of_a_driver_minds_its_own_business(start_python, monkeypatch) -> None:
     monkeypatch.delenv("FLASHSIM_PROD_DIE_WITH_PARENT", raising=False)
-    worker = start_python(WORKER.replace("time.sleep(60)", "time.sleep(0.5)\nchild.kill()"))
+    worker = start_python(WORKER.replace("time.sleep(600)", "time.sleep(0.5)\nchild.kill()"))
     worker.stdin.close()
     worker.stdin = None
-    worker.communicate(timeout=20)
+    worker.communicate(timeout=120)
     assert worker.returncode == 0
 
 

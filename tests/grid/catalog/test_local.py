@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -289,12 +289,14 @@ def test_files_that_are_no_catalogue(tmp_path: Path) -> None:
         LocalCatalog(tmp_path / "text" / "catalog.sqlite")
 
 
-def test_ten_thousand_files(catalog: LocalCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_thousand_files(catalog: LocalCatalog, effort: Callable[[Callable[[], object]], float]) -> None:
     catalog.ensure_container(NAME, {})
     catalog.ensure_block(NAME, FIRST)
-    began = time.perf_counter()
-    assert catalog.declare(FIRST, map(file, range(10_000)), RSE) == 10_000
-    assert catalog.declare(FIRST, map(file, range(10_000)), RSE) == 0
-    assert time.perf_counter() - began < 5
+
+    def declare_twice() -> None:
+        assert catalog.declare(FIRST, map(file, range(10_000)), RSE) == 10_000
+        assert catalog.declare(FIRST, map(file, range(10_000)), RSE) == 0
+
+    assert effort(declare_twice) < 5
     assert catalog.container(NAME).files == 10_000
     assert local._PORTION < 10_000, "else this proves nothing about portions"

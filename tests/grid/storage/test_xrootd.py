@@ -6,12 +6,15 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+from collections import namedtuple
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from flashsim_prod.core.site import StorageRules
-from flashsim_prod.errors import ConfigError, StorageError
+from flashsim_prod.errors import ConfigError, NoSpaceError, StorageError
 from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.grid.storage.opening import open_storage, prefix_in
 from flashsim_prod.grid.storage.xrootd import XRootDStorage
@@ -85,7 +88,90 @@ def test_damage_at_the_server_is_seen(
     assert storage.checksums(LFN) != sums
 
 
-def test_a_server_that_is_gone(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def full_folder(xrootd_server: tuple[str, Path], storage: XRootDStorage, tiny_disk: Path) -> Iterator[str]:
+    """A folder of the server, on a disk of 1 MB; a name of a file in it."""
+    folder = xrootd_server[1] / "store/full"
+    folder.mkdir(parents=True)
+    for path in (folder.parent, folder, tiny_disk):
+        path.chmod(0o777)
+    subprocess.run(["mount", "--bind", tiny_disk, folder], check=True)
+    yield "/store/full/a.root"
+    subprocess.run(["umount", folder], check=True)
+
+
+def xrdcp_that_cuts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put an ``xrdcp`` first on PATH that leaves out the end of what it uploads, and ends with 0."""
+    script = folder / "xrdcp"
+    script.write_text(f"""#!/bin/sh
+while [ $# -gt 2 ]; do shift; done
+head -c 1000 "$1" > {folder}/cut
+exec {shutil.which("xrdcp")} --silent --nopbar --force --path {folder}/cut "$2"
+""")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_a_full_disk_here_is_called_one(
+    storage: XRootDStorage, source: Path, tiny_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.put(source, LFN, file_checksums(source))
+    with pytest.raises(NoSpaceError, match=r"1\.0 MB are free, it has 3\.0 MB; free some space"):
+        storage.fetch(LFN, tiny_disk / "copy")
+    # it may run full while the file comes: xrdcp ends with 0 all the same
+    plenty = namedtuple("plenty", "free")(10**9)
+    monkeypatch.setattr("flashsim_prod.grid.storage.xrootd.shutil.disk_usage", lambda _: plenty)
+    with pytest.raises(NoSpaceError, match="No space left on device; free some space"):
+        storage.fetch(LFN, tiny_disk / "copy")
+    assert list(tiny_disk.iterdir()) == []
+
+
+def test_a_full_disk_at_the_server_is_called_one(
+    storage: XRootDStorage, source: Path, full_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sums = file_checksums(source)
+    with pytest.raises(NoSpaceError, match="no space left on device"):
+        storage.put(source, full_folder, sums)
+    assert storage.stat(full_folder) is None
+    # a server may run full without saying so, as one that answers before it has written
+    xrdcp_that_cuts(tmp_path, monkeypatch)
+    with pytest.raises(NoSpaceError, match=r"the server is full \(1000 of 3000000 bytes arrived"):
+        storage.put(source, full_folder, sums)
+
+
+def test_a_copy_that_came_short_says_so(
+    storage: XRootDStorage, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xrdcp_that_cuts(tmp_path, monkeypatch)
+    with pytest.raises(StorageError, match="T2_IT_Pisa: 1000 of 3000000 bytes arrived") as caught:
+        storage.put(source, LFN, file_checksums(source))
+    assert not isinstance(caught.value, NoSpaceError)
+
+
+def test_a_failure_to_clear_up_does_not_hide_the_first_one(
+    storage: XRootDStorage, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = XRootDStorage._ask
+
+    def breaks(self: XRootDStorage, *words: str, missing_is_fine: bool = False) -> str | None:
+        if words[0] == "rm":
+            raise StorageError("the server is gone")
+        return original(self, *words, missing_is_fine=missing_is_fine)
+
+    def is_full(*_: object) -> None:
+        raise NoSpaceError("full")
+
+    monkeypatch.setattr(XRootDStorage, "_ask", breaks)
+    monkeypatch.setattr(XRootDStorage, "_copy", is_full)
+    with pytest.raises(NoSpaceError, match="full"):
+        storage.put(source, LFN, file_checksums(source))
+
+
+def test_a_server_that_is_gone(
+    source: Path, monkeypatch: pytest.MonkeyPatch, lacking: Callable[[str], None]
+) -> None:
+    if shutil.which("xrdfs") is None:
+        lacking("xrdfs (apt-get install xrootd-client)")
     monkeypatch.setenv("XRD_CONNECTIONWINDOW", "1")
     monkeypatch.setenv("XRD_CONNECTIONRETRY", "1")
     with socket.socket() as once:

@@ -149,6 +149,8 @@ def test_weights_that_cannot_be_run_are_refused(copy, change, complaint):
     [
         ({"produces": "Jets"}, "Jets instead of Jet"),
         ({"most": 2}, "2 instead of 1"),
+        ({"form": 2}, "made for other form than this software declares: 2 instead of 1"),
+        ({"form": 0}, "does not say which form of its formulas it was made for"),
         ({"conditions": ["pt:linear"]}, r"it lacks pt:log and \d+ more"),
         ({"targets": [*contract(MODEL)["targets"], "new:value:new"]}, "it has new:value:new;"),
         ({"targets": contract(MODEL)["targets"][::-1]}, "another order"),
@@ -262,3 +264,12 @@ def test_the_shipped_manifest_needs_no_figures(bundle: Bundle):
     raw = json.loads((bundle.path / MANIFEST).read_text())
     raw.pop("fidelity", None)
     assert type(bundle.manifest).from_mapping(raw, "x").fidelity == ()
+
+
+def test_weights_from_before_forms_had_versions_are_refused(copy):
+    path = copy / MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["models"][MODEL]["form"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="jet_from_genjet of the bundle does not say which form"):
+        Chain(load_bundle(copy))

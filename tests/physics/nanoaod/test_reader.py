@@ -89,6 +89,48 @@ def test_lengths_that_differ_within_a_collection(tmp_path: Path) -> None:
         file.read(["Jet_pt", "Jet_eta"], 0, 2)
 
 
+def test_a_collection_with_an_underscore_in_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "protons.root"
+    jagged = {"Proton_singleRP_xi": [[0.1], [0.2, 0.3]], "Proton_multiRP_t_err": [[1.0, 2.0], []]}
+    jagged["Jet_pt"] = [[], [30.0]]
+    counts = {"nProton_singleRP": [1, 2], "nProton_multiRP": [2, 0], "nJet": [0, 1]}
+    with uproot.recreate(path) as file:
+        types = dict.fromkeys(jagged, "var * float32") | dict.fromkeys(counts, "int32")
+        file.mktree("Events", types).extend(
+            {name: ak.Array(values) for name, values in jagged.items()}
+            | {name: np.array(values, np.int32) for name, values in counts.items()}
+        )
+    with NanoFile(str(path)) as file:
+        events = file.read(list(jagged), 0, 2)
+    assert events["Proton_singleRP"].counts.tolist() == [1, 2]
+    assert events["Proton_multiRP"]["t_err"].tolist() == [1.0, 2.0]
+    assert events["Jet"]["pt"].tolist() == [30.0]
+
+
+def test_a_counter_of_one_branch_makes_no_collection(tmp_path: Path) -> None:
+    path = tmp_path / "own.root"
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {"Jet_pt": "var * float32", "Jet_pt_raw": "var * float32"}).extend(
+            {"Jet_pt": ak.Array([[1.0], []]), "Jet_pt_raw": ak.Array([[2.0], []])}
+        )
+    with NanoFile(str(path)) as file:
+        assert "nJet_pt" in file.branches
+        assert file.read(["Jet_pt_raw"], 0, 2)["Jet"]["pt_raw"].tolist() == [2.0]
+
+
+def test_a_branch_that_was_not_read_is_named(foreign_file: Path) -> None:
+    with NanoFile(str(foreign_file)) as file:
+        events = file.read(["Jet_pt"], 0, 1)
+    for ask, name in (
+        (lambda: events["Jet"].select(np.ones(events["Jet"].n_objects, bool))["qgl"], "branch Jet_qgl"),
+        (lambda: events["Muon"], "collection Muon"),
+        (lambda: events.scalars["PV_z"], "branch PV_z"),
+    ):
+        with pytest.raises(InputError) as told:
+            ask()
+        assert str(told.value) == f"the events have no {name}"
+
+
 def _cut(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import uproot
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.registry import MODELS, find_model
@@ -19,6 +21,7 @@ from flashsim_prod.physics.training.tables import (
     extract_file,
     left_out,
     load_tables,
+    not_finite,
     table_path,
 )
 
@@ -164,3 +167,161 @@ def test_a_damaged_table_is_named(tmp_path):
 def _write(events: Events, path) -> None:
     with NanoWriter(path, provenance={"software": "test"}) as writer:
         writer.write(events)
+
+
+JETS = find_model("jet_from_genjet")
+
+
+def _spoilt(events: Events, name: str, attribute: str, value: float, which: slice) -> Events:
+    column = events[name][attribute].astype(np.float32)
+    column[which] = value
+    return events.with_collections({name: events[name].with_columns(**{attribute: column})})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_objects_that_are_not_finite_are_left_out(reconstructed, value):
+    clean, some = extract(reconstructed, JETS), slice(0, None, 5)
+    table = extract(_spoilt(reconstructed, "Jet", "qgl", value, some), JETS)
+    assert all(np.isfinite(column).all() for column in table.targets.values())
+    lost = len(clean.row) - len(table.row)
+    assert table.left_out.names == {"Jet_qgl": lost}
+    assert (table.left_out.objects, table.left_out.sources) == (lost, 0)
+    assert 0 < lost < len(clean.row)
+    # they are there, so what counts them still does
+    assert np.array_equal(table.number, clean.number)
+    # and the others are what they were, where nothing is filled from a neighbour
+    kept = np.isin(np.arange(len(clean.row)), _kept(clean, table))
+    assert np.array_equal(table.targets["pt"], clean.targets["pt"][kept])
+    assert np.array_equal(table.row, clean.row[kept])
+
+
+def _kept(clean: Table, table: Table) -> np.ndarray:
+    """Places of the rows of `table` in `clean`, by a target that no two have the same of."""
+    return np.flatnonzero(np.isin(clean.targets["pt"], table.targets["pt"]))
+
+
+def test_one_spoilt_number_does_not_spread(reconstructed):
+    """Fat jets' attributes are filled along a trend, which such a number would end."""
+    model = find_model("fatjet_from_genjet")
+    clean = extract(reconstructed, model)
+    table = extract(_spoilt(reconstructed, "FatJet", "n2b1", np.nan, slice(0, 1)), model)
+    assert len(clean.row) - len(table.row) <= 1
+    assert all(np.isfinite(column).all() for column in table.targets.values())
+
+
+def test_an_attribute_that_is_not_learned_may_hold_anything(reconstructed):
+    model = find_model("sv_from_heavy_jet")
+    table = extract(_spoilt(reconstructed, "SV", "pAngle", np.nan, slice(None)), model)
+    assert len(table.row) == len(extract(reconstructed, model).row) > 0
+    assert not table.left_out
+
+
+def test_sources_that_are_not_finite_are_left_out_with_their_objects(reconstructed):
+    clean = extract(reconstructed, JETS)
+    table = extract(_spoilt(reconstructed, "GenJet", "mass", np.nan, slice(0, None, 4)), JETS)
+    assert np.isfinite(table.conditions).all()
+    lost = table.left_out
+    assert lost.sources == len(clean.number) - len(table.number) > 0
+    assert lost.objects == len(clean.row) - len(table.row) > 0
+    assert lost.names == {"condition mass": lost.sources}
+    assert np.array_equal(np.bincount(table.row, minlength=len(table.number)), table.number)
+
+
+def test_what_was_left_out_is_noted_in_the_file(reconstructed, tmp_path):
+    nano = tmp_path / "a.root"
+    _write(_spoilt(reconstructed, "Jet", "qgl", np.nan, slice(0, 40)), nano)
+    models = [model for model in MODELS if model.produces == "Jet"]
+    list(extract_file(str(nano), models, tmp_path))
+    noted = not_finite(str(nano), models, tmp_path)
+    assert sum(one.objects for one in noted.values()) == 40
+    assert noted["jet_from_genjet"] == load_tables(tmp_path, JETS).left_out
+    assert noted["jet_from_genjet"].told().startswith("not finite: Jet_qgl (")
+    # they had a source
+    assert left_out(str(nano), models, tmp_path) == {}
+
+
+def test_nothing_left_is_refused(reconstructed, tmp_path):
+    nano = tmp_path / "a.root"
+    _write(_spoilt(reconstructed, "Jet", "qgl", np.nan, slice(None)), nano)
+    with pytest.raises(InputError, match=r"a\.root: jet_from_genjet has nothing to learn from.*Jet_qgl \("):
+        list(extract_file(str(nano), [JETS], tmp_path))
+    assert not table_path(tmp_path, str(nano), JETS).exists()
+
+
+def test_no_events_are_refused(tmp_path):
+    nano = tmp_path / "empty.root"
+    with uproot.recreate(nano) as file:
+        file.mktree("Events", {"event": "uint64", "Jet_pt": "var * float32"})
+    with pytest.raises(InputError, match=r"empty\.root holds no events"):
+        list(extract_file(str(nano), [JETS], tmp_path))
+
+
+def _without(events: Events, name: str, attribute: str) -> Events:
+    columns = {key: column for key, column in events[name].columns.items() if key != attribute}
+    return events.with_collections({name: type(events[name])(events[name].counts, columns, name)})
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "attribute"),
+    [
+        ("sv_from_heavy_jet", "Jet", "btagDeepFlavB"),
+        ("subjet_from_prong", "FatJet", "nConstituents"),
+        ("subjet_from_prong", "FatJet", "subJetIdx1"),
+        ("jet_from_genjet", "GenJet", "partonFlavour"),
+        ("electron_from_genelectron", "Electron", "genPartIdx"),
+        ("electron_from_genelectron", "Electron", "sieie"),
+    ],
+)
+def test_a_branch_that_a_source_a_match_or_a_formula_lacks_is_named(reconstructed, model, name, attribute):
+    with pytest.raises(
+        InputError, match=f"{model} cannot be extracted.*no branch {name}_{attribute}$"
+    ) as told:
+        extract(_without(reconstructed, name, attribute), find_model(model))
+    assert "\n" not in str(told.value)
+
+
+def test_a_table_of_another_form_is_refused(reconstructed, tmp_path):
+    path = table_path(tmp_path, "a.root", JETS)
+    path.parent.mkdir()
+    extract(reconstructed, JETS).save(path, replace(JETS, form=JETS.form + 1))
+    with pytest.raises(InputError, match=r"a\.safetensors: drawn for another declaration or form"):
+        load_tables(tmp_path, JETS)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda t: t.targets.pop("qgl"), r"target\.qgl is missing"),
+        (lambda t: t.targets.update(qgl=t.targets["qgl"][:-1]), "shapes do not fit"),
+        (lambda t: t.row.__setitem__(0, 10**6), "'row' points outside"),
+    ],
+)
+def test_a_table_from_elsewhere_that_cannot_be_learned_from_is_refused(
+    reconstructed, tmp_path, change, complaint
+):
+    path = table_path(tmp_path, "a.root", JETS)
+    path.parent.mkdir()
+    table = extract(reconstructed, JETS)
+    change(table)
+    table.save(path)
+    with pytest.raises(InputError, match=complaint):
+        load_tables(tmp_path, JETS)
+
+
+def test_a_table_from_elsewhere_is_cleaned(reconstructed, tmp_path):
+    path = table_path(tmp_path, "a.root", JETS)
+    path.parent.mkdir()
+    table = extract(reconstructed, JETS)
+    first = int(table.row[0])
+    table.conditions[first, 2] = np.inf
+    table.targets["qgl"][-3:] = np.nan
+    table.save(path)
+    found = load_tables(tmp_path, JETS)
+    gone = int(np.count_nonzero(table.row == first))
+    assert (found.left_out.sources, found.left_out.objects) == (1, gone + 3)
+    assert found.left_out.names == {"condition 2": 1, "target qgl": 3}
+    assert len(found.row) == len(table.row) - gone - 3
+    assert np.isfinite(found.conditions).all()
+    # each object is still beside its source
+    kept = (table.row != first) & np.isfinite(table.targets["qgl"])
+    assert np.array_equal(found.conditions[found.row], table.conditions[table.row[kept]])

@@ -21,6 +21,7 @@ from flashsim_prod.physics.validation.clustered import Entries
 from flashsim_prod.physics.validation.clustered import Test as ShapeTest
 from flashsim_prod.physics.validation.dataset_fidelity import compare_samples
 from flashsim_prod.physics.validation.dataset_page import Validation, validate, write_validation
+from flashsim_prod.physics.validation.samples import Sample
 
 BROKEN = "jet_from_genjet"
 #: what is made before jets are, so that they cannot have spoilt it
@@ -155,6 +156,13 @@ def test_the_page_says_in_a_line_what_is_wrong_and_needs_no_network(
     }
 
 
+def test_the_page_fits_a_window_of_1200_pixels(broken, tmp_path, monkeypatch, too_wide):
+    for name in ("overlay_entries", "rates", "heat_map"):
+        monkeypatch.setattr(plots, name, lambda *positional, **named: b"figure")
+    page = write_validation(broken, tmp_path / "page", quiet)
+    assert too_wide(page) == []
+
+
 def test_the_worst_groups_come_first(broken):
     reds = [group.count("red") for group in broken.fidelity.groups]
     assert reds == sorted(reds, reverse=True)
@@ -183,6 +191,60 @@ def test_efficiencies_are_of_what_could_be_found(intact):
     # generated jets go down to 3 GeV, far below what is ever found
     assert jets.edges[0] > 4
     assert max(jets.reference) > 0.9
+
+
+def _with_holes(sample: Sample) -> Sample:
+    """The same, but some values of jets are not finite, and all of one attribute."""
+    jets = sample.events["Jet"]
+    columns = {name: jets[name].copy() for name in ("pt", "qgl", "btagDeepB")}
+    columns["pt"][:2] = np.inf
+    columns["qgl"][:5] = np.nan
+    columns["btagDeepB"][:] = np.nan
+    met = sample.events.scalars["MET_pt"].copy()
+    met[3] = np.nan
+    events = sample.events.with_collections({"Jet": jets.with_columns(**columns)})
+    return replace(sample, events=events.with_scalars({"MET_pt": met}))
+
+
+def test_what_is_not_finite_is_counted_and_left_out(intact, tmp_path, monkeypatch, page_reader):
+    for name in ("overlay_entries", "rates", "heat_map"):
+        monkeypatch.setattr(plots, name, lambda *positional, **named: b"figure")
+    holed = _with_holes(intact.reference)
+    found = compare_samples(intact.sample, holed, quiet)
+    n_jets = holed.events["Jet"].n_objects
+    assert found.not_finite == {
+        "Jet_btagDeepB": (0, n_jets),
+        "Jet_pt": (0, 2),
+        "Jet_qgl": (0, 5),
+        "MET_pt": (0, 1),
+    }
+    (jets,) = [group for group in found.groups if group.name == "Jet"]
+    assert jets.correlations is not None
+    assert "btagDeepB" not in jets.correlations.names
+    assert jets.correlations.left_out == (0, 5)
+    assert np.isfinite(jets.correlations.largest + jets.correlations.floor)
+    page = write_validation(replace(intact, reference=holed, fidelity=found), tmp_path, quiet)
+
+    def refuse(word: str) -> float:
+        raise AssertionError(f"{word} is no JSON")
+
+    text = (tmp_path / dataset_page.JSON_NAME).read_text(encoding="utf-8")
+    assert json.loads(text, parse_constant=refuse)["not_finite"]["Jet_qgl"] == [0, 5]
+    parsed = page_reader()
+    parsed.feed(page.read_text(encoding="utf-8"))
+    assert "Jet_qgl 0 and 5" in " ".join("".join(parsed.words).split())
+
+
+def test_what_is_finite_is_said_as_before(intact):
+    assert intact.fidelity.not_finite == {}
+
+
+def test_weights_that_are_not_finite_are_refused(folds, folder, reference):
+    weights = np.where(np.arange(folds.n) == 2, np.nan, 1.0).astype(np.float32)
+    events = ReferenceDetector().simulate(folds, seed=4).with_scalars({"genWeight": weights})
+    path = _write(folder / "weights.root", events, {"detector": "reference detector"})
+    with pytest.raises(InputError, match=r"weights.root: genWeight is not finite in 1 events"):
+        validate("weights", [path], [reference], max_events=500, progress=quiet)
 
 
 def test_failed_technical_checks_make_it_red(intact, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -227,6 +227,33 @@ def test_draws_that_are_not_finite_are_refused(held_out):
 
     with pytest.raises(BundleError, match=r"toy .* x "):
         _assess(toy_model(diverged), held_out)
+
+
+def test_what_is_not_finite_is_left_out_and_said(held_out):
+    x = held_out.attributes["x"].copy()
+    x[:3] = np.nan
+    conditions = held_out.table.conditions.copy()
+    # a source without an object, and one with
+    without = int(np.flatnonzero(held_out.table.number == 0)[0])
+    conditions[[without, held_out.table.row[-1]], 0] = np.inf
+    table = replace(held_out.table, conditions=conditions)
+    holed = replace(held_out, table=table, attributes={**held_out.attributes, "x": x})
+    found, counts = holed.finite()
+    assert counts == {"x": 3, "conditions of sources": 2}
+    n_lost = 3 + int(held_out.table.number[held_out.table.row[-1]])
+    assert found.n_objects == held_out.n_objects - n_lost
+    assert len(found.table.number) == len(held_out.table.number) - 2
+    # objects still belong to the same sources
+    lost = np.isin(held_out.table.row, [without, held_out.table.row[-1]])
+    kept = held_out.table.conditions[held_out.table.row[~lost][3:]]
+    np.testing.assert_array_equal(found.table.conditions[found.table.row], kept)
+    assessed = _assess(toy_model(), holed)
+    assert "not finite, left out: x, 3 times" in assessed.notes
+    assert np.isfinite(assessed.properties.auc.value)
+    assert all(np.isfinite(one.wasserstein) for one in assessed.properties.attributes)
+    same, none = held_out.finite()
+    assert same is held_out
+    assert none == {}
 
 
 def test_a_head_keeps_rows_and_objects_together(held_out):

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from pydantic import ValidationError
 
 from flashsim_prod.core.report import JobReport
+from flashsim_prod.files import read_bytes, write_whole
 from flashsim_prod.grid.storage.base import Storage
-from flashsim_prod.grid.writing import write_whole
 
 #: reports that are fetched at a time
 _FETCHES = 8
@@ -66,7 +66,7 @@ def _fetch(arrival: Arrival, storage: Storage, folder: Path) -> None:
 
 def _success_in(path: Path) -> JobReport | None:
     try:
-        report = JobReport.model_validate_json(path.read_bytes())
+        report = JobReport.model_validate_json(read_bytes(path))
     except (OSError, ValidationError):
         return None
     return report if report.succeeded else None

@@ -21,6 +21,7 @@ from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import format_duration
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import ConfigError, FlashSimError, StateError, StorageError
+from flashsim_prod.files import write_whole
 from flashsim_prod.grid.batch.base import (
     BatchSystem,
     Finding,
@@ -36,7 +37,6 @@ from flashsim_prod.grid.batch.crab.render import config_of, project_of, render
 from flashsim_prod.grid.batch.crab.replies import CrabJob, TaskStatus
 from flashsim_prod.grid.batch.crab.task import TaskAtCrab
 from flashsim_prod.grid.storage.opening import open_storage
-from flashsim_prod.grid.writing import write_whole
 
 #: idle jobs are worth a note after this time [s]
 _LONG_IDLE_S = 3600

@@ -29,10 +29,9 @@ from flashsim_prod.core.framework_report import MODULE_LABEL
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.errors import RequestError
+from flashsim_prod.files import storage_errors, write_whole
 from flashsim_prod.grid.batch.attempt import ONE_THREAD
 from flashsim_prod.grid.batch.crab.sandbox import PACKAGE, check_size, pack_bundle, pack_package
-from flashsim_prod.grid.oserrors import storage_errors
-from flashsim_prod.grid.writing import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment

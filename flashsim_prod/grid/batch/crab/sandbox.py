@@ -12,7 +12,7 @@ from flashsim_prod import resources
 from flashsim_prod.core.site_crab import MAX_SANDBOX_BYTES
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.errors import RequestError
-from flashsim_prod.grid.oserrors import storage_errors
+from flashsim_prod.files import appearing, storage_errors
 
 PACKAGE = "flashsim_prod.tar.gz"
 _TOP = "flashsim_prod"
@@ -56,8 +56,8 @@ def _files(folder: Path, top: str) -> Iterator[tuple[str, Path]]:
 
 def _pack(target: Path, files: dict[str, Path]) -> None:
     with (
-        storage_errors(f"packing {target}"),
-        target.open("wb") as raw,
+        appearing(target) as temporary,
+        temporary.open("wb") as raw,
         # no time and no owner in it, so that the same contents are the same bytes
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as archive,

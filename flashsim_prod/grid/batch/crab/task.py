@@ -14,6 +14,7 @@ from flashsim_prod.core.crab_tasks import CrabTask
 from flashsim_prod.core.site import Resources
 from flashsim_prod.core.site_crab import MAX_WALLTIME_MIN, max_memory_mb
 from flashsim_prod.core.states import JobState, Stage
+from flashsim_prod.files import read_text, storage_errors, write_json
 from flashsim_prod.grid.batch.base import NodeKey, Submission
 from flashsim_prod.grid.batch.crab.client import CrabClient
 from flashsim_prod.grid.batch.crab.render import PROJECTS, config_of, project_of
@@ -24,8 +25,6 @@ from flashsim_prod.grid.batch.crab.replies import (
     TaskStatus,
     submitted_task,
 )
-from flashsim_prod.grid.oserrors import storage_errors
-from flashsim_prod.grid.writing import write_whole
 
 #: a job that used too much memory gets so much more
 _MEMORY_FACTOR = 1.5
@@ -58,7 +57,7 @@ class TaskAtCrab:
     def name(self) -> str | None:
         """The server's name of the task, by the log that the client keeps; ``None`` if it has none there."""
         try:
-            return submitted_task((self.project / "crab.log").read_text(errors="replace"))
+            return submitted_task((self.project / "crab.log").read_text(encoding="utf-8", errors="replace"))
         except OSError:
             return None
 
@@ -129,7 +128,7 @@ class TaskAtCrab:
             walltime_min=MAX_WALLTIME_MIN if TOO_MUCH_TIME in codes else None,
         )
 
-        write_whole(self._mark, json.dumps(jobs))
+        write_json(self._mark, jobs)
         os.utime(self._mark, times=(began_s, began_s))
 
     @property
@@ -141,7 +140,7 @@ class TaskAtCrab:
         """When jobs were resubmitted, and which; none if CRAB must have noticed by now."""
         try:
             at_s = self._mark.stat().st_mtime
-            jobs: list[int] = json.loads(self._mark.read_text())
+            jobs: list[int] = json.loads(read_text(self._mark))
         except (OSError, ValueError):
             return datetime.now(UTC), []
         return datetime.fromtimestamp(at_s, UTC), jobs if time.time() - at_s < _NOTICED_S else []

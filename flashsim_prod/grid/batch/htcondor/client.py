@@ -122,7 +122,7 @@ def _bindings() -> Any:
             return import_module("htcondor2")
     except ImportError as error:
         raise ConfigError(
-            f"HTCondor's bindings are missing ({error}); pip install 'flashsim-prod[htcondor]'"
+            f"HTCondor's bindings are missing ({error}): on Linux, pip install htcondor"
         ) from error
 
 

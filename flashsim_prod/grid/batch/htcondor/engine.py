@@ -22,6 +22,7 @@ from flashsim_prod.grid.batch.base import (
 )
 from flashsim_prod.grid.batch.htcondor.client import Ad, Pool
 from flashsim_prod.grid.batch.htcondor.credentials import check_proxy
+from flashsim_prod.grid.batch.htcondor.dagman_end import DagmanEnd, dagman_end, removal
 from flashsim_prod.grid.batch.htcondor.node_status import (
     NOT_SUBMITTED,
     DagStatus,
@@ -38,6 +39,7 @@ _ASKED = (
     "JobStatus",
     "EnteredCurrentStatus",
     "HoldReason",
+    "RemoveReason",
     "NumJobStarts",
     "RemoteHost",
     "LastRemoteHost",
@@ -63,6 +65,8 @@ _STATES = {
     7: JobState.IDLE,  # suspended
 }
 _REMOVED, _COMPLETED = 3, 4
+#: in the reason of a removal by the rules that the job was submitted with
+_OWN_POLICY = "PeriodicRemove expression"
 #: a job that has been idle for so long is looked into [s]
 _PATIENCE_S = 20
 #: by how much clocks of this machine and of the schedd may differ [s]
@@ -151,7 +155,8 @@ class HTCondorBatch(BatchSystem):
                 if node.key not in status.nodes and node.key not in in_queue:
                     nodes[node.key] = NodeStatus(node.key, _before(node.key, submission))
         notes = [*_own_notes(dagman, status), *_held(in_queue), *self._idle(pool, in_queue)]
-        return Poll(alive, nodes, tuple(notes))
+        stopped = None if alive else _stopped(submission, dagman, nodes) or _unregistered(submission, status)
+        return Poll(alive, nodes, tuple(notes), stopped)
 
     def cancel(self, submission: Submission, batch_id: str) -> None:
         # DAGMan takes its nodes along and writes a rescue file; the nodes by name in case it is gone
@@ -166,7 +171,7 @@ class HTCondorBatch(BatchSystem):
             yield Finding("dagman", dagman is not None, dagman or "condor_dagman is not configured")
             machines = pool.machines()
         except FlashSimError as error:
-            yield Finding("htcondor", False, str(error))
+            yield Finding("pool", False, str(error))
             return
         yield Finding("pool", bool(machines), f"{len(machines)} machines or static slots")
         if self._rules.proxy:
@@ -224,6 +229,39 @@ class HTCondorBatch(BatchSystem):
                 yield f"{key} matches no machine: {'; '.join(why[:_SHOWN])}"
 
 
+def _stopped(submission: Submission, dagman: Ad | None, nodes: dict[NodeKey, NodeStatus]) -> str | None:
+    """Why DAGMan ended before its nodes had, if it did; nodes that were taken along are added to `nodes`."""
+    if dagman is not None and dagman["JobStatus"] == _REMOVED:
+        # on its way out, which its log does not tell yet
+        end: DagmanEnd | None = removal(dagman.get("RemoveReason"))
+    else:
+        end = dagman_end(submission.folder / f"{DAG}.dagman.log")
+    if end is None:
+        return None
+    if end.is_removal:
+        for node in submission.nodes:
+            # the history may be behind, and DAGMan may not have come to write of it
+            nodes.setdefault(node.key, NodeStatus(node.key, _before(node.key, submission)))
+        return end.reason
+    ended = {found.state for found in nodes.values()}
+    if end.exit_code == 0 or JobState.FAILED in ended or (nodes and ended == {JobState.DONE}):
+        return None  # the end of its work, good or bad
+    return f"{end.reason}; see {submission.folder / f'{DAG}.dagman.out'}"
+
+
+def _unregistered(submission: Submission, status: DagStatus) -> str | None:
+    """Why the registration failed at the end of the graph, in its own last words, if it did."""
+    if status.register is None or status.register.state is not JobState.FAILED:
+        return None
+    log = submission.request_file.parent / "logs" / "register.log"
+    try:
+        said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error: ")]
+    except OSError:
+        said = []
+    why = said[-1].removeprefix("error: ") if said else status.register.details
+    return f"the registration failed: {why}"
+
+
 def _of_dagman(key: NodeKey, status: DagStatus, left: dict[NodeKey, Ad], alive: bool) -> NodeStatus | None:
     """What DAGMan and the history say of a node that is not in the queue; nothing if they do not know."""
     line, ad = status.nodes[key], left.get(key)
@@ -259,7 +297,10 @@ def _proxy() -> Finding:
 
 
 def _failed(key: NodeKey, line: NodeLine, ad: Ad) -> NodeStatus:
-    removed = ad.get("LastHoldReason") or ad.get("HoldReason") or ad.get("RemoveReason")
+    removed = ad.get("RemoveReason")
+    if not removed or _OWN_POLICY in removed:
+        # the policy only says that it has had enough of what the last hold was for
+        removed = ad.get("LastHoldReason") or ad.get("HoldReason") or removed
     reason = None if line.exit_code is not None else f"removed: {removed}" if removed else line.details
     host = ad.get("LastRemoteHost")
     return NodeStatus(key, JobState.FAILED, line.exit_code, reason, host=_machine(host) if host else None)
@@ -281,7 +322,7 @@ def _of_schedd(key: NodeKey, ad: Ad) -> NodeStatus:
 def _is_written(submission: Submission) -> bool:
     """Whether the DAG that lies there is that of this submission: it is written before it is handed over."""
     dag = submission.folder / DAG
-    return dag.is_file() and submission.token in dag.read_text()
+    return dag.is_file() and submission.token in dag.read_text(encoding="utf-8")
 
 
 def _before_it(submission: Submission) -> str:

@@ -57,7 +57,7 @@ class DagStatus:
 def read_status(path: Path) -> DagStatus:
     """The node status file of a DAG; empty if there is none yet."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return DagStatus({}, None, None)
     except OSError as error:
@@ -77,7 +77,7 @@ def read_status(path: Path) -> DagStatus:
 def refusals(path: Path) -> dict[NodeKey, str]:
     """Why the schedd did not take nodes, by what DAGMan wrote into its log."""
     try:
-        text = path.read_text(errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
     found = ((node_key(name), " ".join(said.split())) for name, said in _REFUSAL.findall(text))

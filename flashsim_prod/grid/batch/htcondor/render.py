@@ -19,12 +19,11 @@ from flashsim_prod.core.site_htcondor import Files, HTCondorRules
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import NodeError, NoSpaceError, RequestError, StorageError
+from flashsim_prod.files import storage_errors, write_whole
 from flashsim_prod.grid.batch.base import NodeKey, Submission
 from flashsim_prod.grid.batch.htcondor import rules as failure_rules
-from flashsim_prod.grid.oserrors import storage_errors
 from flashsim_prod.grid.storage.local import LocalStorage
 from flashsim_prod.grid.storage.opening import open_storage
-from flashsim_prod.grid.writing import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -10,10 +10,10 @@ from pathlib import Path
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.site_htcondor import Files
 from flashsim_prod.errors import ConfigError
+from flashsim_prod.files import read_text, storage_errors, write_json
 from flashsim_prod.grid.batch.htcondor.client import Pool
 from flashsim_prod.grid.batch.htcondor.engine import TOKEN
 from flashsim_prod.grid.batch.htcondor.render import of_site, write_files
-from flashsim_prod.grid.oserrors import storage_errors
 
 _DAG = "train.dag"
 _TEMPLATES = (_DAG, "dagman.config", "fit.sub", "train.sh", "bundle.sub", "bundle.sh")
@@ -60,7 +60,7 @@ def submit_training(
     with storage_errors(f"writing {folder}"):
         for left in (*folder.glob(f"{_DAG}.*"), folder / "train.status"):
             left.unlink(missing_ok=True)
-        (folder / _INTENTION).write_text(json.dumps({"token": token}))
+    write_json(folder / _INTENTION, {"token": token})
     cluster = pool.submit_dag(folder / _DAG, {"MaxIdle": rules.throttle.max_idle}, {TOKEN: token})
     return cluster, True
 
@@ -76,6 +76,6 @@ def _at_work(pool: Pool, intention: Path) -> int | None:
     """DAGMan's cluster of an earlier hand-over that has not ended."""
     if not intention.is_file():
         return None
-    token = json.loads(intention.read_text())["token"]
+    token = json.loads(read_text(intention))["token"]
     found = pool.jobs(f'{TOKEN} == "{token}" && {_AT_WORK}', ["ClusterId"])
     return int(found[0]["ClusterId"]) if found else None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.physics.chain.forms import AsFloats
 from flashsim_prod.physics.chain.model import Rows, Target, wrap_angle
 from flashsim_prod.physics.egamma import (
     STORED_ABOVE,
@@ -71,7 +72,7 @@ def express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
     Rows have pt, eta, phi and charge to hold the electron's against, vertex_z and vertex_shift, and the jet
     around (jet_pt, jet_raw).
     """
-    a = {name: column.astype(np.float64) for name, column in attributes.items()}
+    a = AsFloats(attributes)
     found: dict[str, Column] = {name: attributes[name] for name in (*_AS_STORED, *_WHOLE)}
     found |= track_classes(attributes) | heep_bits(attributes)
     found |= {

@@ -19,7 +19,7 @@ from flashsim_prod.physics.chain.features import (
     per_object,
     stable,
 )
-from flashsim_prod.physics.chain.forms import filled_along
+from flashsim_prod.physics.chain.forms import AsFloats, filled_along
 from flashsim_prod.physics.chain.model import (
     Condition,
     ObjectModel,
@@ -93,7 +93,7 @@ def _match(events: Events, rows: Rows) -> NDArray[np.int64]:
 
 
 def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
-    value = {name: column.astype(np.float64) for name, column in attributes.items()}
+    value = AsFloats(attributes)
     slope = value["mass"] / value["pt"]
     drawn: dict[str, Column] = {name: attributes[name] for name in _ATTRIBUTES}
     drawn |= {

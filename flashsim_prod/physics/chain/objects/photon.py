@@ -23,6 +23,7 @@ from flashsim_prod.physics.chain.egamma_features import (
     particle_row,
     surroundings,
 )
+from flashsim_prod.physics.chain.forms import AsFloats
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
 from flashsim_prod.physics.chain.objects.electron import gen_electrons, prompt_photons
 from flashsim_prod.physics.chain.objects.electron_form import shower_width
@@ -49,10 +50,10 @@ _TARGETS = tuple(Target(name) for name in (*_EXPRESSED, *_AS_STORED, *LEVELS))
 
 def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
     """Against the row's pt, direction and shower shape (0 where it has none)."""
-    a = {name: column.astype(np.float64) for name, column in attributes.items()}
+    a = AsFloats(attributes)
     energy, cluster_eta = a["pt"] * np.cosh(a["eta"]), supercluster_eta(a["eta"], rows["vertex_z"])
     levels = photon_levels(attributes)
-    known: dict[str, Column] = {**a, **levels}
+    known: dict[str, Column] = levels | {name: a[name] for name in ("pt", "sieie", "pfRelIso03_chg")}
     return {
         **{name: attributes[name] for name in _AS_STORED},
         **{name: levels[name] for name in LEVELS},

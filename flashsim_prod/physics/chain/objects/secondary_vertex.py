@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, per_object
+from flashsim_prod.physics.chain.forms import AsFloats
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
 from flashsim_prod.physics.egamma import TRACKER_END
 from flashsim_prod.physics.events import Column, Events
@@ -57,7 +58,7 @@ def _match(events: Events, rows: Rows) -> NDArray[np.int64]:
 
 
 def _express(vertex: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
-    value = {name: column.astype(np.float64) for name, column in vertex.items()}
+    value = AsFloats(vertex)
     d_eta, d_phi = value["eta"] - rows["eta"], links.delta_phi(value["phi"], rows["phi"])
     x, y, z = (value[axis] - rows[f"PV_{axis}"] for axis in "xyz")
     flight = flight_of(value["eta"], value["phi"], (x, y, z))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flashsim_prod.physics import fat_jets as fat
 from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, pileup
-from flashsim_prod.physics.chain.forms import filled_along
+from flashsim_prod.physics.chain.forms import AsFloats, filled_along
 from flashsim_prod.physics.chain.model import (
     Condition,
     ObjectModel,
@@ -71,7 +71,7 @@ def _match(events: Events, rows: Rows) -> NDArray[np.int64]:
 
 
 def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
-    value = {name: column.astype(np.float64) for name, column in attributes.items()}
+    value = AsFloats(attributes)
     drawn: dict[str, Column] = {
         **{name: attributes[name] for name in _ATTRIBUTES},
         "pt": value["pt"] / np.maximum(rows["expected_pt"], 1e-3),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, per_object
+from flashsim_prod.physics.chain.forms import AsFloats
 from flashsim_prod.physics.chain.model import (
     Condition,
     NetworkSize,
@@ -100,7 +101,7 @@ def _match(events: Events, rows: Rows) -> NDArray[np.int64]:
 
 
 def _express(tau: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
-    value = {name: column.astype(np.float64) for name, column in tau.items()}
+    value = AsFloats(tau)
     pt, lead, mode = value["pt"], value["leadTkPtOverTauPt"], tau["decayMode"]
     photons, inside = value["photonsOutsideSignalCone"], _inside(value)
     beside = _beside(lead, pt)

@@ -1,0 +1,150 @@
+"""A training table, and its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from flashsim_prod.errors import InputError
+from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.tensor_files import appearing_tensors
+from flashsim_prod.physics.training.finite import LeftOut, finite
+
+_TARGET = "target."
+#: notes in a table's file
+_LEFT_OUT, _MADE_FOR = "left_out", "made_for"
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one object model learns from.
+
+    Attributes
+    ----------
+    conditions : float32 array of shape (n_rows, n_conditions)
+        Before standardisation, for every source row.
+    number : int64 array of shape (n_rows,)
+        Reconstructed objects that came of the row.
+    row : int64 array of shape (n_objects,)
+        The source row of each reconstructed object, but of those that were left out.
+    targets : mapping of target name to array of shape (n_objects,)
+        As the flow is to learn them, in the type of the file.
+    left_out : LeftOut
+        Sources and objects that would be here if all their numbers were finite.
+    """
+
+    conditions: NDArray[np.float32]
+    number: NDArray[np.int64]
+    row: NDArray[np.int64]
+    targets: dict[str, NDArray[Any]]
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    def save(self, path: Path, model: ObjectModel | None = None) -> None:
+        """Write as safetensors, whole or not at all, with what of `model` it depends on."""
+        tensors: dict[str, NDArray[Any]] = {
+            "conditions": self.conditions,
+            "number": self.number,
+            "row": self.row,
+        }
+        tensors |= {_TARGET + name: np.ascontiguousarray(column) for name, column in self.targets.items()}
+        notes = {_LEFT_OUT: self.left_out.to_json()}
+        if model is not None:
+            notes[_MADE_FOR] = json.dumps(model.signature())
+        with appearing_tensors(path) as temporary:
+            save_file(tensors, temporary, notes)
+
+    @staticmethod
+    def load(path: Path, model: ObjectModel | None = None) -> Table:
+        """Read one table; `InputError` if it is damaged, or of another form or declaration of `model`."""
+        try:
+            with safe_open(path, framework="np") as file:
+                notes = file.metadata() or {}
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            targets = {
+                key.removeprefix(_TARGET): value for key, value in found.items() if key.startswith(_TARGET)
+            }
+            left_out = LeftOut.from_json(notes.get(_LEFT_OUT, "{}"))
+            table = Table(found["conditions"], found["number"], found["row"], targets, left_out)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: no training table ({error}); extract it again") from error
+        if model is not None:
+            _check_made_for(path, table, notes.get(_MADE_FOR), model)
+        return table
+
+    def finite(self) -> Table:
+        """Without the rows that hold a number that is not finite."""
+        columns = {f"condition {place}": column for place, column in enumerate(self.conditions.T)}
+        sources, of_conditions = finite(columns, len(self.number))
+        # objects of a source that goes are not counted by their own numbers
+        there = sources[self.row]
+        targets = {f"target {name}": column[there] for name, column in self.targets.items()}
+        objects, of_targets = finite(targets, int(there.sum()))
+        if not of_conditions and not of_targets:
+            return self
+        kept = np.flatnonzero(there)[objects]
+        place = np.cumsum(sources) - 1
+        lost = LeftOut(int((~sources).sum()), len(self.row) - len(kept), {**of_conditions, **of_targets})
+        return Table(
+            self.conditions[sources],
+            self.number[sources],
+            place[self.row[kept]],
+            {name: column[kept] for name, column in self.targets.items()},
+            self.left_out + lost,
+        )
+
+    @staticmethod
+    def concatenate(tables: Sequence[Table]) -> Table:
+        """One table of several."""
+        offsets = np.cumsum([0, *(len(table.number) for table in tables[:-1])])
+        names = tables[0].targets
+        return Table(
+            np.concatenate([table.conditions for table in tables]),
+            np.concatenate([table.number for table in tables]),
+            np.concatenate([table.row + offset for table, offset in zip(tables, offsets, strict=True)]),
+            {name: np.concatenate([table.targets[name] for table in tables]) for name in names},
+            sum((table.left_out for table in tables), LeftOut()),
+        )
+
+
+def _check_made_for(path: Path, table: Table, made_for: str | None, model: ObjectModel) -> None:
+    """`InputError` for a table of another form or declaration, and for one that is none."""
+    again = "remove it and run 'flashsim-prod train extract' again"
+    if made_for is not None and made_for != json.dumps(model.signature()):
+        raise InputError(f"{path}: drawn for another declaration or form of {model.name}; {again}")
+    n, m = len(table.number), len(table.row)
+    lacking = [target.name for target in model.targets if target.name not in table.targets]
+    if lacking:
+        raise InputError(f"{path}: no table of {model.name}, target.{lacking[0]} is missing; {again}")
+    if table.conditions.shape != (n, len(model.conditions)) or any(
+        column.shape != (m,) for column in table.targets.values()
+    ):
+        raise InputError(f"{path}: no table of {model.name}, its shapes do not fit; {again}")
+    if m and not 0 <= table.row.min() <= table.row.max() < n:
+        raise InputError(f"{path}: no table of {model.name}, 'row' points outside of it; {again}")
+
+
+def sizes(path: Path) -> tuple[int, int]:
+    """Sources and reconstructed objects in one table."""
+    try:
+        with safe_open(path, framework="np") as file:
+            sources, objects = (int(file.get_slice(name).get_shape()[0]) for name in ("number", "row"))
+            return sources, objects
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: no training table ({error}); extract it again") from error
+
+
+def left_out_of(path: Path) -> LeftOut:
+    """What was left out of the table in `path` for numbers that are not finite."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return LeftOut.from_json((file.metadata() or {}).get(_LEFT_OUT, "{}"))
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: no training table ({error}); extract it again") from error

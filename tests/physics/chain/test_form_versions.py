@@ -1,0 +1,169 @@
+"""Formulas behind the weights cannot change without a new version of the model's form.
+
+Every model works on the same frozen events, and a number stands for each column that comes of it:
+conditions, matched objects, targets, and the attributes made of targets. After a change that is meant, raise
+`form` of the models it touches, and note the new numbers by running this file:
+
+    python tests/physics/chain/test_form_versions.py
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from flashsim_prod.physics.chain.model import Condition, ObjectModel, Scale
+from flashsim_prod.physics.chain.registry import MODELS, find_model
+from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.training.tables import match_objects, tabulate
+
+FROZEN = Path(__file__).parent / "frozen"
+NUMBERS = FROZEN / "forms.json"
+#: of a column's mean magnitude; processors with other instructions were seen to differ by 5e-8 of it
+TOLERANCE = 1e-5
+#: objects that each model has to find, or its formulas would go unseen
+LEAST = 5
+
+#: a number for each column, and how large its values are
+Numbers = dict[str, tuple[float, float]]
+
+
+def frozen_events() -> Events:
+    """28 events of several processes, chosen for having objects of every source."""
+    columns = load_file(FROZEN / "events.safetensors")
+    names = {name.partition("_")[0] for name in columns}
+    counts = {name: columns[f"n{name}"].astype(np.int64) for name in names if f"n{name}" in columns}
+    scalars: dict[str, Column] = {}
+    found: dict[str, dict[str, Column]] = {name: {} for name in counts}
+    for name, column in columns.items():
+        collection, _, attribute = name.partition("_")
+        if collection in counts:
+            found[collection][attribute] = column
+        elif name[1:] not in counts:
+            scalars[name] = column
+    return Events(28, scalars, {name: Collection(counts[name], found[name]) for name in counts})
+
+
+def numbers_of(model: ObjectModel, events: Events) -> Numbers:
+    """A number for each column that the model's formulas give."""
+    table, matched = tabulate(match_objects(events, model), model)
+    rows = matched.rows.take(table.row)
+    # each target from another object: what assembling does to the unusual is seen as well
+    drawn = {
+        name: np.roll(column.astype(np.float64), place)
+        for place, (name, column) in enumerate(sorted(table.targets.items()))
+    }
+    columns: dict[str, Column] = {"number": table.number, "row": table.row}
+    for place, condition in enumerate(model.conditions):
+        columns[f"condition {condition.name}"] = table.conditions[:, place]
+    columns |= {f"target {name}": column for name, column in table.targets.items()}
+    columns |= {f"made {name}": column for name, column in model.restore(drawn, rows).items()}
+    return {name: _number(column) for name, column in columns.items()}
+
+
+def _number(column: Column) -> tuple[float, float]:
+    """A mean with weights of which no two are alike, so that no change cancels another; and the magnitude."""
+    values = np.nan_to_num(column.astype(np.float64), nan=-7.0, posinf=-8.0, neginf=-9.0)
+    weights = 1.5 + np.cos(1.7 * np.arange(len(column)) + 0.3)
+    return float(np.mean(weights * values)), float(np.mean(np.abs(values)))
+
+
+def changed(before: dict[str, float], after: Numbers) -> list[str]:
+    """Columns that are not what they were."""
+    off = [
+        name
+        for name, (number, magnitude) in sorted(after.items())
+        if name in before and abs(number - before[name]) > TOLERANCE * magnitude
+    ]
+    return sorted(before.keys() ^ after.keys()) + off
+
+
+@pytest.fixture(scope="module")
+def events() -> Events:
+    return frozen_events()
+
+
+@pytest.fixture(scope="module")
+def noted() -> dict[str, dict]:
+    return json.loads(NUMBERS.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_a_form_that_changed_has_a_new_version(model, events, noted):
+    how = "run tests/physics/chain/test_form_versions.py to note it"
+    assert model.name in noted, f"{model.name} is new: {how}"
+    assert noted[model.name]["form"] == model.form, f"{model.name} has a new form: {how}"
+    differ = changed(noted[model.name]["numbers"], numbers_of(model, events))
+    assert not differ, f"what weights of {model.name} mean has changed: raise its form ({differ})"
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_the_frozen_events_show_every_model(model, events):
+    assert len(match_objects(events, model).row) >= LEAST
+
+
+def _with(name: str, **changes: object) -> ObjectModel:
+    return replace(find_model(name), **changes)
+
+
+def _scaled(name: str, column: str, factor: float) -> ObjectModel:
+    """The model with a formula for one target that is off by `factor`."""
+    model = find_model(name)
+    return replace(
+        model,
+        express=lambda attributes, rows: _times(model.express_targets(attributes, rows), column, factor),
+    )
+
+
+def _times(columns: dict[str, Column], name: str, factor: float) -> dict[str, Column]:
+    return columns | {name: columns[name] * factor}
+
+
+def _log_of(conditions: Iterable[Condition], name: str) -> tuple[Condition, ...]:
+    return tuple(replace(one, scale=Scale.LOG1P) if one.name == name else one for one in conditions)
+
+
+SV = find_model("sv_from_tau_jet")
+ELECTRON = find_model("electron_from_genelectron")
+
+
+@pytest.mark.parametrize(
+    ("model", "column"),
+    [
+        (_scaled("electron_from_genelectron", "mass", 1.001), "target mass"),
+        (_scaled("jet_from_genjet", "qgl", 0.999), "target qgl"),
+        (_with("electron_from_genelectron", conditions=_log_of(ELECTRON.conditions, "rho")), "condition rho"),
+        (_with("sv_from_tau_jet", match=lambda events, rows: SV.match(events, rows)[::-1]), "row"),
+        (_with("tau_from_jet", assemble=lambda drawn, rows: {}), "made pt"),
+    ],
+)
+def test_a_change_of_a_formula_is_seen(model, column, events, noted):
+    assert column in changed(noted[model.name]["numbers"], numbers_of(model, events))
+
+
+def main() -> int:
+    """Note the numbers of models with a new form; 1 if others have changed."""
+    noted = json.loads(NUMBERS.read_text(encoding="utf-8")) if NUMBERS.exists() else {}
+    events, wrong = frozen_events(), 0
+    for model in MODELS:
+        before, found = noted.get(model.name), numbers_of(model, events)
+        if before is None or before["form"] != model.form:
+            rounded = {name: float(f"{number:.9g}") for name, (number, _) in found.items()}
+            noted[model.name] = {"form": model.form, "numbers": rounded}
+        elif differ := changed(before["numbers"], found):
+            print(f"{model.name}: raise its form first ({', '.join(differ)})", file=sys.stderr)
+            wrong = 1
+    kept = {model.name: noted[model.name] for model in MODELS}
+    NUMBERS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())
