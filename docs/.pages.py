@@ -14,6 +14,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "flashsim_prod"
 COMMANDS = "reference/commands.md"
+#: pages of the site that stand elsewhere
+TAKEN_IN = {
+    "reference/bundle-format.md": PACKAGE / "bundles" / "FORMAT.md",
+    "reference/model-card.md": PACKAGE / "bundles" / "reference" / "README.md",
+    "reference/changelog.md": ROOT / "CHANGELOG.md",
+}
 PROGRAM = "flashsim-prod"
 
 
@@ -118,6 +124,13 @@ def python_reference() -> dict[str, tuple[str, str]]:
     return pages
 
 
+def written_pages() -> dict[str, str]:
+    """Text of every page that is not in the folder, by its place in the site."""
+    taken_in = {place: path.read_text(encoding="utf-8") for place, path in TAKEN_IN.items()}
+    python = {place: text for place, (_, text) in python_reference().items()}
+    return {COMMANDS: command_reference()} | taken_in | python
+
+
 # ---- what MkDocs calls
 
 
@@ -132,7 +145,6 @@ def on_files(files: Any, config: Any) -> Any:
     """Adds the written pages to those that stand in the folder."""
     from mkdocs.structure.files import File
 
-    files.append(File.generated(config, COMMANDS, content=command_reference()))
-    for place, (_, text) in python_reference().items():
+    for place, text in written_pages().items():
         files.append(File.generated(config, place, content=text))
     return files
