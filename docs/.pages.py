@@ -52,7 +52,7 @@ def command_reference() -> str:
     """The page of all commands, arguments and options."""
     parts = [
         "# Commands",
-        "All commands, as `--help` of each explains them. Every command that prints a table has `--json`; "
+        "All commands, as `--help` of each explains them. Every command has `--json`; "
         "[errors](../first-dataset.md#errors-and-exit-codes) are one line and an exit code.",
     ]
     for path, command in commands():

@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import hypothesis
 import pytest
@@ -33,22 +34,31 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 
-#: servers that take seconds to start and have one port or folder: all tests that want one share a process
-ONE_FOR_ALL = ("_server", "_pool")
+#: folders whose tests share a server that has one port or folder and takes seconds to start
+ONE_PROCESS_EACH = ("htcondor", "registering")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark a test that may be skipped for want of something, and say who has to run it.
+    """Mark a test that may be skipped for want of something.
 
-    What may be skipped are the tests whose fixtures can call `lacking`, so that ``-m peers`` runs what a bare
-    machine skips. A file is run by one process, since its fixtures are made once for all its tests.
+    It is one whose fixtures can call `lacking`, so that ``-m peers`` runs what a bare machine skips.
     """
-    fixtures = getattr(item, "fixturenames", ())
-    if "lacking" in fixtures:
+    if "lacking" in getattr(item, "fixturenames", ()):
         item.add_marker("peers")
-    shared = [name for name in ONE_FOR_ALL if name in fixtures]
-    own = f"{item.path.parent.name}.{item.path.stem}"
-    item.add_marker(pytest.mark.xdist_group(shared[0] if shared else own))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file is run by one process, as its fixtures are made once for all its tests; some folders, too."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            shared = [name for name in ONE_PROCESS_EACH if f"tests/{name}/" in file]
+            return shared[0] if shared else file
+
+    return ByFileOrFolder(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)

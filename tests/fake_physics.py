@@ -28,10 +28,11 @@ from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.storage import local as local_storage
-from flashsim_prod.production import drive as driving
-from flashsim_prod.production import local_run, merge, simulate, worker
-from flashsim_prod.production.attempt import Attempt
+from flashsim_prod.production.drive import foreground as driving
+from flashsim_prod.production.drive import local_run
 from flashsim_prod.production.home import open_home
+from flashsim_prod.production.job import merge, simulate, worker
+from flashsim_prod.production.job.run import Attempt
 
 THIS = Path(__file__)
 
@@ -150,7 +151,7 @@ def main(arguments: list[str]) -> int:
     arm()
     try:
         if arguments[0] == "worker":
-            from flashsim_prod.cli import worker as commands
+            from flashsim_prod.cli.requests import worker as commands
 
             commands.app(arguments[1:], standalone_mode=False)
         else:

@@ -168,10 +168,6 @@ def _named(page: Path) -> Iterator[str]:
 _EXAMPLES = re.compile(r"NAME|^engine\.py$|^(bundles|store|batch|requests)/$|my_|^training/")
 
 
-@pytest.mark.skipif(
-    not (PACKAGE / "physics" / "definitions").is_dir(),
-    reason="pages name the files as they are to be laid out",
-)
 @pytest.mark.parametrize("page", WRITTEN, ids=_name)
 def test_files_that_pages_name_are_there(page: Path) -> None:
     missing = [

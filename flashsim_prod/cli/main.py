@@ -12,22 +12,13 @@ from typing import Annotated, NoReturn
 import typer
 
 from flashsim_prod import __version__
-from flashsim_prod.cli import (
-    bench,
-    bundle,
-    catalog,
-    control,
-    energy,
-    library,
-    publishing,
-    registering,
-    reporting,
-    request,
-    status,
-    train,
-    validate,
-    worker,
-)
+from flashsim_prod.cli.datasets import catalog, validate
+from flashsim_prod.cli.datasets import publish as publishing
+from flashsim_prod.cli.datasets import register as registering
+from flashsim_prod.cli.measure import bench, energy
+from flashsim_prod.cli.models import bundle, train
+from flashsim_prod.cli.requests import control, library, request, status, worker
+from flashsim_prod.cli.requests import report as reporting
 from flashsim_prod.cli.streams import lasting_streams
 from flashsim_prod.errors import FlashSimError, RequestError, StorageError
 

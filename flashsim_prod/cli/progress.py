@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flashsim_prod.cli.show import console
 from flashsim_prod.core.sizes import format_count
 from flashsim_prod.core.states import Stage
-from flashsim_prod.production.local_run import Display, Tally
+from flashsim_prod.production.drive.local_run import Display, Tally
 
 if TYPE_CHECKING:
     from rich.console import Console

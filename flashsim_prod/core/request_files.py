@@ -29,11 +29,6 @@ class RequestFolder:
         return self.path / "request.yaml"
 
     @property
-    def lock(self) -> Path:
-        """Held by the one command that drives the request."""
-        return self.path / "driver.lock"
-
-    @property
     def reports(self) -> Path:
         """One report per job, of its last attempt that ended by itself."""
         return self.path / "reports"

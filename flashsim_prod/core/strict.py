@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Self, get_args
 
@@ -12,11 +12,31 @@ from pydantic_core import ErrorDetails
 
 from flashsim_prod.errors import ConfigError
 
+#: so many names are suggested at most
+_MOST_SUGGESTED = 3
 
-def nearest(word: str, known: list[str]) -> str:
-    """``; did you mean 'x'?`` if one of `known` is near `word`, else the list of all of them."""
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known))}"
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` with those of `known` that are near `word`, else the list of all of them."""
+    names = sorted(set(known))
+    near = _near(word, names)
+    if not near:
+        return f"; known: {', '.join(names)}"
+    return f"; did you mean {' or '.join(repr(name) for name in near)}?"
+
+
+def _near(word: str, names: list[str]) -> list[str]:
+    """What was mistyped, else what begins with `word` or has it within, else what is a little like it."""
+    wanted = word.casefold()
+    mistyped = get_close_matches(wanted, [name.casefold() for name in names], n=1, cutoff=0.8)
+    if mistyped:
+        return [name for name in names if name.casefold() == mistyped[0]][:1]
+    if len(wanted) > 1:
+        for fits in (str.startswith, str.__contains__):
+            found = [name for name in names if fits(name.casefold(), wanted)]
+            if found:
+                return found[:_MOST_SUGGESTED]
+    return get_close_matches(word, names, n=1, cutoff=0.5)
 
 
 class StrictModel(BaseModel):

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from flashsim_prod.core.strict import StrictModel
-from flashsim_prod.energy.meter import Scope
+from flashsim_prod.energy.meters.base import Scope
 
 
 class Mode(StrEnum):

@@ -9,9 +9,9 @@ from flashsim_prod.core.request import Registration
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.catalogs import RSE_VARIABLE
-from flashsim_prod.production.drive import Outcome, opened_desk, register_in
+from flashsim_prod.production.dataset.register import Progress
+from flashsim_prod.production.drive.foreground import Outcome, opened_desk, register_in
 from flashsim_prod.production.home import Home
-from flashsim_prod.production.register import Progress
 from flashsim_prod.production.state import request_state
 
 
@@ -34,7 +34,7 @@ def register_request(
     RequestError
         If there is no such request, or it names no catalogue.
     StateError, StorageError, CatalogError
-        As by `flashsim_prod.production.register.register`.
+        As by `flashsim_prod.production.dataset.register.register`.
     """
     given = {"rse": rse, "rse_expression": rse_expression, "lifetime_days": lifetime_days}
     with opened_desk(home, home.existing(name)) as opened:

@@ -10,9 +10,9 @@ import time
 from flashsim_prod.core.request import BundleRef
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.home import VARIABLE, open_home
-from flashsim_prod.production.library import find_card, find_site
-from flashsim_prod.production.placing import place, preview
-from flashsim_prod.production.plan import Order
+from flashsim_prod.production.order.library import find_card, find_site
+from flashsim_prod.production.order.place import place, preview
+from flashsim_prod.production.order.plan import Order
 
 LIMIT_S = 3.0
 

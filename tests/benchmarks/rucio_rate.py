@@ -21,7 +21,7 @@ from flashsim_prod.core.report import LumiRange
 from flashsim_prod.grid.catalog import rucio_rows
 from flashsim_prod.grid.catalog.base import CatalogFile
 from flashsim_prod.grid.catalog.rucio import RucioCatalog
-from flashsim_prod.production.register import declare_blocks
+from flashsim_prod.production.dataset.register import declare_blocks
 
 RSE = "T2_IT_Pisa"
 _EVERYTHING = {"read": 1, "write": 1, "delete": 1}

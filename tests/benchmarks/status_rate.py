@@ -13,9 +13,9 @@ from flashsim_prod.core.request import BundleRef
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.home import VARIABLE, Home, open_home
-from flashsim_prod.production.library import find_card, find_site
-from flashsim_prod.production.placing import place, preview
-from flashsim_prod.production.plan import Order
+from flashsim_prod.production.order.library import find_card, find_site
+from flashsim_prod.production.order.place import place, preview
+from flashsim_prod.production.order.plan import Order
 
 LIMIT_S = 1.0
 

@@ -217,7 +217,7 @@ def test_cancel_and_retry(cli: Cli, fake_physics: Any, home: Home) -> None:
     never = cli("cancel", "mine")
     assert (never.code, "was never started" in never.complaint) == (13, True)
     from flashsim_prod.grid.ledger.ledger import Ledger
-    from flashsim_prod.production.placing import enter_existing
+    from flashsim_prod.production.order.place import enter_existing
 
     with Ledger(home.ledger) as ledger:
         enter_existing(ledger, home.folder("mine"), _written(home, "mine"))
@@ -235,7 +235,7 @@ def test_a_glob_that_the_shell_expanded(cli: Cli, tmp_path: Path, monkeypatch: p
         return 100
 
     monkeypatch.setattr("flashsim_prod.physics.generator.existing.inspect_input", inspect)
-    monkeypatch.setattr("flashsim_prod.production.ordering._check_alike", lambda files: None)
+    monkeypatch.setattr("flashsim_prod.production.order.order._check_alike", lambda files: None)
     for name in "abc":
         (tmp_path / f"{name}.root").touch()
     files = [str(tmp_path / f"{name}.root") for name in "abc"]

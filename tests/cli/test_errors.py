@@ -195,7 +195,7 @@ def test_two_drivers_on_one_request(cli: Cli, home: Home) -> None:
 
 def test_no_space_left(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")._replace(free=10)
-    monkeypatch.setattr("flashsim_prod.production.drive.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("flashsim_prod.production.drive.foreground.shutil.disk_usage", lambda path: usage)
     ended = cli("request", "ttbar", *SMALL)
     assert ended.code == 21
     assert "free some space, then retry" in ended.complaint
@@ -243,7 +243,7 @@ def test_a_defect_is_one_line_and_debug_shows_where(cli: Cli, monkeypatch: pytes
     def broken() -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("flashsim_prod.production.library.all_cards", broken)
+    monkeypatch.setattr("flashsim_prod.production.order.library.all_cards", broken)
     ended = cli("cards")
     assert ended.code == 1
     assert ended.complaint == "ZeroDivisionError: by zero; run again with --debug to see where"
@@ -257,5 +257,5 @@ def test_ctrl_c(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flashsim_prod.production.library.all_cards", interrupted)
+    monkeypatch.setattr("flashsim_prod.production.order.library.all_cards", interrupted)
     assert (cli("cards").code, cli("cards").complaint) == (130, "interrupted")

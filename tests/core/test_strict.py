@@ -125,3 +125,29 @@ def test_a_request_comes_back_from_its_yaml(make_request: Callable[..., Request]
     assert again == request
     assert again.digest() == request.digest()
     assert again.to_yaml() == request.to_yaml()
+
+
+MODELS = [
+    "met",
+    "jet_from_genjet",
+    "jet_from_pileup",
+    "fatjet_from_genjet",
+    "electron_from_jet",
+    "event_scalars",
+]
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("jet", "'jet_from_genjet' or 'jet_from_pileup'?"),
+        ("Fatjet", "'fatjet_from_genjet'?"),
+        ("pileup", "'jet_from_pileup'?"),
+        ("mett", "'met'?"),
+        ("MET", "'met'?"),
+        ("jet_from_genjat", "'jet_from_genjet'?"),
+        ("scalars", "'event_scalars'?"),
+    ],
+)
+def test_nearest_prefers_names_that_hold_the_word(word: str, hint: str) -> None:
+    assert nearest(word, MODELS) == f"; did you mean {hint}"

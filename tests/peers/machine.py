@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from bmc_sim import Bmc, PowerModel, Realism
 
-from flashsim_prod.energy.ipmi import parse_reply
-from flashsim_prod.energy.meter import Accuracy, Meter, Reading
+from flashsim_prod.energy.measuring.workload import Run, Workload
+from flashsim_prod.energy.meters.base import Accuracy, Meter, Reading
+from flashsim_prod.energy.meters.ipmi import parse_reply
 from flashsim_prod.energy.record import Configuration, CopyCount, Mark
-from flashsim_prod.energy.workload import Run, Workload
 
 
 @dataclass

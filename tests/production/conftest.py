@@ -12,8 +12,8 @@ from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.request import BundleRef
 from flashsim_prod.core.site import Engine, MergeRules, Rates, Resources, Site, StorageRules
 from flashsim_prod.production.home import Home
-from flashsim_prod.production.placing import place, preview
-from flashsim_prod.production.plan import Order, Plan, make_plan
+from flashsim_prod.production.order.place import place, preview
+from flashsim_prod.production.order.plan import Order, Plan, make_plan
 
 CARD = ProcessCard(
     name="toy",

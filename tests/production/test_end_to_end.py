@@ -21,7 +21,7 @@ import uproot
 from flashsim_prod.core.states import Stage
 from flashsim_prod.physics.chain import chain
 from flashsim_prod.production.home import VARIABLE, Home
-from flashsim_prod.production.worker import run_job
+from flashsim_prod.production.job.worker import run_job
 
 pytestmark = pytest.mark.slow
 

@@ -217,15 +217,6 @@ class Ledger:
         with self._database.writing() as db:
             return step_all(db, requests.find(db, name), states, to, stage)
 
-    def set_batch_ids(self, name: str, stage: Stage, batch_ids: Iterable[tuple[int, str]]) -> None:
-        """Note the batch system's names for jobs, as pairs (index, name)."""
-        with self._database.writing() as db:
-            request = requests.find(db, name)
-            db.executemany(
-                "UPDATE jobs SET batch_id = ? WHERE request = ? AND stage = ? AND idx = ?",
-                ((batch_id, request["id"], stage, index) for index, batch_id in batch_ids),
-            )
-
     def jobs(
         self, name: str, stage: Stage | None = None, states: Collection[JobState] | None = None
     ) -> list[JobRow]:

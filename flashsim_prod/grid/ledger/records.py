@@ -47,7 +47,6 @@ def to_job(row: sqlite3.Row) -> JobRow:
         index=row["idx"],
         state=JobState(row["state"]),
         attempts=row["attempts"],
-        batch_id=row["batch_id"],
         updated=_time(row["updated"]),
     )
 

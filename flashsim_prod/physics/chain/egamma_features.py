@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, pileup
 from flashsim_prod.physics.chain.model import Condition, Rows, Scale
-from flashsim_prod.physics.egamma_links import JET_RADIUS
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.egamma_links import JET_RADIUS
+from flashsim_prod.physics.definitions.jet_surroundings import around, of_jets
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.jet_surroundings import around, of_jets
 
 I64 = NDArray[np.int64]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.model import Condition, Rows, Scale
+from flashsim_prod.physics.definitions.links import IS_PROMPT, close_pairs, delta_phi, nearest
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.links import IS_PROMPT, close_pairs, delta_phi, nearest
 
 #: how far a neighbour may be to count; also the distance noted where there is none
 NEIGHBOURHOOD = 1.0

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -76,12 +76,6 @@ class Gaussianiser:
         lower = np.where(on_knot, self.cdf[above], between).astype(np.float64)
         upper = np.where(on_knot, self.cdf[np.clip(last - 1, 0, top)], between).astype(np.float64)
         return np.clip(lower, EDGE, 1 - EDGE), np.clip(upper, EDGE, 1 - EDGE)
-
-    def to_normal(self, values: NDArray[np.generic], uniform: F64) -> F64:
-        """Normal-distributed numbers for `values`; `uniform`, of the same shape, spreads the steps."""
-        lower, upper = self.levels(values)
-        normal: F64 = ndtri(lower + uniform * (upper - lower))
-        return normal
 
     def from_normal(self, normal: NDArray[np.floating]) -> F64:
         """Attribute values for normal-distributed numbers; never outside the range fitted."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from flashsim_prod.physics.definitions.egamma import STORED_ABOVE, in_barrel
+from flashsim_prod.physics.definitions.electrons import TRACK_ETA, TRACK_PHI, electron_flags, track_class
+from flashsim_prod.physics.definitions.jet_surroundings import around, lepton_aware_pt
 from flashsim_prod.physics.detector.draws import Bools, Floats, chance, gamma_about, sigmoid, whole_particles
 from flashsim_prod.physics.detector.electrons import FROM_JET, FROM_PHOTON, radiated
 from flashsim_prod.physics.detector.event_scalars import EventLatents
-from flashsim_prod.physics.egamma import STORED_ABOVE, in_barrel
-from flashsim_prod.physics.electron_id import TRACK_ETA, TRACK_PHI, electron_flags, track_class
 from flashsim_prod.physics.events import Collection, Column
-from flashsim_prod.physics.jet_surroundings import around, lepton_aware_pt
 
 #: mean energy of one particle near an electron or photon [GeV]
 PARTICLE = 1.6

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics import links
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.egamma import in_barrel, smearing_width, supercluster_eta
+from flashsim_prod.physics.definitions.egamma_links import ELECTRON, PHOTON
 from flashsim_prod.physics.detector.draws import Bools, Floats, chance, sigmoid, turn_on, wrap_phi
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.truth import Truth
-from flashsim_prod.physics.egamma import in_barrel, smearing_width, supercluster_eta
-from flashsim_prod.physics.egamma_links import ELECTRON, PHOTON
 from flashsim_prod.physics.events import Collection, Column
 
 #: `source` of a reconstructed electron

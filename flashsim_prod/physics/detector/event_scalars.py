@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flashsim_prod.physics.definitions.vertices import BEAM_SPOT_Z
 from flashsim_prod.physics.detector.draws import Bools, Floats, gamma_about, mixed, sigmoid
 from flashsim_prod.physics.detector.truth import Truth
 from flashsim_prod.physics.events import Column
-from flashsim_prod.physics.vertices import BEAM_SPOT_Z
 
 #: beam spot [cm] and its width, used where the input has no generated vertex
 _BEAM_SPOT = {"x": (-0.0247, 0.0010), "y": (0.0693, 0.0010), "z": BEAM_SPOT_Z}

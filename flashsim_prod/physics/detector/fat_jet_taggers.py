@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flashsim_prod.physics.definitions.fat_jet_scores import class_scores
 from flashsim_prod.physics.detector.draws import Bools, Floats, chance, mixed, sigmoid
 from flashsim_prod.physics.events import Collection
-from flashsim_prod.physics.fat_jet_scores import class_scores
 
 _MAX_SCORE = 0.9995
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics import fat_jets as fat
-from flashsim_prod.physics.boosted import gen_fat_jets
+from flashsim_prod.physics.definitions import fat_jets as fat
+from flashsim_prod.physics.definitions.boosted import gen_fat_jets
 from flashsim_prod.physics.detector.draws import Floats, Ints, chance, sigmoid, wrap_phi
 from flashsim_prod.physics.events import Collection, Events
 

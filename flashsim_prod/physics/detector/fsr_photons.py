@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics import fsr
+from flashsim_prod.physics.definitions import fsr
 from flashsim_prod.physics.detector.draws import Floats, chance, turn_on, whole_particles, wrap_phi
 from flashsim_prod.physics.detector.truth import Truth
 from flashsim_prod.physics.events import Collection, Column

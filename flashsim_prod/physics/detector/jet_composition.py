@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from flashsim_prod.physics.definitions.jets_muons import jet_id
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, gamma_about
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.events import Collection
-from flashsim_prod.physics.identification import jet_id
 
 #: where the forward calorimeter begins
 _FORWARD_BEGIN = 2.98

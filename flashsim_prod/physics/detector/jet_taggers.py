@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flashsim_prod.physics.definitions.jets_muons import pileup_id
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, mixed, sigmoid
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.events import Collection
-from flashsim_prod.physics.identification import pileup_id
 
 _MAX_SCORE = 0.9995
 

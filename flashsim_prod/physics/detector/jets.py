@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flashsim_prod.physics import links
+from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, gamma_about, turn_on, wrap_phi
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.truth import Truth

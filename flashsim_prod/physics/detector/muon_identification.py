@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from flashsim_prod.physics.definitions.jets_muons import loose_muons, muon_flags
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, sigmoid
 from flashsim_prod.physics.detector.muon_tracks import FROM_GEN
 from flashsim_prod.physics.events import Collection
-from flashsim_prod.physics.identification import loose_muons, muon_flags
 
 
 def with_reconstruction_kind(rng: np.random.Generator, muons: Collection) -> Collection:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics import links
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.jets_muons import count_below
 from flashsim_prod.physics.detector.draws import Floats, Ints, chance, whole_particles
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.muon_tracks import FROM_JET, FROM_PILEUP
 from flashsim_prod.physics.detector.truth import Truth
 from flashsim_prod.physics.events import Collection
-from flashsim_prod.physics.identification import count_below
 
 #: mean energy of one particle near a muon [GeV]
 _PARTICLE = 1.6

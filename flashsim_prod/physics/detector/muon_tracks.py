@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from flashsim_prod.physics.definitions.jets_muons import impact_3d
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, sigmoid, turn_on, wrap_phi
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.truth import Truth
 from flashsim_prod.physics.events import Collection, Column
-from flashsim_prod.physics.identification import impact_3d
 
 #: `source` of a reconstructed muon
 FROM_GEN, FROM_JET, FROM_PILEUP, DUPLICATE = 0, 1, 2, 3

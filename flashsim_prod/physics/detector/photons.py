@@ -9,7 +9,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics import links
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.egamma import (
+    BENDING,
+    by_region,
+    count_passed,
+    in_barrel,
+    supercluster_eta,
+)
+from flashsim_prod.physics.definitions.egamma_links import (
+    ELECTRON,
+    PHOTON,
+    with_electron_truth,
+    with_photon_truth,
+)
+from flashsim_prod.physics.definitions.jet_surroundings import around
+from flashsim_prod.physics.definitions.photons import HOE, cut_level, photon_flags
 from flashsim_prod.physics.detector.draws import (
     Floats,
     chance,
@@ -27,16 +42,7 @@ from flashsim_prod.physics.detector.electron_identification import (
 from flashsim_prod.physics.detector.electrons import calibration, particles, reconstruct_electrons
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.truth import Truth
-from flashsim_prod.physics.egamma import BENDING, by_region, count_passed, in_barrel, supercluster_eta
-from flashsim_prod.physics.egamma_links import (
-    ELECTRON,
-    PHOTON,
-    with_electron_truth,
-    with_photon_truth,
-)
 from flashsim_prod.physics.events import Collection, Column
-from flashsim_prod.physics.jet_surroundings import around
-from flashsim_prod.physics.photon_id import HOE, cut_level, photon_flags
 
 #: `source` of a reconstructed photon
 FROM_ELECTRON, FROM_PHOTON, FROM_LOST_ELECTRON, FROM_JET, FROM_PILEUP = range(5)

@@ -6,7 +6,8 @@ plausible ranges, discrete values, spikes and correlations; it does not simulate
 
 from __future__ import annotations
 
-from flashsim_prod.physics.completion import complete
+from flashsim_prod.physics.definitions.completion import complete
+from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
 from flashsim_prod.physics.detector.draws import stream
 from flashsim_prod.physics.detector.event_scalars import EventLatents, simulate_event
 from flashsim_prod.physics.detector.fsr_photons import simulate_fsr_photons
@@ -24,7 +25,6 @@ from flashsim_prod.physics.detector.truth import view_truth
 from flashsim_prod.physics.detector.vertices import find_vertices
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.schema import branches
-from flashsim_prod.physics.vertices import MOST_OTHER_VERTICES, other_vertices
 
 
 class ReferenceDetector:

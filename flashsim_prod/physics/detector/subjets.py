@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics import fat_jets as fat
+from flashsim_prod.physics.definitions import fat_jets as fat
 from flashsim_prod.physics.detector.draws import Floats, Ints, chance, sigmoid, stream, wrap_phi
 from flashsim_prod.physics.detector.fat_jet_taggers import with_fat_jet_taggers
 from flashsim_prod.physics.detector.fat_jets import raw_factor, reconstruct_fat_jets

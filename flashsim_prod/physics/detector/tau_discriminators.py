@@ -9,12 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, gamma_about, sigmoid, stream
-from flashsim_prod.physics.detector.event_scalars import EventLatents
-from flashsim_prod.physics.detector.taus import find_taus
-from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.tau_identification import neutral_excess, raw_isolation, tau_flags
-from flashsim_prod.physics.tau_links import (
+from flashsim_prod.physics.definitions.tau_links import (
     ELECTRON,
     HADRONS,
     MUON,
@@ -23,6 +18,11 @@ from flashsim_prod.physics.tau_links import (
     with_gen_taus,
     with_tau_jets,
 )
+from flashsim_prod.physics.definitions.taus import neutral_excess, raw_isolation, tau_flags
+from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, gamma_about, sigmoid, stream
+from flashsim_prod.physics.detector.event_scalars import EventLatents
+from flashsim_prod.physics.detector.taus import find_taus
+from flashsim_prod.physics.events import Collection, Events
 
 #: scores saturate here
 _MAX_SCORE = 0.99951

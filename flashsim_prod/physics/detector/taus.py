@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics import links
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.tau_links import ELECTRON, HADRONS, MUON, TAU
+from flashsim_prod.physics.definitions.taus import ROUNDED_SHARE
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, wrap_phi
 from flashsim_prod.physics.events import Collection
-from flashsim_prod.physics.tau_identification import ROUNDED_SHARE
-from flashsim_prod.physics.tau_links import ELECTRON, HADRONS, MUON, TAU
 
 MIN_PT = 18.0
 MAX_ETA = 2.5

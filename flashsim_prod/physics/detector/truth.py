@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics import links
+from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.detector.draws import Floats, Ints
 from flashsim_prod.physics.events import Collection, Events
 

@@ -22,7 +22,7 @@ def draw_losses(record: FitRecord, folder: Path) -> list[Path]:
     if not can_draw():
         return []
     # matplotlib takes a second to load
-    from flashsim_prod.physics.validation.plots import loss_curves
+    from flashsim_prod.physics.validation.drawing.plots import loss_curves
 
     made = []
     for network, losses in record.losses.items():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.validation.statistics import F64
+from flashsim_prod.physics.validation.statistics.distances import F64
 
 #: about the medium working point of DeepJet on 2018 data
 MEDIUM_B_TAG = 0.27

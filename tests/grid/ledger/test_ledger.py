@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -126,8 +127,6 @@ def test_jobs_are_chosen_by_stage_and_state(ledger: Ledger, new_request: NewRequ
     assert [job.index for job in ledger.jobs("toy", SIM, {JobState.SUBMITTING})] == [1, 3]
     assert [job.index for job in ledger.jobs("toy", states={JobState.PLANNED})] == [0, 2, 0, 1]
     assert ledger.jobs("toy", states=set()) == []
-    ledger.set_batch_ids("toy", SIM, [(1, "17.0"), (3, "17.1")])
-    assert [job.batch_id for job in ledger.jobs("toy", SIM)] == [None, "17.0", None, "17.1"]
 
 
 # ---- attempts and files
@@ -417,3 +416,14 @@ def test_errors_are_of_the_house(ledger: Ledger, new_request: NewRequest) -> Non
         ledger.transition("toy", SIM, [0], JobState.DONE)
     with pytest.raises(FlashSimError, match="DONE only by the end of an attempt"):
         ledger.move_all("toy", {JobState.RUNNING}, JobState.DONE)
+
+
+def test_a_ledger_whose_jobs_have_the_old_column_goes_on(tmp_path: Path, new_request: NewRequest) -> None:
+    path = tmp_path / "old.sqlite"
+    Ledger(path)
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE jobs ADD COLUMN batch_id TEXT")
+    ledger = Ledger(path)
+    new_request(ledger)
+    ledger.transition("toy", SIM, [1], JobState.SUBMITTING)
+    assert [job.index for job in ledger.jobs("toy", SIM, {JobState.SUBMITTING})] == [1]

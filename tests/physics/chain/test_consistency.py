@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.chain import Chain
+from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.folding import fold_events

@@ -11,8 +11,8 @@ import pytest
 
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import find_model
+from flashsim_prod.physics.definitions.jets_muons import bottom_score, impact_3d, pileup_id
 from flashsim_prod.physics.events import Column, Events
-from flashsim_prod.physics.identification import bottom_score, impact_3d, pileup_id
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.training.tables import extract
 

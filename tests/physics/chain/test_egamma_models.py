@@ -7,9 +7,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from flashsim_prod.physics import egamma_links
 from flashsim_prod.physics.chain.egamma_features import jet_row, jet_rows, nearest_row
 from flashsim_prod.physics.chain.objects import electron, photon
+from flashsim_prod.physics.definitions import egamma_links
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.folding import fold_events

@@ -6,7 +6,7 @@ import numpy as np
 
 from flashsim_prod.physics.chain.model import Rows
 from flashsim_prod.physics.chain.objects import electron_form, secondary_vertex
-from flashsim_prod.physics.egamma import TRACKER_END
+from flashsim_prod.physics.definitions.egamma import TRACKER_END
 
 N = 200
 

@@ -14,18 +14,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsim_prod.physics import fat_jets as fat
-from flashsim_prod.physics import links
-from flashsim_prod.physics.boosted import four_momentum, invariant_mass, sum_of
 from flashsim_prod.physics.chain.bundle import load_bundle
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.forms import filled_along
 from flashsim_prod.physics.chain.model import NetworkSize, Rows
 from flashsim_prod.physics.chain.objects import fatjet
 from flashsim_prod.physics.chain.registry import find_model
+from flashsim_prod.physics.definitions import fat_jets as fat
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.boosted import four_momentum, invariant_mass, sum_of
+from flashsim_prod.physics.definitions.fat_jet_scores import odds
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
-from flashsim_prod.physics.fat_jet_scores import odds
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.checks import check_file
 from flashsim_prod.physics.nanoaod.schema import attributes, branches

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
+from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.flow import SIGMA, draw_times, integrate, path, times
 
@@ -61,3 +66,20 @@ def test_half_of_the_training_times_favour_the_end():
     t = draw_times(20_000, torch.Generator().manual_seed(1))
     assert float(t[:10_000].mean()) == pytest.approx(1 / 2, abs=0.01)
     assert float(t[10_000:].mean()) == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_threads_that_wait_do_not_spin():
+    """Set before torch loads what makes its threads; what the user has set stays."""
+    asked = (
+        "import os, flashsim_prod.physics, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    )
+    for chosen, policy in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        given = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        given |= {"OMP_WAIT_POLICY": chosen} if chosen else {}
+        told = subprocess.run([sys.executable, "-c", asked], env=given, capture_output=True, check=True)
+        assert told.stdout.decode().split() == [policy, "False"]
+
+
+def test_fits_take_one_thread_unless_told_otherwise():
+    for command in (fitting.fit, fitting.fit_all):
+        assert inspect.signature(command).parameters["threads"].default == 1

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from flashsim_prod.physics import fsr, links
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.registry import find_model
+from flashsim_prod.physics.definitions import fsr, links
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.objects import secondary_vertex, tau
 from flashsim_prod.physics.chain.registry import find_model
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.taus import raw_isolation, tau_flags
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.checks import check_file
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
-from flashsim_prod.physics.tau_identification import raw_isolation, tau_flags
 from flashsim_prod.physics.training.tables import extract
 
 MODELS = ("event_scalars", "jet_from_genjet", "jet_from_pileup")

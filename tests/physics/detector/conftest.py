@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flashsim_prod.physics.events import Collection, Events
+
+# what these tests alone share
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 PROMPT, FROM_TAU, LAST_COPY = 1 << 0, 1 << 5, 1 << 13
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distances import distances as distances_of
 
-from flashsim_prod.physics.detector.compare import quantile_table
+from flashsim_prod.physics.definitions.jets_muons import jet_id, pileup_id
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
-from flashsim_prod.physics.identification import jet_id, pileup_id
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import branches
 
@@ -57,7 +57,7 @@ def _compared(branch: str) -> bool:
 
 
 def _distances(produced: Events, real: Events, names: list[str]) -> dict[str, float]:
-    return {row.name: row.distance for row in quantile_table(produced, real, collections=names).rows}
+    return distances_of(produced, real, names)
 
 
 def _chosen(events: Events, name: str, mask: np.ndarray) -> Events:
@@ -123,9 +123,9 @@ def test_heavy_flavour_tagging_resembles_the_real_one(flavour: int) -> None:
 def test_event_scalars_resemble_real_ones(name: str) -> None:
     produced, real = _both(name)
     distances = {
-        row.name: row.distance
-        for row in quantile_table(produced, real).rows
-        if row.name.startswith(("MET_", "PV_", "fixedGrid", "SoftActivityJetHT"))
+        branch: distance
+        for branch, distance in distances_of(produced, real).items()
+        if branch.startswith(("MET_", "PV_", "fixedGrid", "SoftActivityJetHT"))
     }
     # another year, another beam spot
     distances = {key: value for key, value in distances.items() if key not in ("PV_x", "PV_y", "PV_z")}

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distances import distances as distances_of
 
-from flashsim_prod.physics import fat_jets as fat
-from flashsim_prod.physics import links
-from flashsim_prod.physics.boosted import four_momentum, invariant_mass, sum_of
-from flashsim_prod.physics.detector.compare import quantile_table
+from flashsim_prod.physics.definitions import fat_jets as fat
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.boosted import four_momentum, invariant_mass, sum_of
+from flashsim_prod.physics.definitions.fat_jet_scores import odds
 from flashsim_prod.physics.detector.fat_jets import raw_factor, response_width
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.fat_jet_scores import odds
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import attributes, branches
 
@@ -243,9 +243,7 @@ def test_fat_jets_resemble_real_ones() -> None:
     # leptons are looser there, btagHbb is not filled, and particleNet_QCD is another network's
     other = ("electronIdx3SJ", "lsf3", "btagHbb", "particleNet_QCD")
     alike = Events(real.n, {}, {"FatJet": _without(real["FatJet"], *other)})
-    distances = {
-        row.name: row.distance for row in quantile_table(produced, alike, collections=["FatJet"]).rows
-    }
+    distances = distances_of(produced, alike, ["FatJet"])
     # about 116 real jets: equal samples would show 0.08; ungroomed ones are rounded in files
     assert np.median(list(distances.values())) < 0.12
     rounded = {"FatJet_n2b1", "FatJet_n3b1"}

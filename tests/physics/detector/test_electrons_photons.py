@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flashsim_prod.physics import links
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.egamma import energy_shifts, in_barrel, supercluster_eta
 from flashsim_prod.physics.detector.electrons import conversion_probability, electron_efficiency
 from flashsim_prod.physics.detector.photons import photon_efficiency
 from flashsim_prod.physics.detector.reference import ReferenceDetector
-from flashsim_prod.physics.egamma import energy_shifts, in_barrel, supercluster_eta
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.schema import attributes
 

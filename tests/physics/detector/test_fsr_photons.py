@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from flashsim_prod.physics import fsr, links
+from flashsim_prod.physics.definitions import fsr, links
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.schema import branches

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics import links
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.jets_muons import jet_id
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.identification import jet_id
 from flashsim_prod.physics.nanoaod.schema import branches
 
 FRACTIONS = ("chHEF", "neHEF", "chEmEF", "neEmEF", "muEF")

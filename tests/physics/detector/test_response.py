@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from flashsim_prod.physics import links
+from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.detector.jets import jet_efficiency, jet_resolution, jet_response
 from flashsim_prod.physics.detector.muon_tracks import momentum_resolution, muon_efficiency
 from flashsim_prod.physics.detector.reference import ReferenceDetector

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from flashsim_prod.physics import links
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.secondary_vertices import jets_by_kind, nearest_jet
+from flashsim_prod.physics.definitions.taus import raw_isolation, tau_flags
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.detector.taus import tau_efficiency
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.schema import attributes
-from flashsim_prod.physics.secondary_vertices import jets_by_kind, nearest_jet
-from flashsim_prod.physics.tau_identification import raw_isolation, tau_flags
 
 N_EVENTS = 3000
 

@@ -279,3 +279,24 @@ def test_twins_are_held_out_together():
     assert len(held_out) == pytest.approx(1000, rel=0.5)
     beside = np.isin(held_out.numpy() + 1, rows.numpy())
     assert beside.sum() <= len(held_out) / 50
+
+
+def _spoil(work: Path, which: slice) -> None:
+    table = _table(4000)
+    table.targets["x"][which] = np.nan
+    table.save(table_path(work / "tables", "some.root", TOY))
+
+
+def test_rows_that_are_not_finite_are_not_learned_from(work):
+    _spoil(work, slice(0, 50))
+    record = fit_into_folder(TOY, work, replace(SHORT, flow_steps=50, multiplicity_steps=50))
+    assert (record.left_out.objects, record.left_out.names) == (50, {"target x": 50})
+    assert record.objects == len(_table(4000).row) - 50
+    assert all(np.isfinite(tensor).all() for tensor in _weights(work, "").values())
+
+
+def test_a_table_with_nothing_finite_is_refused(work):
+    _spoil(work, slice(None))
+    with pytest.raises(InputError, match=r"only 0 objects.*were left out, not finite: target x \("):
+        fit_into_folder(TOY, work, SHORT)
+    assert not (work / "fits").exists()

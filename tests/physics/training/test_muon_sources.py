@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.registry import MODELS, find_model
+from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import branches

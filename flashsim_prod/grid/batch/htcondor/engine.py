@@ -255,7 +255,11 @@ def _unregistered(submission: Submission, status: DagStatus) -> str | None:
         return None
     log = submission.request_file.parent / "logs" / "register.log"
     try:
-        said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error: ")]
+        said = [
+            line
+            for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.startswith("error: ")
+        ]
     except OSError:
         said = []
     why = said[-1].removeprefix("error: ") if said else status.register.details

@@ -20,10 +20,10 @@ from flashsim_prod.physics.chain.egamma_features import (
 from flashsim_prod.physics.chain.features import GEN_JET_CONDITIONS, STATUS_BITS, closest_gen_jet, stable
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale
 from flashsim_prod.physics.chain.objects.electron_form import TARGETS, assemble, express
-from flashsim_prod.physics.egamma_links import ELECTRON, PHOTON, with_electron_truth
-from flashsim_prod.physics.electron_id import electron_flags
+from flashsim_prod.physics.definitions.egamma_links import ELECTRON, PHOTON, with_electron_truth
+from flashsim_prod.physics.definitions.electrons import electron_flags
+from flashsim_prod.physics.definitions.links import IS_PROMPT
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.links import IS_PROMPT
 from flashsim_prod.physics.nanoaod.schema import attributes
 
 #: NanoAODv9 keeps no electron below this, nor outside the tracker [GeV]

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.forms import AsFloats
 from flashsim_prod.physics.chain.model import Rows, Target, wrap_angle
-from flashsim_prod.physics.egamma import (
+from flashsim_prod.physics.definitions.egamma import (
     STORED_ABOVE,
     in_barrel,
     raw_score,
     smearing_width,
     supercluster_eta,
 )
-from flashsim_prod.physics.electron_id import HEEP_BITS, cluster_energy, heep_bits, track_classes
+from flashsim_prod.physics.definitions.electrons import HEEP_BITS, cluster_energy, heep_bits, track_classes
+from flashsim_prod.physics.definitions.jet_surroundings import lepton_aware_pt
 from flashsim_prod.physics.events import Column
-from flashsim_prod.physics.jet_surroundings import lepton_aware_pt
 
 F64 = NDArray[np.float64]
 

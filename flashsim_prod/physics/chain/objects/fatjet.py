@@ -7,8 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics import fat_jets as fat
-from flashsim_prod.physics.boosted import DECAYS, gen_fat_jets
 from flashsim_prod.physics.chain.features import (
     PILEUP_BRANCHES,
     PILEUP_CONDITIONS,
@@ -29,9 +27,11 @@ from flashsim_prod.physics.chain.model import (
     Target,
     wrap_angle,
 )
+from flashsim_prod.physics.definitions import fat_jets as fat
+from flashsim_prod.physics.definitions.boosted import DECAYS, gen_fat_jets
+from flashsim_prod.physics.definitions.fat_jet_scores import class_scores, odds, shares
+from flashsim_prod.physics.definitions.links import flat
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.fat_jet_scores import class_scores, odds, shares
-from flashsim_prod.physics.links import flat
 
 F64 = NDArray[np.float64]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics import fsr
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, per_object, stable
 from flashsim_prod.physics.chain.model import (
     Condition,
@@ -16,8 +15,9 @@ from flashsim_prod.physics.chain.model import (
     Scale,
     Target,
 )
+from flashsim_prod.physics.definitions import fsr
+from flashsim_prod.physics.definitions.links import close_pairs, delta_phi, flat, match_by_distance
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.links import close_pairs, delta_phi, flat, match_by_distance
 
 #: softer generator photons are not found, and none is found further from where it was [GeV]
 _LOWEST_GEN_PT = 1.0

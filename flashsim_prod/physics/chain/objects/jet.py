@@ -35,10 +35,10 @@ from flashsim_prod.physics.chain.model import (
     wrap_angle,
 )
 from flashsim_prod.physics.chain.objects.jet_attributes import TARGETS, assemble, express
-from flashsim_prod.physics.completion import with_gen_jets
+from flashsim_prod.physics.definitions.completion import with_gen_jets
+from flashsim_prod.physics.definitions.jets_muons import jet_id
+from flashsim_prod.physics.definitions.links import close_pairs, flat, nearest
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.identification import jet_id
-from flashsim_prod.physics.links import close_pairs, flat, nearest
 
 #: NanoAODv9 keeps no jet below this [GeV]
 _LOWEST_PT = 15.0

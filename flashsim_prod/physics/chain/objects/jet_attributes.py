@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from flashsim_prod.physics.chain.forms import F64, Bools, filled, parts, shares
+from flashsim_prod.physics.definitions.jets_muons import bottom_score, pileup_id
 from flashsim_prod.physics.events import Column
-from flashsim_prod.physics.identification import bottom_score, pileup_id
 
 #: drawn as they are
 _FREE = (

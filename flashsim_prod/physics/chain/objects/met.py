@@ -19,8 +19,8 @@ from flashsim_prod.physics.chain.features import (
     vector_sum,
 )
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target
+from flashsim_prod.physics.definitions.links import flat, nearest
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.links import flat, nearest
 
 F64 = NDArray[np.float64]
 #: x and y, each of shape (n_events,)

@@ -24,10 +24,10 @@ from flashsim_prod.physics.chain.features import (
 from flashsim_prod.physics.chain.forms import F64, filled
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Relation, Rows, Scale, Target
 from flashsim_prod.physics.chain.objects import muon_attributes
-from flashsim_prod.physics.completion import with_gen_parts
+from flashsim_prod.physics.definitions.completion import with_gen_parts
+from flashsim_prod.physics.definitions.jets_muons import muon_flags
+from flashsim_prod.physics.definitions.links import flat, lepton_flavour, nearest
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.identification import muon_flags
-from flashsim_prod.physics.links import flat, lepton_flavour, nearest
 
 #: NanoAODv9 keeps no muon below this, and none comes of a generator muon below that [GeV]
 _LOWEST_PT = 3.0

@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.forms import filled
 from flashsim_prod.physics.chain.model import Rows
+from flashsim_prod.physics.definitions.jets_muons import (
+    MINI_ISOLATION,
+    SOFT_MVA,
+    count_below,
+    multi_isolation,
+)
 from flashsim_prod.physics.events import Column
-from flashsim_prod.physics.identification import MINI_ISOLATION, SOFT_MVA, count_below, multi_isolation
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -37,8 +37,8 @@ from flashsim_prod.physics.chain.model import (
 )
 from flashsim_prod.physics.chain.objects import muon_attributes
 from flashsim_prod.physics.chain.objects.muon import FROM_GEN_MUON
+from flashsim_prod.physics.definitions.links import delta_phi, nearest
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.links import delta_phi, nearest
 
 F64 = NDArray[np.float64]
 Positions = NDArray[np.int64]

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.egamma_features import (
     EVENT_CONDITIONS,
     JET_CONDITIONS,
@@ -27,11 +26,12 @@ from flashsim_prod.physics.chain.forms import AsFloats
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
 from flashsim_prod.physics.chain.objects.electron import gen_electrons, prompt_photons
 from flashsim_prod.physics.chain.objects.electron_form import shower_width
-from flashsim_prod.physics.egamma import BENDING, raw_score, smearing_width, supercluster_eta
-from flashsim_prod.physics.egamma_links import with_photon_truth
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.egamma import BENDING, raw_score, smearing_width, supercluster_eta
+from flashsim_prod.physics.definitions.egamma_links import with_photon_truth
+from flashsim_prod.physics.definitions.photons import LEVELS, cut_level, photon_flags, photon_levels
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.schema import attributes
-from flashsim_prod.physics.photon_id import LEVELS, cut_level, photon_flags, photon_levels
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, per_object
 from flashsim_prod.physics.chain.forms import AsFloats
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
-from flashsim_prod.physics.egamma import TRACKER_END
-from flashsim_prod.physics.events import Column, Events
-from flashsim_prod.physics.secondary_vertices import (
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.egamma import TRACKER_END
+from flashsim_prod.physics.definitions.secondary_vertices import (
     HEAVY_JET,
     LIGHT_JET,
     TAU_JET,
@@ -24,6 +23,7 @@ from flashsim_prod.physics.secondary_vertices import (
     nearest_jet,
     position_columns,
 )
+from flashsim_prod.physics.events import Column, Events
 
 F64 = NDArray[np.float64]
 

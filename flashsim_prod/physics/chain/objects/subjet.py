@@ -8,8 +8,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics import fat_jets as fat
-from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, pileup
 from flashsim_prod.physics.chain.forms import AsFloats, filled_along
 from flashsim_prod.physics.chain.model import (
@@ -21,6 +19,8 @@ from flashsim_prod.physics.chain.model import (
     Target,
     wrap_angle,
 )
+from flashsim_prod.physics.definitions import fat_jets as fat
+from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.events import Collection, Column, Events
 
 F64 = NDArray[np.float64]

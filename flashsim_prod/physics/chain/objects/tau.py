@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics import links
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, per_object
 from flashsim_prod.physics.chain.forms import AsFloats
 from flashsim_prod.physics.chain.model import (
@@ -23,9 +22,10 @@ from flashsim_prod.physics.chain.model import (
     Target,
     wrap_angle,
 )
+from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.tau_links import ELECTRON, HADRONS, MUON, TAU, tau_seeds, with_gen_taus
+from flashsim_prod.physics.definitions.taus import decay_code, decay_of_code, neutral_excess, tau_flags
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.tau_identification import decay_code, decay_of_code, neutral_excess, tau_flags
-from flashsim_prod.physics.tau_links import ELECTRON, HADRONS, MUON, TAU, tau_seeds, with_gen_taus
 
 F64 = NDArray[np.float64]
 

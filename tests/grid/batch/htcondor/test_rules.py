@@ -14,7 +14,7 @@ from flashsim_prod.errors import exit_code_is_retryable
 from flashsim_prod.grid.batch.htcondor import rules as failure_rules
 from flashsim_prod.grid.batch.htcondor.probe import gpu_wish, probe_job
 from flashsim_prod.grid.batch.htcondor.why_idle import matches, reasons
-from flashsim_prod.production.library import find_site
+from flashsim_prod.production.order.library import find_site
 
 # Linux has it, and must; other systems have none
 classad2 = import_module("classad2") if sys.platform == "linux" else pytest.importorskip("classad2")

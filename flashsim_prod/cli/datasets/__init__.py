@@ -1,0 +1,1 @@
+"""Commands about datasets: list, verify, register, publish, validate."""

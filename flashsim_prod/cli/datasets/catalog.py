@@ -1,0 +1,115 @@
+"""``datasets``, ``files`` and ``verify``: what a catalogue holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flashsim_prod.cli import completing
+from flashsim_prod.cli.datasets.register import Scope, Where
+from flashsim_prod.cli.show import Json
+
+if TYPE_CHECKING:
+    from flashsim_prod.production.dataset.verify import Verification
+
+_NONE_YET = "no datasets yet; the first one: flashsim-prod request ttbar --events 1000 --oversample 10"
+
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET", help="/Primary/Era-ProcString-vN/NANOAODSIM", autocompletion=completing.datasets
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command()(datasets)
+    app.command()(files)
+    app.command()(verify)
+
+
+def datasets(as_json: Json = False) -> None:
+    """List the datasets of the catalogue."""
+    from flashsim_prod.cli.show import console, print_json
+    from flashsim_prod.core.sizes import format_bytes, format_count
+    from flashsim_prod.grid.catalog.local import LocalCatalog
+    from flashsim_prod.production.home import home_to_read
+
+    home = home_to_read()
+    with LocalCatalog(home.catalog, read_only=home.is_read_only) as catalog:
+        found = catalog.containers()
+    if as_json:
+        print_json([{**asdict(one), "metadata": dict(one.metadata)} for one in found])
+        return
+    if not found:
+        console().print(_NONE_YET)
+        return
+    # plain lines here and below, whatever the width: made for copying, grep, cut and xargs
+    print(f"{'EVENTS':>12}  {'FILES':>6}  {'SIZE':>9}  {'CREATED':10}  DATASET")
+    for one in found:
+        created, size = one.created.strftime("%Y-%m-%d"), format_bytes(one.bytes)
+        print(f"{format_count(one.events):>12}  {one.files:>6}  {size:>9}  {created:10}  {one.name}")
+
+
+def files(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:
+    """List the files of a dataset: events, bytes, adler32 and where each one is."""
+    from flashsim_prod.cli.show import print_json
+    from flashsim_prod.core.names import DatasetName
+    from flashsim_prod.production.catalogs import open_catalog
+    from flashsim_prod.production.home import home_to_read
+
+    if catalog == "local":
+        # Rucio has containers by other grammars, too
+        DatasetName.parse(dataset)
+    with open_catalog(catalog, home_to_read(), scope) as opened:
+        found = opened.files(dataset)
+        if as_json:
+            print_json([{**asdict(one), "lumis": [lumi.model_dump() for lumi in one.lumis]} for one in found])
+            return
+        # line by line: there may be a hundred thousand
+        for number, one in enumerate(found):
+            if number == 0:
+                print(f"{'EVENTS':>10}  {'BYTES':>12}  {'ADLER32':8}  FILE")
+            where = one.replicas[0].pfn if one.replicas else one.lfn
+            print(f"{one.events:>10}  {one.bytes:>12}  {one.adler32:8}  {where}")
+
+
+def verify(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:
+    """Compare catalogue, ledger and storage of a dataset, reading all checksums anew."""
+    from rich.progress import Progress
+
+    from flashsim_prod.cli.show import console, print_json
+    from flashsim_prod.production.dataset.verify import error_of
+    from flashsim_prod.production.dataset.verify import verify as compare
+    from flashsim_prod.production.home import home_to_read
+
+    errors = console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        task = progress.add_task("reading", total=None)
+        found = compare(
+            home_to_read(),
+            dataset,
+            catalog=catalog,
+            scope=scope,
+            seen=lambda _, size: progress.advance(task, size),
+        )
+    if as_json:
+        print_json({**asdict(found), "ok": not found.problems})
+    else:
+        _print_verification(found)
+    if (error := error_of(found)) is not None:
+        raise error
+
+
+def _print_verification(found: Verification) -> None:
+    from flashsim_prod.cli.show import counted
+    from flashsim_prod.core.sizes import format_bytes
+
+    for problem in found.problems:
+        print(f"{problem.kind:9} {problem.lfn}: {problem.detail}")
+    if not found.problems:
+        holds = f"{counted(found.files, 'file')}, {format_bytes(found.bytes)}"
+        print(f"{found.dataset}: {holds}: catalogue, ledger and storage agree")

@@ -1,0 +1,352 @@
+"""``flashsim-prod validate``: whether events and their statistics are right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from flashsim_prod.cli import completing
+from flashsim_prod.cli.datasets.register import Scope, Where
+from flashsim_prod.cli.show import Json, print_json
+from flashsim_prod.cli.steps import shown_steps
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.validation.dataset.histogram import Filled
+    from flashsim_prod.production.dataset.checks import CheckedDataset
+    from flashsim_prod.production.dataset.files import DatasetFiles
+
+_DEFAULT = "dataset"
+
+
+class _DatasetFirst(TyperGroup):
+    """Takes a first word that is no command of its own for a dataset."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_DatasetFirst,
+    no_args_is_help=True,
+    help="Show that events and statistics are right: validate DATASET --reference FILES, or one of these.",
+)
+
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATASET|REQUEST|FILES",
+        help="A dataset, a request, or files.",
+        autocompletion=completing.datasets_and_requests,
+    ),
+]
+Output = Annotated[Path, typer.Option(help="Folder for index.html and JSON.")]
+Seed = Annotated[int, typer.Option(help="Seed of all that is drawn.")]
+
+#: what is being done, how much of it is done, and how much there is
+_Progress = Callable[[str, int, int], None]
+
+
+@contextmanager
+def _progress() -> Iterator[_Progress]:
+    with shown_steps() as show:
+        yield lambda stage, done, total: show(stage, done, total, "")
+
+
+@app.command(name=_DEFAULT)
+def dataset(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET|REQUEST|FILE",
+            help="A dataset, a request, or a file.",
+            autocompletion=completing.datasets_and_requests,
+        ),
+    ],
+    more_references: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="FILE")] = None,
+    reference: Annotated[
+        list[str] | None, typer.Option(metavar="FILES", help="NANOAOD to compare with, of the same process.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the page; by default beside the request, or validation/ here."),
+    ] = None,
+    max_events: Annotated[
+        int, typer.Option(min=100, metavar="N", help="Events of either sample, at most.")
+    ] = 20_000,
+    check: Annotated[bool, typer.Option(help="Run the technical checks first.")] = True,
+    catalog: Where = "local",
+    scope: Scope = "cms",
+    as_json: Json = False,
+) -> None:
+    """Compare a dataset with a reference, attribute by attribute: a page, JSON, exit code 19 if it is red."""
+    from flashsim_prod.errors import FidelityError, RequestError
+    from flashsim_prod.physics.validation.drawing.libraries import check_libraries
+
+    # a glob that the shell expanded leaves its first match to --reference and the rest as arguments
+    references = [*(reference or ()), *(more_references or ())]
+    if not reference:
+        raise RequestError("say what to compare with: --reference FILES")
+    check_libraries()
+    from flashsim_prod.physics.validation.dataset.page import validate, write_validation
+    from flashsim_prod.production.dataset.checks import check_dataset
+
+    found = _find([name], catalog, scope)
+    with _progress() as progress:
+        problems = check_dataset(found, progress).all_problems if check else None
+        made = validate(
+            found.name,
+            found.urls,
+            references,
+            max_events=max_events,
+            progress=progress,
+            problems=problems,
+            about=_about(found),
+        )
+        page = write_validation(made, output or _beside(found), progress)
+    if as_json:
+        print_json(made.summary())
+    else:
+        from flashsim_prod.cli.datasets.validate_tables import print_validation
+
+        print_validation(made)
+        typer.echo(f"{page}")
+    if made.light == "red":
+        groups = ", ".join(group.name for group in made.red_groups) or "whole events"
+        raise FidelityError(f"{found.name} is red: {(problems or [groups])[0]}; see {page}")
+
+
+@app.command()
+def check(names: Files, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:
+    """Run the technical checks on every file: ids, folds, values, links, order, sums, checksums."""
+    from flashsim_prod.production.dataset.checks import check_dataset, error_of
+
+    found = _find(names, catalog, scope)
+    with _progress() as progress:
+        checked = check_dataset(found, progress)
+    if as_json:
+        print_json(
+            {
+                "name": checked.name,
+                "ok": not checked.all_problems,
+                "files": _plain(checked),
+                "problems": list(checked.problems),
+            }
+        )
+    else:
+        _print_checked(checked)
+    if (error := error_of(checked)) is not None:
+        raise error
+
+
+@app.command()
+def histogram(
+    names: Files,
+    observable: Annotated[
+        list[str],
+        typer.Option(
+            "--observable", "-o", help="Jet_pt (all jets), Jet_pt[0] (leading), nJet, HT, 'm(bb)', ..."
+        ),
+    ],
+    bins: Annotated[
+        str | None, typer.Option(metavar="N,LOW,HIGH", help="By default bins that fit the first events.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="ROOT file to write TH1D into.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG to draw, with one observable.")] = None,
+    catalog: Where = "local",
+    scope: Scope = "cms",
+    as_json: Json = False,
+) -> None:
+    """Fill histograms with the uncertainties of oversampling: folds of a generator event are correlated."""
+    from flashsim_prod.errors import RequestError
+    from flashsim_prod.physics.validation.dataset.histogram import Binning, fill_histograms, save
+
+    if picture and len(observable) > 1:
+        raise RequestError("--picture goes with one --observable")
+    found = _find(names, catalog, scope)
+    binning = Binning.parse(bins) if bins else None
+    with _progress() as progress:
+        filled = fill_histograms(found.urls, observable, binning, progress)
+    if root:
+        save(filled, root)
+    if picture:
+        _draw(filled[0], picture)
+    if as_json:
+        print_json([one.figures() for one in filled])
+        return
+    from flashsim_prod.cli.datasets.validate_tables import print_histogram
+
+    for one in filled:
+        print_histogram(one)
+
+
+@app.command()
+def proof(
+    cards: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CARDS]",
+            help="Processes; by default ttbar and zh_llbb.",
+            autocompletion=completing.cards,
+        ),
+    ] = None,
+    gen_events: Annotated[
+        int, typer.Option(min=50, metavar="N", help="Generator events of the pool that toys are drawn from.")
+    ] = 1500,
+    events: Annotated[int, typer.Option(min=600, metavar="N", help="Events of the whole sample.")] = 3000,
+    factor: Annotated[
+        list[int] | None, typer.Option(min=2, max=100, help="Oversampling factors; by default 6 and 10.")
+    ] = None,
+    toys: Annotated[int, typer.Option(min=50, help="How often both samples are drawn.")] = 400,
+    output: Output = Path("proof"),
+    seed: Seed = 2026,
+    as_json: Json = False,
+) -> None:
+    """Prove the uncertainties of oversampling: pulls of N events against N/6 oversampled generator events."""
+    from flashsim_prod.errors import FidelityError
+    from flashsim_prod.physics.validation.drawing.libraries import check_libraries
+    from flashsim_prod.production.order.library import find_card
+
+    check_libraries()
+    found = [find_card(card) for card in cards or ("ttbar", "zh_llbb")]
+    from flashsim_prod.physics.validation.proof.page import figures, write_proof
+    from flashsim_prod.physics.validation.proof.proof import run_proof
+
+    with _progress() as progress:
+        made = [
+            run_proof(
+                card,
+                output / "generated",
+                n_gen=gen_events,
+                n_events=events,
+                factors=factor or [6, 10],
+                n_toys=toys,
+                seed=seed,
+                progress=progress,
+            )
+            for card in found
+        ]
+    page = write_proof(made, output)
+    if as_json:
+        print_json(figures(made))
+    else:
+        from flashsim_prod.cli.datasets.validate_tables import print_proof
+
+        for one in made:
+            print_proof(one)
+        typer.echo(f"{page}")
+    if not all(one.is_proven for one in made):
+        raise FidelityError(f"the uncertainties are not proven right in every observable; see {page}")
+
+
+@app.command()
+def analyses(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAMES]", help="vbf_hmumu, zh_llbb; by default both.")
+    ] = None,
+    bundle: Annotated[
+        str, typer.Option(help="Name of a bundle, or a folder.", autocompletion=completing.bundles)
+    ] = "reference",
+    gen_events: Annotated[
+        int, typer.Option(min=100, metavar="N", help="Generator events of each process.")
+    ] = 2000,
+    oversample: Annotated[int, typer.Option(min=1, metavar="K", help="Folds of each.")] = 10,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the chain runs.")] = "auto",
+    output: Output = Path("analyses"),
+    seed: Seed = 2026,
+    as_json: Json = False,
+) -> None:
+    """Run two analyses on FlashSim and on the reference detector: cut flows, distributions, a network."""
+    from flashsim_prod.errors import FidelityError
+    from flashsim_prod.physics.validation.drawing.libraries import check_libraries
+
+    check_libraries()
+    from flashsim_prod.physics.validation.analyses.page import figures, write_analyses
+    from flashsim_prod.production.models.validating import run_analyses
+
+    with _progress() as progress:
+        made = run_analyses(
+            names or [],
+            bundle,
+            output / "generated",
+            device=device,
+            n_gen=gen_events,
+            folds=oversample,
+            seed=seed,
+            progress=progress,
+        )
+        page = write_analyses(made, output)
+    if as_json:
+        print_json(figures(made))
+    else:
+        from flashsim_prod.cli.datasets.validate_tables import print_analysis
+
+        for one in made:
+            print_analysis(one)
+        typer.echo(f"{page}")
+    red = [one.analysis.name for one in made if one.light == "red"]
+    if red:
+        raise FidelityError(f"FlashSim and the reference differ in {', '.join(red)}; see {page}")
+
+
+def _find(names: list[str], catalog: str, scope: str) -> DatasetFiles:
+    from flashsim_prod.production.dataset.files import find_files
+    from flashsim_prod.production.home import home_to_read
+
+    return find_files(home_to_read(), names, catalog=catalog, scope=scope)
+
+
+def _beside(found: DatasetFiles) -> Path:
+    """The folder where ``report`` looks for the validation of a dataset that was made here."""
+    from flashsim_prod.production.home import home_to_read
+    from flashsim_prod.production.views.report import VALIDATION_FOLDER
+
+    if found.request is None:
+        return Path(VALIDATION_FOLDER)
+    return home_to_read().folder(found.request.name).path / VALIDATION_FOLDER
+
+
+def _about(found: DatasetFiles) -> dict[str, str]:
+    """Where a dataset that was made here comes from."""
+    request = found.request
+    if request is None:
+        return {}
+    return {
+        "process": f"{request.card.title}, {request.energy_tev:g} TeV",
+        "bundle": f"{request.bundle.path}, digest {request.bundle.digest[:12]}",
+        "seed": str(request.seed),
+    }
+
+
+def _draw(filled: Filled, path: Path) -> None:
+    from flashsim_prod.files import write_whole
+    from flashsim_prod.physics.validation.drawing.libraries import check_libraries
+
+    check_libraries()
+    from flashsim_prod.physics.validation.drawing.plots import oversampled
+
+    write_whole(path, oversampled(filled))
+
+
+def _plain(checked: CheckedDataset) -> list[dict[str, object]]:
+    return [vars(file) for file in checked.files]
+
+
+def _print_checked(checked: CheckedDataset) -> None:
+    from flashsim_prod.cli.show import counted
+
+    for file in checked.files:
+        if file.problem is None:
+            print(f"ok      {file.url}: {file.events:,} events of {file.gen_events:,} generator events")
+        else:
+            print(f"failed  {file.problem}")
+    for problem in checked.problems:
+        print(f"failed  {problem}")
+    if not checked.all_problems:
+        print(f"{checked.name}: {counted(len(checked.files), 'file')}, all checks passed")

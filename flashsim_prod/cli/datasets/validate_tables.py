@@ -1,0 +1,121 @@
+"""What ``validate`` found, on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flashsim_prod.cli.show import console, table
+from flashsim_prod.physics.validation.models.figures import Light
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.validation.analyses.comparison import AnalysisComparison
+    from flashsim_prod.physics.validation.dataset.histogram import Filled
+    from flashsim_prod.physics.validation.dataset.page import Validation
+    from flashsim_prod.physics.validation.proof.proof import ProofOfProcess
+
+_STYLES = {"green": "green", "amber": "yellow", "red": "red"}
+_COMPLAINTS = 4
+
+
+def coloured(text: str, light: Light | None) -> str:
+    """`text` in the colour of a verdict."""
+    return f"[{_STYLES[light]}]{text}[/]" if light else text
+
+
+def print_validation(made: Validation) -> None:
+    """A line for each collection."""
+    out = console()
+    out.print(f"[bold]{made.name}[/bold] compared with {made.reference.title}", soft_wrap=True)
+    for problem in made.problems:
+        out.print(f"technical check: {problem}", style="red", markup=False, soft_wrap=True)
+    numbers = ("GREEN", "AMBER", "RED")
+    listing = table("GROUP", *numbers, "LIGHT", "NOT GREEN, WORST FIRST", right=numbers)
+    for group in made.fidelity.groups:
+        shown = group.complaints[:_COMPLAINTS]
+        more = len(group.complaints) - len(shown)
+        listing.add_row(
+            group.name,
+            *(str(group.count(colour)) for colour in ("green", "amber", "red")),
+            coloured(group.light or "-", group.light),
+            ", ".join(shown) + (f" and {more} more" if more else ""),
+        )
+    out.print(listing)
+    for branch, (first, second) in made.fidelity.not_finite.items():
+        out.print(
+            f"not finite, left out: {branch}, {first:,} times in the dataset, {second:,} in the reference",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def print_proof(found: ProofOfProcess) -> None:
+    """A line for each observable and factor."""
+    columns = ("FOLDS", "PULL", "P", "CHI2 P", "NAIVE", "P", "GAIN")
+    listing = table("OBSERVABLE", *columns, right=columns, title=found.title)
+    for one in found.proofs:
+        right, wrong = one.correlated, one.naive
+        listing.add_row(
+            coloured(one.observable, Light.GREEN if one.is_proven else Light.RED),
+            str(one.folds),
+            f"{right.width:.3f}±{right.width_error:.3f}",
+            f"{right.p_value:.2g}",
+            f"{right.chi2_p_value:.2g}",
+            f"{wrong.width:.3f}",
+            f"{min(wrong.p_value, wrong.chi2_p_value):.0e}",
+            f"{one.gain:.2f}",
+        )
+    console().print(listing)
+
+
+def print_analysis(found: AnalysisComparison) -> None:
+    """The cut flow of signal and background, and the distributions."""
+    out = console()
+    for process in found.processes:
+        numbers = ("FLASHSIM", "REFERENCE", "RATIO")
+        kind = "signal" if process.is_signal else "background"
+        listing = table(
+            "CUT", *numbers, right=numbers, title=f"{found.analysis.title}, {kind}: {process.title}"
+        )
+        for row in process.flow:
+            ratio = "-" if row.ratio is None else f"{row.ratio.value:.3f}±{row.ratio.error:.3f}"
+            rates = (f"{one.value:.4f}±{one.error:.4f}" for one in (row.sample, row.reference))
+            listing.add_row(coloured(row.name, row.light), *rates, ratio)
+        out.print(listing)
+        judged = [one for one in process.distributions if one.light]
+        shown = (coloured(f"{one.feature.name} {one.wasserstein:.3f}", one.light) for one in judged)
+        out.print(f"W1 in sigma: {', '.join(shown)}", soft_wrap=True)
+    areas = [
+        f"{title} {one.value:.3f}±{one.error:.3f}"
+        for title, one in (
+            ("FlashSim", found.auc.sample),
+            ("reference", found.auc.reference),
+            ("difference", found.auc.difference),
+        )
+    ]
+    out.print(
+        coloured(f"network, area under the ROC curve: {', '.join(areas)}", found.auc.light), soft_wrap=True
+    )
+
+
+def print_histogram(filled: Filled) -> None:
+    """A line for each bin."""
+    made, naive = filled.by_gen, filled.by_event
+    columns = ("FROM", "TO", "SUM", "ERROR", "NAIVE", "GAIN")
+    listing = table(*columns, right=columns, title=filled.observable.name)
+    edges = [-np.inf, *made.hist().axes[0].edges.tolist(), np.inf]
+    gain = [np.nan, *filled.gain.tolist(), np.nan]
+    sums = zip(made.values(flow=True), made.variances(flow=True), naive.variances(flow=True), strict=True)
+    for position, (value, variance, independent) in enumerate(sums):
+        factor = "-" if np.isnan(gain[position]) else f"{gain[position]:.2f}"
+        limits = (f"{edge:g}" for edge in edges[position : position + 2])
+        listing.add_row(*limits, f"{value:.6g}", f"{variance**0.5:.3g}", f"{independent**0.5:.3g}", factor)
+    console().print(listing)
+    console().print(
+        f"{made.entries:,} entries. SUM counts generator events: genWeight / {filled.folds:g} folds. "
+        "ERROR takes the folds of a generator event in a bin as correlated, NAIVE as independent. "
+        "GAIN: how many times the generator events one would need for ERROR without oversampling.",
+        soft_wrap=True,
+    )

@@ -1,0 +1,1 @@
+"""Commands that measure: events per second and joules per event."""

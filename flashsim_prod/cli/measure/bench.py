@@ -1,0 +1,139 @@
+"""``bench``: events per second, stage by stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flashsim_prod.cli import completing
+from flashsim_prod.cli.options import Evaluations, GridPower, Solver, sampling_of
+from flashsim_prod.cli.requests.request import OnDevice
+from flashsim_prod.cli.show import Json
+
+if TYPE_CHECKING:
+    from flashsim_prod.core.speed import Speed
+
+Chunk = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Output events in memory at a time; by default the site's."),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Objects that a network sees at a time; by default the site's."),
+]
+
+#: with fewer cores than this the figure is not that of a whole core
+_BUSY = 0.9
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command()(bench)
+
+
+def bench(
+    card: Annotated[
+        str,
+        typer.Argument(
+            metavar="CARD", help="A card's name (see: cards) or file.", autocompletion=completing.cards
+        ),
+    ] = "ttbar",
+    events: Annotated[
+        str | None, typer.Option(metavar="N", help="Output events; 5000, or all of the input's.")
+    ] = None,
+    oversample: Annotated[str, typer.Option(metavar="K", help="Output events per gen event.")] = "10",
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="FILE|GLOB|URL", help="NanoAOD or NanoGEN instead of Pythia8."),
+    ] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Bundle of models (see: bundle list).",
+            autocompletion=completing.bundles,
+        ),
+    ] = None,
+    device: Annotated[OnDevice, typer.Option(help="Where the networks run.")] = OnDevice.AUTO,
+    threads: Annotated[int, typer.Option(metavar="N", min=1, help="CPU threads of the networks.")] = 1,
+    solver: Solver = "midpoint",
+    evaluations: Evaluations = 8,
+    grid_power: GridPower = 1.0,
+    chunk: Chunk = None,
+    batch: Batch = None,
+    site: Annotated[
+        str, typer.Option(help="Site whose speed this is.", autocompletion=completing.sites)
+    ] = "local",
+    store: Annotated[bool, typer.Option(help="Keep it for the plans of requests.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Measure how many events per second this machine makes, and where the time goes."""
+    from flashsim_prod.cli.show import console, print_json
+    from flashsim_prod.cli.steps import shown_steps
+    from flashsim_prod.core.site import Device
+    from flashsim_prod.production.home import open_home
+    from flashsim_prod.production.measure.speed import run_bench
+    from flashsim_prod.production.order.order import Typed, make_order
+    from flashsim_prod.production.order.speeds import store_speed, stored_speeds
+
+    typed = Typed(
+        card=card,
+        events=events or (None if inputs else "5000"),
+        oversample=oversample,
+        site=site,
+        catalog="none",
+        seed=1,
+        inputs=tuple(inputs or ()),
+        bundle=bundle,
+        device=Device(device),
+        slots=1,
+        sampling=sampling_of(solver, evaluations, grid_power),
+    )
+    home = open_home() if store else None
+    if home:
+        # a damaged file is better told before the work than after it
+        stored_speeds(home)
+    order = make_order(typed)[0].with_resources(cpus=threads, chunk_events=chunk, batch_rows=batch)
+    with shown_steps() as show:
+        speed = run_bench(order, lambda done, total: show("bench", done, total, ""))
+    if home:
+        store_speed(home, speed)
+    if as_json:
+        rates = {"events_hz": speed.events_hz, "flashsim_hz": speed.flashsim_hz}
+        print_json({**speed.model_dump(mode="json"), **rates, "generator_hz": speed.generator_hz})
+        return
+    _print(speed)
+    if home:
+        console().print(f"Kept for planning in {home.speeds}", markup=False, soft_wrap=True)
+
+
+def _print(speed: Speed) -> None:
+    from flashsim_prod.cli.show import console, counted, table
+
+    sampling, out = speed.sampling, console()
+    grid = f", grid power {sampling.grid_power:g}" if sampling.grid_power != 1 else ""
+    device = speed.device if speed.device_name == speed.device else f"{speed.device} ({speed.device_name})"
+    for line in (
+        f"{speed.card} at {speed.site} on {device}, {counted(speed.threads, 'thread')}",
+        f"bundle {speed.bundle} ({speed.bundle_digest[:12]}), {sampling.solver}, "
+        f"{counted(sampling.evaluations, 'evaluation')}{grid}",
+        f"{speed.events:,} events = {speed.gen_events:,} gen events x {speed.oversample}, "
+        f"{speed.chunk_events:,} at a time, {speed.batch_rows:,} objects a batch",
+    ):
+        out.print(line, markup=False, soft_wrap=True)
+    numbers = ("SECONDS", "SHARE", "EVENTS/S")
+    listing = table("STAGE", *numbers, right=numbers)
+    for name, seconds in [*speed.stages_s.items(), ("whole", speed.seconds)]:
+        rate = f"{speed.events / seconds:,.0f}" if seconds > 0 else "-"
+        listing.add_row(name, f"{seconds:.2f}", f"{seconds / speed.seconds:.0%}", rate)
+    out.print(listing)
+    if speed.device == "cpu" and speed.cores < _BUSY:
+        alone = speed.events / speed.cpu_s
+        out.print(
+            f"note: others were at work, this process had {speed.cores:.2f} cores; "
+            f"one core alone would make about {alone:,.0f} events/s",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )

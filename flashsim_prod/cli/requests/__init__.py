@@ -1,0 +1,1 @@
+"""Commands about requests: make them, see them, drive them."""

@@ -1,0 +1,179 @@
+"""What ``request`` and ``retry`` share: run a request in the foreground and tell how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from flashsim_prod.cli.progress import shown_progress
+from flashsim_prod.cli.show import console, counted, print_json
+from flashsim_prod.core.sizes import format_bytes, format_count
+from flashsim_prod.core.states import RequestState
+from flashsim_prod.errors import JobsFailedError, StateError
+
+if TYPE_CHECKING:
+    from flashsim_prod.core.report import OutputFile
+    from flashsim_prod.core.request import Request
+    from flashsim_prod.production.drive.detached import HandOver
+    from flashsim_prod.production.drive.foreground import Outcome
+    from flashsim_prod.production.home import Home
+
+#: the shell's own code for a command that a signal ended is 128 and the signal's number
+_SIGNALLED = 128
+
+
+class Stopped(typer.TyperException):
+    """A request was stopped by a signal or a cancel."""
+
+    def __init__(self, name: str, outcome: Outcome) -> None:
+        how = "cancelled" if outcome.state is RequestState.CANCELLED else "stopped"
+        why = f" ({outcome.stopped})" if outcome.stopped else ""
+        super().__init__(f"request {name} was {how}{why}; to go on: flashsim-prod retry {name}")
+        self.exit_code = _SIGNALLED + outcome.stopped_by if outcome.stopped_by else StateError.exit_code
+
+
+def drive_and_tell(home: Home, name: str, *, as_json: bool) -> None:
+    """Drive a request to its end, in the foreground, and print its dataset.
+
+    Raises
+    ------
+    JobsFailedError
+        If jobs failed for good.
+    Stopped
+        If it was ended before its end.
+    """
+    from flashsim_prod.production.drive.foreground import drive
+
+    with shown_progress() as display:
+        outcome = drive(home, name, display)
+    tell(outcome, as_json=as_json)
+
+
+def start_and_tell(home: Home, name: str, *, wait: bool, as_json: bool) -> None:
+    """Run a request here, or hand it over where its site goes on by itself, and print what came of it.
+
+    Raises
+    ------
+    JobsFailedError, Stopped
+        As by `drive_and_tell`, if this command waits for the end.
+    """
+    from flashsim_prod.production.order.folder import load_request
+
+    site = load_request(home.existing(name).request).site
+    if not site.engine.is_detached:
+        drive_and_tell(home, name, as_json=as_json)
+        return
+    from flashsim_prod.production.drive.detached import hand_over
+
+    with shown_progress() as display:
+        handed = hand_over(home, name, display)
+    for remark in handed.remarks:
+        console(stderr=True).print(remark, markup=False, soft_wrap=True)
+    if handed.batch_id is None and (handed.outcome.state is not RequestState.PLANNED or not handed.remarks):
+        tell(handed.outcome, as_json=as_json)
+    elif wait and handed.batch_id is not None:
+        _follow_and_tell(home, name, as_json=as_json)
+    elif as_json:
+        told = summary(handed.outcome.request, handed.outcome.state, handed.outcome.files)
+        print_json({**told, "batch_id": handed.batch_id})
+    elif handed.batch_id is not None:
+        _print_handed_over(handed)
+
+
+def _follow_and_tell(home: Home, name: str, *, as_json: bool) -> None:
+    from flashsim_prod.production.drive.detached import follow
+
+    try:
+        with shown_progress() as display:
+            outcome = follow(home, name, display)
+    except KeyboardInterrupt:
+        console(stderr=True).print(
+            f"no longer followed; the jobs go on: flashsim-prod status {name}", markup=False, soft_wrap=True
+        )
+        raise
+    tell(outcome, as_json=as_json)
+
+
+def _print_handed_over(handed: HandOver) -> None:
+    request = handed.outcome.request
+    how = "Submitted" if handed.is_new else "At work already"
+    jobs = counted(request.n_simulate + request.n_merge, "job")
+    for line in (
+        f"{how}: {jobs} at {request.site.name}, {request.site.engine} {handed.batch_id}",
+        f"Dataset   {request.dataset}",
+        f"See       flashsim-prod status {request.name} --watch",
+        f"Wait      flashsim-prod retry {request.name} --wait",
+        f"Stop      flashsim-prod cancel {request.name}",
+    ):
+        console().print(line, markup=False, soft_wrap=True)
+
+
+def tell(outcome: Outcome, *, as_json: bool) -> None:
+    """Print how a request ended; errors as of `drive_and_tell`."""
+    if as_json:
+        print_json(summary(outcome.request, outcome.state, outcome.files))
+    if outcome.state is RequestState.DONE:
+        if not as_json:
+            _print_dataset(outcome)
+        return
+    if outcome.state is RequestState.FAILED:
+        raise JobsFailedError(_failed_line(outcome))
+    raise Stopped(outcome.request.name, outcome)
+
+
+def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]) -> dict[str, object]:
+    """The object that ``--json`` prints."""
+    from flashsim_prod.production.order.plan import warnings_of
+
+    return {
+        "request": request.name,
+        "dataset": str(request.dataset),
+        "state": state.value,
+        "events": request.events,
+        "files": [file.model_dump(include={"lfn", "pfn", "bytes", "events", "adler32"}) for file in files],
+        "scope": request.registration.scope,
+        "container": str(request.dataset),
+        "rse": request.rse,
+        "gen_events": request.gen_events,
+        "oversample": request.oversample,
+        "warnings": list(warnings_of(request)),
+    }
+
+
+def _failed_line(outcome: Outcome) -> str:
+    worst = outcome.failures[0]
+    jobs = sum(failure.failed_jobs for failure in outcome.failures)
+    name = outcome.request.name
+    return (
+        f"request {name}: {counted(jobs, 'job')} failed: {worst.error} (log: {worst.log}); "
+        f"see: flashsim-prod status {name}; once it is mended: flashsim-prod retry {name}"
+    )
+
+
+def _print_dataset(outcome: Outcome) -> None:
+    request, files = outcome.request, outcome.files
+    out = console()
+
+    def line(label: str, text: str) -> None:
+        out.print(f"[bold]{label:9}[/bold]", end="")
+        out.print(text, markup=False, soft_wrap=True)
+
+    line("Dataset", str(request.dataset))
+    size = format_bytes(sum(file.bytes for file in files))
+    line("", f"{format_count(request.events)} events in {counted(len(files), 'file')}, {size}")
+    for file in files[:3]:
+        line("File", file.pfn)
+    if len(files) > 3:
+        line("", f"and {len(files) - 3} more: flashsim-prod files {request.dataset}")
+    # as Python writes it, whatever quotes there are in it
+    line("Open it", f"f = {files[0].pfn!r}")
+    line("", "uproot   uproot.open(f)['Events'].arrays(['Jet_pt', 'Muon_pt'])")
+    line("", "coffea   NanoEventsFactory.from_root({f: 'Events'}, schemaclass=NanoAODSchema).events()")
+    line("", "ROOT     ROOT.RDataFrame('Events', f).Histo1D('Jet_pt')")
+    line("Next", f"flashsim-prod status {request.name}")
+    if request.catalog != "none":
+        where = "" if request.catalog == "local" else f" --catalog {request.catalog}"
+        where += "" if request.registration.scope == "cms" else f" --scope {request.registration.scope}"
+        line("", f"flashsim-prod files {request.dataset}{where}")
+        line("", f"flashsim-prod verify {request.dataset}{where}")

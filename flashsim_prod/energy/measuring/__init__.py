@@ -1,0 +1,1 @@
+"""From a workload and a protocol to a record of power."""

@@ -1,0 +1,1 @@
+"""Where power is read."""

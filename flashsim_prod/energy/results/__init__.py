@@ -1,0 +1,1 @@
+"""From records of power to energy per event."""

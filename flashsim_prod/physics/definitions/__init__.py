@@ -1,0 +1,1 @@
+"""What NanoAOD defines: identification, links and flags, computed alike for every detector."""

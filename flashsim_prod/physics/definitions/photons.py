@@ -1,0 +1,92 @@
+"""Identification of photons, as NanoAOD defines it, from the attributes that it cuts on.
+
+Working points are the public ones of Run 2 (identification "Fall17 V2"). On centrally produced files the
+shower-width and charged-isolation cuts, the scores' working points, the acceptance flags and the electron
+veto recomputed here agree with the stored ones for all photons. What decides the other cuts is not in
+NanoAOD; their levels, 0 (fails) to 3 (tight), are attributes of their own here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.physics.definitions.egamma import (
+    GAP,
+    TRACKER_END,
+    by_region,
+    count_passed,
+    energy_shifts,
+    in_barrel,
+)
+from flashsim_prod.physics.events import Column
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+#: places in vidNestedWPBitmap, 2 bits each, of the cuts that no stored attribute decides
+LEVELS = {"hoeLevel": 2, "neutralLevel": 5, "photonLevel": 6}
+
+#: barrel and endcap cuts: loose, medium, tight
+_SIEIE = [(0.0106, 0.0272), (0.01015, 0.0272), (0.00996, 0.0271)]
+_CHARGED = [(1.694, 2.089), (1.141, 1.051), (0.650, 0.517)]
+HOE = [(0.04596, 0.0590), (0.02197, 0.0326), (0.02148, 0.0321)]
+_WP = {"WP80": (0.42, 0.14), "WP90": (-0.02, -0.26)}
+
+
+def photon_levels(photons: Mapping[str, Column]) -> dict[str, I64]:
+    """The levels that the stored bitmaps hold: those of `LEVELS`, and ``oldLevel`` of version Fall17 V1."""
+    nested = photons["vidNestedWPBitmap"].astype(np.int64)
+    old = photons["cutBased_Fall17V1Bitmap"].astype(np.int64)
+    levels = {name: nested >> 2 * place & 3 for name, place in LEVELS.items()}
+    return levels | {"oldLevel": (old & 1) + (old >> 1 & 1) + (old >> 2 & 1)}
+
+
+def cut_level(photons: Mapping[str, Column], cluster_eta: F64) -> I64:
+    """``cutBased``: the tightest working point that all cuts pass, 0 to 3."""
+    return np.asarray(np.min(_nested(photons, cluster_eta), axis=0))
+
+
+def photon_flags(photons: Mapping[str, Column], cluster_eta: F64) -> dict[str, Column]:
+    """All identification flags but the electron veto, and the energy shifts.
+
+    Parameters
+    ----------
+    photons : mapping
+        Kinematics, shower variables, isolations, scores and eCorr under their NanoAOD names; the levels that
+        `photon_levels` names besides.
+    cluster_eta : float64 array of shape (n,)
+        Pseudorapidity of the supercluster.
+    """
+    nested = _nested(photons, cluster_eta)
+    abs_eta, barrel = np.abs(cluster_eta), in_barrel(cluster_eta)
+    energy = photons["pt"] * np.cosh(photons["eta"].astype(np.float64))
+    n = len(energy)
+    flags: dict[str, Column] = {
+        "charge": np.zeros(n, np.int32),
+        "pdgId": np.full(n, 22, np.int32),
+        "cutBased": np.min(nested, axis=0).astype(np.int32),
+        "vidNestedWPBitmap": np.sum([one << 2 * i for i, one in enumerate(nested)], axis=0).astype(np.int32),
+        "cutBased_Fall17V1Bitmap": ((1 << photons["oldLevel"].astype(np.int64)) - 1).astype(np.int32),
+        "isScEtaEB": abs_eta < GAP[0],
+        "isScEtaEE": (abs_eta > GAP[1]) & (abs_eta < TRACKER_END),
+    }
+    for point, (inner, outer) in _WP.items():
+        flags[f"mvaID_{point}"] = photons["mvaID"] > np.where(barrel, inner, outer)
+    return flags | energy_shifts(energy, cluster_eta, photons["r9"], photons["eCorr"])
+
+
+def _nested(photons: Mapping[str, Column], cluster_eta: F64) -> list[I64]:
+    barrel = in_barrel(cluster_eta)
+    charged = photons["pfRelIso03_chg"] * photons["pt"]
+    return [
+        np.full(len(charged), 3, np.int64),
+        np.where(np.abs(cluster_eta) < TRACKER_END, 3, 0),
+        photons["hoeLevel"].astype(np.int64),
+        count_passed(photons["sieie"], by_region(barrel, _SIEIE)),
+        count_passed(charged, by_region(barrel, _CHARGED)),
+        photons["neutralLevel"].astype(np.int64),
+        photons["photonLevel"].astype(np.int64),
+    ]

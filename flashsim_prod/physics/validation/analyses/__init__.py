@@ -1,0 +1,1 @@
+"""Two Higgs analyses on simulated samples, with and without FlashSim."""

@@ -1,0 +1,281 @@
+"""The fidelity of a dataset as a page and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flashsim_prod import __version__
+from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.validation.dataset.fidelity import compare_samples, compared_quantities, values_of
+from flashsim_prod.physics.validation.dataset.figures import (
+    CORRELATION_LIMITS,
+    FAR_OUT,
+    RATE_LIMITS,
+    SHAPE_LIMITS,
+    SIGNIFICANCE,
+    DatasetFidelity,
+    Group,
+    NamedRates,
+    Shape,
+)
+from flashsim_prod.physics.validation.dataset.samples import Progress, Sample, align_gen_events, read_sample
+from flashsim_prod.physics.validation.drawing import plots
+from flashsim_prod.physics.validation.drawing.pages import image, write_figures, write_page
+from flashsim_prod.physics.validation.models import whole_events as derived
+from flashsim_prod.physics.validation.models.figures import Light
+
+JSON_NAME = "validation.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A dataset, what it was compared with, and what came of it.
+
+    Attributes
+    ----------
+    name : str
+    shared : bool
+        Whether both have the same generator events.
+    checked : bool
+        Whether the technical checks were run.
+    problems : tuple of str
+        What these found.
+    about : mapping
+        Provenance, a line each.
+    """
+
+    name: str
+    sample: Sample
+    reference: Sample
+    shared: bool
+    fidelity: DatasetFidelity
+    checked: bool
+    problems: tuple[str, ...]
+    about: Mapping[str, str]
+
+    @property
+    def light(self) -> Light:
+        """The verdict on all of it."""
+        return Light.RED if self.problems else self.fidelity.light
+
+    @property
+    def red_groups(self) -> list[Group]:
+        """Groups that differ."""
+        return self._of(Light.RED)
+
+    @property
+    def amber_groups(self) -> list[Group]:
+        """Groups that differ a little."""
+        return self._of(Light.AMBER)
+
+    def _of(self, light: Light) -> list[Group]:
+        return [group for group in self.fidelity.groups if group.light is light]
+
+    def summary(self) -> dict[str, Any]:
+        """The verdicts alone."""
+        return {
+            "dataset": self.name,
+            "light": self.light,
+            "reference": self.reference.title,
+            "problems": list(self.problems),
+            "groups": {group.name: group.light for group in self.fidelity.groups},
+            "not_green": {group.name: group.complaints for group in self.fidelity.groups if group.complaints},
+            "derived": {one.name: one.light for one in self.fidelity.derived},
+            "not_finite": self.fidelity.not_finite,
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """The contents of ``validation.json``."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "dataset": self.name,
+            "light": self.light,
+            "reference": self.reference.title,
+            "events": [self.sample.events.n, self.reference.events.n],
+            "gen_events": [self.sample.n_gen, self.reference.n_gen],
+            "same_gen_events": self.shared,
+            "checked": self.checked,
+            "problems": list(self.problems),
+            "groups": self.fidelity.groups,
+            "derived": self.fidelity.derived,
+            "only_in_one": self.fidelity.only_in_one,
+            "not_finite": self.fidelity.not_finite,
+            "software": f"flashsim-prod {__version__}",
+        }
+
+
+def validate(
+    name: str,
+    urls: Sequence[str],
+    references: Sequence[str],
+    *,
+    max_events: int,
+    progress: Progress,
+    problems: Sequence[str] | None = None,
+    about: Mapping[str, str] | None = None,
+) -> Validation:
+    """Compare the files of a dataset with reference files.
+
+    Parameters
+    ----------
+    name : str
+    urls, references : sequences of str
+    max_events : int
+        Of either sample.
+    progress : callable
+    problems : sequence of str, optional
+        What the technical checks found, if they were run.
+    about : mapping, optional
+        Provenance, for the page.
+    """
+    sample = read_sample(urls, "FlashSim", max_events=max_events, progress=progress, same_dataset=True)
+    reference = read_sample(references, "", max_events=max_events, progress=progress, same_dataset=False)
+    reference, shared = align_gen_events(sample, reference)
+    return Validation(
+        name,
+        sample,
+        reference,
+        shared,
+        compare_samples(sample, reference, progress),
+        problems is not None,
+        tuple(problems or ()),
+        about or {},
+    )
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group on the page, with images as data URLs; an attribute without entries has none."""
+
+    group: Group
+    shapes: list[tuple[Shape, str]]
+    rates: list[tuple[NamedRates, str]]
+    correlations: str
+
+
+def write_validation(validation: Validation, folder: Path, progress: Progress) -> Path:
+    """Write ``validation.json`` and ``index.html`` into `folder`; the path of the latter is returned."""
+    write_figures(folder, JSON_NAME, validation.figures())
+    groups = validation.fidelity.groups
+    sections = []
+    for number, group in enumerate(groups):
+        progress("figures", number, len(groups))
+        sections.append(_section(group, validation))
+    progress("figures", len(groups), len(groups))
+    return write_page(
+        folder,
+        "dataset.html.j2",
+        name=validation.name,
+        sample=validation.sample,
+        reference=validation.reference,
+        shared=validation.shared,
+        fidelity=validation.fidelity,
+        light=validation.light,
+        reds=validation.red_groups,
+        ambers=validation.amber_groups,
+        red_quantities=[one.name for one in validation.fidelity.derived if one.light is Light.RED],
+        checked=validation.checked,
+        problems=validation.problems,
+        about=validation.about,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        software=f"flashsim-prod {__version__}",
+        whole=_whole(validation),
+        sections=sections,
+        shape_limits=SHAPE_LIMITS,
+        rate_limits=RATE_LIMITS,
+        correlation_limits=CORRELATION_LIMITS,
+        derived_limits=derived.LIMITS,
+        significance=SIGNIFICANCE,
+        far_out=FAR_OUT,
+        meaning=_meaning,
+    )
+
+
+def _titles(validation: Validation) -> tuple[str, str]:
+    return validation.reference.title, validation.sample.title
+
+
+def caption(reference: str) -> str:
+    """What is written above figures."""
+    return f"Simulation of the {reference}" if "detector" in reference else "Simulation"
+
+
+def _section(group: Group, validation: Validation) -> Section:
+    correlations = ""
+    if group.correlations is not None:
+        names = group.correlations.names
+        correlations = image(plots.heat_map(np.array(group.correlations.difference), names, names))
+    return Section(
+        group,
+        [(shape, _shape_figure(shape, validation)) for shape in group.shapes],
+        [(one, _rates_figure(one, validation)) for one in group.rates],
+        correlations,
+    )
+
+
+def _label(name: str) -> str:
+    """A branch with its unit."""
+    known = branches().get(name)
+    if known is None or not known.unit:
+        return name
+    return f"{name} [{known.unit.replace('GeV2', 'GeV$^2$')}]"
+
+
+def _meaning(name: str) -> str:
+    """What a branch is, for the reader who has never used it."""
+    known = branches().get(name)
+    return known.title if known else f"number of {name.removeprefix('n')} objects"
+
+
+def _shape_figure(shape: Shape, validation: Validation) -> str:
+    first, second = (values_of(one, shape.branch) for one in (validation.sample, validation.reference))
+    if not (len(first) and len(second)):
+        return ""
+    return image(
+        plots.overlay_entries(
+            first,
+            second,
+            label=_label(shape.branch),
+            titles=_titles(validation),
+            discrete=shape.discrete,
+            caption=caption(validation.reference.title),
+        )
+    )
+
+
+def _rates_figure(one: NamedRates, validation: Validation) -> str:
+    return image(
+        plots.rates(
+            one.rates,
+            label=_label(one.axis),
+            titles=_titles(validation),
+            quantity=one.quantity,
+            caption=caption(validation.reference.title),
+        )
+    )
+
+
+def _whole(validation: Validation) -> list[tuple[derived.Derived, str]]:
+    return [
+        (
+            figures,
+            image(
+                plots.overlay_entries(
+                    first,
+                    second,
+                    label=quantity.label,
+                    titles=_titles(validation),
+                    discrete=bool(np.all(second.values == np.round(second.values))),
+                    caption=caption(validation.reference.title),
+                )
+            ),
+        )
+        for quantity, figures, first, second in compared_quantities(validation.sample, validation.reference)
+    ]

@@ -1,0 +1,197 @@
+"""Samples to be compared: reconstructed events with the generator event of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flashsim_prod.errors import InputError
+from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.generator.source import (
+    GEN_COLLECTIONS,
+    GEN_SCALARS,
+    OPTIONAL_COLLECTIONS,
+    OPTIONAL_SCALARS,
+)
+from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
+from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.validation.models.held_out import REFERENCE_DETECTOR, InputFile
+from flashsim_prod.physics.validation.statistics.clustered import Entries
+from flashsim_prod.physics.validation.statistics.distances import F64, I64
+
+#: called with what is being done, how much of it is done and how much there is
+Progress = Callable[[str, int, int], None]
+
+_CHUNK_EVENTS = 4000
+#: what generator-level objects are sorted and chosen by
+_GEN_ATTRIBUTES = frozenset({"pt", "eta", "pdgId", "status", "statusFlags"})
+_GEN = frozenset((*GEN_COLLECTIONS, *OPTIONAL_COLLECTIONS))
+_NOT_RECONSTRUCTED = frozenset((*GEN_SCALARS, *OPTIONAL_SCALARS, "run", "luminosityBlock", "event"))
+#: numbers of files are kept apart by this
+_FILE_BITS = 44
+
+
+def is_generator_level(name: str) -> bool:
+    """Whether a branch, or a collection, is there before any reconstruction."""
+    first = name.partition("_")[0]
+    return (
+        name in _NOT_RECONSTRUCTED or first in _GEN or first.removeprefix("n") in _GEN or first == "FlashSim"
+    )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Events of one kind.
+
+    Attributes
+    ----------
+    title : str
+        What figures call it.
+    files : tuple of InputFile
+    events : Events
+        Reconstructed branches, and of generator-level objects what a comparison needs.
+    gen : int64 array of shape (n_events,)
+        Generator event of each.
+    weight : array of shape (n_events,)
+        genWeight.
+    """
+
+    title: str
+    files: tuple[InputFile, ...]
+    events: Events
+    gen: I64
+    weight: F64
+
+    @property
+    def n_gen(self) -> int:
+        """Generator events."""
+        return len(np.unique(self.gen))
+
+    def entries(self, values: F64, event: I64) -> Entries:
+        """The finite values of events, or of objects in them, with what belongs to them."""
+        kept = np.isfinite(values)
+        event = event[kept]
+        return Entries(values[kept], self.gen[event], self.weight[event])
+
+
+def read_sample(
+    urls: Sequence[str], title: str, *, max_events: int, progress: Progress, same_dataset: bool
+) -> Sample:
+    """The first events of each file.
+
+    Parameters
+    ----------
+    urls : sequence of str
+        Paths or URLs; each gives an equal share.
+    title : str
+        What it is called; if empty, the files say it.
+    max_events : int
+    progress : callable
+    same_dataset : bool
+        Whether FlashSim_genEvent is unique among the files.
+
+    Raises
+    ------
+    InputError
+        A file is damaged or empty.
+    """
+    share = -(-max_events // len(urls))
+    files, parts, gens = [], [], []
+    for number, url in enumerate(urls):
+        with NanoFile(url) as file:
+            if not file.n_entries:
+                raise InputError(f"{url} holds no events; leave it out")
+            files.append(_described(file))
+            names = sorted(filter(_is_wanted, file.branches))
+            stop = min(share, file.n_entries)
+            for start in range(0, stop, _CHUNK_EVENTS):
+                progress(Path(url).name, start, stop)
+                events = conform(file.read(names, start, min(start + _CHUNK_EVENTS, stop)))
+                parts.append(events)
+                gens.append(_gen_events(events, start, 0 if same_dataset else number))
+            progress(Path(url).name, stop, stop)
+    joined = Events.concatenate(_alike(parts))
+    weight = joined.scalars.get("genWeight", np.ones(joined.n)).astype(np.float64)
+    if odd := int(np.count_nonzero(~np.isfinite(weight))):
+        raise InputError(
+            f"{', '.join(urls)}: genWeight is not finite in {odd} events; no figure can be had of it"
+        )
+    return Sample(title or _title(files), tuple(files), joined, np.concatenate(gens), weight)
+
+
+def _is_wanted(name: str) -> bool:
+    """A branch that a comparison needs; triggers are most of FullSim's and not simulated."""
+    collection, _, attribute = name.partition("_")
+    if collection in _GEN:
+        return attribute in _GEN_ATTRIBUTES
+    known = branches().get(name)
+    return known is not None
+
+
+def _alike(parts: Sequence[Events]) -> list[Events]:
+    """The parts with only those branches that all have."""
+    scalars = set.intersection(*(set(part.scalars) for part in parts))
+    collections = set.intersection(*(set(part.collections) for part in parts))
+    columns = {name: set.intersection(*(set(part[name].columns) for part in parts)) for name in collections}
+    return [
+        Events(
+            part.n,
+            {name: part.scalars[name] for name in sorted(scalars)},
+            {name: part[name].only(sorted(columns[name])) for name in sorted(collections)},
+        )
+        for part in parts
+    ]
+
+
+def _gen_events(events: Events, start: int, number: int) -> I64:
+    if "FlashSim_genEvent" in events.scalars:
+        gen = events.scalars["FlashSim_genEvent"].astype(np.int64)
+    else:
+        gen = np.arange(start, start + events.n, dtype=np.int64)
+    return gen + (number << _FILE_BITS)
+
+
+def _described(file: NanoFile) -> InputFile:
+    about = file.provenance()
+    made_by = set(about.get("detector", ())) or ({"FlashSim"} if "bundle_digest" in about else set())
+    return InputFile(Path(file.url).name, file.n_entries, made_by.pop() if len(made_by) == 1 else "")
+
+
+def _title(files: Sequence[InputFile]) -> str:
+    for title in (REFERENCE_DETECTOR, "FlashSim"):
+        if all(file.detector.startswith(title) for file in files):
+            return title
+    return "input NANOAOD"
+
+
+def align_gen_events(sample: Sample, reference: Sample) -> tuple[Sample, bool]:
+    """`reference` with generator events that are those of `sample` where they are the same ones.
+
+    They are if all that have the same number have the same generator jets; else the reference gets numbers
+    of its own. Fluctuations that both samples share then cancel in their difference.
+
+    Returns
+    -------
+    Sample
+    bool
+        Whether they share generator events.
+    """
+    first, second = (_fingerprints(one) for one in (sample, reference))
+    common = first.keys() & second.keys()
+    if common and all(first[gen] == second[gen] for gen in common):
+        return reference, True
+    moved = reference.gen + (1 << 60)
+    return Sample(reference.title, reference.files, reference.events, moved, reference.weight), False
+
+
+def _fingerprints(sample: Sample) -> dict[int, tuple[float, int]]:
+    """Sum of the pt and number of generator jets of each generator event."""
+    gens, first = np.unique(sample.gen, return_index=True)
+    if "GenJet" not in sample.events or "pt" not in sample.events["GenJet"]:
+        return {}
+    jets = sample.events["GenJet"].take_events(first)
+    total = np.bincount(jets.event_index, jets["pt"].astype(np.float64), minlength=len(first))
+    return dict(zip(gens.tolist(), zip(total.tolist(), jets.counts.tolist(), strict=True), strict=True))

@@ -1,0 +1,1 @@
+"""Object models against the reference they were trained on."""

@@ -1,0 +1,1 @@
+"""Proof that statistics of oversampled events are right."""

@@ -1,0 +1,1 @@
+"""Distances between samples, with uncertainties of clustered events."""

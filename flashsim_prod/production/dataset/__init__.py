@@ -1,0 +1,1 @@
+"""What a finished request becomes: files checked, catalogued, published, verified."""

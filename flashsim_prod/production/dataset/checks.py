@@ -1,0 +1,126 @@
+"""Technical checks of a whole dataset: each file by itself, and that the files fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flashsim_prod.errors import StorageError, ValidationError
+from flashsim_prod.grid.catalog.base import FileEntry
+from flashsim_prod.grid.storage.checksums import file_checksums
+from flashsim_prod.production.dataset.files import DatasetFiles
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.nanoaod.checks import FileSummary
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """One file.
+
+    Attributes
+    ----------
+    events, gen_events : int
+        0 for a file that could not be read to its end.
+    problem : str or None
+        The first thing that is wrong: file, event and branch.
+    """
+
+    url: str
+    events: int
+    gen_events: int
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class CheckedDataset:
+    """All files, and what is wrong of all of them together."""
+
+    name: str
+    files: tuple[CheckedFile, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def all_problems(self) -> list[str]:
+        """Everything that was found."""
+        return [*(file.problem for file in self.files if file.problem), *self.problems]
+
+
+def error_of(checked: CheckedDataset) -> ValidationError | None:
+    """The error that tells the first problem; None if there is none."""
+    problems = checked.all_problems
+    if not problems:
+        return None
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return ValidationError(problems[0] + more)
+
+
+def check_dataset(
+    found: DatasetFiles, progress: Callable[[str, int, int], None] = lambda stage, done, total: None
+) -> CheckedDataset:
+    """Check all files; what is wrong with one does not keep the others from being checked.
+
+    Each file: checksums and size as the catalogue has them, unique events, complete folds, finite and legal
+    values, links that point to objects and answer each other, order, sums in Runs. All together: no event and
+    no generator event in two files, and as many as the request asked for.
+    """
+    checked: list[CheckedFile] = []
+    summaries: list[tuple[str, FileSummary]] = []
+    entries = found.entries or (None,) * len(found.urls)
+    for number, (url, entry) in enumerate(zip(found.urls, entries, strict=True)):
+        progress("checking", number, len(found.urls))
+        try:
+            summary = _check(url, entry)
+        except (ValidationError, StorageError) as error:
+            checked.append(CheckedFile(url, 0, 0, str(error)))
+        else:
+            checked.append(CheckedFile(url, summary.events, summary.gen_events, None))
+            summaries.append((url, summary))
+    progress("checking", len(found.urls), len(found.urls))
+    problems = list(_overlaps(summaries))
+    if len(summaries) == len(found.urls):
+        problems += _totals(found, [summary for _, summary in summaries])
+    return CheckedDataset(found.name, tuple(checked), tuple(problems))
+
+
+def _check(url: str, entry: FileEntry | None) -> FileSummary:
+    from flashsim_prod.physics.nanoaod.checks import check_file
+
+    if entry is None:
+        return check_file(url)
+    # what is elsewhere would have to be read twice; `verify` asks its storage
+    if "://" not in url:
+        sums = file_checksums(Path(url))
+        if (sums.bytes, sums.adler32) != (entry.bytes, entry.adler32):
+            raise ValidationError(
+                f"{url} has {sums.bytes} bytes and adler32 {sums.adler32}, "
+                f"the catalogue says {entry.bytes} and {entry.adler32}"
+            )
+    return check_file(url, events=entry.events, lumis=entry.lumis or None)
+
+
+def _overlaps(summaries: Iterable[tuple[str, FileSummary]]) -> Iterator[str]:
+    """Files whose ranges of events, or of generator events, run into each other."""
+    for what, first, last in (
+        ("event", "first_event", "last_event"),
+        ("FlashSim_genEvent", "first_gen_event", "last_gen_event"),
+    ):
+        ranges = sorted((getattr(one, first), getattr(one, last), url) for url, one in summaries)
+        for (_, end, before), (start, _, after) in pairwise(ranges):
+            if start <= end:
+                yield f"{after} begins at {what} {start}, but {before} goes on until {end}"
+
+
+def _totals(found: DatasetFiles, summaries: list[FileSummary]) -> Iterator[str]:
+    if found.request is None:
+        return
+    expected = (found.request.events, found.request.gen_events)
+    held = (sum(one.events for one in summaries), sum(one.gen_events for one in summaries))
+    if held != expected:
+        yield (
+            f"{found.name} holds {held[0]} events of {held[1]} generator events, "
+            f"the request asked for {expected[0]} of {expected[1]}"
+        )

@@ -1,0 +1,96 @@
+"""The files that a name on the command line stands for: a dataset, a request, or files themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flashsim_prod.core.names import DatasetName
+from flashsim_prod.core.request import Request
+from flashsim_prod.errors import CatalogError, InputError, RequestError
+from flashsim_prod.grid.catalog.base import FileEntry
+from flashsim_prod.production.catalogs import open_catalog
+from flashsim_prod.production.home import Home
+from flashsim_prod.production.order.folder import load_request
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """Files to look at.
+
+    Attributes
+    ----------
+    name : str
+        The dataset, or what the files may be called together.
+    urls : tuple of str
+        Paths or URLs.
+    entries : tuple of FileEntry
+        What the catalogue knows of them, in the same order; empty for files that were named themselves.
+    request : Request, optional
+        What made the dataset, if it was made here.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    entries: tuple[FileEntry, ...] = ()
+    request: Request | None = None
+
+
+def find_files(
+    home: Home, names: Sequence[str], *, catalog: str = "local", scope: str = "cms"
+) -> DatasetFiles:
+    """The files that `names` stand for.
+
+    Parameters
+    ----------
+    home : Home
+    names : sequence of str
+        One dataset, one request, or any number of files.
+    catalog, scope : str
+        Which catalogue knows the dataset, and under whose name.
+
+    Raises
+    ------
+    RequestError
+        If there is no such dataset or request.
+    InputError
+        If there is no such file.
+    """
+    if len(names) > 1 or _is_file(names[0]):
+        for name in names:
+            if "://" not in name and not os.path.exists(name):
+                raise InputError(f"{name} does not exist; check the path")
+        return DatasetFiles(names[0] if len(names) == 1 else f"{len(names)} files", tuple(names))
+    if not names[0].startswith("/"):
+        request = load_request(home.existing(names[0]).request)
+        return _of_dataset(home, str(request.dataset), request, catalog, scope)
+    DatasetName.parse(names[0])
+    requests = (load_request(home.folder(name).request) for name in home.names())
+    made_by = next((one for one in requests if str(one.dataset) == names[0]), None)
+    return _of_dataset(home, names[0], made_by, catalog, scope)
+
+
+def _is_file(name: str) -> bool:
+    return "://" in name or name.endswith(".root") or os.path.isfile(name)
+
+
+def _of_dataset(home: Home, dataset: str, request: Request | None, catalog: str, scope: str) -> DatasetFiles:
+    try:
+        with open_catalog(catalog, home, scope) as opened:
+            entries = tuple(opened.files(dataset))
+    except CatalogError as error:
+        hint = f"; finish it first: flashsim-prod retry {request.name}" if request else ""
+        raise RequestError(f"the catalogue has no dataset {dataset}{hint}") from error
+    missing = [entry.lfn for entry in entries if not entry.replicas]
+    if missing or not entries:
+        raise RequestError(
+            f"{dataset}: {missing[0] if missing else 'no file'} has no copy that could be read"
+        )
+    urls = tuple(_readable(entry.replicas[0].pfn) for entry in entries)
+    return DatasetFiles(dataset, urls, entries, request)
+
+
+def _readable(pfn: str) -> str:
+    """What a reader opens: a path where it is one."""
+    return pfn.removeprefix("file://")

@@ -1,0 +1,193 @@
+"""Declaring a finished dataset in a catalogue; may be done any number of times, also at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import groupby
+
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.site import StorageRules
+from flashsim_prod.core.splitting import merge_job
+from flashsim_prod.core.states import JobState, Stage
+from flashsim_prod.errors import CatalogError, StateError, StorageError
+from flashsim_prod.grid.catalog.base import Catalog, CatalogFile
+from flashsim_prod.grid.ledger.rows import FileRow
+from flashsim_prod.grid.storage.base import Storage
+from flashsim_prod.grid.storage.checksums import Checksums
+from flashsim_prod.grid.storage.opening import open_storage
+from flashsim_prod.production.catalogs import check_registration
+from flashsim_prod.production.drive.reconcile import Desk
+
+#: is told files registered and files in all
+Progress = Callable[[int, int], None]
+
+
+def register(desk: Desk, catalog: Catalog, progress: Progress | None = None) -> None:
+    """Declare container, blocks, files, replicas and a rule, and read them back.
+
+    Where the catalogue has its own idea of where files belong, they are brought there, unless that is where
+    they are; and nothing is declared there whose checksums were not just read.
+
+    Parameters
+    ----------
+    desk : Desk
+    catalog : Catalog
+        Of the scope that the request is registered under.
+    progress : callable, optional
+        Is told files registered and files in all.
+
+    Raises
+    ------
+    StateError
+        If the dataset is not finished.
+    StorageError
+        If a file is not where it should be, or not as it was made.
+    CatalogError
+        If the catalogue knows something else under one of the names.
+    """
+    request, rse = desk.request, desk.request.rse
+    made = desk.ledger.counts(desk.name).get((Stage.MERGE, JobState.DONE), 0)
+    if made != request.n_merge:
+        raise StateError(f"{request.dataset}: {made} of {request.n_merge} files are made; nothing registered")
+    check_registration(catalog.kind, catalog.scope, rse)
+    container, done = str(request.dataset), 0
+    catalog.ensure_container(container, metadata(desk))
+    for files in declare_blocks(catalog, container, _blocks(desk, catalog), rse):
+        done += files
+        if progress:
+            progress(done, request.n_merge)
+    days = request.registration.lifetime_days
+    catalog.add_rule(container, request.rse_expression, lifetime_s=None if days is None else days * 86400)
+    _read_back(request, catalog)
+    desk.ledger.set_registered(desk.name, datetime.now(UTC))
+
+
+def declare_blocks(
+    catalog: Catalog, container: str, blocks: Iterable[tuple[str, Iterable[CatalogFile]]], rse: str
+) -> Iterator[int]:
+    """Declare blocks with all their files and close them.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    container : str
+        An existing one.
+    blocks : iterable of (str, iterable of CatalogFile)
+        Their names and files; no more than one block is held at a time.
+    rse : str
+        The storage element that holds them.
+
+    Yields
+    ------
+    int
+        How many files a block has, once it is closed.
+    """
+    for block, files in blocks:
+        portion = list(files)
+        catalog.ensure_block(container, block)
+        catalog.declare(block, portion, rse)
+        catalog.close_block(block)
+        yield len(portion)
+
+
+def metadata(desk: Desk) -> dict[str, object]:
+    """What the catalogue keeps of a dataset's making."""
+    request = desk.request
+    joules = [total.energy_j for total in desk.ledger.totals(desk.name).values() if total.energy_j]
+    return {
+        "request": request.name,
+        "request_digest": desk.digest,
+        "card": request.card.name,
+        **({} if request.inputs else {"card_settings": list(request.card.settings)}),
+        "energy_tev": request.energy_tev,
+        "oversample": request.oversample,
+        "gen_events": request.gen_events,
+        "seed": request.seed,
+        "bundle": request.bundle.path,
+        "bundle_digest": request.bundle.digest,
+        **({"parents": list(request.parents)} if request.parents else {}),
+        "software": f"flashsim-prod {request.software_version}",
+        **({"energy_j": round(sum(joules), 3)} if joules else {}),
+    }
+
+
+def _blocks(desk: Desk, catalog: Catalog) -> Iterator[tuple[str, Iterator[CatalogFile]]]:
+    """Each block with its files."""
+    target: Storage | None = None
+    rows = desk.ledger.files(desk.name, Stage.MERGE)
+    for block, portion in groupby(rows, key=lambda row: merge_job(desk.request, row.index).block):
+        files = list(portion)
+        target = target or _target(desk, catalog, files[0].output.lfn)
+        yield block, _placed(desk, target, files)
+
+
+def _placed(desk: Desk, target: Storage, rows: Iterable[FileRow]) -> Iterator[CatalogFile]:
+    """Each file, after it was seen to be where it is declared to be."""
+    for row in rows:
+        sums: Checksums | None = None
+        if target is desk.storage:
+            _check_present(desk, row)
+        else:
+            sums = _brought(desk, row, target)
+        yield _entry(row, target.pfn(row.output.lfn), sums)
+
+
+def _target(desk: Desk, catalog: Catalog, lfn: str) -> Storage:
+    """Where the files are to be declared."""
+    prefix = catalog.prefix(desk.request.rse, lfn)
+    if prefix is None:
+        return desk.storage
+    return open_storage(StorageRules(rse=desk.request.rse, prefix=prefix), desk.home.path)
+
+
+def _check_present(desk: Desk, row: FileRow) -> None:
+    """See that a file is in the site's storage, by its size."""
+    file = row.output
+    found = desk.storage.stat(file.lfn)
+    if found != file.bytes:
+        raise StorageError(
+            f"{file.pfn}: {'missing' if found is None else f'{found} bytes'}, "
+            f"expected {file.bytes} bytes; flashsim-prod retry {desk.name} makes it anew"
+        )
+
+
+def _brought(desk: Desk, row: FileRow, target: Storage) -> Checksums:
+    """See that a file is at `target`, by its contents; it is copied there if it is not."""
+    file = row.output
+    if target.stat(file.lfn) is None:
+        _check_present(desk, row)
+        expected = Checksums(file.bytes, file.adler32, file.sha256)
+        with desk.storage.readable(file.lfn) as source:
+            target.put(source, file.lfn, expected)
+    found = target.checksums(file.lfn)
+    if (found.bytes, found.adler32, found.sha256) != (file.bytes, file.adler32, file.sha256):
+        raise StorageError(
+            f"{target.pfn(file.lfn)} has adler32 {found.adler32} and {found.bytes} bytes, expected "
+            f"{file.adler32} and {file.bytes}; not registered; remove it, "
+            f"then flashsim-prod register {desk.name}"
+        )
+    return found
+
+
+def _entry(row: FileRow, pfn: str, sums: Checksums | None) -> CatalogFile:
+    file = row.output
+    return CatalogFile(
+        lfn=file.lfn,
+        pfn=pfn,
+        bytes=file.bytes,
+        events=file.events,
+        adler32=file.adler32,
+        sha256=file.sha256,
+        lumis=file.lumis,
+        md5=sums.md5 if sums else None,
+    )
+
+
+def _read_back(request: Request, catalog: Catalog) -> None:
+    found = catalog.container(str(request.dataset))
+    if (found.files, found.events, found.open_blocks) != (request.n_merge, request.events, 0):
+        raise CatalogError(
+            f"{found.name}: the catalogue has {found.files} files with {found.events} events and "
+            f"{found.open_blocks} open blocks, expected {request.n_merge}, {request.events} and 0"
+        )

@@ -1,0 +1,1 @@
+"""Bringing requests forward: here in the foreground, or with a batch system."""

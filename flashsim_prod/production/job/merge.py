@@ -1,0 +1,74 @@
+"""A merge job: the outputs of some simulate jobs joined into one checked file of the dataset."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from flashsim_prod.core.report import OutputFile
+from flashsim_prod.core.request_files import RequestFolder
+from flashsim_prod.core.splitting import MergeJob, merge_job
+from flashsim_prod.core.states import Stage
+from flashsim_prod.errors import StorageError
+from flashsim_prod.grid.storage.checksums import Checksums, file_checksums
+from flashsim_prod.production.job.run import Attempt, valid_output
+
+log = logging.getLogger("flashsim_prod.worker")
+
+
+def merge(attempt: Attempt, folder: RequestFolder) -> OutputFile:
+    """Run a merge job to its end; the inputs are left where they are.
+
+    Raises
+    ------
+    StorageError, NoSpaceError
+        If an input is missing or altered, or the output cannot be written.
+    ValidationError
+        If the merged file does not hold exactly what its inputs hold.
+    """
+    from flashsim_prod.physics.nanoaod.checks import check_file
+    from flashsim_prod.physics.nanoaod.merger import merge_files
+
+    job = merge_job(attempt.request, attempt.index)
+    inputs = reported_inputs(attempt, folder, job)
+    attempt.need_space(sum(file.bytes for file in inputs))
+    attempt.start_clock()
+    with attempt.timings.step("stage_in"):
+        paths = [verified(attempt, file) for file in inputs]
+    target = attempt.work / "merged.root"
+    with attempt.timings.step("merge"):
+        tool = merge_files(paths, target)
+    log.info("merge %d: %d files joined by %s", job.index, len(paths), tool)
+    with attempt.timings.step("check"):
+        lumis = [lumi for file in inputs for lumi in file.lumis]
+        found = check_file(target, events=job.events, lumis=lumis, name=job.lfn)
+    attempt.events = found.events
+    attempt.progress(found.events, job.events)
+    return attempt.store(target, job.lfn, found.events, found.lumis)
+
+
+def reported_inputs(attempt: Attempt, folder: RequestFolder, job: MergeJob) -> list[OutputFile]:
+    """The outputs to be merged, in order; `StorageError` if one is not there."""
+    digest = attempt.request.digest()
+    found = []
+    for index in range(job.first, job.first + job.count):
+        path = folder.report(Stage.SIMULATE, index)
+        report = valid_output(path, digest, Stage.SIMULATE, index, attempt.storage)
+        if report is None or report.output is None:
+            raise StorageError(f"merge {job.index}: the output of simulate job {index} is not there ({path})")
+        found.append(report.output)
+        attempt.gen_events += report.gen_events
+    return found
+
+
+def verified(attempt: Attempt, file: OutputFile) -> Path:
+    """`file` on this machine, fetched if need be; `StorageError` if its contents are not those reported."""
+    path = attempt.storage.local_path(file.lfn)
+    if path is None:
+        path = attempt.work / Path(file.lfn).name
+        sums = attempt.storage.fetch(file.lfn, path)
+    else:
+        sums = file_checksums(path)
+    if sums != Checksums(file.bytes, file.adler32, file.sha256):
+        raise StorageError(f"{file.pfn}: altered since it was written; delete it, then retry")
+    return path

@@ -1,0 +1,177 @@
+"""A simulate job: generator-level events in, one checked NANOAOD file in storage out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flashsim_prod.core.report import LumiRange, OutputFile
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.splitting import SimulateJob, simulate_job
+from flashsim_prod.errors import BundleError, ValidationError
+from flashsim_prod.production.job.run import Attempt
+from flashsim_prod.production.job.sandbox import found_in
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.bundle import Bundle
+    from flashsim_prod.physics.chain.chain import Chain
+    from flashsim_prod.physics.events import Events
+    from flashsim_prod.physics.generator.source import EventSource
+
+log = logging.getLogger("flashsim_prod.worker")
+
+
+def simulate(attempt: Attempt) -> OutputFile:
+    """Run a simulate job to its end.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is not the one that the request is bound to.
+    InputError
+        If input events are missing or lack a branch.
+    NoSpaceError, StorageError
+        If the output cannot be written.
+    ValidationError
+        If the output does not hold what it should.
+    """
+    from flashsim_prod.physics.chain.chain import Chain
+    from flashsim_prod.physics.chain.device import assigned_gpus, device_name, pick_device
+
+    request = attempt.request
+    job = simulate_job(request, attempt.index)
+    attempt.seed = job.seed
+    attempt.need_space(job.events * request.site.rates.bytes_per_event)
+    bundle = bound_bundle(request, attempt.sandbox)
+    attempt.gpus = assigned_gpus(request.site.gpus)
+    device = pick_device(request.device, threads=request.site.resources.cpus)
+    attempt.device = device_name(device)
+    rows = request.site.resources.batch_rows
+    chain = Chain(bundle, device=device, sampling=request.sampling, batch_rows=rows)
+    source = event_source(request, job, attempt.sandbox)
+    attempt.start_clock()
+    log.info(
+        "job %d: %d gen events x %d on %s", job.index, job.gen_events, request.oversample, attempt.device
+    )
+    return _produce(attempt, job, chain, source, provenance(request, bundle))
+
+
+def bound_bundle(request: Request, sandbox: Path | None = None) -> Bundle:
+    """The bundle that `request` is bound to, or its copy in `sandbox`; `BundleError` if it has changed."""
+    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+
+    bundle = load_bundle(find_bundle(found_in(sandbox, request.bundle.path)))
+    if bundle.digest != request.bundle.digest:
+        raise BundleError(
+            f"{bundle.path}: this bundle's digest is {bundle.digest[:12]}..., but the request is bound to "
+            f"{request.bundle.digest[:12]}...; bring that bundle back, or order a new request"
+        )
+    return bundle
+
+
+def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None) -> EventSource:
+    """Where the gen events of `job` come from: the generator, or its share of the input files."""
+    if request.inputs:
+        from flashsim_prod.physics.generator.existing import NanoSource
+
+        files = [(found_in(sandbox, file.url), file.entries) for file in request.inputs]
+        return NanoSource(
+            files,
+            first=job.gen_first,
+            n_events=job.gen_events,
+            seed=job.pileup_seed,
+            pileup=request.pileup,
+        )
+    from flashsim_prod.physics.generator.pythia import PythiaSource
+
+    return PythiaSource(
+        request.card,
+        request.energy_tev,
+        n_events=job.gen_events,
+        seed=job.generator_seed,
+        pileup_seed=job.pileup_seed,
+    )
+
+
+def fold_chunks(gen: Events, request: Request, job: SimulateJob, gen_first: int) -> Iterator[Events]:
+    """The numbered folds of consecutive gen events, at most the site's `chunk_events` at a time.
+
+    What is drawn and written does not depend on how many that are.
+
+    Parameters
+    ----------
+    gen : Events
+        Several gen events only if all of their folds fit into a chunk.
+    gen_first : int
+        Number in the dataset, from 0, of the first of them.
+    """
+    from flashsim_prod.physics.folding import fold_events
+
+    chunk_events = request.site.resources.chunk_events
+    for start in range(0, request.oversample, chunk_events):
+        yield fold_events(
+            gen,
+            oversample=request.oversample,
+            gen_first=gen_first,
+            run=request.run,
+            first_event=job.first_event,
+            first_lumi=job.first_lumi,
+            gen_events_per_lumi=request.split.gen_events_per_lumi,
+            job_gen_first=job.gen_first,
+            folds=range(start, min(start + chunk_events, request.oversample)),
+        )
+
+
+def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
+    """What the file itself says of where it comes from; the same in all files of a dataset."""
+    return {
+        "dataset": str(request.dataset),
+        "request": request.name,
+        "request_digest": request.digest(),
+        "card": request.card.name,
+        "energy_tev": f"{request.energy_tev:g}",
+        "generator": "existing files" if request.inputs else f"Pythia8, tune {request.card.tune}",
+        "seed": str(request.seed),
+        "oversample": str(request.oversample),
+        "bundle": f"{bundle.name}: {bundle.title}",
+        "bundle_digest": bundle.digest,
+        "sampling": request.sampling.model_dump_json(),
+        "software": f"flashsim-prod {request.software_version}",
+    }
+
+
+def _produce(
+    attempt: Attempt, job: SimulateJob, chain: Chain, source: EventSource, about: dict[str, str]
+) -> OutputFile:
+    from flashsim_prod.physics.nanoaod.checks import check_file
+    from flashsim_prod.physics.nanoaod.writer import NanoWriter
+
+    request, timings = attempt.request, attempt.timings
+    path = attempt.work / "output.root"
+    making = "read" if request.inputs else "generate"
+    size = max(1, request.site.resources.chunk_events // request.oversample)
+    with NanoWriter(path, provenance=about) as writer:
+        for gen in timings.through(making, source.chunks(size)):
+            for folds in fold_chunks(gen, request, job, job.gen_first + attempt.gen_events):
+                with timings.step("simulate"):
+                    events = chain.simulate(folds, seed=job.seed)
+                with timings.step("write"):
+                    writer.write(events)
+                attempt.events += folds.n
+                attempt.progress(attempt.events, job.events)
+            attempt.gen_events += gen.n
+    if attempt.gen_events != job.gen_events:
+        raise ValidationError(
+            f"job {job.index} got {attempt.gen_events} gen events, expected {job.gen_events}"
+        )
+    with timings.step("check"):
+        found = check_file(
+            path,
+            events=job.events,
+            event_numbers=range(job.first_event, job.first_event + job.events),
+            lumis=[LumiRange(run=request.run, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)],
+            name=job.lfn,
+        )
+    return attempt.store(path, job.lfn, found.events, found.lumis)

@@ -1,0 +1,133 @@
+"""How fast this machine simulates, stage by stage: the work of a simulate job, timed."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flashsim_prod import __version__
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.speed import Speed
+from flashsim_prod.core.splitting import SimulateJob, simulate_job
+from flashsim_prod.core.timings import Timings
+from flashsim_prod.production.job.simulate import bound_bundle, event_source, fold_chunks, provenance
+from flashsim_prod.production.order.plan import Order, make_plan
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.chain import Chain
+
+#: gen events of the run that is not counted: it loads libraries and warms caches
+_WARM_UP = 20
+#: the stages in the order of the work
+STAGES = (
+    *("generate", "read", "fold", "features", "efficiencies", "flows"),
+    *("postprocess", "write", "check", "other"),
+)
+
+Progress = Callable[[int, int], None]
+
+
+def run_bench(order: Order, progress: Progress = lambda done, total: None) -> Speed:
+    """Time the one simulate job that `order` comes to; its output is thrown away.
+
+    Raises
+    ------
+    FlashSimError
+        As of a plan and of a simulate job.
+    """
+    from flashsim_prod.physics.chain.chain import Chain
+    from flashsim_prod.physics.chain.device import pick_device
+    from flashsim_prod.physics.chain.fitted import block_rows
+
+    request = _request(order)
+    job, resources = simulate_job(request, 0), request.site.resources
+    bundle = bound_bundle(request)
+    device = pick_device(request.device, threads=resources.cpus)
+    rows = resources.batch_rows or block_rows(device)
+    timings = Timings()
+    chain = Chain(bundle, device=device, sampling=request.sampling, timings=timings, batch_rows=rows)
+    _warm_up(request, job, chain)
+    timings.seconds.clear()
+    with tempfile.TemporaryDirectory(prefix="flashsim-bench-") as scratch:
+        path, cpu_s = Path(scratch) / "bench.root", time.process_time()
+        seconds = _timed(request, job, chain, timings, path, progress)
+        cpu_s, size = time.process_time() - cpu_s, path.stat().st_size
+    timings.add("other", seconds - sum(timings.seconds.values()))
+    return Speed(
+        **_circumstances(request, device),
+        threads=resources.cpus,
+        chunk_events=resources.chunk_events,
+        batch_rows=rows,
+        gen_events=job.gen_events,
+        events=job.events,
+        stages_s={name: round(timings.seconds[name], 4) for name in STAGES if name in timings.seconds},
+        seconds=round(seconds, 4),
+        cpu_s=round(cpu_s, 4),
+        bytes_per_event=round(size / job.events, 1),
+    )
+
+
+def _circumstances(request: Request, device: str) -> dict[str, Any]:
+    """What was timed, and where and when."""
+    from flashsim_prod.physics.chain.device import device_name
+
+    return {
+        "site": request.site.name,
+        "device": "cpu" if device == "cpu" else "cuda",
+        "device_name": device_name(device),
+        "bundle": request.bundle.path,
+        "bundle_digest": request.bundle.digest,
+        "sampling": request.sampling,
+        "card": request.card.name,
+        "oversample": request.oversample,
+        "measured": datetime.now(UTC).replace(microsecond=0),
+        "host": socket.gethostname(),
+        "software_version": __version__,
+    }
+
+
+def _request(order: Order) -> Request:
+    """The request of one job that holds all events."""
+    plan = make_plan(order, name="bench", version=1, created=datetime.now(UTC), software_version=__version__)
+    split = plan.request.split.model_copy(update={"gen_events_per_job": plan.request.gen_events})
+    return plan.request.model_copy(update={"split": split})
+
+
+def _warm_up(request: Request, job: SimulateJob, chain: Chain) -> None:
+    for gen in event_source(request, job).chunks(_WARM_UP):
+        folds = next(fold_chunks(gen.slice(0, 1), request, job, job.gen_first))
+        chain.simulate(folds, seed=job.seed)
+        return
+
+
+def _timed(
+    request: Request, job: SimulateJob, chain: Chain, timings: Timings, path: Path, progress: Progress
+) -> float:
+    """Wall time of the work of a simulate job [s]."""
+    from flashsim_prod.physics.nanoaod.checks import check_file
+    from flashsim_prod.physics.nanoaod.writer import NanoWriter
+
+    making = "read" if request.inputs else "generate"
+    size = max(1, request.site.resources.chunk_events // request.oversample)
+    done = done_gen = 0
+    start = time.perf_counter()
+    with NanoWriter(path, provenance=provenance(request, bound_bundle(request))) as writer:
+        for gen in timings.through(making, event_source(request, job).chunks(size)):
+            chunks = fold_chunks(gen, request, job, job.gen_first + done_gen)
+            for folds in timings.through("fold", chunks):
+                events = chain.simulate(folds, seed=job.seed)
+                with timings.step("write"):
+                    writer.write(events)
+                done += folds.n
+                progress(done, job.events)
+            done_gen += gen.n
+        closing = time.perf_counter()
+    timings.add("write", time.perf_counter() - closing)
+    with timings.step("check"):
+        check_file(path, events=job.events)
+    return time.perf_counter() - start

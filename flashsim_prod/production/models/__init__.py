@@ -1,0 +1,1 @@
+"""Bundles: training them, keeping them, judging them."""

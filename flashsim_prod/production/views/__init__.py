@@ -1,0 +1,1 @@
+"""What is shown of requests and sites; changes nothing."""

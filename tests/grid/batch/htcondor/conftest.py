@@ -1,0 +1,233 @@
+"""A real HTCondor pool for the whole session, with two nodes and simulated GPUs.
+
+Without its programs these tests are skipped on a user's machine; where ``CI`` is set they are fetched, and
+the tests fail if that cannot be done.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flashsim_prod.core.card import Energy, ProcessCard
+from flashsim_prod.core.request import BundleRef
+from flashsim_prod.core.site import Engine, MergeRules, Rates, Resources, Site, StorageRules
+from flashsim_prod.core.site_htcondor import FailureRules, HTCondorRules, Software
+from flashsim_prod.core.states import RequestState
+from flashsim_prod.grid.batch.htcondor import render
+from flashsim_prod.production.drive import detached
+from flashsim_prod.production.drive.detached import follow, hand_over
+from flashsim_prod.production.drive.foreground import Outcome
+from flashsim_prod.production.drive.local_run import Display
+from flashsim_prod.production.home import Home
+from flashsim_prod.production.order.place import place, preview
+from flashsim_prod.production.order.plan import Order
+from flashsim_prod.production.views import status
+
+#: no request of these tests takes as long
+PATIENCE_S = 120.0
+TESTS = Path(__file__).parents[3]
+POOL = TESTS / "peers" / "htcondor" / "pool.py"
+
+
+@dataclass(frozen=True)
+class RunningPool:
+    """The pool of the session.
+
+    Attributes
+    ----------
+    programs : Path
+        Folder of ``condor_q`` and the like.
+    folder : Path
+        All that the pool keeps.
+    """
+
+    programs: Path
+    folder: Path
+
+    def __call__(self, program: str, *words: str) -> str:
+        """What a program of HTCondor prints."""
+        command = [self.programs / program, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def daemon_pid(self, name: str) -> int:
+        """The process of a daemon."""
+        return int(_pool_module().daemon_pid(name))
+
+    def wait(self, what: Callable[[], Any], patience_s: float = 60) -> Any:
+        """What `what` gives, as soon as it is something."""
+        deadline = time.monotonic() + patience_s
+        while not (found := what()):
+            assert time.monotonic() < deadline, "waited too long"
+            time.sleep(0.3)
+        return found
+
+
+def _pool_module() -> Any:
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("htcondor_pool", POOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def _pool(lacking: Callable[[str], None]) -> Iterator[RunningPool]:
+    module = _pool_module()
+    if find_spec("htcondor2") is None:
+        lacking("htcondor (it is made for Linux only)")
+    if not module.is_unpacked() and not os.environ.get("CI"):
+        lacking(f"HTCondor in {module.cache()} (tests/peers/htcondor/pool.py unpack)")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLASHSIM_CONDOR_DIR", f"/tmp/flashsim-condor-{os.getpid()}")
+        patch.setenv("FLASHSIM_CONDOR_PORT", str(_free_port()))
+        try:
+            done = subprocess.run([sys.executable, POOL, "up"], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            patch.setenv("CONDOR_CONFIG", str(module.config()))
+            # the bindings read it when they are imported, and other tests may have imported them
+            import_module("htcondor2").reload_config()
+            yield RunningPool(module.cache() / "usr" / "bin", module.state())
+        finally:
+            subprocess.run([sys.executable, POOL, "down"], capture_output=True, check=False)
+
+
+@pytest.fixture
+def pool(_pool: RunningPool, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningPool]:
+    """The pool; what the test leaves in the queue is removed."""
+    monkeypatch.setattr(detached, "LOOK_INTERVAL_S", 0.5)
+    monkeypatch.setattr(render, "_STATUS_INTERVAL_S", 1)
+    # jobs of the pool find the package as this process does
+    monkeypatch.setenv("PYTHONPATH", str(TESTS.parent))
+    yield _pool
+    # a daemon that is just starting again may refuse: then the next test comes to a queue that is not empty
+    subprocess.run([_pool.programs / "condor_rm", "-all"], capture_output=True, check=False)
+
+
+CARD = ProcessCard(
+    name="toy",
+    title="a toy process",
+    primary="Toy_{energy}",
+    energies=(Energy(tev=13, pileup="Run2_2018"),),
+    settings=("Top:all = on",),
+)
+
+
+@pytest.fixture
+def trouble(tmp_path: Path) -> Path:
+    """The folder that tells the fake physics what is to go wrong."""
+    folder = tmp_path / "trouble"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def fake_python(tmp_path: Path, trouble: Path) -> Path:
+    """An interpreter that runs the fake physics in place of the package's worker."""
+    path = tmp_path / "python"
+    path.write_text(
+        "#!/bin/sh\n"
+        f"export PYTHONPATH={TESTS.parent} FAKE_TROUBLE={trouble}\n"
+        f'export FAKE_PAUSE_S="$(cat {trouble}/pause_s 2>/dev/null || echo 0)"\n'
+        f'[ "$1" != -m ] || {{ shift 2; exec {sys.executable} {TESTS}/fake_physics.py "$@"; }}\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def site(fake_python: Path) -> Callable[..., Site]:
+    """A function that makes a site of the pool, with fake physics; `rules` are those of HTCondor."""
+
+    def make(
+        resources: dict[str, Any] | None = None, failures: dict[str, Any] | None = None, **rules: Any
+    ) -> Site:
+        return Site(
+            name="pool",
+            title="the pool of the tests",
+            engine=Engine.HTCONDOR,
+            slots=8,
+            device=rules.pop("device", "cpu"),
+            resources=Resources(
+                **{"memory_mb": 500, "walltime_min": 60, "target_walltime_min": 20, **(resources or {})}
+            ),
+            rates=Rates(generator_hz=50, flashsim_hz=200, startup_s=5, bytes_per_event=100),
+            storage=StorageRules(rse="LOCAL", prefix=rules.pop("prefix", "{home}")),
+            merge=MergeRules(files_per_block=2),
+            htcondor=HTCondorRules(
+                **{
+                    "disk_mb": 10,
+                    "software": Software(python=str(fake_python)),
+                    "failures": FailureRules(**{"release_after_s": 1, **(failures or {})}),
+                    **rules,
+                }
+            ),
+        )
+
+    return make
+
+
+@pytest.fixture
+def placed(home: Home, fake_physics: Any) -> Callable[..., str]:
+    """A function that places a request of `jobs` simulate jobs of 10 events; its name."""
+
+    def do(site: Site, jobs: int, *, per_merge: int = 2, **changes: Any) -> str:
+        size_mb = per_merge * 10 * site.rates.bytes_per_event / 1e6
+        order = Order(
+            card=CARD,
+            site=site.model_copy(update={"merge": MergeRules(target_file_mb=size_mb, files_per_block=2)}),
+            oversample=5,
+            seed=1234,
+            bundle=BundleRef(path="reference", digest="0" * 64),
+            bundle_tag="RefDet",
+            events=10 * jobs,
+            events_per_job=10,
+            device=site.device,
+            **changes,
+        )
+        plan = preview(home, order, None)
+        return place(home, order, plan, bundle_title="toy", named=False, dry_run=False).request.name
+
+    return do
+
+
+def local_copy(site: Site) -> Site:
+    """The same site with its jobs as processes of this machine."""
+    return site.model_copy(update={"engine": Engine.LOCAL, "slots": 2, "htcondor": None})
+
+
+def remove_requests(home: Home) -> None:
+    """Forget all requests and files."""
+    shutil.rmtree(home.path)
+    home.requests.mkdir(parents=True)
+
+
+def finished(home: Home, name: str) -> Outcome:
+    """Hand a request over and follow it to its end."""
+    hand_over(home, name)
+    deadline = time.monotonic() + PATIENCE_S
+    outcome = follow(home, name, Display(), stop=lambda: time.monotonic() > deadline)
+    assert outcome.state is not RequestState.RUNNING, status.detail(home, name)
+    return outcome

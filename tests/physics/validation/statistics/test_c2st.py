@@ -1,0 +1,55 @@
+"""The classifier two-sample test: blind where there is nothing to see, and right where there is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from flashsim_prod.physics.validation.statistics.c2st import tell_apart
+
+N = 3000
+EACH = (np.arange(N), np.arange(N))
+
+
+def _normals(seed: int, shift: float = 0.0) -> np.ndarray:
+    columns = np.random.default_rng(seed).normal(size=(N, 4))
+    columns[:, 2] += shift
+    return columns
+
+
+def test_the_same_distribution_cannot_be_told_apart():
+    found = tell_apart(_normals(1), _normals(2), EACH, seed=1)
+    assert found.auc.value == pytest.approx(0.5, abs=4 * found.auc.error)
+    assert 0.003 < found.auc.error < 0.02
+
+
+def test_a_shift_is_seen_as_well_as_it_can_be():
+    found = tell_apart(_normals(1), _normals(2, shift=1.5), EACH, seed=1, columns=range(4))
+    # nothing tells two normals apart better than Phi(d / sqrt(2))
+    assert found.auc.value == pytest.approx(norm.cdf(1.5 / np.sqrt(2)), abs=0.03)
+    assert np.argmax(found.importance) == 2
+    assert max(abs(fall) for column, fall in enumerate(found.importance) if column != 2) < 0.02
+
+
+def test_a_lost_correlation_is_seen():
+    rng = np.random.default_rng(3)
+    x, noise = rng.normal(size=(2, 2 * N))
+    related = np.stack((x, 0.8 * x + 0.6 * noise), axis=1)
+    unrelated = np.stack((x, rng.permutation(related[:, 1])), axis=1)
+    assert tell_apart(related[:N], unrelated[N:], EACH, seed=1).auc.value > 0.6
+
+
+def test_twins_stay_in_one_half():
+    """Both samples have the same conditions; a classifier that remembers them must gain and lose nothing."""
+    conditions = np.random.default_rng(4).normal(size=(400, 3))
+    told = [
+        tell_apart(conditions, conditions, (np.arange(400), np.arange(400)), seed=seed).auc.value
+        for seed in range(5)
+    ]
+    assert np.mean(told) == pytest.approx(0.5, abs=0.01)
+
+
+def test_equal_seeds_give_equal_figures():
+    one, other = (tell_apart(_normals(1), _normals(2), EACH, seed=5, columns=(0,)) for _ in range(2))
+    assert one == other

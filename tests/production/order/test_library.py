@@ -1,0 +1,57 @@
+"""Cards and sites by name and by file, and what is said when there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flashsim_prod import resources
+from flashsim_prod.errors import ConfigError, RequestError
+from flashsim_prod.production.order.library import all_cards, all_sites, find_card, find_site
+
+
+def test_shipped_cards_and_sites_are_found_by_the_name_they_give_themselves() -> None:
+    assert [card.name for card in all_cards()] == sorted(
+        path.stem for path in resources.jobs_dir().glob("*.yaml")
+    )
+    assert [site.name for site in all_sites()] == sorted(
+        path.stem for path in resources.site_configs_dir().glob("*.yaml")
+    )
+    assert {"ttbar", "dyjets", "vbf_hmumu", "zh_llbb", "qcd", "wjets"} <= {card.name for card in all_cards()}
+
+
+def test_every_shipped_card_offers_both_energies() -> None:
+    assert all({13.0, 13.6} <= {energy.tev for energy in card.energies} for card in all_cards())
+
+
+def test_files_take_the_place_of_names(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text((resources.jobs_dir() / "ttbar.yaml").read_text().replace("name: ttbar", "name: mine"))
+    assert find_card(str(path)).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("find", "name", "complaint"),
+    [
+        (find_card, "ttbr", "no card 'ttbr'; did you mean 'ttbar'?"),
+        (find_site, "locl", "no site 'locl'; did you mean 'local'?"),
+        (find_card, "/nowhere/x.yaml", "/nowhere/x.yaml: this card file cannot be read: No such file"),
+        (find_card, "nowhere.yaml", "nowhere.yaml: this card file cannot be read"),
+        (find_site, "../local", "this site file cannot be read"),
+    ],
+)
+def test_unknown_names_and_missing_files(find: object, name: str, complaint: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        find(name)  # type: ignore[operator]
+    assert complaint in str(caught.value)
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "card.yaml"
+    path.write_text((resources.jobs_dir() / "ttbar.yaml").read_text() + "\nsetings: []\n")
+    with pytest.raises(ConfigError, match=r"card\.yaml: unknown key 'setings'; did you mean 'settings'\?"):
+        find_card(str(path))
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RequestError, match="is not text"):
+        find_card(str(path))
