@@ -1,6 +1,6 @@
-"""Make README's pictures of validations anew, and print the figures that README quotes.
+"""Make the pictures of README and documentation anew, and print the figures that the documentation quotes.
 
-    python .pictures/make.py WORK [--bundle NAME_OR_FOLDER] [--only validation proof analyses]
+    python .pictures/make.py WORK [--bundle NAME_OR_FOLDER] [--only terminal validation proof analyses]
 
 WORK keeps the generator events for the next time. Chromium photographs the first screen of a validation.
 """
@@ -23,7 +23,9 @@ from pathlib import Path
 
 from PIL import Image
 
-PICTURES = Path(__file__).parent
+PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
+#: of the terminal [characters]
+COLUMNS = 116
 #: of the first screen of a validation [pixels]
 WIDTH, HEIGHT = 1240, 1010
 _COLOURS = 96
@@ -44,6 +46,63 @@ def command(work: Path, *words: str) -> tuple[str, float]:
 def _cpu_s() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def terminal(work: Path, bundle: str) -> None:
+    """A first request, as a terminal shows it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    words = ("request", "ttbar", "--events", "1000", "--oversample", "10")
+    with tempfile.TemporaryDirectory(dir=work) as home:
+        shown = _on_a_terminal(work, home, *words).replace(home, "/home/you/flashsim-prod")
+    console = Console(record=True, width=COLUMNS, file=io.StringIO())
+    console.print(Text("$ " + " ".join(("flashsim-prod", *words)), style="bold"))
+    console.print(Text.from_ansi(shown), no_wrap=True, overflow="ellipsis")
+    picture = console.export_svg(title="flashsim-prod")
+    # a picture fetches nothing: viewers use a font of their own
+    picture = re.sub(r"@font-face {.*?}", "", picture, flags=re.DOTALL)
+    picture = picture.replace("Fira Code, monospace", "ui-monospace, Menlo, DejaVu Sans Mono, monospace")
+    lines = (line.rstrip() for line in picture.splitlines())
+    (PICTURES / "terminal.svg").write_text("\n".join(line for line in lines if line) + "\n")
+    print(shown)
+
+
+def _on_a_terminal(work: Path, home: str, *words: str) -> str:
+    """What a terminal shows at the end of ``flashsim-prod``, progress bars as they ended."""
+    ours, its = os.openpty()
+    line = [sys.executable, "-m", "flashsim_prod.cli", *words]
+    environment = os.environ | {"FLASHSIM_PROD_HOME": home, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
+    with subprocess.Popen(line, cwd=work, env=environment, stdout=its, stderr=its) as running:
+        os.close(its)
+        shown = b""
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:
+            # the other end of a terminal that was closed
+            pass
+        finally:
+            os.close(ours)
+    if running.returncode:
+        sys.exit(f"{' '.join(words)} ended with {running.returncode}")
+    return _screen(shown.decode())
+
+
+def _screen(stream: str) -> str:
+    """The lines that are left after a live display has gone up and written over them; colours are kept."""
+    lines, row = [""], 0
+    for piece in re.split(r"(\r\n|\r|\x1b\[1A|\x1b\[2K|\x1b\[\?25[lh])", stream):
+        if piece == "\r\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif piece == "\x1b[1A":
+            row -= 1
+        elif piece in ("\r", "\x1b[2K"):
+            lines[row] = ""
+        elif not piece.startswith("\x1b[?"):
+            lines[row] += piece
+    return "\n".join(lines).rstrip()
 
 
 def validation(work: Path, bundle: str) -> None:
@@ -160,7 +219,7 @@ def _save(picture: Image.Image, path: Path) -> None:
 
 def main() -> None:
     """Make what was asked for."""
-    known = {one.__name__: one for one in (validation, proof, analyses)}
+    known = {one.__name__: one for one in (terminal, validation, proof, analyses)}
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -60,6 +60,12 @@ def test_bundles(cli: Cli, tmp_path: Path) -> None:
     assert (again.json["digest"], again.json["is_new"]) == (found["digest"], False)
 
 
+def test_the_card_of_a_bundle(cli: Cli) -> None:
+    printed = cli("bundle", "card").out
+    assert printed.startswith("# reference\n")
+    assert cli("bundle", "card", "reference", "--json").json == {"card": printed}
+
+
 def test_show_one_model_of_a_bundle(cli: Cli) -> None:
     whole = cli("bundle", "show", "--json").json
     one = cli("bundle", "show", "met", "--json").json

@@ -129,6 +129,19 @@ def _figure(value: float | None, digits: int) -> str:
 
 
 @app.command()
+def card(bundle: Which = _DEFAULT, as_json: Json = False) -> None:
+    """Print a bundle's model card (Markdown): intended use, training data, fidelity and limits."""
+    from flashsim_prod.cli.show import print_json
+    from flashsim_prod.production.models.bundles import bundle_card
+
+    written = bundle_card(bundle)
+    if as_json:
+        print_json({"card": written})
+        return
+    typer.echo(written, nl=False)
+
+
+@app.command()
 def verify(bundle: Which = _DEFAULT, as_json: Json = False) -> None:
     """Check every digest of a bundle, and that this software can run it."""
     from flashsim_prod.cli.show import console, print_json

@@ -118,7 +118,7 @@ class FlatStorage(LocalStorage):
     ----------
     rse : str
         Name of the storage element that they come from.
-    folder : Path
+    prefix : Path
         Where they are.
     """
 

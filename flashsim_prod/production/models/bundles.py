@@ -96,3 +96,11 @@ def export_bundle(bundle: Bundle, output: Path | None) -> Path:
     target = output or Path(f"{bundle.name}.tar")
     pack(bundle, target)
     return target
+
+
+def bundle_card(name_or_path: str) -> str:
+    """The model card of a bundle, as Markdown; `BundleError` if there is no such bundle, or not all of it."""
+    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+    from flashsim_prod.physics.chain.model_card import model_card
+
+    return model_card(load_bundle(find_bundle(name_or_path)))

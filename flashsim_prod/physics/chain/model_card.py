@@ -1,0 +1,187 @@
+"""A model card: what a bundle's manifest says, as a page for people who may use it.
+
+All of it comes from the manifest, so that a card of anybody's bundle says as much, and never anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from flashsim_prod.physics.chain.assessment import Assessment, ModelFigures
+from flashsim_prod.physics.chain.bundle import Bundle, Manifest
+
+#: a classifier that is this many of its errors above its floor tells drawn from true objects
+_TOLD_APART = 3.0
+#: numbers of objects are worth a word above this chi2/ndf
+_NUMBERS_OFF = 1.5
+
+
+def model_card(bundle: Bundle) -> str:
+    """The card of a bundle, as Markdown with a newline at its end."""
+    manifest = bundle.manifest
+    parts = [
+        f"# {manifest.name}",
+        manifest.title,
+        _identity(bundle),
+        "## Intended use",
+        _intended_use(manifest),
+        "## Training data",
+        _listed(manifest.training_sample),
+        "## Models",
+        _models(manifest),
+        "## Fidelity",
+        *_fidelity(manifest),
+        "## Limits",
+        _listed(_limits(manifest)),
+        "## How to check",
+        f"```\nflashsim-prod bundle verify {manifest.name}\nflashsim-prod bundle show {manifest.name}\n```",
+        f"This page was written by `flashsim-prod bundle card {manifest.name}`, from the manifest alone.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _identity(bundle: Bundle) -> str:
+    manifest = bundle.manifest
+    software = ", ".join(f"{name} {version}" for name, version in manifest.software.items())
+    weights = sum(entry.parameters for entry in manifest.models.values())
+    return _table(
+        ("", ""),
+        (
+            ("Digest", f"`{bundle.digest}`"),
+            ("Made", f"{manifest.created:%Y-%m-%d} with {software}"),
+            ("Models", f"{len(manifest.models)}, {weights:,} weights in all, safetensors"),
+            ("In dataset names", f"`{manifest.tag}`"),
+        ),
+    )
+
+
+def _intended_use(manifest: Manifest) -> str:
+    products = ", ".join(sorted({entry.produces for entry in manifest.models.values()}))
+    return (
+        f"To draw {products} for generator-level events, in the place of a detector simulation:\n\n"
+        f"```\nflashsim-prod request ttbar --events 1000 --oversample 10 --bundle {manifest.name}\n```\n\n"
+        f"What is drawn stands for what the models were trained on and nothing else: *{manifest.title}*. "
+        f"Datasets carry `{manifest.tag}` in their names, and the digest above in their provenance."
+    )
+
+
+def _models(manifest: Manifest) -> str:
+    rows = [
+        (
+            f"`{name}`",
+            entry.produces,
+            f"{len(entry.conditions)}",
+            f"{len(entry.targets)}",
+            f"{entry.parameters:,}",
+            f"{entry.form}",
+            _count(entry.fit.get("objects")),
+            str(entry.fit.get("flow_steps", "-")),
+        )
+        for name, entry in manifest.models.items()
+    ]
+    head = (
+        "Model",
+        "Produces",
+        "Sees",
+        "Draws",
+        "Weights",
+        "Form",
+        "Trained on objects",
+        "Steps of the flow",
+    )
+    return _table(head, rows)
+
+
+def _fidelity(manifest: Manifest) -> list[str]:
+    if not manifest.fidelity:
+        return [
+            "Not measured, or not recorded: `flashsim-prod train report` measures it on events that were "
+            "held out, and `flashsim-prod train bundle --report` records it."
+        ]
+    legend = (
+        "AUC is that of a classifier which sees conditions and attributes as stored: 0.5 is "
+        "indistinguishable, and the floor is what two samples of the reference give. W1 is the median "
+        "1-Wasserstein distance of the attributes in standard deviations. The last columns are chi2/ndf of "
+        "the numbers of objects: against pt and eta of their source, and the worst of all axes. A dash was "
+        "not measured, for want of objects."
+    )
+    return [legend, *(part for one in manifest.fidelity for part in _assessment(one))]
+
+
+def _assessment(found: Assessment) -> list[str]:
+    files = ", ".join(f"{name} ({events:,} events)" for name, events in found.files.items())
+    sampling = found.sampling
+    head = ("Model", "Objects", "W1", "AUC", "Floor", "pt", "eta", "Any axis", "Worst attribute")
+    return [
+        f"### {', '.join(found.files)}",
+        f"Against {found.compared_with}: {files}; {found.made:%Y-%m-%d}, {found.software}, solver "
+        f"{sampling.solver}, {sampling.evaluations} evaluations, at most {found.max_rows:,} objects a model.",
+        f"```\n{found.command}\n```",
+        _table(head, [(f"`{name}`", *_figures(one)) for name, one in found.models.items()]),
+    ]
+
+
+def _figures(one: ModelFigures) -> tuple[str, ...]:
+    axes = one.chi2_per_ndf
+    return (
+        _count(one.objects),
+        _decimal(one.median_w1, 3),
+        _decimal(one.auc, 2) if one.auc_error is None else f"{_decimal(one.auc, 2)} ± {one.auc_error:.2f}",
+        _decimal(one.auc_floor, 2),
+        *(_decimal(axes.get(axis), 1) for axis in ("pt", "eta")),
+        _decimal(max(axes.values(), default=None), 1),
+        one.worst_attribute or "-",
+    )
+
+
+def _limits(manifest: Manifest) -> list[str]:
+    """What the figures themselves say against the models."""
+    said = [
+        "Known only where the training data are: other processes, energies, detector conditions and tails of "
+        "distributions that they hold few examples of are extrapolations."
+    ]
+    measured = [(name, one) for report in manifest.fidelity for name, one in report.models.items()]
+    apart = sorted({name for name, one in measured if _is_told_apart(one)})
+    if apart:
+        said.append(
+            f"Told apart from the reference by a classifier (AUC more than {_TOLD_APART:g} errors above its "
+            f"floor): {_names(apart)}."
+        )
+    off = sorted({name for name, one in measured if max(one.chi2_per_ndf.values(), default=0) > _NUMBERS_OFF})
+    if off:
+        said.append(
+            f"Numbers of objects with a chi2/ndf above {_NUMBERS_OFF} along some axis (of so many curves "
+            f"chance alone puts a few there): {_names(off)}."
+        )
+    known = {name for name, one in measured if one.auc is not None}
+    unknown = [name for name in manifest.models if name not in known]
+    if unknown:
+        said.append(f"Shapes not measured, for want of held-out objects or of a report: {_names(unknown)}.")
+    return said
+
+
+def _is_told_apart(one: ModelFigures) -> bool:
+    if one.auc is None or one.auc_floor is None:
+        return False
+    return one.auc - one.auc_floor > _TOLD_APART * (one.auc_error or 0.0)
+
+
+def _names(models: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in models)
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _count(number: object) -> str:
+    return f"{number:,}" if isinstance(number, int) else "-"
+
+
+def _decimal(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
