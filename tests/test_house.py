@@ -48,6 +48,16 @@ def test_no_module_is_too_long(module):
     assert lines <= 400 or name in LONG_FOR_A_REASON
 
 
+#: rooms that hold one kind of thing in large numbers
+WIDE_ROOMS = ("physics/chain", "physics/chain/objects", "physics/detector", "core")
+
+
+def test_no_room_is_too_full():
+    rooms = {path.parent for path in MODULES} - {PACKAGE / room for room in WIDE_ROOMS}
+    full = {str(room): len(list(room.glob("[!_]*.py"))) for room in rooms}
+    assert not {room: n for room, n in full.items() if n > 14}
+
+
 def _modules_after(code: str) -> set[str]:
     script = f"{code}\nimport sys; print('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
