@@ -6,7 +6,7 @@ import numpy as np
 
 from flashsim_prod.physics.definitions import egamma_links, fat_jets, links
 from flashsim_prod.physics.definitions.fsr import with_fsr_photons
-from flashsim_prod.physics.definitions.tau_links import with_tau_jets
+from flashsim_prod.physics.definitions.taus import with_tau_jets
 from flashsim_prod.physics.events import Collection, Events
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics.definitions.tau_links import (
+from flashsim_prod.physics.definitions.taus import (
     ELECTRON,
     HADRONS,
     MUON,
     TAU,
+    neutral_excess,
+    raw_isolation,
+    tau_flags,
     tau_seeds,
     with_gen_taus,
     with_tau_jets,
 )
-from flashsim_prod.physics.definitions.taus import neutral_excess, raw_isolation, tau_flags
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, gamma_about, sigmoid, stream
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.taus import find_taus

@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from flashsim_prod.physics.definitions import links
-from flashsim_prod.physics.definitions.tau_links import ELECTRON, HADRONS, MUON, TAU
-from flashsim_prod.physics.definitions.taus import ROUNDED_SHARE
+from flashsim_prod.physics.definitions.taus import ELECTRON, HADRONS, MUON, ROUNDED_SHARE, TAU
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, wrap_phi
 from flashsim_prod.physics.events import Collection
 

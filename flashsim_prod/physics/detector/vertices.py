@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics.definitions.secondary_vertices import (
+from flashsim_prod.physics.definitions.taus import TAU
+from flashsim_prod.physics.definitions.vertices import (
     Flight,
     fit_columns,
     jets_by_kind,
     position_columns,
 )
-from flashsim_prod.physics.definitions.tau_links import TAU
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, sigmoid, wrap_phi
 from flashsim_prod.physics.events import Collection, Column, Events
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsim_prod.physics.definitions.secondary_vertices import (
+from flashsim_prod.physics.definitions.vertices import (
     Flight,
     displacement_of,
     fit_columns,

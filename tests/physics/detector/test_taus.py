@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from flashsim_prod.physics.definitions import links
-from flashsim_prod.physics.definitions.secondary_vertices import jets_by_kind, nearest_jet
 from flashsim_prod.physics.definitions.taus import raw_isolation, tau_flags
+from flashsim_prod.physics.definitions.vertices import jets_by_kind, nearest_jet
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.detector.taus import tau_efficiency
 from flashsim_prod.physics.events import Collection, Events

@@ -12,7 +12,7 @@ from flashsim_prod.physics.chain.forms import AsFloats
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
 from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.definitions.egamma import TRACKER_END
-from flashsim_prod.physics.definitions.secondary_vertices import (
+from flashsim_prod.physics.definitions.vertices import (
     HEAVY_JET,
     LIGHT_JET,
     TAU_JET,

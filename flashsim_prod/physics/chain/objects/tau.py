@@ -23,8 +23,18 @@ from flashsim_prod.physics.chain.model import (
     wrap_angle,
 )
 from flashsim_prod.physics.definitions import links
-from flashsim_prod.physics.definitions.tau_links import ELECTRON, HADRONS, MUON, TAU, tau_seeds, with_gen_taus
-from flashsim_prod.physics.definitions.taus import decay_code, decay_of_code, neutral_excess, tau_flags
+from flashsim_prod.physics.definitions.taus import (
+    ELECTRON,
+    HADRONS,
+    MUON,
+    TAU,
+    decay_code,
+    decay_of_code,
+    neutral_excess,
+    tau_flags,
+    tau_seeds,
+    with_gen_taus,
+)
 from flashsim_prod.physics.events import Collection, Column, Events
 
 F64 = NDArray[np.float64]

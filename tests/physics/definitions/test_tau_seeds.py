@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flashsim_prod.physics.definitions.links import IS_DIRECT_PROMPT_TAU_DECAY, IS_PROMPT
-from flashsim_prod.physics.definitions.tau_links import (
+from flashsim_prod.physics.definitions.taus import (
     ELECTRON,
     HADRONS,
     MUON,
