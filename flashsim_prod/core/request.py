@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn, Solver
 from flashsim_prod.core.names import DatasetName
+from flashsim_prod.core.nano import NANO_VERSION
 from flashsim_prod.core.scopes import check_scope, lasting_rse
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.strict import StrictModel
@@ -116,6 +117,11 @@ class Request(StrictModel):
         if last_lumi > _UINT32_MAX:
             raise ValueError("more luminosity sections than NanoAOD can number; raise gen_events_per_lumi")
         return self
+
+    @property
+    def nano(self) -> str:
+        """Version of NanoAOD that its files are of."""
+        return NANO_VERSION
 
     @property
     def rse(self) -> str:

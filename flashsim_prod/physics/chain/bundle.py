@@ -25,6 +25,7 @@ from safetensors.numpy import load_file, save_file
 
 from flashsim_prod import resources
 from flashsim_prod.core.names import check_processing_string
+from flashsim_prod.core.nano import NANO_VERSION
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
 from flashsim_prod.files import appearing_folder, read_bytes, write_whole
@@ -119,6 +120,11 @@ class Bundle:
     def title(self) -> str:
         """One line that says what the models stand for."""
         return self.manifest.title
+
+    @property
+    def nano(self) -> str:
+        """Version of NanoAOD whose attributes the models make."""
+        return NANO_VERSION
 
     def tensors(self, model: str) -> Tensors:
         """The weights, scalings and knots of one object model."""

@@ -18,8 +18,9 @@ from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import FINISHERS, MODELS, finish_collection
 from flashsim_prod.physics.definitions.completion import link
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
-from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.events import Collection, Column, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 
 
@@ -59,6 +60,7 @@ class Chain:
     ) -> None:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
+        self.schema = Schema.load(bundle.nano)
         check_models(bundle)
         known = {model.name: model for model in MODELS}
         models = [known[name] for name in bundle.manifest.models]
@@ -99,7 +101,7 @@ class Chain:
             with self.timings.step("postprocess"):
                 events = _with_made(events, produced, made, scalar=models[0].model.scalar)
         with self.timings.step("postprocess"):
-            return conform(link(_with_other_vertices(events, seed)))
+            return conform(link(_with_other_vertices(events, seed)), self.schema)
 
     def _run(self, fitted: FittedModel, events: Events, seed: int) -> tuple[Rows, dict[str, Column]]:
         """The objects of one model: the row that each came from, and its attributes."""
@@ -122,7 +124,8 @@ class Chain:
 
 def makers(branches: Iterable[str], models: Sequence[ObjectModel]) -> list[ObjectModel]:
     """Those of `models` that make `branches`, or something that one of these uses."""
-    wanted = {output for name in branches for output in (name, name.partition("_")[0])}
+    outputs = {output for model in models for output in model.outputs}
+    wanted = {output for name in branches for output in (name, split_name(name, outputs)[0])}
     found: list[ObjectModel] = []
     while more := [model for model in models if model not in found and model.outputs & wanted]:
         found += more

@@ -75,6 +75,7 @@ def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None
     """Where the gen events of `job` come from: the generator, or its share of the input files."""
     if request.inputs:
         from flashsim_prod.physics.generator.existing import NanoSource
+        from flashsim_prod.physics.nanoaod.schema import Schema
 
         files = [(found_in(sandbox, file.url), file.entries) for file in request.inputs]
         return NanoSource(
@@ -82,6 +83,7 @@ def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None
             first=job.gen_first,
             n_events=job.gen_events,
             seed=job.pileup_seed,
+            schema=Schema.load(request.nano),
             pileup=request.pileup,
         )
     from flashsim_prod.physics.generator.pythia import PythiaSource
@@ -146,13 +148,15 @@ def _produce(
     attempt: JobRun, job: SimulateJob, chain: Chain, source: EventSource, about: dict[str, str]
 ) -> OutputFile:
     from flashsim_prod.physics.nanoaod.checks import check_file
+    from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
     request, timings = attempt.request, attempt.timings
     path = attempt.work / "output.root"
     making = "read" if request.inputs else "generate"
+    schema = Schema.load(request.nano)
     size = max(1, request.site.resources.chunk_events // request.oversample)
-    with NanoWriter(path, provenance=about) as writer:
+    with NanoWriter(path, schema=schema, provenance=about) as writer:
         for gen in timings.through(making, source.chunks(size)):
             for folds in fold_chunks(gen, request, job, job.gen_first + attempt.gen_events):
                 with timings.step("simulate"):
@@ -167,6 +171,7 @@ def _produce(
     with timings.step("check"):
         found = check_file(
             path,
+            schema=schema,
             events=job.events,
             event_numbers=range(job.first_event, job.first_event + job.events),
             lumis=[LumiRange(run=request.run, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)],

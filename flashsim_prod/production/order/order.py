@@ -172,11 +172,13 @@ def inspect_inputs(
 def _check_alike(files: Sequence[InputFile]) -> None:
     """Read the first event of each file as a job would: all must have the branches of the first one."""
     from flashsim_prod.physics.generator.existing import NanoSource
+    from flashsim_prod.physics.nanoaod.schema import Schema
 
+    schema = Schema.default()
     ends = accumulate(file.entries for file in files)
     entries = [(file.url, file.entries) for file in files]
     for first in list(ends)[:-1]:
-        next(NanoSource(entries, first=first, n_events=1, seed=0).chunks(1))
+        next(NanoSource(entries, first=first, n_events=1, seed=0, schema=schema).chunks(1))
 
 
 def _expanded(patterns: Iterable[str], rse: str) -> Iterable[NamedInput]:

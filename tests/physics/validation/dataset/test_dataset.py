@@ -15,6 +15,7 @@ from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.validation.dataset import page as dataset_page
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples
@@ -23,6 +24,8 @@ from flashsim_prod.physics.validation.dataset.samples import Sample
 from flashsim_prod.physics.validation.drawing import plots
 from flashsim_prod.physics.validation.statistics.clustered import Entries
 from flashsim_prod.physics.validation.statistics.clustered import Test as ShapeTest
+
+V9 = Schema.load("v9")
 
 BROKEN = "jet_from_genjet"
 #: what is made before jets are, so that they cannot have spoilt it
@@ -46,7 +49,7 @@ def folder(tmp_path_factory):
 
 
 def _write(path, events, about):
-    with NanoWriter(path, provenance=about) as writer:
+    with NanoWriter(path, schema=V9, provenance=about) as writer:
         writer.write(events)
     return str(path)
 

@@ -10,11 +10,14 @@ import uproot
 
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.validation.dataset import histogram
 from flashsim_prod.physics.validation.dataset.histogram import Binning, fill_histograms, save
 from flashsim_prod.physics.validation.dataset.observables import find_observable
 from flashsim_prod.physics.validation.drawing import plots
+
+V9 = Schema.load("v9")
 
 FOLDS = 4
 
@@ -42,7 +45,7 @@ def _events(n_gen: int, first: int = 0) -> Events:
 def files(tmp_path_factory) -> list[str]:
     folder = tmp_path_factory.mktemp("files")
     for number in range(2):
-        with NanoWriter(folder / f"{number}.root", provenance={}) as writer:
+        with NanoWriter(folder / f"{number}.root", schema=V9, provenance={}) as writer:
             writer.write(_events(30, 30 * number))
     return [str(folder / f"{number}.root") for number in range(2)]
 

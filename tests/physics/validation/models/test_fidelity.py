@@ -21,6 +21,7 @@ from flashsim_prod.physics.chain.model import (
 )
 from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.transforms import Standardiser
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.tables import Table
 from flashsim_prod.physics.validation.models.fidelity import assess
 from flashsim_prod.physics.validation.models.figures import Light, ModelFidelity
@@ -109,7 +110,7 @@ def held_out() -> HeldOut:
 
 
 def _assess(model: ExactModel, held_out: HeldOut) -> ModelFidelity:
-    return assess(model, held_out, Sampling(), seed=3)[0]
+    return assess(model, held_out, Schema.default(), Sampling(), seed=3)[0]
 
 
 @pytest.fixture(scope="module")

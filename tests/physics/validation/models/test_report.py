@@ -25,6 +25,7 @@ from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
 from flashsim_prod.physics.training.optimise import FitSettings
@@ -40,6 +41,8 @@ from flashsim_prod.physics.validation.models.report import (
     make_fidelity_report,
     write_json,
 )
+
+V9 = Schema.load("v9")
 
 #: jets, and what their conditions need
 CHOSEN = [model for model in MODELS if model.produces in ("event scalars", "Jet")]
@@ -59,7 +62,7 @@ def reconstructed(gen) -> Events:
 
 
 def _write(events: Events, path: Path, about: dict[str, str]) -> Path:
-    with NanoWriter(path, provenance={"software": "test", **about}) as writer:
+    with NanoWriter(path, schema=V9, provenance={"software": "test", **about}) as writer:
         writer.write(events)
     return path
 
