@@ -157,10 +157,10 @@ def main(contract_file: str, table_file: str, folder: str) -> None:
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "network": sizes,
         "parameters": sum(tensor.size for name, tensor in tensors.items() if name.startswith(("v", "m"))),
-        **{key: contract[key] for key in ("form", "produces", "most", "conditions", "targets")},
+        **{key: contract[key] for key in ("kind", "form", "produces", "most", "conditions", "targets")},
     }
     manifest = {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": target.name,
         "title": "Linear models, made outside",
         "tag": "Outside",

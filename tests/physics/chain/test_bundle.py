@@ -56,8 +56,8 @@ def test_a_missing_file_of_weights_is_named(copy):
 
 
 def test_another_schema_version_is_refused(copy):
-    _edit(copy, schema_version=2)
-    with pytest.raises(BundleError, match="schema version 2"):
+    _edit(copy, schema_version=3)
+    with pytest.raises(BundleError, match="schema version 3, this software reads 1 to 2"):
         load_bundle(copy)
 
 
