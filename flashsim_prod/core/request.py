@@ -10,8 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.names import DatasetName
-from flashsim_prod.core.scopes import check_scope, lasting_rse
+from flashsim_prod.core.names import DatasetName, check_scope, lasting_rse
 from flashsim_prod.core.site import Device, Site
 from flashsim_prod.core.strict import StrictModel
 
