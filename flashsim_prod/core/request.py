@@ -11,9 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn, Solver
-from flashsim_prod.core.names import DatasetName
+from flashsim_prod.core.names import DatasetName, check_scope, lasting_rse
 from flashsim_prod.core.nano import NANO_VERSION
-from flashsim_prod.core.scopes import check_scope, lasting_rse
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.strict import StrictModel
 

@@ -78,7 +78,7 @@ def test_a_bad_card_gets_one_line(text: str, complaint: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"engine": "slurm"}, "engine: must be 'local'"),
+        ({"engine": "slurm"}, "engine: no engine 'slurm' is installed; there are crab, htcondor, local"),
         ({"slots": "one"}, "slots: 'one' is no whole number"),
         ({"sluts": 3}, "unknown key 'sluts'; did you mean 'slots'?"),
         ({"slots": -1}, "slots: "),

@@ -61,7 +61,7 @@ def start_and_tell(home: Home, name: str, *, wait: bool, as_json: bool) -> None:
     from flashsim_prod.production.order.folder import load_request
 
     site = load_request(home.existing(name).request).site
-    if not site.engine.is_detached:
+    if not site.rules.goes_on_alone:
         drive_and_tell(home, name, as_json=as_json)
         return
     from flashsim_prod.production.drive.detached import hand_over

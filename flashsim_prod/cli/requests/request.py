@@ -132,7 +132,7 @@ def request(
         check_software(order.site)
     plan = place(home, order, plan, bundle_title=found.title, named=name is not None, dry_run=dry_run)
     if dry_run:
-        if plan.request.site.engine.is_detached:
+        if plan.request.site.rules.goes_on_alone:
             render(home, plan.request.name)
         _tell_dry_run(plan, home.folder(plan.request.name).path, as_json)
     else:
@@ -199,7 +199,7 @@ def _confirm(plan: Plan, yes: bool) -> None:
     from flashsim_prod.core.sizes import format_duration
     from flashsim_prod.errors import RequestError
 
-    if yes or not plan.is_long or plan.request.site.engine.is_detached:
+    if yes or not plan.is_long or plan.request.site.rules.goes_on_alone:
         return
     duration = format_duration(plan.seconds)
     if not sys.stdin.isatty():

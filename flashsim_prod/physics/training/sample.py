@@ -10,7 +10,7 @@ import numpy as np
 
 from flashsim_prod import __version__
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.seeds import generator_seed, job_seed, pileup_seed
+from flashsim_prod.core.splitting import generator_seed, job_seed, pileup_seed
 from flashsim_prod.files import appearing
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.request import BundleRef, InputFile, Registration, Sampling
-from flashsim_prod.core.site import Engine, Site
+from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.order.library import find_card, find_site
@@ -206,12 +206,12 @@ def _is_url(name: str) -> bool:
 
 def _check_device(wanted: Device | None, site: Site) -> None:
     """A GPU asked for by name must be there if the jobs are to run on this machine, or be asked for."""
-    if wanted is not None and wanted is not site.device and site.engine.is_detached:
+    if wanted is not None and wanted is not site.device and site.rules.goes_on_alone:
         raise RequestError(
             f"--device {wanted}: jobs at site {site.name} run on device {site.device}; choose another site, "
             "or a copy of its file (--site FILE) with another device"
         )
-    if wanted is Device.CUDA and site.engine is Engine.LOCAL:
+    if wanted is Device.CUDA and not site.rules.goes_on_alone:
         # only here: torch takes seconds to load
         from flashsim_prod.physics.chain.device import pick_device
 
