@@ -103,6 +103,13 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert "the key 'title' is missing" in str(caught.value)
 
 
+def test_nearest_says_nothing_of_a_long_list_that_has_nothing_near() -> None:
+    many = [f"Jet_attribute{number}" for number in range(101)]
+    assert nearest("?!", many) == ""
+    assert nearest("?!", many[:100]).startswith("; known: Jet_attribute0, ")
+    assert nearest("Jet_atribute7", many) == "; did you mean 'Jet_attribute7'?"
+
+
 def test_nearest_lists_all_when_nothing_is_near() -> None:
     assert nearest("ttbr", ["ttbar", "dyjets"]) == "; did you mean 'ttbar'?"
     assert nearest("xyz", ["ttbar", "dyjets"]) == "; known: dyjets, ttbar"

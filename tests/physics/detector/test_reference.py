@@ -218,3 +218,12 @@ def test_a_missing_branch_is_named(gen: Events, branch: str) -> None:
         collections[collection] = Collection(gen[collection].counts, kept)
     with pytest.raises(InputError, match=branch):
         ReferenceDetector().simulate(Events(gen.n, scalars, collections), seed=1)
+
+
+def test_the_schema_says_which_attributes_are_kept_and_in_which_type(gen: Events) -> None:
+    tables = ["collection Jet  Jets\npt f32 10 momentum [GeV]\njetId u8 - identification\n"]
+    made = ReferenceDetector(Schema.parse("v99", tables)).simulate(gen.slice(0, 20), seed=1)
+    assert {name: column.dtype for name, column in made["Jet"].columns.items()} == {
+        "pt": np.float32,
+        "jetId": np.uint8,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -104,3 +105,23 @@ def test_what_there_is_not_is_named(files, tmp_path):
         file.mktree("Events", {"MET_pt": "float32"}).extend({"MET_pt": np.ones(3, np.float32)})
     with pytest.raises(InputError, match="no branch 'FlashSim_genEvent'"):
         fill_histograms([str(tmp_path / "other.root")], ["MET_pt"], None)
+
+
+def test_a_collection_may_have_an_underscore_in_its_name(tmp_path):
+    path = tmp_path / "protons.root"
+    protons = {"t": np.float32([0.25, 0.75]), "arm": np.int32([0, 1])}
+    records = [[{name: c[n] for name, c in protons.items()} for n in range(k)] for k in (1, 2, 0)]
+    tree = {
+        "genWeight": np.float32([1, 1, 1]),
+        "FlashSim_genEvent": np.uint64([0, 1, 2]),
+        "FlashSim_oversample": np.int32([1, 1, 1]),
+        "Proton_multiRP": ak.Array(records),
+    }
+    with uproot.recreate(path) as file:
+        types = {name: column.dtype for name, column in tree.items() if isinstance(column, np.ndarray)}
+        fields = "var * {t: float64, arm: int64}"
+        file.mktree("Events", {**types, "Proton_multiRP": fields}).extend(tree)
+    names = ["Proton_multiRP_t", "Proton_multiRP_arm[1]"]
+    every, second = fill_histograms([str(path)], names, Binning(2, 0, 1.5))
+    assert every.by_event.values().tolist() == [2, 1]
+    assert second.by_event.values().tolist() == [0, 1]
