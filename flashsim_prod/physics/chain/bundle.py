@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, field_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -54,7 +54,7 @@ class ModelEntry(StrictModel):
     most: int = Field(ge=0)
     conditions: tuple[str, ...] = Field(description="name:scale, in the order of the weights")
     targets: tuple[str, ...] = Field(description="name:relation, in the order of the weights")
-    network: dict[str, JsonValue] = Field(description="sizes of the networks, as the kind has them")
+    network: dict[str, Any] = Field(description="sizes of the networks, as the kind has them")
     parameters: int = Field(ge=1, description="trainable parameters")
     fit: dict[str, float | int | str] = Field(default_factory=dict, description="how the training went")
 

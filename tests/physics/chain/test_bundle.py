@@ -97,7 +97,7 @@ def test_an_unknown_model_is_refused(copy):
 
 
 def test_nothing_is_pickled(bundle):
-    assert {path.suffix for path in bundle.path.iterdir()} == {".json", ".safetensors"}
+    assert {path.suffix for path in bundle.path.iterdir()} == {".json", ".md", ".safetensors"}
 
 
 def test_the_bundle_says_what_it_stands_for(bundle):

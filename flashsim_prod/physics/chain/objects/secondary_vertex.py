@@ -31,7 +31,8 @@ F64 = NDArray[np.float64]
 _MOST_TRACKS = 32
 #: drawn as they are
 _AS_DRAWN = ("pt", "mass", "dlenSig")
-_VALUES = ("pt", "mass", "dlen", "dlenSig")
+#: with the distance, which the position follows from, where the weights have it
+_VALUES = (*_AS_DRAWN[:2], "dlen", *_AS_DRAWN[2:])
 _PRIMARY = ("PV_x", "PV_y", "PV_z")
 
 
