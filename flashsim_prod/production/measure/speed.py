@@ -112,7 +112,7 @@ def _timed(
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
-    making = "read" if request.inputs else "generate"
+    making = request.source.stage
     size = max(1, request.site.resources.chunk_events // request.oversample)
     done = done_gen = 0
     start = time.perf_counter()
