@@ -117,13 +117,8 @@ def parent_files(request: Request, merge_index: int) -> tuple[str, ...]:
     job = merge_job(request, merge_index)
     first = simulate_job(request, job.first).gen_first
     last = simulate_job(request, job.first + job.count - 1)
-    found, begin = [], 0
-    for file in request.inputs:
-        end = begin + file.entries
-        if file.lfn and begin < last.gen_first + last.gen_events and end > first:
-            found.append(file.lfn)
-        begin = end
-    return tuple(found)
+    files = request.source.files_of(first, last.gen_first + last.gen_events - first)
+    return tuple(file.lfn for file in files if file.lfn)
 
 
 def merge_of(request: Request, simulate_index: int) -> int:

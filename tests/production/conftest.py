@@ -50,7 +50,8 @@ def _order(*, per_merge: int | None = None, **changes: Any) -> Order:
         "bundle_tag": "RefDet",
         "events": 1000,
     }
-    return Order(**{**given, **changes})
+    # as the command does, so that what cannot be is refused here
+    return Order.from_mapping({**given, **changes}, "request toy-001")
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ def bench(
     """Measure how many events per second this machine makes, and where the time goes."""
     from flashsim_prod.cli.show import console, print_json
     from flashsim_prod.cli.steps import shown_steps
+    from flashsim_prod.core.sizes import parse_count
     from flashsim_prod.production.home import open_home
     from flashsim_prod.production.measure.speed import measure_speed
     from flashsim_prod.production.order.order import Typed, make_order
@@ -79,7 +80,7 @@ def bench(
     typed = Typed(
         card=card,
         events=events or (None if inputs else "5000"),
-        oversample=oversample,
+        oversample=parse_count(oversample, "--oversample"),
         site=site,
         catalog=RegisterIn.NONE,
         seed=1,

@@ -37,6 +37,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def request(
+    context: typer.Context,
     card: Annotated[
         str,
         typer.Argument(
@@ -72,7 +73,9 @@ def request(
             help="NanoAOD or NanoGEN instead of Pythia8.",
         ),
     ] = None,
-    energy: Annotated[float | None, typer.Option(metavar="TEV", help="Centre-of-mass energy.")] = None,
+    energy_tev: Annotated[
+        float | None, typer.Option("--energy", metavar="TEV", help="Centre-of-mass energy.")
+    ] = None,
     bundle: Annotated[
         str | None,
         typer.Option(
@@ -106,23 +109,15 @@ def request(
 
     if more_inputs and not inputs:
         raise RequestError(f"unexpected '{more_inputs[0]}' after the card; input files come after --input")
-    typed = Typed(
-        card=card,
-        events=events,
-        oversample=oversample,
-        site=site,
-        catalog=catalog,
-        registration=registration_of(scope, rse, rse_expression, lifetime),
-        seed=seed,
+    told = {
+        # what is chosen by an option of its own name
+        **{name: value for name, value in context.params.items() if name in Typed.model_fields},
+        "registration": registration_of(scope, rse, rse_expression, lifetime),
+        "sampling": sampling_of(solver, evaluations, grid_power),
         # a glob that the shell expanded leaves its first match to --input and the rest as arguments
-        inputs=(*(inputs or ()), *(more_inputs or ())),
-        energy_tev=energy,
-        bundle=bundle,
-        device=device,
-        slots=slots,
-        events_per_job=events_per_job,
-        sampling=sampling_of(solver, evaluations, grid_power),
-    )
+        "inputs": (*(inputs or ()), *(more_inputs or ())),
+    }
+    typed = Typed.from_mapping(told, "options")
     home = open_home()
     order, found = make_order(typed)
     plan = preview(home, order, name)
@@ -162,8 +157,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
     from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 
     ask, job_events = plan.request, plan.request.split.gen_events_per_job * plan.request.oversample
-    generator = f"Pythia8 at {ask.energy_tev:g} TeV"
-    source = counted(len(ask.inputs), "input file") if ask.inputs else generator
+    source = ask.source.headline(ask.energy_tev)
     gen_events, jobs = counted(ask.gen_events, "gen event"), format_count(ask.n_simulate)
     lines = [
         ("request", ask.name),

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import numpy as np
 
+from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.sources.base import InputFile, Source
+from flashsim_prod.core.sources.nano import NanoFiles
+from flashsim_prod.core.splitting import SimulateJob
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.generator.kinds import Locate, SourceKind
 from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
 from flashsim_prod.physics.generator.source import (
     GEN_COLLECTIONS,
@@ -57,6 +64,44 @@ def inspect_input(url: str) -> int:
         file.require(_REQUIRED)
         file.read(_available(file.branches), 0, 1)
         return file.n_entries
+
+
+def check_alike(files: Sequence[InputFile]) -> None:
+    """Read the first event of each file as a job would: all must have the branches of the first one."""
+    schema = Schema.default()
+    ends = accumulate(file.entries for file in files)
+    entries = [(file.url, file.entries) for file in files]
+    for first in list(ends)[:-1]:
+        next(NanoSource(entries, first=first, n_events=1, seed=0, schema=schema).chunks(1))
+
+
+class NanoKind(SourceKind):
+    """Existing NanoAOD or NanoGEN files as the source of a request: all that ROOT files can be."""
+
+    def takes(self, url: str) -> bool:
+        return url.endswith(".root")
+
+    def entries(self, url: str) -> int:
+        return inspect_input(url)
+
+    def of(self, files: Sequence[InputFile]) -> Source:
+        return NanoFiles(files=tuple(files))
+
+    def check(self, source: Source, card: ProcessCard) -> None:
+        check_alike(source.files)
+
+    def open(self, source: Source, request: Request, job: SimulateJob, locate: Locate = str) -> NanoSource:
+        return NanoSource(
+            [(locate(file.url), file.entries) for file in source.files],
+            first=job.gen_first,
+            n_events=job.gen_events,
+            seed=job.pileup_seed,
+            schema=Schema.load(request.nano),
+            pileup=request.pileup,
+        )
+
+
+KIND = NanoKind()
 
 
 class NanoSource:

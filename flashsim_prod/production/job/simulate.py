@@ -72,28 +72,11 @@ def bound_bundle(request: Request, sandbox: Path | None = None) -> Bundle:
 
 
 def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None) -> EventSource:
-    """Where the gen events of `job` come from: the generator, or its share of the input files."""
-    if request.inputs:
-        from flashsim_prod.physics.generator.existing import NanoSource
-        from flashsim_prod.physics.nanoaod.schema import Schema
+    """The gen events of `job`: what the request's source gives for it."""
+    from flashsim_prod.physics.generator.kinds import find_kind
 
-        files = [(found_in(sandbox, file.url), file.entries) for file in request.inputs]
-        return NanoSource(
-            files,
-            first=job.gen_first,
-            n_events=job.gen_events,
-            seed=job.pileup_seed,
-            schema=Schema.load(request.nano),
-            pileup=request.pileup,
-        )
-    from flashsim_prod.physics.generator.pythia import PythiaSource
-
-    return PythiaSource(
-        request.card,
-        request.energy_tev,
-        n_events=job.gen_events,
-        seed=job.generator_seed,
-        pileup_seed=job.pileup_seed,
+    return find_kind(request.source.kind).open(
+        request.source, request, job, lambda path: found_in(sandbox, path)
     )
 
 
@@ -134,7 +117,7 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         "request_digest": request.digest(),
         "card": request.card.name,
         "energy_tev": f"{request.energy_tev:g}",
-        "generator": "existing files" if request.inputs else f"Pythia8, tune {request.card.tune}",
+        "generator": request.source.generator(request.card),
         "seed": str(request.seed),
         "oversample": str(request.oversample),
         "bundle": f"{bundle.name}: {bundle.title}",
@@ -153,7 +136,7 @@ def _produce(
 
     request, timings = attempt.request, attempt.timings
     path = attempt.work / "output.root"
-    making = "read" if request.inputs else "generate"
+    making = request.source.stage
     schema = Schema.load(request.nano)
     size = max(1, request.site.resources.chunk_events // request.oversample)
     with NanoWriter(path, schema=schema, provenance=about) as writer:

@@ -113,7 +113,7 @@ def _timed(
     from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
-    making = "read" if request.inputs else "generate"
+    making = request.source.stage
     schema = Schema.load(request.nano)
     size = max(1, request.site.resources.chunk_events // request.oversample)
     done = done_gen = 0

@@ -80,7 +80,7 @@ def render(request: Request, request_file: Path, folder: Path) -> list[CrabTask]
 
 
 def _check_inputs(request: Request) -> None:
-    for file in request.inputs:
+    for file in request.source.files:
         if not file.url.startswith(_EVERYWHERE):
             raise RequestError(
                 f"{file.url}: nodes of CRAB cannot read this; "

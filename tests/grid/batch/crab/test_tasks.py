@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -199,9 +198,17 @@ def test_the_lexicon_takes_the_names_of_all_shipped_cards(
     lexicon = wmcore("WMCore.Lexicon")
     given = crab_request()
     for card in all_cards():
-        order = Order(card, given.site, 10, 1, given.bundle, "RefDet", registration=Registration(scope=scope))
+        order = Order(
+            card=card,
+            site=given.site,
+            oversample=10,
+            seed=1,
+            bundle=given.bundle,
+            bundle_tag="RefDet",
+            registration=Registration(scope=scope),
+        )
         for energy in card.energies:
-            name = dataset_name(replace(order, energy_tev=energy.tev), 1)
+            name = dataset_name(order.model_copy(update={"energy_tev": energy.tev}), 1)
             merge = merge_job(crab_request(name=f"{card.name}-001", dataset=name), 0)
             assert lexicon.dataset(str(name))
             assert lexicon.block(merge.block)
