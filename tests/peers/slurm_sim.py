@@ -1,7 +1,7 @@
 """A stand-in of Slurm: ``sbatch``, ``squeue`` and ``scancel`` of a cluster whose only node is this machine.
 
-Its state is the folder ``$SLURM_SIM``: a folder for each job, named by its number, with the file ``code`` once
-it has ended. Jobs run at once, after those that they depend on.
+Its state is the folder ``$SLURM_SIM``: a folder for each job, named by its number, with the file ``code``
+once it has ended. Jobs run at once, after those that they depend on.
 """
 
 from __future__ import annotations
