@@ -76,6 +76,10 @@ def test_quick_commands_load_nothing_heavy(command, tmp_path):
     assert not _modules_after(code).intersection(HEAVY)
 
 
+def test_the_python_interface_loads_nothing_heavy():
+    assert not _modules_after("import flashsim_prod.api").intersection((*HEAVY, "pydantic", "typer"))
+
+
 @pytest.mark.parametrize(
     ("wing", "heavy"),
     [("grid", ("torch", "uproot", "awkward", "numpy")), ("core", ("torch", "uproot", "awkward"))],
