@@ -37,6 +37,5 @@ for edges, value, error in zip(drawn.axes[0], drawn.values(), drawn.variances() 
 response = OversampledHist(hist.axis.Regular(40, 0, 2, name="response"))
 response.fill_events(nano, jets.pt / jets.matched_gen.pt)
 shape = response.hist()
-print(
-    f"jet pT over its generator jet's: {shape.axes[0].centers @ shape.values() / shape.sum().value:.3f} on average"
-)
+mean = shape.axes[0].centers @ shape.values() / shape.sum().value
+print(f"jet pT over its generator jet's: {mean:.3f} on average")
