@@ -23,8 +23,10 @@ def test_the_line_of_a_command_is_its_own(name: str) -> None:
     command = get_command(app).commands[name]
     first_paragraph = " ".join(command.help.split("\n\n")[0].split())
     assert (listed.name, listed.help) == (command.name, first_paragraph)
-    for looks in ("hidden", "deprecated", "short_help", "rich_help_panel"):
-        assert getattr(listed, looks) == getattr(command, looks)
+    assert (listed.hidden, listed.deprecated, listed.short_help) == (command.hidden, command.deprecated, None)
+    # typer's way to say that none was asked for
+    assert not listed.rich_help_panel
+    assert not getattr(command.rich_help_panel, "value", command.rich_help_panel)
 
 
 def _rooms_entered(*arguments: str, **environment: str) -> set[str]:
