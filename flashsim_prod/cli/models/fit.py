@@ -12,8 +12,8 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import WORK, Folder, Json, Seed
+from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import counted, print_json
-from flashsim_prod.cli.steps import shown_steps
 
 if TYPE_CHECKING:
     from flashsim_prod.core.site import Site

@@ -14,8 +14,8 @@ from flashsim_prod.cli.models.bundle import summary as bundle_summary
 from flashsim_prod.cli.models.fidelity import print_report
 from flashsim_prod.cli.models.fit import OnDevice
 from flashsim_prod.cli.options import WORK, Evaluations, Folder, GridPower, Json, Seed, Solver, sampling_of
+from flashsim_prod.cli.progress import follow, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
-from flashsim_prod.cli.steps import follow, shown_steps
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.model import ObjectModel
