@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from flashsim_prod.cli import progress
-from flashsim_prod.cli.progress import follow, shown_progress, shown_steps
+from flashsim_prod.cli.progress import follow, shown_steps
+from flashsim_prod.cli.requests.display import shown_progress
 from flashsim_prod.cli.terminal import Terminal
 from flashsim_prod.core.states import Stage
 from flashsim_prod.production.drive.local_run import Tally

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flashsim_prod.cli.progress import shown_progress
+from flashsim_prod.cli.requests.display import shown_progress
 from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request import Request
