@@ -49,7 +49,7 @@ def test_no_module_is_too_long(module):
 
 
 #: rooms that hold one kind of thing in large numbers
-WIDE_ROOMS = ("physics/chain", "physics/chain/objects", "physics/detector", "core")
+WIDE_ROOMS = ("physics/chain", "physics/chain/objects", "physics/detector")
 
 
 def test_no_room_is_too_full():

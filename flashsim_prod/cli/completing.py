@@ -38,7 +38,8 @@ def _cards() -> Iterable[str]:
 
 
 def _sites() -> Iterable[str]:
-    return _stems(resources.site_configs_dir())
+    for folder in resources.site_folders():
+        yield from _stems(folder)
 
 
 def _bundles() -> Iterable[str]:

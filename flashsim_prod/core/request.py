@@ -5,30 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.names import DatasetName
-from flashsim_prod.core.scopes import check_scope, lasting_rse
-from flashsim_prod.core.site import Device, Site
+from flashsim_prod.core.names import DatasetName, lasting_rse
+from flashsim_prod.core.nano import NANO_VERSION
+from flashsim_prod.core.options import UINT32_MAX, Registration, RequestOptions, Sampling
+from flashsim_prod.core.site import Site
+from flashsim_prod.core.sources.base import InputFile
+from flashsim_prod.core.sources.kinds import HasSource, written
 from flashsim_prod.core.strict import StrictModel
 
+#: a request and all that it is made of
+__all__ = ["BundleRef", "InputFile", "Registration", "Request", "Sampling", "Split"]
+
 #: what changes neither what is in a dataset nor what it is called
-_NOT_CONTENTS = {"name", "site", "catalog", "registration", "created", "device"}
-#: luminosity sections and runs are 32-bit in NanoAOD
-_UINT32_MAX = 2**32 - 1
-
-
-class InputFile(StrictModel):
-    """A file of generator-level NanoAOD that takes the generator's place."""
-
-    url: str
-    entries: int = Field(ge=1)
-    bytes: int | None = Field(default=None, ge=0)
-    lfn: str | None = Field(default=None, description="its name in the catalogue that it was found in")
-    dataset: str | None = Field(default=None, description="the catalogue's dataset that it is of")
+_NOT_CONTENTS = {"name", "site", "created", *RequestOptions.NOT_CONTENTS}
+#: the keys of the first request files, in their order: these are always written, and part of all digests
+_FIRST_FORM = (
+    *("schema_version", "name", "dataset", "card", "energy_tev", "gen_events", "oversample", "seed", "run"),
+    *("inputs", "bundle", "sampling", "device", "split", "site", "catalog", "registration"),
+    *("software_version", "created"),
+)
 
 
 class BundleRef(StrictModel):
@@ -36,23 +36,6 @@ class BundleRef(StrictModel):
 
     path: str = Field(description="name of a shipped bundle, or an absolute path")
     digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="sha256 over the bundle's manifest")
-
-
-class Sampling(StrictModel):
-    """How the flows are integrated."""
-
-    solver: Literal["euler", "midpoint", "ab2"] = "midpoint"
-    evaluations: int = Field(default=8, ge=1, le=1000, description="network evaluations per object")
-    grid_power: float = Field(
-        default=1.0, ge=1, le=10, description="times are 1-(1-s)^p: above 1 dense near t=1"
-    )
-
-    @field_validator("evaluations")
-    @classmethod
-    def _steps_are_whole(cls, value: int, info: ValidationInfo) -> int:
-        if info.data.get("solver") == "midpoint" and value % 2:
-            raise ValueError(f"the midpoint solver takes two in each step, so {value} must be even")
-        return value
 
 
 class Split(StrictModel):
@@ -64,25 +47,7 @@ class Split(StrictModel):
     files_per_block: int = Field(ge=1)
 
 
-class Registration(StrictModel):
-    """Where and under whose name a dataset is registered; nothing of it changes the dataset's contents."""
-
-    scope: str = Field(default="cms", description="cms, user.<name> or group.<name>")
-    rse: str | None = Field(default=None, description="storage element; the site's by default")
-    rse_expression: str | None = Field(
-        default=None, description="where a rule keeps the files; by default at the storage element"
-    )
-    lifetime_days: float | None = Field(
-        default=None, gt=0, le=36_525, description="of the rule [days]; for ever by default"
-    )
-
-    @field_validator("scope")
-    @classmethod
-    def _scope_is_one(cls, value: str) -> str:
-        return check_scope(value)
-
-
-class Request(StrictModel):
+class Request(HasSource, RequestOptions):
     """Everything that decides what the dataset will hold: ``request.yaml``."""
 
     schema_version: Literal[1] = 1
@@ -91,17 +56,9 @@ class Request(StrictModel):
     card: ProcessCard
     energy_tev: float
     gen_events: int = Field(ge=1, description="distinct generator events")
-    oversample: int = Field(ge=1, le=10_000, description="folds per generator event")
-    seed: int = Field(ge=0, lt=2**63)
-    run: int = Field(default=1, ge=1, le=_UINT32_MAX)
-    inputs: tuple[InputFile, ...] = ()
     bundle: BundleRef
-    sampling: Sampling = Sampling()
-    device: Device
     split: Split
     site: Site
-    catalog: Literal["local", "rucio", "none"]
-    registration: Registration = Registration()
     software_version: str
     created: datetime
 
@@ -109,12 +66,17 @@ class Request(StrictModel):
     def _numbers_fit(self) -> Self:
         if self.card.energy(self.energy_tev) is None:
             raise ValueError(f"card {self.card.name} has no energy of {self.energy_tev} TeV")
-        if self.inputs and sum(file.entries for file in self.inputs) < self.gen_events:
+        if self.source.available is not None and self.source.available < self.gen_events:
             raise ValueError("the input files hold fewer events than gen_events")
         last_lumi = self.n_simulate * -(-self.split.gen_events_per_job // self.split.gen_events_per_lumi)
-        if last_lumi > _UINT32_MAX:
+        if last_lumi > UINT32_MAX:
             raise ValueError("more luminosity sections than NanoAOD can number; raise gen_events_per_lumi")
         return self
+
+    @property
+    def nano(self) -> str:
+        """Version of NanoAOD that its files are of."""
+        return NANO_VERSION
 
     @property
     def rse(self) -> str:
@@ -142,14 +104,22 @@ class Request(StrictModel):
         return -(-self.n_simulate // self.split.jobs_per_merge)
 
     @property
-    def parents(self) -> tuple[str, ...]:
-        """Datasets that its input files are of, each once."""
-        return tuple(dict.fromkeys(file.dataset for file in self.inputs if file.dataset))
-
-    @property
     def pileup(self) -> str:
         """Name of the pileup profile that goes with the energy."""
         return next(energy.pileup for energy in self.card.energies if energy.tev == self.energy_tev)
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The keys in the order of the first request files, then what came later and is not as then."""
+        fields: dict[str, Any] = handler(self)
+        if "source" in fields:
+            fields |= written(fields.pop("source"))
+        ever = {key: fields[key] for key in _FIRST_FORM if key in fields}
+        return ever | {key: fields[key] for key in fields if key not in ever and not self._is_default(key)}
+
+    def _is_default(self, key: str) -> bool:
+        field = type(self).model_fields[key]
+        return not field.is_required() and getattr(self, key) == field.get_default(call_default_factory=True)
 
     def digest(self) -> str:
         """sha256 over all that decides the dataset's contents and names."""

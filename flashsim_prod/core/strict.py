@@ -14,12 +14,16 @@ from flashsim_prod.errors import ConfigError
 
 #: so many names are suggested at most
 _MOST_SUGGESTED = 3
+#: longer lists, as that of the branches of a file, help nobody
+_MOST_LISTED = 100
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` with those of `known` that are near `word`, else the list of all of them."""
+    """``; did you mean 'x'?`` with those of `known` that are near `word`, else all of them if few."""
     names = sorted(set(known))
     near = _near(word, names)
+    if not near and len(names) > _MOST_LISTED:
+        return ""
     if not near:
         return f"; known: {', '.join(names)}"
     return f"; did you mean {' or '.join(repr(name) for name in near)}?"
@@ -78,6 +82,17 @@ class StrictModel(BaseModel):
             raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
         return cls.from_mapping(mapping, where)
 
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """The keys that a mapping may have."""
+        return list(cls.model_fields)
+
+    @classmethod
+    def model_below(cls, key: str) -> type[BaseModel] | None:
+        """The model of what is below a key; ``None`` if that has no keys of its own."""
+        field = cls.model_fields.get(key)
+        return None if field is None else _model_in(field.annotation)
+
     def to_yaml(self) -> str:
         """The model as YAML, keys in the order of their declaration."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
@@ -104,7 +119,7 @@ _IS_NO = {
 }
 
 
-def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
+def _explain(model: type[StrictModel], error: ErrorDetails) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
         return f"unknown key '{where}'{nearest(str(error['loc'][-1]), _keys(model, error['loc'][:-1]))}"
@@ -116,13 +131,12 @@ def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
     return f"{where}: {said}"
 
 
-def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+def _keys(model: type[StrictModel], path: tuple[int | str, ...]) -> list[str]:
     """The keys known at `path` below `model`."""
     for part in path:
-        field = model.model_fields.get(str(part))
-        if field is not None:
-            model = _model_in(field.annotation) or model
-    return list(model.model_fields)
+        below = model.model_below(str(part))
+        model = below if below is not None and issubclass(below, StrictModel) else model
+    return model.known_keys()
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

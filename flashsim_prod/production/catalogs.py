@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flashsim_prod.core.scopes import check_rse, is_temporary
+from flashsim_prod.core.names import check_rse, is_temporary
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.catalog.base import Catalog, Container
 from flashsim_prod.grid.catalog.local import LocalCatalog

@@ -235,7 +235,7 @@ def test_a_glob_that_the_shell_expanded(cli: Cli, tmp_path: Path, monkeypatch: p
         return 100
 
     monkeypatch.setattr("flashsim_prod.physics.generator.existing.inspect_input", inspect)
-    monkeypatch.setattr("flashsim_prod.production.order.order._check_alike", lambda files: None)
+    monkeypatch.setattr("flashsim_prod.physics.generator.existing.check_alike", lambda files: None)
     for name in "abc":
         (tmp_path / f"{name}.root").touch()
     files = [str(tmp_path / f"{name}.root") for name in "abc"]

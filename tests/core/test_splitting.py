@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from flashsim_prod.core import splitting
 from flashsim_prod.core.request import InputFile, Request
 from flashsim_prod.core.site import MergeRules, Rates, Resources
+from flashsim_prod.core.sources.nano import NanoFiles
 from flashsim_prod.core.splitting import merge_job, merge_of, simulate_job
 from flashsim_prod.errors import RequestError
 
@@ -213,7 +214,9 @@ def test_a_merged_file_has_the_parents_of_its_events(
         for number, size in enumerate(sizes)
     )
     gen_events = min(shape["gen_events"], len(source))
-    request = make_request(**{**shape, "gen_events": gen_events}).model_copy(update={"inputs": inputs})
+    request = make_request(**{**shape, "gen_events": gen_events}).model_copy(
+        update={"source": NanoFiles(files=inputs)}
+    )
     for index in range(request.n_merge):
         job = merge_job(request, index)
         first = job.first * request.split.gen_events_per_job

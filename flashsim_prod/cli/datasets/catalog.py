@@ -11,6 +11,7 @@ from rich.progress import Progress
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json, Scope, Where
 from flashsim_prod.cli.show import console, counted, print_json
+from flashsim_prod.core.choices import CatalogKind
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.sizes import format_bytes, format_count
 from flashsim_prod.production.catalogs import local_datasets, open_catalog
@@ -44,7 +45,9 @@ def datasets(as_json: Json = False) -> None:
         print(f"{format_count(one.events):>12}  {one.files:>6}  {size:>9}  {created:10}  {one.name}")
 
 
-def files(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:
+def files(
+    dataset: Dataset, catalog: Where = CatalogKind.LOCAL, scope: Scope = "cms", as_json: Json = False
+) -> None:
     """List the files of a dataset: events, bytes, adler32 and where each one is."""
     if catalog == "local":
         # Rucio has containers by other grammars, too
@@ -62,7 +65,9 @@ def files(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_j
             print(f"{one.events:>10}  {one.bytes:>12}  {one.adler32:8}  {where}")
 
 
-def verify(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:
+def verify(
+    dataset: Dataset, catalog: Where = CatalogKind.LOCAL, scope: Scope = "cms", as_json: Json = False
+) -> None:
     """Compare catalogue, ledger and storage of a dataset, reading all checksums anew."""
     errors = console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:

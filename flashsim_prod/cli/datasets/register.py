@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from flashsim_prod.cli.options import Json, Lifetime, Rse, RseExpression
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.requests.driving import summary
 from flashsim_prod.cli.show import console, counted, print_json
+from flashsim_prod.core.choices import CatalogKind
 from flashsim_prod.production.dataset.register import register_request
 from flashsim_prod.production.home import open_home
 
@@ -20,9 +21,7 @@ def register(
         str,
         typer.Argument(metavar="REQUEST", help="Name of the request.", autocompletion=completing.requests),
     ],
-    catalog: Annotated[
-        Literal["local", "rucio"] | None, typer.Option(help="By default the request's own.")
-    ] = None,
+    catalog: Annotated[CatalogKind | None, typer.Option(help="By default the request's own.")] = None,
     rse: Rse = None,
     rse_expression: RseExpression = None,
     lifetime: Lifetime = None,

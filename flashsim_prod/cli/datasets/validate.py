@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -20,6 +20,7 @@ from flashsim_prod.cli.datasets.validate_tables import (
 from flashsim_prod.cli.options import Json, Scope, Where
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import counted, print_json
+from flashsim_prod.core.choices import CatalogKind, Device
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.dataset.checks import CheckedDataset, check_dataset, error_of
 from flashsim_prod.production.dataset.files import find_files
@@ -85,7 +86,7 @@ def dataset(
         int, typer.Option(min=100, metavar="N", help="Events of either sample, at most.")
     ] = 20_000,
     check: Annotated[bool, typer.Option(help="Run the technical checks first.")] = True,
-    catalog: Where = "local",
+    catalog: Where = CatalogKind.LOCAL,
     scope: Scope = "cms",
     as_json: Json = False,
 ) -> None:
@@ -116,7 +117,9 @@ def dataset(
 
 
 @app.command()
-def check(names: Files, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:
+def check(
+    names: Files, catalog: Where = CatalogKind.LOCAL, scope: Scope = "cms", as_json: Json = False
+) -> None:
     """Run the technical checks on every file: ids, folds, values, links, order, sums, checksums."""
     found = find_files(home_to_read(), names, catalog=catalog, scope=scope)
     with _progress() as progress:
@@ -150,7 +153,7 @@ def histogram(
     ] = None,
     root: Annotated[Path | None, typer.Option(help="ROOT file to write TH1D into.")] = None,
     picture: Annotated[Path | None, typer.Option(help="PNG to draw, with one observable.")] = None,
-    catalog: Where = "local",
+    catalog: Where = CatalogKind.LOCAL,
     scope: Scope = "cms",
     as_json: Json = False,
 ) -> None:
@@ -223,7 +226,7 @@ def analyses(
         int, typer.Option(min=100, metavar="N", help="Generator events of each process.")
     ] = 2000,
     oversample: Annotated[int, typer.Option(min=1, metavar="K", help="Folds of each.")] = 10,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the chain runs.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where the chain runs.")] = Device.AUTO,
     output: Output = Path("analyses"),
     seed: Seed = 2026,
     as_json: Json = False,

@@ -56,7 +56,7 @@ def start_and_tell(home: Home, name: str, *, wait: bool, as_json: bool) -> None:
         As by `drive_and_tell`, if this command waits for the end.
     """
     site = load_request(home.existing(name).request).site
-    if not site.engine.is_detached:
+    if not site.rules.goes_on_alone:
         drive_and_tell(home, name, as_json=as_json)
         return
     with shown_progress() as display:

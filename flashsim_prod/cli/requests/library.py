@@ -61,7 +61,8 @@ def sites(
 
 
 def _check(site: str, rse: str | None, only: list[str], as_json: bool) -> None:
-    found = only_of(list(check_site(find_site(site), rse or os.environ.get(RSE_VARIABLE))), only)
+    checked = find_site(site)
+    found = only_of(list(check_site(checked, rse or os.environ.get(RSE_VARIABLE))), only, checked)
     if as_json:
         print_json([asdict(one) for one in found])
     else:
@@ -84,7 +85,7 @@ def _list_sites(as_json: bool) -> None:
         listing.add_row(
             site.name,
             site.title,
-            site.engine.value,
+            site.engine,
             str(slots_of(site)),
             site.device.value,
             f"{site.rates.flashsim_hz:g}",

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from flashsim_prod.cli.requests.driving import start_and_tell, summary
 from flashsim_prod.cli.show import console, counted, print_json
+from flashsim_prod.core.choices import RegisterIn
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Electricity
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
@@ -39,7 +40,7 @@ def make(typed: Typed, name: str | None, *, dry_run: bool, wait: bool, yes: bool
         check_software(order.site)
     plan = place(home, order, plan, bundle_title=found.title, named=name is not None, dry_run=dry_run)
     if dry_run:
-        if plan.request.site.engine.is_detached:
+        if plan.request.site.rules.goes_on_alone:
             render(home, plan.request.name)
         _tell_dry_run(plan, home.folder(plan.request.name).path, as_json=as_json)
     else:
@@ -62,8 +63,7 @@ def _show_plan(plan: Plan) -> None:
 
 def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
     ask, job_events = plan.request, plan.request.split.gen_events_per_job * plan.request.oversample
-    generator = f"Pythia8 at {ask.energy_tev:g} TeV"
-    source = counted(len(ask.inputs), "input file") if ask.inputs else generator
+    source = ask.source.headline(ask.energy_tev)
     gen_events, jobs = counted(ask.gen_events, "gen event"), format_count(ask.n_simulate)
     lines = [
         ("request", ask.name),
@@ -74,7 +74,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
         ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),
     ]
-    if ask.catalog == "rucio":
+    if ask.catalog is RegisterIn.RUCIO:
         lines.append(("rucio", _rucio_line(ask)))
     if plan.energy_kwh is not None:
         lines.append(("energy", _energy_line(plan.energy_kwh, ask.site.electricity)))
@@ -96,7 +96,7 @@ def _energy_line(energy_kwh: float, electricity: Electricity) -> str:
 
 
 def _confirm(plan: Plan, *, yes: bool) -> None:
-    if yes or not plan.is_long or plan.request.site.engine.is_detached:
+    if yes or not plan.is_long or plan.request.site.rules.goes_on_alone:
         return
     duration = format_duration(plan.seconds)
     if not sys.stdin.isatty():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -16,23 +15,17 @@ from flashsim_prod.cli.options import (
     Rse,
     RseExpression,
     Scope,
-    Solver,
+    SolverOption,
     Wait,
     registration_of,
     sampling_of,
 )
+from flashsim_prod.core.choices import Device, RegisterIn, Solver
 from flashsim_prod.errors import RequestError
 
 
-class OnDevice(StrEnum):
-    """Where the networks run."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
 def request(
+    context: typer.Context,
     card: Annotated[
         str,
         typer.Argument(
@@ -49,7 +42,7 @@ def request(
         str,
         typer.Option(metavar="NAME|FILE", help="Where to run (see: sites).", autocompletion=completing.sites),
     ] = "local",
-    catalog: Annotated[Literal["local", "rucio", "none"], typer.Option(help="Where to register.")] = "local",
+    catalog: Annotated[RegisterIn, typer.Option(help="Where to register.")] = RegisterIn.LOCAL,
     scope: Scope = "cms",
     rse: Rse = None,
     rse_expression: RseExpression = None,
@@ -68,7 +61,9 @@ def request(
             help="NanoAOD or NanoGEN instead of Pythia8.",
         ),
     ] = None,
-    energy: Annotated[float | None, typer.Option(metavar="TEV", help="Centre-of-mass energy.")] = None,
+    energy_tev: Annotated[
+        float | None, typer.Option("--energy", metavar="TEV", help="Centre-of-mass energy.")
+    ] = None,
     bundle: Annotated[
         str | None,
         typer.Option(
@@ -77,14 +72,14 @@ def request(
             autocompletion=completing.bundles,
         ),
     ] = None,
-    device: Annotated[OnDevice | None, typer.Option(help="Where the networks run.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Where the networks run.")] = None,
     slots: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Jobs at a time; the site's by default.")
     ] = None,
     events_per_job: Annotated[
         str | None, typer.Option(metavar="N", help="Output events of a job; by default the site decides.")
     ] = None,
-    solver: Solver = "midpoint",
+    solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder to review, and stop.")] = False,
@@ -95,26 +90,17 @@ def request(
     """Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register."""
     # what plans and runs requests takes a while to load, which --help need not wait for
     from flashsim_prod.cli.requests.making import make
-    from flashsim_prod.core.site import Device
     from flashsim_prod.production.order.order import Typed
 
     if more_inputs and not inputs:
         raise RequestError(f"unexpected '{more_inputs[0]}' after the card; input files come after --input")
-    typed = Typed(
-        card=card,
-        events=events,
-        oversample=oversample,
-        site=site,
-        catalog=catalog,
-        registration=registration_of(scope, rse, rse_expression, lifetime),
-        seed=seed,
+    told = {
+        # what is chosen by an option of its own name
+        **{name: value for name, value in context.params.items() if name in Typed.model_fields},
+        "registration": registration_of(scope, rse, rse_expression, lifetime),
+        "sampling": sampling_of(solver, evaluations, grid_power),
         # a glob that the shell expanded leaves its first match to --input and the rest as arguments
-        inputs=(*(inputs or ()), *(more_inputs or ())),
-        energy_tev=energy,
-        bundle=bundle,
-        device=Device(device) if device else None,
-        slots=slots,
-        events_per_job=events_per_job,
-        sampling=sampling_of(solver, evaluations, grid_power),
-    )
+        "inputs": (*(inputs or ()), *(more_inputs or ())),
+    }
+    typed = Typed.from_mapping(told, "options")
     make(typed, name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.sources.base import InputFile, Source
+from flashsim_prod.core.sources.pythia import PythiaEvents
+from flashsim_prod.core.splitting import SimulateJob
 from flashsim_prod.errors import ConfigError, NodeError
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.generator.ancestry import Ancestry
 from flashsim_prod.physics.generator.genpart import gen_part
 from flashsim_prod.physics.generator.jets import gen_jets
+from flashsim_prod.physics.generator.kinds import Locate, SourceKind
 from flashsim_prod.physics.generator.leptons import gen_dressed_lepton, gen_isolated_photon
 from flashsim_prod.physics.generator.particles import Particles
 from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
@@ -100,6 +105,28 @@ class PythiaSource:
         if not pythia.init():
             raise ConfigError(f"card {self._card.name}: Pythia8 cannot start with these settings")
         return pythia
+
+
+class PythiaKind(SourceKind):
+    """Pythia8 as the source of a request: the card is all that it needs."""
+
+    def of(self, files: Sequence[InputFile]) -> Source:
+        return PythiaEvents()
+
+    def check(self, source: Source, card: ProcessCard) -> None:
+        check_settings(card)
+
+    def open(self, source: Source, request: Request, job: SimulateJob, locate: Locate = str) -> PythiaSource:
+        return PythiaSource(
+            request.card,
+            request.energy_tev,
+            n_events=job.gen_events,
+            seed=job.generator_seed,
+            pileup_seed=job.pileup_seed,
+        )
+
+
+KIND = PythiaKind()
 
 
 def check_settings(card: ProcessCard) -> None:

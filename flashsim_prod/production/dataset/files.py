@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flashsim_prod.core.names import DatasetName
+from flashsim_prod.core.nano import NANO_VERSION
 from flashsim_prod.core.request import Request
 from flashsim_prod.errors import CatalogError, InputError, RequestError
 from flashsim_prod.grid.catalog.base import FileEntry
@@ -35,6 +36,11 @@ class DatasetFiles:
     urls: tuple[str, ...]
     entries: tuple[FileEntry, ...] = ()
     request: Request | None = None
+
+    @property
+    def nano(self) -> str:
+        """Version of NanoAOD that they are of."""
+        return self.request.nano if self.request else NANO_VERSION
 
 
 def find_files(

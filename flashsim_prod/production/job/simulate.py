@@ -72,26 +72,11 @@ def bound_bundle(request: Request, sandbox: Path | None = None) -> Bundle:
 
 
 def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None) -> EventSource:
-    """Where the gen events of `job` come from: the generator, or its share of the input files."""
-    if request.inputs:
-        from flashsim_prod.physics.generator.existing import NanoSource
+    """The gen events of `job`: what the request's source gives for it."""
+    from flashsim_prod.physics.generator.kinds import find_kind
 
-        files = [(found_in(sandbox, file.url), file.entries) for file in request.inputs]
-        return NanoSource(
-            files,
-            first=job.gen_first,
-            n_events=job.gen_events,
-            seed=job.pileup_seed,
-            pileup=request.pileup,
-        )
-    from flashsim_prod.physics.generator.pythia import PythiaSource
-
-    return PythiaSource(
-        request.card,
-        request.energy_tev,
-        n_events=job.gen_events,
-        seed=job.generator_seed,
-        pileup_seed=job.pileup_seed,
+    return find_kind(request.source.kind).open(
+        request.source, request, job, lambda path: found_in(sandbox, path)
     )
 
 
@@ -132,7 +117,7 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         "request_digest": request.digest(),
         "card": request.card.name,
         "energy_tev": f"{request.energy_tev:g}",
-        "generator": "existing files" if request.inputs else f"Pythia8, tune {request.card.tune}",
+        "generator": request.source.generator(request.card),
         "seed": str(request.seed),
         "oversample": str(request.oversample),
         "bundle": f"{bundle.name}: {bundle.title}",
@@ -146,13 +131,15 @@ def _produce(
     attempt: JobRun, job: SimulateJob, chain: Chain, source: EventSource, about: dict[str, str]
 ) -> OutputFile:
     from flashsim_prod.physics.nanoaod.checks import check_file
+    from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
     request, timings = attempt.request, attempt.timings
     path = attempt.work / "output.root"
-    making = "read" if request.inputs else "generate"
+    making = request.source.stage
+    schema = Schema.load(request.nano)
     size = max(1, request.site.resources.chunk_events // request.oversample)
-    with NanoWriter(path, provenance=about) as writer:
+    with NanoWriter(path, schema=schema, provenance=about) as writer:
         for gen in timings.through(making, source.chunks(size)):
             for folds in fold_chunks(gen, request, job, job.gen_first + attempt.gen_events):
                 with timings.step("simulate"):
@@ -167,6 +154,7 @@ def _produce(
     with timings.step("check"):
         found = check_file(
             path,
+            schema=schema,
             events=job.events,
             event_numbers=range(job.first_event, job.first_event + job.events),
             lumis=[LumiRange(run=request.run, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)],

@@ -110,13 +110,16 @@ def _timed(
 ) -> float:
     """Wall time of the work of a simulate job [s]."""
     from flashsim_prod.physics.nanoaod.checks import check_file
+    from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
-    making = "read" if request.inputs else "generate"
+    making = request.source.stage
+    schema = Schema.load(request.nano)
     size = max(1, request.site.resources.chunk_events // request.oversample)
     done = done_gen = 0
     start = time.perf_counter()
-    with NanoWriter(path, provenance=provenance(request, bound_bundle(request))) as writer:
+    about = provenance(request, bound_bundle(request))
+    with NanoWriter(path, schema=schema, provenance=about) as writer:
         for gen in timings.through(making, event_source(request, job).chunks(size)):
             chunks = fold_chunks(gen, request, job, job.gen_first + done_gen)
             for folds in timings.through("fold", chunks):
@@ -129,5 +132,5 @@ def _timed(
         closing = time.perf_counter()
     timings.add("write", time.perf_counter() - closing)
     with timings.step("check"):
-        check_file(path, events=job.events)
+        check_file(path, schema=schema, events=job.events)
     return time.perf_counter() - start

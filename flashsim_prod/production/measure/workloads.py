@@ -6,19 +6,20 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod import __version__
-from flashsim_prod.core.request import Request, Sampling
+from flashsim_prod.core.choices import Device, Mode, RegisterIn
+from flashsim_prod.core.options import Sampling
+from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
-from flashsim_prod.core.site import Device
 from flashsim_prod.core.states import Stage
 from flashsim_prod.energy.measuring.workload import Launch, Program, Run, thread_environment
 from flashsim_prod.energy.meters.nvml import used_gpus
-from flashsim_prod.energy.record import Configuration, Mode
+from flashsim_prod.energy.record import Configuration
 from flashsim_prod.errors import MeasurementError
 from flashsim_prod.files import write_whole
 from flashsim_prod.production.home import VARIABLE
@@ -79,7 +80,7 @@ class WorkerProgram(Program):
         order, bundle = make_order(
             Typed(
                 card=task.card,
-                oversample=str(task.oversample),
+                oversample=task.oversample,
                 seed=1,
                 inputs=task.inputs,
                 bundle=task.bundle,
@@ -148,17 +149,14 @@ class WorkerProgram(Program):
         )
 
     def _request(self) -> Request:
-        entries = sum(file.entries for file in self._order.inputs)
-        rounds = -(-self._gen_events // entries)
         events = self._gen_events * self._order.oversample
-        order = replace(
-            self._for_a_run(),
-            inputs=self._order.inputs * rounds,
-            events=events,
-            events_per_job=events,
-            catalog="none",
-        )
-        return _one_job(order)
+        changes = {
+            "source": self._order.source.repeated_for(self._gen_events),
+            "events": events,
+            "events_per_job": events,
+            "catalog": RegisterIn.NONE,
+        }
+        return _one_job(self._for_a_run().model_copy(update=changes))
 
     def _for_a_run(self) -> Order:
         """The order, where it is for more events than will be made."""
@@ -172,7 +170,7 @@ class WorkerProgram(Program):
             update={"bytes_per_event": order.site.rates.bytes_per_event / _PLENTY}
         )
         site = order.site.model_copy(update={"rates": rates})
-        return replace(order, site=site).with_resources(chunk_events=chunk_events)
+        return order.model_copy(update={"site": site}).with_resources(chunk_events=chunk_events)
 
     def _report(self) -> JobReport:
         paths = sorted(self.scratch.glob("run*/copy0"))

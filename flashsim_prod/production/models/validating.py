@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flashsim_prod.core.site import Device
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import FidelityError, RequestError
 from flashsim_prod.production.order.library import find_card
@@ -125,7 +125,7 @@ def run_analyses(
     bundle: str,
     output: Path,
     *,
-    device: str,
+    device: Device,
     n_gen: int,
     folds: int,
     seed: int,
@@ -141,7 +141,7 @@ def run_analyses(
         Name of a shipped one, or a folder.
     output : Path
         Folder of the page.
-    device : str
+    device : Device
         ``auto``, ``cpu`` or ``cuda``.
     n_gen, folds, seed, progress
         As for `compare_analysis`.
@@ -164,7 +164,7 @@ def run_analyses(
     from flashsim_prod.physics.validation.analyses.page import write_analyses
 
     chosen = _chosen(names)
-    loaded, where = load_bundle(find_bundle(bundle)), pick_device(Device(device))
+    loaded, where = load_bundle(find_bundle(bundle)), pick_device(device)
     made = [
         compare_analysis(
             one,

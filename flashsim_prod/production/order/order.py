@@ -7,44 +7,71 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated
 
-from flashsim_prod.core.request import BundleRef, InputFile, Registration, Sampling
-from flashsim_prod.core.site import Device, Engine, Site
+from pydantic import BeforeValidator, Field, model_validator
+
+from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.choices import Device, RegisterIn
+from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions
+from flashsim_prod.core.request import BundleRef
+from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import parse_count
+from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.order.library import find_card, find_site
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_input import PREFIX, NamedInput, input_files
 from flashsim_prod.production.order.rucio_rses import find_registration
 
-#: folds of one gen event, at most (`Request` has the same limit)
-_MAX_OVERSAMPLE = 10_000
-#: seeds are below this (`Request` has the same limit)
-_SEED_END = 2**63
+if TYPE_CHECKING:
+    from flashsim_prod.physics.generator.kinds import SourceKind
 
 
-@dataclass(frozen=True)
-class Typed:
-    """A request as typed on the command line; see ``flashsim-prod request --help``."""
+def _folds(typed: object) -> int:
+    oversample = parse_count(str(typed), "--oversample")
+    if oversample > MAX_OVERSAMPLE:
+        raise RequestError(f"--oversample: at most {MAX_OVERSAMPLE} folds per gen event")
+    return oversample
+
+
+def _seed(typed: int) -> int:
+    if not 0 <= typed < SEED_END:
+        raise RequestError(f"--seed: {typed} is not from 0 to {SEED_END - 1}")
+    return typed
+
+
+class Typed(RequestOptions):
+    """A request as typed on the command line; see ``flashsim-prod request --help``.
+
+    What was not typed, or is ``None``, has its default: of the seed a number drawn here, of the device the
+    site's.
+    """
 
     card: str
     events: str | None = None
-    oversample: str = "1"
+    oversample: Annotated[int, BeforeValidator(_folds)] = 1
     site: str = "local"
-    catalog: Literal["local", "rucio", "none"] = "local"
-    registration: Registration = field(default_factory=Registration)
-    seed: int | None = None
+    catalog: RegisterIn = RegisterIn.LOCAL
+    seed: Annotated[int, BeforeValidator(_seed)] = Field(default_factory=lambda: secrets.randbelow(SEED_END))
     inputs: tuple[str, ...] = ()
     energy_tev: float | None = None
     bundle: str | None = None
-    device: Device | None = None
+    device: Device = Device.AUTO
     slots: int | None = None
     events_per_job: str | None = None
-    sampling: Sampling = field(default_factory=Sampling)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_not_typed(cls, typed: dict[str, object]) -> dict[str, object]:
+        return {name: value for name, value in typed.items() if value is not None}
+
+    @property
+    def wanted_device(self) -> Device | None:
+        """The device, if one was typed."""
+        return self.device if "device" in self.model_fields_set else None
 
 
 @dataclass(frozen=True)
@@ -76,39 +103,25 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     NodeError
         If a GPU is asked for on this machine, which has none.
     """
-    oversample = parse_count(typed.oversample, "--oversample")
-    if oversample > _MAX_OVERSAMPLE:
-        raise RequestError(f"--oversample: at most {_MAX_OVERSAMPLE} folds per gen event")
-    if typed.seed is not None and not 0 <= typed.seed < _SEED_END:
-        raise RequestError(f"--seed: {typed.seed} is not from 0 to {_SEED_END - 1}")
     events = parse_count(typed.events, "--events") if typed.events is not None else None
     per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
     card, site = find_card(typed.card), find_site(typed.site)
-    _check_device(typed.device, site)
+    device = typed.wanted_device
+    _check_device(device, site)
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     bundle = find_checked_bundle(typed.bundle)
-    order = Order(
-        card=card,
-        site=site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
-        oversample=oversample,
-        seed=secrets.randbelow(_SEED_END) if typed.seed is None else typed.seed,
-        bundle=bundle.ref,
-        bundle_tag=bundle.tag,
-        events=events,
-        energy_tev=typed.energy_tev,
-        inputs=inspect_inputs(typed.inputs, inspected, rse=registration.rse or site.storage.rse),
-        sampling=typed.sampling,
-        device=typed.device or site.device,
-        events_per_job=per_job,
-        catalog=typed.catalog,
-        registration=registration,
-    )
-    if not typed.inputs:
-        # what every job would fail at
-        from flashsim_prod.physics.generator.pythia import check_settings
-
-        check_settings(card)
-    return order, bundle
+    own = {
+        "card": card,
+        "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
+        "bundle": bundle.ref,
+        "bundle_tag": bundle.tag,
+        "events": events,
+        "energy_tev": typed.energy_tev,
+        "source": find_source(typed.inputs, card, inspected, rse=registration.rse or site.storage.rse),
+        "events_per_job": per_job,
+    }
+    chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
+    return Order.from_mapping({**chosen, **own}, "request"), bundle
 
 
 def find_checked_bundle(name_or_path: str | None) -> BundleFound:
@@ -131,52 +144,56 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     return BundleFound(BundleRef(path=path, digest=bundle.digest), bundle.manifest.tag, bundle.title)
 
 
-def inspect_inputs(
-    patterns: Sequence[str], inspected: Callable[[str], None] | None = None, *, rse: str = ""
-) -> tuple[InputFile, ...]:
-    """The files that `patterns` name, in order, each opened and checked.
+def find_source(
+    patterns: Sequence[str],
+    card: ProcessCard,
+    inspected: Callable[[str], None] | None = None,
+    *,
+    rse: str = "",
+) -> Source:
+    """The source of generator-level events: the files that `patterns` name, else the card's generator.
 
     Parameters
     ----------
     patterns : sequence of str
         Files, globs, URLs that uproot can open, or ``rucio:SCOPE:NAME``.
+    card : ProcessCard
     inspected : callable, optional
-        Is told each file.
+        Is told each file, when it was opened and checked.
     rse : str
         Storage element whose replicas are preferred.
 
     Raises
     ------
     InputError
-        If a pattern matches nothing, a file cannot be used, or one is named twice.
+        If a pattern matches nothing, a file cannot be used, one is named twice, or they are of several kinds.
+    ConfigError
+        If the generator does not take the card's settings.
     """
-    if not patterns:
-        return ()
-    from flashsim_prod.physics.generator.existing import inspect_input
+    from flashsim_prod.physics.generator.kinds import kind_of_file, kind_without_files
 
     named = list(_expanded(patterns, rse))
     twice = next((url for url, times in Counter(one.url for one in named).items() if times > 1), None)
     if twice:
         raise InputError(f"{twice}: named twice as --input; its events would be simulated twice")
-    files = []
-    for one in named:
-        entries = inspect_input(one.url)
-        size = None if _is_url(one.url) else os.path.getsize(one.url)
-        files.append(InputFile(url=one.url, entries=entries, bytes=size, lfn=one.lfn, dataset=one.dataset))
-        if inspected:
-            inspected(one.url)
-    _check_alike(files)
-    return tuple(files)
+    kind = kind_of_file(named[0].url) if named else kind_without_files()
+    other = next((one.url for one in named if kind_of_file(one.url) is not kind), None)
+    if other:
+        raise InputError(f"--input: {other} is not of the kind of {named[0].url}; give files of one kind")
+    files = [_inspected(kind, one, inspected) for one in named]
+    source = kind.of(files)
+    # what every job would fail at
+    kind.check(source, card)
+    return source
 
 
-def _check_alike(files: Sequence[InputFile]) -> None:
-    """Read the first event of each file as a job would: all must have the branches of the first one."""
-    from flashsim_prod.physics.generator.existing import NanoSource
-
-    ends = accumulate(file.entries for file in files)
-    entries = [(file.url, file.entries) for file in files]
-    for first in list(ends)[:-1]:
-        next(NanoSource(entries, first=first, n_events=1, seed=0).chunks(1))
+def _inspected(kind: SourceKind, one: NamedInput, told: Callable[[str], None] | None) -> InputFile:
+    found = InputFile(url=one.url, entries=kind.entries(one.url), lfn=one.lfn, dataset=one.dataset)
+    if not found.is_url:
+        found = found.model_copy(update={"bytes": os.path.getsize(one.url)})
+    if told:
+        told(one.url)
+    return found
 
 
 def _expanded(patterns: Iterable[str], rse: str) -> Iterable[NamedInput]:
@@ -187,7 +204,7 @@ def _expanded(patterns: Iterable[str], rse: str) -> Iterable[NamedInput]:
             continue
         if os.path.isdir(path):
             raise InputError(f"--input: {pattern} is a folder; give its files, as {Path(pattern) / '*.root'}")
-        if _is_url(pattern):
+        if "://" in pattern:
             yield NamedInput(pattern)
         elif os.path.exists(path) or not glob.has_magic(pattern):
             yield NamedInput(path)
@@ -198,18 +215,14 @@ def _expanded(patterns: Iterable[str], rse: str) -> Iterable[NamedInput]:
             yield from map(NamedInput, matches)
 
 
-def _is_url(name: str) -> bool:
-    return "://" in name
-
-
 def _check_device(wanted: Device | None, site: Site) -> None:
     """A GPU asked for by name must be there if the jobs are to run on this machine, or be asked for."""
-    if wanted is not None and wanted is not site.device and site.engine.is_detached:
+    if wanted is not None and wanted is not site.device and site.rules.goes_on_alone:
         raise RequestError(
             f"--device {wanted}: jobs at site {site.name} run on device {site.device}; choose another site, "
             "or a copy of its file (--site FILE) with another device"
         )
-    if wanted is Device.CUDA and site.engine is Engine.LOCAL:
+    if wanted is Device.CUDA and not site.rules.goes_on_alone:
         # only here: torch takes seconds to load
         from flashsim_prod.physics.chain.device import pick_device
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from flashsim_prod.core import splitting
 from flashsim_prod.core.card import Energy, ProcessCard
-from flashsim_prod.core.crab_tasks import whole_lumis
-from flashsim_prod.core.names import USER_TIER, DatasetName, check_era, check_processing_string
-from flashsim_prod.core.request import BundleRef, InputFile, Registration, Request, Sampling, Split
-from flashsim_prod.core.scopes import owner_of
-from flashsim_prod.core.site import Device, Engine, Rates, Site
+from flashsim_prod.core.choices import Device, RegisterIn
+from flashsim_prod.core.names import USER_TIER, DatasetName, check_era, check_processing_string, owner_of
+from flashsim_prod.core.options import RequestOptions
+from flashsim_prod.core.request import BundleRef, Request, Split
+from flashsim_prod.core.site import Rates, Site
 from flashsim_prod.core.sizes import format_count, format_duration
+from flashsim_prod.core.sources.kinds import HasSource
 from flashsim_prod.errors import RequestError
 
 #: beyond this many jobs a request is better cut into several
@@ -30,14 +30,13 @@ LONG = 3600.0
 FEW_GEN_EVENTS = 100
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(HasSource, RequestOptions):
     """What a user wants, every name already looked up.
 
     Attributes
     ----------
     events : int or None
-        Output events wanted; ``None`` with `inputs` means all of theirs, times `oversample`.
+        Output events wanted; ``None`` with a source of so many events means all of them, times `oversample`.
     energy_tev : float or None
         ``None`` for the card's default.
     bundle_tag : str
@@ -48,24 +47,20 @@ class Order:
 
     card: ProcessCard
     site: Site
-    oversample: int
-    seed: int
     bundle: BundleRef
     bundle_tag: str
     events: int | None = None
     energy_tev: float | None = None
-    inputs: tuple[InputFile, ...] = ()
-    sampling: Sampling = field(default_factory=Sampling)
     device: Device = Device.AUTO
     events_per_job: int | None = None
-    catalog: Literal["local", "rucio", "none"] = "local"
-    registration: Registration = field(default_factory=Registration)
+    catalog: RegisterIn = RegisterIn.LOCAL
 
     def with_resources(self, **changes: int | None) -> Order:
         """The same, with some of the site's `Resources` changed; ``None`` leaves one as it is."""
         chosen = {name: value for name, value in changes.items() if value is not None}
         resources = self.site.resources.model_copy(update=chosen)
-        return replace(self, site=self.site.model_copy(update={"resources": resources}))
+        site = self.site.model_copy(update={"resources": resources})
+        return self.model_copy(update={"site": site})
 
 
 @dataclass(frozen=True)
@@ -194,21 +189,16 @@ def make_plan(
     rates = measured.rates if measured else order.site.rates
     gen_events = _gen_events(order)
     contents = {
+        **order.chosen(),
         "name": name,
         "dataset": dataset_name(order, version),
         "card": order.card,
         "energy_tev": _energy(order).tev,
         "gen_events": gen_events,
-        "oversample": order.oversample,
-        "seed": order.seed,
-        "inputs": order.inputs,
+        "source": order.source,
         "bundle": order.bundle,
-        "sampling": order.sampling,
-        "device": order.device,
         "split": _split(order, gen_events, rates),
         "site": order.site,
-        "catalog": order.catalog,
-        "registration": order.registration,
         "software_version": software_version,
         "created": created,
     }
@@ -220,7 +210,7 @@ def _estimated(request: Request, order: Order, rates: Rates, measured: RatesSeen
     job_seconds = _job_seconds(request, rates, request.split.gen_events_per_job)
     slots = slots_of(order.site)
     busy = request.n_simulate * rates.startup_s + request.gen_events * splitting.seconds_per_gen_event(
-        request.oversample, rates, generated=not request.inputs
+        request.oversample, rates, generated=request.source.runs_generator
     )
     return Plan(
         request=request,
@@ -235,13 +225,13 @@ def _estimated(request: Request, order: Order, rates: Rates, measured: RatesSeen
 
 
 def _gen_events(order: Order) -> int:
-    available = sum(file.entries for file in order.inputs)
+    available = order.source.available
     if order.events is None:
-        if not order.inputs:
+        if available is None:
             raise RequestError("--events is missing; say how many output events are wanted")
         return available
     wanted = splitting.gen_events_for(order.events, order.oversample)
-    if order.inputs and wanted > available:
+    if available is not None and wanted > available:
         raise RequestError(
             f"{format_count(order.events)} events at --oversample {order.oversample} need "
             f"{format_count(wanted)} gen events, but the input files hold {format_count(available)}; "
@@ -268,9 +258,8 @@ def _era(energy: Energy) -> str:
 
 def _split(order: Order, gen_events: int, rates: Rates) -> Split:
     per_lumi = splitting.gen_events_per_lumi(order.oversample)
-    per_job = _gen_events_per_job(order, gen_events, rates)
-    if order.site.engine is Engine.CRAB:
-        per_job = whole_lumis(per_job, per_lumi)
+    wanted = _gen_events_per_job(order, gen_events, rates)
+    per_job = order.site.rules.gen_events_of_job(wanted, per_lumi)
     jobs = -(-gen_events // per_job)
     if jobs > MAX_JOBS:
         raise RequestError(
@@ -294,12 +283,12 @@ def _gen_events_per_job(order: Order, gen_events: int, rates: Rates) -> int:
         rates=rates,
         resources=order.site.resources,
         slots=slots_of(order.site),
-        generated=not order.inputs,
+        generated=order.source.runs_generator,
     )
 
 
 def _job_seconds(request: Request, rates: Rates, gen_events: int) -> float:
-    each = splitting.seconds_per_gen_event(request.oversample, rates, generated=not request.inputs)
+    each = splitting.seconds_per_gen_event(request.oversample, rates, generated=request.source.runs_generator)
     return rates.startup_s + gen_events * each
 
 
@@ -330,4 +319,5 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
             f"a job is expected to take {format_duration(job_seconds)}, more than the site's limit of "
             f"{format_duration(limit)}; lower --events-per-job"
         )
+    notes += order.site.rules.notes(request)
     return notes

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import uproot
 
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import BundleRef, InputFile
-from flashsim_prod.core.site import Device
+from flashsim_prod.core.sources.nano import NanoFiles
 from flashsim_prod.energy.measuring.workload import Run
 from flashsim_prod.energy.record import Mode
 from flashsim_prod.errors import MeasurementError, RequestError
@@ -40,7 +41,7 @@ def program(
     """Two copies of the real worker around physics that makes some thousand events a second."""
     monkeypatch.setenv("FAKE_PAUSE_S", "0.02")
     found = BundleFound(BundleRef(path="reference", digest="0" * 64), "RefDet", "toy models")
-    order = replace(make_order(), events=None, inputs=(InputFile(url="/gen.root", entries=30),))
+    order = make_order(events=None, source=NanoFiles(files=(InputFile(url="/gen.root", entries=30),)))
     monkeypatch.setattr(workloads, "make_order", lambda typed: (order, found))
     monkeypatch.setattr(workloads, "worker_command", fake_physics.fake_command)
     # a stand-in needs no second warm-up to be fast

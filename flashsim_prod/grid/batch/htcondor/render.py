@@ -8,20 +8,19 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from flashsim_prod import resources
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import FileAccess, HTCondorRules
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import NodeError, NoSpaceError, RequestError, StorageError
 from flashsim_prod.files import storage_errors, write_whole
 from flashsim_prod.grid.batch.base import NodeKey, Submission
 from flashsim_prod.grid.batch.htcondor import rules as failure_rules
+from flashsim_prod.grid.batch.htcondor.section import FileAccess, HTCondorRules
 from flashsim_prod.grid.storage.local import LocalStorage
 from flashsim_prod.grid.storage.opening import open_storage
 
@@ -222,7 +221,7 @@ def _common_inputs(request: Request, rules: HTCondorRules) -> list[str]:
 
 def _sent_inputs(request: Request) -> list[str]:
     """Input files that jobs cannot open by their URL."""
-    return [file.url for file in request.inputs if "://" not in file.url]
+    return [file.url for file in request.source.sent]
 
 
 def _inputs_of(request: Request, first: int, number: int) -> list[str]:
@@ -233,13 +232,7 @@ def _inputs_of(request: Request, first: int, number: int) -> list[str]:
         raise RequestError(
             f"two input files are called {twice[0]}, which cannot both be sent to a job; rename one"
         )
-    ends = list(accumulate(file.entries for file in request.inputs))
-    held = zip(request.inputs, ends, strict=True)
-    return [
-        file.url
-        for file, end in held
-        if file.url in sent and end - file.entries < first + number and end > first
-    ]
+    return [file.url for file in request.source.files_of(first, number) if not file.is_url]
 
 
 def _next_rescue(folder: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -12,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flashsim_prod.core.crab_tasks import OUTPUT, REPORT, crab_lfn, crab_tasks, lfn_base, whole_lumis
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.request import Registration, Request
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.splitting import gen_events_per_lumi, merge_job, simulate_job
 from flashsim_prod.errors import ConfigError, RequestError
+from flashsim_prod.grid.batch.crab.section import whole_lumis
+from flashsim_prod.grid.batch.crab.tasks import OUTPUT, REPORT, crab_lfn, crab_tasks, lfn_base
 from flashsim_prod.production.order.library import all_cards
 from flashsim_prod.production.order.plan import Order, dataset_name
 
@@ -198,9 +198,17 @@ def test_the_lexicon_takes_the_names_of_all_shipped_cards(
     lexicon = wmcore("WMCore.Lexicon")
     given = crab_request()
     for card in all_cards():
-        order = Order(card, given.site, 10, 1, given.bundle, "RefDet", registration=Registration(scope=scope))
+        order = Order(
+            card=card,
+            site=given.site,
+            oversample=10,
+            seed=1,
+            bundle=given.bundle,
+            bundle_tag="RefDet",
+            registration=Registration(scope=scope),
+        )
         for energy in card.energies:
-            name = dataset_name(replace(order, energy_tev=energy.tev), 1)
+            name = dataset_name(order.model_copy(update={"energy_tev": energy.tev}), 1)
             merge = merge_job(crab_request(name=f"{card.name}-001", dataset=name), 0)
             assert lexicon.dataset(str(name))
             assert lexicon.block(merge.block)

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from flashsim_prod.core.report import JobReport, LumiRange
-from flashsim_prod.core.request import InputFile, Request
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.sources.base import InputFile
 from flashsim_prod.core.splitting import SimulateJob, lumi_events, simulate_job
 from flashsim_prod.errors import FlashSimError, NodeError, StorageError, all_errors
 
@@ -114,11 +115,7 @@ def _runs(request: Request, lumis: tuple[LumiRange, ...]) -> Element:
 
 def inputs_of(request: Request, job: SimulateJob) -> Iterator[InputFile]:
     """The input files that a job reads from, none if its events are generated."""
-    start = 0
-    for file in request.inputs:
-        if start < job.gen_first + job.gen_events and job.gen_first < start + file.entries:
-            yield file
-        start += file.entries
+    return request.source.files_of(job.gen_first, job.gen_events)
 
 
 def _performance(report: JobReport) -> Element:

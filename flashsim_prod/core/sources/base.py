@@ -1,0 +1,92 @@
+"""What every kind of source of generator-level events says of itself; nothing is opened here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Self
+
+from pydantic import Field
+
+from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.strict import StrictModel
+
+
+class InputFile(StrictModel):
+    """A file of generator-level events."""
+
+    url: str
+    entries: int = Field(ge=1)
+    bytes: int | None = Field(default=None, ge=0)
+    lfn: str | None = Field(default=None, description="its name in the catalogue that it was found in")
+    dataset: str | None = Field(default=None, description="the catalogue's dataset that it is of")
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it is opened by its address from anywhere, rather than on a disk of this machine."""
+        return "://" in self.url
+
+
+class Source(StrictModel):
+    """A source of generator-level events, with all that a job needs to find its own.
+
+    Attributes
+    ----------
+    kind : str
+        Its name in ``request.yaml``; which class it is.
+    files : tuple of InputFile
+        None of a kind that needs none.
+    runs_generator : bool
+        Whether a generator is run: its rate then counts in plans, its settings are the card's, and the time
+        of its events is that of the stage ``generate``.
+    """
+
+    kind: str
+    runs_generator: ClassVar[bool]
+
+    files: tuple[InputFile, ...] = Field(default=(), description="that jobs read from, end to end")
+
+    @property
+    def available(self) -> int | None:
+        """Generator events that it has; ``None`` if there is no end to them."""
+        return sum(file.entries for file in self.files) if self.files else None
+
+    @property
+    def stage(self) -> str:
+        """What making its events is called where time is told by stages."""
+        return "generate" if self.runs_generator else "read"
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Datasets that its files are of, each once."""
+        return tuple(dict.fromkeys(file.dataset for file in self.files if file.dataset))
+
+    @property
+    def sent(self) -> tuple[InputFile, ...]:
+        """Files that have to be brought to a job that does not see the disks of this machine."""
+        return tuple(file for file in self.files if not file.is_url)
+
+    def files_of(self, first: int, number: int) -> Iterator[InputFile]:
+        """The files that hold some of the generator events [first, first + number), counted from 0."""
+        begin = 0
+        for file in self.files:
+            end = begin + file.entries
+            if begin < first + number and end > first:
+                yield file
+            begin = end
+
+    def repeated_for(self, gen_events: int) -> Self:
+        """The same, its files named again and again until there are `gen_events`: for measurements only."""
+        rounds = 1 if self.available is None else -(-gen_events // self.available)
+        return self.model_copy(update={"files": self.files * rounds})
+
+    def generator(self, card: ProcessCard) -> str:
+        """What made the events, as output files tell it."""
+        raise NotImplementedError
+
+    def summary(self, card: ProcessCard) -> str:
+        """What it is, in a line for people."""
+        return self.generator(card)
+
+    def headline(self, energy_tev: float) -> str:
+        """What it is, in a few words."""
+        raise NotImplementedError
