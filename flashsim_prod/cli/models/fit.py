@@ -12,8 +12,8 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import WORK, Folder, Json, OnDevice, Seed
+from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import counted, print_json
-from flashsim_prod.cli.steps import shown_steps
 from flashsim_prod.core.choices import Device, Network
 
 if TYPE_CHECKING:

@@ -159,7 +159,7 @@ class Group:
 
     @property
     def farthest(self) -> Shape | None:
-        """The attribute with the largest distance, of those that could be judged."""
+        """The attribute with the largest distance, of those that could be judged; the page names it."""
         return max((one for one in self.shapes if one.light), key=lambda one: one.size, default=None)
 
     def count(self, colour: str) -> int:

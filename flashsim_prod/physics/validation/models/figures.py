@@ -136,7 +136,7 @@ class Properties:
 
     @property
     def largest_wasserstein(self) -> Attribute:
-        """The attribute with the largest distance."""
+        """The attribute with the largest distance; the page names it."""
         return max(self.attributes, key=lambda attribute: attribute.wasserstein)
 
 
