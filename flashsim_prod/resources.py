@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flashsim_prod.core.threads import LINUX_VARIABLES
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -51,7 +53,7 @@ def templates(folder: str, *, are_pages: bool) -> Environment:
     # only what renders needs it
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(templates_dir() / folder),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -59,6 +61,8 @@ def templates(folder: str, *, are_pages: bool) -> Environment:
         keep_trailing_newline=not are_pages,
         autoescape=are_pages,
     )
+    made.globals["linux_thread_variables"] = LINUX_VARIABLES
+    return made
 
 
 def bundles_dir() -> Path:
