@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from copy import copy
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -109,7 +109,7 @@ class FieldOptions:
         return typer.Option(
             option.of(name),
             metavar=option.metavar,
-            min=_bound(info),
+            min=None if option.typed else _bound(info),
             help=info.description,
             autocompletion=self.completers.get(name),
             hidden=is_hidden,
@@ -118,9 +118,7 @@ class FieldOptions:
 
 def _parameter(name: str, kind: tuple[Any, Any], shown: Any) -> inspect.Parameter:
     annotation = Annotated[kind[0], shown]
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=kind[1], annotation=annotation
-    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=kind[1], annotation=annotation)
 
 
 def _is_argument(parameter: inspect.Parameter) -> bool:

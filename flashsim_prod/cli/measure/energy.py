@@ -90,8 +90,8 @@ def run(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[PROTOCOL.YAML]",
-            help="What is measured and how (see: energy-bench protocol); options go before it.",
+            metavar="PROTOCOL.YAML",
+            help="What is measured and how (see: energy-bench protocol); options override its fields.",
         ),
     ] = None,
     output: ResultFile = None,
@@ -111,7 +111,7 @@ def protocol(
     context: typer.Context,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[PROTOCOL.YAML]", help="Where it goes; standard output by default."),
+        typer.Argument(metavar="PROTOCOL.YAML", help="Where it goes; standard output by default."),
     ] = None,
     as_json: Json = False,
     **fields: Any,

@@ -6,14 +6,15 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.options import WORK, Folder, Json, Seed
+from flashsim_prod.cli.options import WORK, Folder, Json, OnDevice, Seed
 from flashsim_prod.cli.show import counted, print_json
 from flashsim_prod.cli.steps import shown_steps
+from flashsim_prod.core.choices import Device, Network
 
 if TYPE_CHECKING:
     from flashsim_prod.core.site import Site
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from flashsim_prod.physics.training.optimise import FitSettings
     from flashsim_prod.physics.training.record import FitRecord
 
-OnDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[
     int | None,
@@ -54,13 +54,13 @@ def fit(
     width: Width = None,
     blocks: Blocks = None,
     only: Annotated[
-        Literal["flow", "multiplicity"] | None,
+        Network | None,
         typer.Option(help="Fit this network anew and keep the other as the last fit left it."),
     ] = None,
     further: Annotated[
         bool, typer.Option("--further", help="Go on from the weights that the last fit left.")
     ] = False,
-    device: OnDevice = "auto",
+    device: OnDevice = Device.AUTO,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 1,
     anew: Anew = False,
@@ -96,7 +96,7 @@ def fit_all(
     steps: Steps = None,
     width: Width = None,
     blocks: Blocks = None,
-    device: OnDevice = "auto",
+    device: OnDevice = Device.AUTO,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 1,
     anew: Anew = False,
@@ -211,12 +211,12 @@ def _hand_over(
         typer.echo(f"{output}")
 
 
-def _settings(quick: bool, steps: int | None, seed: int, only: str | None = None) -> FitSettings:
+def _settings(quick: bool, steps: int | None, seed: int, only: Network | None = None) -> FitSettings:
     from flashsim_prod.physics.training.optimise import FitSettings
 
     settings = FitSettings(seed=seed)
     if steps is not None:
-        of_numbers = steps if only == "multiplicity" else max(100, steps // 3)
+        of_numbers = steps if only is Network.MULTIPLICITY else max(100, steps // 3)
         settings = FitSettings(seed=seed, flow_steps=steps, multiplicity_steps=of_numbers)
     return settings.quick() if quick else settings
 
@@ -225,20 +225,19 @@ def _fit(
     models: list[ObjectModel],
     work: Path,
     settings: FitSettings,
-    device: str,
+    device: Device,
     threads: int,
     *,
     width: int | None = None,
     blocks: int | None = None,
-    only: str | None = None,
+    only: Network | None = None,
     further: bool = False,
     as_json: bool = False,
 ) -> dict[str, FitRecord]:
-    from flashsim_prod.core.site import Device
     from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.training.fit import Network, fit_into_folder
+    from flashsim_prod.physics.training.fit import fit_into_folder
 
-    chosen = pick_device(Device(device), threads=threads)
+    chosen = pick_device(device, threads=threads)
     records = {}
     with shown_steps() as show:
         for model in models:
@@ -252,7 +251,7 @@ def _fit(
                 settings,
                 width=width,
                 blocks=blocks,
-                only=Network(only) if only else None,
+                only=only,
                 further=further,
                 device=chosen,
                 progress=report,

@@ -12,10 +12,20 @@ from flashsim_prod.cli import completing
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models.bundle import summary as bundle_summary
 from flashsim_prod.cli.models.fidelity import print_report
-from flashsim_prod.cli.models.fit import OnDevice
-from flashsim_prod.cli.options import WORK, Evaluations, Folder, GridPower, Json, Seed, Solver, sampling_of
+from flashsim_prod.cli.options import (
+    WORK,
+    Evaluations,
+    Folder,
+    GridPower,
+    Json,
+    OnDevice,
+    Seed,
+    SolverOption,
+    sampling_of,
+)
 from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.cli.steps import follow, shown_steps
+from flashsim_prod.core.choices import Device, Solver
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.model import ObjectModel
@@ -205,11 +215,11 @@ def report(
         list[str] | None,
         typer.Option(help="Only these object models, and no whole events.", autocompletion=completing.models),
     ] = None,
-    solver: Solver = "midpoint",
+    solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
     work: Folder = WORK,
-    device: OnDevice = "auto",
+    device: OnDevice = Device.AUTO,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 1,
     as_json: Json = False,
@@ -218,7 +228,6 @@ def report(
     from flashsim_prod.physics.validation.drawing.libraries import check_libraries
 
     check_libraries()
-    from flashsim_prod.core.site import Device
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.validation.models.page import write_page
@@ -229,7 +238,7 @@ def report(
         sampling=sampling_of(solver, evaluations, grid_power),
         seed=seed,
         models=tuple(model or ()),
-        device=pick_device(Device(device), threads=threads),
+        device=pick_device(device, threads=threads),
         fits=work / "fits",
     )
     found = load_bundle(find_bundle(bundle))

@@ -18,6 +18,7 @@ from flashsim_prod.files import storage_error
 from flashsim_prod.grid.batch.base import Command, Node
 from flashsim_prod.grid.batch.lifeline import DIE_WITH_PARENT
 
+
 @dataclass(frozen=True, slots=True)
 class Started:
     """The attempt runs as process `pid`."""

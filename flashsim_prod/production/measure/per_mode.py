@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from flashsim_prod.energy.record import Mode
+from flashsim_prod.core.choices import Mode
 from flashsim_prod.errors import RequestError
 
 

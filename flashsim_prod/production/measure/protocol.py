@@ -11,13 +11,13 @@ import yaml
 from pydantic import BeforeValidator, Field, field_validator
 
 from flashsim_prod.core.as_option import AsOption
+from flashsim_prod.core.choices import Mode
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.energy.measuring.counting import compiled
 from flashsim_prod.energy.meters.finding import check_name
 from flashsim_prod.energy.meters.ipmi import BmcAddress
-from flashsim_prod.energy.record import Mode
 from flashsim_prod.errors import ConfigError, RequestError
 from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.production.measure.per_mode import PerMode, PerModeField
@@ -142,9 +142,7 @@ class EnergyProtocol(StrictModel):
     model: Annotated[str, AsOption()] = Field(
         default="jet_from_genjet", description="Object model that train fits."
     )
-    steps: Annotated[int | None, AsOption()] = Field(
-        default=None, ge=100, description="Steps of that fit."
-    )
+    steps: Annotated[int | None, AsOption()] = Field(default=None, ge=100, description="Steps of that fit.")
 
     @field_validator("meters")
     @classmethod
@@ -241,7 +239,9 @@ def write_protocol(protocol: EnergyProtocol, path: Path) -> None:
 
 
 def _line(name: str, value: object) -> str:
-    written = yaml.safe_dump(
-        {name: value}, default_flow_style=None, sort_keys=False, allow_unicode=True, width=10_000
+    # values on the line of their field, whatever they hold
+    flow = None if isinstance(value, list | dict) and value else False
+    text = yaml.safe_dump(
+        {name: value}, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=float("inf")
     )
-    return str(written).strip()
+    return str(text).strip()

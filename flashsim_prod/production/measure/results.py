@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from flashsim_prod.core.choices import Mode
 from flashsim_prod.core.site import Electricity
-from flashsim_prod.energy.record import Measurement, Mode
+from flashsim_prod.energy.record import Measurement
 from flashsim_prod.energy.results.analysis import ConfigurationFigures, analyse
 from flashsim_prod.energy.results.budget import GAIN
 from flashsim_prod.energy.results.compare import Comparison, compare, same_meter

@@ -1,4 +1,4 @@
-"""One measurement of energy as a command does it: checked before, kept after, ended with all that it started."""
+"""One measurement of energy: checked before, kept after, ended with all that it started."""
 
 from __future__ import annotations
 
