@@ -117,8 +117,11 @@ class FieldOptions:
 
 
 def _parameter(name: str, kind: tuple[Any, Any], shown: Any) -> inspect.Parameter:
-    annotation = Annotated[kind[0], shown]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=kind[1], annotation=annotation)
+    # types that are known only now are none that a type checker could read
+    annotated: Any = Annotated
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=kind[1], annotation=annotated[kind[0], shown]
+    )
 
 
 def _is_argument(parameter: inspect.Parameter) -> bool:
