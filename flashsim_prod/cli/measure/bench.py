@@ -30,11 +30,6 @@ from flashsim_prod.production.order.speeds import store_speed, stored_speeds
 _BUSY = 0.9
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add this command to `app`."""
-    app.command()(bench)
-
-
 def bench(
     card: Annotated[
         str,
