@@ -107,3 +107,10 @@ def test_what_is_typed_takes_the_place_of_what_the_file_says() -> None:
         FULL.with_typed(
             {"sampling": {"solver": "midpoint"}}, {"sampling.evaluations": "--evaluations", "cycles": "-"}
         )
+
+
+def test_the_documented_protocol_is_one() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "energy.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    found = EnergyProtocol.from_yaml(example, "docs/energy.md")
+    assert (found.modes, found.copies[Mode.FULLSIM], found.bmc) == (FULL.modes, 4, "admin@host")
