@@ -117,10 +117,6 @@ class OneModel:
     reports: tuple[HeldOutReport, ...]
     entry: Mapping[str, Any]
 
-    def figures(self) -> list[tuple[HeldOutReport, HeldOutFigures]]:
-        """What each report says of it."""
-        return [(report, report.models[self.model.name]) for report in self.reports]
-
 
 def look_into(bundle: str, model: str | None = None) -> BundleContents | OneModel:
     """What is in a bundle, or one of its models; the name of a model alone is one of the default bundle.
@@ -173,9 +169,7 @@ def _one_model(bundle: Bundle, name: str) -> OneModel:
         raise BundleError(f"bundle {bundle.name} has no model '{name}'{nearest(name, list(models))}")
     reports = tuple(_report(one) for one in bundle.manifest.fidelity if name in one.models)
     entry = models[name]
-    return OneModel(
-        bundle.name, bundle.digest, _model(name, entry), reports, entry.model_dump(mode="json")
-    )
+    return OneModel(bundle.name, bundle.digest, _model(name, entry), reports, entry.model_dump(mode="json"))
 
 
 def _model(name: str, entry: ModelEntry) -> ModelContents:

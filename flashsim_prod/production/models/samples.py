@@ -1,4 +1,4 @@
-"""Samples to train on: generator events, their reconstruction, and the tables drawn from NANOAOD with truth."""
+"""Samples to train on: generator events, their reconstruction, and tables drawn from NANOAOD with truth."""
 
 from __future__ import annotations
 

@@ -65,6 +65,9 @@ def assess(
     model = fitted.model
     held_out, not_finite = held_out.finite()
     notes = [f"not finite, left out: {name}, {number:,} times" for name, number in not_finite.items()]
+    if lost := held_out.table.left_out:
+        # rows that were not even compared, of which the model learned nothing either
+        notes.append(f"{lost.objects:,} objects and {lost.sources:,} sources left out, {lost.told()}")
     samples = draw(fitted, held_out, sampling, seed)
     properties = multiplicity = None
     if held_out.n_objects >= MIN_ROWS:
