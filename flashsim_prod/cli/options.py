@@ -1,4 +1,4 @@
-"""Options that say how the flows are integrated; every command that draws from them has the same ones."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    pass
-if TYPE_CHECKING:
-    pass
-if TYPE_CHECKING:
-    pass
-if TYPE_CHECKING:
-    from flashsim_prod.core.request import Registration
-
-if TYPE_CHECKING:
-    from flashsim_prod.core.request import Sampling
+    from flashsim_prod.core.request import Registration, Sampling
 
 Solver = Annotated[
     Literal["euler", "midpoint", "ab2"],

@@ -30,8 +30,8 @@ def publish(
     """Publish a finished dataset in DBS; blocks that are there already are compared."""
     import os
 
+    from flashsim_prod.cli.progress import shown_steps
     from flashsim_prod.cli.show import console, counted, print_json
-    from flashsim_prod.cli.steps import shown_steps
     from flashsim_prod.errors import RequestError
     from flashsim_prod.production.catalogs import RSE_VARIABLE
     from flashsim_prod.production.dataset.publish import publish as send

@@ -32,9 +32,9 @@ def register(
     as_json: Json = False,
 ) -> None:
     """Register a finished dataset, or take a registration up again; what is there already is compared."""
+    from flashsim_prod.cli.progress import shown_steps
     from flashsim_prod.cli.requests.driving import summary
     from flashsim_prod.cli.show import console, counted, print_json
-    from flashsim_prod.cli.steps import shown_steps
     from flashsim_prod.production.dataset.register import register_request
     from flashsim_prod.production.home import open_home
 

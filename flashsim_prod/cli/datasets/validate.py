@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json, Scope, Where
+from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import print_json
-from flashsim_prod.cli.steps import shown_steps
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.validation.dataset.histogram import Filled

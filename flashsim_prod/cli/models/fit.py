@@ -10,8 +10,8 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import WORK, Folder, Json, Seed
+from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import counted, print_json
-from flashsim_prod.cli.steps import Show, shown_steps
 from flashsim_prod.production.models.fitting import (
     FitDisplay,
     FitOptions,

@@ -13,8 +13,8 @@ from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models.fidelity import print_fidelity
 from flashsim_prod.cli.models.fit import OnDevice, lost_rows
 from flashsim_prod.cli.options import WORK, Evaluations, Folder, GridPower, Json, Seed, Solver, sampling_of
+from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
-from flashsim_prod.cli.steps import Show, shown_steps
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.production.models.assembling import assemble_bundle
 from flashsim_prod.production.models.fidelity import FidelityOptions, report_fidelity
