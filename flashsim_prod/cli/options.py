@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from flashsim_prod.core.choices import CatalogKind, Device, Solver
 
 if TYPE_CHECKING:
     from flashsim_prod.core.request import Registration, Sampling
 
-Solver = Annotated[
-    Literal["euler", "midpoint", "ab2"],
+OnDevice = Annotated[Device, typer.Option(help="Where the networks run.")]
+SolverOption = Annotated[
+    Solver,
     typer.Option(help="How the flows are integrated; ab2 is Adams and Bashforth's of second order."),
 ]
 Evaluations = Annotated[
@@ -26,7 +29,7 @@ GridPower = Annotated[
 ]
 
 
-def sampling_of(solver: str, evaluations: int, grid_power: float) -> Sampling:
+def sampling_of(solver: Solver, evaluations: int, grid_power: float) -> Sampling:
     """What the options say; `ConfigError` where they do not go together."""
     from flashsim_prod.core.request import Sampling
 
@@ -51,7 +54,7 @@ RseExpression = Annotated[
 Lifetime = Annotated[float | None, typer.Option(metavar="DAYS", help="Of the rule; for ever by default.")]
 
 
-Where = Annotated[Literal["local", "rucio"], typer.Option("--catalog", help="Which catalogue.")]
+Where = Annotated[CatalogKind, typer.Option("--catalog", help="Which catalogue.")]
 
 
 def registration_of(

@@ -10,9 +10,10 @@ from typing import Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.choices import Device, RegisterIn, Solver
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.scopes import check_scope, lasting_rse
-from flashsim_prod.core.site import Device, Site
+from flashsim_prod.core.site import Site
 from flashsim_prod.core.strict import StrictModel
 
 #: what changes neither what is in a dataset nor what it is called
@@ -41,7 +42,7 @@ class BundleRef(StrictModel):
 class Sampling(StrictModel):
     """How the flows are integrated."""
 
-    solver: Literal["euler", "midpoint", "ab2"] = "midpoint"
+    solver: Solver = Solver.MIDPOINT
     evaluations: int = Field(default=8, ge=1, le=1000, description="network evaluations per object")
     grid_power: float = Field(
         default=1.0, ge=1, le=10, description="times are 1-(1-s)^p: above 1 dense near t=1"
@@ -50,7 +51,7 @@ class Sampling(StrictModel):
     @field_validator("evaluations")
     @classmethod
     def _steps_are_whole(cls, value: int, info: ValidationInfo) -> int:
-        if info.data.get("solver") == "midpoint" and value % 2:
+        if info.data.get("solver") is Solver.MIDPOINT and value % 2:
             raise ValueError(f"the midpoint solver takes two in each step, so {value} must be even")
         return value
 
@@ -100,7 +101,7 @@ class Request(StrictModel):
     device: Device
     split: Split
     site: Site
-    catalog: Literal["local", "rucio", "none"]
+    catalog: RegisterIn
     registration: Registration = Registration()
     software_version: str
     created: datetime

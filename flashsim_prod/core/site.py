@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.site_crab import CrabRules
 from flashsim_prod.core.site_htcondor import HTCondorRules
 from flashsim_prod.core.strict import StrictModel
@@ -23,14 +24,6 @@ class Engine(StrEnum):
     def is_detached(self) -> bool:
         """Whether jobs are handed over and go on by themselves, rather than run while the command waits."""
         return self is not Engine.LOCAL
-
-
-class Device(StrEnum):
-    """Where the networks run."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 class Resources(StrictModel):

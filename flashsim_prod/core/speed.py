@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.core.site import Device
 from flashsim_prod.core.strict import StrictModel
 
 

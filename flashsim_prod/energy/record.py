@@ -8,18 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from flashsim_prod.core.choices import Mode
 from flashsim_prod.core.strict import StrictModel
-
-
-class Mode(StrEnum):
-    """What kind of work is measured."""
-
-    GPU = "gpu"
-    CPU = "cpu"
-    FULLSIM = "fullsim"
-    COMMAND = "command"
-    IDLE = "idle"
-    TRAIN = "train"
 
 
 class Channel(StrictModel):

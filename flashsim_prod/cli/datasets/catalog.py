@@ -9,6 +9,7 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json, Scope, Where
+from flashsim_prod.core.choices import CatalogKind
 
 if TYPE_CHECKING:
     from flashsim_prod.production.dataset.verify import Verification
@@ -53,7 +54,9 @@ def datasets(as_json: Json = False) -> None:
         print(f"{format_count(one.events):>12}  {one.files:>6}  {size:>9}  {created:10}  {one.name}")
 
 
-def files(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:
+def files(
+    dataset: Dataset, catalog: Where = CatalogKind.LOCAL, scope: Scope = "cms", as_json: Json = False
+) -> None:
     """List the files of a dataset: events, bytes, adler32 and where each one is."""
     from flashsim_prod.cli.show import print_json
     from flashsim_prod.core.names import DatasetName
@@ -76,7 +79,9 @@ def files(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_j
             print(f"{one.events:>10}  {one.bytes:>12}  {one.adler32:8}  {where}")
 
 
-def verify(dataset: Dataset, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:
+def verify(
+    dataset: Dataset, catalog: Where = CatalogKind.LOCAL, scope: Scope = "cms", as_json: Json = False
+) -> None:
     """Compare catalogue, ledger and storage of a dataset, reading all checksums anew."""
     from rich.progress import Progress
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json, Lifetime, Rse, RseExpression
-
-if TYPE_CHECKING:
-    pass
+from flashsim_prod.core.choices import CatalogKind
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,9 +21,7 @@ def register(
         str,
         typer.Argument(metavar="REQUEST", help="Name of the request.", autocompletion=completing.requests),
     ],
-    catalog: Annotated[
-        Literal["local", "rucio"] | None, typer.Option(help="By default the request's own.")
-    ] = None,
+    catalog: Annotated[CatalogKind | None, typer.Option(help="By default the request's own.")] = None,
     rse: Rse = None,
     rse_expression: RseExpression = None,
     lifetime: Lifetime = None,

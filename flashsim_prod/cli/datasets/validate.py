@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -14,6 +14,7 @@ from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json, Scope, Where
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import print_json
+from flashsim_prod.core.choices import CatalogKind, Device
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.validation.dataset.histogram import Filled
@@ -81,7 +82,7 @@ def dataset(
         int, typer.Option(min=100, metavar="N", help="Events of either sample, at most.")
     ] = 20_000,
     check: Annotated[bool, typer.Option(help="Run the technical checks first.")] = True,
-    catalog: Where = "local",
+    catalog: Where = CatalogKind.LOCAL,
     scope: Scope = "cms",
     as_json: Json = False,
 ) -> None:
@@ -123,7 +124,9 @@ def dataset(
 
 
 @app.command()
-def check(names: Files, catalog: Where = "local", scope: Scope = "cms", as_json: Json = False) -> None:
+def check(
+    names: Files, catalog: Where = CatalogKind.LOCAL, scope: Scope = "cms", as_json: Json = False
+) -> None:
     """Run the technical checks on every file: ids, folds, values, links, order, sums, checksums."""
     from flashsim_prod.production.dataset.checks import check_dataset, error_of
 
@@ -159,7 +162,7 @@ def histogram(
     ] = None,
     root: Annotated[Path | None, typer.Option(help="ROOT file to write TH1D into.")] = None,
     picture: Annotated[Path | None, typer.Option(help="PNG to draw, with one observable.")] = None,
-    catalog: Where = "local",
+    catalog: Where = CatalogKind.LOCAL,
     scope: Scope = "cms",
     as_json: Json = False,
 ) -> None:
@@ -257,7 +260,7 @@ def analyses(
         int, typer.Option(min=100, metavar="N", help="Generator events of each process.")
     ] = 2000,
     oversample: Annotated[int, typer.Option(min=1, metavar="K", help="Folds of each.")] = 10,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the chain runs.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where the chain runs.")] = Device.AUTO,
     output: Output = Path("analyses"),
     seed: Seed = 2026,
     as_json: Json = False,

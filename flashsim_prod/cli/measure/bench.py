@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.options import Batch, Chunk, Evaluations, GridPower, Json, Solver, sampling_of
-from flashsim_prod.cli.requests.request import OnDevice
+from flashsim_prod.cli.options import (
+    Batch,
+    Chunk,
+    Evaluations,
+    GridPower,
+    Json,
+    OnDevice,
+    SolverOption,
+    sampling_of,
+)
+from flashsim_prod.core.choices import Device, RegisterIn, Solver
 
 if TYPE_CHECKING:
     from flashsim_prod.core.speed import Speed
@@ -46,9 +55,9 @@ def bench(
             autocompletion=completing.bundles,
         ),
     ] = None,
-    device: Annotated[OnDevice, typer.Option(help="Where the networks run.")] = OnDevice.AUTO,
+    device: OnDevice = Device.AUTO,
     threads: Annotated[int, typer.Option(metavar="N", min=1, help="CPU threads of the networks.")] = 1,
-    solver: Solver = "midpoint",
+    solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
     chunk: Chunk = None,
@@ -62,7 +71,6 @@ def bench(
     """Measure how many events per second this machine makes, and where the time goes."""
     from flashsim_prod.cli.progress import shown_steps
     from flashsim_prod.cli.show import console, print_json
-    from flashsim_prod.core.site import Device
     from flashsim_prod.production.home import open_home
     from flashsim_prod.production.measure.speed import measure_speed
     from flashsim_prod.production.order.order import Typed, make_order
@@ -73,11 +81,11 @@ def bench(
         events=events or (None if inputs else "5000"),
         oversample=oversample,
         site=site,
-        catalog="none",
+        catalog=RegisterIn.NONE,
         seed=1,
         inputs=tuple(inputs or ()),
         bundle=bundle,
-        device=Device(device),
+        device=device,
         slots=1,
         sampling=sampling_of(solver, evaluations, grid_power),
     )

@@ -8,32 +8,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.options import Batch, Chunk, Evaluations, GridPower, Json, Solver, sampling_of
+from flashsim_prod.cli.options import Batch, Chunk, Evaluations, GridPower, Json, SolverOption, sampling_of
 from flashsim_prod.cli.show import print_json
+from flashsim_prod.core.choices import Mode, Solver
 
 if TYPE_CHECKING:
     from flashsim_prod.energy.meters.ipmi import BmcAddress
     from flashsim_prod.energy.record import Measurement
 
 app = typer.Typer(help="Measure the electric energy of one simulated event.")
-
-
-class BenchMode(StrEnum):
-    """What is measured."""
-
-    GPU = "gpu"
-    CPU = "cpu"
-    FULLSIM = "fullsim"
-    COMMAND = "command"
-    IDLE = "idle"
-    TRAIN = "train"
 
 
 PlotFile = Annotated[Path | None, typer.Option("--plot", help="Draw power against time into this file.")]
@@ -56,7 +45,7 @@ _BMC = re.compile(
 def bench(
     context: typer.Context,
     mode: Annotated[
-        list[BenchMode] | None,
+        list[Mode] | None,
         typer.Option(help="What to measure; several times for several, in random order."),
     ] = None,
     meter: Annotated[
@@ -115,7 +104,7 @@ def bench(
         str | None,
         typer.Option(metavar="NAME|PATH", help="Bundle of models.", autocompletion=completing.bundles),
     ] = None,
-    solver: Solver = "midpoint",
+    solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
     chunk: Chunk = None,
@@ -170,7 +159,6 @@ def bench(
     from flashsim_prod.cli.measure.energy_tables import print_measurement, print_projection
     from flashsim_prod.cli.show import console
     from flashsim_prod.core.sizes import parse_count
-    from flashsim_prod.energy.record import Mode
     from flashsim_prod.errors import RequestError
     from flashsim_prod.files import write_whole
     from flashsim_prod.production.measure.energy import BenchOptions, measure_energy
@@ -178,7 +166,7 @@ def bench(
     from flashsim_prod.production.order.library import find_site
 
     if not mode:
-        raise RequestError(f"--mode is missing; it is one of: {', '.join(BenchMode)}")
+        raise RequestError(f"--mode is missing; it is one of: {', '.join(Mode)}")
     number = parse_count(events) if events else None
     electricity = find_site(site).electricity
     errors = console(stderr=True)
@@ -213,11 +201,10 @@ def bench(
         max_power_w=max_power_w,
         quick=quick,
     )
-    modes = [Mode(one) for one in mode]
-    check_work(modes, work)
+    check_work(mode, work)
     with _unwound(), tempfile.TemporaryDirectory(prefix="energy-bench-") as scratch:
         measurement = measure_energy(
-            lambda: make_workloads(modes, work, Path(scratch)),
+            lambda: make_workloads(mode, work, Path(scratch)),
             options,
             tell=lambda line: errors.print(line, markup=False, soft_wrap=True),
         )

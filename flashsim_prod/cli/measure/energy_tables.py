@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from flashsim_prod.cli.show import console, counted, print_json, table
+from flashsim_prod.core.choices import Mode
 from flashsim_prod.core.site import Electricity
-from flashsim_prod.energy.record import Measurement, Mode
+from flashsim_prod.energy.record import Measurement
 from flashsim_prod.energy.results.analysis import ConfigurationFigures, analyse
 from flashsim_prod.energy.results.budget import GAIN
 from flashsim_prod.energy.results.compare import Comparison

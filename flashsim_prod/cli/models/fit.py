@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.options import WORK, Folder, Json, Seed
+from flashsim_prod.cli.options import WORK, Folder, Json, OnDevice, Seed
 from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import counted, print_json
+from flashsim_prod.core.choices import Device, Network
 from flashsim_prod.production.models.fitting import (
     FitDisplay,
     FitOptions,
@@ -22,7 +23,6 @@ from flashsim_prod.production.models.fitting import (
     fit_model,
 )
 
-OnDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[
     int | None,
@@ -54,13 +54,13 @@ def fit(
     width: Width = None,
     blocks: Blocks = None,
     only: Annotated[
-        Literal["flow", "multiplicity"] | None,
+        Network | None,
         typer.Option(help="Fit this network anew and keep the other as the last fit left it."),
     ] = None,
     further: Annotated[
         bool, typer.Option("--further", help="Go on from the weights that the last fit left.")
     ] = False,
-    device: OnDevice = "auto",
+    device: OnDevice = Device.AUTO,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 1,
     anew: Anew = False,
@@ -90,7 +90,7 @@ def fit_all(
     steps: Steps = None,
     width: Width = None,
     blocks: Blocks = None,
-    device: OnDevice = "auto",
+    device: OnDevice = Device.AUTO,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 1,
     anew: Anew = False,

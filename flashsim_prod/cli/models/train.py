@@ -11,10 +11,21 @@ import typer
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models.fidelity import print_fidelity
-from flashsim_prod.cli.models.fit import OnDevice, lost_rows
-from flashsim_prod.cli.options import WORK, Evaluations, Folder, GridPower, Json, Seed, Solver, sampling_of
+from flashsim_prod.cli.models.fit import lost_rows
+from flashsim_prod.cli.options import (
+    WORK,
+    Evaluations,
+    Folder,
+    GridPower,
+    Json,
+    OnDevice,
+    Seed,
+    SolverOption,
+    sampling_of,
+)
 from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
+from flashsim_prod.core.choices import Device, Solver
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.production.models.assembling import assemble_bundle
 from flashsim_prod.production.models.fidelity import FidelityOptions, report_fidelity
@@ -172,11 +183,11 @@ def report(
         list[str] | None,
         typer.Option(help="Only these object models, and no whole events.", autocompletion=completing.models),
     ] = None,
-    solver: Solver = "midpoint",
+    solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
     work: Folder = WORK,
-    device: OnDevice = "auto",
+    device: OnDevice = Device.AUTO,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 1,
     as_json: Json = False,

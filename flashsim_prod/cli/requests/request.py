@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,11 +16,12 @@ from flashsim_prod.cli.options import (
     Rse,
     RseExpression,
     Scope,
-    Solver,
+    SolverOption,
     Wait,
     registration_of,
     sampling_of,
 )
+from flashsim_prod.core.choices import Device, RegisterIn, Solver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,14 +29,6 @@ if TYPE_CHECKING:
     from flashsim_prod.core.request import Request
     from flashsim_prod.core.site import Electricity
     from flashsim_prod.production.order.plan import Plan
-
-
-class OnDevice(StrEnum):
-    """Where the networks run."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,7 +53,7 @@ def request(
         str,
         typer.Option(metavar="NAME|FILE", help="Where to run (see: sites).", autocompletion=completing.sites),
     ] = "local",
-    catalog: Annotated[Literal["local", "rucio", "none"], typer.Option(help="Where to register.")] = "local",
+    catalog: Annotated[RegisterIn, typer.Option(help="Where to register.")] = RegisterIn.LOCAL,
     scope: Scope = "cms",
     rse: Rse = None,
     rse_expression: RseExpression = None,
@@ -89,14 +81,14 @@ def request(
             autocompletion=completing.bundles,
         ),
     ] = None,
-    device: Annotated[OnDevice | None, typer.Option(help="Where the networks run.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Where the networks run.")] = None,
     slots: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Jobs at a time; the site's by default.")
     ] = None,
     events_per_job: Annotated[
         str | None, typer.Option(metavar="N", help="Output events of a job; by default the site decides.")
     ] = None,
-    solver: Solver = "midpoint",
+    solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder to review, and stop.")] = False,
@@ -106,7 +98,6 @@ def request(
 ) -> None:
     """Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register."""
     from flashsim_prod.cli.requests.driving import start_and_tell
-    from flashsim_prod.core.site import Device
     from flashsim_prod.errors import RequestError
     from flashsim_prod.production.drive.detached import check_software, render
     from flashsim_prod.production.home import open_home
@@ -127,7 +118,7 @@ def request(
         inputs=(*(inputs or ()), *(more_inputs or ())),
         energy_tev=energy,
         bundle=bundle,
-        device=Device(device) if device else None,
+        device=device,
         slots=slots,
         events_per_job=events_per_job,
         sampling=sampling_of(solver, evaluations, grid_power),
@@ -183,7 +174,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
         ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),
     ]
-    if ask.catalog == "rucio":
+    if ask.catalog is RegisterIn.RUCIO:
         lines.append(("rucio", _rucio_line(ask)))
     if plan.energy_kwh is not None:
         lines.append(("energy", _energy_line(plan.energy_kwh, ask.site.electricity)))

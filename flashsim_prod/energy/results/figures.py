@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from flashsim_prod.core.choices import Mode
 from flashsim_prod.energy.meters.counter import VoidWindowError
-from flashsim_prod.energy.record import Channel, Configuration, Cycle, Mode, Response, Schedule, Scope, Window
+from flashsim_prod.energy.record import Channel, Configuration, Cycle, Response, Schedule, Scope, Window
 from flashsim_prod.energy.results.conventions import Power
 from flashsim_prod.energy.results.plateau import Mean, is_stuck, mean_power
 from flashsim_prod.energy.results.rates import Rate, event_rate

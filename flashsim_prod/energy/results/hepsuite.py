@@ -14,6 +14,7 @@ from statistics import fmean, stdev
 from pydantic import BaseModel, ConfigDict, Field
 
 from flashsim_prod import __version__
+from flashsim_prod.core.choices import Mode
 from flashsim_prod.energy.meters.base import LIMITS_W
 from flashsim_prod.energy.record import (
     Channel,
@@ -23,7 +24,6 @@ from flashsim_prod.energy.record import (
     Machine,
     Measurement,
     MeterAccuracy,
-    Mode,
     Response,
     Schedule,
     Scope,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from flashsim_prod.core.site import Device
+from flashsim_prod.core.choices import Device
 from flashsim_prod.errors import NodeError
 
 #: what CUDA_VISIBLE_DEVICES says where there is none to see; 10000 is HTCondor's word

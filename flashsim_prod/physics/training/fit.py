@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flashsim_prod.core.choices import Network
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.flow import draw_times, path
@@ -43,13 +43,6 @@ def too_few(objects: int) -> str:
         f"only {objects} objects to learn from, at least {LEAST_OBJECTS} are needed; extract "
         f"{factor} times as many events or --folds of them, or a process that has more of these objects"
     )
-
-
-class Network(StrEnum):
-    """The two networks of an object model."""
-
-    FLOW = "flow"
-    MULTIPLICITY = "multiplicity"
 
 
 def fit_model(

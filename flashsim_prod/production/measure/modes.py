@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flashsim_prod.core.choices import Device, Mode
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.core.site import Device
 from flashsim_prod.energy.measuring.counting import compiled
 from flashsim_prod.energy.measuring.workload import (
     CountOutput,
@@ -17,7 +17,7 @@ from flashsim_prod.energy.measuring.workload import (
     command_launch,
     filled,
 )
-from flashsim_prod.energy.record import Configuration, Mode
+from flashsim_prod.energy.record import Configuration
 from flashsim_prod.errors import MeasurementError, NodeError, RequestError
 from flashsim_prod.production.measure.workloads import (
     WorkerProgram,

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod import __version__
+from flashsim_prod.core.choices import Device, Mode, RegisterIn
 from flashsim_prod.core.request import Request, Sampling
 from flashsim_prod.core.request_files import RequestFolder
-from flashsim_prod.core.site import Device
 from flashsim_prod.core.states import Stage
 from flashsim_prod.energy.measuring.workload import Launch, Program, Run, thread_environment
 from flashsim_prod.energy.meters.nvml import used_gpus
-from flashsim_prod.energy.record import Configuration, Mode
+from flashsim_prod.energy.record import Configuration
 from flashsim_prod.errors import MeasurementError
 from flashsim_prod.files import write_whole
 from flashsim_prod.production.home import VARIABLE
@@ -156,7 +156,7 @@ class WorkerProgram(Program):
             inputs=self._order.inputs * rounds,
             events=events,
             events_per_job=events,
-            catalog="none",
+            catalog=RegisterIn.NONE,
         )
         return _one_job(order)
 

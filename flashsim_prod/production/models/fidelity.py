@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.core.site import Device
 from flashsim_prod.production.models.bundles import open_bundle
 
 if TYPE_CHECKING:
@@ -36,14 +36,13 @@ class FidelityOptions:
         How the flows are integrated.
     models : sequence of str
         Only these object models, and no whole events.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    device : Device
     """
 
     max_rows: int = 20_000
     sampling: Sampling = field(default_factory=Sampling)
     models: Sequence[str] = ()
-    device: str = Device.AUTO
+    device: Device = Device.AUTO
     threads: int = 1
     seed: int = 1
 
@@ -184,7 +183,7 @@ def report_fidelity(
         sampling=options.sampling,
         seed=options.seed,
         models=tuple(options.models),
-        device=pick_device(Device(options.device), threads=options.threads),
+        device=pick_device(options.device, threads=options.threads),
         fits=work / "fits",
     )
     made = make_fidelity_report(open_bundle(bundle), files, asked, progress)

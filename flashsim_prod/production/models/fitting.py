@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.core.site import Device
+from flashsim_prod.core.choices import Device, Network
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.models.training import follow_fits, hand_over_fits
 from flashsim_prod.production.order.library import find_site
@@ -33,24 +33,23 @@ class FitOptions:
         Of the flow; the other network takes a third.
     width, blocks : int, optional
         Size of the flow's network; the model's own by default.
-    only : str, optional
-        ``flow`` or ``multiplicity``: the one network to fit.
+    only : Network, optional
+        The one to fit.
     further : bool
         Go on from the weights that the last fit left.
     anew : bool
         Start over, whatever earlier fits left.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    device : Device
     """
 
     quick: bool = False
     steps: int | None = None
     width: int | None = None
     blocks: int | None = None
-    only: str | None = None
+    only: Network | None = None
     further: bool = False
     anew: bool = False
-    device: str = Device.AUTO
+    device: Device = Device.AUTO
     threads: int = 1
     seed: int = 1
 
@@ -226,7 +225,7 @@ def _fit_here(models: Sequence[ObjectModel], work: Path, options: FitOptions, di
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.training.losses import can_draw
 
-    device = pick_device(Device(options.device), threads=options.threads)
+    device = pick_device(options.device, threads=options.threads)
     made = []
     for model in models:
         made.append(_fit(model, work, options, device, display))
@@ -235,7 +234,7 @@ def _fit_here(models: Sequence[ObjectModel], work: Path, options: FitOptions, di
 
 
 def _fit(model: ObjectModel, work: Path, options: FitOptions, device: str, display: FitDisplay) -> Fitted:
-    from flashsim_prod.physics.training.fit import Network, fit_into_folder
+    from flashsim_prod.physics.training.fit import fit_into_folder
 
     record = fit_into_folder(
         model,
@@ -243,7 +242,7 @@ def _fit(model: ObjectModel, work: Path, options: FitOptions, device: str, displ
         _settings(options),
         width=options.width,
         blocks=options.blocks,
-        only=Network(options.only) if options.only else None,
+        only=options.only,
         further=options.further,
         device=device,
         progress=lambda network, step, steps, loss: display.step(
@@ -259,12 +258,11 @@ def _told(model: str, record: FitRecord) -> Fitted:
 
 
 def _settings(options: FitOptions) -> FitSettings:
-    from flashsim_prod.physics.training.fit import Network
     from flashsim_prod.physics.training.optimise import FitSettings
 
     settings = FitSettings(seed=options.seed)
     if options.steps is not None:
-        is_only = options.only == Network.MULTIPLICITY
+        is_only = options.only is Network.MULTIPLICITY
         of_numbers = options.steps if is_only else max(100, options.steps // 3)
         settings = replace(settings, flow_steps=options.steps, multiplicity_steps=of_numbers)
     return settings.quick() if options.quick else settings

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.core.site import Device
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.order.library import find_card
@@ -21,7 +21,7 @@ def run_analyses(
     bundle: str,
     folder: Path,
     *,
-    device: str,
+    device: Device,
     n_gen: int,
     folds: int,
     seed: int,
@@ -37,7 +37,7 @@ def run_analyses(
         Name of a shipped one, or a folder.
     folder : Path
         Where generator events are kept.
-    device : str
+    device : Device
         ``auto``, ``cpu`` or ``cuda``.
     n_gen, folds, seed, progress
         As for `compare_analysis`.
@@ -53,7 +53,7 @@ def run_analyses(
     from flashsim_prod.physics.validation.analyses.comparison import compare_analysis
 
     chosen = _chosen(names)
-    loaded, where = load_bundle(find_bundle(bundle)), pick_device(Device(device))
+    loaded, where = load_bundle(find_bundle(bundle)), pick_device(device)
     return [
         compare_analysis(
             one,

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
 
+from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.request import BundleRef, InputFile, Registration, Sampling
-from flashsim_prod.core.site import Device, Engine, Site
+from flashsim_prod.core.site import Engine, Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.order.library import find_card, find_site
@@ -35,7 +35,7 @@ class Typed:
     events: str | None = None
     oversample: str = "1"
     site: str = "local"
-    catalog: Literal["local", "rucio", "none"] = "local"
+    catalog: RegisterIn = RegisterIn.LOCAL
     registration: Registration = field(default_factory=Registration)
     seed: int | None = None
     inputs: tuple[str, ...] = ()

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from filelock import FileLock
 
 from flashsim_prod import __version__
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.names import DatasetName, check_request_name
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
-from flashsim_prod.core.site import Device, Rates, Site
+from flashsim_prod.core.site import Rates, Site
 from flashsim_prod.errors import ConfigError, RequestError, StorageError
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger

@@ -10,15 +10,15 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
 
 from flashsim_prod.core import splitting
 from flashsim_prod.core.card import Energy, ProcessCard
+from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.crab_tasks import whole_lumis
 from flashsim_prod.core.names import USER_TIER, DatasetName, check_era, check_processing_string
 from flashsim_prod.core.request import BundleRef, InputFile, Registration, Request, Sampling, Split
 from flashsim_prod.core.scopes import owner_of
-from flashsim_prod.core.site import Device, Engine, Rates, Site
+from flashsim_prod.core.site import Engine, Rates, Site
 from flashsim_prod.core.sizes import format_count, format_duration
 from flashsim_prod.errors import RequestError
 
@@ -58,7 +58,7 @@ class Order:
     sampling: Sampling = field(default_factory=Sampling)
     device: Device = Device.AUTO
     events_per_job: int | None = None
-    catalog: Literal["local", "rucio", "none"] = "local"
+    catalog: RegisterIn = RegisterIn.LOCAL
     registration: Registration = field(default_factory=Registration)
 
     def with_resources(self, **changes: int | None) -> Order:

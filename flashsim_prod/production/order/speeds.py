@@ -7,7 +7,8 @@ from typing import Literal
 
 from filelock import FileLock
 
-from flashsim_prod.core.site import Device, Rates, Site
+from flashsim_prod.core.choices import Device
+from flashsim_prod.core.site import Rates, Site
 from flashsim_prod.core.speed import Speed
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import ConfigError
