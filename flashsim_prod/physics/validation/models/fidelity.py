@@ -67,7 +67,7 @@ def assess(
     notes = [f"not finite, left out: {name}, {number:,} times" for name, number in not_finite.items()]
     if lost := held_out.table.left_out:
         # rows that were not even compared, of which the model learned nothing either
-        notes.append(f"{lost.objects:,} objects and {lost.sources:,} sources left out, {lost.told()}")
+        notes.append(f"left out: objects {lost.objects:,}, sources {lost.sources:,}; {lost.told()}")
     samples = draw(fitted, held_out, sampling, seed)
     properties = multiplicity = None
     if held_out.n_objects >= MIN_ROWS:
