@@ -7,8 +7,11 @@ them in ``flashsim_prod/_resources``. Bundles of one's own are below the state f
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from flashsim_prod.core.engines import announced_packages
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -34,6 +37,27 @@ def site_configs_dir() -> Path:
     return _root() / "site_configs"
 
 
+def site_folders() -> list[Path]:
+    """All folders of site files: that of this package, and ``site_configs`` of other engines' packages."""
+    others = (folder / "site_configs" for name in announced_packages() if (folder := engine_folder(name)))
+    return [site_configs_dir(), *(folder for folder in others if folder.is_dir())]
+
+
+def engine_folder(engine: str) -> Path | None:
+    """The folder of the package that an engine of another distribution is in, if it is one; not loaded."""
+    package = announced_packages().get(engine)
+    try:
+        spec = find_spec(package) if package else None
+    # looking for a package within others loads those
+    except Exception:  # noqa: BLE001 - who asks for the engine itself is told what is wrong with it
+        return None
+    return (
+        Path(next(iter(spec.submodule_search_locations)))
+        if spec and spec.submodule_search_locations
+        else None
+    )
+
+
 def templates_dir() -> Path:
     """Folder of the Jinja templates."""
     return _root() / "templates"
@@ -45,6 +69,7 @@ def templates(folder: str, *, are_pages: bool) -> Environment:
     Parameters
     ----------
     folder : str
+        Or the name of an engine of another distribution: then ``templates`` in its package.
     are_pages : bool
         Whether they are HTML, in which all that is filled in is escaped; else scripts and other plain text.
     """
@@ -52,13 +77,19 @@ def templates(folder: str, *, are_pages: bool) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
-        loader=FileSystemLoader(templates_dir() / folder),
+        loader=FileSystemLoader(_templates_of(folder)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=are_pages,
         keep_trailing_newline=not are_pages,
         autoescape=are_pages,
     )
+
+
+def _templates_of(folder: str) -> Path:
+    shipped = templates_dir() / folder
+    package = None if shipped.is_dir() else engine_folder(folder)
+    return shipped if package is None else package / "templates"
 
 
 def bundles_dir() -> Path:

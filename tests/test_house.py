@@ -15,6 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "flashsim_prod"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
+#: modules of commands and what they share
+COMMAND_MODULES = [
+    path
+    for path in MODULES
+    if path.is_relative_to(PACKAGE / "cli") and path.parent.name not in ("models", "measure")
+]
+
 #: modules over the limit, each with its reason
 LONG_FOR_A_REASON: dict[str, str] = {}
 
@@ -49,7 +56,7 @@ def test_no_module_is_too_long(module):
 
 
 #: rooms that hold one kind of thing in large numbers
-WIDE_ROOMS = ("physics/chain", "physics/chain/objects", "physics/detector", "core")
+WIDE_ROOMS = ("physics/chain", "physics/chain/objects", "physics/detector")
 
 
 def test_no_room_is_too_full():
@@ -74,6 +81,41 @@ def test_quick_commands_load_nothing_heavy(command, tmp_path):
         f"    main({command.split()!r})"
     )
     assert not _modules_after(code).intersection(HEAVY)
+
+
+def test_the_python_interface_loads_nothing_heavy():
+    assert not _modules_after("import flashsim_prod.api").intersection((*HEAVY, "pydantic", "typer"))
+
+
+#: command modules are loaded when a command is called; these import within a function nonetheless
+IMPORTS_LATER = {
+    "cli/completing.py": "every command module loads it, and names are seldom completed",
+    "cli/options.py": "options are declared without the models that they end up in",
+    "cli/requests/request.py": "its help has a limit, and what makes requests takes longer",
+}
+
+
+def _imports_later(module: Path) -> bool:
+    functions = [
+        node
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    return any(isinstance(inner, ast.Import | ast.ImportFrom) for one in functions for inner in ast.walk(one))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [path for path in COMMAND_MODULES if str(path.relative_to(PACKAGE)) not in IMPORTS_LATER],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_commands_are_loaded_lazily_by_one_mechanism(module):
+    assert not _imports_later(module)
+
+
+@pytest.mark.parametrize("name", IMPORTS_LATER)
+def test_no_late_import_outlives_its_reason(name):
+    assert _imports_later(PACKAGE / name)
 
 
 @pytest.mark.parametrize(

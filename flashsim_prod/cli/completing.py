@@ -38,7 +38,8 @@ def _cards() -> Iterable[str]:
 
 
 def _sites() -> Iterable[str]:
-    return _stems(resources.site_configs_dir())
+    for folder in resources.site_folders():
+        yield from _stems(folder)
 
 
 def _bundles() -> Iterable[str]:
@@ -59,14 +60,11 @@ def _requests() -> Iterable[str]:
 
 
 def _datasets() -> Iterable[str]:
-    from flashsim_prod.grid.catalog.local import LocalCatalog
+    from flashsim_prod.production.catalogs import local_datasets
     from flashsim_prod.production.home import Home
 
-    path = Home(resources.home_path()).catalog
-    if not path.is_file():
-        return ()
-    with LocalCatalog(path) as catalog:
-        return [one.name for one in catalog.containers()]
+    home = Home(resources.home_path())
+    return [one.name for one in local_datasets(home)] if home.catalog.is_file() else ()
 
 
 cards = _completer(_cards)

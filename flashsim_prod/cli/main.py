@@ -12,13 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from flashsim_prod import __version__
-from flashsim_prod.cli.datasets import catalog, validate
-from flashsim_prod.cli.datasets import publish as publishing
-from flashsim_prod.cli.datasets import register as registering
-from flashsim_prod.cli.measure import bench, energy
-from flashsim_prod.cli.models import bundle, train
-from flashsim_prod.cli.requests import control, library, request, status, worker
-from flashsim_prod.cli.requests import report as reporting
+from flashsim_prod.cli.commands import LazyGroup
 from flashsim_prod.cli.streams import lasting_streams
 from flashsim_prod.errors import FlashSimError, RequestError, StorageError
 
@@ -27,18 +21,12 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="flashsim-prod",
+    cls=LazyGroup,
     help="Produce CMS FlashSim datasets: generator-level events in, checked and catalogued NANOAOD out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (request, status, control, registering, publishing, library, catalog, bench, reporting):
-    group.add_to(app)
-app.add_typer(worker.app, name="worker")
-app.add_typer(train.app, name="train")
-app.add_typer(validate.app, name="validate")
-app.add_typer(energy.app, name="energy-bench")
-app.add_typer(bundle.app, name="bundle")
 
 
 def _print_version(wanted: bool) -> None:

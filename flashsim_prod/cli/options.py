@@ -1,4 +1,4 @@
-"""Options that say how the flows are integrated; every command that draws from them has the same ones."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 

@@ -1,110 +1,105 @@
-"""How a driven request is shown while it runs: bars on a terminal, log lines elsewhere."""
+"""How work is shown while it goes on: bars on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from flashsim_prod.cli.show import console
-from flashsim_prod.core.sizes import format_count
-from flashsim_prod.core.states import Stage
-from flashsim_prod.production.drive.local_run import Display, Tally
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
+#: name of a task, steps done, steps in all if known, and a remark
+Show = Callable[[str, int, int | None, str], None]
 
-#: between two log lines, unless a job has ended [s]
+#: between two log lines of one task [s]
 _LOG_PAUSE_S = 30.0
 
 
 @contextmanager
-def shown_progress() -> Iterator[Display]:
-    """A display on standard error for as long as the block runs."""
+def shown() -> Iterator[Bars | Lines]:
+    """What shows tasks on standard error, for as long as the block runs."""
     errors = console(stderr=True)
     if not errors.is_terminal:
-        yield LogLines(errors)
+        yield Lines(errors)
         return
-    progress = _bars(errors)
-    with progress:
+    with _progress(errors) as progress:
         yield Bars(progress)
 
 
-class Bars(Display):
-    """A bar of events simulated and one of files merged."""
+@contextmanager
+def shown_steps() -> Iterator[Show]:
+    """A function to report steps of tasks to, for as long as the block runs."""
+    with shown() as tasks:
+        yield tasks.show
+
+
+def follow(steps: Iterator[int], task: str, total: int | None = None) -> int:
+    """Run `steps`, which yields how far it is, to its end; how far that was."""
+    with shown_steps() as show:
+        done = 0
+        for done in steps:
+            show(task, done, total, "")
+        if total is None:
+            show(task, done, done, "")
+    return done
+
+
+class Bars:
+    """A bar for each task."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._simulate = progress.add_task("simulate", total=None, unit="events", jobs="")
-        self._merge = progress.add_task("merge", total=None, unit="files", jobs="")
-        self._register: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
 
-    def tally(self, tally: Tally) -> None:
-        self._progress.update(
-            self._simulate, completed=tally.events, total=tally.events_expected, jobs=_jobs(tally)
-        )
-        self._progress.update(
-            self._merge, completed=tally.done[Stage.MERGE], total=tally.expected[Stage.MERGE]
-        )
+    def show(self, task: str, done: int, total: int | None, remark: str = "", unit: str = "") -> None:
+        """A task is so far."""
+        if task not in self._tasks:
+            self._tasks[task] = self._progress.add_task(task, total=total, unit=unit, remark="")
+        self._progress.update(self._tasks[task], completed=done, total=total, remark=remark)
 
-    def registered(self, files: int, total: int) -> None:
-        if self._register is None:
-            self._register = self._progress.add_task("register", total=total, unit="files", jobs="")
-        self._progress.update(self._register, completed=files, total=total)
-
-    def remark(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Say `line` above the bars."""
         self._progress.console.print(line, style="yellow", markup=False)
 
 
-class LogLines(Display):
-    """A line whenever a job has ended, and now and then between."""
+class Lines:
+    """A line with the time: of one task at its end, and now and then before."""
 
     def __init__(self, errors: Console) -> None:
         self._errors = errors
-        self._jobs = -1
-        self._last = 0.0
+        self._last: dict[str, float] = {}
 
-    def tally(self, tally: Tally) -> None:
-        ended = sum(tally.done.values()) + tally.failed
-        if ended == self._jobs and time.monotonic() - self._last < _LOG_PAUSE_S:
-            return
-        self._jobs, self._last = ended, time.monotonic()
-        self.remark(
-            f"{format_count(tally.events)} of {format_count(tally.events_expected)} events simulated, "
-            f"{tally.done[Stage.MERGE]} of {tally.expected[Stage.MERGE]} files merged; {_jobs(tally)}"
-        )
+    def show(self, task: str, done: int, total: int | None, remark: str = "") -> None:
+        """A task is so far."""
+        of = "" if total is None else f" of {total:,}"
+        self.pace(task, f"{task}: {done:,}{of} {remark}".rstrip(), at_once=done == total)
 
-    def registered(self, files: int, total: int) -> None:
-        if files == total or time.monotonic() - self._last >= _LOG_PAUSE_S:
-            self._last = time.monotonic()
-            self.remark(f"{files} of {total} files registered")
+    def pace(self, task: str, line: str, *, at_once: bool) -> None:
+        """Say `line`, unless the last one of this task was a moment ago and nothing calls for it at once."""
+        now = time.monotonic()
+        if at_once or now - self._last.get(task, -_LOG_PAUSE_S) >= _LOG_PAUSE_S:
+            self._last[task] = now
+            self.say(line)
 
-    def remark(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Say `line` at once."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._errors.print(f"{now} {line}", markup=False, soft_wrap=True)
 
 
-def _jobs(tally: Tally) -> str:
-    done, expected = sum(tally.done.values()), sum(tally.expected.values())
-    parts = [f"{done}/{expected} jobs"]
-    parts += [f"{tally.running} running"] if tally.running else []
-    parts += [f"{tally.failed} failed"] if tally.failed else []
-    return ", ".join(parts)
-
-
-def _bars(errors: Console) -> Progress:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
+def _progress(errors: Console) -> Progress:
     return Progress(
         TextColumn("{task.description:8}"),
         BarColumn(bar_width=None),
@@ -112,7 +107,7 @@ def _bars(errors: Console) -> Progress:
         TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[jobs]}", style="dim"),
+        TextColumn("{task.fields[remark]}", style="dim"),
         console=errors,
         expand=True,
     )

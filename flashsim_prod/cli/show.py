@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+from rich import box
+from rich.table import Table
+
+from flashsim_prod.cli.terminal import Terminal
+from flashsim_prod.files import json_text
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False) -> Terminal:
     """A rich console on standard output or standard error; colours only on a terminal."""
-    from flashsim_prod.cli.terminal import Terminal
-
     return Terminal(stderr=stderr, highlight=False, soft_wrap=False)
 
 
@@ -24,9 +23,6 @@ def table(
 
     `right` are aligned to the right; neither these nor `whole` are wrapped between words.
     """
-    from rich import box
-    from rich.table import Table
-
     made = Table(
         box=box.SIMPLE_HEAD,
         title=title,
@@ -47,8 +43,6 @@ def table(
 
 def print_json(value: object) -> None:
     """One JSON value on standard output, as `json_text` writes it."""
-    from flashsim_prod.files import json_text
-
     sys.stdout.write(json_text(value) + "\n")
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from flashsim_prod.core.choices import Device, RegisterIn, Solver
-from flashsim_prod.core.scopes import check_scope
+from flashsim_prod.core.names import check_scope
 from flashsim_prod.core.strict import StrictModel
 
 #: folds of one gen event, at most

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, LiteralString, Self, TypeVar, cast
 
-from pydantic import Field, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ModelWrapValidatorHandler,
+    SerializationInfo,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from flashsim_prod.core.choices import Device
-from flashsim_prod.core.site_crab import CrabRules
-from flashsim_prod.core.site_htcondor import HTCondorRules
+from flashsim_prod.core.engines import ALWAYS_WRITTEN, EngineRules, LocalRules, load_rules, section_names
 from flashsim_prod.core.strict import StrictModel
+from flashsim_prod.errors import ConfigError
 
-
-class Engine(StrEnum):
-    """Which batch system a site hands its jobs to."""
-
-    LOCAL = "local"
-    HTCONDOR = "htcondor"
-    CRAB = "crab"
-
-    @property
-    def is_detached(self) -> bool:
-        """Whether jobs are handed over and go on by themselves, rather than run while the command waits."""
-        return self is not Engine.LOCAL
+Rules = TypeVar("Rules", bound=EngineRules)
+#: the attribute that an engine's section becomes
+_RULES = "rules"
 
 
 class Resources(StrictModel):
@@ -86,11 +88,15 @@ class Electricity(StrictModel):
 
 
 class Site(StrictModel):
-    """One site: ``site_configs/<name>.yaml``."""
+    """One site: ``site_configs/<name>.yaml``.
+
+    What the site says of its engine is a section of the engine's name, of the type that the engine declares
+    (`flashsim_prod.core.engines`); here it is `rules`.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]*$")
     title: str
-    engine: Engine
+    engine: str = Field(description="which batch system jobs are handed to")
     slots: int = Field(default=0, ge=0, description="jobs at a time; 0 means one per CPU core")
     device: Device = Device.AUTO
     max_attempts: int = Field(default=3, ge=1, le=20)
@@ -99,34 +105,123 @@ class Site(StrictModel):
     storage: StorageRules
     merge: MergeRules = MergeRules()
     electricity: Electricity = Electricity()
-    htcondor: HTCondorRules | None = None
-    crab: CrabRules | None = None
+    rules: SerializeAsAny[EngineRules] = LocalRules()
 
     @property
     def gpus(self) -> int:
         """GPUs that a simulate job is promised."""
-        if self.crab is not None:
-            return 0 if self.crab.accelerator is None else 1
-        gpus = self.htcondor.gpus if self.htcondor else None
-        return gpus.count if gpus else 0
+        return self.rules.gpus_promised()
+
+    def rules_as(self, kind: type[Rules]) -> Rules:
+        """The engine's section, if it is of this kind; `ConfigError` otherwise."""
+        if not isinstance(self.rules, kind):
+            raise ConfigError(f"site {self.name}: its engine '{self.engine}' has no {kind.__name__}")
+        return self.rules
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        return [*(key for key in super().known_keys() if key != _RULES), *section_names()]
+
+    @classmethod
+    def model_below(cls, key: str) -> type[BaseModel] | None:
+        return load_rules(key) if key in section_names() else super().model_below(key)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _section_is_of_its_engine(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(data, Mapping):
+            return handler(data)
+        given: dict[str, Any] = dict(data)
+        wrong: list[InitErrorDetails] = []
+        if not isinstance(given.get(_RULES, LocalRules()), EngineRules):
+            # the name of the attribute is no key of a file
+            del given[_RULES]
+            wrong.append(_wrong((_RULES,), "", kind="extra_forbidden"))
+        try:
+            given[_RULES] = _take_rules(given)
+        except ValidationError as error:
+            wrong += _below(error, (given["engine"],))
+        except ConfigError as error:
+            wrong.append(_wrong(("engine",), str(error)))
+        except ValueError as error:
+            wrong.append(_wrong((), str(error)))
+        if not wrong:
+            return handler(given)
+        # the rest may be wrong, too, and is told as well
+        try:
+            handler(given)
+        except ValidationError as error:
+            wrong = _below(error) + wrong
+        raise ValidationError.from_exception_data(cls.__name__, wrong)
 
     @model_validator(mode="after")
-    def _engine_has_its_rules(self) -> Self:
-        for engine, rules in ((Engine.HTCONDOR, self.htcondor), (Engine.CRAB, self.crab)):
-            if (self.engine is engine) is not (rules is not None):
-                raise ValueError(f"engine {engine} and the section '{engine}' go together")
-        if self.engine.is_detached and not self.slots:
+    def _engine_takes_it(self) -> Self:
+        if self.rules.goes_on_alone and not self.slots:
             raise ValueError("slots must say how many jobs are expected to run at a time")
-        if self.crab is not None:
-            ask = self.resources
-            self.crab.check_limits(ask.cpus, ask.memory_mb, ask.walltime_min)
+        self.rules.check_limits(self.resources)
         return self
 
     @model_validator(mode="after")
     def _device_is_asked_for(self) -> Self:
         if self.gpus and self.device is Device.AUTO:
             raise ValueError("device must be cuda where GPUs are asked for (cpu if they are only simulated)")
-        if self.engine.is_detached and self.device is Device.CUDA and not self.gpus:
-            section = "htcondor.gpus" if self.engine is Engine.HTCONDOR else "crab.accelerator"
+        if self.rules.goes_on_alone and self.device is Device.CUDA and not self.gpus:
+            if not self.rules.gpu_key:
+                raise ValueError(f"device cuda: engine {self.engine} asks for no GPUs")
+            section = f"{self.engine}.{self.rules.gpu_key}"
             raise ValueError(f"device cuda needs a section {section} that asks for one")
         return self
+
+    @model_serializer(mode="wrap")
+    def _with_section(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        rules = written.pop(_RULES, None)
+        if not info.exclude_none:
+            written |= dict.fromkeys(ALWAYS_WRITTEN)
+        has_section = rules is not None and type(self.rules).model_fields
+        return {**written, self.engine: rules} if has_section else written
+
+
+def _take_rules(given: dict[str, Any]) -> EngineRules:
+    """What is said of the site's engine, taken out of `given` together with the sections of others.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such engine.
+    ValueError
+        If there are sections of other engines, or its own is missing.
+    ValidationError
+        If the section is not as the engine declares it.
+    """
+    engine = given.get("engine")
+    if _RULES in given:
+        return cast("EngineRules", given.pop(_RULES))
+    names = {*section_names(), engine if isinstance(engine, str) else ""}
+    sections = {name: given.pop(name) for name in names.difference(Site.model_fields) if name in given}
+    if not isinstance(engine, str):
+        return LocalRules()
+    kind = load_rules(engine)
+    said = {name: section for name, section in sections.items() if section is not None}
+    wanted = {engine} if kind.model_fields or engine in said else set()
+    for name in sorted(wanted.symmetric_difference(said)):
+        raise ValueError(f"engine {name} and the section '{name}' go together")
+    return kind.model_validate(said.get(engine, {}))
+
+
+def _below(error: ValidationError, path: tuple[str, ...] = ()) -> list[InitErrorDetails]:
+    """What is wrong, `path` being where that was found."""
+    return [
+        InitErrorDetails(
+            type=PydanticCustomError(one["type"], one["msg"]),
+            loc=(*path, *one["loc"]),
+            input=one["input"],
+        )
+        for one in error.errors()
+    ]
+
+
+def _wrong(path: tuple[str, ...], said: str, *, kind: LiteralString = "value_error") -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError(kind, said), loc=path, input=None)

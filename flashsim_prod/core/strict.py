@@ -14,12 +14,16 @@ from flashsim_prod.errors import ConfigError
 
 #: so many names are suggested at most
 _MOST_SUGGESTED = 3
+#: longer lists, as that of the branches of a file, help nobody
+_MOST_LISTED = 100
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` with those of `known` that are near `word`, else the list of all of them."""
+    """``; did you mean 'x'?`` with those of `known` that are near `word`, else all of them if few."""
     names = sorted(set(known))
     near = _near(word, names)
+    if not near and len(names) > _MOST_LISTED:
+        return ""
     if not near:
         return f"; known: {', '.join(names)}"
     return f"; did you mean {' or '.join(repr(name) for name in near)}?"

@@ -6,7 +6,7 @@ beside them; so every operation is one numpy call over all objects of all events
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,21 @@ from numpy.typing import NDArray
 from flashsim_prod.errors import MissingBranchError
 
 Column = NDArray[Any]
+
+
+def split_name(name: str, collections: Container[str]) -> tuple[str, str]:
+    """Collection and attribute that the name of a branch is made of.
+
+    The collection is the longest of `collections` that the name begins with, since its own name may hold
+    an underscore (``Proton_multiRP_t``); else what is before the first underscore.
+    """
+    parts = name.split("_")
+    for length in range(len(parts) - 1, 0, -1):
+        collection = "_".join(parts[:length])
+        if collection in collections:
+            return collection, "_".join(parts[length:])
+    first, _, rest = name.partition("_")
+    return first, rest
 
 
 @dataclass(frozen=True)
@@ -191,6 +206,22 @@ class Events:
 
     def __contains__(self, name: object) -> bool:
         return name in self.collections or name in self.scalars
+
+    def has_branch(self, name: str) -> bool:
+        """Whether there is a branch of this full name: one value per event, or an attribute."""
+        collection, attribute = self.place(name)
+        return name in self.scalars or attribute in self.collections.get(collection, ())
+
+    def place(self, name: str) -> tuple[str, str]:
+        """Collection and attribute that a branch of this full name is of, if it is of any."""
+        return split_name(name, self.collections)
+
+    def branch(self, name: str) -> tuple[Column, NDArray[np.int64]]:
+        """All values of the branch of this full name, and the event of each; `MissingBranchError` if none."""
+        if name in self.scalars:
+            return self.scalars[name], np.arange(self.n)
+        collection, attribute = self.place(name)
+        return self[collection][attribute], self[collection].event_index
 
     def with_scalars(self, scalars: Mapping[str, Column]) -> Events:
         """The same events with some scalars added or replaced."""

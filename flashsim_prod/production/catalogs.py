@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flashsim_prod.core.scopes import check_rse, is_temporary
+from flashsim_prod.core.names import check_rse, is_temporary
 from flashsim_prod.errors import RequestError
-from flashsim_prod.grid.catalog.base import Catalog
+from flashsim_prod.grid.catalog.base import Catalog, Container
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.production.home import Home
 
@@ -27,6 +27,12 @@ def open_catalog(name: str, home: Home, scope: str = "cms") -> Catalog:
     from flashsim_prod.grid.catalog.rucio import RucioCatalog
 
     return RucioCatalog(scope)
+
+
+def local_datasets(home: Home) -> list[Container]:
+    """All datasets of the embedded catalogue."""
+    with LocalCatalog(home.catalog, read_only=home.is_read_only) as catalog:
+        return catalog.containers()
 
 
 def check_registration(catalog: str, scope: str, rse: str) -> None:

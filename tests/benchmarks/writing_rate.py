@@ -16,8 +16,11 @@ from pathlib import Path
 
 import uproot
 
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.trees import COMPRESSIONS
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
+
+V9 = Schema.load("v9")
 
 make_events = runpy.run_path(str(Path(__file__).parents[1] / "physics/nanoaod/conftest.py"))["make_events"]
 
@@ -30,7 +33,7 @@ def main() -> None:
         for name in COMPRESSIONS:
             path = Path(folder) / f"{name}.root"
             started = time.process_time()
-            with NanoWriter(path, provenance={}, compression=name) as writer:
+            with NanoWriter(path, schema=V9, provenance={}, compression=name) as writer:
                 for _ in range(n_events // events.n):
                     writer.write(events)
             elapsed = time.process_time() - started

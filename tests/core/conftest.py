@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from flashsim_prod.core.card import Energy, ProcessCard
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.request import BundleRef, Request, Split
-from flashsim_prod.core.site import Device, Engine, Rates, Resources, Site, StorageRules
+from flashsim_prod.core.site import Rates, Resources, Site, StorageRules
 
 
 def _request(
@@ -48,7 +49,7 @@ def _request(
         site=Site(
             name="here",
             title="here",
-            engine=Engine.LOCAL,
+            engine="local",
             resources=Resources(walltime_min=60, target_walltime_min=20),
             rates=Rates(generator_hz=50, flashsim_hz=200),
             storage=StorageRules(rse="LOCAL", prefix="{home}/store"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flashsim_prod.core.names import DatasetName
-from flashsim_prod.core.scopes import (
+from flashsim_prod.core.names import (
+    DatasetName,
     check_container,
     check_rse,
     check_scope,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsim_prod.core.seeds import PYTHIA_SEED_MAX, generator_seed, job_seed, pileup_seed
+from flashsim_prod.core.splitting import PYTHIA_SEED_MAX, generator_seed, job_seed, pileup_seed
 
 request_seeds = st.integers(0, 2**63 - 1)
 indices = st.integers(0, 10**7)

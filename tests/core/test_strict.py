@@ -78,7 +78,7 @@ def test_a_bad_card_gets_one_line(text: str, complaint: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"engine": "slurm"}, "engine: must be 'local'"),
+        ({"engine": "slurm"}, "engine: no engine 'slurm' is installed; there are crab, htcondor, local"),
         ({"slots": "one"}, "slots: 'one' is no whole number"),
         ({"sluts": 3}, "unknown key 'sluts'; did you mean 'slots'?"),
         ({"slots": -1}, "slots: "),
@@ -101,6 +101,13 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         Site.from_yaml(SITE.replace("title", "titel"), "x")
     assert "'titel'" in str(caught.value)
     assert "the key 'title' is missing" in str(caught.value)
+
+
+def test_nearest_says_nothing_of_a_long_list_that_has_nothing_near() -> None:
+    many = [f"Jet_attribute{number}" for number in range(101)]
+    assert nearest("?!", many) == ""
+    assert nearest("?!", many[:100]).startswith("; known: Jet_attribute0, ")
+    assert nearest("Jet_atribute7", many) == "; did you mean 'Jet_attribute7'?"
 
 
 def test_nearest_lists_all_when_nothing_is_near() -> None:

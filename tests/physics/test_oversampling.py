@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.oversampling import OversampledHist
 
+V9 = Schema.load("v9")
 AXIS = hist.axis.Regular(4, 0, 4, name="x")
 _EXTENT = 6
 
@@ -202,7 +204,7 @@ def file(tmp_path_factory) -> tuple[Path, np.ndarray, np.ndarray]:
     # coffea makes no four-vectors of less
     jets = {"pt": jet_pt} | {name: np.zeros_like(jet_pt) for name in ("eta", "phi", "mass")}
     path = tmp_path_factory.mktemp("interop") / "events.root"
-    with NanoWriter(path, provenance={}) as writer:
+    with NanoWriter(path, schema=V9, provenance={}) as writer:
         writer.write(Events(200, scalars, {"Jet": Collection(counts.astype(np.int64), jets)}))
     import uproot
 

@@ -10,7 +10,7 @@ import pytest
 
 from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.request import BundleRef
-from flashsim_prod.core.site import Engine, MergeRules, Rates, Resources, Site, StorageRules
+from flashsim_prod.core.site import MergeRules, Rates, Resources, Site, StorageRules
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.place import place, preview
 from flashsim_prod.production.order.plan import Order, Plan, make_plan
@@ -25,7 +25,7 @@ CARD = ProcessCard(
 SITE = Site(
     name="here",
     title="this machine",
-    engine=Engine.LOCAL,
+    engine="local",
     slots=2,
     max_attempts=2,
     resources=Resources(walltime_min=60, target_walltime_min=20),

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.progress import Progress
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json, Scope, Where
+from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.core.choices import CatalogKind
-
-if TYPE_CHECKING:
-    from flashsim_prod.production.dataset.verify import Verification
+from flashsim_prod.core.names import DatasetName
+from flashsim_prod.core.sizes import format_bytes, format_count
+from flashsim_prod.production.catalogs import local_datasets, open_catalog
+from flashsim_prod.production.dataset.verify import Verification, error_of
+from flashsim_prod.production.dataset.verify import verify as compare
+from flashsim_prod.production.home import home_to_read
 
 _NONE_YET = "no datasets yet; the first one: flashsim-prod request ttbar --events 1000 --oversample 10"
 
@@ -24,23 +29,9 @@ Dataset = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add these commands to `app`."""
-    app.command()(datasets)
-    app.command()(files)
-    app.command()(verify)
-
-
 def datasets(as_json: Json = False) -> None:
     """List the datasets of the catalogue."""
-    from flashsim_prod.cli.show import console, print_json
-    from flashsim_prod.core.sizes import format_bytes, format_count
-    from flashsim_prod.grid.catalog.local import LocalCatalog
-    from flashsim_prod.production.home import home_to_read
-
-    home = home_to_read()
-    with LocalCatalog(home.catalog, read_only=home.is_read_only) as catalog:
-        found = catalog.containers()
+    found = local_datasets(home_to_read())
     if as_json:
         print_json([{**asdict(one), "metadata": dict(one.metadata)} for one in found])
         return
@@ -58,11 +49,6 @@ def files(
     dataset: Dataset, catalog: Where = CatalogKind.LOCAL, scope: Scope = "cms", as_json: Json = False
 ) -> None:
     """List the files of a dataset: events, bytes, adler32 and where each one is."""
-    from flashsim_prod.cli.show import print_json
-    from flashsim_prod.core.names import DatasetName
-    from flashsim_prod.production.catalogs import open_catalog
-    from flashsim_prod.production.home import home_to_read
-
     if catalog == "local":
         # Rucio has containers by other grammars, too
         DatasetName.parse(dataset)
@@ -83,13 +69,6 @@ def verify(
     dataset: Dataset, catalog: Where = CatalogKind.LOCAL, scope: Scope = "cms", as_json: Json = False
 ) -> None:
     """Compare catalogue, ledger and storage of a dataset, reading all checksums anew."""
-    from rich.progress import Progress
-
-    from flashsim_prod.cli.show import console, print_json
-    from flashsim_prod.production.dataset.verify import error_of
-    from flashsim_prod.production.dataset.verify import verify as compare
-    from flashsim_prod.production.home import home_to_read
-
     errors = console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("reading", total=None)
@@ -109,9 +88,6 @@ def verify(
 
 
 def _print_verification(found: Verification) -> None:
-    from flashsim_prod.cli.show import counted
-    from flashsim_prod.core.sizes import format_bytes
-
     for problem in found.problems:
         print(f"{problem.kind:9} {problem.lfn}: {problem.detail}")
     if not found.problems:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json, Rse
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add this command to `app`."""
-    app.command()(publish)
+from flashsim_prod.cli.progress import shown_steps
+from flashsim_prod.cli.show import console, counted, print_json
+from flashsim_prod.errors import RequestError
+from flashsim_prod.production.catalogs import RSE_VARIABLE
+from flashsim_prod.production.dataset.publish import publish as send
+from flashsim_prod.production.home import open_home
 
 
 def publish(
@@ -28,15 +30,6 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Publish a finished dataset in DBS; blocks that are there already are compared."""
-    import os
-
-    from flashsim_prod.cli.show import console, counted, print_json
-    from flashsim_prod.cli.steps import shown_steps
-    from flashsim_prod.errors import RequestError
-    from flashsim_prod.production.catalogs import RSE_VARIABLE
-    from flashsim_prod.production.dataset.publish import publish as send
-    from flashsim_prod.production.home import open_home
-
     if not url and not dry_run:
         raise RequestError(
             "which DBS? say --url, set DBS_WRITER_URL, or --dry-run to write the block dumps only"

@@ -1,4 +1,4 @@
-"""``register``, and the options that say where and under whose name a dataset is registered."""
+"""``register``: a finished dataset into its catalogue."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json, Lifetime, Rse, RseExpression
+from flashsim_prod.cli.progress import shown_steps
+from flashsim_prod.cli.requests.driving import summary
+from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.core.choices import CatalogKind
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add this command to `app`."""
-    app.command()(register)
+from flashsim_prod.production.dataset.register import register_request
+from flashsim_prod.production.home import open_home
 
 
 def register(
@@ -28,12 +28,6 @@ def register(
     as_json: Json = False,
 ) -> None:
     """Register a finished dataset, or take a registration up again; what is there already is compared."""
-    from flashsim_prod.cli.requests.driving import summary
-    from flashsim_prod.cli.show import console, counted, print_json
-    from flashsim_prod.cli.steps import shown_steps
-    from flashsim_prod.production.dataset.register import register_request
-    from flashsim_prod.production.home import open_home
-
     with shown_steps() as show:
         done = register_request(
             open_home(),

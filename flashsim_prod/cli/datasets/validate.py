@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from flashsim_prod.cli import completing
+from flashsim_prod.cli.datasets.validate_tables import (
+    print_analysis,
+    print_histogram,
+    print_proof,
+    print_validation,
+)
 from flashsim_prod.cli.options import Json, Scope, Where
-from flashsim_prod.cli.show import print_json
-from flashsim_prod.cli.steps import shown_steps
+from flashsim_prod.cli.progress import shown_steps
+from flashsim_prod.cli.show import counted, print_json
 from flashsim_prod.core.choices import CatalogKind, Device
-
-if TYPE_CHECKING:
-    from flashsim_prod.physics.validation.dataset.histogram import Filled
-    from flashsim_prod.production.dataset.checks import CheckedDataset
-    from flashsim_prod.production.dataset.files import DatasetFiles
+from flashsim_prod.errors import RequestError
+from flashsim_prod.production.dataset.checks import CheckedDataset, check_dataset, error_of
+from flashsim_prod.production.dataset.files import find_files
+from flashsim_prod.production.dataset.validate import Progress, histograms, validate_dataset
+from flashsim_prod.production.home import home_to_read
+from flashsim_prod.production.models.validating import prove_uncertainties, run_analyses
 
 _DEFAULT = "dataset"
 
@@ -50,12 +57,9 @@ Files = Annotated[
 Output = Annotated[Path, typer.Option(help="Folder for index.html and JSON.")]
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn.")]
 
-#: what is being done, how much of it is done, and how much there is
-_Progress = Callable[[str, int, int], None]
-
 
 @contextmanager
-def _progress() -> Iterator[_Progress]:
+def _progress() -> Iterator[Progress]:
     with shown_steps() as show:
         yield lambda stage, done, total: show(stage, done, total, "")
 
@@ -87,40 +91,29 @@ def dataset(
     as_json: Json = False,
 ) -> None:
     """Compare a dataset with a reference, attribute by attribute: a page, JSON, exit code 19 if it is red."""
-    from flashsim_prod.errors import FidelityError, RequestError
-    from flashsim_prod.physics.validation.drawing.libraries import check_libraries
-
     # a glob that the shell expanded leaves its first match to --reference and the rest as arguments
     references = [*(reference or ()), *(more_references or ())]
     if not reference:
         raise RequestError("say what to compare with: --reference FILES")
-    check_libraries()
-    from flashsim_prod.physics.validation.dataset.page import validate, write_validation
-    from flashsim_prod.production.dataset.checks import check_dataset
-
-    found = _find([name], catalog, scope)
     with _progress() as progress:
-        problems = check_dataset(found, progress).all_problems if check else None
-        made = validate(
-            found.name,
-            found.urls,
+        made = validate_dataset(
+            home_to_read(),
+            name,
             references,
+            output=output,
             max_events=max_events,
+            check=check,
+            catalog=catalog,
+            scope=scope,
             progress=progress,
-            problems=problems,
-            about=_about(found),
         )
-        page = write_validation(made, output or _beside(found), progress)
     if as_json:
         print_json(made.summary())
     else:
-        from flashsim_prod.cli.datasets.validate_tables import print_validation
-
-        print_validation(made)
-        typer.echo(f"{page}")
-    if made.light == "red":
-        groups = ", ".join(group.name for group in made.red_groups) or "whole events"
-        raise FidelityError(f"{found.name} is red: {(problems or [groups])[0]}; see {page}")
+        print_validation(made.found)
+        typer.echo(f"{made.page}")
+    if (error := made.error) is not None:
+        raise error
 
 
 @app.command()
@@ -128,9 +121,7 @@ def check(
     names: Files, catalog: Where = CatalogKind.LOCAL, scope: Scope = "cms", as_json: Json = False
 ) -> None:
     """Run the technical checks on every file: ids, folds, values, links, order, sums, checksums."""
-    from flashsim_prod.production.dataset.checks import check_dataset, error_of
-
-    found = _find(names, catalog, scope)
+    found = find_files(home_to_read(), names, catalog=catalog, scope=scope)
     with _progress() as progress:
         checked = check_dataset(found, progress)
     if as_json:
@@ -167,24 +158,14 @@ def histogram(
     as_json: Json = False,
 ) -> None:
     """Fill histograms with the uncertainties of oversampling: folds of a generator event are correlated."""
-    from flashsim_prod.errors import RequestError
-    from flashsim_prod.physics.validation.dataset.histogram import Binning, fill_histograms, save
-
     if picture and len(observable) > 1:
         raise RequestError("--picture goes with one --observable")
-    found = _find(names, catalog, scope)
-    binning = Binning.parse(bins) if bins else None
+    found = find_files(home_to_read(), names, catalog=catalog, scope=scope)
     with _progress() as progress:
-        filled = fill_histograms(found.urls, observable, binning, progress)
-    if root:
-        save(filled, root)
-    if picture:
-        _draw(filled[0], picture)
+        filled = histograms(found, observable, bins=bins, root=root, picture=picture, progress=progress)
     if as_json:
         print_json([one.figures() for one in filled])
         return
-    from flashsim_prod.cli.datasets.validate_tables import print_histogram
-
     for one in filled:
         print_histogram(one)
 
@@ -212,40 +193,25 @@ def proof(
     as_json: Json = False,
 ) -> None:
     """Prove the uncertainties of oversampling: pulls of N events against N/6 oversampled generator events."""
-    from flashsim_prod.errors import FidelityError
-    from flashsim_prod.physics.validation.drawing.libraries import check_libraries
-    from flashsim_prod.production.order.library import find_card
-
-    check_libraries()
-    found = [find_card(card) for card in cards or ("ttbar", "zh_llbb")]
-    from flashsim_prod.physics.validation.proof.page import figures, write_proof
-    from flashsim_prod.physics.validation.proof.proof import run_proof
-
     with _progress() as progress:
-        made = [
-            run_proof(
-                card,
-                output / "generated",
-                n_gen=gen_events,
-                n_events=events,
-                factors=factor or [6, 10],
-                n_toys=toys,
-                seed=seed,
-                progress=progress,
-            )
-            for card in found
-        ]
-    page = write_proof(made, output)
+        made = prove_uncertainties(
+            cards or ("ttbar", "zh_llbb"),
+            output,
+            n_gen=gen_events,
+            n_events=events,
+            factors=factor or [6, 10],
+            n_toys=toys,
+            seed=seed,
+            progress=progress,
+        )
     if as_json:
-        print_json(figures(made))
+        print_json(made.figures())
     else:
-        from flashsim_prod.cli.datasets.validate_tables import print_proof
-
-        for one in made:
+        for one in made.found:
             print_proof(one)
-        typer.echo(f"{page}")
-    if not all(one.is_proven for one in made):
-        raise FidelityError(f"the uncertainties are not proven right in every observable; see {page}")
+        typer.echo(f"{made.page}")
+    if (error := made.error) is not None:
+        raise error
 
 
 @app.command()
@@ -266,75 +232,25 @@ def analyses(
     as_json: Json = False,
 ) -> None:
     """Run two analyses on FlashSim and on the reference detector: cut flows, distributions, a network."""
-    from flashsim_prod.errors import FidelityError
-    from flashsim_prod.physics.validation.drawing.libraries import check_libraries
-
-    check_libraries()
-    from flashsim_prod.physics.validation.analyses.page import figures, write_analyses
-    from flashsim_prod.production.models.validating import run_analyses
-
     with _progress() as progress:
         made = run_analyses(
             names or [],
             bundle,
-            output / "generated",
+            output,
             device=device,
             n_gen=gen_events,
             folds=oversample,
             seed=seed,
             progress=progress,
         )
-        page = write_analyses(made, output)
     if as_json:
-        print_json(figures(made))
+        print_json(made.figures())
     else:
-        from flashsim_prod.cli.datasets.validate_tables import print_analysis
-
-        for one in made:
+        for one in made.found:
             print_analysis(one)
-        typer.echo(f"{page}")
-    red = [one.analysis.name for one in made if one.light == "red"]
-    if red:
-        raise FidelityError(f"FlashSim and the reference differ in {', '.join(red)}; see {page}")
-
-
-def _find(names: list[str], catalog: str, scope: str) -> DatasetFiles:
-    from flashsim_prod.production.dataset.files import find_files
-    from flashsim_prod.production.home import home_to_read
-
-    return find_files(home_to_read(), names, catalog=catalog, scope=scope)
-
-
-def _beside(found: DatasetFiles) -> Path:
-    """The folder where ``report`` looks for the validation of a dataset that was made here."""
-    from flashsim_prod.production.home import home_to_read
-    from flashsim_prod.production.views.report import VALIDATION_FOLDER
-
-    if found.request is None:
-        return Path(VALIDATION_FOLDER)
-    return home_to_read().folder(found.request.name).path / VALIDATION_FOLDER
-
-
-def _about(found: DatasetFiles) -> dict[str, str]:
-    """Where a dataset that was made here comes from."""
-    request = found.request
-    if request is None:
-        return {}
-    return {
-        "process": f"{request.card.title}, {request.energy_tev:g} TeV",
-        "bundle": f"{request.bundle.path}, digest {request.bundle.digest[:12]}",
-        "seed": str(request.seed),
-    }
-
-
-def _draw(filled: Filled, path: Path) -> None:
-    from flashsim_prod.files import write_whole
-    from flashsim_prod.physics.validation.drawing.libraries import check_libraries
-
-    check_libraries()
-    from flashsim_prod.physics.validation.drawing.plots import oversampled
-
-    write_whole(path, oversampled(filled))
+        typer.echo(f"{made.page}")
+    if (error := made.error) is not None:
+        raise error
 
 
 def _plain(checked: CheckedDataset) -> list[dict[str, object]]:
@@ -342,8 +258,6 @@ def _plain(checked: CheckedDataset) -> list[dict[str, object]]:
 
 
 def _print_checked(checked: CheckedDataset) -> None:
-    from flashsim_prod.cli.show import counted
-
     for file in checked.files:
         if file.problem is None:
             print(f"ok      {file.url}: {file.events:,} events of {file.gen_events:,} generator events")

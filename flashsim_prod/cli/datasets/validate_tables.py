@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from flashsim_prod.cli.show import console, table
-from flashsim_prod.physics.validation.models.figures import Light
 
 if TYPE_CHECKING:
-    from flashsim_prod.physics.validation.analyses.comparison import AnalysisComparison
-    from flashsim_prod.physics.validation.dataset.histogram import Filled
-    from flashsim_prod.physics.validation.dataset.page import Validation
-    from flashsim_prod.physics.validation.proof.proof import ProofOfProcess
+    from flashsim_prod.production.dataset.validate import Filled, Validation
+    from flashsim_prod.production.models.validating import AnalysisComparison, ProofOfProcess
 
 _STYLES = {"green": "green", "amber": "yellow", "red": "red"}
 _COMPLAINTS = 4
 
 
-def coloured(text: str, light: Light | None) -> str:
+def coloured(text: str, light: str | None) -> str:
     """`text` in the colour of a verdict."""
     return f"[{_STYLES[light]}]{text}[/]" if light else text
 
@@ -58,7 +54,7 @@ def print_proof(found: ProofOfProcess) -> None:
     for one in found.proofs:
         right, wrong = one.correlated, one.naive
         listing.add_row(
-            coloured(one.observable, Light.GREEN if one.is_proven else Light.RED),
+            coloured(one.observable, "green" if one.is_proven else "red"),
             str(one.folds),
             f"{right.width:.3f}±{right.width_error:.3f}",
             f"{right.p_value:.2g}",
@@ -105,11 +101,11 @@ def print_histogram(filled: Filled) -> None:
     made, naive = filled.by_gen, filled.by_event
     columns = ("FROM", "TO", "SUM", "ERROR", "NAIVE", "GAIN")
     listing = table(*columns, right=columns, title=filled.observable.name)
-    edges = [-np.inf, *made.hist().axes[0].edges.tolist(), np.inf]
-    gain = [np.nan, *filled.gain.tolist(), np.nan]
+    edges = [-math.inf, *made.hist().axes[0].edges.tolist(), math.inf]
+    gain = [math.nan, *filled.gain.tolist(), math.nan]
     sums = zip(made.values(flow=True), made.variances(flow=True), naive.variances(flow=True), strict=True)
     for position, (value, variance, independent) in enumerate(sums):
-        factor = "-" if np.isnan(gain[position]) else f"{gain[position]:.2f}"
+        factor = "-" if math.isnan(gain[position]) else f"{gain[position]:.2f}"
         limits = (f"{edge:g}" for edge in edges[position : position + 2])
         listing.add_row(*limits, f"{value:.6g}", f"{variance**0.5:.3g}", f"{independent**0.5:.3g}", factor)
     console().print(listing)

@@ -69,8 +69,8 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure how many events per second this machine makes, and where the time goes."""
+    from flashsim_prod.cli.progress import shown_steps
     from flashsim_prod.cli.show import console, print_json
-    from flashsim_prod.cli.steps import shown_steps
     from flashsim_prod.core.sizes import parse_count
     from flashsim_prod.production.home import open_home
     from flashsim_prod.production.measure.speed import measure_speed

@@ -70,6 +70,7 @@ def show(
     from flashsim_prod.cli.models.bundle_model import as_asked, show_model
     from flashsim_prod.cli.show import console, print_json, table
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+    from flashsim_prod.physics.chain.compatibility import all_lacks, told_lacks
 
     bundle, model = as_asked(bundle, model, default=_DEFAULT)
     found = load_bundle(find_bundle(bundle))
@@ -78,7 +79,8 @@ def show(
         return
     manifest = found.manifest
     if as_json:
-        print_json({"path": str(found.path), "digest": found.digest, **manifest.model_dump(mode="json")})
+        about = {"path": str(found.path), "digest": found.digest, "lacks": all_lacks(found)}
+        print_json({**about, **manifest.model_dump(mode="json")})
         return
     out = console()
     software = ", ".join(f"{name} {version}" for name, version in manifest.software.items())
@@ -96,6 +98,9 @@ def show(
         seed = str(entry.fit.get("seed", "-"))
         listing.add_row(name, entry.produces, *(f"{number:,}" for number in columns), seed)
     out.print(listing)
+    for name in all_lacks(found):
+        lacking = told_lacks(name, manifest.models[name])
+        out.print(f"{name} lacks {lacking}", markup=False, soft_wrap=True)
     for assessment in manifest.fidelity:
         _print_assessment(assessment)
 
@@ -236,7 +241,7 @@ def format_(
     if as_json:
         print_json(wanted)
         return
-    for key in ("model", "produces", "most", "network"):
+    for key in ("model", "kind", "produces", "most", "network"):
         typer.echo(f"{key:11} {wanted[key]}")
     for key in ("conditions", "targets"):
         typer.echo(f"{key:11} {' '.join(wanted[key])}")

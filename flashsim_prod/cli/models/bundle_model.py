@@ -40,6 +40,7 @@ def show_model(bundle: Bundle, model: str, *, as_json: bool) -> None:
     """
     from flashsim_prod.core.strict import nearest
     from flashsim_prod.errors import BundleError
+    from flashsim_prod.physics.chain.compatibility import lacks
 
     models = bundle.manifest.models
     if model not in models:
@@ -55,7 +56,8 @@ def show_model(bundle: Bundle, model: str, *, as_json: bool) -> None:
             }
             for one in fidelity
         ]
-        about = {"bundle": bundle.name, "bundle_digest": bundle.digest, "model": model}
+        about: dict[str, object] = {"bundle": bundle.name, "bundle_digest": bundle.digest, "model": model}
+        about["lacks"] = lacks(model, entry)
         print_json({**about, **entry.model_dump(mode="json"), "fidelity": figures})
         return
     _print(bundle, model, entry)
@@ -71,13 +73,17 @@ def show_model(bundle: Bundle, model: str, *, as_json: bool) -> None:
 
 
 def _print(bundle: Bundle, model: str, entry: ModelEntry) -> None:
+    from flashsim_prod.physics.chain.compatibility import told_lacks
+
     fit = ", ".join(f"{name} {value}" for name, value in entry.fit.items())
     for label, text in (
         ("model", f"{model} of bundle {bundle.name}"),
         ("produces", f"{entry.produces}, at most {entry.most} for each source"),
+        ("kind", entry.kind),
         ("weights", f"{entry.parameters:,}, sha256 {entry.sha256}"),
         ("fit", fit or "-"),
         ("sees", " ".join(entry.conditions)),
         ("draws", " ".join(entry.targets)),
+        ("lacks", told_lacks(model, entry) or "-"),
     ):
         console().print(f"{label:9} {text}", markup=False, soft_wrap=True)

@@ -12,8 +12,8 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import WORK, Folder, Json, OnDevice, Seed
+from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import counted, print_json
-from flashsim_prod.cli.steps import shown_steps
 from flashsim_prod.core.choices import Device, Network
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def fit_all(
     missing = [model for model in MODELS if not (work / "fits" / model.name / ENTRY).is_file()]
     enough, few = _by_size(missing, work)
     fits: dict[str, FitRecord] = {}
-    if found.engine.is_detached and (enough or not missing):
+    if found.rules.goes_on_alone and (enough or not missing):
         # with all fits done there is still a bundle to be made, or being made
         options = ["--device", found.device.value, "--threads", str(found.resources.cpus)]
         options += ["--seed", str(seed), *(["--quick"] if quick else [])]

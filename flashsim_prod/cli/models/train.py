@@ -23,8 +23,8 @@ from flashsim_prod.cli.options import (
     SolverOption,
     sampling_of,
 )
+from flashsim_prod.cli.progress import follow, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
-from flashsim_prod.cli.steps import follow, shown_steps
 from flashsim_prod.core.choices import Device, Solver
 
 if TYPE_CHECKING:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
-from flashsim_prod.cli.progress import shown_progress
+from flashsim_prod.cli.requests.display import shown_progress
 from flashsim_prod.cli.show import console, counted, print_json
+from flashsim_prod.core.report import OutputFile
+from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes, format_count
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.errors import JobsFailedError, StateError
-
-if TYPE_CHECKING:
-    from flashsim_prod.core.report import OutputFile
-    from flashsim_prod.core.request import Request
-    from flashsim_prod.production.context import Outcome
-    from flashsim_prod.production.drive.detached import HandOver
-    from flashsim_prod.production.home import Home
+from flashsim_prod.production.context import Outcome
+from flashsim_prod.production.drive.detached import HandOver, follow, hand_over
+from flashsim_prod.production.drive.foreground import drive
+from flashsim_prod.production.home import Home
+from flashsim_prod.production.order.folder import load_request
+from flashsim_prod.production.order.plan import warnings_of
 
 #: the shell's own code for a command that a signal ended is 128 and the signal's number
 _SIGNALLED = 128
@@ -43,8 +42,6 @@ def drive_and_tell(home: Home, name: str, *, as_json: bool) -> None:
     Stopped
         If it was ended before its end.
     """
-    from flashsim_prod.production.drive.foreground import drive
-
     with shown_progress() as display:
         outcome = drive(home, name, display)
     tell(outcome, as_json=as_json)
@@ -58,14 +55,10 @@ def start_and_tell(home: Home, name: str, *, wait: bool, as_json: bool) -> None:
     JobsFailedError, Stopped
         As by `drive_and_tell`, if this command waits for the end.
     """
-    from flashsim_prod.production.order.folder import load_request
-
     site = load_request(home.existing(name).request).site
-    if not site.engine.is_detached:
+    if not site.rules.goes_on_alone:
         drive_and_tell(home, name, as_json=as_json)
         return
-    from flashsim_prod.production.drive.detached import hand_over
-
     with shown_progress() as display:
         handed = hand_over(home, name, display)
     for remark in handed.remarks:
@@ -82,8 +75,6 @@ def start_and_tell(home: Home, name: str, *, wait: bool, as_json: bool) -> None:
 
 
 def _follow_and_tell(home: Home, name: str, *, as_json: bool) -> None:
-    from flashsim_prod.production.drive.detached import follow
-
     try:
         with shown_progress() as display:
             outcome = follow(home, name, display)
@@ -124,8 +115,6 @@ def tell(outcome: Outcome, *, as_json: bool) -> None:
 
 def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]) -> dict[str, object]:
     """The object that ``--json`` prints."""
-    from flashsim_prod.production.order.plan import warnings_of
-
     return {
         "request": request.name,
         "dataset": str(request.dataset),

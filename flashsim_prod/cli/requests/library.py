@@ -10,19 +10,16 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json, Rse
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add these commands to `app`."""
-    app.command()(cards)
-    app.command()(sites)
+from flashsim_prod.cli.show import console, print_json, table
+from flashsim_prod.errors import NodeError
+from flashsim_prod.production.catalogs import RSE_VARIABLE
+from flashsim_prod.production.order.library import all_cards, all_sites, find_site
+from flashsim_prod.production.order.plan import slots_of
+from flashsim_prod.production.views.site_check import check_site, only_of
 
 
 def cards(as_json: Json = False) -> None:
     """List what can be requested."""
-    from flashsim_prod.cli.show import console, print_json, table
-    from flashsim_prod.production.order.library import all_cards
-
     found = all_cards()
     if as_json:
         print_json([card.model_dump(mode="json") for card in found])
@@ -64,13 +61,8 @@ def sites(
 
 
 def _check(site: str, rse: str | None, only: list[str], as_json: bool) -> None:
-    from flashsim_prod.cli.show import print_json
-    from flashsim_prod.errors import NodeError
-    from flashsim_prod.production.catalogs import RSE_VARIABLE
-    from flashsim_prod.production.order.library import find_site
-    from flashsim_prod.production.views.site_check import check_site, only_of
-
-    found = only_of(list(check_site(find_site(site), rse or os.environ.get(RSE_VARIABLE))), only)
+    checked = find_site(site)
+    found = only_of(list(check_site(checked, rse or os.environ.get(RSE_VARIABLE))), only, checked)
     if as_json:
         print_json([asdict(one) for one in found])
     else:
@@ -84,10 +76,6 @@ def _check(site: str, rse: str | None, only: list[str], as_json: bool) -> None:
 
 
 def _list_sites(as_json: bool) -> None:
-    from flashsim_prod.cli.show import console, print_json, table
-    from flashsim_prod.production.order.library import all_sites
-    from flashsim_prod.production.order.plan import slots_of
-
     found = all_sites()
     if as_json:
         print_json([site.model_dump(mode="json") for site in found])
@@ -97,7 +85,7 @@ def _list_sites(as_json: bool) -> None:
         listing.add_row(
             site.name,
             site.title,
-            site.engine.value,
+            site.engine,
             str(slots_of(site)),
             site.device.value,
             f"{site.rates.flashsim_hz:g}",

@@ -10,11 +10,8 @@ import typer
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json
 from flashsim_prod.cli.show import print_json
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add this command to `app`."""
-    app.command()(report)
+from flashsim_prod.production.home import home_to_read
+from flashsim_prod.production.views.report import make_request_report, write_request_report
 
 
 def report(
@@ -28,9 +25,6 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write a page about a request: what was made, by what, how long it took, how to use and cite it."""
-    from flashsim_prod.production.home import home_to_read
-    from flashsim_prod.production.views.report import make_request_report, write_request_report
-
     home = home_to_read()
     made = make_request_report(home, name)
     page = write_request_report(home, made, output)

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from flashsim_prod.production.home import Home
-    from flashsim_prod.production.views.status import RequestDetail, RequestLine
+from flashsim_prod.cli.show import console, print_json, table
+from flashsim_prod.cli.streams import is_read
+from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
+from flashsim_prod.core.states import JobState, RequestState
+from flashsim_prod.errors import RequestError
+from flashsim_prod.production.home import Home, home_to_read
+from flashsim_prod.production.views.status import RequestDetail, RequestLine, all_lines, detail
 
 _REFRESH_S = 2.0
 _NONE_YET = "no requests yet; the first one: flashsim-prod request ttbar --events 1000 --oversample 10"
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add this command to `app`."""
-    app.command()(status)
 
 
 def status(
@@ -39,10 +40,6 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how requests stand: jobs by state and stage, rates, failures by cause, time left."""
-    from flashsim_prod.cli.show import console, print_json
-    from flashsim_prod.errors import RequestError
-    from flashsim_prod.production.home import home_to_read
-
     if watch and as_json:
         raise RequestError("--watch and --json do not go together; call --json as often as you like")
     home = home_to_read()
@@ -58,11 +55,6 @@ def status(
 
 def _watch(home: Home, name: str | None) -> None:
     """Show again and again, until the one request shown has ended, or Ctrl-C."""
-    from rich.live import Live
-
-    from flashsim_prod.cli.show import console
-    from flashsim_prod.cli.streams import is_read
-
     with (
         Live(_render(home, name), console=console(), auto_refresh=False) as live,
         suppress(KeyboardInterrupt),
@@ -73,31 +65,20 @@ def _watch(home: Home, name: str | None) -> None:
 
 
 def _has_ended(home: Home, name: str) -> bool:
-    from flashsim_prod.core.states import RequestState
-    from flashsim_prod.production.views.status import detail
-
     return detail(home, name).line.state in (RequestState.DONE, RequestState.FAILED, RequestState.CANCELLED)
 
 
 def _as_json(home: Home, name: str | None) -> object:
-    from dataclasses import asdict
-
-    from flashsim_prod.production.views.status import all_lines, detail
-
     if name is None:
         return [asdict(line) for line in all_lines(home)]
     return asdict(detail(home, name))
 
 
 def _render(home: Home, name: str | None) -> RenderableType:
-    from rich.console import Group
-
     return Group(*_parts(home, name))
 
 
 def _parts(home: Home, name: str | None) -> list[RenderableType]:
-    from flashsim_prod.production.views.status import all_lines, detail
-
     if name is not None:
         return _detail(detail(home, name))
     lines = all_lines(home)
@@ -105,9 +86,6 @@ def _parts(home: Home, name: str | None) -> list[RenderableType]:
 
 
 def _lines(lines: list[RequestLine]) -> RenderableType:
-    from flashsim_prod.cli.show import table
-    from flashsim_prod.core.sizes import format_count, format_duration
-
     listing = table(
         *("X", "STATE", "%S", "REQUEST", "CARD", "EVENTS", "SITE", "AGE", "ETA"),
         right=("%S", "EVENTS"),
@@ -129,8 +107,6 @@ def _lines(lines: list[RequestLine]) -> RenderableType:
 
 
 def _detail(found: RequestDetail) -> list[RenderableType]:
-    from rich.markup import escape
-
     parts: list[RenderableType] = [_head(found), _stages(found)]
     if found.speeds:
         parts.append(_speeds(found))
@@ -142,10 +118,6 @@ def _detail(found: RequestDetail) -> list[RenderableType]:
 
 
 def _head(found: RequestDetail) -> RenderableType:
-    from rich.table import Table
-
-    from flashsim_prod.core.sizes import format_count, format_duration
-
     line = found.line
     state = (
         line.state.value if line.eta_s is None else f"{line.state.value}, {format_duration(line.eta_s)} left"
@@ -173,9 +145,6 @@ def _registered(found: RequestDetail) -> str:
 
 
 def _stages(found: RequestDetail) -> RenderableType:
-    from flashsim_prod.cli.show import table
-    from flashsim_prod.core.states import JobState
-
     # states that no job is in would only make the table wide; these always matter
     shown = [
         state
@@ -191,9 +160,6 @@ def _stages(found: RequestDetail) -> RenderableType:
 
 
 def _speeds(found: RequestDetail) -> RenderableType:
-    from flashsim_prod.cli.show import table
-    from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
-
     columns = ("JOBS", "EVENTS", "SIZE", "EVENTS/S", "PER JOB", "PEAK MB")
     listing = table("DONE", *columns, right=columns)
     for speed in found.speeds:
@@ -210,10 +176,6 @@ def _speeds(found: RequestDetail) -> RenderableType:
 
 
 def _failures(found: RequestDetail) -> RenderableType:
-    from rich.markup import escape
-
-    from flashsim_prod.cli.show import table
-
     listing = table(
         "FAILED", "EXIT", "TIMES", "JOBS", "STILL", "CAUSE AND LOG", right=("EXIT", "TIMES", "JOBS", "STILL")
     )

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from flashsim_prod.cli.options import Json
+from flashsim_prod.cli.requests.driving import summary
 from flashsim_prod.cli.show import print_json
-
-if TYPE_CHECKING:
-    from flashsim_prod.production.job.run import KeptHere
+from flashsim_prod.core.states import Stage
+from flashsim_prod.production.drive.detached import register_finished
+from flashsim_prod.production.home import open_home
+from flashsim_prod.production.job.run import KeptHere
+from flashsim_prod.production.job.worker import run_job
 
 app = typer.Typer(no_args_is_help=True, help="Run one job of a request on this machine.")
 
@@ -51,8 +54,6 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Make the events of one job: generate or read, oversample, simulate, write, check, store."""
-    from flashsim_prod.production.job.run import KeptHere
-
     kept = KeptHere(output, framework_report) if output else None
     _run("simulate", request_file, job, workdir, report, sandbox, as_json, kept)
 
@@ -73,13 +74,8 @@ def merge(
 @app.command()
 def register(request_file: RequestFile, as_json: Json = False) -> None:
     """Register the dataset of a request whose jobs have all been done elsewhere."""
-    from flashsim_prod.production.drive.detached import register_finished
-    from flashsim_prod.production.home import open_home
-
     outcome = register_finished(open_home(), request_file.absolute().parent.name)
     if as_json:
-        from flashsim_prod.cli.requests.driving import summary
-
         print_json(summary(outcome.request, outcome.state, outcome.files))
 
 
@@ -93,9 +89,6 @@ def _run(
     as_json: bool,
     kept: KeptHere | None = None,
 ) -> None:
-    from flashsim_prod.core.states import Stage
-    from flashsim_prod.production.job.worker import run_job
-
     # how far it is stands on standard output for who reads the log
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         done = run_job(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.site import Site
 from flashsim_prod.core.states import JobState, Stage
 
 
@@ -202,17 +203,25 @@ class Finding:
 
 
 class BatchSystem(ABC):
-    """A batch system that goes on by itself after a graph of jobs was handed to it.
+    """A batch system that goes on by itself after a graph of jobs was handed to it; made of its `Site`.
 
     The foreground engine (`flashsim_prod.grid.batch.local.LocalBatch`) is none: it runs the same nodes in
     processes of this machine while the command waits. A batch system keeps no state of its own: all that
     it is asked about is in the submission and the name it gave it.
 
     All methods raise `StorageError` if it cannot be reached and `ConfigError` if it is not set up here.
+
+    Parameters
+    ----------
+    site : Site
+        Its `rules` are those that name this class as their `batch_system`.
     """
 
     #: what it runs; jobs of other stages are run on this machine when their inputs are there
     stages: ClassVar[frozenset[Stage]] = frozenset(Stage)
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
 
     @abstractmethod
     def render(self, submission: Submission) -> None:
@@ -262,3 +271,43 @@ class BatchSystem(ABC):
     @abstractmethod
     def check(self) -> Iterator[Finding]:
         """What of the site can be reached, and what jobs would find there right now."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Fits that are handed over as one, and the bundle after them.
+
+    Attributes
+    ----------
+    work : Path
+        Folder of tables and fits; what is handed over is written into its folder ``batch``.
+    models : tuple of str
+        Those to be fitted, a job each.
+    options : tuple of str
+        Further words for ``train fit``.
+    output : Path
+        Folder of the bundle.
+    """
+
+    work: Path
+    models: tuple[str, ...]
+    options: tuple[str, ...]
+    output: Path
+
+
+class TrainingBatch(BatchSystem):
+    """A batch system that training can be handed to as well."""
+
+    @abstractmethod
+    def train(self, training: Training) -> tuple[int, bool]:
+        """Hand fits over, unless some of this folder are at work; its number for them, and if it is new.
+
+        Raises
+        ------
+        ConfigError
+            If its nodes cannot train.
+        """
+
+    @abstractmethod
+    def is_training(self, work: Path) -> bool:
+        """Whether fits of this folder are at work."""

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from flashsim_prod.core.site import Engine, Site
+from collections.abc import Callable
+from typing import cast
+
+from flashsim_prod.core.engines import load_object
+from flashsim_prod.core.report import JobReport
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.site import Site
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.grid.batch.base import BatchSystem
 
@@ -12,12 +18,25 @@ def open_batch(site: Site) -> BatchSystem:
 
     A batch system's own client is loaded only where it is used.
     """
-    if site.engine is Engine.HTCONDOR:
-        from flashsim_prod.grid.batch.htcondor.engine import HTCondorBatch
+    named = site.rules.batch_system
+    if not named:
+        raise ConfigError(f"site {site.name}: its engine '{site.engine}' runs in the foreground")
+    kind = _loaded(site, named)
+    if not (isinstance(kind, type) and issubclass(kind, BatchSystem)):
+        raise ConfigError(f"engine '{site.engine}': its {named} is no kind of BatchSystem")
+    return kind(site)
 
-        return HTCondorBatch(site)
-    if site.engine is Engine.CRAB:
-        from flashsim_prod.grid.batch.crab.engine import CrabBatch
 
-        return CrabBatch(site)
-    raise ConfigError(f"site {site.name}: its engine '{site.engine}' runs in the foreground")
+def engine_report(site: Site) -> Callable[[Request, JobReport, str], str]:
+    """What writes a job's end in the words of the site's engine; `ConfigError` if it asks for none."""
+    named = site.rules.job_report
+    if not named:
+        raise ConfigError(f"site {site.name}: its engine '{site.engine}' knows no report of its own")
+    return cast("Callable[[Request, JobReport, str], str]", _loaded(site, named))
+
+
+def _loaded(site: Site, named: str) -> object:
+    try:
+        return load_object(named)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"engine '{site.engine}': its {named} cannot be loaded: {error}") from error

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from flashsim_prod.core.scopes import check_container, check_scope
+from flashsim_prod.core.names import check_container, check_scope
 from flashsim_prod.errors import CatalogError
 from flashsim_prod.grid.catalog import rucio_rows as rows
 from flashsim_prod.grid.catalog.base import (

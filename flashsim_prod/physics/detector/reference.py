@@ -24,11 +24,20 @@ from flashsim_prod.physics.detector.tau_discriminators import simulate_taus
 from flashsim_prod.physics.detector.truth import view_truth
 from flashsim_prod.physics.detector.vertices import find_vertices
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.schema import Schema
 
 
 class ReferenceDetector:
-    """Parametric detector response, vectorised over events and objects."""
+    """Parametric detector response, vectorised over events and objects.
+
+    Parameters
+    ----------
+    schema : Schema, optional
+        Which attributes its objects keep, and their types; those of the version that is made by default.
+    """
+
+    def __init__(self, schema: Schema | None = None) -> None:
+        self.schema = schema or Schema.default()
 
     def simulate(self, folds: Events, *, seed: int) -> Events:
         """`folds` with reconstructed collections and scalars added.
@@ -71,28 +80,23 @@ class ReferenceDetector:
         egamma = simulate_electrons_and_photons(seed, truth, event, jets, scalars["PV_z"])
         boosted = simulate_fat_jets(folds, seed)
         reco = complete(folds.with_collections(made | egamma | boosted))
-        reco = _as_nanoaod(reco, ("Jet", "Muon", "FsrPhoton", *egamma, *boosted)).with_scalars(scalars)
-        return _with_taus_and_vertices(reco, event, seed)
+        reco = self._as_nanoaod(reco, ("Jet", "Muon", "FsrPhoton", *egamma, *boosted)).with_scalars(scalars)
+        return self._with_taus_and_vertices(reco, event, seed)
 
+    def _with_taus_and_vertices(self, reco: Events, event: EventLatents, seed: int) -> Events:
+        """Tau and SV, which need only what NanoAOD shows of the jets; not without GenVisTau."""
+        if "GenVisTau" not in reco:
+            return reco
+        taus, vertices = simulate_taus(reco, event, seed), find_vertices(stream(seed, "vertices"), reco)
+        return self._as_nanoaod(reco.with_collections({"Tau": taus, "SV": vertices}), ("Tau", "SV"))
 
-def _with_taus_and_vertices(reco: Events, event: EventLatents, seed: int) -> Events:
-    """Tau and SV, which need only what NanoAOD shows of the jets; not without GenVisTau."""
-    if "GenVisTau" not in reco:
-        return reco
-    taus, vertices = simulate_taus(reco, event, seed), find_vertices(stream(seed, "vertices"), reco)
-    return _as_nanoaod(reco.with_collections({"Tau": taus, "SV": vertices}), ("Tau", "SV"))
+    def _as_nanoaod(self, events: Events, collections: tuple[str, ...]) -> Events:
+        """`events` with only the NanoAOD columns of `collections`, in their types."""
+        return events.with_collections({name: self._columns(name, events[name]) for name in collections})
 
-
-def _as_nanoaod(events: Events, collections: tuple[str, ...]) -> Events:
-    """`events` with only the NanoAOD columns of `collections`, in their types."""
-    return events.with_collections(
-        {name: _nanoaod_columns(name, events[name]) for name in collections},
-    )
-
-
-def _nanoaod_columns(name: str, objects: Collection) -> Collection:
-    wanted = [branch for branch in branches().values() if branch.collection == name]
-    return Collection(
-        objects.counts,
-        {branch.attribute: objects[branch.attribute].astype(branch.dtype) for branch in wanted},
-    )
+    def _columns(self, name: str, objects: Collection) -> Collection:
+        wanted = self.schema.attributes(name)
+        return Collection(
+            objects.counts,
+            {branch.attribute: objects[branch.attribute].astype(branch.dtype) for branch in wanted},
+        )

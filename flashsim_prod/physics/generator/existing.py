@@ -25,8 +25,8 @@ from flashsim_prod.physics.generator.source import (
     branches_of,
     regrouped,
 )
-from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,10 +68,11 @@ def inspect_input(url: str) -> int:
 
 def check_alike(files: Sequence[InputFile]) -> None:
     """Read the first event of each file as a job would: all must have the branches of the first one."""
+    schema = Schema.default()
     ends = accumulate(file.entries for file in files)
     entries = [(file.url, file.entries) for file in files]
     for first in list(ends)[:-1]:
-        next(NanoSource(entries, first=first, n_events=1, seed=0).chunks(1))
+        next(NanoSource(entries, first=first, n_events=1, seed=0, schema=schema).chunks(1))
 
 
 class NanoKind(SourceKind):
@@ -95,6 +96,7 @@ class NanoKind(SourceKind):
             first=job.gen_first,
             n_events=job.gen_events,
             seed=job.pileup_seed,
+            schema=Schema.load(request.nano),
             pileup=request.pileup,
         )
 
@@ -117,6 +119,8 @@ class NanoSource:
     n_events : int
     seed : int
         Of the pileup and the vertices, where they are drawn.
+    schema : Schema
+        Whose types the events get, and which of their attributes are links.
     pileup : str
         Name of the profile that it is then drawn from.
 
@@ -133,6 +137,7 @@ class NanoSource:
         first: int,
         n_events: int,
         seed: int,
+        schema: Schema,
         pileup: str = "Run2_2018",
     ) -> None:
         total = sum(entries for _, entries in files)
@@ -145,6 +150,7 @@ class NanoSource:
         self._first = first
         self._n_events = n_events
         self._seed = seed
+        self._schema = schema
         self._profile = find_profile(pileup)
 
     def chunks(self, size: int) -> Iterator[Events]:
@@ -155,7 +161,7 @@ class NanoSource:
             if branch not in names:
                 _LOG.warning("%s has no %s; it is drawn", self._files[0][0], what)
         for events in regrouped(self._pieces(names, size), size):
-            yield _delivered(events, draws)
+            yield _delivered(events, draws, self._schema)
 
     def _branches(self) -> tuple[str, ...]:
         """The branches to read: those of the first file."""
@@ -171,7 +177,7 @@ class NanoSource:
             offset += entries
             if start >= stop:
                 continue
-            with NanoFile(url) as file:
+            with NanoFile(url, self._schema) as file:
                 if file.n_entries != entries:
                     raise InputError(
                         f"{url} holds {file.n_entries} events, but held {entries} when the request was made; "
@@ -179,7 +185,7 @@ class NanoSource:
                     )
                 self._require_alike(file, names)
                 for at in range(start, stop, size):
-                    yield conform(file.read(names, at, min(at + size, stop)))
+                    yield file.read(names, at, min(at + size, stop))
 
     def _require_alike(self, file: NanoFile, names: tuple[str, ...]) -> None:
         """`InputError` if `file` lacks a branch that is read because the first file has it."""
@@ -197,7 +203,7 @@ def _available(branches: frozenset[str]) -> tuple[str, ...]:
     return (*_REQUIRED, *(name for group in groups if branches.issuperset(group) for name in group))
 
 
-def _delivered(events: Events, draws: PileupDraws) -> Events:
+def _delivered(events: Events, draws: PileupDraws, schema: Schema) -> Events:
     """`events` with traceable numbering, and with vertex and pileup that are drawn if need be."""
     scalars: dict[str, Column] = {}
     for name, column in events.scalars.items():
@@ -207,20 +213,20 @@ def _delivered(events: Events, draws: PileupDraws) -> Events:
         scalars.update(draws.draw_vertices(events.n))
     if _PILEUP[0] not in scalars:
         scalars.update(draws.draw_pileup(scalars["GenVtx_z"].astype(np.float32)))
-    collections = {name: _without_dangling_links(name, events) for name in events.collections}
+    collections = {name: _without_dangling_links(name, events, schema) for name in events.collections}
     return Events(events.n, scalars, collections)
 
 
-def _without_dangling_links(name: str, events: Events) -> Collection:
+def _without_dangling_links(name: str, events: Events, schema: Schema) -> Collection:
     """A collection whose links past the end of what they point to are -1, for nothing.
 
     Some versions of NanoAOD number the mothers of hadronic taus in a list longer than the one they store.
     """
     collection, mended = events[name], {}
-    for attribute, column in collection.columns.items():
-        known = branches().get(f"{name}_{attribute}")
-        targets = [events[one] for one in known.links if one in events] if known else []
-        if targets:
+    for attribute, links in schema.links(name).items():
+        targets = [events[one] for one in links if one in events]
+        if targets and attribute in collection:
+            column = collection[attribute]
             reach = np.max([target.counts for target in targets], axis=0)[collection.event_index]
             mended[attribute] = np.where(column < reach, column, -1).astype(column.dtype)
     return collection.with_columns(**mended)

@@ -15,7 +15,7 @@ from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import EventsError, InputError
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
-from flashsim_prod.physics.nanoaod.schema import Branch, branch, branches
+from flashsim_prod.physics.nanoaod.schema import Branch, Schema
 
 #: collections that NanoAOD orders by falling transverse momentum
 PT_ORDERED = ("Jet", "FatJet", "Muon", "Electron", "Photon", "Tau")
@@ -57,6 +57,7 @@ class FileSummary:
 def check_file(
     path: Path | str,
     *,
+    schema: Schema,
     events: int | None = None,
     event_numbers: range | None = None,
     lumis: Sequence[LumiRange] | None = None,
@@ -68,6 +69,8 @@ def check_file(
     ----------
     path : Path or str
         A path, or a URL.
+    schema : Schema
+        What the file's branches must be of.
     events : int, optional
         Number of events that there must be.
     event_numbers : range, optional
@@ -79,7 +82,7 @@ def check_file(
 
     Raises
     ------
-    ValidationError
+    EventsError
         One line with the file, the event and the branch of the first thing that is wrong.
     """
     where = _Where(name or str(path))
@@ -88,15 +91,16 @@ def check_file(
             where.fail(f"holds {file.n_entries} events, expected {events}")
         if not file.n_entries:
             where.fail("holds no events")
-        known = _known_branches(file, where)
+        known = _known_branches(file, schema, where)
         numbers = file.read([*_NUMBERS, *_FOLDS, "genWeight"], 0, file.n_entries)
         where.numbers = numbers
         _check_numbers(numbers, event_numbers, lumis, where)
         _check_folds(numbers, where)
-        _check_column(branch("genWeight"), numbers.scalars["genWeight"], np.arange(numbers.n), 0, where)
+        weight = numbers.scalars["genWeight"]
+        _check_column(schema.branch("genWeight"), weight, np.arange(numbers.n), 0, where)
         _check_sums(str(path), numbers, where)
         for start in range(0, file.n_entries, _STEP):
-            _check_values(file.read(known, start, start + _STEP), start, where)
+            _check_values(file.read(known, start, start + _STEP), schema, start, where)
     event, gen = numbers.scalars["event"], numbers.scalars["FlashSim_genEvent"]
     return FileSummary(
         events=numbers.n,
@@ -139,11 +143,11 @@ def _as_validation() -> Iterator[None]:
         raise EventsError(str(error)) from error
 
 
-def _known_branches(file: NanoFile, where: _Where) -> list[str]:
+def _known_branches(file: NanoFile, schema: Schema, where: _Where) -> list[str]:
     """All branches of the file, which must be those of the schema and one counter for each collection."""
-    in_schema = [one for name, one in branches().items() if name in file.branches]
+    in_schema = [one for name, one in schema.branches.items() if name in file.branches]
     counters = {f"n{one.collection}" for one in in_schema if one.collection}
-    for name in sorted(file.branches - branches().keys() - counters):
+    for name in sorted(file.branches - schema.branches.keys() - counters):
         where.fail(f"has an unknown branch '{name}'")
     for name in sorted({*counters, *_NUMBERS, *_FOLDS, "genWeight"} - file.branches):
         where.fail(f"has no branch '{name}'")
@@ -210,30 +214,31 @@ def _check_sums(path: str, numbers: Events, where: _Where) -> None:
         where.fail("has a tree LuminosityBlocks that does not list the luminosity sections of its events")
 
 
-def _check_values(events: Events, start: int, where: _Where) -> None:
+def _check_values(events: Events, schema: Schema, start: int, where: _Where) -> None:
     """Every column of a stretch of events that begins at entry `start`."""
     for name, column in events.scalars.items():
-        if name in branches():
-            _check_column(branch(name), column, np.arange(events.n), start, where)
+        if name in schema.branches:
+            _check_column(schema.branch(name), column, np.arange(events.n), start, where)
     for name, one in events.collections.items():
         counter = events.scalars[f"n{name}"]
         wrong = np.flatnonzero(counter != one.counts)
         if len(wrong):
             where.fail(f"n{name} differs from the number of objects", start + int(wrong[0]))
         for key, column in one.columns.items():
-            _check_column(branch(f"{name}_{key}"), column, one.event_index, start, where)
-            _check_links(branch(f"{name}_{key}"), column, one, events, start, where)
+            known = schema.branch(f"{name}_{key}")
+            _check_column(known, column, one.event_index, start, where)
+            _check_links(known, column, one, events, start, where)
         if name in PT_ORDERED and "pt" in one:
             _check_order(name, one, start, where)
-    _check_answers(events, start, where)
+    _check_answers(events, schema, start, where)
 
 
-def _check_answers(events: Events, start: int, where: _Where) -> None:
+def _check_answers(events: Events, schema: Schema, start: int, where: _Where) -> None:
     """Where two collections point to each other, an object that is pointed to points back.
 
     Unless all its places are taken: a jet names two muons at most, and a third one still names the jet.
     """
-    between = _links_between(events)
+    between = _links_between(events, schema)
     for (source, target), names in between.items():
         back = [events[target][name].astype(np.int64) for name in between.get((target, source), ())]
         if not back:
@@ -254,12 +259,13 @@ def _check_answers(events: Events, start: int, where: _Where) -> None:
                 )
 
 
-def _links_between(events: Events) -> dict[tuple[str, str], list[str]]:
+def _links_between(events: Events, schema: Schema) -> dict[tuple[str, str], list[str]]:
     """The attributes by which the objects of one collection point to those of one other."""
     found: dict[tuple[str, str], list[str]] = {}
     for source, one in events.collections.items():
+        targets = schema.links(source)
         for name in one.columns:
-            links = branch(f"{source}_{name}").links
+            links = targets.get(name, ())
             if len(links) == 1 and links[0] != source and links[0] in events.collections:
                 found.setdefault((source, links[0]), []).append(name)
     return found

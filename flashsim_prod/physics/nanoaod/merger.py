@@ -20,7 +20,7 @@ import uproot
 
 from flashsim_prod.errors import InputError, NodeError, NoSpaceError, StorageError
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import clear_times, fixed_times, set_identifier
 from flashsim_prod.physics.nanoaod.trees import EVENTS_PER_BASKET, EventTree, make_tree, storing
 
@@ -41,7 +41,7 @@ def find_hadd() -> Path | None:
     return next((place / "hadd" for place in places if os.access(place / "hadd", os.X_OK)), None)
 
 
-def merge_files(inputs: Sequence[Path], output: Path, *, tool: Tool | None = None) -> Tool:
+def merge_files(inputs: Sequence[Path], output: Path, *, schema: Schema, tool: Tool | None = None) -> Tool:
     """Join the files `inputs`, in their order, into `output`.
 
     Events and LuminosityBlocks are joined row by row; Runs and MetaData keep one row per input, as haddnano
@@ -53,6 +53,8 @@ def merge_files(inputs: Sequence[Path], output: Path, *, tool: Tool | None = Non
     inputs : sequence of Path
         Files that `NanoWriter` wrote, all with the same branches.
     output : Path
+    schema : Schema
+        Of the inputs.
     tool : {"hadd", "uproot"}, optional
         By default hadd, which copies baskets without decompressing them, if there is one.
 
@@ -83,7 +85,7 @@ def merge_files(inputs: Sequence[Path], output: Path, *, tool: Tool | None = Non
             _run_hadd(hadd, inputs, merged)
         else:
             with fixed_times():
-                _copy_events(inputs, merged)
+                _copy_events(inputs, merged, schema)
         _check_entries(merged, expected)
         if hadd is not None:
             clear_times(merged)
@@ -138,14 +140,14 @@ def _run_hadd(hadd: Path, inputs: Sequence[Path], merged: Path) -> None:
         raise StorageError(f"hadd failed with exit code {done.returncode}: {complaint}")
 
 
-def _copy_events(inputs: Sequence[Path], merged: Path) -> None:
+def _copy_events(inputs: Sequence[Path], merged: Path, schema: Schema) -> None:
     with uproot.open(inputs[0]) as first:
         compression = first.file.compression
     with uproot.create(merged.open("w+b"), compression=compression) as target:
-        tree = EventTree(target, str(merged))
+        tree = EventTree(target, str(merged), schema)
         for path in inputs:
             with _open(path) as source:
-                names = [name for name in branches() if name in source.branches]
+                names = [name for name in schema.branches if name in source.branches]
                 for start in range(0, source.n_entries, EVENTS_PER_BASKET):
                     tree.add(source.read(names, start, start + EVENTS_PER_BASKET))
         tree.finish()

@@ -17,7 +17,7 @@ def as_stored(branch: Branch, column: Column) -> Column:
 
     Raises
     ------
-    ValidationError
+    EventsError
         A value does not fit the type: a fraction or NaN in an integer branch, or a number out of range.
     """
     if branch.dtype.kind == "f":

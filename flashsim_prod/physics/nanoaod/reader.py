@@ -9,6 +9,7 @@ import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.errors import FlashSimError, InputError, StorageError
 from flashsim_prod.files import open_regular
-from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.events import Collection, Column, Events, split_name
 from flashsim_prod.physics.nanoaod.remote import (
     RaisingSource,
     check_served,
@@ -29,7 +30,7 @@ from flashsim_prod.physics.nanoaod.remote import (
     is_http,
     transfer_errors,
 )
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import read_header
 
 #: what uproot and the decompressors were seen to raise, or can raise, on damaged bytes
@@ -67,6 +68,8 @@ class NanoFile:
     ----------
     url : str
         A path, or a URL that fsspec or XRootD can open.
+    schema : Schema, optional
+        Whose types the events are to have, as `conform` gives them; those of the file by default.
 
     Raises
     ------
@@ -76,8 +79,9 @@ class NanoFile:
         A remote file could not be reached.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, schema: Schema | None = None) -> None:
         self.url = url
+        self._schema = schema
         if "://" not in url:
             _check_local(url)
         with reading(url, "cannot be opened as a ROOT file"):
@@ -132,7 +136,7 @@ class NanoFile:
                 raise InputError(f"{self.url} has no branch '{name}'; give an input file that has it")
 
     def read(self, names: Sequence[str], start: int, stop: int) -> Events:
-        """The branches `names` of events [start, min(stop, n_entries)), with the types of the file.
+        """The branches `names` of events [start, min(stop, n_entries)).
 
         Parameters
         ----------
@@ -154,8 +158,21 @@ class NanoFile:
         if not self._window.covers(wanted, start, stop):
             self.require(wanted)
             ahead = min(max(stop, start + _READ_AHEAD), self.n_entries)
-            self._window = _Window(wanted, start, ahead, self._load(wanted, start, ahead))
+            events = self._load(wanted, start, ahead)
+            if self._schema is not None:
+                events = conform(events, self._schema)
+            self._window = _Window(wanted, start, ahead, events)
         return self._window.cut(start, stop)
+
+    def place(self, name: str) -> tuple[str, str]:
+        """Collection and attribute of a branch, by the file's counters or the first underscore."""
+        return split_name(name, self._collections)
+
+    @cached_property
+    def _collections(self) -> frozenset[str]:
+        """Those that have a counter, which is more than one branch's own, as some tools write them."""
+        counted = {name[1:] for name in self.branches if name.startswith("n")}
+        return frozenset(counted - self.branches)
 
     def _find_tree(self) -> Any:
         if self._file.classnames(recursive=False, cycle=False).get("Events") != "TTree":
@@ -174,26 +191,13 @@ class NanoFile:
                 if arrays[name].ndim == 1:
                     scalars[name] = ak.to_numpy(arrays[name])
                     continue
-                collection, attribute = self._place(name)
+                collection, attribute = self.place(name)
                 found, column = _flatten(arrays[name])
                 if not np.array_equal(counts.setdefault(collection, found), found):
                     raise InputError(f"{self.url}: '{name}' has other lengths than its collection")
                 columns.setdefault(collection, {})[attribute] = column
         collections = {name: Collection(counts[name], columns[name], name) for name in columns}
         return Events(stop - start, scalars, collections)
-
-    def _place(self, name: str) -> tuple[str, str]:
-        """Collection and attribute of a branch: by the collections' counters, else by the first underscore.
-
-        What the counter of a single branch is called after, as some tools write them, is no collection.
-        """
-        parts = name.split("_")
-        for length in range(len(parts) - 1, 1, -1):
-            collection = "_".join(parts[:length])
-            if f"n{collection}" in self.branches and collection not in self.branches:
-                return collection, "_".join(parts[length:])
-        collection, _, attribute = name.partition("_")
-        return collection, attribute
 
 
 class _Window:
@@ -268,21 +272,23 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def conform(events: Events) -> Events:
-    """The same events with the types of NanoAODv9, wherever the schema knows the branch.
+def conform(events: Events, schema: Schema) -> Events:
+    """The same events with the types of `schema`, wherever it knows the branch.
 
     Later versions narrowed many integers (``Jet_jetId`` is uint8 from v12 on).
     """
 
     def cast(name: str, column: Column) -> Column:
-        known = branches().get(name)
+        known = schema.branches.get(name)
         return column if known is None else column.astype(known.dtype, copy=False)
 
     return Events(
         events.n,
         {name: cast(name, column) for name, column in events.scalars.items()},
         {
-            name: Collection(one.counts, {key: cast(f"{name}_{key}", c) for key, c in one.columns.items()})
+            name: Collection(
+                one.counts, {key: cast(f"{name}_{key}", c) for key, c in one.columns.items()}, one.name
+            )
             for name, one in events.collections.items()
         },
     )

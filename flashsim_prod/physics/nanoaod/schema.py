@@ -1,8 +1,6 @@
-"""Names, types, titles and stored precision of the branches of a NANOAOD file.
+"""Names, types, titles and stored precision of the branches of a NANOAOD file, one schema for each version.
 
-Names and types are those of NanoAODv9 (CMS Run-2 ultra-legacy simulation), without trigger, LHE and HTXS
-branches, and with the bookkeeping of oversampling added (``FlashSim_*``). The tables are text files in
-``tables/``, one line a branch::
+The tables of a version are text files in ``tables/<version>/``, one line a branch::
 
     collection Jet  title of its counter      (then Jet_pt, ... with one value per object)
     group MET                                 (then MET_pt, ... with one value per event)
@@ -11,28 +9,34 @@ branches, and with the bookkeeping of oversampling added (``FlashSim_*``). The t
 
 `detail` is the number of mantissa bits kept of a float (``full`` keeps all 23), ``{0,2..4}`` the legal
 values of a discrete one, ``->Jet`` the collection that an index points to (-1 for nothing), or ``-``.
-Mantissa bits are those found in centrally produced NanoAODv9 files.
+
+Names, types and mantissa bits are those of centrally produced files of the version (v9: CMS Run-2
+ultra-legacy simulation), without trigger, LHE and HTXS branches, and with the bookkeeping of oversampling
+added (``FlashSim_*``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from importlib.resources import files
 from types import MappingProxyType
 
 import numpy as np
 
-from flashsim_prod.errors import EventsError
+from flashsim_prod.core.nano import NANO_VERSION
+from flashsim_prod.core.strict import nearest
+from flashsim_prod.errors import EventsError, RequestError
 
 #: mantissa bits of a float32
 FULL_PRECISION = 23
 
 _TYPES = {"f32": "float32", "i32": "int32", "u8": "uint8", "u32": "uint32", "u64": "uint64", "bool": "bool"}
+#: files of a version's tables, in the order that branches have in what is written
 _TABLES = ("event", "generator", "jets", "met", "leptons")
+_VERSION = re.compile(r"v\d+")
 _UNIT = re.compile(r"\[([^\[\]]+)\]$")
 _FORM = re.compile(r"(\S+)\s+(f32|i32|u8|u32|u64|bool)\s+(full|-|\d+|\{[^}]*\}|->\S+)\s+(\S.*)")
 
@@ -78,41 +82,113 @@ class Branch:
         return match[1] if match else ""
 
 
-@cache
-def branches() -> Mapping[str, Branch]:
-    """All branches by full name, in the order of the tables."""
-    return MappingProxyType({branch.name: branch for table in _TABLES for branch in _parse(_read(table))})
+@dataclass(frozen=True)
+class Schema:
+    """What a version of NanoAOD declares; equal tables make equal schemas.
+
+    Attributes
+    ----------
+    version : str
+        ``v9``.
+    branches : mapping of str to Branch
+        All branches by full name, in the order in which they are written.
+    collections : mapping of str to str
+        Title of every collection, which is that of its counter.
+    """
+
+    version: str
+    branches: Mapping[str, Branch] = field(hash=False, repr=False)
+    collections: Mapping[str, str] = field(hash=False, repr=False)
+
+    @staticmethod
+    def load(version: str) -> Schema:
+        """The schema of a version of NanoAOD, read once; `RequestError` if there are no tables of it."""
+        return _load(version)
+
+    @staticmethod
+    def default() -> Schema:
+        """The schema of what is made where neither a request nor a bundle says otherwise."""
+        return _load(NANO_VERSION)
+
+    @staticmethod
+    def parse(version: str, tables: Iterable[str]) -> Schema:
+        """The schema that the texts of `tables` declare; `ValueError` for a line that cannot be read."""
+        texts = tuple(tables)
+        return Schema(
+            version,
+            MappingProxyType({one.name: one for text in texts for one in _parse(text)}),
+            MappingProxyType({name: title for text in texts for name, title in _collections(text)}),
+        )
+
+    def branch(self, name: str) -> Branch:
+        """The branch called `name` in full; `EventsError` with the nearest name if there is none."""
+        found = self.branches.get(name)
+        if found is None:
+            hint = nearest(name, self.branches)
+            raise EventsError(f"'{name}' is no branch of the NANOAOD schema {self.version}{hint}")
+        return found
+
+    def attributes(self, collection: str) -> tuple[Branch, ...]:
+        """The branches of one collection, in order; empty if there is no such collection."""
+        return self._by_collection.get(collection, ())
+
+    def links(self, collection: str) -> Mapping[str, tuple[str, ...]]:
+        """The attributes of a collection that are indices, with the collections that they point into."""
+        return {one.attribute: one.links for one in self.attributes(collection) if one.links}
+
+    @cached_property
+    def counters(self) -> Mapping[str, str]:
+        """Title of every counter, by its branch's name: ``nJet``."""
+        return MappingProxyType({f"n{name}": title for name, title in self.collections.items()})
+
+    @cached_property
+    def titles(self) -> Mapping[str, str]:
+        """Title of every branch and of every counter."""
+        own = {name: one.title for name, one in self.branches.items()}
+        return MappingProxyType({**own, **self.counters})
+
+    def in_order(self, names: Iterable[str]) -> list[str]:
+        """Branches, or collections, in the order in which they are written; all must be known."""
+        return sorted(names, key=self._place.__getitem__)
+
+    @cached_property
+    def _place(self) -> Mapping[str, int]:
+        return {name: number for number, name in enumerate([*self.branches, *self.collections])}
+
+    @cached_property
+    def _by_collection(self) -> Mapping[str, tuple[Branch, ...]]:
+        found: dict[str, list[Branch]] = {}
+        for one in self.branches.values():
+            if one.collection is not None:
+                found.setdefault(one.collection, []).append(one)
+        return {name: tuple(its) for name, its in found.items()}
 
 
-@cache
-def collections() -> Mapping[str, str]:
-    """Title of every collection, which is that of its counter."""
-    heads = (
-        line.split(maxsplit=2)
-        for table in _TABLES
-        for line in _read(table).splitlines()
-        if line.startswith("collection ")
+def known_versions() -> list[str]:
+    """The versions of NanoAOD that there are tables of, the oldest first."""
+    folders = (one for one in files(__package__).joinpath("tables").iterdir() if one.is_dir())
+    return sorted(
+        (one.name for one in folders if _VERSION.fullmatch(one.name)), key=lambda name: int(name[1:])
     )
-    return MappingProxyType({name: title for _, name, title in heads})
 
 
-def branch(name: str) -> Branch:
-    """The branch called `name` in full; `EventsError` if there is none."""
-    found = branches().get(name)
-    if found is None:
-        close = get_close_matches(name, branches(), n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise EventsError(f"'{name}' is no branch of the NANOAOD schema{hint}")
-    return found
+@cache
+def _load(version: str) -> Schema:
+    known = known_versions()
+    if version not in known:
+        raise RequestError(f"there is no schema of NanoAOD '{version}'; known: {', '.join(known)}")
+    folder = files(__package__).joinpath("tables", version)
+    return Schema.parse(
+        version, (folder.joinpath(f"{table}.txt").read_text(encoding="utf-8") for table in _TABLES)
+    )
 
 
-def attributes(collection: str) -> tuple[Branch, ...]:
-    """The branches of one collection, in the order of the tables; empty if there is no such collection."""
-    return tuple(one for one in branches().values() if one.collection == collection)
-
-
-def _read(table: str) -> str:
-    return files(__package__).joinpath("tables", f"{table}.txt").read_text(encoding="utf-8")
+def _collections(text: str) -> Iterator[tuple[str, str]]:
+    """Name and title of each collection of a table."""
+    for line in text.splitlines():
+        if line.startswith("collection "):
+            _, name, title = line.split(maxsplit=2)
+            yield name, title
 
 
 def _parse(text: str) -> Iterator[Branch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import uproot
 from flashsim_prod.errors import EventsError
 from flashsim_prod.files import storage_errors
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.nanoaod.schema import branch, branches, collections
+from flashsim_prod.physics.nanoaod.schema import Schema
 
 #: compression by name; figures in tests/benchmarks/writing_rate.py
 COMPRESSIONS: Mapping[str, Any] = {
@@ -89,10 +89,13 @@ class EventTree:
     file : uproot.WritableDirectory
     where : str
         Name of the file, for errors.
+    schema : Schema
+        Order, types and titles of the branches.
     """
 
-    def __init__(self, file: Any, where: str) -> None:
+    def __init__(self, file: Any, where: str, schema: Schema) -> None:
         self._file = file
+        self._schema = schema
         self._where = where
         self._pending: list[Events] = []
         self._types: dict[str, str] = {}
@@ -108,13 +111,15 @@ class EventTree:
 
         Raises
         ------
-        ValidationError
+        EventsError
             The branches are not those of the batches before.
         """
-        types = _types(events)
+        types = _types(events, self._schema)
         if self.is_empty:
             self._types = types
-            self._tree = make_tree(self._file, "Events", types, _titles(), cluster=EVENTS_PER_BASKET)
+            self._tree = make_tree(
+                self._file, "Events", types, self._schema.titles, cluster=EVENTS_PER_BASKET
+            )
         elif types != self._types:
             odd = min(set(types.items()) ^ set(self._types.items()))[0]
             raise EventsError(f"{self._where}: '{odd}' has not the same branches in all batches of events")
@@ -140,25 +145,14 @@ class EventTree:
         return events
 
 
-def _types(events: Events) -> dict[str, str]:
+def _types(events: Events, schema: Schema) -> dict[str, str]:
     """Type of each branch and collection of `events`, in the order of the schema, for `make_tree`."""
-    types = {name: str(branch(name).dtype) for name in _in_order(events.scalars)}
-    for name in _in_order(events.collections):
-        columns = _in_order(f"{name}_{key}" for key in events[name].columns)
-        fields = ", ".join(f"{branch(one).attribute}: {branch(one).dtype}" for one in columns)
+    types = {name: str(schema.branch(name).dtype) for name in schema.in_order(events.scalars)}
+    for name in schema.in_order(events.collections):
+        columns = map(schema.branch, schema.in_order(f"{name}_{key}" for key in events[name].columns))
+        fields = ", ".join(f"{one.attribute}: {one.dtype}" for one in columns)
         types[name] = f"var * {{{fields}}}"
     return types
-
-
-def _in_order(names: Iterable[str]) -> list[str]:
-    place = {name: number for number, name in enumerate([*branches(), *collections()])}
-    return sorted(names, key=place.__getitem__)
-
-
-def _titles() -> dict[str, str]:
-    """Title of every branch of the schema and of every counter."""
-    counters = {f"n{name}": title for name, title in collections().items()}
-    return {**{name: one.title for name, one in branches().items()}, **counters}
 
 
 def _as_records(collection: Collection) -> ak.Array:

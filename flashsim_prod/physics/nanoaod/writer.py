@@ -17,7 +17,7 @@ import uproot
 from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.precision import as_stored
-from flashsim_prod.physics.nanoaod.schema import branch
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import fixed_times, set_identifier
 from flashsim_prod.physics.nanoaod.trees import COMPRESSIONS, EventTree, make_tree, storing
 
@@ -43,6 +43,8 @@ class NanoWriter:
     ----------
     path : Path
         File to write; one that exists is overwritten.
+    schema : Schema
+        Which branches there may be, and their types, precision and titles.
     provenance : mapping of name to text
         How the events were made; becomes the one row of the tree MetaData. Names must be identifiers.
     compression : str
@@ -50,23 +52,26 @@ class NanoWriter:
 
     Raises
     ------
-    ValidationError
+    EventsError
         From `write` and at the end: unknown or missing branches, values that do not fit, no events at all.
     StorageError, NoSpaceError
         The file cannot be written.
     """
 
-    def __init__(self, path: Path, *, provenance: Mapping[str, str], compression: str = "zstd-5") -> None:
+    def __init__(
+        self, path: Path, *, schema: Schema, provenance: Mapping[str, str], compression: str = "zstd-5"
+    ) -> None:
         for name in provenance:
             if not name.isidentifier():
                 raise ValueError(f"'{name}' cannot name a branch of MetaData")
         self._path = path
+        self._schema = schema
         self._provenance = dict(provenance)
         self._sums = _Sums(self._provenance)
         with storing(path), fixed_times():
             # given a path, uproot would write its name into the file, which a temporary name must not be
             self._file: Any = uproot.create(path.open("w+b"), compression=COMPRESSIONS[compression])
-        self._tree = EventTree(self._file, str(path))
+        self._tree = EventTree(self._file, str(path), schema)
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +98,7 @@ class NanoWriter:
         """
         if not events.n:
             return
-        stored = _stored(events)
+        stored = _stored(events, self._schema)
         for name in REQUIRED:
             if name not in stored.scalars:
                 raise EventsError(f"{self._path}: the events lack '{name}', which every NANOAOD file needs")
@@ -160,18 +165,19 @@ class _Sums:
         return uuid.UUID(bytes=self._digest.digest(), version=4)
 
 
-def _stored(events: Events) -> Events:
-    """`events` with types and precision of the schema; `EventsError` for branches that it lacks."""
+def _stored(events: Events, schema: Schema) -> Events:
+    """`events` with types and precision of `schema`; `EventsError` for branches that it lacks."""
     scalars = {}
     for name, column in events.scalars.items():
-        if branch(name).collection is not None:
+        known = schema.branch(name)
+        if known.collection is not None:
             raise EventsError(f"'{name}' belongs to a collection, but is given as one value per event")
-        scalars[name] = as_stored(branch(name), column)
+        scalars[name] = as_stored(known, column)
     collections = {}
     for name, one in events.collections.items():
         columns = {}
         for key, column in one.columns.items():
-            known = branch(f"{name}_{key}")
+            known = schema.branch(f"{name}_{key}")
             if known.collection != name:
                 raise EventsError(f"'{known.name}' has one value per event, but is given as a collection")
             columns[key] = as_stored(known, column)

@@ -10,13 +10,14 @@ import numpy as np
 
 from flashsim_prod import __version__
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.seeds import generator_seed, job_seed, pileup_seed
+from flashsim_prod.core.splitting import generator_seed, job_seed, pileup_seed
 from flashsim_prod.files import appearing
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.generator.existing import NanoSource, inspect_input
 from flashsim_prod.physics.generator.pythia import PythiaSource
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
 _CHUNK_EVENTS = 500
@@ -47,9 +48,8 @@ def write_generator_sample(
         card, energy_tev, n_events=n_events, seed=generator_seed(own, 0), pileup_seed=pileup_seed(own, 0)
     )
     about = {"card": card.name, "energy_tev": f"{energy_tev:g}", "seed": str(seed)}
-    yield from _write(
-        path, (_numbered(gen, 1, first) for first, gen in _counted(source.chunks(_CHUNK_EVENTS))), about
-    )
+    numbered = (_numbered(gen, 1, first) for first, gen in _counted(source.chunks(_CHUNK_EVENTS)))
+    yield from _write(path, Schema.default(), numbered, about)
 
 
 def write_reference_sample(inputs: Sequence[str], path: Path, *, folds: int, seed: int) -> Iterator[int]:
@@ -74,8 +74,9 @@ def write_reference_sample(inputs: Sequence[str], path: Path, *, folds: int, see
     files = [(url, inspect_input(url)) for url in inputs]
     total = sum(entries for _, entries in files)
     own = _own_seed(seed, *(Path(url).name for url in inputs))
-    source = NanoSource(files, first=0, n_events=total, seed=pileup_seed(own, 0))
     detector = ReferenceDetector()
+    schema = detector.schema
+    source = NanoSource(files, first=0, n_events=total, seed=pileup_seed(own, 0), schema=schema)
 
     def reconstructed() -> Iterator[Events]:
         for first, gen in _counted(source.chunks(_CHUNK_EVENTS)):
@@ -87,7 +88,7 @@ def write_reference_sample(inputs: Sequence[str], path: Path, *, folds: int, see
         "inputs": " ".join(Path(url).name for url in inputs),
         "seed": str(seed),
     }
-    yield from _write(path, reconstructed(), about)
+    yield from _write(path, schema, reconstructed(), about)
 
 
 def _own_seed(seed: int, *names: str) -> int:
@@ -116,10 +117,13 @@ def _numbered(gen: Events, folds: int, first: int) -> Events:
     )
 
 
-def _write(path: Path, batches: Iterator[Events], about: dict[str, str]) -> Iterator[int]:
+def _write(path: Path, schema: Schema, batches: Iterator[Events], about: dict[str, str]) -> Iterator[int]:
     done = 0
     provenance = {"software": f"flashsim-prod {__version__}", **about}
-    with appearing(path) as temporary, NanoWriter(temporary, provenance=provenance) as writer:
+    with (
+        appearing(path) as temporary,
+        NanoWriter(temporary, schema=schema, provenance=provenance) as writer,
+    ):
         for events in batches:
             writer.write(events)
             done += events.n

@@ -73,7 +73,7 @@ def check_dataset(
     for number, (url, entry) in enumerate(zip(found.urls, entries, strict=True)):
         progress("checking", number, len(found.urls))
         try:
-            summary = _check(url, entry)
+            summary = _check(url, entry, found.nano)
         except (EventsError, StorageError) as error:
             checked.append(CheckedFile(url, 0, 0, str(error)))
         else:
@@ -86,11 +86,13 @@ def check_dataset(
     return CheckedDataset(found.name, tuple(checked), tuple(problems))
 
 
-def _check(url: str, entry: FileEntry | None) -> FileSummary:
+def _check(url: str, entry: FileEntry | None, nano: str) -> FileSummary:
     from flashsim_prod.physics.nanoaod.checks import check_file
+    from flashsim_prod.physics.nanoaod.schema import Schema
 
+    schema = Schema.load(nano)
     if entry is None:
-        return check_file(url)
+        return check_file(url, schema=schema)
     # what is elsewhere would have to be read twice; `verify` asks its storage
     if "://" not in url:
         sums = file_checksums(Path(url))
@@ -99,7 +101,7 @@ def _check(url: str, entry: FileEntry | None) -> FileSummary:
                 f"{url} has {sums.bytes} bytes and adler32 {sums.adler32}, "
                 f"the catalogue says {entry.bytes} and {entry.adler32}"
             )
-    return check_file(url, events=entry.events, lumis=entry.lumis or None)
+    return check_file(url, schema=schema, events=entry.events, lumis=entry.lumis or None)
 
 
 def _overlaps(summaries: Iterable[tuple[str, FileSummary]]) -> Iterator[str]:

@@ -11,8 +11,8 @@ from getpass import getuser
 from itertools import groupby
 from pathlib import Path
 
+from flashsim_prod.core.names import lasting_rse
 from flashsim_prod.core.request import Request
-from flashsim_prod.core.scopes import lasting_rse
 from flashsim_prod.core.splitting import lumi_events, merge_job, parent_files
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import CatalogError, StateError, StorageError

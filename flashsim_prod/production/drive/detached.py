@@ -89,7 +89,7 @@ def hand_over(home: Home, name: str, display: Display | None = None) -> HandOver
 
 def check_software(site: Site) -> None:
     """See, before anything is written, that jobs at `site` will find their software; `ConfigError` if not."""
-    if site.engine.is_detached:
+    if site.rules.goes_on_alone:
         open_batch(site).check_software()
 
 

@@ -92,7 +92,7 @@ def run_here(context: RequestContext, remaining: Remaining, display: Display) ->
     run = LocalRun(context, remaining, display)
     run.show()
     # where jobs run elsewhere, people share the machine from which they are handed over
-    slots = _SLOTS_BESIDE_OTHERS if site.engine.is_detached else site.slots
+    slots = _SLOTS_BESIDE_OTHERS if site.rules.goes_on_alone else site.slots
     batch = LocalBatch(slots, max_attempts=site.max_attempts)
     return batch.run(
         remaining.nodes(context.request),

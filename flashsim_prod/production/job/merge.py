@@ -28,6 +28,7 @@ def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     """
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.merger import merge_files
+    from flashsim_prod.physics.nanoaod.schema import Schema
 
     job = merge_job(attempt.request, attempt.index)
     inputs = reported_inputs(attempt, folder, job)
@@ -35,13 +36,13 @@ def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     attempt.start_clock()
     with attempt.timings.step("stage_in"):
         paths = [verified(attempt, file) for file in inputs]
-    target = attempt.work / "merged.root"
+    target, schema = attempt.work / "merged.root", Schema.load(attempt.request.nano)
     with attempt.timings.step("merge"):
-        tool = merge_files(paths, target)
+        tool = merge_files(paths, target, schema=schema)
     log.info("merge %d: %d files joined by %s", job.index, len(paths), tool)
     with attempt.timings.step("check"):
         lumis = [lumi for file in inputs for lumi in file.lumis]
-        found = check_file(target, events=job.events, lumis=lumis, name=job.lfn)
+        found = check_file(target, schema=schema, events=job.events, lumis=lumis, name=job.lfn)
     attempt.events = found.events
     attempt.progress(found.events, job.events)
     return attempt.store(target, job.lfn, found.events, found.lumis)

@@ -14,8 +14,7 @@ def in_sandbox(storage: Storage, folder: Path, site: Site) -> Storage:
 
     For servers too it is this folder where the batch system itself copies from and to them.
     """
-    carries_urls = site.htcondor is not None and site.htcondor.carries_urls
-    is_sent = carries_urls or isinstance(storage, LocalStorage)
+    is_sent = site.rules.copies_urls() or isinstance(storage, LocalStorage)
     return FlatStorage(storage.rse, folder) if is_sent else storage
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flashsim_prod.core.framework_report import framework_report
 from flashsim_prod.core.report import JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder, SandboxFolder
@@ -21,6 +20,7 @@ from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import FlashSimError
 from flashsim_prod.files import storage_errors, write_whole
 from flashsim_prod.grid.batch.lifeline import die_with_parent
+from flashsim_prod.grid.batch.opening import engine_report
 from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.home import home_of
 from flashsim_prod.production.job.energy import NodeEnergy
@@ -77,6 +77,9 @@ def run_job(
     _log_to_stderr()
     request = load_request(request_file)
     _check_index(request, stage, index)
+    if kept is not None and kept.framework_report is not None:
+        # before anything runs: whether there is such a report
+        engine_report(request.site)
     here = request_file.absolute().parent
     folder = SandboxFolder(here) if sandbox else RequestFolder(here)
     report_path = report or folder.report(stage, index)
@@ -136,8 +139,8 @@ def _report_failure(attempt: JobRun, exit_code: int, error: str) -> None:
 def _write(attempt: JobRun, report: JobReport) -> None:
     write_report(attempt.report_path, report)
     if attempt.kept is not None and attempt.kept.framework_report is not None:
-        xml = framework_report(attempt.request, report, attempt.kept.output.name)
-        write_whole(attempt.kept.framework_report, xml)
+        words = engine_report(attempt.request.site)(attempt.request, report, attempt.kept.output.name)
+        write_whole(attempt.kept.framework_report, words)
 
 
 def _check_index(request: Request, stage: Stage, index: int) -> None:

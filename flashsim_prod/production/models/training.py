@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flashsim_prod.core.site import Engine, Site
+from flashsim_prod.core.site import Site
 from flashsim_prod.errors import JobsFailedError, RequestError
+from flashsim_prod.grid.batch.base import Training, TrainingBatch
+from flashsim_prod.grid.batch.opening import open_batch
 
 #: between two looks [s]
 _INTERVAL_S = 5.0
@@ -25,13 +27,10 @@ def hand_over_fits(
     ConfigError, StorageError
         As by the batch system.
     """
-    if site.engine is not Engine.HTCONDOR:
-        raise RequestError(f"site {site.name}: training is handed to HTCondor only, not to '{site.engine}'")
+    batch = _batch(site)
     if output.exists():
         raise RequestError(f"{output} exists; give another folder for the bundle, or remove it")
-    from flashsim_prod.grid.batch.htcondor.training import submit_training
-
-    return submit_training(site, work.absolute(), models, options, output.absolute())
+    return batch.train(Training(work.absolute(), tuple(models), tuple(options), output.absolute()))
 
 
 def follow_fits(
@@ -44,11 +43,20 @@ def follow_fits(
     JobsFailedError
         If there is no bundle then.
     """
-    from flashsim_prod.grid.batch.htcondor.training import training_at_work
-
-    while training_at_work(site, work.absolute()):
+    batch = _batch(site)
+    while batch.is_training(work.absolute()):
         show(fitted())
         time.sleep(_INTERVAL_S)
     show(fitted())
     if not output.is_dir():
         raise JobsFailedError(f"no bundle was made; see {work / 'batch'}/*.err, mend it, and say it again")
+
+
+def _batch(site: Site) -> TrainingBatch:
+    batch = open_batch(site) if site.rules.goes_on_alone else None
+    if not isinstance(batch, TrainingBatch):
+        raise RequestError(
+            f"site {site.name}: its engine '{site.engine}' does not train; choose a site of one that does "
+            "(HTCondor), or fit here: --site local"
+        )
+    return batch

@@ -17,7 +17,7 @@ from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions
 from flashsim_prod.core.request import BundleRef
-from flashsim_prod.core.site import Engine, Site
+from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.errors import InputError, RequestError
@@ -217,12 +217,12 @@ def _expanded(patterns: Iterable[str], rse: str) -> Iterable[NamedInput]:
 
 def _check_device(wanted: Device | None, site: Site) -> None:
     """A GPU asked for by name must be there if the jobs are to run on this machine, or be asked for."""
-    if wanted is not None and wanted is not site.device and site.engine.is_detached:
+    if wanted is not None and wanted is not site.device and site.rules.goes_on_alone:
         raise RequestError(
             f"--device {wanted}: jobs at site {site.name} run on device {site.device}; choose another site, "
             "or a copy of its file (--site FILE) with another device"
         )
-    if wanted is Device.CUDA and site.engine is Engine.LOCAL:
+    if wanted is Device.CUDA and not site.rules.goes_on_alone:
         # only here: torch takes seconds to load
         from flashsim_prod.physics.chain.device import pick_device
 

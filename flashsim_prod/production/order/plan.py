@@ -14,12 +14,10 @@ from datetime import datetime
 from flashsim_prod.core import splitting
 from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
-from flashsim_prod.core.crab_tasks import whole_lumis
-from flashsim_prod.core.names import USER_TIER, DatasetName, check_era, check_processing_string
+from flashsim_prod.core.names import USER_TIER, DatasetName, check_era, check_processing_string, owner_of
 from flashsim_prod.core.options import RequestOptions
 from flashsim_prod.core.request import BundleRef, Request, Split
-from flashsim_prod.core.scopes import owner_of
-from flashsim_prod.core.site import Engine, Rates, Site
+from flashsim_prod.core.site import Rates, Site
 from flashsim_prod.core.sizes import format_count, format_duration
 from flashsim_prod.core.sources.kinds import HasSource
 from flashsim_prod.errors import RequestError
@@ -260,9 +258,8 @@ def _era(energy: Energy) -> str:
 
 def _split(order: Order, gen_events: int, rates: Rates) -> Split:
     per_lumi = splitting.gen_events_per_lumi(order.oversample)
-    per_job = _gen_events_per_job(order, gen_events, rates)
-    if order.site.engine is Engine.CRAB:
-        per_job = whole_lumis(per_job, per_lumi)
+    wanted = _gen_events_per_job(order, gen_events, rates)
+    per_job = order.site.rules.gen_events_of_job(wanted, per_lumi)
     jobs = -(-gen_events // per_job)
     if jobs > MAX_JOBS:
         raise RequestError(
@@ -322,4 +319,5 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
             f"a job is expected to take {format_duration(job_seconds)}, more than the site's limit of "
             f"{format_duration(limit)}; lower --events-per-job"
         )
+    notes += order.site.rules.notes(request)
     return notes

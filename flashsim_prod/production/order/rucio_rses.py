@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from flashsim_prod.core.names import check_rse, is_temporary
 from flashsim_prod.core.request import Registration
-from flashsim_prod.core.scopes import check_rse, is_temporary
 from flashsim_prod.errors import CatalogError, ConfigError, RequestError, StorageError
 from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
 from flashsim_prod.production.catalogs import check_registration

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from flashsim_prod.core.scopes import owner_of
+from flashsim_prod.core.names import owner_of
 from flashsim_prod.errors import CatalogError, RequestError
 from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
 

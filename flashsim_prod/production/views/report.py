@@ -16,13 +16,14 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.states import Stage
 from flashsim_prod.files import read_text, write_whole
+from flashsim_prod.production.dataset.validate import VALIDATION_FOLDER
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.run import read_report
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.views.status import RequestDetail, detail
 
 #: folders and names beside the request
-REPORT_FOLDER, VALIDATION_FOLDER = "report", "validation"
+REPORT_FOLDER = "report"
 PAGE, FIGURES = "index.html", "validation.json"
 _JOULES_PER_KWH = 3.6e6
 #: files, hosts and seeds that are shown; all are in the reports

@@ -12,16 +12,13 @@ from flashsim_prod.errors import FlashSimError, RequestError
 from flashsim_prod.grid.batch.base import Finding
 from flashsim_prod.grid.batch.opening import open_batch
 
-#: all that may be looked at, at one site or another
-WHAT = (
-    *("schedd", "dagman", "pool", "match", "proxy", "software", "crab"),
-    *("rucio", "rses", "rse", "xrootd", "dbs"),
-)
+#: what may be looked at, whatever the site's engine
+WHAT = ("rucio", "rses", "rse", "xrootd", "dbs")
 
 
 def check_site(site: Site, rse: str | None) -> Iterator[Finding]:
     """Look at the site's batch system, Rucio, `rse` (by default the site's), and programs that are needed."""
-    if site.engine.is_detached:
+    if site.rules.goes_on_alone:
         yield from open_batch(site).check()
     yield from _rucio(rse or site.storage.rse)
     tools = [tool for tool in ("xrdcp", "xrdfs") if not shutil.which(tool)]
@@ -31,7 +28,7 @@ def check_site(site: Site, rse: str | None) -> Iterator[Finding]:
     yield Finding("dbs", not lacking, "; ".join(lacking) or "client and credentials are here")
 
 
-def only_of(found: list[Finding], wanted: list[str]) -> list[Finding]:
+def only_of(found: list[Finding], wanted: list[str], site: Site) -> list[Finding]:
     """Those of the findings that are `wanted`, by name; all if none is named.
 
     A check may end before it comes to a thing (no Rucio, no storage elements); that is missing, too.
@@ -43,7 +40,7 @@ def only_of(found: list[Finding], wanted: list[str]) -> list[Finding]:
     """
     by_name = {one.what: one for one in found}
     failed = "; ".join(f"{one.what}: {one.detail}" for one in found if not one.is_fine)
-    known = sorted({*by_name, *WHAT} if failed else by_name)
+    known = sorted({*by_name, *WHAT, *site.rules.looks_at} if failed else by_name)
     for name in wanted:
         if name not in known:
             raise RequestError(f"--only: nothing to check is called '{name}'; there are {', '.join(known)}")

@@ -77,6 +77,6 @@ def test_a_dataset_against_a_reference(cli, file, tmp_path):
 
 def test_unknown_things_are_named(cli, file):
     assert "no request 'histgram'" in cli("validate", "histgram", "--reference", file).complaint
-    assert "no analysis 'zh'; known: vbf_hmumu, zh_llbb" in cli("validate", "analyses", "zh").complaint
+    assert "no analysis 'zh'; did you mean 'zh_llbb'?" in cli("validate", "analyses", "zh").complaint
     assert "no card 'ttbr'" in cli("validate", "proof", "ttbr").complaint
     assert "no request 'nothing'" in cli("report", "nothing").complaint

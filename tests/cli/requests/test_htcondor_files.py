@@ -15,14 +15,13 @@ from typing import Any
 
 import pytest
 
-from flashsim_prod.core.site import Engine
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.grid.batch.htcondor.node_status import read_status
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.library import all_sites, find_site
 
 GOLDEN = Path(__file__).parent / "golden" / "htcondor"
-SITES = [site.name for site in all_sites() if site.engine is Engine.HTCONDOR]
+SITES = [site.name for site in all_sites() if site.engine == "htcondor"]
 
 
 @pytest.mark.parametrize("site", SITES)

@@ -15,8 +15,10 @@ from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.folding import fold_events
-from flashsim_prod.physics.nanoaod.schema import attributes
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
+
+V9 = Schema.load("v9")
 
 OBJECTS = ("Jet", "Muon", "Electron", "Photon", "FatJet", "SubJet", "Tau", "SV", "FsrPhoton", "OtherPV")
 #: attributes of each collection in the talk on CMS FlashSim, without links and truth
@@ -90,7 +92,7 @@ def _near(one: Collection, other: Collection, radius: float) -> float:
 
 def test_every_attribute_is_there(made: Events) -> None:
     for name in OBJECTS:
-        assert {branch.attribute for branch in attributes(name)} <= set(made[name].columns), name
+        assert {branch.attribute for branch in V9.attributes(name)} <= set(made[name].columns), name
     for name, number in TALK.items():
         of_truth = ("genPart", "genJet", "fiducial")
         own = [one for one in made[name].columns if not one.startswith(of_truth)]
@@ -229,7 +231,7 @@ def test_coffea_follows_every_cross_reference(made: Events, tmp_path: Path) -> N
         from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
     path = tmp_path / "made.root"
-    with NanoWriter(path, provenance={}) as writer:
+    with NanoWriter(path, schema=V9, provenance={}) as writer:
         writer.write(made)
     nano = NanoEventsFactory.from_root({str(path): "Events"}, schemaclass=NanoAODSchema).events()
     starts = ("matched_", "parent", "children", "distinct", "subjets")

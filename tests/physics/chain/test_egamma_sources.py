@@ -17,8 +17,10 @@ from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.checks import check_file
-from flashsim_prod.physics.nanoaod.schema import attributes
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
+
+V9 = Schema.load("v9")
 
 BEFORE = ("event_scalars", "jet_from_genjet")
 
@@ -45,8 +47,8 @@ def test_all_columns_of_nanoaod_are_there_with_legal_values(made):
     for name in ("Electron", "Photon"):
         objects = made[name]
         assert objects.n_objects > 200
-        assert set(objects.columns) == {branch.attribute for branch in attributes(name)}
-        for branch in attributes(name):
+        assert set(objects.columns) == {branch.attribute for branch in V9.attributes(name)}
+        for branch in V9.attributes(name):
             column = objects[branch.attribute]
             assert np.isfinite(column.astype(float)).all(), branch.name
             if branch.legal is not None:
@@ -109,9 +111,9 @@ def test_events_without_particles_have_none_of_them(chain, gen):
 @pytest.mark.filterwarnings("error:Missing cross-reference index for (Electron|Photon|Jet_electron)")
 def test_the_file_passes_the_checks_and_coffea_follows_its_links(made, tmp_path):
     path = tmp_path / "made.root"
-    with NanoWriter(path, provenance={"software": "test"}) as writer:
+    with NanoWriter(path, schema=V9, provenance={"software": "test"}) as writer:
         writer.write(made)
-    assert check_file(path, events=made.n).events == made.n
+    assert check_file(path, events=made.n, schema=V9).events == made.n
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from coffea.nanoevents import NanoAODSchema, NanoEventsFactory

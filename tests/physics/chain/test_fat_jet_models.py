@@ -28,12 +28,14 @@ from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.checks import check_file
-from flashsim_prod.physics.nanoaod.schema import attributes, branches
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
 from flashsim_prod.physics.training.fit import fit_model
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.tables import extract
+
+V9 = Schema.load("v9")
 
 MODELS = ("fatjet_from_genjet", "subjet_from_prong")
 SIZE = NetworkSize(width=32, blocks=1, time_frequencies=4, classifier=(16,))
@@ -153,9 +155,9 @@ def test_types_and_values_are_those_of_nanoaod(made: Events) -> None:
     for name in ("FatJet", "SubJet"):
         collection = made[name]
         assert collection.n_objects > 500
-        assert set(collection.columns) == {branch.attribute for branch in attributes(name)}
+        assert set(collection.columns) == {branch.attribute for branch in V9.attributes(name)}
         for key, column in collection.columns.items():
-            branch = branches()[f"{name}_{key}"]
+            branch = V9.branches[f"{name}_{key}"]
             assert column.dtype == branch.dtype, key
             assert np.isfinite(column.astype(float)).all(), key
             if branch.legal is not None:
@@ -210,9 +212,9 @@ def test_chunks_change_nothing(chain: Chain, boosted_gen: Events, made: Events) 
 
 def test_the_file_passes_the_checks_and_coffea_follows_its_links(made: Events, tmp_path: Path) -> None:
     path = tmp_path / "boosted.root"
-    with NanoWriter(path, provenance={"software": "test"}) as writer:
+    with NanoWriter(path, schema=V9, provenance={"software": "test"}) as writer:
         writer.write(made)
-    assert check_file(path, events=made.n).events == made.n
+    assert check_file(path, events=made.n, schema=V9).events == made.n
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from coffea.nanoevents import NanoAODSchema, NanoEventsFactory

@@ -16,7 +16,10 @@ from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.checks import check_file
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
+
+V9 = Schema.load("v9")
 
 MODELS = (
     "event_scalars",
@@ -91,9 +94,9 @@ def test_chunks_change_nothing(chain, gen, made):
 @pytest.mark.filterwarnings("ignore:Missing cross-reference", "ignore:Branch Photon_")
 def test_the_file_passes_the_checks_and_coffea_follows_its_links(made, tmp_path):
     path = tmp_path / "made.root"
-    with NanoWriter(path, provenance={"software": "test"}) as writer:
+    with NanoWriter(path, schema=V9, provenance={"software": "test"}) as writer:
         writer.write(made)
-    assert check_file(path, events=made.n).events == made.n
+    assert check_file(path, events=made.n, schema=V9).events == made.n
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from coffea.nanoevents import NanoAODSchema, NanoEventsFactory

@@ -14,7 +14,9 @@ from flashsim_prod.physics.definitions.jets_muons import jet_id, pileup_id
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.schema import Schema
+
+V9 = Schema.load("v9")
 
 SAMPLES = os.environ.get("FLASHSIM_PROD_NANO_SAMPLES")
 pytestmark = pytest.mark.skipif(
@@ -28,7 +30,7 @@ FOLDS = 10
 def _both(name: str) -> tuple[Events, Events]:
     """The file's own events, and the reference detector's from their generator level."""
     with NanoFile(str(Path(SAMPLES or "") / f"{name}.root")) as file:
-        wanted = [branch for branch in branches() if branch in file.branches and _compared(branch)]
+        wanted = [branch for branch in V9.branches if branch in file.branches and _compared(branch)]
         real = file.read(wanted, 0, file.n_entries)
     generated = Events(
         real.n,

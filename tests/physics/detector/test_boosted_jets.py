@@ -19,7 +19,9 @@ from flashsim_prod.physics.detector.fat_jets import raw_factor, response_width
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
-from flashsim_prod.physics.nanoaod.schema import attributes, branches
+from flashsim_prod.physics.nanoaod.schema import Schema
+
+V9 = Schema.load("v9")
 
 MakeEvents = Callable[..., Events]
 KINDS = ("light", "w_qq", "z_cc", "h_bb", "top")
@@ -49,11 +51,11 @@ def _median(events: Events, name: str) -> float:
 def test_columns_types_and_values_are_those_of_nanoaod(mixed: Events, name: str) -> None:
     collection = mixed[name]
     assert {key: column.dtype for key, column in collection.columns.items()} == {
-        branch.attribute: branch.dtype for branch in attributes(name)
+        branch.attribute: branch.dtype for branch in V9.attributes(name)
     }
     for key, column in collection.columns.items():
         assert np.isfinite(column.astype(float)).all(), key
-        legal = branches()[f"{name}_{key}"].legal
+        legal = V9.branches[f"{name}_{key}"].legal
         if legal is not None:
             assert set(np.unique(column).tolist()) <= set(legal), key
 
@@ -232,7 +234,7 @@ def test_without_generated_fat_jets_there_are_none(boosted_events: MakeEvents) -
 @pytest.mark.skipif(not SAMPLES, reason="FLASHSIM_PROD_NANO_SAMPLES names no folder of NanoAOD files")
 def test_fat_jets_resemble_real_ones() -> None:
     with NanoFile(str(Path(SAMPLES or "") / "ttbar_v12.root")) as file:
-        real = file.read(sorted(file.branches & branches().keys()), 0, file.n_entries)
+        real = file.read(sorted(file.branches & V9.branches.keys()), 0, file.n_entries)
     gen = Events(
         real.n,
         {name: values for name, values in real.scalars.items() if name.startswith(("Gen", "Pileup"))},

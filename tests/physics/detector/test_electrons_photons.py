@@ -11,7 +11,9 @@ from flashsim_prod.physics.detector.electrons import conversion_probability, ele
 from flashsim_prod.physics.detector.photons import photon_efficiency
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.nanoaod.schema import attributes
+from flashsim_prod.physics.nanoaod.schema import Schema
+
+V9 = Schema.load("v9")
 
 PROMPT, LAST_COPY = 1 << 0, 1 << 13
 N = 20_000
@@ -106,13 +108,13 @@ def test_efficiencies_turn_on_and_end() -> None:
 @pytest.mark.parametrize("name", ["Electron", "Photon"])
 def test_every_column_of_nanoaod_is_there_with_legal_and_finite_values(electrons: Events, name: str) -> None:
     objects = electrons[name]
-    for branch in attributes(name):
+    for branch in V9.attributes(name):
         column = objects[branch.attribute]
         assert column.dtype == branch.dtype
         assert np.isfinite(column.astype(float)).all(), branch.name
         if branch.legal is not None:
             assert set(np.unique(column).tolist()) <= set(branch.legal), branch.name
-    assert set(objects.columns) == {branch.attribute for branch in attributes(name)}
+    assert set(objects.columns) == {branch.attribute for branch in V9.attributes(name)}
 
 
 def test_an_electron_that_radiates_is_wide_and_badly_measured(electrons: Events) -> None:

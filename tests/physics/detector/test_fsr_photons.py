@@ -10,7 +10,9 @@ import pytest
 from flashsim_prod.physics.definitions import fsr, links
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.schema import Schema
+
+V9 = Schema.load("v9")
 
 
 def _with_photons(gen: Events, pt: float, distance: float) -> Events:
@@ -31,7 +33,7 @@ def reco(gen: Events) -> Events:
 
 
 def test_columns_and_types_are_those_of_nanoaod(reco: Events) -> None:
-    expected = {one.attribute: one.dtype for one in branches().values() if one.collection == "FsrPhoton"}
+    expected = {one.attribute: one.dtype for one in V9.branches.values() if one.collection == "FsrPhoton"}
     assert {name: column.dtype for name, column in reco["FsrPhoton"].columns.items()} == expected
 
 

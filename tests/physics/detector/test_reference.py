@@ -12,7 +12,9 @@ from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.definitions.jets_muons import jet_id
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.schema import Schema
+
+V9 = Schema.load("v9")
 
 FRACTIONS = ("chHEF", "neHEF", "chEmEF", "neEmEF", "muEF")
 
@@ -32,13 +34,15 @@ def _same(a: Events, b: Events) -> bool:
 
 @pytest.mark.parametrize("name", ["Jet", "Muon", "OtherPV"])
 def test_collections_have_the_columns_and_types_of_nanoaod(reco: Events, name: str) -> None:
-    expected = {branch.attribute: branch.dtype for branch in branches().values() if branch.collection == name}
+    expected = {
+        branch.attribute: branch.dtype for branch in V9.branches.values() if branch.collection == name
+    }
     assert {column: values.dtype for column, values in reco[name].columns.items()} == expected
 
 
 def test_scalars_have_the_types_of_nanoaod_and_none_of_a_group_is_missing(gen: Events, reco: Events) -> None:
     made = {name: values.dtype for name, values in reco.scalars.items() if name not in gen.scalars}
-    known = branches()
+    known = V9.branches
     assert made == {name: known[name].dtype for name in made}
     groups = ("PV_", "MET_", "PuppiMET_", "RawMET_", "RawPuppiMET_", "TkMET_", "ChsMET_", "CaloMET_")
     groups += ("fixedGridRho", "SoftActivityJetHT", "SoftActivityJetNjets")
@@ -46,7 +50,7 @@ def test_scalars_have_the_types_of_nanoaod_and_none_of_a_group_is_missing(gen: E
 
 
 def test_every_discrete_value_is_legal(reco: Events) -> None:
-    for branch in branches().values():
+    for branch in V9.branches.values():
         if branch.legal is not None and branch.collection in ("Jet", "Muon"):
             values = np.unique(reco[branch.collection][branch.attribute]).tolist()
             assert set(values) <= set(branch.legal), branch.name
@@ -214,3 +218,12 @@ def test_a_missing_branch_is_named(gen: Events, branch: str) -> None:
         collections[collection] = Collection(gen[collection].counts, kept)
     with pytest.raises(InputError, match=branch):
         ReferenceDetector().simulate(Events(gen.n, scalars, collections), seed=1)
+
+
+def test_the_schema_says_which_attributes_are_kept_and_in_which_type(gen: Events) -> None:
+    tables = ["collection Jet  Jets\npt f32 10 momentum [GeV]\njetId u8 - identification\n"]
+    made = ReferenceDetector(Schema.parse("v99", tables)).simulate(gen.slice(0, 20), seed=1)
+    assert {name: column.dtype for name, column in made["Jet"].columns.items()} == {
+        "pt": np.float32,
+        "jetId": np.uint8,
+    }

@@ -13,7 +13,9 @@ from flashsim_prod.physics.definitions.vertices import jets_by_kind, nearest_jet
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.detector.taus import tau_efficiency
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.nanoaod.schema import attributes
+from flashsim_prod.physics.nanoaod.schema import Schema
+
+V9 = Schema.load("v9")
 
 N_EVENTS = 3000
 
@@ -54,10 +56,10 @@ def _kind(taus: Collection, *flavours: int) -> Collection:
 def test_columns_types_and_values_are_those_of_nanoaod(reco: Events, name: str) -> None:
     objects = reco[name]
     assert objects.n_objects > 500
-    assert {one.attribute: one.dtype for one in attributes(name)} == {
+    assert {one.attribute: one.dtype for one in V9.attributes(name)} == {
         column: values.dtype for column, values in objects.columns.items()
     }
-    for one in attributes(name):
+    for one in V9.attributes(name):
         values = objects[one.attribute]
         assert np.isfinite(values.astype(np.float64)).all(), one.name
         assert one.legal is None or set(np.unique(values).tolist()) <= set(one.legal), one.name

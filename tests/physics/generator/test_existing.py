@@ -15,7 +15,9 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.generator.existing import NanoSource, inspect_input
 from flashsim_prod.physics.generator.pileup import PROFILES
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.schema import Schema
+
+V9 = Schema.load("v9")
 
 SAMPLES = os.environ.get("FLASHSIM_PROD_NANO_SAMPLES")
 
@@ -79,7 +81,7 @@ def write(tmp_path: Path, ttbar: Events) -> WriteFile:
 def _read(files, *, first=0, n=None, chunk=40, seed=1, **options) -> Events:
     counted = [(url, inspect_input(url)) for url in files]
     n = sum(entries for _, entries in counted) - first if n is None else n
-    source = NanoSource(counted, first=first, n_events=n, seed=seed, **options)
+    source = NanoSource(counted, first=first, n_events=n, seed=seed, **options, schema=V9)
     return Events.concatenate(source.chunks(chunk))
 
 
@@ -105,7 +107,7 @@ def test_a_file_gives_back_what_was_generated(write, ttbar, shared_counter):
 def test_any_range_of_several_files_in_chunks_of_any_size(write, ttbar, chunk, first, n):
     files = [write("a.root", stop=60), write("b.root", start=60, stop=61), write("c.root", start=61)]
     counted = list(zip(files, (60, 1, 89), strict=True))
-    chunks = list(NanoSource(counted, first=first, n_events=n, seed=1).chunks(chunk))
+    chunks = list(NanoSource(counted, first=first, n_events=n, seed=1, schema=V9).chunks(chunk))
     assert all(one.n == chunk for one in chunks[:-1])
     _assert_same(Events.concatenate(chunks), ttbar.slice(first, first + n))
 
@@ -244,11 +246,11 @@ def test_a_bad_file_is_refused_in_one_line(tmp_path, write, spoil, says):
 def test_more_events_than_there_are(write):
     url = write(stop=20)
     with pytest.raises(InputError, match="events 10 to 30 were asked for, but the input files hold 20"):
-        NanoSource([(url, 20)], first=10, n_events=20, seed=1)
+        NanoSource([(url, 20)], first=10, n_events=20, seed=1, schema=V9)
 
 
 def test_a_file_that_has_changed_since_it_was_inspected(write):
-    source = NanoSource([(write(stop=20), 25)], first=0, n_events=25, seed=1)
+    source = NanoSource([(write(stop=20), 25)], first=0, n_events=25, seed=1, schema=V9)
     with pytest.raises(InputError, match="holds 20 events, but held 25"):
         list(source.chunks(10))
 
@@ -266,4 +268,4 @@ def test_real_files_of_all_versions_are_read():
         assert np.isin(jets["hadronFlavour"], (0, 4, 5)).all()
         assert (events.scalars["FlashSim_inputEvent"] > 0).all()
         types = {f"GenJet_{key}": column.dtype for key, column in jets.columns.items()}
-        assert types == {name: branches()[name].dtype for name in types}
+        assert types == {name: V9.branches[name].dtype for name in types}

@@ -10,7 +10,9 @@ from flashsim_prod.physics.generator.source import (
     OPTIONAL_COLLECTIONS,
     OPTIONAL_SCALARS,
 )
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.schema import Schema
+
+V9 = Schema.load("v9")
 
 
 def _has(part, bit):
@@ -25,14 +27,14 @@ def test_branches_and_types_are_those_of_the_schema(ttbar):
     for name, attributes in (GEN_COLLECTIONS | OPTIONAL_COLLECTIONS).items():
         promised += [f"{name}_{attribute}" for attribute in attributes]
     assert set(found) == set(promised)
-    assert found == {name: branches()[name].dtype for name in found}
+    assert found == {name: V9.branches[name].dtype for name in found}
 
 
 def test_discrete_columns_hold_only_legal_values(ttbar):
     checked = 0
     for name, collection in ttbar.collections.items():
         for key, column in collection.columns.items():
-            legal = branches()[f"{name}_{key}"].legal
+            legal = V9.branches[f"{name}_{key}"].legal
             if legal is not None and len(column):
                 assert np.isin(column, legal).all(), f"{name}_{key}"
                 checked += 1

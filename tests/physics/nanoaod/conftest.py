@@ -12,8 +12,10 @@ import pytest
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.checks import PT_ORDERED
 from flashsim_prod.physics.nanoaod.merger import find_hadd
-from flashsim_prod.physics.nanoaod.schema import Branch, attributes, branches, collections
+from flashsim_prod.physics.nanoaod.schema import Branch, Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
+
+V9 = Schema.load("v9")
 
 #: mean numbers of objects in events like those of tt production
 MULTIPLICITY = {
@@ -45,7 +47,7 @@ def make_events(
     n = n_gen * oversample
     counts = {name: rng.poisson(mean, n) for name, mean in multiplicity.items()}
     made = {name: _collection(name, counts, rng) for name in multiplicity}
-    single = (one for one in branches().values() if one.collection is None and scalars(one.name))
+    single = (one for one in V9.branches.values() if one.collection is None and scalars(one.name))
     values = {one.name: _values(one, n, rng) for one in single}
     gen_event = np.repeat(np.arange(first, first + n_gen), oversample)
     fold = np.tile(np.arange(oversample), n_gen)
@@ -63,12 +65,12 @@ def make_events(
 
 def _collection(name: str, counts: Mapping[str, Column], rng: np.random.Generator) -> Collection:
     n_objects = int(counts[name].sum())
-    columns = {one.attribute: _values(one, n_objects, rng) for one in attributes(name) if not one.links}
-    for one in attributes(name):
+    columns = {one.attribute: _values(one, n_objects, rng) for one in V9.attributes(name) if not one.links}
+    for one in V9.attributes(name):
         if one.links:
             # objects that point to each other must agree: none does so here
             room = np.repeat(counts.get(one.links[0], np.zeros_like(counts[name])), counts[name])
-            mutual = any(name in back.links for back in attributes(one.links[0])) and one.links[0] != name
+            mutual = any(name in back.links for back in V9.attributes(one.links[0])) and one.links[0] != name
             room *= not mutual
             columns[one.attribute] = (rng.integers(0, room + 1) - 1).astype(np.int32)
     made = Collection(counts[name].astype(np.int64), columns)
@@ -95,14 +97,14 @@ def _values(branch: Branch, n: int, rng: np.random.Generator) -> Column:
 @pytest.fixture(scope="session")
 def every_branch() -> Events:
     """A few events with all branches of the schema."""
-    return make_events(30, oversample=3, multiplicity=dict.fromkeys(collections(), 2.0))
+    return make_events(30, oversample=3, multiplicity=dict.fromkeys(V9.collections, 2.0))
 
 
 @pytest.fixture(scope="session")
 def every_branch_file(every_branch: Events, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`every_branch`, written."""
     path = tmp_path_factory.mktemp("nano") / "every_branch.root"
-    with NanoWriter(path, provenance={"software": "flashsim-prod", "request": "a test"}) as writer:
+    with NanoWriter(path, schema=V9, provenance={"software": "flashsim-prod", "request": "a test"}) as writer:
         writer.write(every_branch)
     return path
 

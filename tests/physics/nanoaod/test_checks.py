@@ -16,14 +16,17 @@ from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod import checks
 from flashsim_prod.physics.nanoaod.checks import check_file
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
+
+V9 = Schema.load("v9")
 
 Make = Callable[..., Events]
 Change = Callable[[Events], Events]
 
 
 def write(path: Path, events: Events) -> Path:
-    with NanoWriter(path, provenance={}) as writer:
+    with NanoWriter(path, schema=V9, provenance={}) as writer:
         writer.write(events)
     return path
 
@@ -41,13 +44,13 @@ def test_a_good_file_is_summed_up(
     monkeypatch.setattr(checks, "_STEP", 50)
     lumis = (LumiRange(run=1, first=2, last=3),)
     path = write(tmp_path / "good.root", events)
-    summary = check_file(path, events=180, event_numbers=range(451, 631), lumis=lumis)
+    summary = check_file(path, events=180, event_numbers=range(451, 631), lumis=lumis, schema=V9)
     assert summary.events == 180
     assert (summary.first_event, summary.last_event) == (451, 630)
     assert summary.lumis == lumis
     assert summary.sum_of_weights == events.scalars["genWeight"].sum(dtype=float)
     assert (summary.gen_events, summary.first_gen_event, summary.last_gen_event) == (60, 150, 209)
-    assert check_file(every_branch_file).events == 90
+    assert check_file(every_branch_file, schema=V9).events == 90
     assert check_file(write(tmp_path / "linked.root", link_muons(events))).events == 180
 
 
@@ -55,7 +58,7 @@ def test_lumis_with_holes(events: Events, tmp_path: Path) -> None:
     lumi = np.repeat(np.uint32([7, 8, 10, 12]), 45)
     run = np.repeat(np.uint32([1, 2]), 90)
     path = write(tmp_path / "a.root", events.with_scalars({"luminosityBlock": lumi, "run": run}))
-    assert [(one.run, one.first, one.last) for one in check_file(path).lumis] == [
+    assert [(one.run, one.first, one.last) for one in check_file(path, schema=V9).lumis] == [
         (1, 7, 8),
         (2, 10, 10),
         (2, 12, 12),
@@ -65,11 +68,11 @@ def test_lumis_with_holes(events: Events, tmp_path: Path) -> None:
 def test_what_was_asked_for_must_be_there(events: Events, tmp_path: Path) -> None:
     path = write(tmp_path / "a.root", events)
     with pytest.raises(EventsError, match=r"a\.root holds 180 events, expected 181"):
-        check_file(path, events=181)
+        check_file(path, events=181, schema=V9)
     with pytest.raises(EventsError, match=r"event 1:3:630 \(entry 179\): event lies outside 451..629"):
-        check_file(path, event_numbers=range(451, 630))
+        check_file(path, event_numbers=range(451, 630), schema=V9)
     with pytest.raises(EventsError, match=r"event 1:2:451 .*luminosityBlock lies outside"):
-        check_file(path, lumis=[LumiRange(run=1, first=3, last=9)])
+        check_file(path, lumis=[LumiRange(run=1, first=3, last=9)], schema=V9)
 
 
 def scalar(name: str, entry: int, value: float) -> Change:
@@ -182,10 +185,10 @@ def test_damage_to_events_is_found(
     monkeypatch.setattr(checks, "_STEP", 50)
     path = write(tmp_path / "bad.root", change(events))
     with pytest.raises(EventsError, match=problem) as caught:
-        check_file(path)
+        check_file(path, schema=V9)
     assert str(path) in str(caught.value)
     with pytest.raises(EventsError, match=r"^/store/mc/a\.root"):
-        check_file(path, name="/store/mc/a.root")
+        check_file(path, name="/store/mc/a.root", schema=V9)
 
 
 def forge(
@@ -233,15 +236,15 @@ def forge(
 def test_damage_to_the_rest_is_found(
     changes: dict[str, Any], problem: str, events: Events, tmp_path: Path
 ) -> None:
-    assert check_file(forge(tmp_path / "good.root", events)).events == 180
+    assert check_file(forge(tmp_path / "good.root", events), schema=V9).events == 180
     with pytest.raises(EventsError, match=problem):
-        check_file(forge(tmp_path / "bad.root", events, **changes))
+        check_file(forge(tmp_path / "bad.root", events, **changes), schema=V9)
 
 
 def test_an_unreadable_file_is_invalid(events: Events, tmp_path: Path) -> None:
     path = write(tmp_path / "a.root", events)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(EventsError, match=r"a\.root is truncated"):
-        check_file(path)
+        check_file(path, schema=V9)
     with pytest.raises(EventsError, match=r"none\.root does not exist"):
-        check_file(tmp_path / "none.root")
+        check_file(tmp_path / "none.root", schema=V9)

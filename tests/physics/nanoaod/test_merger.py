@@ -17,7 +17,10 @@ from flashsim_prod.physics.nanoaod import merger
 from flashsim_prod.physics.nanoaod.checks import check_file
 from flashsim_prod.physics.nanoaod.merger import find_hadd, merge_files
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
+
+V9 = Schema.load("v9")
 
 Same = Callable[[Events, Events], None]
 Make = Callable[..., Events]
@@ -36,7 +39,9 @@ def inputs(tmp_path: Path, make_events: Make) -> list[Path]:
     first = 0
     for job, size in enumerate(SIZES):
         paths.append(tmp_path / f"job_{job}.root")
-        with NanoWriter(paths[-1], provenance={"job": str(job), "host": "x" * (10 + 300 * job)}) as writer:
+        with NanoWriter(
+            paths[-1], schema=V9, provenance={"job": str(job), "host": "x" * (10 + 300 * job)}
+        ) as writer:
             writer.write(make_events(size, oversample=2, first=first, multiplicity=FEW, scalars=is_met))
         first += size
     return paths
@@ -54,7 +59,7 @@ def rows(path: Path, tree: str) -> dict[str, list[object]]:
 
 def check_merged(inputs: list[Path], output: Path, assert_same: Same) -> None:
     assert_same(everything(output), Events.concatenate(everything(path) for path in inputs))
-    assert check_file(output, events=2 * sum(SIZES)).events == 2 * sum(SIZES)
+    assert check_file(output, events=2 * sum(SIZES), schema=V9).events == 2 * sum(SIZES)
     assert rows(output, "Runs")["genEventCount"] == [2 * size for size in SIZES]
     assert rows(output, "MetaData")["job"] == ["0", "1", "2"]
     assert rows(output, "MetaData")["host"] == ["x" * 10, "x" * 310, "x" * 610]
@@ -73,11 +78,11 @@ def test_hadd_and_uproot_give_the_same_events(
 ) -> None:
     for tool in ("hadd", "uproot"):
         output = tmp_path / "merged.root"
-        assert merge_files(inputs, output, tool=tool) == tool
+        assert merge_files(inputs, output, tool=tool, schema=V9) == tool
         check_merged(inputs, output, assert_same)
         again = tmp_path / "again.root"
         time.sleep(1.1)  # times in ROOT files count seconds
-        merge_files(inputs, again, tool=tool)
+        merge_files(inputs, again, tool=tool, schema=V9)
         assert again.read_bytes() == output.read_bytes()
         again.unlink()
         output.unlink()
@@ -94,15 +99,15 @@ def test_without_hadd_uproot_does_it(
     inputs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same: Same
 ) -> None:
     monkeypatch.setattr(merger, "find_hadd", lambda: None)
-    assert merge_files(inputs, tmp_path / "merged.root") == "uproot"
+    assert merge_files(inputs, tmp_path / "merged.root", schema=V9) == "uproot"
     check_merged(inputs, tmp_path / "merged.root", assert_same)
     with pytest.raises(NodeError, match="no hadd"):
-        merge_files(inputs, tmp_path / "merged.root", tool="hadd")
+        merge_files(inputs, tmp_path / "merged.root", tool="hadd", schema=V9)
 
 
 def test_the_order_of_inputs_is_kept(inputs: list[Path], tmp_path: Path) -> None:
     output = tmp_path / "merged.root"
-    merge_files(inputs[::-1], output, tool="uproot")
+    merge_files(inputs[::-1], output, tool="uproot", schema=V9)
     expected = np.concatenate([everything(path).scalars["event"] for path in inputs[::-1]])
     np.testing.assert_array_equal(everything(output).scalars["event"], expected)
 
@@ -111,17 +116,17 @@ def test_the_order_of_inputs_is_kept(inputs: list[Path], tmp_path: Path) -> None
 def test_a_broken_or_missing_input_is_named(tool: str | None, inputs: list[Path], tmp_path: Path) -> None:
     inputs[1].write_bytes(inputs[1].read_bytes()[:-100])
     with pytest.raises(StorageError, match=r"cannot merge: .*job_1\.root is truncated"):
-        merge_files(inputs, tmp_path / "merged.root", tool=tool)
+        merge_files(inputs, tmp_path / "merged.root", tool=tool, schema=V9)
     with pytest.raises(StorageError, match=r"cannot merge: .*no\.root does not exist"):
-        merge_files([inputs[0], tmp_path / "no.root"], tmp_path / "merged.root", tool=tool)
+        merge_files([inputs[0], tmp_path / "no.root"], tmp_path / "merged.root", tool=tool, schema=V9)
     assert not (tmp_path / "merged.root").exists()
 
 
 def test_other_branches_cannot_be_merged(inputs: list[Path], tmp_path: Path, make_events: Make) -> None:
-    with NanoWriter(inputs[2], provenance={}) as writer:
+    with NanoWriter(inputs[2], schema=V9, provenance={}) as writer:
         writer.write(make_events(5, multiplicity={**FEW, "Muon": 2}, scalars=is_met))
     with pytest.raises(StorageError, match=r"job_2\.root cannot be merged with .*job_0\.root.*'Muon_"):
-        merge_files(inputs, tmp_path / "merged.root")
+        merge_files(inputs, tmp_path / "merged.root", schema=V9)
 
 
 @pytest.fixture
@@ -163,7 +168,7 @@ def test_failures_of_hadd(
     fake_hadd(script)
     assert find_hadd() == tmp_path / "bin" / "hadd"
     with pytest.raises(error, match=problem):
-        merge_files(inputs, tmp_path / "merged.root")
+        merge_files(inputs, tmp_path / "merged.root", schema=V9)
     assert {path.name for path in tmp_path.iterdir()} == {"bin", *(path.name for path in inputs)}
 
 
@@ -173,4 +178,4 @@ def test_too_little_space_is_seen_before(
     usage = merger.shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(merger.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(NoSpaceError, match=r"needs [0-9]+ MB, but only 0 MB are left"):
-        merge_files(inputs, tmp_path / "merged.root")
+        merge_files(inputs, tmp_path / "merged.root", schema=V9)

@@ -14,7 +14,9 @@ import pytest
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.merger import merge_files
 from flashsim_prod.physics.nanoaod.reader import NanoFile
-from flashsim_prod.physics.nanoaod.schema import branches, collections
+from flashsim_prod.physics.nanoaod.schema import Schema
+
+V9 = Schema.load("v9")
 
 #: prints entries, titles, types and sums of all columns as ROOT sees them
 ROOT_SCRIPT = """
@@ -55,17 +57,17 @@ def test_root_reads_every_branch(every_branch_file: Path, root_python: str) -> N
     assert done.returncode == 0, done.stderr[-2000:]
     seen = json.loads(done.stdout.splitlines()[-1])
     with NanoFile(str(every_branch_file)) as file:
-        events = file.read(sorted(branches()), 0, file.n_entries)
+        events = file.read(sorted(V9.branches), 0, file.n_entries)
     assert seen["entries"] == events.n
     assert seen["titles"] == {
-        **{name: one.title for name, one in branches().items()},
-        **{f"n{name}": title for name, title in collections().items()},
+        **{name: one.title for name, one in V9.branches.items()},
+        **{f"n{name}": title for name, title in V9.collections.items()},
     }
-    for name, one in branches().items():
+    for name, one in V9.branches.items():
         column = events[one.collection][one.attribute] if one.collection else events.scalars[name]
         assert seen["sums"][name] == pytest.approx(column.sum(dtype=np.float64), rel=1e-6, abs=1e-3), name
         assert ROOT_TYPES[str(one.dtype)] in seen["types"][name].lower(), name
-    for name in collections():
+    for name in V9.collections:
         assert seen["sums"][f"n{name}"] == events[name].n_objects
         assert seen["types"][f"n{name}"] == "UInt_t"
     assert seen["sumw"] == events.scalars["genWeight"].sum(dtype=np.float64)
@@ -84,10 +86,10 @@ def test_coffea_follows_the_links(
     path, copies = every_branch_file, 1
     if merged:
         path, copies = tmp_path / "merged.root", 2
-        merge_files([every_branch_file] * copies, path)
+        merge_files([every_branch_file] * copies, path, schema=V9)
     nano = NanoEventsFactory.from_root({str(path): "Events"}, schemaclass=NanoAODSchema).events()
     assert len(nano) == every_branch.n * copies
-    assert nano.Jet.pt.__doc__ == branches()["Jet_pt"].title
+    assert nano.Jet.pt.__doc__ == V9.branches["Jet_pt"].title
 
     for collection, index, target, attribute, reference in [
         ("Jet", "genJetIdx", "GenJet", "hadronFlavour", "matched_gen"),

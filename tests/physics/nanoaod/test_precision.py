@@ -10,7 +10,9 @@ from hypothesis.extra import numpy as hnp
 
 from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.nanoaod.precision import as_stored, rounded
-from flashsim_prod.physics.nanoaod.schema import branch
+from flashsim_prod.physics.nanoaod.schema import Schema
+
+V9 = Schema.load("v9")
 
 NORMAL = hnp.arrays(
     np.float32,
@@ -57,13 +59,13 @@ def test_input_is_left_alone() -> None:
      ("Muon_isGlobal", 2), ("event", -1), ("run", 2**32)],
 )  # fmt: skip
 def test_values_that_do_not_fit_are_refused(name: str, value: float) -> None:
-    with pytest.raises(EventsError, match=f"{name}: .* does not fit the type {branch(name).dtype}"):
-        as_stored(branch(name), np.array([0, value]))
+    with pytest.raises(EventsError, match=f"{name}: .* does not fit the type {V9.branch(name).dtype}"):
+        as_stored(V9.branch(name), np.array([0, value]))
 
 
 def test_wider_integers_that_fit_are_taken() -> None:
-    stored = as_stored(branch("Jet_nConstituents"), np.array([0, 255], np.int64))
+    stored = as_stored(V9.branch("Jet_nConstituents"), np.array([0, 255], np.int64))
     assert stored.dtype == np.uint8
     assert stored.tolist() == [0, 255]
-    assert as_stored(branch("Muon_isGlobal"), np.array([0, 1])).dtype == bool
-    assert as_stored(branch("Jet_pt"), np.array([20.0])).dtype == np.float32
+    assert as_stored(V9.branch("Muon_isGlobal"), np.array([0, 1])).dtype == bool
+    assert as_stored(V9.branch("Jet_pt"), np.array([20.0])).dtype == np.float32

@@ -14,8 +14,10 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod import reader
 from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
+
+V9 = Schema.load("v9")
 
 Make = Callable[..., Events]
 NAMES = ["genWeight", "run", "Jet_pt", "Jet_jetId", "GenPart_pdgId", "OtherPV_z"]
@@ -54,7 +56,7 @@ def test_one_counter_for_each_branch(foreign_file: Path) -> None:
 
 def test_conform_gives_v9_types_and_leaves_strangers(foreign_file: Path) -> None:
     with NanoFile(str(foreign_file)) as file:
-        events = conform(file.read(["Jet_jetId", "Jet_pt", "event", "other"], 0, 6))
+        events = conform(file.read(["Jet_jetId", "Jet_pt", "event", "other"], 0, 6), V9)
     assert events["Jet"]["jetId"].dtype == np.int32
     assert events["Jet"]["jetId"].tolist() == [0, 1, 1, 1, 1, 1]
     assert events.scalars["other"].dtype == np.float64
@@ -175,7 +177,7 @@ def _reading_fails(path: Path) -> bool:
 
 def test_damaged_bytes_never_raise_anything_else(tmp_path: Path, make_events: Make) -> None:
     path = tmp_path / "damaged.root"
-    with NanoWriter(path, provenance={}) as writer:
+    with NanoWriter(path, schema=V9, provenance={}) as writer:
         writer.write(make_events(9, multiplicity={"OtherPV": 3}, scalars=lambda name: False))
     intact = np.frombuffer(path.read_bytes(), np.uint8)
     rng = np.random.default_rng(5)
@@ -196,8 +198,8 @@ def test_unknown_schemes_need_a_package() -> None:
 def test_all_versions_of_central_files(samples: list[Path]) -> None:
     for path in samples:
         with NanoFile(str(path)) as file:
-            names = [name for name in branches() if name in file.branches]
-            events = conform(file.read(names, 0, file.n_entries))
+            names = [name for name in V9.branches if name in file.branches]
+            events = conform(file.read(names, 0, file.n_entries), V9)
         assert events.n == file.n_entries > 0
         assert events["GenPart"]["pdgId"].dtype == np.int32
         assert events["Jet"]["jetId"].dtype == np.int32

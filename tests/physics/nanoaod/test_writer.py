@@ -17,15 +17,17 @@ from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod import trees
 from flashsim_prod.physics.nanoaod.precision import as_stored
 from flashsim_prod.physics.nanoaod.reader import NanoFile
-from flashsim_prod.physics.nanoaod.schema import branch, branches, collections
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
+
+V9 = Schema.load("v9")
 
 Same = Callable[[Events, Events], None]
 Make = Callable[..., Events]
 
 
 def write(path: Path, *batches: Events, provenance: dict[str, str] | None = None) -> Path:
-    with NanoWriter(path, provenance=provenance or {}) as writer:
+    with NanoWriter(path, schema=V9, provenance=provenance or {}) as writer:
         for batch in batches:
             writer.write(batch)
     return path
@@ -47,10 +49,10 @@ def stored(events: Events) -> Events:
     """`events` as they are after rounding."""
     return Events(
         events.n,
-        {name: as_stored(branch(name), column) for name, column in events.scalars.items()},
+        {name: as_stored(V9.branch(name), column) for name, column in events.scalars.items()},
         {
             name: Collection(
-                one.counts, {key: as_stored(branch(f"{name}_{key}"), c) for key, c in one.columns.items()}
+                one.counts, {key: as_stored(V9.branch(f"{name}_{key}"), c) for key, c in one.columns.items()}
             )
             for name, one in events.collections.items()
         },
@@ -135,13 +137,13 @@ def test_summary_trees(tmp_path: Path, make_events: Make) -> None:
 def test_branches_and_counters_have_titles_and_types(every_branch_file: Path) -> None:
     with uproot.open(every_branch_file) as file:
         tree = file["Events"]
-        for name, one in branches().items():
+        for name, one in V9.branches.items():
             assert tree[name].title == one.title
-        for name, title in collections().items():
+        for name, title in V9.collections.items():
             assert tree[f"n{name}"].title == title
             assert tree[f"n{name}"].typename == "uint32_t"
         counters = {branch.count_branch.name for branch in tree.branches if branch.count_branch is not None}
-        assert counters == {f"n{name}" for name in collections()}
+        assert counters == {f"n{name}" for name in V9.collections}
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_no_events_make_no_file(tmp_path: Path, make_events: Make) -> None:
 
 def test_an_exception_leaves_no_file(tmp_path: Path, make_events: Make) -> None:
     def write_and_stop() -> None:
-        with NanoWriter(tmp_path / "a.root", provenance={}) as writer:
+        with NanoWriter(tmp_path / "a.root", schema=V9, provenance={}) as writer:
             writer.write(make_events(3))
             raise KeyboardInterrupt
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from flashsim_prod.core.choices import Network
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError, InputError
 from flashsim_prod.physics.chain.bundle import ModelEntry, read_tensors
@@ -16,7 +17,7 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
 from flashsim_prod.physics.training import fit as fitting
 from flashsim_prod.physics.training import optimise
-from flashsim_prod.physics.training.fit import Network, fit_into_folder, fit_model
+from flashsim_prod.physics.training.fit import fit_into_folder, fit_model
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
 from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.tables import Table, table_path
@@ -144,6 +145,7 @@ def _entry(**changes: object) -> ModelEntry:
     entry = {
         "file": "toy.safetensors",
         "sha256": "0" * 64,
+        "kind": "flow",
         "network": network,
         "parameters": 1,
         **TOY.signature(),

@@ -9,7 +9,10 @@ from flashsim_prod import resources
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.physics.nanoaod.checks import check_file
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.sample import write_generator_sample, write_reference_sample
+
+V9 = Schema.load("v9")
 
 
 def _card(name: str) -> ProcessCard:
@@ -43,6 +46,6 @@ def test_a_reference_sample_is_a_valid_file_and_repeatable(generated, tmp_path):
     for path in (tmp_path / "a.root", tmp_path / "b.root"):
         assert list(write_reference_sample([source], path, folds=3, seed=5))[-1] == 120
     assert (tmp_path / "a.root").read_bytes() == (tmp_path / "b.root").read_bytes()
-    assert check_file(tmp_path / "a.root", events=120).events == 120
+    assert check_file(tmp_path / "a.root", events=120, schema=V9).events == 120
     list(write_reference_sample([source], tmp_path / "c.root", folds=3, seed=6))
     assert not np.array_equal(_column(tmp_path / "c.root", "MET_pt"), _column(tmp_path / "a.root", "MET_pt"))

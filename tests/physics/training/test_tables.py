@@ -14,6 +14,7 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.registry import MODELS, find_model
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.training.tables import (
     Table,
@@ -24,6 +25,8 @@ from flashsim_prod.physics.training.tables import (
     not_finite,
     table_path,
 )
+
+V9 = Schema.load("v9")
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +168,7 @@ def test_a_damaged_table_is_named(tmp_path):
 
 
 def _write(events: Events, path) -> None:
-    with NanoWriter(path, provenance={"software": "test"}) as writer:
+    with NanoWriter(path, schema=V9, provenance={"software": "test"}) as writer:
         writer.write(events)
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.request import BundleRef, Registration
-from flashsim_prod.core.site import Engine, MergeRules, Rates, Resources, Site, StorageRules
+from flashsim_prod.core.site import MergeRules, Rates, Resources, Site, StorageRules
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.place import place, preview
 from flashsim_prod.production.order.plan import Order
@@ -153,7 +153,7 @@ def _request(home: Home, primary: str, **changes: Any) -> str:
     site = Site(
         name="here",
         title="this machine",
-        engine=Engine.LOCAL,
+        engine="local",
         slots=2,
         resources=Resources(walltime_min=60, target_walltime_min=20),
         rates=Rates(generator_hz=50, flashsim_hz=200, startup_s=5, bytes_per_event=100),

@@ -11,10 +11,13 @@ from flashsim_prod.errors import EventsError, RequestError
 from flashsim_prod.grid.catalog.base import FileEntry, Replica
 from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.production.dataset.checks import check_dataset, error_of
 from flashsim_prod.production.dataset.files import DatasetFiles, find_files
 from flashsim_prod.production.home import Home
+
+V9 = Schema.load("v9")
 
 
 def write(path: Path, first: int, n_gen: int = 10, *, met: float = 20.0) -> Path:
@@ -32,7 +35,7 @@ def write(path: Path, first: int, n_gen: int = 10, *, met: float = 20.0) -> Path
         "FlashSim_oversample": np.full(n, 2, np.int32),
     }
     jets = Collection(np.ones(n, dtype=np.int64), {"pt": np.full(n, 30, np.float32)})
-    with NanoWriter(path, provenance={}) as writer:
+    with NanoWriter(path, schema=V9, provenance={}) as writer:
         writer.write(Events(n, scalars, {"Jet": jets}))
     return path
 

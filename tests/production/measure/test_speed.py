@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.core.site import Device
 from flashsim_prod.core.speed import Speed
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.production.home import Home

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import uproot
 
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import BundleRef, InputFile
-from flashsim_prod.core.site import Device
 from flashsim_prod.core.sources.nano import NanoFiles
 from flashsim_prod.energy.measuring.workload import Run
 from flashsim_prod.energy.record import Mode

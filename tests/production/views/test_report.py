@@ -14,11 +14,12 @@ import pytest
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import RequestError
 from flashsim_prod.files import write_whole
+from flashsim_prod.production.dataset.validate import VALIDATION_FOLDER
 from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.run import read_report
 from flashsim_prod.production.order.plan import Plan
-from flashsim_prod.production.views.report import VALIDATION_FOLDER, make_request_report, write_request_report
+from flashsim_prod.production.views.report import make_request_report, write_request_report
 
 Placed = Callable[..., Plan]
 Read = Callable[[str], tuple[str, list[str]]]

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from flashsim_prod.core.crab_tasks import OUTPUT, REPORT, CrabTask, crab_lfn, crab_tasks, rules_of
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import format_duration
@@ -36,6 +35,7 @@ from flashsim_prod.grid.batch.crab.collect import Arrival, bring_home
 from flashsim_prod.grid.batch.crab.render import config_of, project_of, render
 from flashsim_prod.grid.batch.crab.replies import CrabJob, TaskStatus
 from flashsim_prod.grid.batch.crab.task import TaskAtCrab
+from flashsim_prod.grid.batch.crab.tasks import OUTPUT, REPORT, CrabTask, crab_lfn, crab_tasks, rules_of
 from flashsim_prod.grid.storage.opening import open_storage
 
 #: idle jobs are worth a note after this time [s]
@@ -48,9 +48,6 @@ class CrabBatch(BatchSystem):
     """The tasks of requests at one site."""
 
     stages: ClassVar[frozenset[Stage]] = frozenset({Stage.SIMULATE})
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
 
     def render(self, submission: Submission) -> None:
         render(submission.request, submission.request_file, submission.folder)

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod import resources
-from flashsim_prod.core.crab_tasks import (
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.sizes import format_bytes
+from flashsim_prod.errors import RequestError
+from flashsim_prod.files import storage_errors, write_whole
+from flashsim_prod.grid.batch.attempt import ONE_THREAD
+from flashsim_prod.grid.batch.crab.framework_report import MODULE_LABEL
+from flashsim_prod.grid.batch.crab.sandbox import PACKAGE, check_size, pack_bundle, pack_package
+from flashsim_prod.grid.batch.crab.tasks import (
     OUTPUT,
     REPORT,
     CrabTask,
@@ -25,13 +32,6 @@ from flashsim_prod.core.crab_tasks import (
     lfn_base,
     rules_of,
 )
-from flashsim_prod.core.framework_report import MODULE_LABEL
-from flashsim_prod.core.request import Request
-from flashsim_prod.core.sizes import format_bytes
-from flashsim_prod.errors import RequestError
-from flashsim_prod.files import storage_errors, write_whole
-from flashsim_prod.grid.batch.attempt import ONE_THREAD
-from flashsim_prod.grid.batch.crab.sandbox import PACKAGE, check_size, pack_bundle, pack_package
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flashsim_prod import resources
-from flashsim_prod.core.site_crab import MAX_SANDBOX_BYTES
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.errors import RequestError
 from flashsim_prod.files import appearing, storage_errors
+from flashsim_prod.grid.batch.crab.section import MAX_SANDBOX_BYTES
 
 PACKAGE = "flashsim_prod.tar.gz"
 _TOP = "flashsim_prod"

@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flashsim_prod.core.crab_tasks import CrabTask
 from flashsim_prod.core.site import Resources
-from flashsim_prod.core.site_crab import MAX_WALLTIME_MIN, max_memory_mb
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.files import read_text, storage_errors, write_json
 from flashsim_prod.grid.batch.base import NodeKey, Submission
@@ -25,6 +23,8 @@ from flashsim_prod.grid.batch.crab.replies import (
     TaskStatus,
     submitted_task,
 )
+from flashsim_prod.grid.batch.crab.section import MAX_WALLTIME_MIN, max_memory_mb
+from flashsim_prod.grid.batch.crab.tasks import CrabTask
 
 #: a job that used too much memory gets so much more
 _MEMORY_FACTOR = 1.5

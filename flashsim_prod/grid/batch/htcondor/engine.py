@@ -6,19 +6,21 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import format_duration
 from flashsim_prod.core.states import JobState
-from flashsim_prod.errors import ConfigError, FlashSimError, StateError
+from flashsim_prod.errors import FlashSimError, StateError
 from flashsim_prod.grid.batch.base import (
-    BatchSystem,
     Finding,
     NodeKey,
     NodeStatus,
     Poll,
     Receipt,
     Submission,
+    Training,
+    TrainingBatch,
 )
 from flashsim_prod.grid.batch.htcondor.client import Ad, Pool
 from flashsim_prod.grid.batch.htcondor.credentials import check_proxy
@@ -31,6 +33,7 @@ from flashsim_prod.grid.batch.htcondor.node_status import (
     refusals,
 )
 from flashsim_prod.grid.batch.htcondor.render import DAG, STATUS, make_targets, node_key, render
+from flashsim_prod.grid.batch.htcondor.section import HTCondorRules
 from flashsim_prod.grid.batch.htcondor.why_idle import matches, reasons
 
 #: what is asked of each job in the queue
@@ -79,7 +82,7 @@ TOKEN = "FlashSimSubmission"
 _LEFTOVERS = (".condor.sub", ".lib.out", ".lib.err", ".dagman.log", ".lock", ".metrics")
 
 
-class HTCondorBatch(BatchSystem):
+class HTCondorBatch(TrainingBatch):
     """Hands requests to an HTCondor pool.
 
     Parameters
@@ -89,10 +92,8 @@ class HTCondorBatch(BatchSystem):
     """
 
     def __init__(self, site: Site) -> None:
-        if site.htcondor is None:
-            raise ConfigError(f"site {site.name} has no section 'htcondor'")
-        self._site = site
-        self._rules = site.htcondor
+        super().__init__(site)
+        self._rules = site.rules_as(HTCondorRules)
 
     def render(self, submission: Submission) -> None:
         render(submission, self._rules)
@@ -177,6 +178,16 @@ class HTCondorBatch(BatchSystem):
         if self._rules.proxy:
             yield _proxy()
         yield self._negotiable(pool, machines)
+
+    def train(self, training: Training) -> tuple[int, bool]:
+        from flashsim_prod.grid.batch.htcondor.training import submit_training
+
+        return submit_training(self._site, training)
+
+    def is_training(self, work: Path) -> bool:
+        from flashsim_prod.grid.batch.htcondor.training import training_at_work
+
+        return training_at_work(self._site, work)
 
     def _negotiable(self, pool: Pool, machines: list[object]) -> Finding:
         """What the negotiator would match with a simulate job right now."""

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import FileAccess, Gpus, HTCondorRules
+from flashsim_prod.grid.batch.htcondor.section import FileAccess, Gpus, HTCondorRules
 
 #: CUDA counts versions as 12040 for 12.4
 _MAJOR, _MINOR = 1000, 10

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from flashsim_prod import resources
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import FileAccess, HTCondorRules
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import NodeError, NoSpaceError, RequestError, StorageError
 from flashsim_prod.files import storage_errors, write_whole
 from flashsim_prod.grid.batch.base import NodeKey, Submission
 from flashsim_prod.grid.batch.htcondor import rules as failure_rules
+from flashsim_prod.grid.batch.htcondor.section import FileAccess, HTCondorRules
 from flashsim_prod.grid.storage.local import LocalStorage
 from flashsim_prod.grid.storage.opening import open_storage
 

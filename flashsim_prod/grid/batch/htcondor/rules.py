@@ -7,8 +7,8 @@ holds, because a hold that takes a while to take effect is counted several times
 from __future__ import annotations
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import HTCondorRules
 from flashsim_prod.errors import all_errors
+from flashsim_prod.grid.batch.htcondor.section import HTCondorRules
 
 #: out of memory, as the kernel says; or held by the machine's own policy, which says why in words
 MEMORY_HOLD, POLICY_HOLD = 34, 21

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
 from pathlib import Path
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import FileAccess
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.files import read_text, storage_errors, write_json
+from flashsim_prod.grid.batch.base import Training
 from flashsim_prod.grid.batch.htcondor.client import Pool
 from flashsim_prod.grid.batch.htcondor.engine import TOKEN
 from flashsim_prod.grid.batch.htcondor.render import of_site, write_files
+from flashsim_prod.grid.batch.htcondor.section import FileAccess, HTCondorRules
 
 _DAG = "train.dag"
 _TEMPLATES = (_DAG, "dagman.config", "fit.sub", "train.sh", "bundle.sub", "bundle.sh")
@@ -22,23 +22,15 @@ _INTENTION = "intention.json"
 _AT_WORK = "JobStatus =!= 3 && JobStatus =!= 4"
 
 
-def submit_training(
-    site: Site, work: Path, models: Sequence[str], options: Sequence[str], output: Path
-) -> tuple[int, bool]:
-    """Hand the fits of `models` over, unless they are at work; DAGMan's cluster, and whether it is new.
+def submit_training(site: Site, training: Training) -> tuple[int, bool]:
+    """Hand fits over, unless they are at work; DAGMan's cluster, and whether it is new.
 
     Parameters
     ----------
     site : Site
         One with a section ``htcondor``.
-    work : Path
-        Folder of tables and fits, which the nodes must see.
-    models : sequence of str
-        Those that are not fitted yet.
-    options : sequence of str
-        Further words for ``train fit``.
-    output : Path
-        Folder of the bundle.
+    training : Training
+        The nodes must see its folders.
 
     Raises
     ------
@@ -47,14 +39,19 @@ def submit_training(
     StorageError
         If the schedd cannot be reached.
     """
-    rules = site.htcondor
-    if rules is None or rules.files is not FileAccess.SHARED:
+    rules, work = site.rules_as(HTCondorRules), training.work
+    if rules.files is not FileAccess.SHARED:
         raise ConfigError(f"site {site.name}: training needs nodes that see {work} (htcondor.files: shared)")
     folder, pool = work / "batch", Pool(rules.schedd, rules.pool)
     found = _at_work(pool, folder / _INTENTION)
     if found is not None:
         return found, False
-    context = {"work": str(work), "models": models, "options": options, "output": str(output)}
+    context = {
+        "work": str(work),
+        "models": training.models,
+        "options": training.options,
+        "output": str(training.output),
+    }
     write_files(folder, _TEMPLATES, {**of_site(site, rules), **context, "folder": folder, "stage": "fit"})
     token = secrets.token_hex(16)
     with storage_errors(f"writing {folder}"):
@@ -67,9 +64,8 @@ def submit_training(
 
 def training_at_work(site: Site, work: Path) -> bool:
     """Whether fits of this folder are with the schedd; `StorageError` if it cannot be reached."""
-    rules = site.htcondor
-    pool = Pool(rules.schedd if rules else None, rules.pool if rules else None)
-    return _at_work(pool, work / "batch" / _INTENTION) is not None
+    rules = site.rules_as(HTCondorRules)
+    return _at_work(Pool(rules.schedd, rules.pool), work / "batch" / _INTENTION) is not None
 
 
 def _at_work(pool: Pool, intention: Path) -> int | None:

@@ -19,12 +19,11 @@ from flashsim_prod.physics.chain.egamma_features import (
 )
 from flashsim_prod.physics.chain.features import GEN_JET_CONDITIONS, STATUS_BITS, closest_gen_jet, stable
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale
-from flashsim_prod.physics.chain.objects.electron_attributes import TARGETS, assemble, express
+from flashsim_prod.physics.chain.objects.electron_attributes import CLASSES, TARGETS, assemble, express
 from flashsim_prod.physics.definitions.egamma_links import ELECTRON, PHOTON, with_electron_truth
 from flashsim_prod.physics.definitions.electrons import electron_flags
 from flashsim_prod.physics.definitions.links import IS_PROMPT
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.nanoaod.schema import attributes
 
 #: NanoAODv9 keeps no electron below this, nor outside the tracker [GeV]
 _LOWEST_PT = 5.0
@@ -151,8 +150,6 @@ FROM_JET = ObjectModel(
 
 MODELS = (FROM_GEN_ELECTRON, FROM_PHOTON, FROM_JET)
 
-_COLUMNS = frozenset(branch.attribute for branch in attributes("Electron"))
-
 
 def finish(parts: list[Collection], events: Events) -> Collection:
     """All electrons by falling pt, with their identification and their generator particles."""
@@ -161,5 +158,5 @@ def finish(parts: list[Collection], events: Events) -> Collection:
     electrons = electrons.select(kept).sorted_by("pt")
     flags = electron_flags(electrons.columns, events.scalars[RHO][electrons.event_index])
     electrons = with_electron_truth(electrons.with_columns(**flags), events["GenPart"])
-    stored = {name: column for name, column in electrons.columns.items() if name in _COLUMNS}
+    stored = {name: column for name, column in electrons.columns.items() if name not in CLASSES}
     return Collection(electrons.counts, stored)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics.chain.forms import AsFloats
+from flashsim_prod.physics.chain.forms import AsFloats, as_drawn
 from flashsim_prod.physics.chain.model import Rows, Target, wrap_angle
 from flashsim_prod.physics.definitions.egamma import (
     STORED_ABOVE,
@@ -34,7 +34,8 @@ TRACKER = (110.0, 280.0)
 #: drawn as they are stored
 _AS_STORED = ("scEtOverPt", "r9", "hoe", "mvaTTH", "jetNDauCharged")
 _WHOLE = ("lostHits", "tightCharge", "seedGain", "convVeto", "isPFcand")
-_CLASSES = ("trackEta", "trackPhi", *HEEP_BITS)
+#: drawn for the identification, and not stored
+CLASSES = ("trackEta", "trackPhi", *HEEP_BITS)
 _KINEMATICS = ("pt", "eta", "phi", "charge")
 _EXPRESSED = (
     "mass",
@@ -63,7 +64,7 @@ _EXPRESSED = (
     "eCorr",
 )
 
-TARGETS = tuple(Target(name) for name in (*_KINEMATICS, *_EXPRESSED, *_AS_STORED, *_WHOLE, *_CLASSES))
+TARGETS = tuple(Target(name) for name in (*_KINEMATICS, *_EXPRESSED, *_AS_STORED, *_WHOLE, *CLASSES))
 
 
 def express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
@@ -98,7 +99,7 @@ def express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
 
 def assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     """NanoAOD attributes from targets, and the names that only the identification needs."""
-    made: dict[str, Column] = {name: drawn[name] for name in (*_AS_STORED, *_WHOLE, *_CLASSES)}
+    made = as_drawn(drawn, (*_AS_STORED, *_WHOLE)) | {name: drawn[name] for name in CLASSES}
     made |= {
         "pt": drawn["pt"] * rows["pt"],
         "eta": drawn["eta"] + rows["eta"],

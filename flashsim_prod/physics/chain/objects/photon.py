@@ -22,7 +22,7 @@ from flashsim_prod.physics.chain.egamma_features import (
     particle_row,
     surroundings,
 )
-from flashsim_prod.physics.chain.forms import AsFloats
+from flashsim_prod.physics.chain.forms import AsFloats, as_drawn
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
 from flashsim_prod.physics.chain.objects.electron import gen_electrons, prompt_photons
 from flashsim_prod.physics.chain.objects.electron_attributes import shower_width
@@ -31,7 +31,6 @@ from flashsim_prod.physics.definitions.egamma import BENDING, raw_score, smearin
 from flashsim_prod.physics.definitions.egamma_links import with_photon_truth
 from flashsim_prod.physics.definitions.photons import LEVELS, cut_level, photon_flags, photon_levels
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.nanoaod.schema import attributes
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -75,7 +74,7 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
 
 
 def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
-    made: dict[str, Column] = {name: drawn[name] for name in (*_AS_STORED, *LEVELS)}
+    made = as_drawn(drawn, _AS_STORED) | {name: drawn[name] for name in LEVELS}
     pt, eta = drawn["pt"] * rows["pt"], drawn["eta"] + rows["eta"]
     energy, cluster_eta = pt * np.cosh(eta), supercluster_eta(eta, rows["vertex_z"])
     r9 = drawn["r9"] + rows["r9"]
@@ -261,7 +260,8 @@ FROM_JET = ObjectModel(
 
 MODELS = (FROM_ELECTRON, FROM_PHOTON, FROM_JET)
 
-_COLUMNS = frozenset(branch.attribute for branch in attributes("Photon"))
+#: drawn for the identification, and not stored
+_NOT_STORED = frozenset((*LEVELS, "oldLevel"))
 
 
 def finish(parts: list[Collection], events: Events) -> Collection:
@@ -272,5 +272,5 @@ def finish(parts: list[Collection], events: Events) -> Collection:
     vertex_z = events.scalars["PV_z"][photons.event_index]
     flags = photon_flags(photons.columns, supercluster_eta(photons["eta"], vertex_z))
     photons = with_photon_truth(photons.with_columns(**flags), events["GenPart"])
-    stored = {name: column for name, column in photons.columns.items() if name in _COLUMNS}
+    stored = {name: column for name, column in photons.columns.items() if name not in _NOT_STORED}
     return Collection(photons.counts, stored)

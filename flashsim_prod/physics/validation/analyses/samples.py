@@ -10,7 +10,8 @@ from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
-from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
+from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.sample import write_generator_sample
 from flashsim_prod.physics.validation.dataset.samples import StageProgress
 
@@ -45,8 +46,8 @@ def generator_events(
         steps = write_generator_sample(card, path, energy_tev=energy_tev, n_events=n_events, seed=seed)
         for done in steps:
             progress(f"generating {card.name}", done, n_events)
-    with NanoFile(str(path)) as file:
-        return conform(file.read(sorted(file.branches), 0, n_events))
+    with NanoFile(str(path), Schema.default()) as file:
+        return file.read(sorted(file.branches), 0, n_events)
 
 
 def reconstructed(
@@ -84,7 +85,7 @@ def only(events: Events, names: Sequence[str]) -> Events:
     """The branches `names` of `events`, as far as there are such."""
     columns: dict[str, list[str]] = {}
     for name in sorted(set(names)):
-        collection, _, attribute = name.partition("_")
+        collection, attribute = events.place(name)
         if collection in events.collections and attribute in events[collection]:
             columns.setdefault(collection, []).append(attribute)
     return Events(

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics.events import Collection
-from flashsim_prod.physics.nanoaod.schema import branch
+from flashsim_prod.physics.events import Collection, split_name
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.validation.dataset.figures import (
     CorrelationDifference,
     DatasetFidelity,
@@ -40,7 +40,7 @@ def compare_samples(sample: Sample, reference: Sample, progress: StageProgress) 
         If they have no reconstructed branch in common.
     """
     first, second = (_reconstructed(one) for one in (sample, reference))
-    groups = _grouped(first & second)
+    groups = _grouped(first & second, sample.schema)
     if not groups:
         raise InputError("the dataset and the reference have no reconstructed branch in common")
     made = []
@@ -61,19 +61,19 @@ def _reconstructed(sample: Sample) -> set[str]:
     names = [name for name in sample.events.scalars if not _is_counter(name, sample)]
     for collection, one in sample.events.collections.items():
         names += [f"{collection}_{attribute}" for attribute in one.columns]
-    return {name for name in names if not is_generator_level(name) and not branch(name).links}
+    return {name for name in names if not is_generator_level(name) and not sample.schema.branch(name).links}
 
 
 def _is_counter(name: str, sample: Sample) -> bool:
     return name[:1] == "n" and name[1:] in sample.events.collections
 
 
-def _grouped(names: set[str]) -> dict[str, list[str]]:
+def _grouped(names: set[str], schema: Schema) -> dict[str, list[str]]:
     """Branch names by collection, or by what stands before their first underscore."""
     groups: dict[str, list[str]] = {}
     for name in sorted(names):
-        first, underscore, _ = name.partition("_")
-        groups.setdefault(first if underscore else _EVENT, []).append(name)
+        first, rest = split_name(name, schema.collections)
+        groups.setdefault(first if rest else _EVENT, []).append(name)
     return groups
 
 
@@ -84,22 +84,19 @@ def values_of(sample: Sample, name: str) -> Entries:
 
 def _values_and_events(sample: Sample, name: str) -> tuple[F64, I64]:
     events = sample.events
-    if name in events.scalars:
-        return events.scalars[name].astype(np.float64), np.arange(events.n)
-    if name[:1] == "n" and name[1:] in events.collections:
+    if name not in events.scalars and _is_counter(name, sample):
         return events[name[1:]].counts.astype(np.float64), np.arange(events.n)
-    collection, _, attribute = name.partition("_")
-    objects = events[collection]
-    return objects[attribute].astype(np.float64), objects.event_index
+    column, event = events.branch(name)
+    return column.astype(np.float64), event
 
 
 def _n_not_finite(sample: Sample, name: str) -> int:
     return int(np.count_nonzero(~np.isfinite(_values_and_events(sample, name)[0])))
 
 
-def is_discrete(name: str) -> bool:
-    """Whether a branch holds whole numbers or flags."""
-    return name[:1] == "n" or branch(name).dtype.kind in "iub"
+def is_discrete(name: str, schema: Schema) -> bool:
+    """Whether a branch, or a counter, holds whole numbers or flags."""
+    return name in schema.counters or schema.branch(name).dtype.kind in "iub"
 
 
 def _group(name: str, names: list[str], sample: Sample, reference: Sample) -> Group:
@@ -108,7 +105,7 @@ def _group(name: str, names: list[str], sample: Sample, reference: Sample) -> Gr
     shapes.sort(key=lambda one: (-_rank(one.light), -one.size))
     if not is_collection:
         return Group(name, tuple(shapes), (), None)
-    attributes = [one.partition("_")[2] for one in names]
+    attributes = [one.removeprefix(f"{name}_") for one in names]
     correlations = _correlations(sample, reference, name, attributes)
     return Group(name, tuple(shapes), tuple(matching_rates(name, sample, reference)), correlations)
 
@@ -119,7 +116,7 @@ def _rank(light: Light | None) -> int:
 
 def _shape(name: str, sample: Sample, reference: Sample) -> Shape:
     first, second = values_of(sample, name), values_of(reference, name)
-    discrete = is_discrete(name)
+    discrete = is_discrete(name, sample.schema)
     test, wasserstein, ks = Test(0.0, 0, 1.0), 0.0, 0.0
     if min(len(first), len(second)) >= _MIN_ENTRIES and min(_n_gen(first), _n_gen(second)) >= _MIN_GEN:
         wasserstein, ks = distances(first, second)
@@ -208,17 +205,11 @@ def compared_quantities(
     """Quantities of whole events that both samples have: figures and values."""
     for quantity in QUANTITIES:
         needs = (*quantity.needs, *quantity.gen_needs)
-        if not all(_has(one, name) for one in (sample, reference) for name in needs):
+        if not all(one.events.has_branch(name) for one in (sample, reference) for name in needs):
             continue
         first, second = (_quantity_entries(one, quantity) for one in (sample, reference))
         if min(len(first), len(second)) >= _MIN_ENTRIES:
             yield quantity, compare_quantity(quantity, first, second), first, second
-
-
-def _has(sample: Sample, name: str) -> bool:
-    collection, _, attribute = name.partition("_")
-    events = sample.events
-    return name in events.scalars or (collection in events.collections and attribute in events[collection])
 
 
 def _quantity_entries(sample: Sample, quantity: Quantity) -> Entries:

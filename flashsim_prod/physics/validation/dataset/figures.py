@@ -157,6 +157,11 @@ class Group:
         """The worst of all; none if nothing could be judged."""
         return worst(self.lights) if self.lights else None
 
+    @property
+    def farthest(self) -> Shape | None:
+        """The attribute with the largest distance, of those that could be judged; the page names it."""
+        return max((one for one in self.shapes if one.light), key=lambda one: one.size, default=None)
+
     def count(self, colour: str) -> int:
         """How many verdicts are of this colour."""
         return sum(one == colour for one in self.lights)

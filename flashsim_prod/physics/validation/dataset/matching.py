@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.physics.events import Collection
-from flashsim_prod.physics.nanoaod.schema import attributes
 from flashsim_prod.physics.validation.dataset.figures import NamedRates
 from flashsim_prod.physics.validation.dataset.samples import Sample, is_generator_level
 from flashsim_prod.physics.validation.statistics.clustered import Entries, compare_rates
@@ -30,14 +29,12 @@ Bools = NDArray[np.bool_]
 
 def matching_rates(name: str, sample: Sample, reference: Sample) -> Iterator[NamedRates]:
     """Efficiency along pt and eta of generated objects, and share of matched ones along the objects' pt."""
-    for link in attributes(name):
-        targets = [target for target in link.links if is_generator_level(target)]
-        if len(targets) != 1 or len(link.links) != 1:
+    both = (sample, reference)
+    for link, targets in sample.schema.links(name).items():
+        if len(targets) != 1 or not is_generator_level(targets[0]):
             continue
-        both = (sample, reference)
-        if not all(targets[0] in one.events and link.attribute in one.events[name] for one in both):
-            continue
-        yield from _of_link(name, link.attribute, targets[0], sample, reference)
+        if all(targets[0] in one.events and link in one.events[name] for one in both):
+            yield from _of_link(name, link, targets[0], sample, reference)
 
 
 def _of_link(name: str, link: str, target: str, sample: Sample, reference: Sample) -> Iterator[NamedRates]:

@@ -14,7 +14,7 @@ from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.validation.quantities import QUANTITIES, Quantity
 from flashsim_prod.physics.validation.statistics.distances import F64, I64
 
-_ITEM = re.compile(r"(\w+?)_(\w+)\[(\d+)\]")
+_ITEM = re.compile(r"(\w+_\w+)\[(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def find_observable(text: str, branches: Collection[str]) -> Observable:
     if text.lower() in quantities:
         found = of_quantity(quantities[text.lower()])
     elif match := _ITEM.fullmatch(text):
-        found = _of_item(text, match[1], match[2], int(match[3]))
+        found = _of_item(text, match[1], int(match[2]))
     elif text in branches:
         found = _of_branch(text)
     missing = [name for name in found.needs if name not in branches] if found else [text]
@@ -82,19 +82,17 @@ def of_quantity(quantity: Quantity) -> Observable:
 
 def _of_branch(name: str) -> Observable:
     def values(events: Events) -> tuple[F64, I64]:
-        if name in events.scalars:
-            return events.scalars[name].astype(np.float64), np.arange(events.n)
-        collection, _, attribute = name.partition("_")
-        objects = events[collection]
-        return objects[attribute].astype(np.float64), objects.event_index
+        column, event = events.branch(name)
+        return column.astype(np.float64), event
 
     return Observable(name, name, (name,), values)
 
 
-def _of_item(text: str, collection: str, attribute: str, position: int) -> Observable:
+def _of_item(text: str, name: str, position: int) -> Observable:
     def values(events: Events) -> tuple[F64, I64]:
+        collection, attribute = events.place(name)
         objects = events[collection]
         where = np.flatnonzero(objects.counts > position)
         return objects[attribute][objects.starts[where] + position].astype(np.float64), where
 
-    return Observable(text, text, (f"{collection}_{attribute}",), values)
+    return Observable(text, text, (name,), values)

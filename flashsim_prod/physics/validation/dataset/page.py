@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flashsim_prod import __version__
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples, compared_quantities, values_of
 from flashsim_prod.physics.validation.dataset.figures import (
     CORRELATION_LIMITS,
@@ -123,6 +124,7 @@ def validate(
     *,
     max_events: int,
     progress: StageProgress,
+    schema: Schema | None = None,
     problems: Sequence[str] | None = None,
     about: Mapping[str, str] | None = None,
 ) -> Validation:
@@ -135,13 +137,16 @@ def validate(
     max_events : int
         Of either sample.
     progress : callable
+    schema : Schema, optional
+        Of the dataset; that of the version that is made by default.
     problems : sequence of str, optional
         What the technical checks found, if they were run.
     about : mapping, optional
         Provenance, for the page.
     """
-    sample = read_sample(urls, "FlashSim", max_events=max_events, progress=progress, same_dataset=True)
-    reference = read_sample(references, "", max_events=max_events, progress=progress, same_dataset=False)
+    read = partial(read_sample, schema=schema or Schema.default(), max_events=max_events, progress=progress)
+    sample = read(urls, "FlashSim", same_dataset=True)
+    reference = read(references, "", same_dataset=False)
     reference, shared = align_gen_events(sample, reference)
     return Validation(
         name,
@@ -199,7 +204,7 @@ def write_validation(validation: Validation, folder: Path, progress: StageProgre
         derived_limits=derived.LIMITS,
         significance=SIGNIFICANCE,
         far_out=FAR_OUT,
-        meaning=_meaning,
+        meaning=partial(_meaning, validation.sample.schema),
     )
 
 
@@ -225,17 +230,17 @@ def _section(group: Group, validation: Validation) -> GroupSection:
     )
 
 
-def _label(name: str) -> str:
+def _label(schema: Schema, name: str) -> str:
     """A branch with its unit."""
-    known = branches().get(name)
+    known = schema.branches.get(name)
     if known is None or not known.unit:
         return name
     return f"{name} [{known.unit.replace('GeV2', 'GeV$^2$')}]"
 
 
-def _meaning(name: str) -> str:
+def _meaning(schema: Schema, name: str) -> str:
     """What a branch is, for the reader who has never used it."""
-    known = branches().get(name)
+    known = schema.branches.get(name)
     return known.title if known else f"number of {name.removeprefix('n')} objects"
 
 
@@ -247,7 +252,7 @@ def _shape_figure(shape: Shape, validation: Validation) -> str:
         plots.overlay_entries(
             first,
             second,
-            label=_label(shape.branch),
+            label=_label(validation.sample.schema, shape.branch),
             titles=_titles(validation),
             discrete=shape.discrete,
             caption=caption(validation.reference.title),
@@ -259,7 +264,7 @@ def _rates_figure(one: NamedRates, validation: Validation) -> str:
     return image(
         plots.rates(
             one.rates,
-            label=_label(one.axis),
+            label=_label(validation.sample.schema, one.axis),
             titles=_titles(validation),
             quantity=one.quantity,
             caption=caption(validation.reference.title),

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.events import Events, split_name
 from flashsim_prod.physics.generator.source import (
     GEN_COLLECTIONS,
     GEN_SCALARS,
     OPTIONAL_COLLECTIONS,
     OPTIONAL_SCALARS,
 )
-from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.validation.models.held_out import REFERENCE_DETECTOR, HeldOutFile
 from flashsim_prod.physics.validation.statistics.clustered import Entries
 from flashsim_prod.physics.validation.statistics.distances import F64, I64
@@ -36,7 +36,7 @@ _FILE_BITS = 44
 
 def is_generator_level(name: str) -> bool:
     """Whether a branch, or a collection, is there before any reconstruction."""
-    first = name.partition("_")[0]
+    first, _ = split_name(name, _GEN)
     return (
         name in _NOT_RECONSTRUCTED or first in _GEN or first.removeprefix("n") in _GEN or first == "FlashSim"
     )
@@ -57,6 +57,8 @@ class Sample:
         Generator event of each.
     weight : array of shape (n_events,)
         genWeight.
+    schema : Schema
+        What the branches mean.
     """
 
     title: str
@@ -64,6 +66,7 @@ class Sample:
     events: Events
     gen: I64
     weight: F64
+    schema: Schema
 
     @property
     def n_gen(self) -> int:
@@ -78,7 +81,13 @@ class Sample:
 
 
 def read_sample(
-    urls: Sequence[str], title: str, *, max_events: int, progress: StageProgress, same_dataset: bool
+    urls: Sequence[str],
+    title: str,
+    *,
+    schema: Schema,
+    max_events: int,
+    progress: StageProgress,
+    same_dataset: bool,
 ) -> Sample:
     """The first events of each file.
 
@@ -88,6 +97,8 @@ def read_sample(
         Paths or URLs; each gives an equal share.
     title : str
         What it is called; if empty, the files say it.
+    schema : Schema
+        Which branches are read, and their types.
     max_events : int
     progress : callable
     same_dataset : bool
@@ -101,15 +112,15 @@ def read_sample(
     share = -(-max_events // len(urls))
     files, parts, gens = [], [], []
     for number, url in enumerate(urls):
-        with NanoFile(url) as file:
+        with NanoFile(url, schema) as file:
             if not file.n_entries:
                 raise InputError(f"{url} holds no events; leave it out")
             files.append(_described(file))
-            names = sorted(filter(_is_wanted, file.branches))
+            names = sorted(name for name in file.branches if _is_wanted(name, file, schema))
             stop = min(share, file.n_entries)
             for start in range(0, stop, _CHUNK_EVENTS):
                 progress(Path(url).name, start, stop)
-                events = conform(file.read(names, start, min(start + _CHUNK_EVENTS, stop)))
+                events = file.read(names, start, min(start + _CHUNK_EVENTS, stop))
                 parts.append(events)
                 gens.append(_gen_events(events, start, 0 if same_dataset else number))
             progress(Path(url).name, stop, stop)
@@ -119,16 +130,13 @@ def read_sample(
         raise InputError(
             f"{', '.join(urls)}: genWeight is not finite in {odd} events; no figure can be had of it"
         )
-    return Sample(title or _title(files), tuple(files), joined, np.concatenate(gens), weight)
+    return Sample(title or _title(files), tuple(files), joined, np.concatenate(gens), weight, schema)
 
 
-def _is_wanted(name: str) -> bool:
+def _is_wanted(name: str, file: NanoFile, schema: Schema) -> bool:
     """A branch that a comparison needs; triggers are most of FullSim's and not simulated."""
-    collection, _, attribute = name.partition("_")
-    if collection in _GEN:
-        return attribute in _GEN_ATTRIBUTES
-    known = branches().get(name)
-    return known is not None
+    collection, attribute = file.place(name)
+    return attribute in _GEN_ATTRIBUTES if collection in _GEN else name in schema.branches
 
 
 def _alike(parts: Sequence[Events]) -> list[Events]:
@@ -184,7 +192,7 @@ def align_gen_events(sample: Sample, reference: Sample) -> tuple[Sample, bool]:
     if common and all(first[gen] == second[gen] for gen in common):
         return reference, True
     moved = reference.gen + (1 << 60)
-    return Sample(reference.title, reference.files, reference.events, moved, reference.weight), False
+    return replace(reference, gen=moved), False
 
 
 def _fingerprints(sample: Sample) -> dict[int, tuple[float, int]]:

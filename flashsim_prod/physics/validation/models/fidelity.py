@@ -12,10 +12,9 @@ from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.networks import n_parameters
 from flashsim_prod.physics.events import Column
 from flashsim_prod.physics.nanoaod.precision import as_stored
-from flashsim_prod.physics.nanoaod.schema import branches
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.validation.models.figures import (
     Attribute,
     Correlations,
@@ -53,9 +52,9 @@ class Samples:
 
 
 def assess(
-    fitted: FittedModel, held_out: HeldOut, sampling: Sampling, seed: int
+    fitted: FittedModel, held_out: HeldOut, schema: Schema, sampling: Sampling, seed: int
 ) -> tuple[ModelFidelity, Samples]:
-    """All figures of one object model, and the samples that they are of.
+    """All figures of one object model, and the samples that they are of, stored as `schema` says.
 
     Raises
     ------
@@ -65,7 +64,7 @@ def assess(
     model = fitted.model
     held_out, not_finite = held_out.finite()
     notes = [f"not finite, left out: {name}, {number:,} times" for name, number in not_finite.items()]
-    samples = draw(fitted, held_out, sampling, seed)
+    samples = draw(fitted, held_out, schema, sampling, seed)
     properties = multiplicity = None
     if held_out.n_objects >= MIN_ROWS:
         properties = _properties(fitted, held_out, samples, seed)
@@ -75,18 +74,16 @@ def assess(
         multiplicity = _multiplicity(fitted, held_out)
     elif model.most:
         notes.append(f"only {len(held_out.table.number)} sources: their numbers are not assessed")
-    networks = [network for network in (fitted.velocity, fitted.multiplicity) if network is not None]
-    parameters = sum(n_parameters(network) for network in networks)
     return ModelFidelity(
-        model.name, model.produces, parameters, properties, multiplicity, tuple(notes)
+        model.name, model.produces, fitted.n_parameters, properties, multiplicity, tuple(notes)
     ), samples
 
 
-def draw(fitted: FittedModel, held_out: HeldOut, sampling: Sampling, seed: int) -> Samples:
+def draw(fitted: FittedModel, held_out: HeldOut, schema: Schema, sampling: Sampling, seed: int) -> Samples:
     """One draw for each held-out object, with its source's conditions."""
     table, model = held_out.table, fitted.model
     rng = np.random.default_rng([seed, zlib.crc32(model.name.encode())])
-    noise = rng.normal(size=(held_out.n_objects, len(model.targets)))
+    noise = rng.normal(size=(held_out.n_objects, fitted.n_normals))
     made = model.restore(fitted.sample(table.conditions[table.row], noise, sampling), held_out.sources)
     # what is taken over from the source is right by construction
     names = [name for name in made if name in held_out.attributes and name not in model.copies]
@@ -97,13 +94,13 @@ def draw(fitted: FittedModel, held_out: HeldOut, sampling: Sampling, seed: int) 
             )
     return Samples(
         {name: held_out.attributes[name] for name in names},
-        {name: _stored(model, name, made[name]) for name in names},
+        {name: _stored(model, schema, name, made[name]) for name in names},
     )
 
 
-def _stored(model: ObjectModel, name: str, column: Column) -> F64:
+def _stored(model: ObjectModel, schema: Schema, name: str, column: Column) -> F64:
     """An attribute as a file would give it back."""
-    branch = branches().get(name if model.scalar else f"{model.produces}_{name}")
+    branch = schema.branches.get(name if model.scalar else f"{model.produces}_{name}")
     stored = column if branch is None else as_stored(branch, column)
     return stored.astype(np.float64)
 

@@ -134,6 +134,11 @@ class Properties:
         """Median of all attributes' distances."""
         return float(np.median([attribute.wasserstein for attribute in self.attributes]))
 
+    @property
+    def largest_wasserstein(self) -> Attribute:
+        """The attribute with the largest distance; the page names it."""
+        return max(self.attributes, key=lambda attribute: attribute.wasserstein)
+
 
 @dataclass(frozen=True)
 class MultiplicityFidelity:

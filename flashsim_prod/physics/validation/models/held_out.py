@@ -11,7 +11,8 @@ import numpy as np
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.events import Column, Events
-from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
+from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import match_objects, tabulate
 from flashsim_prod.physics.validation.statistics.distances import I64
@@ -214,15 +215,15 @@ def sample_title(files: Sequence[HeldOutFile]) -> str:
     return "input NANOAOD"
 
 
-def read_chunks(url: str, number: int) -> Iterator[tuple[int, Events]]:
-    """A file's events, piece by piece, with the position of each piece's first event.
+def read_chunks(url: str, number: int, schema: Schema) -> Iterator[tuple[int, Events]]:
+    """A file's events in the types of `schema`, in pieces, each with the position of its first event.
 
     Every event has FlashSim_genEvent, unique among files of different `number`, and FlashSim_fold.
     """
-    with NanoFile(url) as file:
+    with NanoFile(url, schema) as file:
         names = sorted(name for name in file.branches if not name.startswith(_UNUSED))
         for start in range(0, file.n_entries, _CHUNK_EVENTS):
-            events = conform(file.read(names, start, start + _CHUNK_EVENTS))
+            events = file.read(names, start, start + _CHUNK_EVENTS)
             yield start, _traceable(events, start, number)
 
 

@@ -21,6 +21,7 @@ from flashsim_prod.physics.chain.assessment import REPORT_NAME, Assessment, Mode
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.record import FitRecord, Losses
 from flashsim_prod.physics.validation.models.fidelity import Samples, assess
 from flashsim_prod.physics.validation.models.figures import AUC_LIMITS, CHI2_LIMITS, ModelFidelity, worst
@@ -244,11 +245,11 @@ def make_fidelity_report(
     gatherings = [Gathering(fitted.model, share) for fitted in chosen]
     whole = WholeEvents(chain, options.seed) if not options.models else None
     for number, url in enumerate(files):
-        _gather(url, number, inputs[number].entries, gatherings, whole, share, progress)
+        _gather(url, number, inputs[number].entries, chain.schema, gatherings, whole, share, progress)
     parts = []
     for number, (fitted, gathering) in enumerate(zip(chosen, gatherings, strict=True)):
         progress("models", number, len(chosen))
-        fidelity, samples = assess(fitted, gathering.result(), options.sampling, options.seed)
+        fidelity, samples = assess(fitted, gathering.result(), chain.schema, options.sampling, options.seed)
         parts.append(Part(fidelity, samples, _losses(options.fits, fitted.model.name, bundle)))
     progress("models", len(chosen), len(chosen))
     return FidelityReport(
@@ -277,13 +278,14 @@ def _gather(
     url: str,
     number: int,
     entries: int,
+    schema: Schema,
     gatherings: Sequence[Gathering],
     whole: WholeEvents | None,
     share: int,
     progress: StageProgress,
 ) -> None:
     """Read a file until every model, and the whole chain, has its share."""
-    for start, events in read_chunks(url, number):
+    for start, events in read_chunks(url, number, schema):
         progress(Path(url).name, start, entries)
         for gathering in gatherings:
             gathering.add(events, url)

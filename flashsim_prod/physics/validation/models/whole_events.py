@@ -9,7 +9,7 @@ import numpy as np
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.chain import Chain
-from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.events import Events, split_name
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.generator.source import (
     GEN_COLLECTIONS,
@@ -97,7 +97,7 @@ class WholeEvents:
         self._quantities = [
             quantity
             for quantity in QUANTITIES
-            if all(name in made or name.partition("_")[0] in made for name in quantity.needs)
+            if all(name in made or split_name(name, made)[0] in made for name in quantity.needs)
         ]
         self._drawn = {quantity.name: _Gathered() for quantity in self._quantities}
         self._reference = {quantity.name: _Gathered() for quantity in self._quantities}
@@ -124,7 +124,7 @@ class WholeEvents:
         self.n_events += events.n
         for side, sample in ((self._drawn, drawn), (self._reference, events)):
             for quantity in self._quantities:
-                if all(_has(sample, name) for name in quantity.needs):
+                if all(map(sample.has_branch, quantity.needs)):
                     side[quantity.name].add(quantity.per_event(sample), events)
 
     def results(self) -> Iterable[tuple[Quantity, Derived, F64, F64]]:
@@ -156,11 +156,6 @@ class _Gathered:
         values = np.concatenate([np.zeros(0), *self.values])
         gen = np.concatenate([np.zeros(0, dtype=np.int64), *self.gen])
         return Entries(values, gen, np.ones(len(values)))
-
-
-def _has(events: Events, branch: str) -> bool:
-    collection, _, attribute = branch.partition("_")
-    return branch in events.scalars or (collection in events and attribute in events[collection])
 
 
 def inside(entries: Entries, quantity: Quantity) -> Entries:

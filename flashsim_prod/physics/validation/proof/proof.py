@@ -191,7 +191,9 @@ def prove(
     """
     if max(factors) > pool.n_folds:
         raise InputError(f"the pool has {pool.n_folds} folds, too few for a factor of {max(factors)}")
-    found = list(observables or (of_quantity(one) for one in QUANTITIES if _has(pool.events, one.needs)))
+    found = list(
+        observables or (of_quantity(one) for one in QUANTITIES if all(map(pool.events.has_branch, one.needs)))
+    )
     tables = [_Table.of(one, pool) for one in found]
     tables = [one for one in tables if one.n_cells > 1]
     proofs = []
@@ -207,14 +209,6 @@ def prove(
         made = [_proof(table, folds, kept) for table, kept in zip(tables, toys, strict=True)]
         proofs += [one for one in made if one is not None]
     return proofs
-
-
-def _has(events: Events, names: Sequence[str]) -> bool:
-    return all(
-        name in events.scalars
-        or (name.partition("_")[0] in events and name.partition("_")[2] in events[name.partition("_")[0]])
-        for name in names
-    )
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.card import Energy, ProcessCard
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.request import BundleRef, Registration, Request, Split
-from flashsim_prod.core.site import Device, Engine, Rates, Resources, Site, StorageRules
-from flashsim_prod.core.site_crab import CrabRules, CrabSoftware
+from flashsim_prod.core.site import Rates, Resources, Site, StorageRules
+from flashsim_prod.grid.batch.crab.section import CrabRules, CrabSoftware
 
 SITE = Site(
     name="crab_there",
     title="a Tier-2 by CRAB",
-    engine=Engine.CRAB,
+    engine="crab",
     slots=100,
     device=Device.CPU,
     resources=Resources(memory_mb=2500, walltime_min=600, target_walltime_min=300),
@@ -44,8 +45,7 @@ def _request(
     site: Site = SITE,
     **changes: Any,
 ) -> Request:
-    assert site.crab is not None
-    rules = site.crab.model_copy(update={"jobs_per_task": per_task})
+    rules = site.rules.model_copy(update={"jobs_per_task": per_task})
     return Request(
         **{
             "name": "toy-001",
@@ -69,7 +69,7 @@ def _request(
                 jobs_per_merge=2,
                 files_per_block=2,
             ),
-            "site": site.model_copy(update={"crab": rules}),
+            "site": site.model_copy(update={"rules": rules}),
             "catalog": "local",
             "registration": Registration(scope=scope),
             "software_version": "0.1.0",
@@ -130,10 +130,9 @@ def quick_site(tmp_path: Path) -> Site:
 
 
 def _site(tmp_path: Path, python: str) -> Site:
-    assert SITE.crab is not None
-    rules = SITE.crab.model_copy(update={"jobs_per_task": 2, "software": CrabSoftware(python=python)})
+    rules = SITE.rules.model_copy(update={"jobs_per_task": 2, "software": CrabSoftware(python=python)})
     storage = StorageRules(rse="T2_IT_Pisa", prefix=str(tmp_path / "se"))
-    return SITE.model_copy(update={"crab": rules, "storage": storage})
+    return SITE.model_copy(update={"rules": rules, "storage": storage})
 
 
 def _executable(path: Path, text: str) -> None:

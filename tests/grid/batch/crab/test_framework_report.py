@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flashsim_prod.core.crab_tasks import OUTPUT
-from flashsim_prod.core.framework_report import cms_exit_code, framework_report
 from flashsim_prod.core.report import JobReport, LumiRange, OutputFile
 from flashsim_prod.core.request import InputFile, Request
 from flashsim_prod.core.splitting import lumi_events, simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import FlashSimError, all_errors
+from flashsim_prod.grid.batch.crab.framework_report import cms_exit_code, framework_report
+from flashsim_prod.grid.batch.crab.tasks import OUTPUT
 
 Make = Callable[..., Request]
 Load = Callable[[str], ModuleType]

@@ -18,12 +18,13 @@ import pytest
 
 from flashsim_prod import resources
 from flashsim_prod.cli.main import main
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import BundleRef, InputFile, Request
-from flashsim_prod.core.site import Device, Site
-from flashsim_prod.core.site_crab import CrabAccelerator, CrabSoftware
+from flashsim_prod.core.site import Site
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.batch.crab import sandbox
 from flashsim_prod.grid.batch.crab.render import render
+from flashsim_prod.grid.batch.crab.section import CrabAccelerator, CrabSoftware
 from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.sandbox import found_in
@@ -65,8 +66,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Reque
 
 
 def _with(site: Site, **changes: Any) -> Site:
-    assert site.crab is not None
-    return site.model_copy(update={"crab": site.crab.model_copy(update=changes)})
+    return site.model_copy(update={"rules": site.rules.model_copy(update=changes)})
 
 
 @pytest.mark.parametrize("name", ["crab", "crab_gpu"])
@@ -190,8 +190,7 @@ def test_what_crab_would_not_take_is_refused_in_one_line(
 @pytest.mark.parametrize("name", ["crab", "crab_gpu"])
 def test_shipped_sites_say_where_a_node_finds_its_software(name: str) -> None:
     site = find_site(name)
-    assert site.crab is not None
-    assert (site.crab.software.container or "").startswith("/cvmfs/unpacked.cern.ch/")
+    assert (site.rules.software.container or "").startswith("/cvmfs/unpacked.cern.ch/")
     assert site.gpus == (name == "crab_gpu")
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from flashsim_prod.cli.main import main
-from flashsim_prod.core.site import Engine, Site
+from flashsim_prod.core.engines import LocalRules
+from flashsim_prod.core.site import Site
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
@@ -235,7 +236,7 @@ def test_real_jobs_make_the_dataset_that_this_machine_makes(
     site = tmp_path / "my_crab.yaml"
     site.write_text(real_site.to_yaml())
     here = tmp_path / "here.yaml"
-    local = {"crab": None, "engine": Engine.LOCAL, "name": "here", "slots": 1}
+    local = {"rules": LocalRules(), "engine": "local", "name": "here", "slots": 1}
     here.write_text(real_site.model_copy(update=local).to_yaml())
     made = {}
     for where in (site, here):

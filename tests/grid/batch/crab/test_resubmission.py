@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from flashsim_prod.core.crab_tasks import crab_tasks
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Resources
 from flashsim_prod.core.states import JobState
 from flashsim_prod.grid.batch.crab.replies import TaskStatus, task_status
 from flashsim_prod.grid.batch.crab.task import TaskAtCrab
+from flashsim_prod.grid.batch.crab.tasks import crab_tasks
 
 REPLIES = Path(__file__).parent / "replies"
 RESOURCES = Resources(cpus=2, memory_mb=4000, walltime_min=600, target_walltime_min=60)

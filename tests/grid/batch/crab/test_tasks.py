@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flashsim_prod.core.crab_tasks import OUTPUT, REPORT, crab_lfn, crab_tasks, lfn_base, whole_lumis
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.request import Registration, Request
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.splitting import gen_events_per_lumi, merge_job, simulate_job
 from flashsim_prod.errors import ConfigError, RequestError
+from flashsim_prod.grid.batch.crab.section import whole_lumis
+from flashsim_prod.grid.batch.crab.tasks import OUTPUT, REPORT, crab_lfn, crab_tasks, lfn_base
 from flashsim_prod.production.order.library import all_cards
 from flashsim_prod.production.order.plan import Order, dataset_name
 

@@ -22,11 +22,12 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.card import Energy, ProcessCard
+from flashsim_prod.core.engines import LocalRules
 from flashsim_prod.core.request import BundleRef
-from flashsim_prod.core.site import Engine, MergeRules, Rates, Resources, Site, StorageRules
-from flashsim_prod.core.site_htcondor import FailureRules, HTCondorRules, Software
+from flashsim_prod.core.site import MergeRules, Rates, Resources, Site, StorageRules
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.grid.batch.htcondor import render
+from flashsim_prod.grid.batch.htcondor.section import FailureRules, HTCondorRules, Software
 from flashsim_prod.production.context import Outcome
 from flashsim_prod.production.drive import detached
 from flashsim_prod.production.drive.detached import follow, hand_over
@@ -167,7 +168,7 @@ def site(fake_python: Path) -> Callable[..., Site]:
         return Site(
             name="pool",
             title="the pool of the tests",
-            engine=Engine.HTCONDOR,
+            engine="htcondor",
             slots=8,
             device=rules.pop("device", "cpu"),
             resources=Resources(
@@ -215,7 +216,7 @@ def placed(home: Home, fake_physics: Any) -> Callable[..., str]:
 
 def local_copy(site: Site) -> Site:
     """The same site with its jobs as processes of this machine."""
-    return site.model_copy(update={"engine": Engine.LOCAL, "slots": 2, "htcondor": None})
+    return site.model_copy(update={"engine": "local", "slots": 2, "rules": LocalRules()})
 
 
 def remove_requests(home: Home) -> None:

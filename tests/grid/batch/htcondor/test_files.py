@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import Software
 from flashsim_prod.core.states import RequestState, Stage
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.grid.batch.htcondor.engine import HTCondorBatch
+from flashsim_prod.grid.batch.htcondor.section import Software
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.drive.detached import hand_over
 from flashsim_prod.production.home import Home

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import Gpus
 from flashsim_prod.core.states import JobState, RequestState, Stage
 from flashsim_prod.grid.batch.htcondor.client import Pool
 from flashsim_prod.grid.batch.htcondor.engine import HTCondorBatch
+from flashsim_prod.grid.batch.htcondor.section import Gpus
 from flashsim_prod.grid.batch.htcondor.why_idle import matches, reasons
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import FailureRules, HTCondorRules
 from flashsim_prod.errors import exit_code_is_retryable
 from flashsim_prod.grid.batch.htcondor import rules as failure_rules
 from flashsim_prod.grid.batch.htcondor.probe import gpu_wish, probe_job
+from flashsim_prod.grid.batch.htcondor.section import FailureRules, HTCondorRules
 from flashsim_prod.grid.batch.htcondor.why_idle import matches, reasons
 from flashsim_prod.production.order.library import find_site
 
@@ -22,9 +22,8 @@ classad2 = import_module("classad2") if sys.platform == "linux" else pytest.impo
 
 def site(**failures: Any) -> tuple[Site, HTCondorRules]:
     found = find_site("htcondor")
-    assert found.htcondor is not None
-    changed = found.htcondor.model_copy(update={"failures": FailureRules(**failures)})
-    return found.model_copy(update={"htcondor": changed}), changed
+    changed = found.rules.model_copy(update={"failures": FailureRules(**failures)})
+    return found.model_copy(update={"rules": changed}), changed
 
 
 def value(expression: str, job: str, machine: str | None = None) -> Any:
@@ -121,8 +120,7 @@ def machine(capability: float = 8.0, memory: int = 40000, **changed: str) -> Any
 
 def test_a_gpu_site_matches_only_gpus_that_are_good_enough() -> None:
     found = find_site("T2_IT_Pisa_gpu")
-    assert found.htcondor is not None
-    job = probe_job(found, found.htcondor, "here")
+    job = probe_job(found, found.rules, "here")
     assert matches(job, [machine(), machine(capability=6.1), machine(memory=4000)]) == (1, 0)
     assert reasons(job, [machine(), machine(capability=6.1)]) == []
     (why,) = reasons(job, [machine(capability=6.1), machine(memory=4000)])
@@ -131,8 +129,7 @@ def test_a_gpu_site_matches_only_gpus_that_are_good_enough() -> None:
 
 def test_a_site_whose_files_go_by_root_needs_nodes_with_a_plugin_for_it() -> None:
     found = find_site("lxbatch")
-    assert found.htcondor is not None
-    job = probe_job(found, found.htcondor, "here")
+    job = probe_job(found, found.rules, "here")
     assert reasons(job, [machine()]) == ["1 of 1 machines lack a file transfer plugin for root://"]
     assert matches(job, [machine(HasFileTransferPluginMethods='"https,root"')]) == (1, 0)
     assert reasons(job, [machine(HasFileTransfer="false", HasFileTransferPluginMethods='"root"')]) == [
@@ -142,15 +139,13 @@ def test_a_site_whose_files_go_by_root_needs_nodes_with_a_plugin_for_it() -> Non
 
 def test_a_container_needs_nodes_that_run_them() -> None:
     found = find_site("T2_IT_Pisa_gpu")
-    assert found.htcondor is not None
-    job = probe_job(found, found.htcondor, "here")
+    job = probe_job(found, found.rules, "here")
     assert reasons(job, [machine(HasContainer="false")]) == ["1 of 1 machines lack containers"]
 
 
 def test_why_nothing_matches() -> None:
     found = find_site("htcondor")
-    assert found.htcondor is not None
-    job = probe_job(found, found.htcondor, "here")
+    job = probe_job(found, found.rules, "here")
     assert reasons(job, []) == ["the pool has no machines at all"]
     small = machine(TotalSlotMemory="1000")
     far = machine(FileSystemDomain='"there"')
@@ -163,8 +158,7 @@ def test_why_nothing_matches() -> None:
 
 def test_wishes_for_gpus() -> None:
     found = find_site("T2_IT_Pisa_gpu")
-    assert found.htcondor is not None
-    assert found.htcondor.gpus is not None
-    assert gpu_wish(found.htcondor.gpus) == (
+    assert found.rules.gpus is not None
+    assert gpu_wish(found.rules.gpus) == (
         "Capability >= 7 && GlobalMemoryMb >= 8000 && MaxSupportedVersion >= 12040"
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_htcondor import Software
 from flashsim_prod.core.states import RequestState
+from flashsim_prod.grid.batch.htcondor.section import Software
 from flashsim_prod.production.home import Home
 
 from .conftest import RunningPool, finished

@@ -13,8 +13,9 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle, save_manifest, save_model
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.detector.reference import ReferenceDetector
-from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.folding import fold_events
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.validation.dataset import page as dataset_page
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples
@@ -23,6 +24,8 @@ from flashsim_prod.physics.validation.dataset.samples import Sample
 from flashsim_prod.physics.validation.drawing import plots
 from flashsim_prod.physics.validation.statistics.clustered import Entries
 from flashsim_prod.physics.validation.statistics.clustered import Test as ShapeTest
+
+V9 = Schema.load("v9")
 
 BROKEN = "jet_from_genjet"
 #: what is made before jets are, so that they cannot have spoilt it
@@ -46,7 +49,7 @@ def folder(tmp_path_factory):
 
 
 def _write(path, events, about):
-    with NanoWriter(path, provenance=about) as writer:
+    with NanoWriter(path, schema=V9, provenance=about) as writer:
         writer.write(events)
     return str(path)
 
@@ -273,3 +276,68 @@ def test_figures_are_pictures(intact):
         plots.rates(rates, label="pt", titles=titles, quantity="fraction", caption="Simulation"),
     ]
     assert all(png.startswith(b"\x89PNG") and 2000 < len(png) < 40_000 for png in made)
+
+
+#: with a collection whose name holds an underscore
+PROTONS = Schema.parse(
+    "v99",
+    [
+        """
+plain
+run                u32  -     run number
+luminosityBlock    u32  -     luminosity section
+event              u64  -     event number
+genWeight          f32  full  weight
+group FlashSim
+genEvent           u64  -     generated event
+fold               i32  -     copy
+oversample         i32  -     copies
+collection Proton_multiRP  Protons
+t                  f32  full  momentum transfer [GeV2]
+pt                 f32  full  transverse momentum [GeV]
+genPartIdx         i32  ->GenPart  what it is
+collection GenPart  Particles
+pt                 f32  full  transverse momentum [GeV]
+eta                f32  full  pseudorapidity
+""",
+    ],
+)
+
+
+def _with_protons(seed: int) -> Events:
+    rng, n = np.random.default_rng(seed), 300
+    counts = rng.poisson(3.0, n)
+    total = int(counts.sum())
+    columns = {
+        "t": rng.exponential(size=total).astype(np.float32),
+        "pt": rng.exponential(size=total).astype(np.float32),
+        "genPartIdx": Collection(counts).local_index.astype(np.int32),
+    }
+    particles = {"pt": rng.exponential(30, total).astype(np.float32), "eta": np.zeros(total, np.float32)}
+    scalars = {
+        "run": np.ones(n, np.uint32),
+        "luminosityBlock": np.ones(n, np.uint32),
+        "event": np.arange(n, dtype=np.uint64),
+        "genWeight": np.ones(n, np.float32),
+        "FlashSim_genEvent": np.arange(n, dtype=np.uint64),
+        "FlashSim_fold": np.zeros(n, np.int32),
+        "FlashSim_oversample": np.ones(n, np.int32),
+    }
+    protons, gen_parts = Collection(counts, columns), Collection(counts, particles)
+    return Events(n, scalars, {"Proton_multiRP": protons, "GenPart": gen_parts})
+
+
+def test_a_collection_may_have_an_underscore_in_its_name(tmp_path):
+    files = []
+    for seed in (1, 2):
+        files.append(str(tmp_path / f"{seed}.root"))
+        with NanoWriter(tmp_path / f"{seed}.root", schema=PROTONS, provenance={}) as writer:
+            writer.write(_with_protons(seed))
+    found = validate("protons", files[:1], files[1:], schema=PROTONS, max_events=1000, progress=quiet)
+    (group,) = found.fidelity.groups
+    assert group.name == "Proton_multiRP"
+    branches = {shape.branch for shape in group.shapes}
+    assert branches == {"nProton_multiRP", "Proton_multiRP_t", "Proton_multiRP_pt"}
+    assert group.correlations.names == ("pt", "t")
+    write_validation(found, tmp_path / "page", quiet)
+    assert 'title="momentum transfer [GeV2]"' in (tmp_path / "page" / "index.html").read_text()

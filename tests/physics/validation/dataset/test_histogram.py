@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
 
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.validation.dataset import histogram
 from flashsim_prod.physics.validation.dataset.histogram import Binning, fill_histograms, save
 from flashsim_prod.physics.validation.dataset.observables import find_observable
 from flashsim_prod.physics.validation.drawing import plots
+
+V9 = Schema.load("v9")
 
 FOLDS = 4
 
@@ -42,7 +46,7 @@ def _events(n_gen: int, first: int = 0) -> Events:
 def files(tmp_path_factory) -> list[str]:
     folder = tmp_path_factory.mktemp("files")
     for number in range(2):
-        with NanoWriter(folder / f"{number}.root", provenance={}) as writer:
+        with NanoWriter(folder / f"{number}.root", schema=V9, provenance={}) as writer:
             writer.write(_events(30, 30 * number))
     return [str(folder / f"{number}.root") for number in range(2)]
 
@@ -101,3 +105,23 @@ def test_what_there_is_not_is_named(files, tmp_path):
         file.mktree("Events", {"MET_pt": "float32"}).extend({"MET_pt": np.ones(3, np.float32)})
     with pytest.raises(InputError, match="no branch 'FlashSim_genEvent'"):
         fill_histograms([str(tmp_path / "other.root")], ["MET_pt"], None)
+
+
+def test_a_collection_may_have_an_underscore_in_its_name(tmp_path):
+    path = tmp_path / "protons.root"
+    protons = {"t": np.float32([0.25, 0.75]), "arm": np.int32([0, 1])}
+    records = [[{name: c[n] for name, c in protons.items()} for n in range(k)] for k in (1, 2, 0)]
+    tree = {
+        "genWeight": np.float32([1, 1, 1]),
+        "FlashSim_genEvent": np.uint64([0, 1, 2]),
+        "FlashSim_oversample": np.int32([1, 1, 1]),
+        "Proton_multiRP": ak.Array(records),
+    }
+    with uproot.recreate(path) as file:
+        types = {name: column.dtype for name, column in tree.items() if isinstance(column, np.ndarray)}
+        fields = "var * {t: float64, arm: int64}"
+        file.mktree("Events", {**types, "Proton_multiRP": fields}).extend(tree)
+    names = ["Proton_multiRP_t", "Proton_multiRP_arm[1]"]
+    every, second = fill_histograms([str(path)], names, Binning(2, 0, 1.5))
+    assert every.by_event.values().tolist() == [2, 1]
+    assert second.by_event.values().tolist() == [0, 1]

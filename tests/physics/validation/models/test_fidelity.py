@@ -11,6 +11,7 @@ import pytest
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.kinds.flow import KIND
 from flashsim_prod.physics.chain.model import (
     Condition,
     NetworkSize,
@@ -19,8 +20,8 @@ from flashsim_prod.physics.chain.model import (
     Rows,
     Target,
 )
-from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.transforms import Standardiser
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.tables import Table
 from flashsim_prod.physics.validation.models.fidelity import assess
 from flashsim_prod.physics.validation.models.figures import Light, ModelFidelity
@@ -71,13 +72,13 @@ class ExactModel(FittedModel):
 
 
 def toy_model(draw: Draw = true_draw, efficiency=true_efficiency) -> ExactModel:
-    n_targets, n_conditions = len(TOY.targets), len(TOY.conditions)
     return ExactModel(
         TOY,
+        KIND,
+        _SIZE,
         Standardiser(np.zeros(2), np.ones(2)),
         (),
-        Velocity(n_targets, n_conditions, _SIZE),
-        Multiplicity(n_conditions, TOY.most, _SIZE),
+        KIND.networks(TOY, _SIZE),
         draw=draw,
         efficiency=efficiency,
     )
@@ -109,7 +110,7 @@ def held_out() -> HeldOut:
 
 
 def _assess(model: ExactModel, held_out: HeldOut) -> ModelFidelity:
-    return assess(model, held_out, Sampling(), seed=3)[0]
+    return assess(model, held_out, Schema.default(), Sampling(), seed=3)[0]
 
 
 @pytest.fixture(scope="module")

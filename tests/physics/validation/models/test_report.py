@@ -18,13 +18,13 @@ from flashsim_prod.errors import InputError, NodeError, RequestError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import NetworkSize
-from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
 from flashsim_prod.physics.training.optimise import FitSettings
@@ -40,6 +40,8 @@ from flashsim_prod.physics.validation.models.report import (
     make_fidelity_report,
     write_json,
 )
+
+V9 = Schema.load("v9")
 
 #: jets, and what their conditions need
 CHOSEN = [model for model in MODELS if model.produces in ("event scalars", "Jet")]
@@ -59,7 +61,7 @@ def reconstructed(gen) -> Events:
 
 
 def _write(events: Events, path: Path, about: dict[str, str]) -> Path:
-    with NanoWriter(path, provenance={"software": "test", **about}) as writer:
+    with NanoWriter(path, schema=V9, provenance={"software": "test", **about}) as writer:
         writer.write(events)
     return path
 
@@ -77,14 +79,8 @@ def file(reconstructed, folder) -> str:
 def _untrained(model, events: Events) -> FittedModel:
     """Draws every attribute with its right distribution, whatever the source is: the velocity is zero."""
     table = extract(events, model)
-    n_targets, n_conditions = len(model.targets), len(model.conditions)
-    return FittedModel(
-        model,
-        Standardiser.fit(table.conditions),
-        tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets),
-        Velocity(n_targets, n_conditions, _SIZE),
-        Multiplicity(n_conditions, model.most, _SIZE) if model.most else None,
-    )
+    gaussianisers = tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets)
+    return FittedModel.untrained(model, Standardiser.fit(table.conditions), gaussianisers, size=_SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +96,7 @@ def fits(reconstructed, folder) -> Path:
                     for target, one in zip(model.targets, fitted.gaussianisers, strict=True)
                 ),
             )
-        save_fitted(
-            fitted, FitRecord(1, 1, FitSettings(), losses=_LOSSES), _SIZE, folder / "fits" / model.name
-        )
+        save_fitted(fitted, FitRecord(1, 1, FitSettings(), losses=_LOSSES), folder / "fits" / model.name)
     return folder / "fits"
 
 

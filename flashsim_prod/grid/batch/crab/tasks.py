@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from flashsim_prod.core.names import owner_of
 from flashsim_prod.core.request import Request
-from flashsim_prod.core.scopes import owner_of
 from flashsim_prod.core.site import Site
-from flashsim_prod.core.site_crab import MAX_LUMIS, USER, CrabRules
 from flashsim_prod.core.splitting import simulate_job
-from flashsim_prod.errors import ConfigError, RequestError
+from flashsim_prod.errors import RequestError
+from flashsim_prod.grid.batch.crab.section import MAX_LUMIS, USER, CrabRules
 
 #: what a job leaves in its folder, and what CRAB makes of such names is `crab_lfn`
 OUTPUT = "output.root"
@@ -62,9 +62,7 @@ class CrabTask:
 
 def rules_of(site: Site) -> CrabRules:
     """What a site says of CRAB; `ConfigError` if it says nothing."""
-    if site.crab is None:
-        raise ConfigError(f"site {site.name}: the section 'crab' is missing")
-    return site.crab
+    return site.rules_as(CrabRules)
 
 
 def crab_tasks(request: Request) -> list[CrabTask]:
@@ -97,15 +95,6 @@ def _task(request: Request, number: int, per_task: int) -> CrabTask:
         units_per_job=full.events,
         lumis_per_file=full.n_lumis,
     )
-
-
-def whole_lumis(gen_events_per_job: int, gen_events_per_lumi: int) -> int:
-    """Gen events of a job that CRAB can number: luminosity sections are full, and not too many.
-
-    CRAB is told how many sections a file has, and divides the job's events among them evenly.
-    """
-    lumis = min(gen_events_per_job // gen_events_per_lumi, MAX_LUMIS)
-    return lumis * gen_events_per_lumi if lumis else gen_events_per_job
 
 
 def lfn_base(request: Request) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from flashsim_prod.core.engines import EngineRules
+from flashsim_prod.core.site import Resources
 from flashsim_prod.core.strict import StrictModel
 
 #: jobs of one task, at most
@@ -30,6 +32,15 @@ USER = "{user}"
 def max_memory_mb(cores: int) -> int:
     """Memory that a job of so many cores may ask for [MB]."""
     return max(3000, 2500 * cores)
+
+
+def whole_lumis(gen_events_per_job: int, gen_events_per_lumi: int) -> int:
+    """Gen events of a job that CRAB can number: luminosity sections are full, and not too many.
+
+    CRAB is told how many sections a file has, and divides the job's events among them evenly.
+    """
+    lumis = min(gen_events_per_job // gen_events_per_lumi, MAX_LUMIS)
+    return lumis * gen_events_per_lumi if lumis else gen_events_per_job
 
 
 class CrabAccelerator(StrictModel):
@@ -63,8 +74,13 @@ class CrabSoftware(StrictModel):
     )
 
 
-class CrabRules(StrictModel):
+class CrabRules(EngineRules):
     """How a site's jobs go through CRAB."""
+
+    batch_system: ClassVar[str] = "flashsim_prod.grid.batch.crab.engine:CrabBatch"
+    gpu_key: ClassVar[str] = "accelerator"
+    looks_at: ClassVar[tuple[str, ...]] = ("software", "crab")
+    job_report: ClassVar[str] = "flashsim_prod.grid.batch.crab.framework_report:framework_report"
 
     storage_site: str = Field(pattern=_SITE_NAME, description="where CRAB brings the outputs")
     lfn_base: str = Field(
@@ -80,13 +96,19 @@ class CrabRules(StrictModel):
     vo_group: str | None = None
     vo_role: str | None = None
 
-    def check_limits(self, cpus: int, memory_mb: int, walltime_min: float) -> None:
-        """See that CRAB takes jobs that ask for so much; `ValueError` if it does not."""
+    def gpus_promised(self) -> int:
+        return 0 if self.accelerator is None else 1
+
+    def check_limits(self, resources: Resources) -> None:
+        cpus = resources.cpus
         if cpus not in CORES:
             raise ValueError(f"resources.cpus: CRAB takes {', '.join(map(str, CORES))}, not {cpus}")
-        if memory_mb > max_memory_mb(cpus):
+        if resources.memory_mb > max_memory_mb(cpus):
             raise ValueError(
                 f"resources.memory_mb: CRAB gives at most {max_memory_mb(cpus)} MB to {cpus} cores"
             )
-        if walltime_min > MAX_WALLTIME_MIN:
+        if resources.walltime_min > MAX_WALLTIME_MIN:
             raise ValueError(f"resources.walltime_min: CRAB gives at most {MAX_WALLTIME_MIN} min")
+
+    def gen_events_of_job(self, wanted: int, per_lumi: int) -> int:
+        return whole_lumis(wanted, per_lumi)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from flashsim_prod.core.engines import EngineRules
 from flashsim_prod.core.strict import StrictModel
 
 #: submit commands that the rendered files set themselves: a site file cannot set them again
@@ -107,8 +108,12 @@ class Throttle(StrictModel):
     submits_per_interval: int = Field(default=100, ge=1, le=1000, description="jobs queued every 5 s")
 
 
-class HTCondorRules(StrictModel):
+class HTCondorRules(EngineRules):
     """How jobs are handed to an HTCondor pool."""
+
+    batch_system: ClassVar[str] = "flashsim_prod.grid.batch.htcondor.engine:HTCondorBatch"
+    gpu_key: ClassVar[str] = "gpus"
+    looks_at: ClassVar[tuple[str, ...]] = ("schedd", "dagman", "pool", "match", "proxy")
 
     schedd: str | None = Field(default=None, description="name of the schedd; the configured one by default")
     pool: str | None = Field(default=None, description="its collector; the configured one by default")
@@ -127,6 +132,12 @@ class HTCondorRules(StrictModel):
     throttle: Throttle = Throttle()
     submit: dict[str, str] = Field(default_factory=dict, description="further submit commands, as they are")
     dagman: dict[str, str] = Field(default_factory=dict, description="further settings of DAGMan")
+
+    def gpus_promised(self) -> int:
+        return self.gpus.count if self.gpus else 0
+
+    def copies_urls(self) -> bool:
+        return self.carries_urls
 
     @property
     def wants_container_universe(self) -> bool:

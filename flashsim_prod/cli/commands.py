@@ -1,0 +1,161 @@
+"""All commands by name, and how they are loaded: a module of commands when one of its own is called.
+
+The line that stands for a command in ``--help`` and completion is written here once more, so that neither
+loads a command. To add a command: its module, and a line in `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a command is found, and the line that stands for it.
+
+    Attributes
+    ----------
+    module : str
+        Below ``flashsim_prod.cli``.
+    attribute : str
+        A function that is the command, or a `typer.Typer` with commands of its own.
+    help : str
+        First paragraph of the command's own help.
+    """
+
+    module: str
+    attribute: str
+    help: str
+
+    def load(self, name: str) -> Any:
+        """Import the module, and make the command called `name` of what it defines."""
+        found = getattr(import_module(f"flashsim_prod.cli.{self.module}"), self.attribute)
+        holder = typer.Typer()
+        if isinstance(found, typer.Typer):
+            holder.add_typer(found, name=name)
+        else:
+            holder.command(name)(found)
+        return typer.main.get_group(holder).commands[name]
+
+
+#: in the order of ``--help``
+COMMANDS = {
+    "request": Entry(
+        "requests.request",
+        "request",
+        "Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register.",
+    ),
+    "status": Entry(
+        "requests.status",
+        "status",
+        "Show how requests stand: jobs by state and stage, rates, failures by cause, time left.",
+    ),
+    "retry": Entry(
+        "requests.control",
+        "retry",
+        "Run what is missing of a request: after a failure, a kill, a cancel or a dry run.",
+    ),
+    "cancel": Entry(
+        "requests.control",
+        "cancel",
+        "Stop a request; what is finished stays, and retry goes on from there.",
+    ),
+    "register": Entry(
+        "datasets.register",
+        "register",
+        "Register a finished dataset, or take a registration up again; what is there already is compared.",
+    ),
+    "publish": Entry(
+        "datasets.publish",
+        "publish",
+        "Publish a finished dataset in DBS; blocks that are there already are compared.",
+    ),
+    "cards": Entry("requests.library", "cards", "List what can be requested."),
+    "sites": Entry(
+        "requests.library",
+        "sites",
+        "List where requests can run, or check one: its batch system, registering and publishing.",
+    ),
+    "datasets": Entry("datasets.catalog", "datasets", "List the datasets of the catalogue."),
+    "files": Entry(
+        "datasets.catalog",
+        "files",
+        "List the files of a dataset: events, bytes, adler32 and where each one is.",
+    ),
+    "verify": Entry(
+        "datasets.catalog",
+        "verify",
+        "Compare catalogue, ledger and storage of a dataset, reading all checksums anew.",
+    ),
+    "bench": Entry(
+        "measure.bench",
+        "bench",
+        "Measure how many events per second this machine makes, and where the time goes.",
+    ),
+    "report": Entry(
+        "requests.report",
+        "report",
+        "Write a page about a request: what was made, by what, how long it took, how to use and cite it.",
+    ),
+    "worker": Entry("requests.worker", "app", "Run one job of a request on this machine."),
+    "train": Entry("models.train", "app", "Train object models and make bundles of them."),
+    "validate": Entry(
+        "datasets.validate",
+        "app",
+        "Show that events and statistics are right: validate DATASET --reference FILES, or one of these.",
+    ),
+    "energy-bench": Entry("measure.energy", "app", "Measure the electric energy of one simulated event."),
+    "bundle": Entry("models.bundle", "app", "Look at model bundles, and bring in one's own."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """The commands of `COMMANDS`: listed by their lines, loaded when they are called."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _Loaded()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands; loads none."""
+        return list(self.commands)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """What stands for a command in lists."""
+        entry = COMMANDS.get(cmd_name)
+        return entry and TyperCommand(cmd_name, help=entry.help)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that `args` begin with, itself."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and self.commands[str(name)], rest
+
+
+class _Loaded(MutableMapping[str, Any]):
+    """The commands themselves, each imported at its first use."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = COMMANDS[name].load(name)
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)

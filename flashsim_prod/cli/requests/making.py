@@ -1,0 +1,116 @@
+"""What ``request`` does with what was typed: show the plan, ask, and start it or leave it to be reviewed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+from rich.table import Table
+
+from flashsim_prod.cli.requests.driving import start_and_tell, summary
+from flashsim_prod.cli.show import console, counted, print_json
+from flashsim_prod.core.choices import RegisterIn
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.site import Electricity
+from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
+from flashsim_prod.core.states import RequestState
+from flashsim_prod.errors import RequestError
+from flashsim_prod.production.drive.detached import check_software, render
+from flashsim_prod.production.home import open_home
+from flashsim_prod.production.order.order import Typed, make_order
+from flashsim_prod.production.order.place import place, preview
+from flashsim_prod.production.order.plan import Plan
+
+
+def make(typed: Typed, name: str | None, *, dry_run: bool, wait: bool, yes: bool, as_json: bool) -> None:
+    """Plan what was typed and make it, or with `dry_run` write its folder only.
+
+    Raises
+    ------
+    RequestError
+        If it cannot be made, or takes long and nobody can be asked.
+    """
+    home = open_home()
+    order, found = make_order(typed)
+    plan = preview(home, order, name)
+    _show_plan(plan)
+    if not dry_run:
+        _confirm(plan, yes=yes)
+        check_software(order.site)
+    plan = place(home, order, plan, bundle_title=found.title, named=name is not None, dry_run=dry_run)
+    if dry_run:
+        if plan.request.site.rules.goes_on_alone:
+            render(home, plan.request.name)
+        _tell_dry_run(plan, home.folder(plan.request.name).path, as_json=as_json)
+    else:
+        start_and_tell(home, plan.request.name, wait=wait, as_json=as_json)
+
+
+def _show_plan(plan: Plan) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for label, text in _plan_lines(plan):
+        grid.add_row(label, text)
+    errors = console(stderr=True)
+    errors.print(grid, markup=False)
+    for warning in plan.warnings:
+        errors.print(f"WARNING: {warning}", style="bold red", markup=False, soft_wrap=True)
+    for note in plan.notes:
+        errors.print(f"note: {note}", style="yellow", markup=False)
+
+
+def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
+    ask, job_events = plan.request, plan.request.split.gen_events_per_job * plan.request.oversample
+    source = ask.source.headline(ask.energy_tev)
+    gen_events, jobs = counted(ask.gen_events, "gen event"), format_count(ask.n_simulate)
+    lines = [
+        ("request", ask.name),
+        ("dataset", str(ask.dataset)),
+        ("events", f"{format_count(ask.events)} = {gen_events} x {ask.oversample}"),
+        ("from", f"{ask.card.title}; {source}; bundle {ask.bundle.path}; seed {ask.seed}"),
+        ("jobs", f"{jobs} of up to {format_count(job_events)} events, {plan.slots} at a time"),
+        ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
+        ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),
+    ]
+    if ask.catalog is RegisterIn.RUCIO:
+        lines.append(("rucio", _rucio_line(ask)))
+    if plan.energy_kwh is not None:
+        lines.append(("energy", _energy_line(plan.energy_kwh, ask.site.electricity)))
+    return lines
+
+
+def _rucio_line(ask: Request) -> str:
+    days = ask.registration.lifetime_days
+    kept = f"kept at {ask.rse_expression} " + ("for ever" if days is None else f"for {days:g} days")
+    return f"scope {ask.registration.scope}, written to {ask.rse}, {kept}"
+
+
+def _energy_line(energy_kwh: float, electricity: Electricity) -> str:
+    parts = [f"about {energy_kwh:.3g} kWh"]
+    cost, co2_kg = electricity.cost(energy_kwh), electricity.co2_kg(energy_kwh)
+    parts += [f"{cost:.3g} {electricity.currency}"] if cost is not None else []
+    parts += [f"{co2_kg:.3g} kg CO2"] if co2_kg is not None else []
+    return ", ".join(parts)
+
+
+def _confirm(plan: Plan, *, yes: bool) -> None:
+    if yes or not plan.is_long or plan.request.site.rules.goes_on_alone:
+        return
+    duration = format_duration(plan.seconds)
+    if not sys.stdin.isatty():
+        raise RequestError(f"this takes about {duration} and nobody can be asked here; say --yes to start it")
+    typer.confirm(f"This takes about {duration}. Start?", abort=True, err=True)
+
+
+def _tell_dry_run(plan: Plan, folder: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_json(summary(plan.request, RequestState.PLANNED, ()))
+        return
+    for line in (
+        f"Written, not started: {folder}",
+        f"To review it:  {folder / 'README.md'}",
+        f"To start it:   flashsim-prod retry {plan.request.name}",
+    ):
+        console().print(line, soft_wrap=True, markup=False)

@@ -1,0 +1,4 @@
+"""The version of NanoAOD that is made."""
+
+#: of requests, bundles and samples that name none
+NANO_VERSION = "v9"

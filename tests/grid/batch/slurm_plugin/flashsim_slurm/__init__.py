@@ -1,0 +1,1 @@
+"""Slurm as a batch engine of flashsim-prod."""

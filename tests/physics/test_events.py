@@ -1,0 +1,43 @@
+"""Branches of events by their full names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flashsim_prod.errors import MissingBranchError
+from flashsim_prod.physics.events import Collection, Events, split_name
+
+
+@pytest.mark.parametrize(
+    ("name", "collections", "parts"),
+    [
+        ("Jet_pt", {"Jet"}, ("Jet", "pt")),
+        ("Muon_pfRelIso04_all", {"Jet", "Muon"}, ("Muon", "pfRelIso04_all")),
+        ("Proton_multiRP_t", {"Proton_multiRP"}, ("Proton_multiRP", "t")),
+        ("Proton_multiRP_time_unc", {"Proton", "Proton_multiRP"}, ("Proton_multiRP", "time_unc")),
+        ("Proton_multiRP_t", set(), ("Proton", "multiRP_t")),
+        ("Proton_multiRP", {"Proton_multiRP"}, ("Proton", "multiRP")),
+        ("genWeight", {"Jet"}, ("genWeight", "")),
+    ],
+)
+def test_the_longest_collection_that_there_is_owns_a_branch(name, collections, parts):
+    assert split_name(name, collections) == parts
+
+
+def test_a_branch_is_found_by_its_full_name():
+    protons = Collection(np.array([2, 0, 1]), {"t": np.array([1.0, 2.0, 3.0])})
+    events = Events(3, {"MET_pt": np.array([5.0, 6.0, 7.0])}, {"Proton_multiRP": protons})
+    values, event = events.branch("Proton_multiRP_t")
+    assert (values.tolist(), event.tolist()) == ([1, 2, 3], [0, 0, 2])
+    values, event = events.branch("MET_pt")
+    assert (values.tolist(), event.tolist()) == ([5, 6, 7], [0, 1, 2])
+    there = [name for name in ("Proton_multiRP_t", "MET_pt") if events.has_branch(name)]
+    absent = [
+        name for name in ("Proton_multiRP_x", "Proton_t", "MET", "MET_phi", "t") if events.has_branch(name)
+    ]
+    assert (there, absent) == (["Proton_multiRP_t", "MET_pt"], [])
+    with pytest.raises(MissingBranchError, match="no branch x"):
+        events.branch("Proton_multiRP_x")
+    with pytest.raises(MissingBranchError, match="no collection Jet"):
+        events.branch("Jet_pt")
