@@ -103,7 +103,7 @@ def test_a_run_gets_work_for_longer_than_its_time_and_asks_no_space_for_it(progr
     request = program._request()
     assert request.gen_events == 8 * 80
     # the input of 30 gen events is read several times for it
-    assert len(request.inputs) == 22
+    assert len(request.source.files) == 22
     space = request.events * request.site.rates.bytes_per_event
     assert space == pytest.approx(80 * 10 * program._order.site.rates.bytes_per_event)
 
