@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.choices import Device
+from flashsim_prod.core.nano import NANO_VERSION
 from flashsim_prod.core.request import InputFile, Request, Sampling
 from flashsim_prod.errors import ConfigError
 
@@ -61,3 +62,9 @@ def test_more_lumis_than_nanoaod_can_number_are_refused(make_request: Make) -> N
     changed = _changed(make_request(), gen_events=2**40)
     with pytest.raises(ConfigError, match="more luminosity sections than NanoAOD can number"):
         Request.from_mapping(changed, "request.yaml")
+
+
+def test_the_version_of_nanoaod_is_known_and_needs_no_key(make_request: Make) -> None:
+    request = make_request()
+    assert request.nano == NANO_VERSION
+    assert "nano" not in request.model_dump()

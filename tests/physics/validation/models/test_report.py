@@ -328,7 +328,7 @@ def test_an_unknown_model_is_refused(bundle, file):
 
 def test_events_of_two_files_are_different_events(file):
     numbers = [
-        np.concatenate([events.scalars["FlashSim_genEvent"] for _, events in read_chunks(file, number)])
+        np.concatenate([events.scalars["FlashSim_genEvent"] for _, events in read_chunks(file, number, V9)])
         for number in (0, 1)
     ]
     assert len(np.unique(numbers[0])) == 60
