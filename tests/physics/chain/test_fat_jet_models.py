@@ -75,7 +75,7 @@ def chain(reconstructed: Events, tmp_path_factory: pytest.TempPathFactory) -> Ch
     for name in MODELS:
         model = find_model(name)
         fitted, record = fit_model(model, extract(reconstructed, model), SETTINGS, folder / name, size=SIZE)
-        save_fitted(fitted, record, SIZE, folder / name)
+        save_fitted(fitted, record, folder / name)
     fits = {name: folder / name for name in MODELS}
     build_bundle(fits, folder / "bundle", name="m", title="t", tag="Mini", training_sample=("boosted",))
     return Chain(load_bundle(folder / "bundle"))
