@@ -225,7 +225,7 @@ def test_its_figures_go_into_a_manifest(report, figures, bundle, tmp_path):
 
 
 def test_losses_belong_to_the_weights_of_the_bundle(report, bundle, fits, tmp_path):
-    assert report.parts[0].losses == json.loads(json.dumps(_LOSSES))
+    assert report.parts[0].losses == _LOSSES
     name = BROKEN
     (tmp_path / name).mkdir()
     entry = json.loads((fits / name / "entry.json").read_text())
