@@ -18,7 +18,7 @@ PEERS = Path(__file__).resolve().parents[2] / "peers"
 ASK = """
 import json, sys, time
 from dataclasses import asdict
-from flashsim_prod.energy.nvml import NvmlMeter
+from flashsim_prod.energy.meters.nvml import NvmlMeter
 from flashsim_prod.errors import NodeError
 try:
     meter = NvmlMeter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from machine import FastClock
@@ -141,10 +142,10 @@ def test_rapl_is_hidden_or_forbidden(powercap: Path, tmp_path: Path, monkeypatch
         RaplMeter(tmp_path / "nowhere")
     read_text = Path.read_text
 
-    def forbidden(path: Path, *given: object, **named: object) -> str:
+    def forbidden(path: Path, **given: Any) -> str:
         if path.name == "energy_uj":
             raise PermissionError(13, "Permission denied")
-        return read_text(path, *given, **named)  # type: ignore[arg-type]
+        return read_text(path, **given)
 
     monkeypatch.setattr(Path, "read_text", forbidden)
     with pytest.raises(NodeError, match="root only"):
