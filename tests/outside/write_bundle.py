@@ -2,8 +2,10 @@
 
     flashsim-prod bundle format MODEL --json > contract.json
     flashsim-prod train extract full.root --work training
-    python write_bundle.py contract.json training/tables/MODEL/full.safetensors my_bundle
+    python write_bundle.py contract.json training/tables/MODEL/full.safetensors my_bundle [ATTRIBUTE ...]
     flashsim-prod bundle import my_bundle --base reference
+
+Attributes that are named after the folder are left out, as if they had not been known when it was made.
 
 What it learns can be written down: the number of objects by logistic regression, each attribute by its
 distribution and a linear regression on the conditions. The weights say just that, exactly.
@@ -142,9 +144,10 @@ def weights(contract: dict[str, Any], table: Tensors) -> tuple[Tensors, dict[str
     return {name: np.ascontiguousarray(tensor, dtype=np.float32) for name, tensor in found.items()}, sizes
 
 
-def main(contract_file: str, table_file: str, folder: str) -> None:
+def main(contract_file: str, table_file: str, folder: str, *left_out: str) -> None:
     """Write the bundle."""
     contract = json.loads(Path(contract_file).read_text(encoding="utf-8"))
+    contract["targets"] = [one for one in contract["targets"] if one.split(":")[0] not in left_out]
     if contract["most"] > 1:
         sys.exit("logistic regression knows only none or one object; take another model")
     tensors, sizes = weights(contract, load_file(table_file))
@@ -157,10 +160,10 @@ def main(contract_file: str, table_file: str, folder: str) -> None:
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "network": sizes,
         "parameters": sum(tensor.size for name, tensor in tensors.items() if name.startswith(("v", "m"))),
-        **{key: contract[key] for key in ("form", "produces", "most", "conditions", "targets")},
+        **{key: contract[key] for key in ("kind", "form", "produces", "most", "conditions", "targets")},
     }
     manifest = {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": target.name,
         "title": "Linear models, made outside",
         "tag": "Outside",

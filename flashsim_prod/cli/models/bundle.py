@@ -159,6 +159,7 @@ def _print_format(wanted: ModelFormat) -> None:
     network = dict(wanted.network)
     for key, value in (
         ("model", wanted.model),
+        ("kind", wanted.kind),
         ("produces", wanted.produces),
         ("most", wanted.most),
         ("network", network),

@@ -18,14 +18,15 @@ from flashsim_prod.production.models.contents import (
 def contents_for_programs(found: BundleContents | OneModel) -> dict[str, Any]:
     """What ``--json`` says: the entries of the manifest, and where they are from."""
     if isinstance(found, BundleContents):
-        return {"path": found.path, "digest": found.digest, **found.manifest}
+        lacks = {one.name: one.lacks for one in found.models if one.lacks}
+        return {"path": found.path, "digest": found.digest, "lacks": lacks, **found.manifest}
     name = found.model.name
     fidelity = [
         {"compared_with": report.compared_with, "files": report.files, **asdict(report.models[name])}
         for report in found.reports
     ]
     about = {"bundle": found.bundle, "bundle_digest": found.bundle_digest, "model": name}
-    return {**about, **found.entry, "fidelity": fidelity}
+    return {**about, "lacks": found.model.lacks, **found.entry, "fidelity": fidelity}
 
 
 def print_bundle(found: BundleContents) -> None:
@@ -44,6 +45,7 @@ def print_bundle(found: BundleContents) -> None:
         seed = str(one.fit.get("seed", "-"))
         listing.add_row(one.name, one.produces, *(f"{number:,}" for number in columns), seed)
     console().print(listing)
+    _print_lines(*(f"{one.name} lacks {one.told_lacks}" for one in found.models if one.lacks))
     for report in found.reports:
         _print_report(report)
 
@@ -95,10 +97,12 @@ def _print_entry(bundle: str, one: ModelContents) -> None:
     for label, text in (
         ("model", f"{one.name} of bundle {bundle}"),
         ("produces", f"{one.produces}, at most {one.most} for each source"),
+        ("kind", one.kind),
         ("weights", f"{one.parameters:,}, sha256 {one.sha256}"),
         ("fit", fit or "-"),
         ("sees", " ".join(one.conditions)),
         ("draws", " ".join(one.targets)),
+        ("lacks", one.told_lacks or "-"),
     ):
         _print_lines(f"{label:9} {text}")
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,11 @@ from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
 from flashsim_prod.files import appearing_folder, read_bytes, write_whole
 from flashsim_prod.physics.chain.assessment import Assessment
+from flashsim_prod.physics.chain.kinds.registry import FLOW, read_section
 from flashsim_prod.physics.tensor_files import appearing_tensors
 
-SCHEMA_VERSION = 1
+#: of manifests that are written; older ones are read, too
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 DEFAULT = "reference"
 
@@ -40,27 +42,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,79}")
 Tensors = dict[str, NDArray[Any]]
 
 
-class NetworkEntry(StrictModel):
-    """Sizes of an object model's networks."""
-
-    width: int = Field(ge=1)
-    blocks: int = Field(ge=1)
-    time_frequencies: int = Field(ge=1)
-    classifier: tuple[int, ...]
-    knots: int = Field(default=0, ge=0)
-
-
 class ModelEntry(StrictModel):
     """One object model's weights and what they were made for."""
 
     file: str = Field(pattern=r"^[A-Za-z0-9_\-]+\.safetensors$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    kind: str = Field(description="what draws the attributes: a name of the registry of kinds")
     form: int = Field(default=0, ge=0, description="version of the model's formulas; 0 if it is not said")
     produces: str
     most: int = Field(ge=0)
     conditions: tuple[str, ...] = Field(description="name:scale, in the order of the weights")
     targets: tuple[str, ...] = Field(description="name:relation, in the order of the weights")
-    network: NetworkEntry
+    network: dict[str, Any] = Field(description="sizes of the networks, as the kind has them")
     parameters: int = Field(ge=1, description="trainable parameters")
     fit: dict[str, float | int | str] = Field(default_factory=dict, description="how the training went")
 
@@ -68,7 +61,7 @@ class ModelEntry(StrictModel):
 class Manifest(StrictModel):
     """What a bundle is: ``manifest.json``."""
 
-    schema_version: Literal[1]
+    schema_version: int
     name: str
     title: str
     tag: str = Field(description="goes into dataset names: letters, digits, '_'")
@@ -168,8 +161,8 @@ def load_bundle(path: Path) -> Bundle:
     Raises
     ------
     BundleError
-        If the manifest is missing, malformed or of another schema, or a file of weights is missing or
-        altered; the line names the file.
+        If the manifest is missing, malformed or of another schema, names an unknown kind of model, or a file
+        of weights is missing or altered; the line names the file.
     """
     manifest, raw = _read_manifest(path / MANIFEST)
     for name, entry in manifest.models.items():
@@ -261,12 +254,35 @@ def _parse(raw: bytes, path: Path) -> Manifest:
     except ValueError as error:
         raise BundleError(f"{path}: not valid JSON: {error}") from error
     version = mapping.get("schema_version") if isinstance(mapping, dict) else None
-    if version != SCHEMA_VERSION:
-        raise BundleError(f"{path}: schema version {version}, this software reads {SCHEMA_VERSION}")
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
+        raise BundleError(f"{path}: schema version {version}, this software reads 1 to {SCHEMA_VERSION}")
+    if version == 1:
+        mapping = _with_kinds(mapping, path)
     try:
-        return Manifest.from_mapping(mapping, str(path))
+        manifest = Manifest.from_mapping(mapping, str(path))
     except ConfigError as error:
         raise BundleError(str(error)) from error
+    for name, entry in manifest.models.items():
+        read_section(entry.kind, entry.network, f"{path}: model {name}", manifest.software)
+    return manifest
+
+
+def _with_kinds(mapping: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A manifest of version 1, which knew flows only, as one of this version."""
+    models = mapping.get("models")
+    entries = models.items() if isinstance(models, dict) else ()
+    for name, entry in entries:
+        if isinstance(entry, dict) and "kind" in entry:
+            raise BundleError(
+                f"{path}: models.{name}.kind: schema version 1 has no such key; write version 2"
+            )
+    named = {name: of_a_flow(entry) for name, entry in entries}
+    return {**mapping, "schema_version": SCHEMA_VERSION, "models": named or models}
+
+
+def of_a_flow(entry: object) -> object:
+    """An entry that says no kind, as those did before there was another one, as a flow's."""
+    return {"kind": FLOW, **entry} if isinstance(entry, dict) else entry
 
 
 def _verify(path: Path, sha256: str, model: str) -> None:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.core.timings import Timings
-from flashsim_prod.errors import BundleError, InputError
+from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.compatibility import check_models
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
-from flashsim_prod.physics.chain.registry import FINISHERS, MODELS, finish_collection
+from flashsim_prod.physics.chain.products import production_order, with_made
 from flashsim_prod.physics.definitions.completion import link
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
-from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import conform
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 
@@ -59,9 +58,7 @@ class Chain:
     ) -> None:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
-        check_models(bundle)
-        known = {model.name: model for model in MODELS}
-        models = [known[name] for name in bundle.manifest.models]
+        models = check_models(bundle)
         if branches is not None:
             models = makers(branches, models)
         fitted = [
@@ -93,11 +90,11 @@ class Chain:
             If the events lack a collection or a scalar that a model uses.
         """
         events = folds
-        for produced, models in self.groups:
+        for _, models in self.groups:
             _check_uses(models, events)
             made = [self._run(fitted, events, seed) for fitted in models]
             with self.timings.step("postprocess"):
-                events = _with_made(events, produced, made, scalar=models[0].model.scalar)
+                events = with_made(events, [one.model for one in models], made)
         with self.timings.step("postprocess"):
             return conform(link(_with_other_vertices(events, seed)))
 
@@ -114,7 +111,8 @@ class Chain:
             rows = rows.take(origin)
             rows = Rows(rows.event_index, rows.item * max(1, model.most) + rank, rows.columns)
         with step("flows"):
-            noise = Draws(seed, f"{model.name}.flow").normals(_keys(events, rows), len(model.targets))
+            stream = f"{model.name}.{fitted.kind.name}"
+            noise = Draws(seed, stream).normals(_keys(events, rows), fitted.n_normals)
             drawn = fitted.sample(conditions[origin], noise, self.sampling)
         with step("postprocess"):
             return rows, model.restore(drawn, rows)
@@ -128,17 +126,6 @@ def makers(branches: Iterable[str], models: Sequence[ObjectModel]) -> list[Objec
         found += more
         wanted |= {use for model in more for use in model.uses}
     return [model for model in models if model in found]
-
-
-def _with_made(
-    events: Events, produced: str, made: Sequence[tuple[Rows, dict[str, Column]]], *, scalar: bool
-) -> Events:
-    """`events` with what the models of one product made."""
-    if scalar:
-        return events.with_scalars({name: column for _, columns in made for name, column in columns.items()})
-    parts = [Collection.from_rows(events.n, rows.event_index, columns) for rows, columns in made]
-    finish = FINISHERS.get(produced, finish_collection)
-    return events.with_collections({produced: finish(parts, events)})
 
 
 def _copies(
@@ -187,17 +174,3 @@ def _in_order(fitted: Sequence[FittedModel]) -> list[tuple[str, list[FittedModel
     """What is produced, each after all that its models use, with the models that produce it."""
     order = production_order([one.model for one in fitted])
     return [(name, [one for one in fitted if one.model.produces == name]) for name in order]
-
-
-def production_order(models: Sequence[ObjectModel]) -> list[str]:
-    """What `models` produce, each after all that it uses; `BundleError` if that is a circle."""
-    maker = {output: model.produces for model in models for output in model.outputs}
-    uses: dict[str, set[str]] = {model.produces: set() for model in models}
-    for model in models:
-        uses[model.produces] |= {maker[use] for use in model.uses if use in maker}
-    try:
-        return list(TopologicalSorter(uses).static_order())
-    except CycleError as error:
-        raise BundleError(
-            f"object models use each other in a circle: {' <- '.join(error.args[1])}"
-        ) from error

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import Bundle, ModelEntry
+from flashsim_prod.physics.chain.left_out import check_left_out
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.generator.source import (
@@ -21,18 +22,23 @@ DECLARED: Mapping[str, ObjectModel] = {model.name: model for model in MODELS}
 _GENERATED = frozenset((*GEN_COLLECTIONS, *GEN_SCALARS, *OPTIONAL_COLLECTIONS, *OPTIONAL_SCALARS))
 
 
-def check_models(bundle: Bundle) -> None:
-    """Check that this software knows all models, and that they see and draw what it declares.
+def check_models(bundle: Bundle) -> list[ObjectModel]:
+    """The models of a bundle, each with those targets that its weights draw.
 
     Raises
     ------
     BundleError
-        Naming the bundle, the model and the first difference.
+        If this software does not know one, if one sees or draws something that is not declared, or if
+        something is to be made of a target that one lacks; naming the bundle, the model and the first
+        difference.
     """
+    models = []
     for name, entry in bundle.manifest.models.items():
         if name not in DECLARED:
             raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(DECLARED))}")
-        check_signature(DECLARED[name], entry)
+        models.append(as_drawn_by(DECLARED[name], entry))
+    check_left_out(models, str(bundle.path))
+    return models
 
 
 def check_needs(bundle: Bundle) -> None:
@@ -43,7 +49,7 @@ def check_needs(bundle: Bundle) -> None:
     BundleError
         Naming the model and what is missing.
     """
-    models = [DECLARED[name] for name in bundle.manifest.models]
+    models = [DECLARED[name].drawing(entry.targets) for name, entry in bundle.manifest.models.items()]
     there = _GENERATED.union(*(model.outputs for model in models))
     for model in models:
         for name in model.uses:
@@ -54,8 +60,41 @@ def check_needs(bundle: Bundle) -> None:
                 )
 
 
+def as_drawn_by(model: ObjectModel, entry: ModelEntry) -> ObjectModel:
+    """`model` with those targets that the weights of `entry` draw.
+
+    They may lack some: attributes that were declared after they were made. `BundleError`, with the first
+    difference, if they were made for anything else than what `model` declares.
+    """
+    check_signature(model.drawing(entry.targets), entry)
+    return model.drawing(entry.targets)
+
+
+def lacks(name: str, entry: ModelEntry) -> dict[str, float | None]:
+    """Declared targets of a model that an entry's weights lack: what is taken instead, None if nothing is."""
+    model = DECLARED.get(name)
+    return {} if model is None else {one.name: one.default for one in model.drawing(entry.targets).lacking}
+
+
+def all_lacks(bundle: Bundle) -> dict[str, dict[str, float | None]]:
+    """What each model of a bundle `lacks`, of those that lack something."""
+    found = {name: lacks(name, entry) for name, entry in bundle.manifest.models.items()}
+    return {name: targets for name, targets in found.items() if targets}
+
+
+def told_lacks(name: str, entry: ModelEntry) -> str:
+    """The same in words; empty if it lacks nothing."""
+    return ", ".join(
+        f"{target} ({'left out' if default is None else f'drawn as {default:g} everywhere'})"
+        for target, default in lacks(name, entry).items()
+    )
+
+
 def check_signature(model: ObjectModel, entry: ModelEntry) -> None:
-    """Check that weights were made for what `model` declares; `BundleError` with the first difference."""
+    """Check that weights were made for just what `model` declares; `BundleError` with the first difference.
+
+    A model of a bundle may have fewer targets than it declares: `as_drawn_by`.
+    """
     if not entry.form:
         raise BundleError(
             f"model {model.name} of the bundle does not say which form of its formulas it was made for; "

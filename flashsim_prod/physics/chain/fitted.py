@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.physics.chain.bundle import ModelEntry, NetworkEntry, Tensors
-from flashsim_prod.physics.chain.compatibility import check_signature
-from flashsim_prod.physics.chain.flow import integrate
-from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
-from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
+from flashsim_prod.physics.chain.bundle import ModelEntry, Tensors
+from flashsim_prod.physics.chain.compatibility import as_drawn_by
+from flashsim_prod.physics.chain.kinds.base import Kind, Networks
+from flashsim_prod.physics.chain.kinds.networks import n_parameters
+from flashsim_prod.physics.chain.kinds.registry import FLOW, find_kind, read_section
+from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.tensors import check_tensors
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 
@@ -33,15 +35,44 @@ def block_rows(device: str) -> int:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A declaration with its networks and transforms, ready on one device."""
+    """A declaration with its networks and transforms, ready on one device.
+
+    Attributes
+    ----------
+    model : ObjectModel
+        With those targets that the weights draw.
+    kind : Kind
+        How they are drawn.
+    size
+        Sizes of the networks, as the kind has them.
+    standardiser : Standardiser
+    gaussianisers : tuple of Gaussianiser
+    networks : mapping of name to torch module
+    """
 
     model: ObjectModel
+    kind: Kind[Any]
+    size: Any
     standardiser: Standardiser
     gaussianisers: tuple[Gaussianiser, ...]
-    velocity: Velocity
-    multiplicity: Multiplicity | None
+    networks: Networks
     device: str = "cpu"
     batch_rows: int = BLOCK_ROWS["cpu"]
+
+    @classmethod
+    def untrained(
+        cls,
+        model: ObjectModel,
+        standardiser: Standardiser,
+        gaussianisers: tuple[Gaussianiser, ...],
+        *,
+        size: Any = None,
+        kind: str = FLOW,
+    ) -> FittedModel:
+        """With networks that have learned nothing yet; of the declared size by default."""
+        found = find_kind(kind)
+        size = size or found.declared_size(model, width=None, blocks=None)
+        return cls(model, found, size, standardiser, gaussianisers, found.networks(model, size))
 
     @classmethod
     def load(
@@ -59,24 +90,30 @@ class FittedModel:
         BundleError
             If the weights were made for other conditions or targets, or cannot be run.
         """
-        check_signature(model, entry)
-        size = network_size(entry.network)
-        check_tensors(model, size, tensors)
-        velocity = Velocity(len(model.targets), len(model.conditions), size)
-        multiplicity = Multiplicity(len(model.conditions), model.most, size) if model.most else None
-        _load(velocity, "velocity.", tensors)
-        if multiplicity is not None:
-            _load(multiplicity, "multiplicity.", tensors)
+        model, kind = as_drawn_by(model, entry), find_kind(entry.kind)
+        size = kind.size(read_section(entry.kind, entry.network, f"model {model.name}"))
+        check_tensors(model, kind, size, tensors)
         standardiser = Standardiser(tensors["conditions.mean"], tensors["conditions.width"])
         gaussianisers = tuple(
             Gaussianiser(tensors[f"{target.name}.cdf"], tensors[f"{target.name}.value"])
             for target in model.targets
         )
-        for network in (velocity, multiplicity):
-            if network is not None:
-                network.to(device).eval()
+        networks = kind.networks(model, size)
+        for name, network in networks.items():
+            _load(network, f"{name}.", tensors)
+            network.to(device).eval()
         rows = batch_rows or block_rows(device)
-        return cls(model, standardiser, gaussianisers, velocity, multiplicity, device, rows)
+        return cls(model, kind, size, standardiser, gaussianisers, networks, device, rows)
+
+    @property
+    def n_normals(self) -> int:
+        """Normal numbers that a row of `sample` takes."""
+        return self.kind.n_normals(self.model, self.size)
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable parameters of all networks."""
+        return sum(n_parameters(network) for network in self.networks.values())
 
     def tensors(self) -> Tensors:
         """All that `load` needs, by name; the networks' matrices in half precision."""
@@ -87,28 +124,25 @@ class FittedModel:
         for target, gaussianiser in zip(self.model.targets, self.gaussianisers, strict=True):
             found[f"{target.name}.cdf"] = gaussianiser.cdf
             found[f"{target.name}.value"] = gaussianiser.value
-        for prefix, network in (("velocity.", self.velocity), ("multiplicity.", self.multiplicity)):
-            if network is not None:
-                state = network.state_dict()
-                found |= {prefix + key: _stored(value.cpu().numpy()) for key, value in state.items()}
+        for name, network in self.networks.items():
+            state = network.state_dict()
+            found |= {f"{name}.{key}": _stored(value.cpu().numpy()) for key, value in state.items()}
         return found
 
     def probabilities(self, conditions: F32) -> F64:
         """Probability of each number of objects, shape (n, most + 1), for unscaled `conditions`."""
-        network = self.multiplicity
-        if network is None:
+        if not self.model.most:
             raise ValueError(f"{self.model.name} always gives one object")
-        logits = self._in_blocks(lambda c: network(c), self.standardiser(conditions))
+        logits = self._in_blocks(lambda c: self.kind.logits(self.networks, c), self.standardiser(conditions))
         return torch.softmax(torch.from_numpy(logits).double(), dim=1).numpy()
 
     def sample(self, conditions: F32, normals: F64, sampling: Sampling) -> dict[str, F64]:
-        """Targets, a value per row, for unscaled `conditions` and normal noise of shape (n, n_targets)."""
+        """Targets, a value per row, for unscaled `conditions` and `normals` of shape (n, n_normals)."""
 
-        def solve(c: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-            contribution = self.velocity.condition(c)
-            return integrate(lambda x, t: self.velocity(x, t, contribution), z, sampling)
+        def draw(c: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+            return self.kind.sample(self.networks, c, z, sampling)
 
-        drawn = self._in_blocks(solve, self.standardiser(conditions), normals.astype(np.float32))
+        drawn = self._in_blocks(draw, self.standardiser(conditions), normals.astype(np.float32))
         return {
             target.name: gaussianiser.from_normal(drawn[:, position])
             for position, (target, gaussianiser) in enumerate(
@@ -146,8 +180,3 @@ def _load(network: torch.nn.Module, prefix: str, tensors: Tensors) -> None:
         if key.startswith(prefix)
     }
     network.load_state_dict(state)
-
-
-def network_size(entry: NetworkEntry) -> NetworkSize:
-    """The sizes that a bundle's entry records."""
-    return NetworkSize(entry.width, entry.blocks, entry.time_frequencies, entry.classifier, entry.knots)

@@ -39,6 +39,11 @@ class AsFloats(Mapping[str, F64]):
         return len(self._columns)
 
 
+def as_drawn(drawn: Mapping[str, F64], names: Sequence[str]) -> dict[str, Column]:
+    """Those of `names` that were drawn, as they are: weights lack attributes that were declared later."""
+    return {name: drawn[name] for name in names if name in drawn}
+
+
 def filled(column: Column, known: Bools) -> Column:
     """`column` with its unknown entries replaced by known ones, taken in turn; zeros without any."""
     if not known.any():

@@ -6,8 +6,8 @@ object is one declaration and a new attribute is one line in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -108,11 +108,19 @@ class Target:
         How it is expressed against the source.
     to : str, optional
         The source's column it is expressed against; the one of the same name if not given.
+    default : float, optional
+        What is taken, in the place of what the flow would have drawn, where a bundle's weights know nothing
+        of this target. Without one, the attribute is left out of what such a bundle makes.
     """
 
     name: str
     relation: Relation = Relation.VALUE
     to: str | None = None
+    default: float | None = None
+
+    def __str__(self) -> str:
+        """As signatures have it."""
+        return f"{self.name}:{self.relation}:{self.to or self.name}"
 
     def express(self, value: Column, rows: Rows) -> Column:
         """The attribute as the flow knows it; for extraction."""
@@ -211,6 +219,8 @@ class ObjectModel:
         whenever one of them gives other numbers than before, since weights learned from the old ones would
         go on under the same names and be wrong.
     size : NetworkSize
+    lacking : tuple of Target
+        Declared targets that the weights at hand know nothing of; in no declaration, see `drawing`.
     """
 
     name: str
@@ -228,13 +238,30 @@ class ObjectModel:
     form: int = 1
     makes: tuple[str, ...] = ()
     size: NetworkSize = field(default_factory=NetworkSize)
+    lacking: tuple[Target, ...] = ()
+
+    def drawing(self, targets: Container[str]) -> ObjectModel:
+        """This model with weights that draw `targets` only, as signatures have them, in the order declared.
+
+        Random numbers go with the weights, so an attribute that is declared later changes nothing of what
+        older weights draw.
+        """
+        drawn = tuple(target for target in self.targets if str(target) in targets)
+        lacking = tuple(target for target in self.targets if str(target) not in targets)
+        return replace(self, targets=drawn, lacking=lacking) if lacking else self
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Targets that are neither drawn nor have a default."""
+        return frozenset(target.name for target in self.lacking if target.default is None)
 
     @property
     def outputs(self) -> frozenset[str]:
         """What other models can name in their `uses`: the collection, or the scalars."""
         if not self.scalar:
             return frozenset({self.produces})
-        return frozenset(self.makes or (target.name for target in self.targets))
+        makes = self.makes or tuple(target.name for target in (*self.targets, *self.lacking))
+        return frozenset(makes) - self.left_out
 
     def condition_matrix(self, rows: Rows) -> NDArray[np.float32]:
         """The conditions before standardisation, shape (n, n_conditions)."""
@@ -245,9 +272,12 @@ class ObjectModel:
 
     def restore(self, drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
         """NanoAOD attributes from what the flow drew, a value per row."""
+        instead = tuple(target for target in self.lacking if target.default is not None)
+        drawn = {**drawn, **{target.name: np.full(len(rows), target.default) for target in instead}}
         if self.assemble is not None:
             return self.assemble(drawn, rows)
-        restored = {target.name: target.restore(drawn[target.name], rows) for target in self.targets}
+        made = (*self.targets, *instead)
+        restored = {target.name: target.restore(drawn[target.name], rows) for target in made}
         return restored | {name: rows[name] for name in self.copies}
 
     def express_targets(self, attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
@@ -257,15 +287,13 @@ class ObjectModel:
         return {target.name: target.express(attributes[target.name], rows) for target in self.targets}
 
     def signature(self) -> dict[str, object]:
-        """What trained weights depend on; a bundle records it and is refused if it differs."""
+        """What trained weights depend on; a bundle records it, and may lack some of the targets only."""
         return {
             "form": self.form,
             "produces": self.produces,
             "most": self.most,
             "conditions": [f"{condition.name}:{condition.scale}" for condition in self.conditions],
-            "targets": [
-                f"{target.name}:{target.relation}:{target.to or target.name}" for target in self.targets
-            ],
+            "targets": [str(target) for target in self.targets],
         }
 
 

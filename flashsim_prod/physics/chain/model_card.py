@@ -70,24 +70,26 @@ def _models(manifest: Manifest) -> str:
         (
             f"`{name}`",
             entry.produces,
+            entry.kind,
             f"{len(entry.conditions)}",
             f"{len(entry.targets)}",
             f"{entry.parameters:,}",
             f"{entry.form}",
             _count(entry.fit.get("objects")),
-            str(entry.fit.get("flow_steps", "-")),
+            str(entry.fit.get(f"{entry.kind}_steps", "-")),
         )
         for name, entry in manifest.models.items()
     ]
     head = (
         "Model",
         "Produces",
+        "Kind",
         "Sees",
         "Draws",
         "Weights",
         "Form",
         "Trained on objects",
-        "Steps of the flow",
+        "Steps",
     )
     return _table(head, rows)
 

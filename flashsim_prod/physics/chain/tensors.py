@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import Tensors
-from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
-from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
+from flashsim_prod.physics.chain.kinds.base import Kind
+from flashsim_prod.physics.chain.kinds.registry import FLOW, find_kind
+from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import find_model
 
 #: what stands for a number of knots in a shape
 KNOTS = -1
 
 
-def expected_shapes(model: ObjectModel, size: NetworkSize) -> dict[str, tuple[int, ...]]:
+def expected_shapes(model: ObjectModel, kind: Kind[Any], size: Any) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor of `model` by name; `KNOTS` is a length that each target chooses."""
-    n_conditions, n_targets = len(model.conditions), len(model.targets)
-    # networks without memory: only their shapes are wanted
-    with torch.device("meta"):
-        networks = {"velocity": Velocity(n_targets, n_conditions, size)} | (
-            {"multiplicity": Multiplicity(n_conditions, model.most, size)} if model.most else {}
-        )
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_SCALINGS, (n_conditions,))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_SCALINGS, (len(model.conditions),))
     for target in model.targets:
         shapes |= dict.fromkeys(_knots_of(target.name), (KNOTS,))
-    for prefix, network in networks.items():
-        shapes |= {f"{prefix}.{key}": tuple(one.shape) for key, one in network.state_dict().items()}
-    return shapes
+    return shapes | kind.expected_shapes(model, size)
 
 
-def contract(name: str) -> dict[str, Any]:
+def contract(name: str, kind_name: str = FLOW) -> dict[str, Any]:
     """What a bundle has to hold for one object model, in sizes that this software chooses itself.
 
     Raises
@@ -43,12 +34,14 @@ def contract(name: str) -> dict[str, Any]:
     RequestError
         If there is no such model.
     """
-    model = find_model(name)
-    shapes = expected_shapes(model, model.size)
+    model, kind = find_model(name), find_kind(kind_name)
+    size = kind.declared_size(model, width=None, blocks=None)
+    shapes = expected_shapes(model, kind, size)
     return {
         "model": name,
+        "kind": kind.name,
         **model.signature(),
-        "network": asdict(model.size),
+        "network": kind.section(size),
         "tensors": {
             key: ["knots" if length == KNOTS else length for length in shape] for key, shape in shapes.items()
         },
@@ -62,7 +55,7 @@ def _knots_of(target: str) -> tuple[str, str]:
     return f"{target}.cdf", f"{target}.value"
 
 
-def check_tensors(model: ObjectModel, size: NetworkSize, tensors: Tensors) -> None:
+def check_tensors(model: ObjectModel, kind: Kind[Any], size: Any, tensors: Tensors) -> None:
     """Check that networks and transforms can be made of `tensors`.
 
     Raises
@@ -71,7 +64,7 @@ def check_tensors(model: ObjectModel, size: NetworkSize, tensors: Tensors) -> No
         Naming the model, the tensor, and what is wrong with it.
     """
     try:
-        _check_shapes(expected_shapes(model, size), tensors)
+        _check_shapes(expected_shapes(model, kind, size), tensors)
         if np.any(tensors["conditions.width"] <= 0):
             raise ValueError("conditions.width is not above 0 everywhere")
         for target in model.targets:

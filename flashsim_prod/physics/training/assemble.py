@@ -20,7 +20,7 @@ from flashsim_prod.physics.chain.bundle import (
     Bundle,
     Manifest,
     ModelEntry,
-    NetworkEntry,
+    of_a_flow,
     read_tensors,
     refuse_taken,
     save_model,
@@ -28,32 +28,25 @@ from flashsim_prod.physics.chain.bundle import (
 )
 from flashsim_prod.physics.chain.combine import Parts
 from flashsim_prod.physics.chain.compatibility import DECLARED, check_signature
-from flashsim_prod.physics.chain.fitted import FittedModel, network_size
-from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
-from flashsim_prod.physics.chain.networks import n_parameters
+from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.record import FitRecord, Losses
 
 ENTRY = "entry.json"
 RECORD = "fit.json"
 
 
-def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folder: Path) -> None:
+def save_fitted(fitted: FittedModel, record: FitRecord, folder: Path) -> None:
     """Write one fitted model and its entry for a manifest into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     file, sha256 = save_model(folder, fitted.model.name, fitted.tensors())
-    networks = [network for network in (fitted.velocity, fitted.multiplicity) if network is not None]
     entry = ModelEntry(
         file=file,
         sha256=sha256,
+        kind=fitted.kind.name,
         **fitted.model.signature(),  # type: ignore[arg-type]
-        network=NetworkEntry(
-            width=size.width,
-            blocks=size.blocks,
-            time_frequencies=size.time_frequencies,
-            classifier=size.classifier,
-            knots=size.knots,
-        ),
-        parameters=sum(n_parameters(network) for network in networks),
+        network=fitted.kind.section(fitted.size),
+        parameters=fitted.n_parameters,
         fit=_figures(record),
     )
     record.write(folder / RECORD)
@@ -61,8 +54,8 @@ def save_fitted(fitted: FittedModel, record: FitRecord, size: NetworkSize, folde
     write_whole(folder / ENTRY, entry.model_dump_json(indent=1) + "\n")
 
 
-def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, NetworkSize, Losses]:
-    """What `save_fitted` wrote of `model`: with its networks' sizes, and how their losses fell.
+def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, Losses]:
+    """What `save_fitted` wrote of `model`, and how its losses fell.
 
     Raises
     ------
@@ -71,7 +64,7 @@ def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, NetworkS
     """
     entry = _entry(folder, model.name)
     fitted = FittedModel.load(model, entry, read_tensors(folder / entry.file))
-    return fitted, network_size(entry.network), FitRecord.losses_in(folder / RECORD)
+    return fitted, FitRecord.losses_in(folder / RECORD)
 
 
 def _figures(record: FitRecord) -> dict[str, float | int | str]:
@@ -152,7 +145,8 @@ def _entry(folder: Path, model: str) -> ModelEntry:
     path = folder / ENTRY
     if not path.is_file():
         raise BundleError(f"{path} is missing; run 'flashsim-prod train fit {model}' first")
-    entry = ModelEntry.from_mapping(json.loads(read_text(path)), str(path))
+    # of fits that were made before there was another kind
+    entry = ModelEntry.from_mapping(of_a_flow(json.loads(read_text(path))), str(path))
     declared = DECLARED.get(model)
     if declared is not None:
         try:

@@ -1,4 +1,4 @@
-"""Fitting one object model: the flow by flow matching, the multiplicity by cross-entropy.
+"""Fitting one object model, of whatever kind, by the stages that its kind has.
 
 A fit is resumable: a checkpoint holds weights, averages, optimiser and random state, and a resumed fit
 ends with the weights of an undisturbed one.
@@ -9,23 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-from flashsim_prod.core.choices import Network
-from flashsim_prod.errors import InputError
+from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.chain.flow import draw_times, path
-from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
-from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
+from flashsim_prod.physics.chain.kinds.base import Examples, Stage
+from flashsim_prod.physics.chain.kinds.registry import FLOW, find_kind
+from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
 from flashsim_prod.physics.training.losses import draw_losses
-from flashsim_prod.physics.training.optimise import FitSettings, Loss, Optimisation
+from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
 from flashsim_prod.physics.training.record import FitRecord, Losses
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import load_tables
@@ -52,8 +50,9 @@ def fit_model(
     folder: Path,
     *,
     device: str = "cpu",
-    size: NetworkSize | None = None,
-    only: Network | None = None,
+    size: Any = None,
+    kind: str = FLOW,
+    only: str | None = None,
     start: FittedModel | None = None,
     progress: FitProgress = lambda network, step, steps, loss: None,
 ) -> tuple[FittedModel, FitRecord]:
@@ -67,10 +66,12 @@ def fit_model(
     folder : Path
         Where checkpoints are kept.
     device : str
-    size : NetworkSize, optional
-        Instead of the declared one.
-    only : Network, optional
-        The one network to fit, the other staying as it is in `start`.
+    size : optional
+        Of the networks, as the kind has it, instead of the declared one.
+    kind : str
+        Of the registry of kinds.
+    only : str, optional
+        The one stage to go through, what it does not train staying as it is in `start`.
     start : FittedModel, optional
         Transforms and weights to begin with; untrained ones by default.
     progress : callable
@@ -79,85 +80,71 @@ def fit_model(
     ------
     InputError
         If the table is too small to learn from.
+    RequestError
+        If the kind has no stage `only`.
     """
     if len(table.row) < LEAST_OBJECTS:
         lost = table.left_out
         left_out = f"; {lost.objects:,} were left out, {lost.told()}" if lost else ""
         raise InputError(f"{model.name}: {too_few(len(table.row))}{left_out}")
     folder.mkdir(parents=True, exist_ok=True)
-    fitted = start or untrained(model, table, size or model.size, settings.seed)
+    fitted = start or untrained(model, table, settings.seed, size=size, kind=kind)
+    stages = _stages(fitted, only)
+    examples = _examples(fitted, table)
     record = FitRecord(len(table.number), len(table.row), settings, left_out=table.left_out)
-    conditions = torch.from_numpy(fitted.standardiser(table.conditions))
-    optimise = partial(_optimise, folder=folder, device=device, record=record, progress=progress)
-    if only is not Network.MULTIPLICITY:
-        loss = _FlowLoss(conditions[torch.from_numpy(table.row)], table, fitted.gaussianisers, model)
-        optimise(Network.FLOW, fitted.velocity, loss, settings.flow_steps, settings)
-    if fitted.multiplicity is not None and only is not Network.FLOW:
-        counted = _CountLoss(conditions, torch.from_numpy(np.minimum(table.number, model.most)))
-        of_many = replace(settings, batch=settings.multiplicity_batch)
-        optimise(Network.MULTIPLICITY, fitted.multiplicity, counted, settings.multiplicity_steps, of_many)
+    for stage in stages:
+        _optimise(stage, examples, settings, folder=folder, device=device, record=record, progress=progress)
     return fitted, record
 
 
+def _stages(fitted: FittedModel, only: str | None) -> list[Stage]:
+    """How a model is trained; `RequestError` if there is no stage `only`."""
+    stages = fitted.kind.stages(fitted.networks)
+    if only is not None and only not in {stage.name for stage in stages}:
+        names = ", ".join(stage.name for stage in stages)
+        raise RequestError(
+            f"{fitted.model.name}, a {fitted.kind.name}, has no '{only}' to fit; it has {names}"
+        )
+    return [stage for stage in stages if only in (None, stage.name)]
+
+
+def _examples(fitted: FittedModel, table: Table) -> Examples:
+    """A table in the numbers that the networks see."""
+    slices = [
+        gaussianiser.levels(table.targets[target.name])
+        for target, gaussianiser in zip(fitted.model.targets, fitted.gaussianisers, strict=True)
+    ]
+    lower, upper = (np.stack(ends, axis=1).astype(np.float32) for ends in zip(*slices, strict=True))
+    return Examples(
+        torch.from_numpy(fitted.standardiser(table.conditions)),
+        torch.from_numpy(np.minimum(table.number, fitted.model.most)),
+        torch.from_numpy(table.row),
+        torch.from_numpy(lower),
+        torch.from_numpy(upper),
+    )
+
+
 def untrained(
-    model: ObjectModel, table: Table, size: NetworkSize, seed: int, standardiser: Standardiser | None = None
+    model: ObjectModel,
+    table: Table,
+    seed: int,
+    *,
+    size: Any = None,
+    kind: str = FLOW,
+    standardiser: Standardiser | None = None,
 ) -> FittedModel:
-    """Transforms of what `table` holds, and networks that have learned nothing yet."""
+    """Transforms of what `table` holds, and networks of a kind that have learned nothing yet."""
     standardiser = standardiser or Standardiser.fit(table.conditions)
     gaussianisers = tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets)
     torch.manual_seed(seed)
-    velocity = Velocity(len(model.targets), len(model.conditions), size)
-    multiplicity = None
-    if model.most:
-        multiplicity = Multiplicity(len(model.conditions), model.most, size)
-        multiplicity.spread_knots(torch.from_numpy(standardiser(table.conditions)))
-    return FittedModel(model, standardiser, gaussianisers, velocity, multiplicity)
-
-
-class _FlowLoss(Loss):
-    """Mean squared error of the velocity, with steps of the targets dequantised anew each time."""
-
-    def __init__(
-        self, conditions: Tensor, table: Table, gaussianisers: tuple[Gaussianiser, ...], model: ObjectModel
-    ):
-        slices = [
-            gaussianiser.levels(table.targets[target.name])
-            for target, gaussianiser in zip(model.targets, gaussianisers, strict=True)
-        ]
-        self.conditions = conditions
-        self.lower = torch.from_numpy(np.stack([lower for lower, _ in slices], axis=1).astype(np.float32))
-        self.upper = torch.from_numpy(np.stack([upper for _, upper in slices], axis=1).astype(np.float32))
-        self.n = len(conditions)
-
-    def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
-        lower, upper = self.lower[rows], self.upper[rows]
-        level = lower + torch.rand(lower.shape, generator=generator) * (upper - lower)
-        x = torch.special.ndtri(level.double()).float().to(device)
-        z = torch.randn(lower.shape, generator=generator).to(device)
-        t = draw_times(len(rows), generator).to(device)
-        x_t, velocity = path(x, z, t)
-        contribution = network.condition(self.conditions[rows].to(device))  # type: ignore[operator]
-        return nn.functional.mse_loss(network(x_t, t, contribution), velocity)
-
-
-class _CountLoss(Loss):
-    """Cross-entropy of the number of objects."""
-
-    def __init__(self, conditions: Tensor, number: Tensor) -> None:
-        self.conditions, self.number = conditions, number
-        self.n = len(number)
-
-    def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
-        return nn.functional.cross_entropy(
-            network(self.conditions[rows].to(device)), self.number[rows].to(device)
-        )
+    fitted = FittedModel.untrained(model, standardiser, gaussianisers, size=size, kind=kind)
+    fitted.kind.prepare(fitted.networks, torch.from_numpy(standardiser(table.conditions)))
+    return fitted
 
 
 def _optimise(
-    name: Network,
-    network: nn.Module,
-    loss: Loss,
-    steps: int,
+    stage: Stage,
+    examples: Examples,
     settings: FitSettings,
     *,
     folder: Path,
@@ -165,20 +152,21 @@ def _optimise(
     record: FitRecord,
     progress: FitProgress,
 ) -> None:
-    """Train `network` in place; at the end it holds the averaged weights that were best."""
-    work = Optimisation(network.to(device), loss, steps, settings, device)
-    checkpoint = _checkpoint(folder, name)
+    """Train a stage's network in place; at the end it holds the averaged weights that were best."""
+    steps, settings = settings.of(stage)
+    work = Optimisation(stage.network.to(device), stage.loss(examples), steps, settings, device)
+    checkpoint = _checkpoint(folder, stage.name)
     spent_s = work.restore(checkpoint) if checkpoint.exists() else 0.0
     started = time.monotonic()
     while work.step < steps:
         work.advance(min(settings.report_every, steps - work.step))
-        progress(name, work.step, steps, work.losses[-1][1])
+        progress(stage.name, work.step, steps, work.losses[-1][1])
         if work.step % settings.checkpoint_every == 0 or work.step == steps:
             work.save(checkpoint, spent_s + time.monotonic() - started)
     record.seconds += spent_s + time.monotonic() - started
-    record.losses[name] = work.losses
-    network.load_state_dict(work.best)
-    network.to("cpu")
+    record.losses[stage.name] = work.losses
+    stage.network.load_state_dict(work.best)
+    stage.network.to("cpu")
 
 
 def fit_into_folder(
@@ -188,7 +176,8 @@ def fit_into_folder(
     *,
     width: int | None = None,
     blocks: int | None = None,
-    only: Network | None = None,
+    kind: str = FLOW,
+    only: str | None = None,
     further: bool = False,
     device: str = "cpu",
     progress: FitProgress = lambda network, step, steps, loss: None,
@@ -198,9 +187,11 @@ def fit_into_folder(
     Parameters
     ----------
     width, blocks : int, optional
-        Size of the flow's network, instead of the declared one.
-    only : Network, optional
-        Fit this network alone; the other stays as the last fit left it.
+        Size of what draws the attributes, instead of the declared one.
+    kind : str
+        Of the registry of kinds; the last fit's is kept with `only` and `further`.
+    only : str, optional
+        Go through this stage alone; what it does not train stays as the last fit left it.
     further : bool
         Go on from the weights that the last fit left.
 
@@ -213,44 +204,44 @@ def fit_into_folder(
     """
     folder = work / "fits" / model.name
     table = load_tables(work / "tables", model)
-    size = replace(model.size, width=width or model.size.width, blocks=blocks or model.size.blocks)
     losses: Losses = {}
-    start = None
+    start = size = None
     if only or further:
-        start, last_size, losses = load_fitted(folder, model)
-        if further:
-            size = last_size
-        else:
-            start, size = _begun_anew(start, last_size, size, only, table, settings.seed)
+        start, losses = load_fitted(folder, model)
+        if only and not further:
+            size = start.kind.declared_size(model, width=width, blocks=blocks)
+            start = _begun_anew(start, size, only, table, settings.seed)
+    else:
+        size = find_kind(kind).declared_size(model, width=width, blocks=blocks)
     fitted, record = fit_model(
-        model, table, settings, folder, device=device, size=size, only=only, start=start, progress=progress
+        model,
+        table,
+        settings,
+        folder,
+        device=device,
+        size=size,
+        kind=kind,
+        only=only,
+        start=start,
+        progress=progress,
     )
     record.losses = losses | record.losses
-    save_fitted(fitted, record, size, folder)
-    for network in Network:
-        _checkpoint(folder, network).unlink(missing_ok=True)
+    save_fitted(fitted, record, folder)
+    for stage in record.losses:
+        _checkpoint(folder, stage).unlink(missing_ok=True)
     draw_losses(record, folder)
     return record
 
 
-def _begun_anew(
-    last: FittedModel,
-    last_size: NetworkSize,
-    size: NetworkSize,
-    only: Network | None,
-    table: Table,
-    seed: int,
-) -> tuple[FittedModel, NetworkSize]:
-    """The last fit with one network untrained; and the sizes of both."""
-    if only is Network.FLOW:
-        size = replace(size, classifier=last_size.classifier, knots=last_size.knots)
-    else:
-        size = replace(last_size, classifier=size.classifier, knots=size.knots)
-    fresh = untrained(last.model, table, size, seed, last.standardiser)
-    if only is Network.FLOW:
-        return replace(last, gaussianisers=fresh.gaussianisers, velocity=fresh.velocity), size
-    return replace(last, multiplicity=fresh.multiplicity), size
+def _begun_anew(last: FittedModel, size: Any, only: str, table: Table, seed: int) -> FittedModel:
+    """The last fit with what one stage trains untrained, of the size `size`."""
+    size = last.kind.combined(only, size, last.size)
+    fresh = untrained(last.model, table, seed, size=size, kind=last.kind.name, standardiser=last.standardiser)
+    (stage,) = _stages(fresh, only)
+    networks = {**last.networks, **{name: fresh.networks[name] for name in stage.trains}}
+    gaussianisers = last.gaussianisers if stage.of_numbers else fresh.gaussianisers
+    return replace(last, size=size, gaussianisers=gaussianisers, networks=networks)
 
 
-def _checkpoint(folder: Path, network: Network) -> Path:
-    return folder / f"{network}.checkpoint.safetensors"
+def _checkpoint(folder: Path, stage: str) -> Path:
+    return folder / f"{stage}.checkpoint.safetensors"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from flashsim_prod.errors import InputError
+from flashsim_prod.physics.chain.kinds.base import Loss, Stage
 from flashsim_prod.physics.tensor_files import appearing_tensors
 
 #: neighbouring rows that are held out together
@@ -31,7 +32,7 @@ class FitSettings:
     Attributes
     ----------
     flow_steps, multiplicity_steps : int
-        Optimiser steps of the two networks.
+        Optimiser steps of what draws the attributes, a flow or another kind, and of what draws their number.
     batch, multiplicity_batch : int
         Rows a step; many for the numbers, which are mostly zero and whose network is small.
     learning_rate : float
@@ -54,21 +55,17 @@ class FitSettings:
     report_every: int = 100
     checkpoint_every: int = 1000
 
+    def of(self, stage: Stage) -> tuple[int, FitSettings]:
+        """Steps of a stage, and the settings that it is trained with."""
+        if stage.of_numbers:
+            return self.multiplicity_steps, replace(self, batch=self.multiplicity_batch)
+        return self.flow_steps, self
+
     def quick(self) -> FitSettings:
         """A tenth of the work, to try things out."""
         return replace(
             self, flow_steps=self.flow_steps // 10, multiplicity_steps=self.multiplicity_steps // 5
         )
-
-
-class Loss:
-    """What is to become small: called with a network and the rows of a batch."""
-
-    n: int
-
-    def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
-        """The mean loss over `rows`; random numbers only from `generator`."""
-        raise NotImplementedError
 
 
 class Optimisation:

@@ -33,9 +33,14 @@ class ModelContents:
         Numbers that were trained.
     fit : mapping
         How the training went.
+    lacks : mapping of target to number
+        Declared targets that it does not draw: what is taken instead, None if nothing is.
+    told_lacks : str
+        The same in words; empty if it lacks nothing.
     """
 
     name: str
+    kind: str
     produces: str
     most: int
     sha256: str
@@ -43,6 +48,8 @@ class ModelContents:
     targets: tuple[str, ...]
     parameters: int
     fit: Mapping[str, float | int | str]
+    lacks: Mapping[str, float | None]
+    told_lacks: str
 
 
 @dataclass(frozen=True)
@@ -173,8 +180,11 @@ def _one_model(bundle: Bundle, name: str) -> OneModel:
 
 
 def _model(name: str, entry: ModelEntry) -> ModelContents:
+    from flashsim_prod.physics.chain.compatibility import lacks, told_lacks
+
     return ModelContents(
         name=name,
+        kind=entry.kind,
         produces=entry.produces,
         most=entry.most,
         sha256=entry.sha256,
@@ -182,6 +192,8 @@ def _model(name: str, entry: ModelEntry) -> ModelContents:
         targets=entry.targets,
         parameters=entry.parameters,
         fit=entry.fit,
+        lacks=lacks(name, entry),
+        told_lacks=told_lacks(name, entry),
     )
 
 

@@ -16,6 +16,8 @@ class ModelFormat:
     Attributes
     ----------
     model : str
+    kind : str
+        What draws the attributes.
     form : int
         Version of the model's formulas.
     produces : str
@@ -30,6 +32,7 @@ class ModelFormat:
     """
 
     model: str
+    kind: str
     form: int
     produces: str
     most: int

@@ -14,7 +14,6 @@ from flashsim_prod.physics.chain.bundle import Bundle, find_bundle, load_bundle
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
-from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
@@ -53,21 +52,21 @@ def _untrained_chain(
     for model in models:
         fits[model.name] = folder / model.name
         record = FitRecord(1, 1, FitSettings(), {"flow": [(0, 1.0, 1.0)]})
-        save_fitted(_unfitted(model, events, means.get(model.name)), record, _SIZE, fits[model.name])
+        save_fitted(_unfitted(model, events, means.get(model.name)), record, fits[model.name])
     build_bundle(fits, folder / "bundle", name="m", title="t", tag="Mini", training_sample=("ttbar",))
     return Chain(load_bundle(folder / "bundle"))
 
 
 def _unfitted(model: ObjectModel, events: Events, mean: float | None) -> FittedModel:
     table = extract(events, model)
-    velocity = Velocity(len(model.targets), len(model.conditions), _SIZE)
-    multiplicity = Multiplicity(len(model.conditions), model.most, _SIZE) if model.most else None
-    if multiplicity is not None:
+    gaussianisers = tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets)
+    fitted = FittedModel.untrained(model, Standardiser.fit(table.conditions), gaussianisers, size=_SIZE)
+    if model.most:
+        multiplicity = fitted.networks["multiplicity"]
         share = np.bincount(table.number, minlength=model.most + 1) / len(table.number)
         if mean is not None:
             share = np.array([1 - mean, mean, *([0.0] * (model.most - 1))])
         with torch.no_grad():
             multiplicity.layers[-1].weight.zero_()
             multiplicity.layers[-1].bias.copy_(torch.log(torch.from_numpy(share + 1e-9)))
-    gaussianisers = tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets)
-    return FittedModel(model, Standardiser.fit(table.conditions), gaussianisers, velocity, multiplicity)
+    return fitted

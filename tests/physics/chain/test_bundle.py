@@ -56,8 +56,8 @@ def test_a_missing_file_of_weights_is_named(copy):
 
 
 def test_another_schema_version_is_refused(copy):
-    _edit(copy, schema_version=2)
-    with pytest.raises(BundleError, match="schema version 2"):
+    _edit(copy, schema_version=3)
+    with pytest.raises(BundleError, match="schema version 3, this software reads 1 to 2"):
         load_bundle(copy)
 
 
@@ -97,7 +97,7 @@ def test_an_unknown_model_is_refused(copy):
 
 
 def test_nothing_is_pickled(bundle):
-    assert {path.suffix for path in bundle.path.iterdir()} == {".json", ".safetensors"}
+    assert {path.suffix for path in bundle.path.iterdir()} == {".json", ".md", ".safetensors"}
 
 
 def test_the_bundle_says_what_it_stands_for(bundle):

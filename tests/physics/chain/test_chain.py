@@ -10,8 +10,9 @@ import torch
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError, InputError
-from flashsim_prod.physics.chain.chain import Chain, production_order
+from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.chain.products import production_order
 from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events

@@ -13,7 +13,7 @@ import torch
 
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.physics.chain.flow import SIGMA, draw_times, integrate, path, times
+from flashsim_prod.physics.chain.kinds.transport import SIGMA, draw_times, integrate, path, times
 
 
 def _error(solver: str, evaluations: int, power: float = 1.0) -> float:

@@ -144,6 +144,7 @@ def _entry(**changes: object) -> ModelEntry:
     entry = {
         "file": "toy.safetensors",
         "sha256": "0" * 64,
+        "kind": "flow",
         "network": network,
         "parameters": 1,
         **TOY.signature(),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics.chain.forms import AsFloats
+from flashsim_prod.physics.chain.forms import AsFloats, as_drawn
 from flashsim_prod.physics.chain.model import Rows, Target, wrap_angle
 from flashsim_prod.physics.definitions.egamma import (
     STORED_ABOVE,
@@ -98,7 +98,7 @@ def express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
 
 def assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     """NanoAOD attributes from targets, and the names that only the identification needs."""
-    made: dict[str, Column] = {name: drawn[name] for name in (*_AS_STORED, *_WHOLE, *_CLASSES)}
+    made = as_drawn(drawn, (*_AS_STORED, *_WHOLE)) | {name: drawn[name] for name in _CLASSES}
     made |= {
         "pt": drawn["pt"] * rows["pt"],
         "eta": drawn["eta"] + rows["eta"],

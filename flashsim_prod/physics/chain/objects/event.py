@@ -69,7 +69,9 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
 
 
 def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
-    made: dict[str, Column] = {target.name: target.restore(drawn[target.name], rows) for target in _DIRECT}
+    made: dict[str, Column] = {
+        target.name: target.restore(drawn[target.name], rows) for target in _DIRECT if target.name in drawn
+    }
     made["PV_npvsGood"] = np.maximum(drawn["PV_npvs"] - drawn["bad_vertices"], 0)
     number = drawn[_count(_ABOVE[-1])]
     energy = number * drawn["mean_above"]

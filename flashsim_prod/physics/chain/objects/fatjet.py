@@ -17,7 +17,7 @@ from flashsim_prod.physics.chain.features import (
     per_object,
     stable,
 )
-from flashsim_prod.physics.chain.forms import AsFloats, filled_along
+from flashsim_prod.physics.chain.forms import AsFloats, as_drawn, filled_along
 from flashsim_prod.physics.chain.model import (
     Condition,
     ObjectModel,
@@ -127,8 +127,7 @@ def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     pt = rows["pt"] * _straight(drawn["pt"], rows)
     eta = rows["eta"] + drawn["eta"]
     slope = drawn["mass"] * _gen_slope(rows)
-    made: dict[str, Column] = {name: drawn[name] for name in _ATTRIBUTES}
-    made |= {
+    made = as_drawn(drawn, _ATTRIBUTES) | {
         "pt": pt,
         "eta": eta,
         "phi": wrap_angle(rows["phi"] + drawn["phi"]),

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from flashsim_prod.physics.chain.forms import F64, Bools, filled, parts, shares
+from flashsim_prod.physics.chain.forms import F64, Bools, as_drawn, filled, parts, shares
+from flashsim_prod.physics.chain.model import Target
 from flashsim_prod.physics.definitions.jets_muons import bottom_score, pileup_id
 from flashsim_prod.physics.events import Column
 
-#: drawn as they are
+#: drawn as they are, and left out where a bundle's weights lack them
 _FREE = (
     "area",
     "btagCSVV2",
@@ -33,7 +34,7 @@ _FREE = (
     "hfsigmaEtaEta",
 )
 #: drawn as if always defined; undefined where the older taggers have no tracks, the likelihood no range,
-#: or the forward calorimeter no tower, and then this
+#: or the forward calorimeter no tower, and then this; the same where a bundle's weights lack them
 _UNDEFINED = {
     "btagDeepCvL": -1.0,
     "qgl": -1.0,
@@ -45,7 +46,11 @@ _FRACTIONS = ("muEF", "chEmEF", "chHEF", "neEmEF", "neHEF")
 _SHARES = {name: f"{name}_share" for name in _FRACTIONS[:-1]}
 
 #: what every jet has, whatever it came from
-TARGETS = (*_FREE, *_UNDEFINED, *_SHARES.values(), "muonSubtraction", "massOverPt")
+TARGETS = (
+    *(Target(name) for name in _FREE),
+    *(Target(name, default=undefined) for name, undefined in _UNDEFINED.items()),
+    *(Target(name) for name in (*_SHARES.values(), "muonSubtraction", "massOverPt")),
+)
 
 #: the quark-gluon likelihood needs this much pt [GeV] and so many constituents
 _LIKELIHOOD_PT, _LIKELIHOOD_CONSTITUENTS = 20.0, 3
@@ -54,7 +59,7 @@ _ROUNDING = 1e-6
 
 
 def express(attributes: Mapping[str, Column]) -> dict[str, Column]:
-    """The columns `TARGETS`, from attributes in their NanoAOD form."""
+    """The columns of `TARGETS`, from attributes in their NanoAOD form."""
     known = _defined(attributes)
     found = {name: attributes[name] for name in _FREE}
     found |= {name: filled(attributes[name], known[name]) for name in _UNDEFINED}
@@ -71,7 +76,7 @@ def express(attributes: Mapping[str, Column]) -> dict[str, Column]:
 
 def assemble(drawn: Mapping[str, F64]) -> dict[str, Column]:
     """All attributes of jets but jetId and those that are matched, from `TARGETS`, pt, eta and phi."""
-    made: dict[str, Column] = {name: drawn[name] for name in (*_FREE, "pt", "eta", "phi")}
+    made = as_drawn(drawn, _FREE) | {name: drawn[name] for name in ("pt", "eta", "phi")}
     known = _defined(made)
     made |= {name: np.where(known[name], drawn[name], value) for name, value in _UNDEFINED.items()}
     for tagger in ("btagDeep", "btagDeepFlav"):

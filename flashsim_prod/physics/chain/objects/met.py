@@ -18,6 +18,7 @@ from flashsim_prod.physics.chain.features import (
     scalar_sum,
     vector_sum,
 )
+from flashsim_prod.physics.chain.forms import as_drawn
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target
 from flashsim_prod.physics.definitions.links import flat, nearest
 from flashsim_prod.physics.events import Collection, Column, Events
@@ -172,7 +173,7 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
 
 def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     known = _given(rows)
-    made: dict[str, Column] = {name: drawn[name] for name in _VALUES}
+    made = as_drawn(drawn, _VALUES)
     made |= {name: drawn[name] * drawn[whole] for name, whole in _RATIOS.items()}
     for vector, base in _VECTORS.items():
         if base == "mirrored":

@@ -26,8 +26,7 @@ from flashsim_prod.physics.events import Column
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-#: the columns that `assemble` makes and `express` reads, beside pt, eta, phi and charge
-MADE = (
+_NAMED = (
     "ptErr",
     *("dxy", "dxyErr", "dxybs", "dz", "dzErr", "ip3d", "sip3d"),
     *("jetPtRelv2", "jetRelIso", "jetNDauCharged"),
@@ -37,10 +36,13 @@ MADE = (
     *("isTracker", "mediumId", "miniIsoId", "multiIsoId", "mvaId", "mvaLowPtId", "puppiIsoId", "softId"),
     *("tightId", "triggerIdLoose"),
 )
+#: drawn as they are, and left out where a bundle's weights lack them
 _AS_THEY_ARE = (
     *("segmentComp", "tunepRelPt", "nStations", "nTrackerLayers"),
     *("highPurity", "inTimeMuon"),
 )
+#: the columns that `assemble` makes and `express` reads, beside pt, eta, phi and charge
+MADE = (*_NAMED, *(name for name in _AS_THEY_ARE if name not in _NAMED))
 #: energies that add up [GeV]: column -> the column that it is more than
 _MORE_THAN = {
     "miniPFRelIso_chg": None,
@@ -138,7 +140,7 @@ def assemble(drawn: Mapping[str, F64], pt: F64, eta: F64, rows: Rows) -> dict[st
         "isGlobal": (kind & 4 > 0).astype(np.float64),
         "isTracker": (kind & 2 > 0).astype(np.float64),
         "isStandalone": (kind & 1 > 0).astype(np.float64),
-        **{name: drawn[name] for name in _AS_THEY_ARE},
+        **{name: drawn[name] for name in _AS_THEY_ARE if name in drawn},
     }
     made["ptErr"] = drawn["relPtErr"] * pt * _resolution(made)
     _add_impact(made, drawn, rows)
@@ -151,7 +153,7 @@ def assemble(drawn: Mapping[str, F64], pt: F64, eta: F64, rows: Rows) -> dict[st
     for name, most in _MOST.items():
         made[name] = np.clip(_expected(name, made) + drawn[f"{name}_rest"], 0, most)
     made["mvaLowPtId"] = np.maximum(made["mvaLowPtId"], 1)
-    return {name: made[name] for name in MADE}
+    return {name: made[name] for name in MADE if name in made or name not in _AS_THEY_ARE}
 
 
 def _add_impact(made: dict[str, F64], drawn: Mapping[str, F64], rows: Rows) -> None:

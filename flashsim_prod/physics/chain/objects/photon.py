@@ -22,7 +22,7 @@ from flashsim_prod.physics.chain.egamma_features import (
     particle_row,
     surroundings,
 )
-from flashsim_prod.physics.chain.forms import AsFloats
+from flashsim_prod.physics.chain.forms import AsFloats, as_drawn
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
 from flashsim_prod.physics.chain.objects.electron import gen_electrons, prompt_photons
 from flashsim_prod.physics.chain.objects.electron_attributes import shower_width
@@ -75,7 +75,7 @@ def _express(attributes: Mapping[str, Column], rows: Rows) -> dict[str, Column]:
 
 
 def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
-    made: dict[str, Column] = {name: drawn[name] for name in (*_AS_STORED, *LEVELS)}
+    made = as_drawn(drawn, _AS_STORED) | {name: drawn[name] for name in LEVELS}
     pt, eta = drawn["pt"] * rows["pt"], drawn["eta"] + rows["eta"]
     energy, cluster_eta = pt * np.cosh(eta), supercluster_eta(eta, rows["vertex_z"])
     r9 = drawn["r9"] + rows["r9"]

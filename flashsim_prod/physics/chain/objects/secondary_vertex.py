@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, per_object
-from flashsim_prod.physics.chain.forms import AsFloats
+from flashsim_prod.physics.chain.forms import AsFloats, as_drawn
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale, Target, wrap_angle
 from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.definitions.egamma import TRACKER_END
@@ -29,7 +29,10 @@ F64 = NDArray[np.float64]
 
 #: charges are coded next to the number of tracks, which never reaches this
 _MOST_TRACKS = 32
-_VALUES = ("pt", "mass", "dlen", "dlenSig")
+#: drawn as they are
+_AS_DRAWN = ("pt", "mass", "dlenSig")
+#: with the distance, which the position follows from, where the weights have it
+_VALUES = (*_AS_DRAWN[:2], "dlen", *_AS_DRAWN[2:])
 _PRIMARY = ("PV_x", "PV_y", "PV_z")
 
 
@@ -85,11 +88,9 @@ def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     tracks, positive = code // _MOST_TRACKS, code % _MOST_TRACKS
     flight = Flight(drawn["dlen"], drawn["flight_angle"], drawn["flight_azimuth"])
     return {
-        "pt": drawn["pt"],
+        **as_drawn(drawn, _AS_DRAWN),
         "eta": eta,
         "phi": phi,
-        "mass": drawn["mass"],
-        "dlenSig": drawn["dlenSig"],
         "dxySig": drawn["dlenSig"] * drawn["significance_ratio"],
         "ntracks": tracks,
         "charge": 2 * positive - tracks,

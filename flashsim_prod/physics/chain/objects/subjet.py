@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, pileup
-from flashsim_prod.physics.chain.forms import AsFloats, filled_along
+from flashsim_prod.physics.chain.forms import AsFloats, as_drawn, filled_along
 from flashsim_prod.physics.chain.model import (
     Condition,
     ObjectModel,
@@ -96,7 +96,7 @@ def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     eta = rows["expected_eta"] + drawn["eta"]
     mass = np.maximum(drawn["mass"] * (rows["expected_mass"] + _SOFT_MASS) - _SOFT_MASS, 0.0)
     made: dict[str, Column] = {
-        **{name: drawn[name] for name in _ATTRIBUTES},
+        **as_drawn(drawn, _ATTRIBUTES),
         "fat_jet": rows["fat_jet"],
         "pt": pt,
         "eta": eta,

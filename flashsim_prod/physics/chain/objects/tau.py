@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.features import PILEUP_BRANCHES, PILEUP_CONDITIONS, per_object
-from flashsim_prod.physics.chain.forms import AsFloats
+from flashsim_prod.physics.chain.forms import AsFloats, as_drawn
 from flashsim_prod.physics.chain.model import (
     Condition,
     NetworkSize,
@@ -142,7 +142,7 @@ def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     charged = drawn["charged_inside"] + drawn["charged_around"]
     excess = neutral_excess(drawn["neutralIso"], drawn["puCorr"])
     return {
-        **{name: drawn[name] for name in _VALUES},
+        **as_drawn(drawn, _VALUES),
         "pt": pt,
         "eta": rows["axis_eta"] + drawn["deta"] * rows["stray"],
         "phi": wrap_angle(rows["axis_phi"] + drawn["dphi"] * rows["stray"]),

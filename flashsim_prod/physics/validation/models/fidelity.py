@@ -12,7 +12,6 @@ from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.networks import n_parameters
 from flashsim_prod.physics.events import Column
 from flashsim_prod.physics.nanoaod.precision import as_stored
 from flashsim_prod.physics.nanoaod.schema import branches
@@ -78,10 +77,8 @@ def assess(
         multiplicity = _multiplicity(fitted, held_out)
     elif model.most:
         notes.append(f"only {len(held_out.table.number)} sources: their numbers are not assessed")
-    networks = [network for network in (fitted.velocity, fitted.multiplicity) if network is not None]
-    parameters = sum(n_parameters(network) for network in networks)
     return ModelFidelity(
-        model.name, model.produces, parameters, properties, multiplicity, tuple(notes)
+        model.name, model.produces, fitted.n_parameters, properties, multiplicity, tuple(notes)
     ), samples
 
 
@@ -89,7 +86,7 @@ def draw(fitted: FittedModel, held_out: HeldOut, sampling: Sampling, seed: int) 
     """One draw for each held-out object, with its source's conditions."""
     table, model = held_out.table, fitted.model
     rng = np.random.default_rng([seed, zlib.crc32(model.name.encode())])
-    noise = rng.normal(size=(held_out.n_objects, len(model.targets)))
+    noise = rng.normal(size=(held_out.n_objects, fitted.n_normals))
     made = model.restore(fitted.sample(table.conditions[table.row], noise, sampling), held_out.sources)
     # what is taken over from the source is right by construction
     names = [name for name in made if name in held_out.attributes and name not in model.copies]

@@ -11,6 +11,7 @@ import pytest
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.kinds.flow import KIND
 from flashsim_prod.physics.chain.model import (
     Condition,
     NetworkSize,
@@ -19,7 +20,6 @@ from flashsim_prod.physics.chain.model import (
     Rows,
     Target,
 )
-from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.transforms import Standardiser
 from flashsim_prod.physics.training.finite import LeftOut
 from flashsim_prod.physics.training.tables import Table
@@ -72,13 +72,13 @@ class ExactModel(FittedModel):
 
 
 def toy_model(draw: Draw = true_draw, efficiency=true_efficiency) -> ExactModel:
-    n_targets, n_conditions = len(TOY.targets), len(TOY.conditions)
     return ExactModel(
         TOY,
+        KIND,
+        _SIZE,
         Standardiser(np.zeros(2), np.ones(2)),
         (),
-        Velocity(n_targets, n_conditions, _SIZE),
-        Multiplicity(n_conditions, TOY.most, _SIZE),
+        KIND.networks(TOY, _SIZE),
         draw=draw,
         efficiency=efficiency,
     )

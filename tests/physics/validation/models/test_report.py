@@ -18,7 +18,6 @@ from flashsim_prod.errors import InputError, NodeError, RequestError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import NetworkSize
-from flashsim_prod.physics.chain.networks import Multiplicity, Velocity
 from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.detector.reference import ReferenceDetector
@@ -78,14 +77,8 @@ def file(reconstructed, folder) -> str:
 def _untrained(model, events: Events) -> FittedModel:
     """Draws every attribute with its right distribution, whatever the source is: the velocity is zero."""
     table = extract(events, model)
-    n_targets, n_conditions = len(model.targets), len(model.conditions)
-    return FittedModel(
-        model,
-        Standardiser.fit(table.conditions),
-        tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets),
-        Velocity(n_targets, n_conditions, _SIZE),
-        Multiplicity(n_conditions, model.most, _SIZE) if model.most else None,
-    )
+    gaussianisers = tuple(Gaussianiser.fit(table.targets[target.name]) for target in model.targets)
+    return FittedModel.untrained(model, Standardiser.fit(table.conditions), gaussianisers, size=_SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +94,7 @@ def fits(reconstructed, folder) -> Path:
                     for target, one in zip(model.targets, fitted.gaussianisers, strict=True)
                 ),
             )
-        save_fitted(
-            fitted, FitRecord(1, 1, FitSettings(), losses=_LOSSES), _SIZE, folder / "fits" / model.name
-        )
+        save_fitted(fitted, FitRecord(1, 1, FitSettings(), losses=_LOSSES), folder / "fits" / model.name)
     return folder / "fits"
 
 

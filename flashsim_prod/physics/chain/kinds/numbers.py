@@ -1,0 +1,48 @@
+"""How many objects a row gives: a classifier that kinds of model share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from flashsim_prod.physics.chain.kinds.base import Examples, Loss, Networks, Stage
+from flashsim_prod.physics.chain.kinds.networks import Multiplicity
+from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
+
+#: prefix of its tensors, and its stage's name
+MULTIPLICITY = "multiplicity"
+
+
+def networks_of_numbers(model: ObjectModel, size: NetworkSize) -> dict[str, nn.Module]:
+    """The classifier, where there is a number to be drawn."""
+    if not model.most:
+        return {}
+    return {MULTIPLICITY: Multiplicity(len(model.conditions), model.most, size)}
+
+
+def spread_knots(networks: Networks, conditions: Tensor) -> None:
+    """Put the classifier's knots where they divide `conditions` into equal numbers."""
+    found = networks.get(MULTIPLICITY)
+    if isinstance(found, Multiplicity):
+        found.spread_knots(conditions)
+
+
+def stages_of_numbers(networks: Networks) -> tuple[Stage, ...]:
+    """Its training, where there is one."""
+    network = networks.get(MULTIPLICITY)
+    if network is None:
+        return ()
+    return (Stage(MULTIPLICITY, network, CountLoss, (MULTIPLICITY,), of_numbers=True),)
+
+
+class CountLoss(Loss):
+    """Cross-entropy of the number of objects."""
+
+    def __init__(self, examples: Examples) -> None:
+        self.conditions, self.number = examples.conditions, examples.number
+        self.n = len(self.number)
+
+    def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
+        return nn.functional.cross_entropy(
+            network(self.conditions[rows].to(device)), self.number[rows].to(device)
+        )

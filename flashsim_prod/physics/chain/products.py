@@ -1,0 +1,47 @@
+"""What object models make together: in which order, and how the sources of a collection become one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from flashsim_prod.errors import BundleError
+from flashsim_prod.physics.chain.model import ObjectModel, Rows
+from flashsim_prod.physics.chain.registry import FINISHERS, finish_collection
+from flashsim_prod.physics.events import Collection, Column, Events
+
+
+def production_order(models: Sequence[ObjectModel]) -> list[str]:
+    """What `models` produce, each after all that it uses; `BundleError` if that is a circle."""
+    maker = {output: model.produces for model in models for output in model.outputs}
+    uses: dict[str, set[str]] = {model.produces: set() for model in models}
+    for model in models:
+        uses[model.produces] |= {maker[use] for use in model.uses if use in maker}
+    try:
+        return list(TopologicalSorter(uses).static_order())
+    except CycleError as error:
+        raise BundleError(
+            f"object models use each other in a circle: {' <- '.join(error.args[1])}"
+        ) from error
+
+
+def with_made(
+    events: Events, models: Sequence[ObjectModel], made: Sequence[tuple[Rows, dict[str, Column]]]
+) -> Events:
+    """`events` with what the `models` of one product made: rows, and attributes for each.
+
+    An attribute that one source of a collection cannot draw is left out for all of them.
+    """
+    if models[0].scalar:
+        return events.with_scalars({name: column for _, columns in made for name, column in columns.items()})
+    absent = frozenset().union(*(model.left_out for model in models))
+    parts = [
+        Collection.from_rows(
+            events.n,
+            rows.event_index,
+            {name: column for name, column in columns.items() if name not in absent},
+        )
+        for rows, columns in made
+    ]
+    finish = FINISHERS.get(models[0].produces, finish_collection)
+    return events.with_collections({models[0].produces: finish(parts, events)})
