@@ -110,7 +110,12 @@ def test_a_bundle_that_jobs_cannot_run_is_refused_before_them(cli: Cli, home: Ho
     shutil.copytree(resources.bundles_dir() / "reference", tmp_path / "old")
     path = tmp_path / "old" / MANIFEST
     manifest = json.loads(path.read_text())
-    manifest["models"]["met"]["targets"].pop()
+    last = manifest["models"]["met"]["targets"].pop()
+    path.write_text(json.dumps(manifest))
+    told = cli("request", "ttbar", "--events", "10", "--bundle", str(tmp_path / "old"), "--dry-run")
+    assert told.code == 11
+    assert "across is not drawn by met, and what else follows from it in MET needs it" in told.complaint
+    manifest["models"]["met"]["targets"].insert(0, last)
     path.write_text(json.dumps(manifest))
     told = cli("request", "ttbar", "--events", "10", "--bundle", str(tmp_path / "old"), "--dry-run")
     assert told.code == 11
@@ -161,3 +166,21 @@ def test_wrong_input_is_told_in_one_line(
     monkeypatch.chdir(tmp_path)
     told = cli("bundle", *arguments)
     assert (told.code, complaint in told.complaint) == (code, True), told.err
+
+
+def test_show_says_the_kinds_and_what_a_bundle_lacks(cli: Cli, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(resources.bundles_dir() / "reference", tmp_path / "old"))
+    manifest = json.loads((folder / MANIFEST).read_text())
+    jets = manifest["models"]["jet_from_genjet"]
+    jets["targets"] = [one for one in jets["targets"] if one.split(":")[0] not in ("area", "qgl")]
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    told = cli("bundle", "show", str(folder))
+    assert "jet_from_genjet lacks area (left out), qgl (drawn as -1 everywhere)\n" in told.out
+    lacking = {"area": None, "qgl": -1.0}
+    assert cli("bundle", "show", str(folder), "--json").json["lacks"] == {"jet_from_genjet": lacking}
+    one = cli("bundle", "show", str(folder), "jet_from_genjet").out
+    assert "kind      flow\n" in one
+    assert "lacks     area (left out), qgl (drawn as -1 everywhere)\n" in one
+    assert cli("bundle", "show", str(folder), "jet_from_genjet", "--json").json["lacks"] == lacking
+    assert " lacks " not in cli("bundle", "show").out
+    assert "kind        flow" in cli("bundle", "format", "met").out
