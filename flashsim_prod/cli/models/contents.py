@@ -18,16 +18,15 @@ from flashsim_prod.production.models.contents import (
 def contents_for_programs(found: BundleContents | OneModel) -> dict[str, Any]:
     """What ``--json`` says: the entries of the manifest, and where they are from."""
     if isinstance(found, BundleContents):
-        lacking = {one.name: one.lacks for one in found.models if one.lacks}
-        return {"path": found.path, "digest": found.digest, "lacks": lacking, **found.manifest}
+        lacks = {one.name: one.lacks for one in found.models if one.lacks}
+        return {"path": found.path, "digest": found.digest, "lacks": lacks, **found.manifest}
     name = found.model.name
     fidelity = [
         {"compared_with": report.compared_with, "files": report.files, **asdict(report.models[name])}
         for report in found.reports
     ]
-    about: dict[str, Any] = {"bundle": found.bundle, "bundle_digest": found.bundle_digest, "model": name}
-    about["lacks"] = found.model.lacks
-    return {**about, **found.entry, "fidelity": fidelity}
+    about = {"bundle": found.bundle, "bundle_digest": found.bundle_digest, "model": name}
+    return {**about, "lacks": found.model.lacks, **found.entry, "fidelity": fidelity}
 
 
 def print_bundle(found: BundleContents) -> None:

@@ -33,15 +33,14 @@ class ModelContents:
         Numbers that were trained.
     fit : mapping
         How the training went.
-    kind : str
-        What the weights are run by.
-    lacks : mapping of str to value or None
-        Attributes that it does not draw, with what they become; None for those that are left out.
+    lacks : mapping of target to number
+        Declared targets that it does not draw: what is taken instead, None if nothing is.
     told_lacks : str
-        The same for people; empty if it lacks none.
+        The same in words; empty if it lacks nothing.
     """
 
     name: str
+    kind: str
     produces: str
     most: int
     sha256: str
@@ -49,7 +48,6 @@ class ModelContents:
     targets: tuple[str, ...]
     parameters: int
     fit: Mapping[str, float | int | str]
-    kind: str
     lacks: Mapping[str, float | None]
     told_lacks: str
 
@@ -186,6 +184,7 @@ def _model(name: str, entry: ModelEntry) -> ModelContents:
 
     return ModelContents(
         name=name,
+        kind=entry.kind,
         produces=entry.produces,
         most=entry.most,
         sha256=entry.sha256,
@@ -193,7 +192,6 @@ def _model(name: str, entry: ModelEntry) -> ModelContents:
         targets=entry.targets,
         parameters=entry.parameters,
         fit=entry.fit,
-        kind=entry.kind,
         lacks=lacks(name, entry),
         told_lacks=told_lacks(name, entry),
     )

@@ -17,7 +17,7 @@ class ModelFormat:
     ----------
     model : str
     kind : str
-        What its weights are run by.
+        What draws the attributes.
     form : int
         Version of the model's formulas.
     produces : str
