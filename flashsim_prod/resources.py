@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.engines import announced_packages
+from flashsim_prod.core.threads import LINUX_VARIABLES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -76,7 +77,7 @@ def templates(folder: str, *, are_pages: bool) -> Environment:
     # only what renders needs it
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(_templates_of(folder)),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -84,6 +85,8 @@ def templates(folder: str, *, are_pages: bool) -> Environment:
         keep_trailing_newline=not are_pages,
         autoescape=are_pages,
     )
+    made.globals["linux_thread_variables"] = LINUX_VARIABLES
+    return made
 
 
 def _templates_of(folder: str) -> Path:

@@ -17,11 +17,12 @@ from typing import Any
 import hypothesis
 import pytest
 
+from flashsim_prod.core.threads import thread_environment
 from flashsim_prod.production.home import VARIABLE, Home, open_home
 
 # nothing loaded so far counts the cores; several processes run tests at the same time
-for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_threads, "1")
+for _name, _number in thread_environment(1).items():
+    os.environ.setdefault(_name, _number)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell that does not control jobs starts background jobs so; what the tests start would inherit it

@@ -73,14 +73,32 @@ def _modules_after(code: str) -> set[str]:
 
 @pytest.mark.parametrize("command", ["--help", "request --help", "status", "cards", "sites"])
 def test_quick_commands_load_nothing_heavy(command, tmp_path):
+    assert not _modules_after_command(command, tmp_path).intersection(HEAVY)
+
+
+def _modules_after_command(command: str, home: Path) -> set[str]:
     code = (
         "import contextlib, io, os\n"
-        f"os.environ['FLASHSIM_PROD_HOME'] = {str(tmp_path)!r}\n"
+        f"os.environ['FLASHSIM_PROD_HOME'] = {str(home)!r}\n"
         "from flashsim_prod.cli.main import main\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
         f"    main({command.split()!r})"
     )
-    assert not _modules_after(code).intersection(HEAVY)
+    return _modules_after(code)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["bundle --help", "bundle list", "bundle show", "bundle show met", "train --help", "train fit -h"],
+)
+def test_looking_at_models_loads_no_networks(command, tmp_path):
+    loaded = _modules_after_command(command, tmp_path)
+    assert "flashsim_prod.production.models.bundles" in loaded
+    assert not loaded.intersection(("torch", "uproot", "awkward", "pythia8mc", "scipy", "rucio", "htcondor2"))
+
+
+def test_the_python_interface_loads_nothing_heavy():
+    assert not _modules_after("import flashsim_prod.api").intersection((*HEAVY, "pydantic", "typer"))
 
 
 #: command modules are loaded when a command is called; these import within a function nonetheless

@@ -33,6 +33,7 @@ _BUILT_IN = {
     "htcondor": "flashsim_prod.grid.batch.htcondor.section:HTCondorRules",
     "crab": "flashsim_prod.grid.batch.crab.section:CrabRules",
 }
+_WITHOUT_SECTION = "local"
 #: sections that a site is always written with, empty if it is of another engine
 ALWAYS_WRITTEN = ("htcondor", "crab")
 
@@ -93,6 +94,11 @@ class LocalRules(EngineRules):
 def engine_names() -> list[str]:
     """The engines that are here."""
     return sorted({*_BUILT_IN, *(point.name for point in _announced())})
+
+
+def section_names() -> list[str]:
+    """The engines that have a section in a site file, as far as can be said without loading them."""
+    return [name for name in engine_names() if name != _WITHOUT_SECTION]
 
 
 def load_rules(name: str) -> type[EngineRules]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, LiteralString, Self, TypeVar
+from typing import Any, LiteralString, Self, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from flashsim_prod.core.choices import Device
-from flashsim_prod.core.engines import ALWAYS_WRITTEN, EngineRules, LocalRules, engine_names, load_rules
+from flashsim_prod.core.engines import ALWAYS_WRITTEN, EngineRules, LocalRules, load_rules, section_names
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import ConfigError
 
@@ -120,11 +120,11 @@ class Site(StrictModel):
 
     @classmethod
     def known_keys(cls) -> list[str]:
-        return [*(key for key in super().known_keys() if key != _RULES), *engine_names()]
+        return [*(key for key in super().known_keys() if key != _RULES), *section_names()]
 
     @classmethod
     def model_below(cls, key: str) -> type[BaseModel] | None:
-        return load_rules(key) if key in engine_names() else super().model_below(key)
+        return load_rules(key) if key in section_names() else super().model_below(key)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -133,29 +133,26 @@ class Site(StrictModel):
             return handler(data)
         given: dict[str, Any] = dict(data)
         wrong: list[InitErrorDetails] = []
-        if _RULES in given and not isinstance(given[_RULES], EngineRules):
+        if not isinstance(given.get(_RULES, LocalRules()), EngineRules):
             # the name of the attribute is no key of a file
-            wrong.append(_wrong((_RULES,), "", kind="extra_forbidden"))
             del given[_RULES]
-        name = given.get("engine")
-        if isinstance(name, str):
-            try:
-                given[_RULES] = _take_rules(given, name)
-            except ValidationError as error:
-                wrong += _below(error, (name,))
-            except ConfigError as error:
-                wrong.append(_wrong(("engine",), str(error)))
-            except ValueError as error:
-                wrong.append(_wrong((), str(error)))
-        if wrong:
-            # the rest may be wrong, too, and is told as well
-            given[_RULES] = LocalRules.model_construct()
-            try:
-                handler(given)
-            except ValidationError as error:
-                wrong += _below(error)
-            raise ValidationError.from_exception_data(cls.__name__, wrong)
-        return handler(given)
+            wrong.append(_wrong((_RULES,), "", kind="extra_forbidden"))
+        try:
+            given[_RULES] = _take_rules(given)
+        except ValidationError as error:
+            wrong += _below(error, (given["engine"],))
+        except ConfigError as error:
+            wrong.append(_wrong(("engine",), str(error)))
+        except ValueError as error:
+            wrong.append(_wrong((), str(error)))
+        if not wrong:
+            return handler(given)
+        # the rest may be wrong, too, and is told as well
+        try:
+            handler(given)
+        except ValidationError as error:
+            wrong = _below(error) + wrong
+        raise ValidationError.from_exception_data(cls.__name__, wrong)
 
     @model_validator(mode="after")
     def _engine_takes_it(self) -> Self:
@@ -187,8 +184,8 @@ class Site(StrictModel):
         return {**written, self.engine: rules} if has_section else written
 
 
-def _take_rules(given: dict[Any, Any], engine: str) -> EngineRules:
-    """The section of the site's engine, taken from `given`; empty sections of others are taken, too.
+def _take_rules(given: dict[str, Any]) -> EngineRules:
+    """What is said of the site's engine, taken out of `given` together with the sections of others.
 
     Raises
     ------
@@ -199,13 +196,16 @@ def _take_rules(given: dict[Any, Any], engine: str) -> EngineRules:
     ValidationError
         If the section is not as the engine declares it.
     """
-    kind = load_rules(engine)
+    engine = given.get("engine")
     if _RULES in given:
-        return kind.model_validate(given[_RULES])
-    others = set(given).intersection(engine_names()).difference(Site.model_fields)
-    sections = {name: given.pop(name) for name in others}
+        return cast("EngineRules", given.pop(_RULES))
+    names = {*section_names(), engine if isinstance(engine, str) else ""}
+    sections = {name: given.pop(name) for name in names.difference(Site.model_fields) if name in given}
+    if not isinstance(engine, str):
+        return LocalRules()
+    kind = load_rules(engine)
     said = {name: section for name, section in sections.items() if section is not None}
-    wanted = {engine} if kind.model_fields else set()
+    wanted = {engine} if kind.model_fields or engine in said else set()
     for name in sorted(wanted.symmetric_difference(said)):
         raise ValueError(f"engine {name} and the section '{name}' go together")
     return kind.model_validate(said.get(engine, {}))

@@ -49,7 +49,7 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
 
     @classmethod
-    def from_mapping(cls, mapping: object, where: str) -> Self:
+    def from_mapping(cls, mapping: object, where: str, options: Mapping[str, str] | None = None) -> Self:
         """The model that `mapping` describes.
 
         Parameters
@@ -58,6 +58,8 @@ class StrictModel(BaseModel):
             What a YAML or JSON file holds; anything but a mapping is refused.
         where : str
             The file it came from, for the error.
+        options : mapping, optional
+            For values that were typed: the option of each key, which errors name in the place of both.
 
         Raises
         ------
@@ -69,9 +71,8 @@ class StrictModel(BaseModel):
         try:
             return cls.model_validate(mapping)
         except ValidationError as error:
-            raise ConfigError(
-                f"{where}: {'; '.join(_explain(cls, one) for one in _causes(error.errors()))}"
-            ) from error
+            told = "; ".join(_explain(cls, one, options or {}) for one in _causes(error.errors()))
+            raise ConfigError(told if options else f"{where}: {told}") from error
 
     @classmethod
     def from_yaml(cls, text: str, where: str) -> Self:
@@ -119,8 +120,10 @@ _IS_NO = {
 }
 
 
-def _explain(model: type[StrictModel], error: ErrorDetails) -> str:
+def _explain(model: type[StrictModel], error: ErrorDetails, options: Mapping[str, str]) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "the file"
+    # an option that is given several times is a list, of whose places its user knows nothing
+    where = options.get(where) or options.get(where.split(".")[0], where)
     if error["type"] == "extra_forbidden":
         return f"unknown key '{where}'{nearest(str(error['loc'][-1]), _keys(model, error['loc'][:-1]))}"
     if error["type"] == "missing":

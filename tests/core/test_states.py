@@ -13,6 +13,7 @@ from flashsim_prod.errors import (
     BundleError,
     ConfigError,
     FlashSimError,
+    MissingBranchError,
     NodeError,
     NoSpaceError,
     RequestError,
@@ -55,8 +56,8 @@ def test_steps(before: JobState, after: JobState, legal: bool) -> None:
     assert may_follow(before, after) is legal
 
 
-def test_exit_codes_are_unique_except_for_config() -> None:
-    codes = [error.exit_code for error in all_errors() if error is not ConfigError]
+def test_exit_codes_are_unique_but_for_special_cases() -> None:
+    codes = [error.exit_code for error in all_errors() if error not in (ConfigError, MissingBranchError)]
     assert len(codes) == len(set(codes))
     assert ConfigError.exit_code == RequestError.exit_code
     assert all(0 < code < 126 for code in codes), "126 and up belong to the shell"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,19 +17,18 @@ from flashsim_prod.cli.options import (
     SolverOption,
     sampling_of,
 )
+from flashsim_prod.cli.progress import shown_steps
+from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.choices import Device, RegisterIn, Solver
-
-if TYPE_CHECKING:
-    from flashsim_prod.core.speed import Speed
-
+from flashsim_prod.core.sizes import parse_count
+from flashsim_prod.core.speed import Speed
+from flashsim_prod.production.home import open_home
+from flashsim_prod.production.measure.speed import measure_speed
+from flashsim_prod.production.order.order import Typed, make_order
+from flashsim_prod.production.order.speeds import store_speed, stored_speeds
 
 #: with fewer cores than this the figure is not that of a whole core
 _BUSY = 0.9
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add this command to `app`."""
-    app.command()(bench)
 
 
 def bench(
@@ -69,13 +68,6 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure how many events per second this machine makes, and where the time goes."""
-    from flashsim_prod.cli.progress import shown_steps
-    from flashsim_prod.cli.show import console, print_json
-    from flashsim_prod.core.sizes import parse_count
-    from flashsim_prod.production.home import open_home
-    from flashsim_prod.production.measure.speed import measure_speed
-    from flashsim_prod.production.order.order import Typed, make_order
-    from flashsim_prod.production.order.speeds import store_speed, stored_speeds
 
     typed = Typed(
         card=card,
@@ -109,7 +101,6 @@ def bench(
 
 
 def _print(speed: Speed) -> None:
-    from flashsim_prod.cli.show import console, counted, table
 
     sampling, out = speed.sampling, console()
     grid = f", grid power {sampling.grid_power:g}" if sampling.grid_power != 1 else ""

@@ -1,22 +1,20 @@
-"""Printing measurements of energy."""
+"""Printing what events cost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flashsim_prod.cli.show import console, counted, print_json, table
-from flashsim_prod.core.choices import Mode
+from flashsim_prod.cli.show import console, counted, table
 from flashsim_prod.core.site import Electricity
-from flashsim_prod.energy.record import Measurement
-from flashsim_prod.energy.results.analysis import ConfigurationFigures, analyse
-from flashsim_prod.energy.results.budget import GAIN
-from flashsim_prod.energy.results.compare import Comparison
-from flashsim_prod.energy.results.conventions import JOULE_PER_KWH, Convention
-from flashsim_prod.energy.results.figures import WHOLE
-from flashsim_prod.energy.results.projection import Projection, project
-from flashsim_prod.energy.results.uncertainty import Estimate, ratio
+from flashsim_prod.production.measure.results import (
+    ComparedFigure,
+    ConventionFigures,
+    EnergyFigures,
+    Interval,
+    ProcessFigures,
+    ProjectedCost,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,45 +28,25 @@ _WIDTHS = {
 _FIRST_WIDTH = len("  full node")
 
 
-def print_measurement(
-    measurement: Measurement,
-    *,
-    as_json: bool,
-    events: int | None = None,
-    electricity: Electricity | None = None,
-) -> tuple[ConfigurationFigures, ...]:
-    """Analyse a measurement and print its figures; as JSON with what `events` events come to, if asked.
-
-    Raises
-    ------
-    MeasurementError
-        If it gives none.
-    """
-    rows = analyse(measurement)
-    if as_json:
-        told = {"rows": [_plain(row) for row in rows], "rough": measurement.schedule.quick}
-        if events and electricity:
-            told["projection"] = projected(rows, events, electricity)
-        print_json(told)
-        return rows
+def print_figures(figures: EnergyFigures) -> None:
+    """Print the figures of a measurement, and what is to be said of them."""
     out = console()
-    if measurement.schedule.quick:
+    if figures.is_rough:
         out.print("a rough figure (--quick), not a measurement", style="yellow")
     out.print(_aligned())
-    for row in rows:
-        out.print(row.configuration.label, style="bold", markup=False)
+    for process in figures.processes:
+        out.print(process.label, style="bold", markup=False)
         listing = _aligned(show_header=False)
-        for cells in _cells(row, rows):
+        for cells in _cells(process):
             listing.add_row(*cells)
         out.print(listing)
     out.print()
-    for row in rows:
-        _print_remarks(row)
-    for row in rows:
-        _print_watts(row)
-    for note in measurement.notes:
+    for process in figures.processes:
+        _print_remarks(process)
+    for process in figures.processes:
+        _print_watts(process)
+    for note in figures.notes:
         out.print(f"note: {note}", markup=False, soft_wrap=True)
-    return rows
 
 
 def _aligned(*, show_header: bool = True) -> Table:
@@ -80,156 +58,84 @@ def _aligned(*, show_header: bool = True) -> Table:
     return made
 
 
-def print_comparison(comparisons: Sequence[Comparison], *, as_json: bool) -> None:
+def print_comparison(compared: Sequence[ComparedFigure]) -> None:
     """Print two measurements side by side."""
-    if as_json:
-        print_json([{**asdict(one), "agree": one.agree} for one in comparisons])
-        return
     numbers = ("A KWH/EVENT", "B KWH/EVENT", "B/A")
     listing = table("PROCESS", *numbers, "", right=numbers)
     listing.columns[0].min_width = _FIRST_WIDTH
-    for label in dict.fromkeys(one.label for one in comparisons):
+    for label in dict.fromkeys(one.label for one in compared):
         listing.add_row(f"[bold]{label}[/bold]")
-        _add_comparisons(listing, [one for one in comparisons if one.label == label])
+        _add_comparisons(listing, [one for one in compared if one.label == label])
     console().print(listing)
 
 
-def _add_comparisons(listing: Table, comparisons: Sequence[Comparison]) -> None:
-    for one in comparisons:
+def _add_comparisons(listing: Table, compared: Sequence[ComparedFigure]) -> None:
+    for one in compared:
         verdict = "agree" if one.agree else "differ"
-        ratio_text = f"{one.ratio:.4g} {_relative(one.ratio_u / one.ratio)}"
+        ratio_text = f"{one.ratio.value:.4g} {_relative(one.ratio)}"
         listing.add_row(f"  {one.convention}", _kwh(one.first), _kwh(one.second), ratio_text, verdict)
 
 
-def print_projection(rows: Sequence[ConfigurationFigures], events: int, electricity: Electricity) -> None:
+def print_projection(costs: Sequence[ProjectedCost], events: int, electricity: Electricity) -> None:
     """Print what a number of events comes to, by full node."""
     numbers = ("KWH", electricity.currency, "KG CO2")
     listing = table("PROCESS", "EVENTS", *numbers, right=numbers)
-    for label, found in _projections(rows, events, electricity):
+    for found in costs:
         amounts = [f"{value:,.4g}" if value is not None else "-" for value in (found.cost, found.co2_kg)]
-        energy = f"{found.energy_kwh:,.4g} ± {found.energy_u_kwh:,.2g}"
-        listing.add_row(label, f"{events:,}", energy, *amounts)
+        energy = f"{found.energy_kwh.value:,.4g} ± {found.energy_kwh.half:,.2g}"
+        listing.add_row(found.label, f"{events:,}", energy, *amounts)
     console().print(listing)
 
 
-def projected(
-    rows: Sequence[ConfigurationFigures], events: int, electricity: Electricity
-) -> list[dict[str, object]]:
-    """The same for programs."""
-    found = _projections(rows, events, electricity)
-    return [{"process": label, **asdict(one), "currency": electricity.currency} for label, one in found]
-
-
-def _projections(
-    rows: Sequence[ConfigurationFigures], events: int, electricity: Electricity
-) -> Iterator[tuple[str, Projection]]:
-    for row in rows:
-        if row.energy_j:
-            yield row.configuration.label, project(row.energy_j[Convention.FULL_NODE], events, electricity)
-
-
-def _cells(row: ConfigurationFigures, rows: Sequence[ConfigurationFigures]) -> list[tuple[str, ...]]:
-    load = f"{row.load_w.value:.1f}"
-    if not row.energy_j:
-        is_train = row.configuration.mode is Mode.TRAIN
-        a_run = ("a run", _kwh(row.run_j)) if is_train else ("-", "-")
+def _cells(process: ProcessFigures) -> list[tuple[str, ...]]:
+    load = f"{process.load_w:.1f}"
+    if not process.conventions:
+        a_run = ("a run", _kwh(process.run_kwh)) if process.run_kwh else ("-", "-")
         return [("  all power", load, "-", load, *a_run, "-")]
-    lines: list[tuple[str, ...]] = []
-    for convention, energy_j in row.energy_j.items():
-        hz = _rate_hz(row, convention)
-        lines.append(
-            (
-                f"  {convention}",
-                load,
-                f"{row.subtracted_w[convention]:.1f}",
-                f"{row.net_w[convention]:.1f}",
-                f"{hz:.4g}" if hz < 1000 else f"{hz:,.0f}",
-                _kwh(energy_j),
-                _to_fullsim(convention, energy_j, rows),
-            )
+    return [
+        (
+            f"  {one.convention}",
+            load,
+            f"{one.subtracted_w:.1f}",
+            f"{one.net_w:.1f}",
+            f"{one.rate_hz:.4g}" if one.rate_hz < 1000 else f"{one.rate_hz:,.0f}",
+            _kwh(one.kwh_per_event),
+            _to_fullsim(one),
         )
-    return lines
+        for one in process.conventions
+    ]
 
 
-def _rate_hz(row: ConfigurationFigures, convention: Convention) -> float:
-    """The rate that a convention divides by: of one copy in the table, else of all."""
-    total_hz = row.rate_hz.value if row.rate_hz else 0.0
-    return total_hz / (row.configuration.copies if convention is Convention.TABLE else 1)
-
-
-def _to_fullsim(convention: Convention, energy_j: Estimate, rows: Sequence[ConfigurationFigures]) -> str:
-    full = next((row for row in rows if row.configuration.mode is Mode.FULLSIM and row.energy_j), None)
-    if full is None:
+def _to_fullsim(one: ConventionFigures) -> str:
+    if one.to_fullsim is None:
         return "-"
-    if full.energy_j[convention] is energy_j:
-        return "1"
-    value, half = ratio(energy_j, full.energy_j[convention], (GAIN,))
-    return f"{value:.3g} {_relative(half / value)}"
+    return "1" if one.is_fullsim else f"{one.to_fullsim.value:.3g} {_relative(one.to_fullsim)}"
 
 
-def _print_remarks(row: ConfigurationFigures) -> None:
-    out = console()
-    label = row.configuration.label
-    out.print(f"{label}: {row.covers}; {counted(row.cycles, 'cycle')}", markup=False, soft_wrap=True)
-    for line in row.left_out:
+def _print_remarks(process: ProcessFigures) -> None:
+    out, label = console(), process.label
+    out.print(f"{label}: {process.covers}; {counted(process.cycles, 'cycle')}", markup=False, soft_wrap=True)
+    void = [f"a cycle is void: {reason}" for reason in process.void]
+    for line in (*process.left_out, *void, *process.remarks):
         out.print(f"{label}: {line}", style="yellow", markup=False, soft_wrap=True)
-    for reason in row.void:
-        out.print(f"{label}: a cycle is void: {reason}", style="yellow", markup=False, soft_wrap=True)
-    for remark in row.remarks:
-        out.print(f"{label}: {remark}", style="yellow", markup=False, soft_wrap=True)
 
 
-def _print_watts(row: ConfigurationFigures) -> None:
+def _print_watts(process: ProcessFigures) -> None:
     """What a site file needs for plans to tell energy; measured jobs take its place later."""
-    if row.configuration.mode not in (Mode.CPU, Mode.GPU) or row.covers != WHOLE:
+    if process.site_watts is None:
         return
-    copies = row.configuration.copies
     console().print(
-        f"{row.configuration.label}: 'watts: {row.load_w.value / copies:.0f}' under 'rates' of a site file "
-        f"lets plans of requests tell energy, for {counted(copies, 'job')} at a time",
+        f"{process.label}: 'watts: {process.site_watts:.0f}' under 'rates' of a site file "
+        f"lets plans of requests tell energy, for {counted(process.copies, 'job')} at a time",
         markup=False,
         soft_wrap=True,
     )
 
 
-def _kwh(energy_j: Estimate) -> str:
-    return f"{energy_j.value / JOULE_PER_KWH:.3e} {_relative(energy_j.expanded / energy_j.value)}"
+def _kwh(energy: Interval) -> str:
+    return f"{energy.value:.3e} {_relative(energy)}"
 
 
-def _relative(half: float) -> str:
+def _relative(found: Interval) -> str:
     """Half of an interval, as a part of its value."""
-    return f"±{100 * half:.2g}%"
-
-
-def _plain(row: ConfigurationFigures) -> dict[str, object]:
-    return {
-        "process": row.configuration.label,
-        "covers": row.covers,
-        "cycles": row.cycles,
-        "left_out": row.left_out,
-        "void": row.void,
-        "remarks": row.remarks,
-        "server_w": _number(row.load_w),
-        "idle_w": _number(row.idle_w),
-        "run_kwh": _number(row.run_j.scaled(1 / JOULE_PER_KWH)),
-        "conventions": {
-            str(convention): {
-                "subtracted_w": row.subtracted_w[convention],
-                "net_w": row.net_w[convention],
-                "rate_hz": _rate_hz(row, convention),
-                "kwh_per_event": _number(energy_j.scaled(1 / JOULE_PER_KWH)),
-            }
-            for convention, energy_j in row.energy_j.items()
-        },
-    }
-
-
-def _number(estimate: Estimate) -> dict[str, object]:
-    return {
-        "value": estimate.value,
-        "expanded_k2": estimate.expanded,
-        "standard": estimate.standard,
-        "coverage_factor": estimate.coverage_factor,
-        "type_a": estimate.type_a,
-        "type_b": dict(estimate.type_b),
-    }
+    return f"±{100 * found.half / found.value:.2g}%"

@@ -2,54 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flashsim_prod.cli.show import console, table
-
-if TYPE_CHECKING:
-    from flashsim_prod.physics.validation.models.figures import Light, ModelFidelity
-    from flashsim_prod.physics.validation.models.report import FidelityReport
-    from flashsim_prod.physics.validation.statistics.distances import Measured
+from flashsim_prod.production.models.fidelity import EventVerdict, Fidelity, ModelVerdict, Ratio
 
 _STYLES = {"green": "green", "amber": "yellow", "red": "red"}
 _AXES = {"pt": "pt", "eta": "eta", "pileup_nPU": "pileup", "gen_ht": "HT", "predicted": "calibration"}
 
 
-def print_report(report: FidelityReport) -> None:
+def print_fidelity(found: Fidelity) -> None:
     """A table of the models and one of whole events."""
     out = console()
-    out.print(f"[bold]{report.bundle.name}[/bold] compared with {report.title}", soft_wrap=True)
-    for note in report.notes:
-        out.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+    out.print(f"[bold]{found.bundle}[/bold] compared with {found.compared_with}", soft_wrap=True)
+    _print_notes(found)
     numbers = ("OBJECTS", "W1", "AUC", "FLOOR")
     models = table(
         "MODEL", *numbers, "WORST", "CHI2", right=numbers, whole=("MODEL", "CHI2"), title="Object models"
     )
-    for part in report.parts:
-        models.add_row(*_model_row(part.fidelity))
+    for one in found.models:
+        models.add_row(*_model_row(one))
     out.print(models)
     out.print(
         "W1: median over the attributes, in sigma; AUC: 0.5 is indistinguishable; "
         "CHI2: largest chi2/ndf of the numbers, and along which axis",
         soft_wrap=True,
     )
-    summary = report.summary()
     out.print(
-        f"{summary['chi2_above_limit']} of {summary['chi2_curves']} curves of numbers are above "
-        f"{summary['chi2_limits'][0]}; chance alone would put {summary['chi2_above_limit_by_chance']} there",
+        f"{found.curves_above} of {found.curves} curves of numbers are above "
+        f"{found.limit}; chance alone would put {found.above_by_chance} there",
         soft_wrap=True,
     )
-    if not report.whole:
-        return
+    if found.whole:
+        _print_events(found.whole)
+
+
+def _print_notes(found: Fidelity) -> None:
+    of_models = [f"{one.name}: {note}" for one in found.models for note in one.notes]
+    for note in (*found.notes, *of_models):
+        console().print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _print_events(found: tuple[EventVerdict, ...]) -> None:
     ratios = ("ENTRIES", "MEAN / REFERENCE", "WIDTH / REFERENCE")
     whole = table("QUANTITY", *ratios, right=ratios, title="Whole events")
-    for one in (part.derived for part in report.whole):
+    for one in found:
         name = _coloured(one.name, one.light)
-        whole.add_row(name, f"{one.entries[0]:,}", _measured(one.mean_ratio), _measured(one.width_ratio))
-    out.print(whole)
+        whole.add_row(name, f"{one.entries:,}", _measured(one.mean), _measured(one.width))
+    console().print(whole)
 
 
-def _model_row(one: ModelFidelity) -> list[str]:
+def _model_row(one: ModelVerdict) -> list[str]:
     row = [_coloured(one.name, one.light)]
     if one.properties is None:
         row += ["-"] * 5
@@ -57,20 +58,19 @@ def _model_row(one: ModelFidelity) -> list[str]:
         found = one.properties
         row += [
             f"{found.objects:,}",
-            f"{found.median_wasserstein:.3f}",
-            _coloured(f"{found.auc.value:.3f}", found.light),
-            f"{found.floor.value:.3f}",
-            found.attributes[0].name,
+            f"{found.median_w1:.3f}",
+            _coloured(f"{found.auc:.3f}", found.light),
+            f"{found.floor:.3f}",
+            found.worst,
         ]
-    if one.multiplicity is None:
+    if one.numbers is None:
         return [*row, "-"]
-    largest = one.multiplicity.worst_curve
-    return [*row, _coloured(f"{largest.chi2.per_ndf:.2f} {_AXES[largest.axis]}", one.multiplicity.light)]
+    return [*row, _coloured(f"{one.numbers.chi2_per_ndf:.2f} {_AXES[one.numbers.axis]}", one.numbers.light)]
 
 
-def _coloured(text: str, light: Light) -> str:
+def _coloured(text: str, light: str) -> str:
     return f"[{_STYLES[light]}]{text}[/]"
 
 
-def _measured(figure: Measured | None) -> str:
+def _measured(figure: Ratio | None) -> str:
     return "-" if figure is None else f"{figure.value:.3f}±{figure.error:.3f}"

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import WORK, Folder, Json, OnDevice, Seed
-from flashsim_prod.cli.progress import shown_steps
+from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import counted, print_json
 from flashsim_prod.core.choices import Device, Network
-
-if TYPE_CHECKING:
-    from flashsim_prod.core.site import Site
-    from flashsim_prod.physics.chain.model import ObjectModel
-    from flashsim_prod.physics.training.finite import LeftOut
-    from flashsim_prod.physics.training.optimise import FitSettings
-    from flashsim_prod.physics.training.record import FitRecord
+from flashsim_prod.production.models.fitting import (
+    FitDisplay,
+    FitOptions,
+    Fits,
+    Fitted,
+    Submitted,
+    fit_all_models,
+    fit_model,
+)
 
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[
@@ -67,27 +67,21 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit one object model; a fit that was interrupted goes on from its checkpoint."""
-    from flashsim_prod.errors import RequestError
-    from flashsim_prod.physics.chain.registry import find_model
-
-    found = find_model(model)
-    if anew and (only or further):
-        raise RequestError("--anew starts over, --only and --further build on the last fit: choose one")
-    if anew:
-        _forget([found], work)
-    fits = _fit(
-        [found],
-        work,
-        _settings(quick, steps, seed, only),
-        device,
-        threads,
+    options = FitOptions(
+        quick=quick,
+        steps=steps,
         width=width,
         blocks=blocks,
         only=only,
         further=further,
-        as_json=as_json,
+        anew=anew,
+        device=device,
+        threads=threads,
+        seed=seed,
     )
-    _tell_fits(fits, work, as_json)
+    with shown_steps() as show:
+        made = fit_model(model, work, options, _Shown(show, as_json))
+    _tell(made, as_json)
 
 
 def fit_all(
@@ -116,189 +110,70 @@ def fit_all(
     as_json: Json = False,
 ) -> None:
     """Fit every object model that is not fitted yet: one after another here, at once at a site."""
-    from flashsim_prod.errors import InputError
-    from flashsim_prod.physics.chain.registry import MODELS
-    from flashsim_prod.physics.training.assemble import ENTRY
-    from flashsim_prod.production.order.library import find_site
-
-    found = find_site(site)
-    if anew:
-        _forget(MODELS, work)
-    missing = [model for model in MODELS if not (work / "fits" / model.name / ENTRY).is_file()]
-    enough, few = _by_size(missing, work)
-    fits: dict[str, FitRecord] = {}
-    if found.rules.goes_on_alone and (enough or not missing):
-        # with all fits done there is still a bundle to be made, or being made
-        options = ["--device", found.device.value, "--threads", str(found.resources.cpus)]
-        options += ["--seed", str(seed), *(["--quick"] if quick else [])]
-        for option, value in (("--steps", steps), ("--width", width), ("--blocks", blocks)):
-            options += [option, str(value)] if value is not None else []
-        names = [model.name for model in enough]
-        _hand_over(found, work, names, options, output or work / "bundle", wait, as_json)
-    else:
-        if enough:
-            settings = _settings(quick, steps, seed)
-            fits = _fit(enough, work, settings, device, threads, width=width, blocks=blocks, as_json=as_json)
-        if missing or as_json:
-            _tell_fits(fits, work, as_json, few)
-        else:
-            typer.echo(f"{work / 'fits'}: all {len(MODELS)} models are fitted; --anew to start over")
-    if few:
-        raise InputError(_left_out(few, work))
-
-
-def _by_size(
-    models: list[ObjectModel], work: Path
-) -> tuple[list[ObjectModel], list[tuple[ObjectModel, int]]]:
-    """Those with enough objects to learn from, and the others with how many they have."""
-    from flashsim_prod.errors import InputError
-    from flashsim_prod.physics.training.fit import LEAST_OBJECTS
-    from flashsim_prod.physics.training.tables import table_sizes
-
-    sized = [(model, table_sizes(work / "tables", model)[1]) for model in models]
-    if models and not any(objects for _, objects in sized):
-        raise InputError(f"{work / 'tables'}: no training tables; run 'flashsim-prod train extract' first")
-    enough = [model for model, objects in sized if objects >= LEAST_OBJECTS]
-    return enough, [(model, objects) for model, objects in sized if objects < LEAST_OBJECTS]
-
-
-def _left_out(few: list[tuple[ObjectModel, int]], work: Path) -> str:
-    from flashsim_prod.physics.training.fit import LEAST_OBJECTS
-
-    names = ", ".join(f"{model.name} ({objects:,})" for model, objects in few)
-    return (
-        f"not fitted, for want of {LEAST_OBJECTS:,} objects in {work / 'tables'}: {names}; extract more "
-        "events and say it again, or take these models from a bundle: train bundle --base reference"
+    options = FitOptions(
+        quick=quick,
+        steps=steps,
+        width=width,
+        blocks=blocks,
+        anew=anew,
+        device=device,
+        threads=threads,
+        seed=seed,
     )
-
-
-def _forget(models: Sequence[ObjectModel], work: Path) -> None:
-    for model in models:
-        shutil.rmtree(work / "fits" / model.name, ignore_errors=True)
-
-
-def _hand_over(
-    site: Site, work: Path, missing: list[str], options: list[str], output: Path, wait: bool, as_json: bool
-) -> None:
-    from flashsim_prod.physics.training.assemble import ENTRY
-    from flashsim_prod.production.models.training import follow_fits, hand_over_fits
-
-    batch_id, is_new = hand_over_fits(site, work, missing, options, output)
-    told = {
-        "site": site.name,
-        "batch_id": batch_id,
-        "is_new": is_new,
-        "models": missing,
-        "bundle": str(output),
-    }
-    if not as_json:
-        how = "Submitted" if is_new else "At work already"
-        typer.echo(f"{how}: {len(missing)} fits and a bundle at {site.name}, {site.engine} {batch_id}")
-        typer.echo(f"See       {work / 'batch'}; again with --wait to follow")
-    if not wait:
-        if as_json:
-            print_json({**told, "is_done": False})
-        return
     with shown_steps() as show:
+        made = fit_all_models(work, options, _Shown(show, as_json), site=site, output=output, wait=wait)
+    _tell(made, as_json)
+    made.raise_complaint()
 
-        def fitted() -> int:
-            return sum((work / "fits" / name / ENTRY).is_file() for name in missing)
 
-        follow_fits(site, work, output, fitted, lambda done: show("fits", done, len(missing), ""))
+class _Shown(FitDisplay):
+    """Steps as they are shown everywhere; a line for what has ended, unless it goes to a program."""
+
+    def __init__(self, show: Show, is_quiet: bool) -> None:
+        self._show, self._is_quiet = show, is_quiet
+
+    def step(self, task: str, done: int, total: int, loss: float | None = None) -> None:
+        self._show(task, done, total, "" if loss is None else f"loss {loss:.4f}")
+
+    def fitted(self, fit: Fitted) -> None:
+        if not self._is_quiet:
+            losses = ", ".join(f"{network} {loss:.4f}" for network, loss in fit.held_out_loss.items())
+            typer.echo(f"{fit.model}: {fit.objects:,} objects, held-out loss {losses}, {fit.seconds:.0f} s")
+        lost = fit.left_out
+        if lost:
+            typer.echo(f"note: {lost_rows(fit.model, lost.objects, lost.sources, lost.told())}", err=True)
+
+    def submitted(self, found: Submitted) -> None:
+        if self._is_quiet:
+            return
+        how = "Submitted" if found.is_new else "At work already"
+        fits = f"{len(found.models)} fits and a bundle at {found.site}, {found.engine} {found.batch_id}"
+        typer.echo(f"{how}: {fits}")
+        typer.echo(f"See       {found.folder}; again with --wait to follow")
+
+
+def _tell(made: Fits, as_json: bool) -> None:
     if as_json:
-        print_json({**told, "is_done": True})
-    else:
-        typer.echo(f"{output}")
-
-
-def _settings(quick: bool, steps: int | None, seed: int, only: Network | None = None) -> FitSettings:
-    from flashsim_prod.physics.training.optimise import FitSettings
-
-    settings = FitSettings(seed=seed)
-    if steps is not None:
-        of_numbers = steps if only is Network.MULTIPLICITY else max(100, steps // 3)
-        settings = FitSettings(seed=seed, flow_steps=steps, multiplicity_steps=of_numbers)
-    return settings.quick() if quick else settings
-
-
-def _fit(
-    models: list[ObjectModel],
-    work: Path,
-    settings: FitSettings,
-    device: Device,
-    threads: int,
-    *,
-    width: int | None = None,
-    blocks: int | None = None,
-    only: Network | None = None,
-    further: bool = False,
-    as_json: bool = False,
-) -> dict[str, FitRecord]:
-    from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.training.fit import fit_into_folder
-
-    chosen = pick_device(device, threads=threads)
-    records = {}
-    with shown_steps() as show:
-        for model in models:
-
-            def report(network: str, step: int, total: int, loss: float, name: str = model.name) -> None:
-                show(f"{name} {network}", step, total, f"loss {loss:.4f}")
-
-            records[model.name] = fit_into_folder(
-                model,
-                work,
-                settings,
-                width=width,
-                blocks=blocks,
-                only=only,
-                further=further,
-                device=chosen,
-                progress=report,
-            )
-            if not as_json:
-                typer.echo(f"{model.name}: {_told(records[model.name])}")
-            if records[model.name].left_out:
-                typer.echo(f"note: {lost_rows(model.name, records[model.name].left_out)}", err=True)
-    return records
-
-
-def _tell_fits(
-    fits: dict[str, FitRecord], work: Path, as_json: bool, few: Sequence[tuple[ObjectModel, int]] = ()
-) -> None:
-    from flashsim_prod.physics.training.losses import can_draw
-
-    if as_json:
-        figures = [
-            {
-                "model": name,
-                "rows": record.rows,
-                "objects": record.objects,
-                "seconds": record.seconds,
-                "held_out_loss": _least_losses(record),
-                "left_out": asdict(record.left_out),
-            }
-            for name, record in fits.items()
-        ]
-        print_json({"work": str(work), "fits": figures, "too_few": {model.name: n for model, n in few}})
-        return
-    if not can_draw():
+        print_json(_for_programs(made))
+    elif made.submitted is not None:
+        if made.submitted.is_done:
+            typer.echo(f"{made.submitted.bundle}")
+    elif made.fits and not made.are_drawn:
         typer.echo("no loss plots: for these, pip install 'flashsim-prod[report]'", err=True)
-    elif fits:
-        typer.echo(f"Losses in {work / 'fits'}/*/*_loss.png")
+    elif made.fits:
+        typer.echo(f"Losses in {made.work / 'fits'}/*/*_loss.png")
+    elif not made.too_few:
+        typer.echo(f"{made.work / 'fits'}: all {made.n_models} models are fitted; --anew to start over")
 
 
-def _least_losses(record: FitRecord) -> dict[str, float]:
-    return {network: min(entry[2] for entry in entries) for network, entries in record.losses.items()}
+def _for_programs(made: Fits) -> dict[str, object]:
+    found = made.submitted
+    if found is not None:
+        names = ("site", "batch_id", "is_new", "models", "bundle", "is_done")
+        return {name: getattr(found, name) for name in names}
+    return {"work": made.work, "fits": [asdict(one) for one in made.fits], "too_few": made.too_few}
 
 
-def lost_rows(model: str, lost: LeftOut) -> str:
+def lost_rows(model: str, objects: int, sources: int, why: str) -> str:
     """What a model does not learn from, in a line."""
-    objects, sources = counted(lost.objects, "object"), counted(lost.sources, "source")
-    return f"{model}: {objects} and {sources} left out, {lost.told()}"
-
-
-def _told(record: FitRecord) -> str:
-    """How a fit went, in a line."""
-    losses = ", ".join(f"{network} {loss:.4f}" for network, loss in _least_losses(record).items())
-    return f"{record.objects:,} objects, held-out loss {losses}, {record.seconds:.0f} s"
+    return f"{model}: {counted(objects, 'object')} and {counted(sources, 'source')} left out, {why}"

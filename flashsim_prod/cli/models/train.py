@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.models import fit as fitting
-from flashsim_prod.cli.models.bundle import summary as bundle_summary
-from flashsim_prod.cli.models.fidelity import print_report
+from flashsim_prod.cli.models.fidelity import print_fidelity
+from flashsim_prod.cli.models.fit import lost_rows
 from flashsim_prod.cli.options import (
     WORK,
     Evaluations,
@@ -23,14 +23,25 @@ from flashsim_prod.cli.options import (
     SolverOption,
     sampling_of,
 )
-from flashsim_prod.cli.progress import follow, shown_steps
+from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.choices import Device, Solver
-
-if TYPE_CHECKING:
-    from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.core.sizes import parse_count
+from flashsim_prod.production.models.assembling import assemble_bundle
+from flashsim_prod.production.models.fidelity import FidelityOptions, report_fidelity
+from flashsim_prod.production.models.samples import (
+    Extracted,
+    StepProgress,
+    extract_tables,
+    generate_sample,
+    reconstruct_sample,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Train object models and make bundles of them.")
+
+
+def _steps(show: Show) -> StepProgress:
+    return lambda task, done, total: show(task, done, total, "")
 
 
 @app.command()
@@ -45,21 +56,13 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Generate events of a card, for the reference detector or as input of a request."""
-    from flashsim_prod.core.sizes import parse_count
-    from flashsim_prod.errors import RequestError
-    from flashsim_prod.physics.training.sample import write_generator_sample
-    from flashsim_prod.production.order.library import find_card
-
-    found = find_card(card)
-    chosen = found.energy(energy)
-    if chosen is None:
-        raise RequestError(f"card {found.name} has no energy of {energy} TeV")
     number = parse_count(events)
-    _check_new(output)
-    steps = write_generator_sample(found, output, energy_tev=chosen.tev, n_events=number, seed=seed)
-    done = follow(steps, f"{found.name} -> {output.name}", number)
+    with shown_steps() as show:
+        made = generate_sample(
+            card, output, events=number, energy_tev=energy, seed=seed, progress=_steps(show)
+        )
     if as_json:
-        print_json({"card": found.name, "output": str(output), "events": done, "seed": seed})
+        print_json(made)
 
 
 @app.command()
@@ -71,12 +74,10 @@ def reference(
     as_json: Json = False,
 ) -> None:
     """Reconstruct events with the reference detector, a parametric stand-in for FullSim."""
-    from flashsim_prod.physics.training.sample import write_reference_sample
-
-    _check_new(output)
-    done = follow(write_reference_sample(inputs, output, folds=folds, seed=seed), output.name)
+    with shown_steps() as show:
+        made = reconstruct_sample(inputs, output, folds=folds, seed=seed, progress=_steps(show))
     if as_json:
-        print_json({"output": str(output), "events": done, "folds": folds, "seed": seed})
+        print_json(made)
 
 
 @app.command()
@@ -91,52 +92,34 @@ def extract(
     as_json: Json = False,
 ) -> None:
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
-    from flashsim_prod.errors import RequestError
-    from flashsim_prod.physics.training.tables import extract_file, left_out, not_finite, table_sizes
-
-    models = _models(model)
-    twice = [name for name, times in Counter(Path(file).stem for file in files).items() if times > 1]
-    if twice:
-        raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
-    kept = 0
     with shown_steps() as show:
-        for file in files:
-            done = 0
-            for done, total in extract_file(file, models, work / "tables"):
-                show(Path(file).name, done, total, "")
-            kept += not done
-    for file in files:
-        for name, lost in not_finite(file, models, work / "tables").items():
-            typer.echo(f"note: {file}: {fitting.lost_rows(name, lost)}", err=True)
-        for name, (none, number) in left_out(file, models, work / "tables").items():
-            lacking = f"{none:,} of {number:,} {name} are in no table, for want of a source"
-            typer.echo(f"note: {file}: {lacking}", err=True)
-    sizes = {one.name: table_sizes(work / "tables", one) for one in models}
+        made = extract_tables(files, work, model or (), progress=_steps(show))
+    _note_what_is_lacking(made)
     if as_json:
-        print_json({name: {"sources": n, "objects": m} for name, (n, m) in sizes.items()})
+        print_json(made.sizes)
         return
-    _print_sizes(sizes)
-    if kept:
-        again = f"remove them from {work / 'tables'} to draw them again"
-        typer.echo(f"tables of {counted(kept, 'file')} were there already and kept; {again}")
+    _print_sizes(made)
+    if made.kept_files:
+        again = f"remove them from {made.tables} to draw them again"
+        typer.echo(f"tables of {counted(made.kept_files, 'file')} were there already and kept; {again}")
 
 
-def _print_sizes(sizes: dict[str, tuple[int, int]]) -> None:
+def _note_what_is_lacking(made: Extracted) -> None:
+    for lost in made.not_finite:
+        told = lost_rows(lost.model, lost.objects, lost.sources, lost.why)
+        typer.echo(f"note: {lost.file}: {told}", err=True)
+    for one in made.without_source:
+        lacking = f"{one.objects:,} of {one.number:,} {one.collection} are in no table, for want of a source"
+        typer.echo(f"note: {one.file}: {lacking}", err=True)
+
+
+def _print_sizes(made: Extracted) -> None:
     """What there is to learn from."""
-    from flashsim_prod.physics.training.fit import LEAST_OBJECTS
-
     listing = table("MODEL", "SOURCES", "OBJECTS", "", right=("SOURCES", "OBJECTS"))
-    for name, (sources, objects) in sizes.items():
-        note = f"at least {LEAST_OBJECTS:,} are needed" if objects < LEAST_OBJECTS else ""
-        listing.add_row(name, f"{sources:,}", f"{objects:,}", note)
+    for name, size in made.sizes.items():
+        note = f"at least {made.least_objects:,} are needed" if size.objects < made.least_objects else ""
+        listing.add_row(name, f"{size.sources:,}", f"{size.objects:,}", note)
     console().print(listing)
-
-
-def _check_new(output: Path) -> None:
-    from flashsim_prod.errors import RequestError
-
-    if output.exists():
-        raise RequestError(f"{output} exists; give another name, or remove it")
 
 
 fitting.add_to(app)
@@ -165,38 +148,23 @@ def bundle(
     as_json: Json = False,
 ) -> None:
     """Put the fitted models of a work folder together as a bundle."""
-    from flashsim_prod.errors import BundleError
-    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
-    from flashsim_prod.physics.training.assemble import ENTRY, build_bundle
-
-    fits = {path.parent.name: path.parent for path in sorted((work / "fits").glob(f"*/{ENTRY}"))}
-    found = load_bundle(find_bundle(base)) if base is not None else None
-    if not fits and found is None:
-        raise BundleError(f"{work / 'fits'}: no fitted model; run 'flashsim-prod train all' first")
-    if not fits and report and (name or title or tag):
-        raise BundleError(
-            f"{work / 'fits'}: no fitted model, so this is {base} under another name; leave out --name, "
-            "--title and --tag to record a report in it, or fit models first"
-        )
-    # with no model of one's own it stays the bundle that it is
-    same = found.manifest if found is not None and not fits else None
-    made = build_bundle(
-        fits,
+    made = assemble_bundle(
+        work,
         output,
-        name=name or (same.name if same else "custom"),
-        title=title or (same.title if same else "Models trained by the user"),
-        tag=tag or (same.tag if same else "Custom"),
-        training_sample=tuple(sample or _tables_of(work)),
-        base=found,
-        reports=tuple(report or ()),
+        name=name,
+        title=title,
+        tag=tag,
+        sample=sample or (),
+        base=base,
+        reports=report or (),
     )
+    found, n_own = made.bundle, len(made.own_models)
     if as_json:
-        print_json({"path": str(made.path), **bundle_summary(made), "own_models": sorted(fits)})
+        print_json({**asdict(found), "own_models": made.own_models})
         return
-    models = made.manifest.models
-    own = f"{len(fits)} fitted in {work / 'fits'}"
-    whose = f"{own}, {len(models) - len(fits)} of {base}" if base is not None else own
-    typer.echo(f"{made.path}: {counted(len(models), 'model')} ({whose}), digest {made.digest[:12]}")
+    own = f"{n_own} fitted in {made.fits}"
+    whose = f"{own}, {found.models - n_own} of {made.base}" if made.base is not None else own
+    typer.echo(f"{found.path}: {counted(found.models, 'model')} ({whose}), digest {found.digest[:12]}")
 
 
 @app.command()
@@ -225,44 +193,25 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Measure how close a bundle's models come to held-out events; writes a page and JSON."""
-    from flashsim_prod.physics.validation.drawing.libraries import check_libraries
-
-    check_libraries()
-    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
-    from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.validation.models.page import write_page
-    from flashsim_prod.physics.validation.models.report import Options, make_fidelity_report, write_json
-
-    options = Options(
+    options = FidelityOptions(
         max_rows=max_rows,
         sampling=sampling_of(solver, evaluations, grid_power),
+        models=model or (),
+        device=device,
+        threads=threads,
         seed=seed,
-        models=tuple(model or ()),
-        device=pick_device(device, threads=threads),
-        fits=work / "fits",
     )
-    found = load_bundle(find_bundle(bundle))
     with shown_steps() as show:
-
-        def progress(stage: str, done: int, total: int) -> None:
-            show(stage, done, total, "")
-
-        made = make_fidelity_report(found, files, options, progress)
-        write_json(made, output)
-        page = write_page(made, output, progress)
+        made = report_fidelity(
+            bundle,
+            files,
+            output,
+            options,
+            work=work,
+            progress=lambda stage, done, total: show(stage, done, total, ""),
+        )
     if as_json:
-        print_json(made.figures())
+        print_json(made.figures)
         return
-    print_report(made)
-    typer.echo(f"{page}")
-
-
-def _tables_of(work: Path) -> list[str]:
-    """Names of the files that the tables were drawn from."""
-    return sorted({path.stem for path in (work / "tables").glob("*/*.safetensors")})
-
-
-def _models(names: list[str] | None) -> list[ObjectModel]:
-    from flashsim_prod.physics.chain.registry import MODELS, find_model
-
-    return [find_model(name) for name in names] if names else list(MODELS)
+    print_fidelity(made.fidelity)
+    typer.echo(f"{made.page}")

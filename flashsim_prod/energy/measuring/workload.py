@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flashsim_prod.core.threads import thread_environment
 from flashsim_prod.energy.measuring.counting import DEFAULT_PATTERNS, LogCounter
 from flashsim_prod.energy.record import Configuration, CopyCount
 from flashsim_prod.errors import MeasurementError, RequestError
@@ -241,11 +242,6 @@ def command_launch(command: str, threads: int) -> Callable[[int, Path], Launch]:
 def filled(word: str, copy: int, folder: Path) -> str:
     """A word of a command with ``{copy}`` and ``{folder}`` filled in."""
     return word.replace("{copy}", str(copy)).replace("{folder}", str(folder))
-
-
-def thread_environment(threads: int) -> dict[str, str]:
-    """Variables that keep numerical libraries to `threads` threads."""
-    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

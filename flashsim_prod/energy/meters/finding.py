@@ -17,6 +17,7 @@ from flashsim_prod.errors import NodeError, RequestError
 
 #: the names that --meter takes, besides replay:FILE
 NAMES = ("ipmi", "nvml", "nvidia-smi", "rapl")
+_REPLAY = "replay:"
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,17 @@ def find_meters(
     return Found(tuple(meters), tuple(absent))
 
 
+def check_name(name: str) -> None:
+    """`RequestError` if there is no meter of this name; the nearest one is suggested."""
+    if name not in NAMES and not name.startswith(_REPLAY):
+        raise RequestError(f"no meter '{name}'{nearest(name, [*NAMES, 'replay:FILE'])}")
+
+
 def _maker(name: str, clock: Clock, bmc: BmcAddress | None) -> Callable[[], Meter]:
-    if name.startswith("replay:"):
-        return lambda: ReplayMeter(Path(name.removeprefix("replay:")), clock)
+    check_name(name)
+    if name.startswith(_REPLAY):
+        return lambda: ReplayMeter(Path(name.removeprefix(_REPLAY)), clock)
     makers: dict[str, Callable[[], Meter]] = {
         "ipmi": lambda: IpmiMeter(bmc), "nvml": NvmlMeter, "nvidia-smi": NvidiaSmiMeter, "rapl": RaplMeter,
     }  # fmt: skip
-    if name not in makers:
-        raise RequestError(f"no meter '{name}'{nearest(name, [*NAMES, 'replay:FILE'])}")
     return makers[name]

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from typing import Self
 
 from flashsim_prod.energy.meters.base import LIMITS_W, Accuracy, Meter, Reading
 from flashsim_prod.energy.record import Scope
@@ -20,6 +21,10 @@ _WATTS = re.compile(r"Instantaneous power reading:\s+(\d+) Watts")
 _LOWEST = re.compile(r"Minimum during sampling period:\s+(\d+) Watts")
 _HIGHEST = re.compile(r"Maximum during sampling period:\s+(\d+) Watts")
 _PERIOD = re.compile(r"Sampling period:\s+(\d+) ")
+#: a host on the network, or ``interface:`` and one of ipmitool's own
+_ADDRESS = re.compile(
+    r"interface:(?P<interface>[a-z]+)|((?P<user>[^@:\s]+)@)?(?P<host>[A-Za-z0-9.\-]+)(:(?P<port>[0-9]{1,5}))?"
+)
 _STATE = re.compile(r"Power reading state is:\s+(\w+)")
 
 #: what ipmitool says, and what it means
@@ -50,6 +55,18 @@ class BmcAddress:
     host: str | None = None
     port: int = 623
     user: str | None = None
+
+    @classmethod
+    def parsed(cls, text: str | None) -> Self | None:
+        """An address as typed, ``None`` for in-band; `RequestError` if it is none."""
+        if text is None:
+            return None
+        found = _ADDRESS.fullmatch(text)
+        if found is None:
+            raise RequestError(f"--bmc: '{text}' is not of the form USER@HOST or USER@HOST:PORT")
+        if found["interface"]:
+            return cls(interface=found["interface"])
+        return cls(host=found["host"], port=int(found["port"] or 623), user=found["user"])
 
     def arguments(self) -> list[str]:
         """ipmitool's options."""

@@ -12,19 +12,11 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import IO
 
+from flashsim_prod.core.threads import thread_environment
 from flashsim_prod.errors import NodeError
 from flashsim_prod.files import storage_error
 from flashsim_prod.grid.batch.base import Command, Node
 from flashsim_prod.grid.batch.lifeline import DIE_WITH_PARENT
-
-#: native libraries in a worker use one thread each: the slots are the parallelism
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +117,9 @@ class Attempt:
             return process.wait()
 
     def _start(self, log: IO[bytes]) -> subprocess.Popen[bytes] | None:
-        environment = {**os.environ, **ONE_THREAD, DIE_WITH_PARENT: "1", **self._command.environment}
+        # native libraries in a worker use one thread each: the slots are the parallelism
+        known = {**os.environ, **thread_environment(1), DIE_WITH_PARENT: "1"}
+        environment = {**known, **self._command.environment}
         with self._lock:
             if self._ending:
                 return None

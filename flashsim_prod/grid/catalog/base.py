@@ -107,8 +107,9 @@ class Rule:
     expires: datetime | None
 
 
-#: metadata that is measured, and so another one when a lost file was made anew: what came first stays
-MEASURED = frozenset({"energy_j"})
+#: metadata that is measured, and so another one when a lost file was made anew: what came first stays, all
+#: of it, since an energy and the number of jobs that it is of belong together
+MEASURED = frozenset({"energy_j", "energy_measured_jobs", "energy_all_jobs"})
 
 
 def merged_metadata(
@@ -122,8 +123,9 @@ def merged_metadata(
         If they disagree in a key that was not measured.
     """
     merged = dict(known)
+    settled = MEASURED if MEASURED & known.keys() else frozenset()
     for key, value in json.loads(json.dumps(told)).items():
-        if merged.setdefault(key, value) != value and key not in MEASURED:
+        if key not in settled and merged.setdefault(key, value) != value:
             raise CatalogError(
                 f"dataset {container} is known with {key} = {merged[key]!r}, now it is said to be {value!r}"
             )

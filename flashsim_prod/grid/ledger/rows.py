@@ -166,6 +166,8 @@ class StageTotals:
         The largest peak memory of any [MB].
     energy_j : float or None
         Energy measured on the nodes [J]; None where no node had a meter.
+    measured_jobs, measured_events : int
+        Jobs that this energy is of, and their events: those whose nodes had a meter.
     """
 
     jobs: int
@@ -177,6 +179,8 @@ class StageTotals:
     last_ended: datetime
     max_rss_mb: float
     energy_j: float | None
+    measured_jobs: int
+    measured_events: int
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,9 @@ def totals(db: sqlite3.Connection, request: int) -> dict[Stage, StageTotals]:
         """
         SELECT a.stage, count(*) AS jobs, sum(gen_events) AS gen_events, sum(events) AS events,
                sum(bytes) AS bytes, sum(wall_s) AS wall_s, min(started) AS first_started,
-               max(ended) AS last_ended, max(peak_rss_mb) AS max_rss_mb, sum(energy_j) AS energy_j
+               max(ended) AS last_ended, max(peak_rss_mb) AS max_rss_mb, sum(energy_j) AS energy_j,
+               count(energy_j) AS measured_jobs,
+               coalesce(sum(events) FILTER (WHERE energy_j IS NOT NULL), 0) AS measured_events
         FROM jobs j JOIN attempts a USING (request, stage, idx)
         WHERE j.request = ? AND j.state = 'DONE' AND a.number = j.attempts
         GROUP BY a.stage
@@ -107,6 +109,8 @@ def totals(db: sqlite3.Connection, request: int) -> dict[Stage, StageTotals]:
             last_ended=datetime.fromtimestamp(row["last_ended"], UTC),
             max_rss_mb=row["max_rss_mb"],
             energy_j=row["energy_j"],
+            measured_jobs=row["measured_jobs"],
+            measured_events=row["measured_events"],
         )
         for row in rows
     }

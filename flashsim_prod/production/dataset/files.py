@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.nano import NANO_VERSION
+from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import CatalogError, InputError, RequestError
 from flashsim_prod.grid.catalog.base import FileEntry
+from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.catalogs import open_catalog
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request
@@ -100,3 +103,11 @@ def _of_dataset(home: Home, dataset: str, request: Request | None, catalog: str,
 def _readable(pfn: str) -> str:
     """What a reader opens: a path where it is one."""
     return pfn.removeprefix("file://")
+
+
+def made_files(home: Home, name: str) -> tuple[OutputFile, ...]:
+    """The dataset's files that the request `name` has made so far, by number."""
+    with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
+        if not ledger.has_request(name):
+            return ()
+        return tuple(row.output for row in ledger.files(name, Stage.MERGE))

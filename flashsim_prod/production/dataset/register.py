@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -14,7 +14,7 @@ from flashsim_prod.core.splitting import merge_job
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import CatalogError, RequestError, StateError, StorageError
 from flashsim_prod.grid.catalog.base import Catalog, CatalogFile
-from flashsim_prod.grid.ledger.rows import FileRow
+from flashsim_prod.grid.ledger.rows import FileRow, StageTotals
 from flashsim_prod.grid.storage.base import Storage
 from flashsim_prod.grid.storage.checksums import Checksums
 from flashsim_prod.grid.storage.opening import open_storage
@@ -97,7 +97,6 @@ def declare_blocks(
 def metadata(context: RequestContext) -> dict[str, object]:
     """What the catalogue keeps of a dataset's making."""
     request = context.request
-    joules = [total.energy_j for total in context.ledger.totals(context.name).values() if total.energy_j]
     return {
         "request": request.name,
         "request_digest": context.digest,
@@ -111,7 +110,19 @@ def metadata(context: RequestContext) -> dict[str, object]:
         "bundle_digest": request.bundle.digest,
         **({"parents": list(request.source.parents)} if request.source.parents else {}),
         "software": f"flashsim-prod {request.software_version}",
-        **({"energy_j": round(sum(joules), 3)} if joules else {}),
+        **_energy(list(context.ledger.totals(context.name).values())),
+    }
+
+
+def _energy(stages: Sequence[StageTotals]) -> dict[str, object]:
+    """What the jobs used whose nodes have meters, and how many of all jobs these are."""
+    joules = [one.energy_j for one in stages if one.energy_j]
+    if not joules:
+        return {}
+    return {
+        "energy_j": round(sum(joules), 3),
+        "energy_measured_jobs": sum(one.measured_jobs for one in stages),
+        "energy_all_jobs": sum(one.jobs for one in stages),
     }
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.report import LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
+from flashsim_prod.core.timings import Timings
 from flashsim_prod.errors import BundleError, EventsError
 from flashsim_prod.production.job.run import JobRun
 from flashsim_prod.production.job.sandbox import found_in
@@ -19,8 +22,24 @@ if TYPE_CHECKING:
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.generator.source import EventSource
+    from flashsim_prod.physics.nanoaod.checks import FileSummary
 
 log = logging.getLogger("flashsim_prod.worker")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Simulated events of a job.
+
+    Attributes
+    ----------
+    events : Events
+    gen_events : int
+        Gen events whose last fold is among them.
+    """
+
+    events: Events
+    gen_events: int
 
 
 def simulate(attempt: JobRun) -> OutputFile:
@@ -55,7 +74,17 @@ def simulate(attempt: JobRun) -> OutputFile:
     log.info(
         "job %d: %d gen events x %d on %s", job.index, job.gen_events, request.oversample, attempt.device
     )
-    return _produce(attempt, job, chain, source, provenance(request, bundle))
+    path = attempt.work / "output.root"
+    batches = simulated(request, job, chain, source, attempt.timings)
+    found = write_checked(
+        path,
+        request,
+        job,
+        _counted(batches, attempt, job.events),
+        provenance(request, bundle),
+        attempt.timings,
+    )
+    return attempt.store(path, job.lfn, found.events, found.lumis)
 
 
 def bound_bundle(request: Request, sandbox: Path | None = None) -> Bundle:
@@ -127,32 +156,75 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
     }
 
 
-def _produce(
-    attempt: JobRun, job: SimulateJob, chain: Chain, source: EventSource, about: dict[str, str]
-) -> OutputFile:
+def simulated(
+    request: Request, job: SimulateJob, chain: Chain, source: EventSource, timings: Timings
+) -> Iterator[Batch]:
+    """All events of a job, in order: the loop of whoever simulates, for a dataset, an array or a measurement.
+
+    Parameters
+    ----------
+    timings : Timings
+        Is told the time of ``generate`` or ``read``, ``fold`` and ``simulate``.
+
+    Raises
+    ------
+    InputError
+        If input events are missing or lack a branch.
+    EventsError
+        At the end, if the source gave another number of gen events than the job has.
+    """
+    making = request.source.stage
+    size = max(1, request.site.resources.chunk_events // request.oversample)
+    done = 0
+    for gen in timings.through(making, source.chunks(size)):
+        chunks = fold_chunks(gen, request, job, job.gen_first + done)
+        for folds in timings.through("fold", chunks):
+            with timings.step("simulate"):
+                events = chain.simulate(folds, seed=job.seed)
+            is_last = folds.scalars["FlashSim_fold"][-1] == request.oversample - 1
+            yield Batch(events, gen.n if is_last else 0)
+        done += gen.n
+    if done != job.gen_events:
+        raise EventsError(f"job {job.index} got {done} gen events, expected {job.gen_events}")
+
+
+def write_checked(
+    path: Path,
+    request: Request,
+    job: SimulateJob,
+    batches: Iterable[Batch],
+    about: dict[str, str],
+    timings: Timings,
+) -> FileSummary:
+    """Write the events of a job into the file `path`, and check that it holds what it should.
+
+    Parameters
+    ----------
+    about : dict of str to str
+        The file's `provenance`.
+    timings : Timings
+        Is told the time of ``write`` and ``check``.
+
+    Raises
+    ------
+    EventsError
+        If it does not; the line calls the file by its logical name.
+    NoSpaceError, StorageError
+        If the file cannot be written.
+    """
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
-    request, timings = attempt.request, attempt.timings
-    path = attempt.work / "output.root"
-    making = request.source.stage
     schema = Schema.load(request.nano)
-    size = max(1, request.site.resources.chunk_events // request.oversample)
     with NanoWriter(path, schema=schema, provenance=about) as writer:
-        for gen in timings.through(making, source.chunks(size)):
-            for folds in fold_chunks(gen, request, job, job.gen_first + attempt.gen_events):
-                with timings.step("simulate"):
-                    events = chain.simulate(folds, seed=job.seed)
-                with timings.step("write"):
-                    writer.write(events)
-                attempt.events += folds.n
-                attempt.progress(attempt.events, job.events)
-            attempt.gen_events += gen.n
-    if attempt.gen_events != job.gen_events:
-        raise EventsError(f"job {job.index} got {attempt.gen_events} gen events, expected {job.gen_events}")
+        for batch in batches:
+            with timings.step("write"):
+                writer.write(batch.events)
+        closing = time.perf_counter()
+    timings.add("write", time.perf_counter() - closing)
     with timings.step("check"):
-        found = check_file(
+        return check_file(
             path,
             schema=schema,
             events=job.events,
@@ -160,4 +232,12 @@ def _produce(
             lumis=[LumiRange(run=request.run, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)],
             name=job.lfn,
         )
-    return attempt.store(path, job.lfn, found.events, found.lumis)
+
+
+def _counted(batches: Iterable[Batch], attempt: JobRun, total: int) -> Iterator[Batch]:
+    """The batches, each counted and told of once it is written."""
+    for batch in batches:
+        yield batch
+        attempt.events += batch.events.n
+        attempt.gen_events += batch.gen_events
+        attempt.progress(attempt.events, total)

@@ -1,4 +1,4 @@
-"""An energy measurement from its options to its record."""
+"""An energy measurement from its protocol to its record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import psutil
@@ -27,6 +26,7 @@ from flashsim_prod.energy.meters.recorder import Recorder
 from flashsim_prod.energy.record import Cycle, Machine, Measurement, MeterAccuracy, Response, Schedule, Scope
 from flashsim_prod.energy.results.figures import void_reason
 from flashsim_prod.errors import MeasurementError
+from flashsim_prod.production.measure.protocol import EnergyProtocol
 
 #: where no polled power of the server tells how fast it follows
 _COUNTER = Response(refresh_s=0.1, lag_s=0.0, source="assumed of an energy counter")
@@ -35,31 +35,12 @@ _POLLED_GPU = Response(refresh_s=1.0, lag_s=0.0, source="assumed: a GPU's power 
 _BURN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100000))"
 
 
-@dataclass(frozen=True)
-class BenchOptions:
-    """How to measure; ``None`` lets the protocol choose."""
-
-    meters: tuple[str, ...] = ()
-    bmc: BmcAddress | None = None
-    refresh_s: float | None = None
-    lag_s: float | None = None
-    probe_s: float | None = None
-    interval_s: float | None = None
-    cycles: int | None = None
-    idle_s: float | None = None
-    run_s: float | None = None
-    foreign_limit_cores: float = 0.5
-    quick: bool = False
-    seed: int | None = None
-    max_power_w: float | None = None
-    notes: tuple[str, ...] = ()
-    clock: Clock = field(default_factory=SystemClock)
-
-
 def measure_energy(
     make_workloads: Callable[[], Sequence[Workload]],
-    options: BenchOptions,
+    protocol: EnergyProtocol,
     *,
+    clock: Clock | None = None,
+    seed: int | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Measurement:
     """Find meters, learn how they follow, run the cycles.
@@ -68,7 +49,11 @@ def measure_energy(
     ----------
     make_workloads : callable
         Gives what to run; called once there is a meter, since an input may have to be generated.
-    options : BenchOptions
+    protocol : EnergyProtocol
+    clock : Clock, optional
+        The system's by default.
+    seed : int, optional
+        Of the order of the cycles.
     tell : callable
         Is told what goes on, a line at a time.
 
@@ -79,8 +64,10 @@ def measure_energy(
     MeasurementError
         If a meter does not follow, or a workload fails or ends too soon.
     """
-    clock = options.clock
-    found = find_meters(options.meters, clock, bmc=options.bmc, max_power_w=options.max_power_w)
+    clock = clock or SystemClock()
+    found = find_meters(
+        protocol.meters, clock, bmc=BmcAddress.parsed(protocol.bmc), max_power_w=protocol.max_power_w
+    )
     with ExitStack() as stack:
         for meter in found.meters:
             stack.callback(meter.close)
@@ -90,21 +77,21 @@ def measure_energy(
             tell(f"not there: {line}")
         heard = _heard(found.meters, tell)
         created, origin_s = datetime.now(UTC), clock.now_s()
-        response = _response(found.meters, options, origin_s, tell)
+        response = _response(found.meters, protocol, clock, origin_s, tell)
         schedule = make_schedule(
             response,
-            interval_s=options.interval_s,
-            cycles=options.cycles,
-            idle_s=options.idle_s,
-            run_s=options.run_s,
-            foreign_limit_cores=options.foreign_limit_cores,
-            quick=options.quick,
+            interval_s=protocol.interval_s,
+            cycles=protocol.cycles,
+            idle_s=protocol.idle_s,
+            run_s=protocol.run_s,
+            foreign_limit_cores=protocol.foreign_cores,
+            quick=protocol.quick,
         )
         workloads = make_workloads()
         _check_gpus(found.meters, workloads)
         tell(_plan_line(schedule, len(workloads)))
         bench = Bench(found.meters, clock, origin_s, response, schedule, ForeignLoad())
-        cycles = _cycles(bench, workloads, options, heard, tell)
+        cycles = _cycles(bench, workloads, random.Random(seed), heard, tell)
         return Measurement(
             created=created,
             software_version=__version__,
@@ -116,14 +103,13 @@ def measure_energy(
             schedule=schedule,
             configurations=tuple(workload.configuration for workload in workloads),
             cycles=tuple(cycles),
-            notes=options.notes,
         )
 
 
 def _cycles(
     bench: Bench,
     workloads: Sequence[Workload],
-    options: BenchOptions,
+    order: random.Random,
     heard: frozenset[str],
     tell: Callable[[str], None],
 ) -> list[Cycle]:
@@ -136,7 +122,7 @@ def _cycles(
         how = f"void: {reason}" if reason else f"run of {cycle.run.length_s:.0f} s"
         tell(f"{cycle.configuration}: {how}")
 
-    return run_cycles(bench, workloads, why_void, random.Random(options.seed), ended=ended)
+    return run_cycles(bench, workloads, why_void, order, ended=ended)
 
 
 def _heard(meters: Sequence[Meter], tell: Callable[[str], None]) -> frozenset[str]:
@@ -169,21 +155,27 @@ def _check_gpus(meters: Sequence[Meter], workloads: Sequence[Workload]) -> None:
 
 
 def _response(
-    meters: Sequence[Meter], options: BenchOptions, origin_s: float, tell: Callable[[str], None]
+    meters: Sequence[Meter],
+    protocol: EnergyProtocol,
+    clock: Clock,
+    origin_s: float,
+    tell: Callable[[str], None],
 ) -> Response:
-    if options.refresh_s is not None:
-        return Response(refresh_s=options.refresh_s, lag_s=options.lag_s or 0.0, source="given")
-    server = [meter for meter in meters if _has_server(meter, options.clock)]
+    if protocol.refresh_s is not None:
+        return Response(refresh_s=protocol.refresh_s, lag_s=protocol.lag_s or 0.0, source="given")
+    if protocol.lag_s is not None:
+        tell("the lag that is given is not taken, since the refresh that goes with it is not given")
+    server = [meter for meter in meters if _has_server(meter, clock)]
     if not server:
         readings = [one for meter in meters for one in meter.read() if not one.is_missing]
         counts = all(one.energy_j is not None for one in readings)
         return _COUNTER if counts else _POLLED_GPU
-    interval_s = tolerated_interval(server, options.clock)
-    phase_s = options.probe_s or (8.0 if options.quick else 40.0)
+    interval_s = tolerated_interval(server, clock)
+    phase_s = protocol.probe_s or (8.0 if protocol.quick else 40.0)
     tell(f"measuring refresh and lag of {server[0].name}: {3 * phase_s:.0f} s, full load in the middle third")
-    recorder = Recorder(server, options.clock, origin_s)
+    recorder = Recorder(server, clock, origin_s)
     with _Burners() as burners:
-        channels, on = probe(recorder, options.clock, burners.switch, interval_s=interval_s, phase_s=phase_s)
+        channels, on = probe(recorder, clock, burners.switch, interval_s=interval_s, phase_s=phase_s)
     response = measure_response(channels[0], on, interval_s)
     tell(f"refresh {response.refresh_s:g} s, lag {response.lag_s:g} s")
     return response

@@ -1,13 +1,10 @@
-"""From modes as typed to workloads."""
+"""From the modes of a protocol to workloads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from flashsim_prod.core.choices import Device, Mode
-from flashsim_prod.core.request import Sampling
 from flashsim_prod.energy.measuring.counting import compiled
 from flashsim_prod.energy.measuring.workload import (
     CountOutput,
@@ -19,6 +16,7 @@ from flashsim_prod.energy.measuring.workload import (
 )
 from flashsim_prod.energy.record import Configuration
 from flashsim_prod.errors import MeasurementError, NodeError, RequestError
+from flashsim_prod.production.measure.protocol import EnergyProtocol
 from flashsim_prod.production.measure.workloads import (
     WorkerProgram,
     WorkerTask,
@@ -30,54 +28,7 @@ from flashsim_prod.production.measure.workloads import (
 _INPUT_EVENTS = 500
 
 
-@dataclass(frozen=True)
-class PerMode:
-    """A number for all modes, and others for some: ``--copies 1 --copies fullsim=4``."""
-
-    common: int = 1
-    of: Mapping[Mode, int] = field(default_factory=dict)
-
-    @classmethod
-    def parsed(cls, option: str, words: Sequence[str]) -> PerMode:
-        """From ``N`` and ``MODE=N`` as typed; `RequestError` names the option."""
-        common, of = 1, {}
-        for word in words:
-            mode, _, number = word.rpartition("=")
-            if not number.isdecimal() or int(number) < 1 or (mode and mode not in list(Mode)):
-                modes = ", ".join(Mode)
-                raise RequestError(f"{option}: '{word}' is not N or MODE=N, a mode being one of {modes}")
-            if mode:
-                of[Mode(mode)] = int(number)
-            else:
-                common = int(number)
-        return cls(common, of)
-
-    def __getitem__(self, mode: Mode) -> int:
-        return self.of.get(mode, self.common)
-
-
-@dataclass(frozen=True)
-class WorkOptions:
-    """What is to be run; see ``flashsim-prod energy-bench --help``."""
-
-    command: str | None = None
-    count: str | None = None
-    count_file: str | None = None
-    copies: PerMode = field(default_factory=PerMode)
-    threads: PerMode = field(default_factory=PerMode)
-    gpus: tuple[int, ...] = ()
-    inputs: tuple[str, ...] = ()
-    card: str = "ttbar"
-    oversample: tuple[int, ...] = (10,)
-    bundle: str | None = None
-    sampling: Sampling = field(default_factory=Sampling)
-    chunk_events: int | None = None
-    batch_rows: int | None = None
-    model: str = "jet_from_genjet"
-    steps: int | None = None
-
-
-def check_work(modes: Sequence[Mode], options: WorkOptions) -> None:
+def check_work(protocol: EnergyProtocol) -> None:
     """What can be told before anything is measured or generated.
 
     Raises
@@ -89,23 +40,24 @@ def check_work(modes: Sequence[Mode], options: WorkOptions) -> None:
     """
     from flashsim_prod.physics.chain.device import pick_device
 
+    modes = protocol.modes
     if Mode.GPU in modes:
         try:
             pick_device(Device.CUDA)
         except NodeError as error:
             raise NodeError("--mode gpu: torch finds no GPU here; use --mode cpu, or another node") from error
     commands = {Mode.FULLSIM, Mode.COMMAND} & set(modes)
-    given = {"--command": options.command, "--count": options.count, "--count-file": options.count_file}
+    given = {"--command": protocol.command, "--count": protocol.count, "--count-file": protocol.count_file}
     useless = next((name for name, value in given.items() if value and not commands), None)
     if useless:
         raise RequestError(f"{useless} is for --mode fullsim and --mode command, of which there is none")
     if commands:
-        command_launch(options.command or "", 1)
-    if Mode.TRAIN in modes and not options.inputs:
+        command_launch(protocol.command or "", 1)
+    if Mode.TRAIN in modes and not protocol.inputs:
         raise RequestError("--mode train needs --input: NANOAOD files with truth to extract from")
 
 
-def make_workloads(modes: Sequence[Mode], options: WorkOptions, scratch: Path) -> list[Workload]:
+def make_workloads(protocol: EnergyProtocol, scratch: Path) -> list[Workload]:
     """The workloads of all modes, each mode once; an input that is missing is generated, which takes a while.
 
     Raises
@@ -113,65 +65,65 @@ def make_workloads(modes: Sequence[Mode], options: WorkOptions, scratch: Path) -
     FlashSimError
         As by `check_work`, or if an input or bundle cannot be read.
     """
-    check_work(modes, options)
+    check_work(protocol)
     made: list[Workload] = []
-    for mode in dict.fromkeys(modes):
+    for mode in dict.fromkeys(protocol.modes):
         match mode:
             case Mode.GPU | Mode.CPU:
-                made += _workers(mode, options, scratch)
+                made += _workers(mode, protocol, scratch)
             case Mode.FULLSIM | Mode.COMMAND:
-                made.append(_command(mode, options, scratch))
+                made.append(_command(mode, protocol, scratch))
             case Mode.TRAIN:
-                made += _training(options, scratch)
+                made += _training(protocol, scratch)
             case Mode.IDLE:
                 made.append(Idle())
     return made
 
 
-def _workers(mode: Mode, options: WorkOptions, scratch: Path) -> list[Workload]:
+def _workers(mode: Mode, protocol: EnergyProtocol, scratch: Path) -> list[Workload]:
     device = Device.CUDA if mode is Mode.GPU else Device.CPU
-    inputs = options.inputs
+    inputs = protocol.inputs
     if not inputs:
         path = scratch / "input.root"
         if not path.exists():
-            write_fixed_input(options.card, path, _INPUT_EVENTS)
+            write_fixed_input(protocol.card, path, _INPUT_EVENTS)
         inputs = (str(path),)
     tasks = [
         WorkerTask(
             device=device,
             inputs=inputs,
-            card=options.card,
+            card=protocol.card,
             oversample=oversample,
-            bundle=options.bundle,
-            sampling=options.sampling,
-            chunk_events=options.chunk_events,
-            batch_rows=options.batch_rows,
-            copies=options.copies[mode],
-            threads=options.threads[mode],
+            bundle=protocol.bundle,
+            sampling=protocol.sampling,
+            chunk_events=protocol.chunk_events,
+            batch_rows=protocol.batch_rows,
+            copies=protocol.copies[mode],
+            threads=protocol.threads[mode],
         )
-        for oversample in dict.fromkeys(options.oversample)
+        for oversample in dict.fromkeys(protocol.oversample)
     ]
     return [WorkerProgram(task, scratch / f"{mode.value}-{task.oversample}") for task in tasks]
 
 
-def _command(mode: Mode, options: WorkOptions, scratch: Path) -> Workload:
+def _command(mode: Mode, protocol: EnergyProtocol, scratch: Path) -> Workload:
     name = "FullSim" if mode is Mode.FULLSIM else "command"
     program = Program(
         Configuration(
             label=name,
             mode=mode,
-            copies=options.copies[mode],
-            threads=options.threads[mode],
-            gpus=tuple(f"gpu{index}" for index in options.gpus),
-            detail={"command": options.command or ""},
+            copies=protocol.copies[mode],
+            threads=protocol.threads[mode],
+            gpus=tuple(f"gpu{index}" for index in protocol.gpus),
+            detail={"command": protocol.command or ""},
         ),
-        command_launch(options.command or "", options.threads[mode]),
+        command_launch(protocol.command or "", protocol.threads[mode]),
         scratch / mode.value,
     )
-    if options.count:
-        program.patterns = (compiled(options.count),)
-    if options.count_file:
-        program.count_output = _file_counter(options.count_file)
+    if protocol.count:
+        program.patterns = (compiled(protocol.count),)
+    if protocol.count_file:
+        program.count_output = _file_counter(protocol.count_file)
     return program
 
 
@@ -191,16 +143,16 @@ def _file_counter(pattern: str) -> CountOutput:
     return count
 
 
-def _training(options: WorkOptions, scratch: Path) -> list[Workload]:
+def _training(protocol: EnergyProtocol, scratch: Path) -> list[Workload]:
     from flashsim_prod.physics.chain.device import pick_device
 
     return list(
         training_programs(
-            options.inputs,
-            options.model,
-            steps=options.steps,
+            protocol.inputs,
+            protocol.model,
+            steps=protocol.steps,
             device=pick_device(Device.AUTO),
-            threads=options.threads[Mode.TRAIN],
+            threads=protocol.threads[Mode.TRAIN],
             scratch=scratch / "train",
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,15 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Speed
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.core.timings import Timings
-from flashsim_prod.production.job.simulate import bound_bundle, event_source, fold_chunks, provenance
+from flashsim_prod.production.job.simulate import (
+    Batch,
+    bound_bundle,
+    event_source,
+    fold_chunks,
+    provenance,
+    simulated,
+    write_checked,
+)
 from flashsim_prod.production.order.plan import Order, make_plan
 
 if TYPE_CHECKING:
@@ -109,28 +117,22 @@ def _timed(
     request: Request, job: SimulateJob, chain: Chain, timings: Timings, path: Path, progress: EventsProgress
 ) -> float:
     """Wall time of the work of a simulate job [s]."""
-    from flashsim_prod.physics.nanoaod.checks import check_file
-    from flashsim_prod.physics.nanoaod.schema import Schema
-    from flashsim_prod.physics.nanoaod.writer import NanoWriter
-
-    making = request.source.stage
-    schema = Schema.load(request.nano)
-    size = max(1, request.site.resources.chunk_events // request.oversample)
-    done = done_gen = 0
+    loop = Timings()
     start = time.perf_counter()
     about = provenance(request, bound_bundle(request))
-    with NanoWriter(path, schema=schema, provenance=about) as writer:
-        for gen in timings.through(making, event_source(request, job).chunks(size)):
-            chunks = fold_chunks(gen, request, job, job.gen_first + done_gen)
-            for folds in timings.through("fold", chunks):
-                events = chain.simulate(folds, seed=job.seed)
-                with timings.step("write"):
-                    writer.write(events)
-                done += folds.n
-                progress(done, job.events)
-            done_gen += gen.n
-        closing = time.perf_counter()
-    timings.add("write", time.perf_counter() - closing)
-    with timings.step("check"):
-        check_file(path, schema=schema, events=job.events)
-    return time.perf_counter() - start
+    batches = simulated(request, job, chain, event_source(request, job), loop)
+    write_checked(path, request, job, _counted(batches, job.events, progress), about, loop)
+    seconds = time.perf_counter() - start
+    for stage in STAGES:
+        # the chain has told its stages itself
+        if stage in loop.seconds:
+            timings.add(stage, loop.seconds[stage])
+    return seconds
+
+
+def _counted(batches: Iterable[Batch], total: int, progress: EventsProgress) -> Iterator[Batch]:
+    done = 0
+    for batch in batches:
+        yield batch
+        done += batch.events.n
+        progress(done, total)

@@ -17,7 +17,8 @@ from flashsim_prod.core.options import Sampling
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.states import Stage
-from flashsim_prod.energy.measuring.workload import Launch, Program, Run, thread_environment
+from flashsim_prod.core.threads import thread_environment
+from flashsim_prod.energy.measuring.workload import Launch, Program, Run
 from flashsim_prod.energy.meters.nvml import used_gpus
 from flashsim_prod.energy.record import Configuration
 from flashsim_prod.errors import MeasurementError

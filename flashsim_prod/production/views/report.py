@@ -46,14 +46,20 @@ class EnergyUse:
 
     Attributes
     ----------
-    kwh, kwh_per_event : float
+    kwh : float
+        Of the jobs whose node had a meter.
+    kwh_per_event : float or None
+        What an event took in these jobs, stage by stage; None if none of them simulated.
+    merging_known : bool
+        Whether the merge jobs are in that figure.
     measured_jobs, jobs : int
         Finished jobs whose node had a meter, and all.
     meters : tuple of str
     """
 
     kwh: float
-    kwh_per_event: float
+    kwh_per_event: float | None
+    merging_known: bool
     measured_jobs: int
     jobs: int
     meters: tuple[str, ...]
@@ -122,7 +128,7 @@ def make_request_report(home: Home, name: str) -> RequestReport:
         seeds=tuple(one.seed for one in simulated[:_SHOWN] if one.seed is not None),
         started=min((one.started for one in reports), default=None),
         ended=max((one.ended for one in reports), default=None),
-        energy=_energy(reports, sum(one.events for one in simulated)),
+        energy=_energy(reports),
         energy_void=tuple(dict.fromkeys(one.energy_void for one in reports if one.energy_void)),
         fidelity=_fidelity(folder.path / VALIDATION_FOLDER),
         bundle=_bundle(request),
@@ -144,13 +150,30 @@ def _steps(reports: list[JobReport]) -> Iterable[Step]:
             yield Step(stage, name, spent, spent / total if total else 0.0)
 
 
-def _energy(reports: list[JobReport], events: int) -> EnergyUse | None:
+def _energy(reports: list[JobReport]) -> EnergyUse | None:
     measured = [one for one in reports if one.energy_j is not None]
-    if not measured or not events:
+    if not measured:
         return None
-    kwh = sum(one.energy_j or 0.0 for one in measured) / _JOULES_PER_KWH
-    meters = tuple(sorted({one.energy_from for one in measured if one.energy_from}))
-    return EnergyUse(kwh, kwh / events, len(measured), len(reports), meters)
+    simulate, merge = (_kwh_per_event([one for one in measured if one.stage is stage]) for stage in Stage)
+    return EnergyUse(
+        kwh=_kwh(measured),
+        # every event is simulated in one job and merged in another
+        kwh_per_event=None if simulate is None else simulate + (merge or 0.0),
+        merging_known=merge is not None,
+        measured_jobs=len(measured),
+        jobs=len(reports),
+        meters=tuple(sorted({one.energy_from for one in measured if one.energy_from})),
+    )
+
+
+def _kwh(measured: list[JobReport]) -> float:
+    return sum(one.energy_j or 0.0 for one in measured) / _JOULES_PER_KWH
+
+
+def _kwh_per_event(measured: list[JobReport]) -> float | None:
+    """Over the events of the jobs that were measured: those of others used energy that nobody knows."""
+    events = sum(one.events for one in measured)
+    return _kwh(measured) / events if events else None
 
 
 def _fidelity(folder: Path) -> ValidationVerdict | None:

@@ -73,6 +73,8 @@ class StageSpeed:
         Largest peak memory of any [MB].
     energy_j : float or None
         Measured on the nodes [J].
+    measured_jobs, measured_events : int
+        Jobs that this energy is of, and their events.
     """
 
     stage: Stage
@@ -83,6 +85,8 @@ class StageSpeed:
     job_seconds: float
     max_rss_mb: float
     energy_j: float | None
+    measured_jobs: int
+    measured_events: int
 
 
 @dataclass(frozen=True)
@@ -245,6 +249,8 @@ def _speed(stage: Stage, totals: StageTotals) -> StageSpeed:
         job_seconds=totals.wall_s / totals.jobs,
         max_rss_mb=totals.max_rss_mb,
         energy_j=totals.energy_j,
+        measured_jobs=totals.measured_jobs,
+        measured_events=totals.measured_events,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -15,6 +16,11 @@ from typing import Any
 
 import psutil
 import pytest
+
+from flashsim_prod.cli.measure import energy
+from flashsim_prod.core.choices import Mode
+from flashsim_prod.errors import MeasurementError
+from flashsim_prod.production.measure.protocol import EnergyProtocol
 
 Cli = Callable[..., Any]
 PEERS = Path(__file__).resolve().parents[2] / "peers"
@@ -258,7 +264,160 @@ def test_importing_this_group_loads_nothing_heavy() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert not {"torch", "numpy", "scipy", "uproot", "pynvml", "matplotlib", "pydantic"} & set(loaded)
+    assert not {"torch", "numpy", "scipy", "uproot", "pynvml", "matplotlib", "rucio", "jinja2"} & set(loaded)
+
+
+#: every option that the command had before there were protocols, with a value and what becomes of it
+OLD_OPTIONS = {
+    "--mode": ("fullsim", "modes", ["fullsim"]),
+    "--meter": ("rapl", "meters", ["rapl"]),
+    "--bmc": ("admin@host", "bmc", "admin@host"),
+    "--quick": (None, "quick", True),
+    "--command": ("cmsRun x.py", "command", "cmsRun x.py"),
+    "--count": ("^done", "count", "^done"),
+    "--count-file": ("{folder}/x.root", "count_file", "{folder}/x.root"),
+    "--copies": ("fullsim=4", "copies", [1, "fullsim=4"]),
+    "--threads": ("2", "threads", 2),
+    "--gpus": ("1", "gpus", [1]),
+    "--input": ("a.root", "inputs", ["a.root"]),
+    "--card": ("dyjets", "card", "dyjets"),
+    "--oversample": ("5", "oversample", [5]),
+    "--bundle": ("mine", "bundle", "mine"),
+    "--solver": ("ab2", "sampling.solver", "ab2"),
+    "--evaluations": ("4", "sampling.evaluations", 4),
+    "--grid-power": ("2", "sampling.grid_power", 2.0),
+    "--chunk": ("300", "chunk_events", 300),
+    "--batch": ("64", "batch_rows", 64),
+    "--model": ("muon_from_genpart", "model", "muon_from_genpart"),
+    "--steps": ("200", "steps", 200),
+    "--cycles": ("3", "cycles", 3),
+    "--idle": ("20", "idle_s", 20.0),
+    "--run": ("30", "run_s", 30.0),
+    "--refresh": ("0.5", "refresh_s", 0.5),
+    "--lag": ("0", "lag_s", 0.0),
+    "--probe": ("9", "probe_s", 9.0),
+    "--interval": ("0.2", "interval_s", 0.2),
+    "--max-power": ("900", "max_power_w", 900.0),
+    "--foreign-cores": ("2", "foreign_cores", 2.0),
+    "--events": ("10k", "events", 10_000),
+    "--site": ("lxbatch", "site", "lxbatch"),
+}
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[EnergyProtocol]:
+    """Protocols that came to be measured, without being so."""
+    seen: list[EnergyProtocol] = []
+
+    def stop(protocol: EnergyProtocol, **_: object) -> None:
+        seen.append(protocol)
+        raise MeasurementError("not now")
+
+    monkeypatch.setattr(energy, "run_protocol", stop)
+    return seen
+
+
+def _one(protocol: EnergyProtocol, path: str) -> object:
+    value: Any = protocol.model_dump(mode="json")
+    for part in path.split("."):
+        value = value[part]
+    return value
+
+
+@pytest.mark.parametrize("option", OLD_OPTIONS)
+def test_options_without_a_protocol_say_what_they_always_said(
+    cli: Cli, measured: list[EnergyProtocol], option: str
+) -> None:
+    value, path, expected = OLD_OPTIONS[option]
+    words = [option] if value is None else [option, value]
+    mode = [] if option == "--mode" else ["--mode", "idle"]
+    assert cli("energy-bench", *mode, *words).code == MeasurementError.exit_code
+    (protocol,) = measured
+    assert _one(protocol, path) == expected
+    changed = {"modes", path.split(".")[0]}
+    assert protocol.model_dump(exclude=changed) == EnergyProtocol().model_dump(exclude=changed)
+    # the protocol that these options are written as is the same
+    printed = cli("energy-bench", "protocol", *mode, *words).out
+    assert EnergyProtocol.from_yaml(printed, "printed") == protocol
+
+
+def test_every_field_is_an_option() -> None:
+    reached = {path.split(".")[0] for _, path, _ in OLD_OPTIONS.values()}
+    assert reached == set(EnergyProtocol.model_fields)
+
+
+def test_a_protocol_is_run_and_options_override_it(
+    cli: Cli, measured: list[EnergyProtocol], tmp_path: Path
+) -> None:
+    path = tmp_path / "protocol.yaml"
+    assert (
+        cli("energy-bench", "protocol", str(path), "--mode", "idle", "--idle", "9", "--cycles", "4").code == 0
+    )
+    for words in ([], [str(path)], [str(path), "--cycles", "2", "--mode", "cpu", "--mode", "gpu"]):
+        assert cli("energy-bench", "run", *words).code == MeasurementError.exit_code
+    default, read, overridden = measured
+    assert default == EnergyProtocol()
+    assert (read.modes, read.idle_s, read.cycles) == ((Mode.IDLE,), 9, 4)
+    assert (overridden.modes, overridden.idle_s, overridden.cycles) == ((Mode.CPU, Mode.GPU), 9, 2)
+    assert "is there already" in cli("energy-bench", "protocol", str(path)).complaint
+
+
+def test_a_recording_is_measured_by_a_protocol_as_by_options(cli: Cli, tmp_path: Path) -> None:
+    recording, path = tmp_path / "watts.csv", tmp_path / "protocol.yaml"
+    recording.write_text("0,161\n10000,161\n")
+    options = (
+        "--mode", "idle", "--meter", f"replay:{recording}", "--quick", "--refresh", "0.1",
+        "--idle", "1", "--run", "2", "--cycles", "1", "--foreign-cores", "99",
+    )  # fmt: skip
+    assert cli("energy-bench", "protocol", str(path), *options).code == 0
+    ended = cli("energy-bench", "run", str(path), "--output", str(tmp_path / "a.json"))
+    assert ended.code == 0, ended.err
+    assert "idle: whole server; 1 cycle" in ended.out
+    assert (tmp_path / "a.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("mode: [cpu]", "p.yaml: unknown key 'mode'; did you mean 'modes'?"),
+        ("modes: [command]", "p.yaml: --command is missing"),
+        ("modes: [train]", "p.yaml: --mode train needs --input"),
+    ],
+)
+def test_a_bad_protocol_is_one_line(cli: Cli, tmp_path: Path, text: str, line: str) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    ended = cli("energy-bench", "run", str(path))
+    assert ended.code == 2
+    assert line in ended.complaint
+
+
+def test_options_before_a_command_are_not_dropped_without_a_word(cli: Cli) -> None:
+    ended = cli("energy-bench", "--mode", "cpu", "run")
+    assert ended.code == 2
+    assert "options of 'run' stand behind it" in ended.complaint
+
+
+def test_a_lag_that_is_not_taken_is_told(cli: Cli, tmp_path: Path) -> None:
+    recording = tmp_path / "watts.csv"
+    recording.write_text("0,161\n10000,161\n")
+    # two seconds of probing are too short for anything, which is told as well
+    arguments = ("--mode", "idle", "--meter", f"replay:{recording}", "--quick", "--lag", "1", "--probe", "2")
+    ended = cli("energy-bench", *arguments)
+    assert "the lag that is given is not taken" in ended.err
+
+
+def test_the_commands_that_measure_know_nothing_of_the_wings() -> None:
+    folder = Path(energy.__file__).parent
+    imported = {
+        node.module
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module
+    }
+    assert "flashsim_prod.production.measure.results" in imported
+    wings = ("flashsim_prod.physics", "flashsim_prod.grid", "flashsim_prod.energy")
+    assert not [name for name in imported if name.startswith(wings)]
 
 
 def test_a_plan_tells_energy_cost_and_co2(cli: Cli, tmp_path: Path) -> None:

@@ -41,8 +41,11 @@ def test_networks_made_outside_are_imported_and_make_a_dataset(cli: Cli, home: H
     assert "--base reference" in told.complaint
     told = cli("bundle", "import", str(linear), "--base", "reference")
     assert (told.code, "imported, 25 models" in told.out) == (0, True)
+    assert "25 models (1 of its own, 24 of reference), digest " in told.out
     again = cli("bundle", "import", str(linear), "--base", "reference")
     assert (again.code, "there already" in again.out) == (0, True)
+    for_programs = cli("bundle", "import", str(linear), "--base", "reference", "--json").json
+    assert (for_programs["models"], for_programs["own_models"]) == (25, ["jet_from_genjet"])
     assert cli("bundle", "verify", "linear").code == 0
     assert [one["name"] for one in cli("bundle", "list", "--json").json] == ["reference", "linear"]
 

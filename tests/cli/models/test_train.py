@@ -62,6 +62,21 @@ def test_all_that_can_be_fitted_is_and_the_rest_is_named(cli: Cli, work: Path) -
     assert (again.code, again.out) == (10, "")
 
 
+def test_programs_are_told_of_models_without_objects(cli: Cli, work: Path, tmp_path: Path) -> None:
+    for model in cli("bundle", "show", "--json").json["models"]:
+        if model != "muon_duplicate":
+            (work / "fits" / model).mkdir(parents=True)
+            (work / "fits" / model / "entry.json").touch()
+    told = cli("train", "all", "--work", str(work), "--json")
+    assert (told.code, told.json) == (10, {"work": str(work), "fits": [], "too_few": {"muon_duplicate": 0}})
+    assert "not fitted, for want of 1,000 objects" in told.complaint
+    assert "muon_duplicate (0)" in told.complaint
+    # nor is there anything to learn from where nothing was extracted
+    told = cli("train", "all", "--work", str(tmp_path / "none"), "--json")
+    assert (told.code, told.json["fits"], len(told.json["too_few"])) == (10, [], 25)
+    assert "no training tables" in told.complaint
+
+
 def test_with_nothing_left_to_fit_programs_are_told_so(cli: Cli, tmp_path: Path) -> None:
     for model in cli("bundle", "show", "--json").json["models"]:
         (tmp_path / "fits" / model).mkdir(parents=True)

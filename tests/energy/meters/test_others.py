@@ -141,10 +141,10 @@ def test_rapl_is_hidden_or_forbidden(powercap: Path, tmp_path: Path, monkeypatch
         RaplMeter(tmp_path / "nowhere")
     read_text = Path.read_text
 
-    def forbidden(path: Path, *given: object) -> str:
+    def forbidden(path: Path, *given: object, **named: object) -> str:
         if path.name == "energy_uj":
             raise PermissionError(13, "Permission denied")
-        return read_text(path, *given)  # type: ignore[arg-type]
+        return read_text(path, *given, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Path, "read_text", forbidden)
     with pytest.raises(NodeError, match="root only"):

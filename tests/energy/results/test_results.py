@@ -13,7 +13,8 @@ import pytest
 from bmc_sim import Realism
 from machine import FastClock, Machine, TextMeter, Work
 
-from flashsim_prod.cli.measure.energy_tables import print_measurement
+from flashsim_prod.cli.measure.energy_tables import print_figures
+from flashsim_prod.cli.show import print_json
 from flashsim_prod.core.site import Electricity
 from flashsim_prod.energy.measuring.node import this_node
 from flashsim_prod.energy.measuring.protocol import Bench, make_schedule
@@ -37,6 +38,7 @@ from flashsim_prod.energy.results.plot import plot_power
 from flashsim_prod.energy.results.projection import project
 from flashsim_prod.energy.results.uncertainty import combine
 from flashsim_prod.errors import ConfigError, InputError, MeasurementError
+from flashsim_prod.production.measure.results import figures_of
 
 RESPONSE = Response(refresh_s=1, lag_s=0, source="given")
 
@@ -102,7 +104,7 @@ def test_the_table_fits_a_narrow_terminal(
     both = fast.model_copy(
         update={"configurations": (*fast.configurations, named), "cycles": (*fast.cycles, *full.cycles)}
     )
-    print_measurement(both, as_json=False)
+    print_figures(figures_of(both))
     out = capsys.readouterr().out
     assert "FlashSim CPU x10\n" in out
     lines = [line for line in out.splitlines() if line.startswith("  ") and "±" in line]
@@ -181,9 +183,9 @@ def test_a_gpu_without_a_sensor_beside_a_good_bmc_voids_nothing(capsys: pytest.C
     )
     # once, and not as a remark too
     assert not any("gpu1" in remark for remark in row.remarks)
-    print_measurement(blind, as_json=False)
+    print_figures(figures_of(blind))
     assert f"work: {line}" in capsys.readouterr().out
-    print_measurement(blind, as_json=True)
+    print_json(figures_of(blind).plain)
     assert json.loads(capsys.readouterr().out)["rows"][0]["left_out"] == [line]
 
 

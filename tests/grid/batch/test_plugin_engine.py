@@ -211,9 +211,14 @@ def test_commands_show_it_as_any_other(
         ),
         ({"slots": 0}, "slots must say how many jobs"),
         ({"slurn": {"partition": "x"}}, "unknown key 'slurn'; did you mean 'slurm'?"),
+        ({"engine": None}, "mine.yaml: engine: None is no text"),
+        ({"local": {}}, "mine.yaml: unknown key 'local'"),
         ({"rules": {"partition": "x"}}, "unknown key 'rules'"),
         # all that is wrong is told
-        ({"slurm": {"partition": 1}, "slots": -1}, "slurm.partition: 1 is no text; slots: must be"),
+        (
+            {"slurm": {"partition": 1}, "slots": -1},
+            "equal to 0; slurm.partition: 1 is no text",
+        ),
     ],
 )
 def test_its_section_is_checked_key_by_key(plugin: Path, change: dict[str, Any], complaint: str) -> None:

@@ -314,7 +314,22 @@ def test_totals_count_what_counts(ledger: Ledger, new_request: NewRequest, new_r
     assert (totals[SIM].jobs, totals[SIM].events, totals[SIM].gen_events) == (2, 500, 50)
     assert (totals[SIM].bytes, totals[SIM].wall_s, totals[SIM].max_rss_mb) == (2000, 40.0, 500.0)
     assert totals[SIM].energy_j is None
+    assert (totals[SIM].measured_jobs, totals[SIM].measured_events) == (0, 0)
     assert ledger.retries("toy") == {SIM: 3}
+
+
+def test_totals_tell_of_which_jobs_and_events_the_energy_is(
+    ledger: Ledger, new_request: NewRequest, new_report: NewReport
+) -> None:
+    new_request(ledger)
+    for index, energy_j in ((0, 3000.0), (1, None)):
+        report = new_report(SIM, index, energy_j=energy_j)
+        ledger.finish_attempt(
+            "toy", SIM, index, start(ledger, index), JobState.DONE, exit_code=0, report=report
+        )
+    found = ledger.totals("toy")[SIM]
+    assert (found.jobs, found.events) == (2, 500)
+    assert (found.energy_j, found.measured_jobs, found.measured_events) == (3000.0, 1, 250)
 
 
 def test_counts_of_all_requests(ledger: Ledger, new_request: NewRequest) -> None:

@@ -142,7 +142,7 @@ import os, signal, sys
 from pathlib import Path
 from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
 from flashsim_prod.production.home import Home, open_home
-from flashsim_prod.production.registering import register_request
+from flashsim_prod.production.dataset.register import register_request
 home, name, left = Home(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
 real = RucioCalls._call
 def call(self, *told):

@@ -20,7 +20,9 @@ from flashsim_prod.energy.measuring.workload import Run
 from flashsim_prod.energy.record import Mode
 from flashsim_prod.errors import MeasurementError, RequestError
 from flashsim_prod.production.measure import workloads
-from flashsim_prod.production.measure.modes import PerMode, WorkOptions, make_workloads
+from flashsim_prod.production.measure.modes import make_workloads
+from flashsim_prod.production.measure.per_mode import PerMode
+from flashsim_prod.production.measure.protocol import EnergyProtocol
 from flashsim_prod.production.measure.workloads import WorkerProgram, WorkerTask
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.order.order import BundleFound
@@ -147,13 +149,13 @@ def test_copies_write_to_places_of_their_own(program: WorkerProgram, tmp_path: P
 )
 def test_a_mode_without_what_it_needs(mode: Mode, line: str, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=line):
-        make_workloads([mode], WorkOptions(), tmp_path)
+        make_workloads(EnergyProtocol(modes=(mode,)), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["command", "count", "count_file"])
 def test_an_option_that_no_mode_takes(name: str, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=f"--{name.replace('_', '-')} is for --mode fullsim"):
-        make_workloads([Mode.IDLE], WorkOptions(**{name: "x"}), tmp_path)  # type: ignore[arg-type]
+        make_workloads(EnergyProtocol(modes=(Mode.IDLE,), **{name: "x"}), tmp_path)
 
 
 def test_numbers_for_all_modes_and_for_one() -> None:
@@ -181,8 +183,8 @@ def test_only_a_file_that_the_run_wrote_is_counted(tmp_path: Path) -> None:
         file.mktree("Events", {"event": np.dtype("int64")}).extend({"event": np.arange(7)})
     copy = f'{sys.executable} -c \'import shutil; shutil.copyfile("{old}", "{{folder}}/out.root")\''
     for path, line in (("{folder}/out.root", None), (str(old), "older than the run")):
-        options = WorkOptions(command=copy, count_file=path)
-        (made,) = make_workloads([Mode.COMMAND], options, tmp_path / path[-5:] / str(line))
+        protocol = EnergyProtocol(modes=(Mode.COMMAND,), command=copy, count_file=path)
+        (made,) = make_workloads(protocol, tmp_path / path[-5:] / str(line))
         time.sleep(0.01)
         run = ended(made.start(0.0, 1.0))
         if line is None:

@@ -90,13 +90,33 @@ def test_energy_and_fidelity_where_they_are_known(home: Home, done: Plan, read: 
     write_whole(folder.path / VALIDATION_FOLDER / "validation.json", json.dumps(figures))
     report = make_request_report(home, done.request.name)
     assert report.energy.kwh == pytest.approx(1)
-    assert report.energy.kwh_per_event == pytest.approx(1 / 80)
+    assert report.energy.kwh_per_event == pytest.approx(1 / 20)
     assert (report.energy.measured_jobs, report.energy.jobs) == (1, 6)
     text, links = read(done.request.name)
-    assert "1 kWh, 1.25e-02 kWh per event, from the meters of 1 of 6 jobs (rapl)" in text
+    assert "1 kWh, 5.00e-02 kWh per event (without merging), from the meters of 1 of 6 jobs (rapl)" in text
     assert "Compared with reference detector: Jet" in text
     assert "fidelity: amber (Jet)" in text
     assert "../validation/index.html" in links
+
+
+def test_energy_per_event_where_every_job_was_measured_and_where_only_merges_were(
+    home: Home, done: Plan, read: Read
+):
+    folder = home.folder(done.request.name)
+
+    def measure(stage: Stage, joules: float | None) -> None:
+        for index in range({Stage.SIMULATE: 4, Stage.MERGE: 2}[stage]):
+            path = folder.report(stage, index)
+            known = {"energy_j": joules, "energy_from": joules and "rapl"}
+            write_whole(path, read_report(path).model_copy(update=known).model_dump_json())
+
+    measure(Stage.SIMULATE, 3.6e6)
+    measure(Stage.MERGE, 1.8e6)
+    text, _ = read(done.request.name)
+    assert "5 kWh, 6.25e-02 kWh per event, from the meters of 6 of 6 jobs (rapl)" in text
+    measure(Stage.SIMULATE, None)
+    text, _ = read(done.request.name)
+    assert "1 kWh, from the meters of 2 of 6 jobs (rapl)" in text
 
 
 def test_why_meters_that_are_there_gave_no_energy(home: Home, done: Plan, read: Read):

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from flashsim_prod import resources
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes
+from flashsim_prod.core.threads import VARIABLES
 from flashsim_prod.errors import RequestError
 from flashsim_prod.files import storage_errors, write_whole
-from flashsim_prod.grid.batch.attempt import ONE_THREAD
 from flashsim_prod.grid.batch.crab.framework_report import MODULE_LABEL
 from flashsim_prod.grid.batch.crab.sandbox import PACKAGE, check_size, pack_bundle, pack_package
 from flashsim_prod.grid.batch.crab.tasks import (
@@ -119,7 +119,7 @@ def _shared_values(request: Request, folder: Path, sandbox: list[Path]) -> dict[
         "label": MODULE_LABEL,
         "cores": request.site.resources.cpus,
         "lfn_base": lfn_base(request),
-        "thread_variables": sorted(ONE_THREAD),
+        "thread_variables": sorted(VARIABLES),
     }
 
 

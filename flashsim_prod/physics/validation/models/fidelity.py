@@ -64,6 +64,9 @@ def assess(
     model = fitted.model
     held_out, not_finite = held_out.finite()
     notes = [f"not finite, left out: {name}, {number:,} times" for name, number in not_finite.items()]
+    if lost := held_out.table.left_out:
+        # rows that were not even compared, of which the model learned nothing either
+        notes.append(f"left out: objects {lost.objects:,}, sources {lost.sources:,}; {lost.told()}")
     samples = draw(fitted, held_out, schema, sampling, seed)
     properties = multiplicity = None
     if held_out.n_objects >= MIN_ROWS:

@@ -80,6 +80,7 @@ class HeldOut:
             self.table.number[~odd_rows],
             number[self.table.row[kept]],
             {name: column[kept] for name, column in self.table.targets.items()},
+            self.table.left_out,
         )
         axes = {name: column[~odd_rows] for name, column in self.axes.items()}
         attributes = {name: column[kept] for name, column in self.attributes.items()}

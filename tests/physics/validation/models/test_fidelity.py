@@ -22,6 +22,7 @@ from flashsim_prod.physics.chain.model import (
 )
 from flashsim_prod.physics.chain.transforms import Standardiser
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.training.finite import LeftOut
 from flashsim_prod.physics.training.tables import Table
 from flashsim_prod.physics.validation.models.fidelity import assess
 from flashsim_prod.physics.validation.models.figures import Light, ModelFidelity
@@ -252,6 +253,16 @@ def test_what_is_not_finite_is_left_out_and_said(held_out):
     assert "not finite, left out: x, 3 times" in assessed.notes
     assert np.isfinite(assessed.properties.auc.value)
     assert all(np.isfinite(one.wasserstein) for one in assessed.properties.attributes)
+    # and what was left out when the rows were made of the file
+    before = LeftOut(1, 2, {"Toy_y": 3})
+    table = replace(table, left_out=before)
+    for rows in (
+        replace(held_out, table=replace(held_out.table, left_out=before)),
+        replace(holed, table=table),
+    ):
+        said = "left out: objects 2, sources 1; not finite: Toy_y (3)"
+        assert said in _assess(toy_model(), rows).notes
+    assert not any("left out" in note for note in _assess(toy_model(), held_out).notes)
     same, none = held_out.finite()
     assert same is held_out
     assert none == {}

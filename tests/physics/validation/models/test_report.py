@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from flashsim_prod.cli.main import main
-from flashsim_prod.cli.models.fidelity import print_report
+from flashsim_prod.cli.models.fidelity import print_fidelity
 from flashsim_prod.errors import InputError, NodeError, RequestError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
@@ -40,6 +40,7 @@ from flashsim_prod.physics.validation.models.report import (
     make_fidelity_report,
     write_json,
 )
+from flashsim_prod.production.models.fidelity import fidelity_of
 
 V9 = Schema.load("v9")
 
@@ -219,7 +220,7 @@ def test_its_figures_go_into_a_manifest(report, figures, bundle, tmp_path):
 
 
 def test_losses_belong_to_the_weights_of_the_bundle(report, bundle, fits, tmp_path):
-    assert report.parts[0].losses == json.loads(json.dumps(_LOSSES))
+    assert report.parts[0].losses == _LOSSES
     name = BROKEN
     (tmp_path / name).mkdir()
     entry = json.loads((fits / name / "entry.json").read_text())
@@ -347,7 +348,7 @@ def test_the_command_prints_what_it_writes(monkeypatch, report, bundle, file, tm
         asked.append(arguments)
         return replace(report, parts=())
 
-    monkeypatch.setattr(reporting, "make_report", known)
+    monkeypatch.setattr(reporting, "make_fidelity_report", known)
     out = tmp_path / "new" / "out"
     chosen = ("--model", "a", "--model", "b", "--max-rows", "1000", "--solver", "euler", "--evaluations", "4")
     assert _run(str(bundle.path), file, "--output", str(out), *chosen, "--device", "cpu", "--json") == 0
@@ -362,7 +363,7 @@ def test_the_command_prints_what_it_writes(monkeypatch, report, bundle, file, tm
 
 
 def test_the_table_names_models_quantities_and_notes(report, capsys):
-    print_report(report)
+    print_fidelity(fidelity_of(report))
     printed = capsys.readouterr().out
     assert "reference detector" in printed
     assert "leading jet pt" in printed

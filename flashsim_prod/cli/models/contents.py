@@ -1,0 +1,113 @@
+"""``bundle show``: a bundle, or one of its models, on the terminal and for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from flashsim_prod.cli.show import console, table
+from flashsim_prod.production.models.contents import (
+    BundleContents,
+    HeldOutFigures,
+    HeldOutReport,
+    ModelContents,
+    OneModel,
+)
+
+
+def contents_for_programs(found: BundleContents | OneModel) -> dict[str, Any]:
+    """What ``--json`` says: the entries of the manifest, and where they are from."""
+    if isinstance(found, BundleContents):
+        lacking = {one.name: one.lacks for one in found.models if one.lacks}
+        return {"path": found.path, "digest": found.digest, "lacks": lacking, **found.manifest}
+    name = found.model.name
+    fidelity = [
+        {"compared_with": report.compared_with, "files": report.files, **asdict(report.models[name])}
+        for report in found.reports
+    ]
+    about: dict[str, Any] = {"bundle": found.bundle, "bundle_digest": found.bundle_digest, "model": name}
+    about["lacks"] = found.model.lacks
+    return {**about, **found.entry, "fidelity": fidelity}
+
+
+def print_bundle(found: BundleContents) -> None:
+    """Its models in a table, and how close they came in another."""
+    software = ", ".join(f"{name} {version}" for name, version in found.software.items())
+    _print_lines(
+        f"{found.name}  {found.title}",
+        f"digest {found.digest}",
+        f"made {found.created:%Y-%m-%d} with {software}",
+        "trained on " + "; ".join(found.training_sample),
+    )
+    numbers = ("SEES", "DRAWS", "WEIGHTS", "OBJECTS", "SEED")
+    listing = table("MODEL", "PRODUCES", *numbers, right=numbers, whole=("MODEL",))
+    for one in found.models:
+        columns = (len(one.conditions), len(one.targets), one.parameters, one.fit.get("objects", 0))
+        seed = str(one.fit.get("seed", "-"))
+        listing.add_row(one.name, one.produces, *(f"{number:,}" for number in columns), seed)
+    console().print(listing)
+    _print_lines(*(f"{one.name} lacks {one.told_lacks}" for one in found.models if one.lacks))
+    for report in found.reports:
+        _print_report(report)
+
+
+def _print_report(found: HeldOutReport) -> None:
+    files = ", ".join(f"{name} ({events:,} events)" for name, events in found.files.items())
+    _print_lines(
+        f"held out: {found.compared_with}, {files}; {found.made:%Y-%m-%d}, {found.software}",
+        f"          {found.command}",
+    )
+    numbers = ("OBJECTS", "W1", "AUC", "FLOOR", "CHI2 PT", "ETA", "OTHER")
+    listing = table("MODEL", *numbers, right=numbers, whole=("MODEL",))
+    for name, one in found.models.items():
+        listing.add_row(name, *_row(one))
+    console().print(listing)
+
+
+def _row(one: HeldOutFigures) -> list[str]:
+    others = [value for axis, value in one.chi2_per_ndf.items() if axis not in ("pt", "eta")]
+    return [
+        "-" if one.objects is None else f"{one.objects:,}",
+        *(_figure(value, 3) for value in (one.median_w1, one.auc, one.auc_floor)),
+        *(_figure(one.chi2_per_ndf.get(axis), 1) for axis in ("pt", "eta")),
+        _figure(max(others, default=None), 1),
+    ]
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def print_model(found: OneModel) -> None:
+    """All about one model."""
+    _print_entry(found.bundle, found.model)
+    for report in found.reports:
+        _print_lines(f"held out: {', '.join(report.files)}")
+        figures = report.models[found.model.name]
+        listing = table("FIGURE", "VALUE", right=("VALUE",))
+        for name, value in vars(figures).items():
+            if value is not None and name != "chi2_per_ndf":
+                listing.add_row(name, f"{value:,.4g}" if isinstance(value, float) else f"{value}")
+        for axis, value in figures.chi2_per_ndf.items():
+            listing.add_row(f"chi2/ndf of the numbers along {axis}", f"{value:.2f}")
+        console().print(listing)
+
+
+def _print_entry(bundle: str, one: ModelContents) -> None:
+    fit = ", ".join(f"{name} {value}" for name, value in one.fit.items())
+    for label, text in (
+        ("model", f"{one.name} of bundle {bundle}"),
+        ("produces", f"{one.produces}, at most {one.most} for each source"),
+        ("kind", one.kind),
+        ("weights", f"{one.parameters:,}, sha256 {one.sha256}"),
+        ("fit", fit or "-"),
+        ("sees", " ".join(one.conditions)),
+        ("draws", " ".join(one.targets)),
+        ("lacks", one.told_lacks or "-"),
+    ):
+        _print_lines(f"{label:9} {text}")
+
+
+def _print_lines(*lines: str) -> None:
+    for line in lines:
+        console().print(line, markup=False, soft_wrap=True)

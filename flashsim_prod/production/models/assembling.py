@@ -1,0 +1,91 @@
+"""Fitted models put together as a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flashsim_prod.errors import BundleError
+from flashsim_prod.production.models.bundles import BundleSummary, open_bundle, summary
+
+
+@dataclass(frozen=True)
+class AssembledBundle:
+    """A bundle that was made.
+
+    Attributes
+    ----------
+    own_models : tuple of str
+        Those that were fitted.
+    fits : Path
+        Where.
+    base : str, optional
+        The bundle that the others came from.
+    """
+
+    bundle: BundleSummary
+    own_models: tuple[str, ...]
+    fits: Path
+    base: str | None
+
+
+def assemble_bundle(
+    work: Path,
+    output: Path,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    tag: str | None = None,
+    sample: Sequence[str] = (),
+    base: str | None = None,
+    reports: Sequence[Path] = (),
+) -> AssembledBundle:
+    """Put the fitted models of the folder `work` together as a bundle in the new folder `output`.
+
+    Parameters
+    ----------
+    name, title, tag : str, optional
+        Of the bundle; without a fitted model it stays the bundle that it is.
+    sample : sequence of str
+        What the models were trained on, a line each; by default the names of the tables.
+    base : str, optional
+        Name or path of the bundle that models not fitted come from.
+    reports : sequence of Path
+        Fidelity reports on these very weights, to be recorded.
+
+    Raises
+    ------
+    BundleError
+        If there is nothing to make a bundle of, or a fit is of another declaration, or `output` is there.
+    """
+    from flashsim_prod.physics.training.assemble import ENTRY, build_bundle
+
+    folder = work / "fits"
+    fits = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{ENTRY}"))}
+    found = open_bundle(base) if base is not None else None
+    if not fits and found is None:
+        raise BundleError(f"{folder}: no fitted model; run 'flashsim-prod train all' first")
+    if not fits and reports and (name or title or tag):
+        raise BundleError(
+            f"{folder}: no fitted model, so this is {base} under another name; leave out --name, "
+            "--title and --tag to record a report in it, or fit models first"
+        )
+    # with no model of one's own it stays the bundle that it is
+    same = found.manifest if found is not None and not fits else None
+    made = build_bundle(
+        fits,
+        output,
+        name=name or (same.name if same else "custom"),
+        title=title or (same.title if same else "Models trained by the user"),
+        tag=tag or (same.tag if same else "Custom"),
+        training_sample=tuple(sample or _tables_of(work)),
+        base=found,
+        reports=tuple(reports),
+    )
+    return AssembledBundle(summary(made), tuple(sorted(fits)), folder, base)
+
+
+def _tables_of(work: Path) -> list[str]:
+    """Names of the files that the tables were drawn from."""
+    return sorted({path.stem for path in (work / "tables").glob("*/*.safetensors")})

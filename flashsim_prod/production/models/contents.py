@@ -1,0 +1,210 @@
+"""What is in a bundle: its models, how they were trained, and how close they came to held-out events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flashsim_prod.core.strict import nearest
+from flashsim_prod.errors import BundleError
+from flashsim_prod.production.models.bundles import open_bundle
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.assessment import Assessment
+    from flashsim_prod.physics.chain.bundle import Bundle, ModelEntry
+
+DEFAULT = "reference"
+
+
+@dataclass(frozen=True)
+class ModelContents:
+    """One object model of a bundle.
+
+    Attributes
+    ----------
+    most : int
+        Most objects of one source; 0 for what is there once.
+    conditions, targets : tuple of str
+        What it sees and what it draws.
+    parameters : int
+        Numbers that were trained.
+    fit : mapping
+        How the training went.
+    kind : str
+        What the weights are run by.
+    lacks : mapping of str to value or None
+        Attributes that it does not draw, with what they become; None for those that are left out.
+    told_lacks : str
+        The same for people; empty if it lacks none.
+    """
+
+    name: str
+    produces: str
+    most: int
+    sha256: str
+    conditions: tuple[str, ...]
+    targets: tuple[str, ...]
+    parameters: int
+    fit: Mapping[str, float | int | str]
+    kind: str
+    lacks: Mapping[str, float | None]
+    told_lacks: str
+
+
+@dataclass(frozen=True)
+class HeldOutFigures:
+    """How close one model came; what could not be measured is None."""
+
+    objects: int | None
+    auc: float | None
+    auc_error: float | None
+    auc_floor: float | None
+    median_w1: float | None
+    worst_attribute: str | None
+    sources: int | None
+    chi2_per_ndf: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class HeldOutReport:
+    """One comparison with events that the models were not trained on.
+
+    Attributes
+    ----------
+    command : str
+        Makes it again.
+    files : mapping of name to events
+    models : mapping of name to HeldOutFigures
+    """
+
+    made: datetime
+    software: str
+    command: str
+    compared_with: str
+    files: Mapping[str, int]
+    models: Mapping[str, HeldOutFigures]
+
+
+@dataclass(frozen=True)
+class BundleContents:
+    """All of a bundle.
+
+    Attributes
+    ----------
+    manifest : mapping
+        As ``manifest.json`` has it.
+    """
+
+    path: Path
+    digest: str
+    name: str
+    title: str
+    created: datetime
+    software: Mapping[str, str]
+    training_sample: tuple[str, ...]
+    models: tuple[ModelContents, ...]
+    reports: tuple[HeldOutReport, ...]
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class OneModel:
+    """One model of a bundle, with the reports that speak of it.
+
+    Attributes
+    ----------
+    entry : mapping
+        As ``manifest.json`` has it.
+    """
+
+    bundle: str
+    bundle_digest: str
+    model: ModelContents
+    reports: tuple[HeldOutReport, ...]
+    entry: Mapping[str, Any]
+
+
+def look_into(bundle: str, model: str | None = None) -> BundleContents | OneModel:
+    """What is in a bundle, or one of its models; the name of a model alone is one of the default bundle.
+
+    Raises
+    ------
+    BundleError
+        If there is no such bundle, or no such model in it.
+    """
+    bundle, model = _as_meant(bundle, model)
+    found = open_bundle(bundle)
+    return _contents(found) if model is None else _one_model(found, model)
+
+
+def _as_meant(bundle: str, model: str | None) -> tuple[str, str | None]:
+    from flashsim_prod.physics.chain.bundle import find_bundle
+
+    if model is not None:
+        return bundle, model
+    try:
+        find_bundle(bundle)
+    except BundleError as error:
+        models = open_bundle(DEFAULT).manifest.models
+        if bundle not in models:
+            hint = nearest(bundle, list(models))
+            raise BundleError(f"{error}; nor has {DEFAULT} such a model{hint}") from error
+        return DEFAULT, bundle
+    return bundle, None
+
+
+def _contents(bundle: Bundle) -> BundleContents:
+    manifest = bundle.manifest
+    return BundleContents(
+        path=bundle.path,
+        digest=bundle.digest,
+        name=manifest.name,
+        title=manifest.title,
+        created=manifest.created,
+        software=manifest.software,
+        training_sample=manifest.training_sample,
+        models=tuple(_model(name, entry) for name, entry in manifest.models.items()),
+        reports=tuple(_report(one) for one in manifest.fidelity),
+        manifest=manifest.model_dump(mode="json"),
+    )
+
+
+def _one_model(bundle: Bundle, name: str) -> OneModel:
+    models = bundle.manifest.models
+    if name not in models:
+        raise BundleError(f"bundle {bundle.name} has no model '{name}'{nearest(name, list(models))}")
+    reports = tuple(_report(one) for one in bundle.manifest.fidelity if name in one.models)
+    entry = models[name]
+    return OneModel(bundle.name, bundle.digest, _model(name, entry), reports, entry.model_dump(mode="json"))
+
+
+def _model(name: str, entry: ModelEntry) -> ModelContents:
+    from flashsim_prod.physics.chain.compatibility import lacks, told_lacks
+
+    return ModelContents(
+        name=name,
+        produces=entry.produces,
+        most=entry.most,
+        sha256=entry.sha256,
+        conditions=entry.conditions,
+        targets=entry.targets,
+        parameters=entry.parameters,
+        fit=entry.fit,
+        kind=entry.kind,
+        lacks=lacks(name, entry),
+        told_lacks=told_lacks(name, entry),
+    )
+
+
+def _report(found: Assessment) -> HeldOutReport:
+    return HeldOutReport(
+        made=found.made,
+        software=found.software,
+        command=found.command,
+        compared_with=found.compared_with,
+        files=found.files,
+        models={name: HeldOutFigures(**dict(one)) for name, one in found.models.items()},
+    )

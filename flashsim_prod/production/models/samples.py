@@ -1,0 +1,216 @@
+"""Samples to train on: generator events, their reconstruction, and tables drawn from NANOAOD with truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flashsim_prod.errors import RequestError
+from flashsim_prod.production.order.library import find_card
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.model import ObjectModel
+
+#: called with what is being done, how much of it is done, and how much there is if that is known
+StepProgress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class GeneratedSample:
+    """A file of generator-level NANOAOD."""
+
+    card: str
+    output: Path
+    events: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class ReferenceSample:
+    """A file of NANOAOD of the reference detector; `events` are reconstructed ones, all folds together."""
+
+    output: Path
+    events: int
+    folds: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class TableSize:
+    """What there is to learn from for one object model."""
+
+    sources: int
+    objects: int
+
+
+@dataclass(frozen=True)
+class NotFinite:
+    """What the tables of a file lack for one model, since numbers are not finite; `why` names these."""
+
+    file: str
+    model: str
+    sources: int
+    objects: int
+    why: str
+
+
+@dataclass(frozen=True)
+class WithoutSource:
+    """Objects of one collection in a file, of `number`, that came of no source and are in no table."""
+
+    file: str
+    collection: str
+    objects: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Training tables.
+
+    Attributes
+    ----------
+    tables : Path
+        Their folder.
+    sizes : mapping of object model to TableSize
+        In all tables of the folder.
+    least_objects : int
+        With fewer a model is not fitted.
+    kept_files : int
+        Files all of whose tables were there already.
+    not_finite, without_source
+        What the tables do not hold.
+    """
+
+    tables: Path
+    sizes: dict[str, TableSize]
+    least_objects: int
+    kept_files: int
+    not_finite: tuple[NotFinite, ...]
+    without_source: tuple[WithoutSource, ...]
+
+
+def generate_sample(
+    card: str, output: Path, *, events: int, energy_tev: float | None, seed: int, progress: StepProgress
+) -> GeneratedSample:
+    """Generate events of a card into a file of generator-level NANOAOD.
+
+    Parameters
+    ----------
+    energy_tev : float, optional
+        One of the card's; by default its first.
+
+    Raises
+    ------
+    RequestError
+        If there is no such card or energy, or the file is there already.
+    """
+    from flashsim_prod.physics.training.sample import write_generator_sample
+
+    found = find_card(card)
+    energy = found.energy(energy_tev)
+    if energy is None:
+        raise RequestError(f"card {found.name} has no energy of {energy_tev} TeV")
+    _refuse_existing(output)
+    steps = write_generator_sample(found, output, energy_tev=energy.tev, n_events=events, seed=seed)
+    done = _followed(steps, f"{found.name} -> {output.name}", events, progress)
+    return GeneratedSample(found.name, output, done, seed)
+
+
+def reconstruct_sample(
+    inputs: Sequence[str], output: Path, *, folds: int, seed: int, progress: StepProgress
+) -> ReferenceSample:
+    """Reconstruct generator events with the reference detector, each `folds` times.
+
+    Raises
+    ------
+    RequestError
+        If the file is there already.
+    InputError
+        If an input cannot be read.
+    """
+    from flashsim_prod.physics.training.sample import write_reference_sample
+
+    _refuse_existing(output)
+    steps = write_reference_sample(inputs, output, folds=folds, seed=seed)
+    return ReferenceSample(output, _followed(steps, output.name, None, progress), folds, seed)
+
+
+def _followed(steps: Iterator[int], task: str, total: int | None, progress: StepProgress) -> int:
+    """Run `steps`, which yields how far it is, to its end; how far that was."""
+    done = 0
+    for done in steps:
+        progress(task, done, total)
+    if total is None:
+        progress(task, done, done)
+    return done
+
+
+def _refuse_existing(output: Path) -> None:
+    if output.exists():
+        raise RequestError(f"{output} exists; give another name, or remove it")
+
+
+def extract_tables(
+    files: Sequence[str], work: Path, models: Sequence[str], *, progress: StepProgress
+) -> Extracted:
+    """Draw training tables from NANOAOD with truth; tables that are there already are kept.
+
+    Parameters
+    ----------
+    work : Path
+        Folder of the tables, in ``tables``.
+    models : sequence of str
+        Only these object models; all by default.
+
+    Raises
+    ------
+    RequestError
+        If there is no such model, or two files have the same name.
+    InputError
+        If a file cannot be read, or lacks what a model needs.
+    """
+    from flashsim_prod.physics.training.fit import LEAST_OBJECTS
+    from flashsim_prod.physics.training.tables import extract_file, table_sizes
+
+    chosen, tables = _chosen(models), work / "tables"
+    twice = [name for name, times in Counter(Path(file).stem for file in files).items() if times > 1]
+    if twice:
+        raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
+    kept = 0
+    for file in files:
+        done = 0
+        for done, total in extract_file(file, chosen, tables):
+            progress(Path(file).name, done, total)
+        kept += not done
+    return Extracted(
+        tables,
+        {model.name: TableSize(*table_sizes(tables, model)) for model in chosen},
+        LEAST_OBJECTS,
+        kept,
+        tuple(one for file in files for one in _not_finite(file, chosen, tables)),
+        tuple(one for file in files for one in _without_source(file, chosen, tables)),
+    )
+
+
+def _chosen(names: Sequence[str]) -> list[ObjectModel]:
+    from flashsim_prod.physics.chain.registry import MODELS, find_model
+
+    return [find_model(name) for name in names] if names else list(MODELS)
+
+
+def _not_finite(file: str, models: Sequence[ObjectModel], tables: Path) -> list[NotFinite]:
+    from flashsim_prod.physics.training.tables import not_finite
+
+    found = not_finite(file, models, tables)
+    return [NotFinite(file, name, one.sources, one.objects, one.told()) for name, one in found.items()]
+
+
+def _without_source(file: str, models: Sequence[ObjectModel], tables: Path) -> list[WithoutSource]:
+    from flashsim_prod.physics.training.tables import left_out
+
+    found = left_out(file, models, tables)
+    return [WithoutSource(file, name, none, number) for name, (none, number) in found.items()]

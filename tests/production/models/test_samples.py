@@ -1,0 +1,46 @@
+"""Samples to train on: how far they are is told, and what is there is never overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flashsim_prod.errors import RequestError
+from flashsim_prod.production.models.samples import extract_tables, generate_sample, reconstruct_sample
+
+
+def test_each_step_tells_how_far_it_is(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int | None]] = []
+
+    def progress(task: str, done: int, total: int | None) -> None:
+        told.append((task, done, total))
+
+    gen, full = tmp_path / "gen.root", tmp_path / "full.root"
+    made = generate_sample("ttbar", gen, events=6, energy_tev=None, seed=1, progress=progress)
+    assert (made.card, made.output, made.events) == ("ttbar", gen, 6)
+    assert told == [("ttbar -> gen.root", 6, 6)]
+    told.clear()
+    again = reconstruct_sample([str(gen)], full, folds=2, seed=1, progress=progress)
+    assert (again.output, again.events) == (full, 12)
+    # how many there will be is known at the end only
+    assert told == [("full.root", 12, None), ("full.root", 12, 12)]
+    told.clear()
+    drawn = extract_tables([str(full)], tmp_path, ["met"], progress=progress)
+    assert told == [("full.root", 12, 12)]
+    assert (drawn.sizes["met"].objects, drawn.kept_files) == (12, 0)
+    assert extract_tables([str(full)], tmp_path, ["met"], progress=progress).kept_files == 1
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    there = tmp_path / "there.root"
+    there.write_text("text")
+
+    def never(*_: object) -> None:
+        pytest.fail("nothing is to be made")
+
+    with pytest.raises(RequestError, match="exists"):
+        generate_sample("ttbar", there, events=1, energy_tev=None, seed=1, progress=never)
+    with pytest.raises(RequestError, match="exists"):
+        reconstruct_sample([str(there)], there, folds=1, seed=1, progress=never)
+    assert there.read_text() == "text"
