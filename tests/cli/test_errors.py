@@ -243,7 +243,7 @@ def test_a_defect_is_one_line_and_debug_shows_where(cli: Cli, monkeypatch: pytes
     def broken() -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("flashsim_prod.production.order.library.all_cards", broken)
+    monkeypatch.setattr("flashsim_prod.cli.requests.library.all_cards", broken)
     ended = cli("cards")
     assert ended.code == 1
     assert ended.complaint == "ZeroDivisionError: by zero; run again with --debug to see where"
@@ -257,5 +257,5 @@ def test_ctrl_c(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flashsim_prod.production.order.library.all_cards", interrupted)
+    monkeypatch.setattr("flashsim_prod.cli.requests.library.all_cards", interrupted)
     assert (cli("cards").code, cli("cards").complaint) == (130, "interrupted")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from flashsim_prod.cli.requests import library
 from flashsim_prod.errors import NodeError
 from flashsim_prod.grid.batch.base import Finding
-from flashsim_prod.production.views import site_check
 
 from ..conftest import Cli
 
@@ -20,7 +20,7 @@ def test_the_exit_code_says_whether_anything_is_missing(
 ) -> None:
     options = ["--json"] if as_json else []
     for found, code in (((FINE,), 0), ((FINE, BROKEN), NodeError.exit_code)):
-        monkeypatch.setattr(site_check, "check_site", lambda *_, found=found: iter(found))
+        monkeypatch.setattr(library, "check_site", lambda *_, found=found: iter(found))
         ended = cli("sites", "check", site, *options)
         assert ended.code == code
         if as_json:
@@ -31,7 +31,7 @@ def test_the_exit_code_says_whether_anything_is_missing(
 
 
 def test_only_what_is_asked_for_counts(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site_check, "check_site", lambda *_: iter((FINE, BROKEN)))
+    monkeypatch.setattr(library, "check_site", lambda *_: iter((FINE, BROKEN)))
     assert cli("sites", "check", "--only", "xrootd").code == 0
     assert cli("sites", "check", "--only", "rucio").code == NodeError.exit_code
     # what the check did not come to is no success
