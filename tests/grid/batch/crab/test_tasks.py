@@ -159,7 +159,7 @@ def test_an_output_is_where_crab_puts_it(crab_request: Make) -> None:
     request = crab_request()
     (task,) = crab_tasks(request)
     assert crab_lfn(request, task, "261121_224725:jdoe_crab_toy", 1234, OUTPUT) == (
-        f"/store/user/rucio/jdoe/flashsim/Toy_13TeV/{task.name}/261121_224725/0001/output_1234.root"
+        f"/store/user/jdoe/flashsim/Toy_13TeV/{task.name}/261121_224725/0001/output_1234.root"
     )
 
 
