@@ -61,8 +61,11 @@ class CrabBatch(BatchSystem):
         left = [(task, jobs) for task in known_tasks(submission) if (jobs := task.left(submission))]
         new = [config_of(task.task) for task, _ in left if task.name is None]
         if new and not CrabClient.is_here():
-            reminder = f"see first that {_software(self._site)} is there: jobs need it"
-            return Receipt(None, (*by_hand(submission.folder, new, submission.request.name), reminder))
+            reminders = (
+                f"see first that {_software(self._site)} is there: jobs need it",
+                *(f"and that this succeeds: {check}" for check in _write_checks(submission)),
+            )
+            return Receipt(None, (*by_hand(submission.folder, new, submission.request.name), *reminders))
         if new:
             self.check_software()
             self._check_landing(submission)
@@ -142,21 +145,20 @@ class CrabBatch(BatchSystem):
             client = CrabClient(Path(folder), log=Path(gettempdir()) / "flashsim-crab-check.log")
             try:
                 yield Finding("crab", True, client.version())
+            except FlashSimError as error:
+                yield Finding("crab", False, str(error))
+                return
+            try:
                 user = client.user() if USER in rules.lfn_base else ""
                 lfn = rules.lfn_base.replace(USER, user)
                 yield Finding("landing", True, client.check_write(rules.storage_site, lfn))
             except FlashSimError as error:
-                yield Finding("crab" if not CrabClient.is_here() else "landing", False, str(error))
+                yield Finding("landing", False, str(error))
 
     def _check_landing(self, submission: Submission) -> None:
         """See that CRAB may bring outputs to where it is told to, and that merged files can be written."""
-        request = submission.request
-        rules = rules_of(self._site)
         client = CrabClient(submission.folder)
-        merged = merged_place(request)
-        for site, lfn in dict.fromkeys(
-            [(rules.storage_site, lfn_base(request)), *([merged] if merged else [])]
-        ):
+        for site, lfn in _landings(submission):
             client.check_write(site, lfn)
 
     def _bring_home(self, submission: Submission, task: TaskAtCrab, status: TaskStatus) -> None:
@@ -179,6 +181,18 @@ def _software(site: Site) -> Path:
     """What a node must have: the container's image or, without one, the interpreter."""
     software = rules_of(site).software
     return Path(software.container or software.python)
+
+
+def _landings(submission: Submission) -> list[tuple[str, str]]:
+    """Sites and folders where outputs of jobs and merged files land."""
+    request = submission.request
+    merged = merged_place(request)
+    outputs = (rules_of(request.site).storage_site, lfn_base(request))
+    return list(dict.fromkeys([outputs, *([merged] if merged else [])]))
+
+
+def _write_checks(submission: Submission) -> list[str]:
+    return [f"crab checkwrite --site={site} --lfn={lfn}" for site, lfn in _landings(submission)]
 
 
 def _keep_logs(submission: Submission, task: TaskAtCrab, status: TaskStatus) -> None:

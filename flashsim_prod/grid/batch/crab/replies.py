@@ -168,8 +168,11 @@ def submitted_task(text: str) -> str | None:
 
 
 def cached_task(cache: bytes) -> str | None:
-    """The server's name of the task in the file that the client keeps in its project folder."""
-    match = re.search(rf"({_TASK_NAME})".encode(), cache)
+    """The server's name of the task in the file that the client keeps in its project folder.
+
+    That is a pickle of protocol 0, a text a line, of the client's own classes: it is read, not unpickled.
+    """
+    match = re.search(rf"^[VS]'?({_TASK_NAME})'?$".encode(), cache, re.MULTILINE)
     return match[1].decode() if match else None
 
 

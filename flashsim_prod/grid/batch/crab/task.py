@@ -187,8 +187,8 @@ class TaskAtCrab:
         return Going(self.client.submit(config_of(self.task)))
 
     def _remark(self, jobs: list[int], reason: str) -> str:
-        what = "job" if len(jobs) == 1 else "jobs"
-        return f"task {self.task.number} ({self.name}): {what} {job_ranges(jobs)} need a new task: {reason}"
+        what, need = ("job", "needs") if len(jobs) == 1 else ("jobs", "need")
+        return f"task {self.task.number} ({self.name}): {what} {job_ranges(jobs)} {need} a new task: {reason}"
 
     def _resubmit(self, jobs: list[int], status: TaskStatus, resources: Resources) -> None:
         codes = {job.crab_code for number in jobs if (job := status.jobs.get(number))}

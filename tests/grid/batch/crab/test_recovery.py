@@ -129,7 +129,9 @@ def test_finished_jobs_without_outputs_and_failed_ones_go_their_own_ways(
     (crab_sim / "trouble" / "001.1").write_text("lost")
     ended = cli("retry", "toy", "--wait")
     assert ended.code == 17
-    assert "job 2 need a new task: CRAB counts them as finished, but their outputs are not there" in ended.err
+    assert (
+        "job 2 needs a new task: CRAB counts them as finished, but their outputs are not there" in ended.err
+    )
     first, second = _tasks(crab_sim)
     assert [job["Retries"] for job in first["jobs"].values()] == [0, 0, 0, 1, 0, 0]
     assert len(second["jobs"]) == 1

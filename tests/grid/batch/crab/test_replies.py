@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from flashsim_prod.core.states import JobState
 from flashsim_prod.errors import StorageError
-from flashsim_prod.grid.batch.crab.replies import listed_task, submitted_task, task_status
+from flashsim_prod.grid.batch.crab.replies import cached_task, listed_task, submitted_task, task_status
 
 REPLIES = Path(__file__).parent / "replies"
 TASK = "260921_221536:jdoe_crab_toy-001_0a1b2c3d_000"
@@ -22,6 +23,12 @@ def _reply(name: str) -> str:
 def test_the_name_of_a_delivered_task_is_found() -> None:
     assert submitted_task(_reply("submit")) == TASK
     assert submitted_task(_reply("submit").split("Task name")[0]) is None
+
+
+def test_the_name_of_a_task_is_found_in_what_the_client_keeps() -> None:
+    kept = {"Server": "cmsweb.cern.ch", "RequestName": TASK, "voRole": "NULL"}
+    assert cached_task(pickle.dumps(kept, protocol=0)) == TASK
+    assert cached_task(pickle.dumps({"Server": "cmsweb.cern.ch"}, protocol=0)) is None
 
 
 def test_a_task_whose_answer_was_lost_is_found_in_the_list() -> None:

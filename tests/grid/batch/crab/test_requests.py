@@ -183,6 +183,7 @@ def test_without_a_client_it_says_what_to_type_and_goes_on_from_there(
     told = ended.err.splitlines()
     folder = home.folder("toy").batch
     assert any("there is no 'crab' on this machine, so nothing was handed over" in line for line in told)
+    assert any("crab checkwrite --site=T2_IT_Pisa --lfn=/store/user/jdoe/flashsim" in line for line in told)
     typed = [line.strip() for line in told if line.strip().startswith(("cd ", "crab "))]
     assert typed == [f"cd {folder}", *(f"crab submit -c task_00{n}/crabConfig.py" for n in (0, 1))]
     assert _states(home, Stage.SIMULATE) == ["PLANNED"] * 3

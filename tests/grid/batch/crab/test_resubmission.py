@@ -122,7 +122,7 @@ def test_only_failed_jobs_are_asked_for_again(task_at_crab: Make) -> None:
     assert [one["jobs"] for one in client.resubmitted] == [[2]]
     assert (going.name, going.missing) == (task.name, (1,))
     (remark,) = going.remarks
-    assert "job 1 need a new task: CRAB counts them as finished, but their outputs are not there" in remark
+    assert "job 1 needs a new task: CRAB counts them as finished, but their outputs are not there" in remark
 
 
 @pytest.mark.parametrize(
