@@ -22,7 +22,6 @@ from flashsim_prod import resources
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Resources
 from flashsim_prod.core.sizes import format_bytes
-from flashsim_prod.core.threads import VARIABLES
 from flashsim_prod.errors import RequestError
 from flashsim_prod.files import read_text, storage_errors, write_whole
 from flashsim_prod.grid.batch.crab.framework_report import MODULE_LABEL
@@ -35,6 +34,7 @@ from flashsim_prod.grid.batch.crab.tasks import (
     lfn_base,
     rules_of,
 )
+from flashsim_prod.threads import VARIABLES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
