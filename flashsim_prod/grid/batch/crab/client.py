@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from flashsim_prod.errors import ConfigError, StorageError
-from flashsim_prod.files import storage_errors
+from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.grid.batch.crab.refusals import (
     has_no_status,
     last_line,
@@ -26,6 +26,8 @@ SETUP = "source /cvmfs/cms.cern.ch/cmsset_default.sh; cmsenv (in a CMSSW area); 
 _PATIENCE_S = 900
 #: all that failed calls printed, in the folder of a submission
 _LOG = "crab_client.log"
+#: so much of it is kept when more comes [characters]
+_LOG_MAX = 1_000_000
 
 
 class NeverResubmittedError(StorageError):
@@ -155,8 +157,8 @@ class CrabClient:
 
     def _keep(self, shown: str, code: int, said: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        with storage_errors(f"writing {self._log}"), self._log.open("a", encoding="utf-8") as log:
-            log.write(f"---- {now} {shown}: exit code {code}\n{said}\n")
+        before = read_text(self._log)[-_LOG_MAX:] if self._log.exists() else ""
+        write_whole(self._log, f"{before}---- {now} {shown}: exit code {code}\n{said}\n")
 
 
 def job_ranges(jobs: Iterable[int]) -> str:
