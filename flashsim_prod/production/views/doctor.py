@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from flashsim_prod import resources
@@ -18,6 +20,13 @@ from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.errors import FlashSimError
 from flashsim_prod.production.order.library import find_site
 
+#: whether it is fine, and what is there, or why it is not and how to mend that
+Told = tuple[bool, str]
+
+#: what a request on this machine fails without
+_NEEDED = ("python", "torch", "home", "storage", "disk")
+#: where a machine that has a BMC shows it
+_BMCS = ("/dev/ipmi0", "/dev/ipmi/0", "/dev/ipmidev/0")
 #: what a simulate job imports
 _PACKAGES = ("pythia8mc", "fastjet", "uproot", "awkward", "numpy", "scipy", "safetensors")
 #: below this much free space the disk counts as full [B]
@@ -38,140 +47,161 @@ class Look:
     what : str
         Its name.
     is_fine : bool
-    is_needed : bool
-        Whether a request on this machine fails without it.
     detail : str
         What is there, or why it is not and how to mend that.
+    is_needed : bool
+        Whether a request on this machine fails without it.
     """
 
     what: str
     is_fine: bool
     detail: str
-    is_needed: bool = False
+    is_needed: bool
 
 
 def examine() -> list[Look]:
     """Look at everything; nothing is written, and no server is waited for longer than `ANSWER_S`."""
     asked = _ask_rucio()
-    found = [look() for look in (_python, _torch, _home, _storage, _disk, _root, _htcondor)]
-    return [*found, _told_by(asked), *(look() for look in (_crab, _xrootd, _nvidia, _ipmi))]
+    looks: dict[str, Callable[[], Told]] = {
+        "python": _python,
+        "torch": _torch,
+        "home": _home,
+        "storage": _storage,
+        "disk": _disk,
+        "root": _root,
+        "htcondor": _htcondor,
+        "rucio": partial(_told_by, asked),
+        "crab": _crab,
+        "xrootd": _xrootd,
+        "nvidia-smi": _nvidia,
+        "ipmitool": _ipmi,
+    }
+    return [_look(what, look) for what, look in looks.items()]
 
 
-def _python() -> Look:
+def _look(what: str, look: Callable[[], Told]) -> Look:
+    try:
+        is_fine, detail = look()
+    # a broken installation or driver fails in any way, and the rest is to be told all the same
+    except Exception as error:  # noqa: BLE001
+        is_fine, detail = False, _one_line(error)
+    return Look(what, is_fine, detail, what in _NEEDED)
+
+
+def _python() -> Told:
     version = ".".join(map(str, sys.version_info[:3]))
-    lacking = [name for name in _PACKAGES if find_spec(name) is None]
+    lacking = [name for name in _PACKAGES if not _can_be_imported(name)]
     if lacking:
-        mend = f"{sys.executable} -m pip install flashsim-prod"
-        return Look("python", False, f"{version} lacks {', '.join(lacking)}: {mend}", True)
-    return Look("python", True, f"{version}, {sys.executable}", True)
+        return False, f"{version} lacks {', '.join(lacking)}: {sys.executable} -m pip install flashsim-prod"
+    return True, f"{version}, {sys.executable}"
 
 
-def _torch() -> Look:
+def _can_be_imported(name: str) -> bool:
+    try:
+        import_module(name)
+    # libraries that do not fit fail otherwise than by not being there
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def _torch() -> Told:
     try:
         import torch
+    except (ImportError, OSError) as error:
+        return False, f"{_one_line(error)}: {sys.executable} -m pip install --force-reinstall torch"
+    from flashsim_prod.physics.chain.device import device_name, pick_device
 
-        from flashsim_prod.physics.chain.device import device_name, pick_device
-
-        device = pick_device(Device.AUTO)
-        return Look("torch", True, f"{torch.__version__}, networks run on {device_name(device)}", True)
-    # a broken installation, or a driver that does not fit, fails in any way
-    except Exception as error:  # noqa: BLE001
-        said = _one_line(error)
-        return Look("torch", False, f"{said}: {sys.executable} -m pip install torch==2.13.0", True)
+    return True, f"{torch.__version__}, networks run on {device_name(pick_device(Device.AUTO))}"
 
 
-def _home() -> Look:
+def _home() -> Told:
     path = resources.home_path()
     problem = _not_writable(path)
     if problem:
         mend = f"set {resources.HOME_VARIABLE} to a folder of your own"
-        return Look("home", False, f"{path} cannot be written: {problem}; {mend}", True)
-    return Look("home", True, str(path) if path.is_dir() else f"{path}, made by the first request", True)
+        return False, f"{path} cannot be written: {problem}; {mend}"
+    return True, str(path) if path.is_dir() else f"{path}, made by the first request"
 
 
-def _storage() -> Look:
+def _storage() -> Told:
     from flashsim_prod.grid.storage.opening import open_storage
 
     try:
         rules = find_site("local").storage
         pfn = open_storage(rules, resources.home_path()).pfn("/store/mc")
     except FlashSimError as error:
-        return Look("storage", False, str(error), True)
+        return False, str(error)
     problem = "" if "://" in pfn else _not_writable(Path(pfn))
     if problem:
-        return Look("storage", False, f"{pfn} cannot be written: {problem}", True)
-    return Look("storage", True, f"{pfn} at {rules.rse}", True)
+        return False, f"{pfn} cannot be written: {problem}"
+    return True, f"{pfn} at {rules.rse}"
 
 
-def _disk() -> Look:
+def _disk() -> Told:
     place = _existing(resources.home_path())
     try:
         free = shutil.disk_usage(place).free
     except OSError as error:
-        return Look("disk", False, f"{place}: {error.strerror}", True)
+        return False, f"{place}: {error.strerror}"
     said = f"{format_bytes(free)} free at {place}"
     if free < _LEAST_FREE:
         mend = f"free some, or set {resources.HOME_VARIABLE} to a folder on another disk"
-        return Look("disk", False, f"{said}: {mend}", True)
-    return Look("disk", True, said, True)
+        return False, f"{said}: {mend}"
+    return True, said
 
 
-def _root() -> Look:
+def _root() -> Told:
     from flashsim_prod.physics.nanoaod.merger import find_hadd
 
     hadd = find_hadd()
     if hadd is None:
-        return Look("root", False, "no hadd, so uproot merges, slowly: pip install 'flashsim-prod[root]'")
-    return Look("root", True, f"{hadd} merges")
+        return False, "no hadd, so uproot merges, slowly: pip install 'flashsim-prod[root]'"
+    return True, f"{hadd} merges"
 
 
-def _htcondor() -> Look:
+def _htcondor() -> Told:
     from flashsim_prod.grid.batch.htcondor.client import Pool
 
     try:
         Pool()
     except FlashSimError as error:
-        return Look("htcondor", False, str(error))
-    return Look("htcondor", True, "bindings and configuration are here; flashsim-prod sites check htcondor")
+        return False, str(error)
+    return True, "bindings and configuration are here; flashsim-prod sites check htcondor"
 
 
-def _crab() -> Look:
-    return _program("crab", ("crab",), "source /cvmfs/cms.cern.ch/common/crab-setup.sh")
+def _crab() -> Told:
+    return _program(("crab",), "source /cvmfs/cms.cern.ch/common/crab-setup.sh")
 
 
-def _xrootd() -> Look:
-    return _program("xrootd", ("xrdcp", "xrdfs"), "install xrootd-client")
+def _xrootd() -> Told:
+    return _program(("xrdcp", "xrdfs"), "install xrootd-client")
 
 
-def _nvidia() -> Look:
-    there = _program("nvidia-smi", ("nvidia-smi",), "it comes with NVIDIA's driver; CPUs do without")
-    if not there.is_fine:
-        return there
-    try:
-        told = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=ANSWER_S, check=False
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return Look("nvidia-smi", False, _one_line(error))
-    lines = (told.stdout if not told.returncode else told.stdout + told.stderr).splitlines()
+def _nvidia() -> Told:
+    is_here, detail = _program(("nvidia-smi",), "it comes with NVIDIA's driver; CPUs do without")
+    if not is_here:
+        return False, detail
+    asked = ["nvidia-smi", "-L"]
+    told = subprocess.run(asked, capture_output=True, text=True, timeout=ANSWER_S, check=False)
+    lines = (told.stdout or told.stderr).splitlines()
     said = "; ".join(line.partition(" (UUID")[0] for line in lines[:8]) or "it says nothing"
-    return Look("nvidia-smi", told.returncode == 0 and told.stdout.startswith("GPU"), said)
+    return told.returncode == 0 and told.stdout.startswith("GPU"), said
 
 
-def _ipmi() -> Look:
-    there = _program("ipmitool", ("ipmitool",), "apt-get install ipmitool; only energy-bench needs it")
-    devices = [path for path in ("/dev/ipmi0", "/dev/ipmi/0", "/dev/ipmidev/0") if os.path.exists(path)]
-    if there.is_fine and not devices:
-        return Look("ipmitool", False, f"{there.detail}, but this machine shows no BMC (/dev/ipmi0)")
-    return there
+def _ipmi() -> Told:
+    is_here, detail = _program(("ipmitool",), "apt-get install ipmitool; only energy-bench needs it")
+    if is_here and not any(map(os.path.exists, _BMCS)):
+        return False, f"{detail}, but this machine shows no BMC ({_BMCS[0]})"
+    return is_here, detail
 
 
-def _program(what: str, names: tuple[str, ...], mend: str) -> Look:
+def _program(names: tuple[str, ...], mend: str) -> Told:
     paths = {name: shutil.which(name) for name in names}
     lacking = [name for name, path in paths.items() if path is None]
     if lacking:
-        return Look(what, False, f"no {' or '.join(lacking)} on PATH: {mend}")
-    return Look(what, True, ", ".join(str(path) for path in paths.values()))
+        return False, f"no {' or '.join(lacking)} on PATH: {mend}"
+    return True, ", ".join(map(str, paths.values()))
 
 
 # ---- Rucio, whose client may hang in a look-up of names: asked by a process that can be stopped
@@ -203,17 +233,17 @@ def _ask_rucio() -> subprocess.Popen[str]:
     )
 
 
-def _told_by(asked: subprocess.Popen[str]) -> Look:
+def _told_by(asked: subprocess.Popen[str]) -> Told:
     try:
         out, _ = asked.communicate(timeout=_CHILD_S)
         is_fine, detail = json.loads(out)
     except subprocess.TimeoutExpired:
         asked.kill()
         asked.communicate()
-        return Look("rucio", False, "its server does not answer, or its name is not found in time")
+        return False, "its server does not answer, or its name is not found in time"
     except ValueError:
-        return Look("rucio", False, "its client fails; flashsim-prod sites check local says more")
-    return Look("rucio", bool(is_fine), str(detail))
+        return False, "its client fails; flashsim-prod sites check local says more"
+    return bool(is_fine), str(detail)
 
 
 # ---- folders

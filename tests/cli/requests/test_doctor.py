@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import time
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from flashsim_prod import resources
 from flashsim_prod.errors import NodeError
 from flashsim_prod.production.home import VARIABLE, Home
 from flashsim_prod.production.views import doctor
@@ -74,11 +72,44 @@ def test_a_full_disk(cli: Cli, monkeypatch: pytest.MonkeyPatch, quiet_rucio: Non
     assert (ended.code, _by_name(ended.json)["disk"]["is_fine"]) == (NodeError.exit_code, False)
 
 
-def test_a_package_that_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch, quiet_rucio: None) -> None:
-    real = importlib.util.find_spec
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "fastjet" else real(name))
+@pytest.mark.parametrize("failure", [ImportError("no fastjet"), OSError("wrong ELF class")])
+def test_a_package_that_is_missing_or_broken(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, quiet_rucio: None, failure: Exception
+) -> None:
+    def load(name: str) -> None:
+        if name == "fastjet":
+            raise failure
+
+    monkeypatch.setattr(doctor, "import_module", load)
     ended = cli("doctor")
     assert (ended.code, "lacks fastjet" in ended.out) == (NodeError.exit_code, True)
+
+
+def test_a_look_that_fails_leaves_the_others(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, quiet_rucio: None
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("driver and library do not fit")
+
+    monkeypatch.setattr(doctor, "_torch", fail)
+    ended = cli("doctor", "--json")
+    assert ended.code == NodeError.exit_code
+    found = _by_name(ended.json)
+    assert list(found) == WHAT
+    assert "do not fit" in found["torch"]["detail"]
+
+
+def test_a_driver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(doctor, "ANSWER_S", 0.2)
+    found = doctor._look("nvidia-smi", doctor._nvidia)
+    assert (found.is_fine, "TimeoutExpired" in found.detail) == (False, True)
+    program.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H200 (UUID: GPU-1)'\n")
+    monkeypatch.setattr(doctor, "ANSWER_S", 10)
+    assert doctor._nvidia() == (True, "GPU 0: NVIDIA H200")
 
 
 def test_nothing_is_written(
@@ -95,19 +126,18 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
     monkeypatch.setattr(doctor, "_CHILD_S", 0.3)
     monkeypatch.setattr(doctor, "_ASKS", "import time; time.sleep(60)")
     began = time.monotonic()
-    found = doctor._told_by(doctor._ask_rucio())
-    assert (found.is_fine, "does not answer" in found.detail) == (False, True)
+    is_fine, detail = doctor._told_by(doctor._ask_rucio())
+    assert (is_fine, "does not answer" in detail) == (False, True)
     assert time.monotonic() - began < 10
     monkeypatch.setattr(doctor, "_ASKS", "raise SystemExit(1)")
     monkeypatch.setattr(doctor, "_CHILD_S", 30)
-    assert not doctor._told_by(doctor._ask_rucio()).is_fine
+    assert not doctor._told_by(doctor._ask_rucio())[0]
 
 
 def test_rucio_is_asked_without_being_configured(
     home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("RUCIO_CONFIG", str(tmp_path / "none.cfg"))
-    found = doctor._told_by(doctor._ask_rucio())
-    assert not found.is_fine
-    assert "Rucio" in found.detail
-    assert resources.home_path() == home.path
+    is_fine, detail = doctor._told_by(doctor._ask_rucio())
+    assert not is_fine
+    assert "Rucio" in detail
