@@ -58,11 +58,12 @@ class Shelf(Generic[Model]):
     def locate(self, name_or_file: str) -> Path:
         """The file of this name, or this file; `RequestError` if there is none."""
         if os.sep not in name_or_file:
-            files = [path for folder in self.folders() if _is_file(path := folder / f"{name_or_file}.yaml")]
+            # whatever is called so: what it is, if no file, is told when it is read
+            places = [folder / f"{name_or_file}.yaml" for folder in self.folders()]
+            files = [path for path in places if os.path.lexists(path)]
             if len({self.text(path) for path in files}) > 1:
-                places = " and ".join(map(str, files))
                 raise RequestError(
-                    f"{self.kind} '{name_or_file}' is in {places}, and they differ; "
+                    f"{self.kind} '{name_or_file}' is in {' and '.join(map(str, files))}, and they differ; "
                     "rename one of them, or say which one, as a path"
                 )
             if files:
@@ -132,10 +133,3 @@ def all_cards(broken: Callable[[str], None] | None = None) -> list[ProcessCard]:
 def all_sites(broken: Callable[[str], None] | None = None) -> list[Site]:
     """Every site, by name; see `Shelf.all`."""
     return SITES.all(broken)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError as error:
-        raise RequestError(f"{path}: cannot be looked at: {error.strerror}") from error

@@ -75,6 +75,18 @@ def test_what_is_broken_hides_nothing_else(home: Home) -> None:
     assert "unknown key 'titel'; did you mean 'title'?" in told[0]
 
 
+def test_what_is_no_file_is_told_so(home: Home) -> None:
+    folder = home.path / "cards"
+    (folder / "folder.yaml").mkdir(parents=True)
+    (folder / "dangling.yaml").symlink_to("/nowhere")
+    for name in ("folder", "dangling"):
+        with pytest.raises(RequestError, match=f"{name}.yaml: this card file cannot be read: "):
+            find_card(name)
+    told: list[str] = []
+    assert [card.name for card in all_cards(told.append)] == SHIPPED_CARDS
+    assert len(told) == 2
+
+
 @pytest.mark.parametrize("like", SHIPPED_CARDS)
 def test_a_new_card_is_one_and_takes_no_name_and_no_cross_section(home: Home, like: str) -> None:
     path = new_card("my_own", like)
