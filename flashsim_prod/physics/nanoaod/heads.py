@@ -1,7 +1,7 @@
 """The head of a TTree, which describes its branches, written in a time that grows as their number does.
 
-uproot builds a head as one list of pieces and, for every branch, counts the bytes of all that stand before it.
-Here it builds a head for each branch alone, and these are put together. The bytes are the same.
+uproot builds a head as one list of pieces and, for every branch, counts the bytes of all that stand before
+it. Here it builds a head for each branch alone, and these are put together. The bytes are the same.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ _REFERENCES = struct.Struct(">I13sI4s")
 class LinearTree(_cascadetree.Tree):  # type: ignore[misc]
     """uproot's tree being written, with a head that is put together branch by branch."""
 
+    _branch_data: list[dict[str, Any]]
+
     def _build_out(self) -> list[bytes]:
-        descriptions: list[dict[str, Any]] = self._branch_data
+        descriptions = self._branch_data
         try:
             self._branch_data = []
             head: list[bytes] = super()._build_out()
