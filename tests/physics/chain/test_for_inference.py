@@ -160,7 +160,7 @@ def test_without_numba_torch_serves(bundle: Bundle, monkeypatch: pytest.MonkeyPa
     try:
         model = check_models(bundle)[0]
         fitted = FittedModel.load(model, bundle.manifest.models[model.name], bundle.tensors(model.name))
-        assert fitted.drawing["velocity"]._steer is fused._steer
+        assert fitted.drawing["velocity"]._passes is fused._TORCH
     finally:
         fused._compiled_passes.cache_clear()
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,16 @@ from flashsim_prod.physics.chain.kinds.networks import Velocity
 _MOST_TIMES = 256
 _EPSILON = torch.finfo(torch.float32).eps
 
-Steer = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], None]
-Silu = Callable[[Tensor, Tensor], None]
+#: a tensor, as the passes want it: numba's take arrays
+Seen = Any
+
+
+class _Passes(NamedTuple):
+    """What stands between products: `steer` and `silu` of `kernels`, and what makes a tensor fit for them."""
+
+    fit: Callable[[Tensor], Seen]
+    steer: Callable[[Seen, Seen, Seen, Seen, Seen, Seen, Seen, Seen], None]
+    silu: Callable[[Seen, Seen], None]
 
 
 class FusedVelocity(nn.Module):
@@ -40,7 +48,7 @@ class FusedVelocity(nn.Module):
         super().__init__()
         # in a tuple, so that its weights are not taken for this module's own
         self._made_from = (velocity,)
-        self._steer, self._silu = (_compiled_passes() if compiled else None) or (_steer, _silu)
+        self._passes = (_compiled_passes() if compiled else None) or _TORCH
         wide, parts = velocity.from_context, 2 * len(velocity.blocks) + 1
         self._slabs = tuple(
             (weight.detach().t().contiguous(), bias.detach())
@@ -48,7 +56,7 @@ class FusedVelocity(nn.Module):
         )
         self._enter = velocity.enter.weight.detach().t()
         self._leave = velocity.leave.weight.detach().t()
-        self._blocks = tuple(_Block.of(block) for block in velocity.blocks)
+        self._blocks = tuple(_Block.of(block, self._passes) for block in velocity.blocks)
         self._times: dict[float, _Time] = {}
 
     def condition(self, conditions: Tensor) -> Tensor:
@@ -62,16 +70,18 @@ class FusedVelocity(nn.Module):
     def forward(self, x: Tensor, t: Tensor, contribution: Tensor) -> Tensor:
         """The velocity, shape (n, n_targets), at points `x` and the one time `t`, of shape (1, 1)."""
         now = self._at(float(t))
-        start, *steering = contribution
-        hidden, inner = _buffers(*start.shape)
-        torch.add(start, now.start, out=hidden)
+        fit, steer, silu = self._passes
+        _, *steering = fit(contribution)
+        hidden, inner = _buffers(*contribution.shape[1:])
+        h, u = fit(hidden), fit(inner)
+        torch.add(contribution[0], now.start, out=hidden)
         hidden.addmm_(x, self._enter, alpha=now.scale)
         pairs = zip(self._blocks, steering[::2], steering[1::2], now.steering, strict=True)
         for block, gate, shift, (gate_now, shift_now) in pairs:
             torch.mm(hidden, block.first, out=inner)
-            self._steer(hidden, inner, gate, shift, gate_now, shift_now, block.bias, block.second_bias)
+            steer(h, u, gate, shift, gate_now, shift_now, block.bias, block.second_bias)
             hidden.addmm_(inner, block.second)
-        self._silu(hidden, inner)
+        silu(h, u)
         return torch.addmm(now.bias, inner, self._leave, alpha=now.scale).add_(x, alpha=now.linear)
 
     def _at(self, t: float) -> _Time:
@@ -79,22 +89,23 @@ class FusedVelocity(nn.Module):
         if found is None:
             if len(self._times) >= _MOST_TIMES:
                 self._times.clear()
-            found = self._times[t] = _time(self._made_from[0], t)
+            found = self._times[t] = _time(self._made_from[0], t, self._passes.fit)
         return found
 
 
 class _Block(NamedTuple):
     first: Tensor
-    bias: Tensor
+    bias: Seen
     second: Tensor
-    second_bias: Tensor
+    second_bias: Seen
 
     @classmethod
-    def of(cls, block: nn.Module) -> _Block:
+    def of(cls, block: nn.Module, passes: _Passes) -> _Block:
         first, second = (cast(nn.Linear, layer) for layer in (block.first, block.second))
         # copies the other way round: a product with a transposed view takes a tenth longer
         weights = (layer.weight.detach().t().contiguous() for layer in (first, second))
-        return cls(next(weights), first.bias.detach(), next(weights), second.bias.detach())
+        biases = (passes.fit(layer.bias.detach()) for layer in (first, second))
+        return cls(next(weights), next(biases), next(weights), next(biases))
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ class _Time:
     scale, linear : float
         Of what the network sees and gives, and of the point itself.
     start : tensor of shape (width,)
-    steering : pairs of tensors of shape (width,)
+    steering : pairs of vectors of shape (width,)
         Gate, with its one, and shift of each block.
     bias : tensor of shape (n_targets,)
     """
@@ -114,11 +125,11 @@ class _Time:
     scale: float
     linear: float
     start: Tensor
-    steering: tuple[tuple[Tensor, Tensor], ...]
+    steering: tuple[tuple[Seen, Seen], ...]
     bias: Tensor
 
 
-def _time(velocity: Velocity, t: float) -> _Time:
+def _time(velocity: Velocity, t: float, fit: Callable[[Tensor], Seen]) -> _Time:
     at = torch.full((1, 1), t)
     start, *steering = velocity.from_time(velocity._time(at)).detach()[0].chunk(2 * len(velocity.blocks) + 1)
     scale = torch.rsqrt(at**2 + (1 - at) ** 2)
@@ -126,9 +137,7 @@ def _time(velocity: Velocity, t: float) -> _Time:
         float(scale),
         float((2 * at - 1) * scale**2),
         start,
-        tuple(
-            (1 + gate, shift.contiguous()) for gate, shift in zip(steering[::2], steering[1::2], strict=True)
-        ),
+        tuple((fit(1 + gate), fit(shift)) for gate, shift in zip(steering[::2], steering[1::2], strict=True)),
         (scale * velocity.leave.bias.detach())[0],
     )
 
@@ -145,20 +154,13 @@ def _buffers(n: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _compiled_passes() -> tuple[Steer, Silu] | None:
+def _compiled_passes() -> _Passes | None:
     """Numba's passes, or None where it cannot be loaded."""
     try:
         from flashsim_prod.physics.chain.kinds import kernels
     except ImportError:
         return None
-
-    def steer(*tensors: Tensor) -> None:
-        kernels.steer(*[tensor.numpy() for tensor in tensors])
-
-    def silu(values: Tensor, out: Tensor) -> None:
-        kernels.silu(values.numpy(), out.numpy())
-
-    return steer, silu
+    return _Passes(Tensor.numpy, kernels.steer, kernels.silu)
 
 
 def _steer(
@@ -180,3 +182,6 @@ def _steer(
 
 def _silu(values: Tensor, out: Tensor) -> None:
     nn.functional.silu(out.copy_(values), inplace=True)
+
+
+_TORCH = _Passes(lambda tensor: tensor, _steer, _silu)
