@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flashsim_prod.core.threads import thread_environment
+from flashsim_prod.threads import thread_environment
 
 _HERE = Path(__file__).resolve().parents[2]
 #: where networks run
