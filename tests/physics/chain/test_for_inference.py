@@ -166,7 +166,8 @@ def test_without_numba_torch_serves(bundle: Bundle, monkeypatch: pytest.MonkeyPa
 
 
 def test_nothing_is_written_where_there_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernels = pytest.importorskip("flashsim_prod.physics.chain.kinds.kernels")
+    from flashsim_prod.physics.chain.kinds import kernels
+
     monkeypatch.setattr(kernels, "_private_folder", lambda: None)
     monkeypatch.setattr(kernels.config, "CACHE_DIR", "/proc/nowhere")
 

@@ -12,13 +12,15 @@ import os
 import pickle
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 from numba import float32, njit, void
+from numba.core import entrypoints
 from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
@@ -54,13 +56,32 @@ def _compiled(*arguments: Any) -> Callable[[Callable[..., None]], Callable[..., 
                 continue
             config.CACHE_DIR = folder
             try:
-                return njit(signature, cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+                with _alone():
+                    return njit(signature, cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
             except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
                 # no place to write to, none left, or a damaged file: a cache must not stop a job
                 continue
-        return njit(signature, **_OPTIONS)(function)  # type: ignore[no-any-return]
+        with _alone():
+            return njit(signature, **_OPTIONS)(function)  # type: ignore[no-any-return]
 
     return decorate
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """While this lasts, numba does not load what other packages add to it, which may take seconds.
+
+    It does so when something needs it later.
+    """
+    before = getattr(entrypoints, "_already_initialized", None)
+    if before is None:
+        yield
+        return
+    entrypoints._already_initialized = True
+    try:
+        yield
+    finally:
+        entrypoints._already_initialized = before
 
 
 def _private_folder() -> str | None:
