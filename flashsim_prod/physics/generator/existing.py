@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import accumulate
 
 import numpy as np
@@ -155,21 +156,21 @@ class NanoSource:
 
     def chunks(self, size: int) -> Iterator[Events]:
         """All events, at most `size` at a time; their contents do not depend on `size`."""
-        names = self._branches()
+        with NanoFile(self._files[0][0], self._schema) as first:
+            first.require(_REQUIRED)
+            yield from self._chunks_like(first, size)
+
+    def _chunks_like(self, first: NanoFile, size: int) -> Iterator[Events]:
+        """The events, with those branches that the `first` file has."""
+        names = _available(first.branches)
         draws = PileupDraws(self._profile, self._seed)
         for what, branch in (("pileup", _PILEUP[0]), ("generator vertex", "GenVtx_z")):
             if branch not in names:
                 _LOG.warning("%s has no %s; it is drawn", self._files[0][0], what)
-        for events in regrouped(self._pieces(names, size), size):
+        for events in regrouped(self._pieces(first, names, size), size):
             yield _delivered(events, draws, self._schema)
 
-    def _branches(self) -> tuple[str, ...]:
-        """The branches to read: those of the first file."""
-        with NanoFile(self._files[0][0]) as file:
-            file.require(_REQUIRED)
-            return _available(file.branches)
-
-    def _pieces(self, names: tuple[str, ...], size: int) -> Iterator[Events]:
+    def _pieces(self, first: NanoFile, names: tuple[str, ...], size: int) -> Iterator[Events]:
         """The events in order, in pieces that end where a file does."""
         offset, last = 0, self._first + self._n_events
         for url, entries in self._files:
@@ -177,7 +178,9 @@ class NanoSource:
             offset += entries
             if start >= stop:
                 continue
-            with NanoFile(url, self._schema) as file:
+            # what describes its branches takes long to read, so the first file is not opened twice
+            opened = nullcontext(first) if url == first.url else NanoFile(url, self._schema)
+            with opened as file:
                 if file.n_entries != entries:
                     raise InputError(
                         f"{url} holds {file.n_entries} events, but held {entries} when the request was made; "
