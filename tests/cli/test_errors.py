@@ -281,7 +281,7 @@ def test_an_input_file_under_two_names(cli: Cli, tmp_path: Path, way: str) -> No
 @pytest.mark.parametrize(
     ("typed", "complaint"),
     [
-        ((), "say a CARD"),
+        ((), "Missing argument 'CARD'"),
         (("ttbar", "--events", "10", "--primary", "Mine"), "--primary is of existing events"),
         (("ttbar", "--events", "10", "--xsec", "3"), "--xsec is of existing events"),
     ],

@@ -245,7 +245,7 @@ def test_all_that_is_missing_is_told_at_once(write):
     source = kind.of([InputFile(url=url, entries=kind.entries(url)) for url in urls])
     with pytest.raises(InputError) as caught:
         kind.require(source, {"GenVisTau", "GenJetAK8", "GenMET_pt"})
-    assert str(caught.value).startswith(f"{urls[1]} has no branches 'GenPart_pdgId', ")
+    assert str(caught.value).startswith(f"{urls[1]} has no branch 'GenPart_pdgId', ")
     assert "'GenVisTau_pt'" in str(caught.value)
     assert "'GenJetAK8_mass'" in str(caught.value)
     assert "\n" not in str(caught.value)
