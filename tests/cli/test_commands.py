@@ -255,6 +255,8 @@ def test_a_glob_that_the_shell_expanded(cli: Cli, tmp_path: Path, monkeypatch: p
     named = ("--primary", "Mine", "--energy", "13", "--dry-run", "--json")
     without_card = cli("request", "--input", *files, *named)
     assert (seen, without_card.json["events"]) == (["a.root", "b.root", "c.root"], 300)
+    for label in ("xsec", "carried", "dropped", "drawn", "normalisation"):
+        assert f"\n{label} " in without_card.err
 
 
 def test_a_reader_that_leaves_is_no_error(home: Home) -> None:

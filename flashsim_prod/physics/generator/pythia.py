@@ -146,8 +146,8 @@ def check_settings(card: ProcessCard) -> None:
     foreign = next((one for one in card.settings if _OTHERS_EVENTS.match(one)), None)
     if foreign:
         raise ConfigError(
-            f"card {card.name}: '{foreign}' reads events from elsewhere, which no job can have its own share of; "
-            "leave it out and name the file as --input"
+            f"card {card.name}: '{foreign}' reads events from elsewhere, of which no job has its own share; "
+            "leave it out, and name the file as --input"
         )
     _set_up(card, ())
 
