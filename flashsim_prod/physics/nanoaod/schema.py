@@ -26,7 +26,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from flashsim_prod.core.nano import NANO_VERSION
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.sources.base import CarriedBranch
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import EventsError, RequestError
