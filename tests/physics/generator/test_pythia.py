@@ -85,7 +85,7 @@ def test_a_setting_that_pythia_does_not_know(card, setting):
 @pytest.mark.parametrize("setting", ["Beams:LHEF = events.lhe", "Beams:frameType = 4", "beams:frametype=5"])
 def test_events_of_others_are_no_setting(card, setting):
     odd = card("ttbar").model_copy(update={"settings": (setting,)})
-    with pytest.raises(ConfigError, match="reads events from elsewhere.*name the file as --input"):
+    with pytest.raises(ConfigError, match=r"reads events from elsewhere.*name the file as --input"):
         check_settings(odd)
 
 

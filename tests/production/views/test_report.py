@@ -147,7 +147,7 @@ def test_what_becomes_of_input_is_on_the_page_and_in_the_folder(home: Home, plac
     told = Contents(carried="all weights", dropped="GenProton_px", drawn="GenVtx_z", normalisation="of Runs")
     file = InputFile(url="/a.root", entries=100)
     sums = (InputSums(count=4000, sumw=9.5, sumw2=20.0),)
-    carried = (CarriedBranch(name="LHEPdfWeight", type="float32", title="of set 3", collection="LHEPdfWeight"),)
+    carried = (CarriedBranch(name="LHEPdfWeight", type="float32", title="", collection="LHEPdfWeight"),)
     source = NanoFiles(files=(file,), told=told, sums=sums, carried=carried, run_vectors=("LHEPdfSumw",))
     plan = placed(dry_run=True, source=source, **SMALL)
     text, _ = read(plan.request.name)
