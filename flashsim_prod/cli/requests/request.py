@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 def request(
     context: typer.Context,
     card: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="CARD", help="A card's name (see: cards) or file.", autocompletion=completing.cards
+            metavar="CARD",
+            help="A card's name (see: cards) or file; may be left out with --input.",
+            autocompletion=completing.cards,
         ),
-    ],
+    ] = None,
     more_inputs: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="FILE")] = None,
     events: Annotated[
         str | None,
@@ -66,6 +68,13 @@ def request(
     ] = None,
     energy_tev: Annotated[
         float | None, typer.Option("--energy", metavar="TEV", help="Centre-of-mass energy.")
+    ] = None,
+    primary: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --input: its primary dataset, if the files tell none."),
+    ] = None,
+    xsec: Annotated[
+        float | None, typer.Option(metavar="PB", help="With --input: its cross section [pb].")
     ] = None,
     bundle: Annotated[
         str | None,
@@ -99,6 +108,7 @@ def request(
 
 def typed_request(
     *,
+    card: str | None,
     inputs: list[str] | None,
     more_inputs: list[str] | None,
     scope: str,
@@ -111,16 +121,21 @@ def typed_request(
     **others: Any,
 ) -> Typed:
     """The request behind the options of `request`; those that say how it is made are left aside."""
-    from flashsim_prod.production.order.order import Typed
+    from flashsim_prod.production.order.order import Typed, is_input
 
     if more_inputs and not inputs:
         raise RequestError(f"unexpected '{more_inputs[0]}' after the card; input files come after --input")
+    files = [*(inputs or ()), *(more_inputs or ())]
+    if files and card is not None and is_input(card):
+        # without a card, the second match of a glob that the shell expanded is where the card would be
+        files, card = [files[0], card, *files[1:]], None
     told = {
         # what is chosen by an option of its own name
         **{name: value for name, value in others.items() if name in Typed.model_fields},
         "registration": registration_of(scope, rse, rse_expression, lifetime),
         "sampling": sampling_of(solver, evaluations, grid_power),
         # a glob that the shell expanded leaves its first match to --input and the rest as arguments
-        "inputs": (*(inputs or ()), *(more_inputs or ())),
+        "inputs": tuple(files),
+        "card": card,
     }
     return Typed.from_mapping(told, "options")

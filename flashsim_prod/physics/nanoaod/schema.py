@@ -27,6 +27,7 @@ from types import MappingProxyType
 import numpy as np
 
 from flashsim_prod.core.names import NANO_VERSION
+from flashsim_prod.core.sources.base import CarriedBranch
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import EventsError, RequestError
 
@@ -60,6 +61,8 @@ class Branch:
         The values that occur, where they are few.
     links : tuple of str
         Collections that an index points into (two for ``Tau_genPartIdx``); empty for anything else.
+    is_carried : bool
+        Whether it is an input's, whose values are kept whatever they are.
     """
 
     name: str
@@ -69,10 +72,13 @@ class Branch:
     precision: int | None = None
     legal: tuple[int, ...] | None = None
     links: tuple[str, ...] = ()
+    is_carried: bool = False
 
     @property
     def attribute(self) -> str:
-        """The name without the collection's prefix."""
+        """The name without the collection's prefix; empty if it is the collection (``LHEPdfWeight``)."""
+        if self.name == self.collection:
+            return ""
         return self.name.removeprefix(f"{self.collection}_") if self.collection else self.name
 
     @property
@@ -136,6 +142,21 @@ class Schema:
         """The attributes of a collection that are indices, with the collections that they point into."""
         return {one.attribute: one.links for one in self.attributes(collection) if one.links}
 
+    def with_carried(self, carried: Iterable[CarriedBranch]) -> Schema:
+        """The same with the branches that an input brings; those that are declared stay as they are."""
+        more = {one.name: _as_branch(one) for one in carried if one.name not in self.branches}
+        if not more:
+            return self
+        owners = {one.collection for one in more.values() if one.collection} - set(self.collections)
+        titles = {
+            name: more[name].title if name in more else f"{name} of the input" for name in sorted(owners)
+        }
+        return Schema(
+            self.version,
+            MappingProxyType({**self.branches, **more}),
+            MappingProxyType({**self.collections, **titles}),
+        )
+
     @cached_property
     def counters(self) -> Mapping[str, str]:
         """Title of every counter, by its branch's name: ``nJet``."""
@@ -170,6 +191,10 @@ def known_versions() -> list[str]:
     return sorted(
         (one.name for one in folders if _VERSION.fullmatch(one.name)), key=lambda name: int(name[1:])
     )
+
+
+def _as_branch(one: CarriedBranch) -> Branch:
+    return Branch(one.name, one.collection, np.dtype(one.type), one.title or one.name, is_carried=True)
 
 
 @cache

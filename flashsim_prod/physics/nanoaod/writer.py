@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import awkward as ak
 import numpy as np
 import uproot
 
 from flashsim_prod.errors import EventsError
-from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.events import Collection, Column, Events, full_name
 from flashsim_prod.physics.nanoaod.precision import as_stored
+from flashsim_prod.physics.nanoaod.runs import RunSums
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import fixed_times, set_identifier
-from flashsim_prod.physics.nanoaod.trees import COMPRESSIONS, EventTree, make_tree, storing
+from flashsim_prod.physics.nanoaod.trees import COMPRESSIONS, EventTree, make_tree, storing, type_of
 
 #: branches without which a file cannot be numbered and normalised
 REQUIRED = ("run", "luminosityBlock", "event", "genWeight")
@@ -49,6 +51,8 @@ class NanoWriter:
         How the events were made; becomes the one row of the tree MetaData. Names must be identifiers.
     compression : str
         A key of `COMPRESSIONS`.
+    runs : sequence of RunSums
+        What the events count for, where they are of a larger sample; by default their own sums.
 
     Raises
     ------
@@ -59,7 +63,13 @@ class NanoWriter:
     """
 
     def __init__(
-        self, path: Path, *, schema: Schema, provenance: Mapping[str, str], compression: str = "zstd-5"
+        self,
+        path: Path,
+        *,
+        schema: Schema,
+        provenance: Mapping[str, str],
+        compression: str = "zstd-5",
+        runs: Sequence[RunSums] = (),
     ) -> None:
         for name in provenance:
             if not name.isidentifier():
@@ -67,7 +77,7 @@ class NanoWriter:
         self._path = path
         self._schema = schema
         self._provenance = dict(provenance)
-        self._sums = _Sums(self._provenance)
+        self._sums = _Sums(self._provenance, runs)
         with storing(path), fixed_times():
             # given a path, uproot would write its name into the file, which a temporary name must not be
             self._file: Any = uproot.create(path.open("w+b"), compression=COMPRESSIONS[compression])
@@ -111,7 +121,7 @@ class NanoWriter:
         with storing(self._path), fixed_times():
             self._sums.add(self._tree.finish())
             for name, titles, rows in self._sums.trees():
-                types = {key: str(column.dtype) for key, column in rows.items()}
+                types = {key: type_of(column) for key, column in rows.items()}
                 make_tree(self._file, name, types, titles).extend(rows)
             if self._provenance:
                 types = dict.fromkeys(self._provenance, "string")
@@ -124,7 +134,8 @@ class NanoWriter:
 class _Sums:
     """What a file says of all its events: sums by run, luminosity sections, an identifier."""
 
-    def __init__(self, provenance: Mapping[str, str]) -> None:
+    def __init__(self, provenance: Mapping[str, str], runs: Sequence[RunSums]) -> None:
+        self._runs = runs
         self._digest = hashlib.blake2b(json.dumps(provenance).encode(), digest_size=16)
         self._by_run: dict[int, tuple[int, float, float]] = {}
         self._lumis: dict[tuple[int, int], None] = {}
@@ -144,21 +155,40 @@ class _Sums:
             count, sumw, sumw2 = self._by_run.get(one, (0, 0.0, 0.0))
             self._by_run[one] = (count + len(mine), sumw + float(mine.sum()), sumw2 + float((mine**2).sum()))
 
-    def trees(self) -> Iterator[tuple[str, dict[str, str], dict[str, Column]]]:
+    def trees(self) -> Iterator[tuple[str, dict[str, str], dict[str, Any]]]:
         """Name, titles and columns of the trees Runs and LuminosityBlocks."""
-        counts, sumw, sumw2 = zip(*self._by_run.values(), strict=True)
-        yield (
-            "Runs",
-            _RUNS_TITLES,
-            {
-                "run": np.array(list(self._by_run), dtype=np.uint32),
-                "genEventCount": np.array(counts, dtype=np.int64),
-                "genEventSumw": np.array(sumw),
-                "genEventSumw2": np.array(sumw2),
-            },
-        )
+        yield "Runs", *(self._runs_of_input() if self._runs else self._runs_of_events())
         run, lumi = np.array(list(self._lumis), dtype=np.uint32).T
         yield "LuminosityBlocks", _LUMIS_TITLES, {"run": run, "luminosityBlock": lumi}
+
+    def _runs_of_events(self) -> tuple[dict[str, str], dict[str, Any]]:
+        return _RUNS_TITLES, self._rows(list(self._by_run), list(self._by_run.values()))
+
+    def _runs_of_input(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """A row for each stretch of an input file; they are of one run, as all events of a job."""
+        run = next(iter(self._by_run))
+        sums = [(row.count, row.sumw, row.sumw2) for row in self._runs]
+        rows = self._rows([run] * len(sums), sums)
+        titles = {
+            name: title.replace(
+                "over all events", "over all events of the sample that the input was cut from"
+            )
+            for name, title in _RUNS_TITLES.items()
+        }
+        for name in self._runs[0].vectors:
+            rows[name] = ak.Array([row.vectors[name] for row in self._runs])
+            titles[name] = f"{name} of the input: weights' averages, to be multiplied by genEventSumw"
+        return titles, rows
+
+    @staticmethod
+    def _rows(runs: Sequence[int], sums: Sequence[tuple[int, float, float]]) -> dict[str, Any]:
+        counts, sumw, sumw2 = zip(*sums, strict=True)
+        return {
+            "run": np.array(runs, dtype=np.uint32),
+            "genEventCount": np.array(counts, dtype=np.int64),
+            "genEventSumw": np.array(sumw),
+            "genEventSumw2": np.array(sumw2),
+        }
 
     def identifier(self) -> uuid.UUID:
         """A UUID that depends on provenance and event numbers only."""
@@ -177,7 +207,7 @@ def _stored(events: Events, schema: Schema) -> Events:
     for name, one in events.collections.items():
         columns = {}
         for key, column in one.columns.items():
-            known = schema.branch(f"{name}_{key}")
+            known = schema.branch(full_name(name, key))
             if known.collection != name:
                 raise EventsError(f"'{known.name}' has one value per event, but is given as a collection")
             columns[key] = as_stored(known, column)
