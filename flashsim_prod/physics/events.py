@@ -34,6 +34,11 @@ def split_name(name: str, collections: Container[str]) -> tuple[str, str]:
     return first, rest
 
 
+def full_name(collection: str, attribute: str) -> str:
+    """The branch that an attribute is in; a plain array (``LHEPdfWeight``) has one, without a name."""
+    return f"{collection}_{attribute}" if attribute else collection
+
+
 @dataclass(frozen=True)
 class Collection:
     """The objects of one NanoAOD collection in a batch of events.

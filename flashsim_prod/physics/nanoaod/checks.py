@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import EventsError, InputError
-from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.events import Collection, Column, Events, full_name
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.schema import Branch, Schema
 
@@ -225,7 +225,7 @@ def _check_values(events: Events, schema: Schema, start: int, where: _Where) -> 
         if len(wrong):
             where.fail(f"n{name} differs from the number of objects", start + int(wrong[0]))
         for key, column in one.columns.items():
-            known = schema.branch(f"{name}_{key}")
+            known = schema.branch(full_name(name, key))
             _check_column(known, column, one.event_index, start, where)
             _check_links(known, column, one, events, start, where)
         if name in PT_ORDERED and "pt" in one:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import awkward as ak
 import numpy as np
 import uproot
 
@@ -23,6 +24,7 @@ from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import clear_times, fixed_times, set_identifier
 from flashsim_prod.physics.nanoaod.trees import EVENTS_PER_BASKET, EventTree, make_tree, storing
+from flashsim_prod.physics.nanoaod.writer import types_of_rows
 
 Tool = Literal["hadd", "uproot"]
 
@@ -144,6 +146,8 @@ def _copy_events(inputs: Sequence[Path], merged: Path, schema: Schema) -> None:
     with uproot.open(inputs[0]) as first:
         compression = first.file.compression
     with uproot.create(merged.open("w+b"), compression=compression) as target:
+        with _open(inputs[0]) as first_file:
+            schema = schema.with_titles(first_file.titles())
         tree = EventTree(target, str(merged), schema)
         for path in inputs:
             with _open(path) as source:
@@ -166,9 +170,13 @@ def _join_rows(inputs: Sequence[Path], name: str, target: Any) -> None:
                 titles = {branch.name: branch.title for branch in source[name].branches}
     if not parts:
         return
-    rows = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    rows: dict[str, Any] = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     texts = {key: column.tolist() for key, column in rows.items() if column.dtype == object}
-    types = {key: "string" if key in texts else str(column.dtype) for key, column in rows.items()}
+    vectors = {key: ak.Array(column) for key, column in texts.items() if not isinstance(column[0], str)}
+    texts = {key: column for key, column in texts.items() if key not in vectors}
+    # counters are written with their vectors
+    rows = {key: column for key, column in rows.items() if key[1:] not in vectors} | vectors
+    types = types_of_rows(rows) | dict.fromkeys(texts, "string")
     make_tree(target, name, types, titles).extend({**rows, **texts})
 
 

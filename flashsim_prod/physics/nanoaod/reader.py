@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.errors import FlashSimError, InputError, StorageError
 from flashsim_prod.files import open_regular
-from flashsim_prod.physics.events import Collection, Column, Events, split_name
+from flashsim_prod.physics.events import Collection, Column, Events, full_name, split_name
 from flashsim_prod.physics.nanoaod.remote import (
     RaisingSource,
     check_served,
@@ -128,6 +128,11 @@ class NanoFile:
         with reading(self.url, "has a damaged tree 'MetaData'"):
             texts = self._file["MetaData"].arrays(filter_typename=["char*", "*string*"], library="np")
             return {name: tuple(str(text) for text in column) for name, column in texts.items()}
+
+    def titles(self) -> dict[str, str]:
+        """Title of each branch of the tree ``Events``."""
+        with reading(self.url, "has a damaged tree 'Events'"):
+            return {branch.name: str(branch.title) for branch in self._tree.branches}
 
     def require(self, names: Sequence[str]) -> None:
         """`InputError` that names the file and the first of `names` that it lacks."""
@@ -287,7 +292,7 @@ def conform(events: Events, schema: Schema) -> Events:
         {name: cast(name, column) for name, column in events.scalars.items()},
         {
             name: Collection(
-                one.counts, {key: cast(f"{name}_{key}", c) for key, c in one.columns.items()}, one.name
+                one.counts, {key: cast(full_name(name, key), c) for key, c in one.columns.items()}, one.name
             )
             for name, one in events.collections.items()
         },

@@ -5,13 +5,14 @@ The tables of a version are text files in ``tables/<version>/``, one line a bran
     collection Jet  title of its counter      (then Jet_pt, ... with one value per object)
     group MET                                 (then MET_pt, ... with one value per event)
     plain                                     (then genWeight, ... without prefix)
+    vector LHEPdfWeight  type  detail  title  (numbers without prefix, any number per event)
     name  type  detail  title
 
 `detail` is the number of mantissa bits kept of a float (``full`` keeps all 23), ``{0,2..4}`` the legal
 values of a discrete one, ``->Jet`` the collection that an index points to (-1 for nothing), or ``-``.
 
 Names, types and mantissa bits are those of centrally produced files of the version (v9: CMS Run-2
-ultra-legacy simulation), without trigger, LHE and HTXS branches, and with the bookkeeping of oversampling
+ultra-legacy simulation), without trigger and HTXS branches, and with the bookkeeping of oversampling
 added (``FlashSim_*``).
 """
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from types import MappingProxyType
@@ -35,7 +36,7 @@ FULL_PRECISION = 23
 
 _TYPES = {"f32": "float32", "i32": "int32", "u8": "uint8", "u32": "uint32", "u64": "uint64", "bool": "bool"}
 #: files of a version's tables, in the order that branches have in what is written
-_TABLES = ("event", "generator", "jets", "met", "leptons")
+_TABLES = ("event", "generator", "jets", "met", "leptons", "lhe")
 _VERSION = re.compile(r"v\d+")
 _UNIT = re.compile(r"\[([^\[\]]+)\]$")
 _FORM = re.compile(r"(\S+)\s+(f32|i32|u8|u32|u64|bool)\s+(full|-|\d+|\{[^}]*\}|->\S+)\s+(\S.*)")
@@ -72,7 +73,9 @@ class Branch:
 
     @property
     def attribute(self) -> str:
-        """The name without the collection's prefix."""
+        """The name without the collection's prefix; empty if it is the collection (``LHEPdfWeight``)."""
+        if self.name == self.collection:
+            return ""
         return self.name.removeprefix(f"{self.collection}_") if self.collection else self.name
 
     @property
@@ -147,6 +150,15 @@ class Schema:
         own = {name: one.title for name, one in self.branches.items()}
         return MappingProxyType({**own, **self.counters})
 
+    def with_titles(self, titles: Mapping[str, str]) -> Schema:
+        """The same branches, some of them with another title: that of what is in the files of one dataset."""
+        own = {
+            name: replace(self.branches[name], title=title)
+            for name, title in titles.items()
+            if name in self.branches
+        }
+        return replace(self, branches=MappingProxyType({**self.branches, **own})) if own else self
+
     def in_order(self, names: Iterable[str]) -> list[str]:
         """Branches, or collections, in the order in which they are written; all must be known."""
         return sorted(names, key=self._place.__getitem__)
@@ -189,6 +201,9 @@ def _collections(text: str) -> Iterator[tuple[str, str]]:
         if line.startswith("collection "):
             _, name, title = line.split(maxsplit=2)
             yield name, title
+        elif line.startswith("vector "):
+            name = line.split(maxsplit=2)[1]
+            yield name, f"number of {name}"
 
 
 def _parse(text: str) -> Iterator[Branch]:
@@ -200,11 +215,14 @@ def _parse(text: str) -> Iterator[Branch]:
             prefix = f"{owner}_" if owner else ""
             collection = owner if kind == "collection" else None
             continue
-        match = _FORM.fullmatch(line)
+        is_vector = kind == "vector"
+        match = _FORM.fullmatch(rest.strip() if is_vector else line)
         if match is None:
             raise ValueError(f"cannot read this line of the schema: {line}")
         name, dtype, detail, title = match.groups()
         precision, legal, links = _detail(detail)
+        if is_vector:
+            prefix, collection = "", name
         yield Branch(prefix + name, collection, np.dtype(_TYPES[dtype]), title, precision, legal, links)
 
 

@@ -13,7 +13,7 @@ import uproot
 
 from flashsim_prod.errors import EventsError
 from flashsim_prod.files import storage_errors
-from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.events import Collection, Events, full_name
 from flashsim_prod.physics.nanoaod.schema import Schema
 
 #: compression by name; figures in tests/benchmarks/writing_rate.py
@@ -149,7 +149,10 @@ def _types(events: Events, schema: Schema) -> dict[str, str]:
     """Type of each branch and collection of `events`, in the order of the schema, for `make_tree`."""
     types = {name: str(schema.branch(name).dtype) for name in schema.in_order(events.scalars)}
     for name in schema.in_order(events.collections):
-        columns = map(schema.branch, schema.in_order(f"{name}_{key}" for key in events[name].columns))
+        columns = map(schema.branch, schema.in_order(full_name(name, key) for key in events[name].columns))
+        if "" in events[name]:
+            types[name] = f"var * {schema.branch(name).dtype}"
+            continue
         fields = ", ".join(f"{one.attribute}: {one.dtype}" for one in columns)
         types[name] = f"var * {{{fields}}}"
     return types
@@ -157,6 +160,9 @@ def _types(events: Events, schema: Schema) -> dict[str, str]:
 
 def _as_records(collection: Collection) -> ak.Array:
     offsets = np.concatenate(([0], np.cumsum(collection.counts)))
+    if "" in collection:
+        array = ak.contents.NumpyArray(collection[""])
+        return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), array))
     contents = [ak.contents.NumpyArray(column) for column in collection.columns.values()]
     records = ak.contents.RecordArray(contents, list(collection.columns), length=collection.n_objects)
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), records))

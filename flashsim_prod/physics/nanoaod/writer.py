@@ -11,11 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import awkward as ak
 import numpy as np
 import uproot
+from numpy.typing import NDArray
 
 from flashsim_prod.errors import EventsError
-from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.events import Collection, Column, Events, full_name
 from flashsim_prod.physics.nanoaod.precision import as_stored
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import fixed_times, set_identifier
@@ -29,6 +31,16 @@ _RUNS_TITLES = {
     "genEventCount": "number of events, every fold counted",
     "genEventSumw": "sum of genWeight over all events, every fold counted",
     "genEventSumw2": "sum of squared genWeight over all events, every fold counted",
+}
+#: vectors of weights, and what the mean of each of their numbers is called in Runs
+WEIGHT_SUMS = {
+    "LHEScaleWeight": "LHEScaleSumw",
+    "LHEPdfWeight": "LHEPdfSumw",
+    "LHEReweightingWeight": "LHEReweightingSumw",
+}
+_SUMS_TITLES = {
+    total: f"sum of genWeight times {name}[i] over all events, every fold counted, divided by genEventSumw"
+    for name, total in WEIGHT_SUMS.items()
 }
 _LUMIS_TITLES = {"run": "run number", "luminosityBlock": "luminosity section"}
 
@@ -111,8 +123,7 @@ class NanoWriter:
         with storing(self._path), fixed_times():
             self._sums.add(self._tree.finish())
             for name, titles, rows in self._sums.trees():
-                types = {key: str(column.dtype) for key, column in rows.items()}
-                make_tree(self._file, name, types, titles).extend(rows)
+                make_tree(self._file, name, types_of_rows(rows), titles).extend(rows)
             if self._provenance:
                 types = dict.fromkeys(self._provenance, "string")
                 texts = {name: [text] for name, text in self._provenance.items()}
@@ -127,12 +138,14 @@ class _Sums:
     def __init__(self, provenance: Mapping[str, str]) -> None:
         self._digest = hashlib.blake2b(json.dumps(provenance).encode(), digest_size=16)
         self._by_run: dict[int, tuple[int, float, float]] = {}
+        self._varied: dict[str, dict[int, NDArray[np.float64]]] = {}
         self._lumis: dict[tuple[int, int], None] = {}
 
     def add(self, baskets: Iterable[Events]) -> None:
         """Count `baskets`; the digest of their numbers tells one file from another."""
         for events in baskets:
             self._add_runs(events.scalars["run"], events.scalars["genWeight"].astype(np.float64))
+            self._add_varied(events)
             pairs = np.stack([events.scalars["run"], events.scalars["luminosityBlock"]], axis=1)
             self._lumis.update(dict.fromkeys(map(tuple, np.unique(pairs, axis=0).tolist())))
             for name in ("run", "luminosityBlock", "event"):
@@ -144,25 +157,65 @@ class _Sums:
             count, sumw, sumw2 = self._by_run.get(one, (0, 0.0, 0.0))
             self._by_run[one] = (count + len(mine), sumw + float(mine.sum()), sumw2 + float((mine**2).sum()))
 
-    def trees(self) -> Iterator[tuple[str, dict[str, str], dict[str, Column]]]:
+    def _add_varied(self, events: Events) -> None:
+        """The sums of genWeight times each number of the vectors of weights, by run."""
+        run, weight = events.scalars["run"], events.scalars["genWeight"].astype(np.float64)
+        for name in WEIGHT_SUMS.keys() & events.collections.keys():
+            one, by_run = events[name], self._varied.setdefault(name, {})
+            products = weight[one.event_index] * one[""]
+            for mine in np.unique(run).tolist():
+                of_run = run[one.event_index] == mine
+                sums = np.bincount(one.local_index[of_run], weights=products[of_run])
+                before = by_run.get(mine, np.zeros(0))
+                by_run[mine] = _padded(sums, len(before)) + _padded(before, len(sums))
+
+    def trees(self) -> Iterator[tuple[str, dict[str, str], dict[str, Any]]]:
         """Name, titles and columns of the trees Runs and LuminosityBlocks."""
         counts, sumw, sumw2 = zip(*self._by_run.values(), strict=True)
         yield (
             "Runs",
-            _RUNS_TITLES,
+            {**_RUNS_TITLES, **_SUMS_TITLES},
             {
                 "run": np.array(list(self._by_run), dtype=np.uint32),
                 "genEventCount": np.array(counts, dtype=np.int64),
                 "genEventSumw": np.array(sumw),
                 "genEventSumw2": np.array(sumw2),
+                **self._means(np.array(sumw)),
             },
         )
         run, lumi = np.array(list(self._lumis), dtype=np.uint32).T
         yield "LuminosityBlocks", _LUMIS_TITLES, {"run": run, "luminosityBlock": lumi}
 
+    def _means(self, sumw: NDArray[np.float64]) -> dict[str, Any]:
+        """As NanoAOD has them: the sums of all folds, divided by genEventSumw."""
+        return {
+            total: ak.Array(
+                [
+                    by_run[run] / (norm or 1.0)
+                    for run, norm in zip(self._by_run, sumw.tolist(), strict=True)
+                ]
+            )
+            for name, total in WEIGHT_SUMS.items()
+            if (by_run := self._varied.get(name))
+        }
+
     def identifier(self) -> uuid.UUID:
         """A UUID that depends on provenance and event numbers only."""
         return uuid.UUID(bytes=self._digest.digest(), version=4)
+
+
+def types_of_rows(rows: Mapping[str, Any]) -> dict[str, str]:
+    """Type of each column of a small tree, for `make_tree`; of vectors, those of their numbers."""
+    return {
+        name: f"var * {ak.to_numpy(ak.flatten(column)).dtype}"
+        if isinstance(column, ak.Array)
+        else str(column.dtype)
+        for name, column in rows.items()
+    }
+
+
+def _padded(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    return np.pad(values, (0, max(0, length - len(values))))
 
 
 def _stored(events: Events, schema: Schema) -> Events:
@@ -177,7 +230,7 @@ def _stored(events: Events, schema: Schema) -> Events:
     for name, one in events.collections.items():
         columns = {}
         for key, column in one.columns.items():
-            known = schema.branch(f"{name}_{key}")
+            known = schema.branch(full_name(name, key))
             if known.collection != name:
                 raise EventsError(f"'{known.name}' has one value per event, but is given as a collection")
             columns[key] = as_stored(known, column)
