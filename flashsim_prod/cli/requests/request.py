@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -27,11 +28,14 @@ from flashsim_prod.errors import RequestError
 def request(
     context: typer.Context,
     card: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="CARD", help="A card's name (see: cards) or file.", autocompletion=completing.cards
+            metavar="CARD",
+            help="A card's name (see: cards) or file; LHE files need none.",
+            autocompletion=completing.cards,
+            show_default=False,
         ),
-    ],
+    ] = None,
     more_inputs: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="FILE")] = None,
     events: Annotated[
         str | None,
@@ -58,7 +62,15 @@ def request(
         typer.Option(
             "--input",
             metavar="FILE|GLOB|URL|rucio:SCOPE:NAME ...",
-            help="NanoAOD or NanoGEN instead of Pythia8.",
+            help="NanoAOD or NanoGEN instead of Pythia8, or LHE files that it showers.",
+        ),
+    ] = None,
+    shower: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CARD|FILE",
+            help="Tune and Pythia8 settings for LHE files; those of CARD by default.",
+            autocompletion=completing.cards,
         ),
     ] = None,
     energy_tev: Annotated[
@@ -92,11 +104,15 @@ def request(
     from flashsim_prod.cli.requests.making import make
     from flashsim_prod.production.order.order import Typed
 
+    # a glob that the shell expanded has its second match where a card would be
+    if card is not None and inputs and _is_input(card):
+        card, more_inputs = None, [card, *(more_inputs or [])]
     if more_inputs and not inputs:
         raise RequestError(f"unexpected '{more_inputs[0]}' after the card; input files come after --input")
     told = {
         # what is chosen by an option of its own name
         **{name: value for name, value in context.params.items() if name in Typed.model_fields},
+        "card": card,
         "registration": registration_of(scope, rse, rse_expression, lifetime),
         "sampling": sampling_of(solver, evaluations, grid_power),
         # a glob that the shell expanded leaves its first match to --input and the rest as arguments
@@ -104,3 +120,8 @@ def request(
     }
     typed = Typed.from_mapping(told, "options")
     make(typed, name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)
+
+
+def _is_input(name: str) -> bool:
+    """Whether what stands in the card's place is a file of events."""
+    return not name.endswith((".yaml", ".yml")) and "." in name and os.path.isfile(name)

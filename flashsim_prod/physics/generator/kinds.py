@@ -11,11 +11,13 @@ from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.core.splitting import SimulateJob
+from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.generator.source import EventSource
 
 #: by the kind of source, the module whose ``KIND`` opens it; of files, the first that takes one has it
 _MODULES = {
     "pythia": "flashsim_prod.physics.generator.pythia",
+    "lhe": "flashsim_prod.physics.generator.lhe.kind",
     "nano": "flashsim_prod.physics.generator.existing",
 }
 
@@ -37,6 +39,28 @@ class SourceKind(ABC):
     @abstractmethod
     def of(self, files: Sequence[InputFile]) -> Source:
         """The source of these files, none for a kind that has none."""
+
+    def card(self, source: Source, named: ProcessCard | None, shower: ProcessCard | None) -> ProcessCard:
+        """The card of a request of this source.
+
+        Parameters
+        ----------
+        source : Source
+        named : ProcessCard or None
+            The one that was named for the request.
+        shower : ProcessCard or None
+            The one whose tune and settings were named for the shower.
+
+        Raises
+        ------
+        RequestError
+            If the source needs a card and has none, or cannot have one.
+        """
+        if named is None:
+            raise RequestError("CARD is missing; say which process it is (see: flashsim-prod cards)")
+        if shower is not None:
+            raise RequestError("--shower is for LHE files as --input; a card has its own settings")
+        return named
 
     @abstractmethod
     def check(self, source: Source, card: ProcessCard) -> None:

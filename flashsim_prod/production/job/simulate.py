@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +83,7 @@ def simulate(attempt: JobRun) -> OutputFile:
         _counted(batches, attempt, job.events),
         provenance(request, bundle),
         attempt.timings,
+        titles=titles_of(source),
     )
     return attempt.store(path, job.lfn, found.events, found.lumis)
 
@@ -107,6 +108,11 @@ def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None
     return find_kind(request.source.kind).open(
         request.source, request, job, lambda path: found_in(sandbox, path)
     )
+
+
+def titles_of(source: EventSource) -> Mapping[str, str]:
+    """What a source says of its own of some branches, as of the weights that it brings."""
+    return getattr(source, "titles", {})
 
 
 def fold_chunks(gen: Events, request: Request, job: SimulateJob, gen_first: int) -> Iterator[Events]:
@@ -195,6 +201,8 @@ def write_checked(
     batches: Iterable[Batch],
     about: dict[str, str],
     timings: Timings,
+    *,
+    titles: Mapping[str, str] | None = None,
 ) -> FileSummary:
     """Write the events of a job into the file `path`, and check that it holds what it should.
 
@@ -204,6 +212,8 @@ def write_checked(
         The file's `provenance`.
     timings : Timings
         Is told the time of ``write`` and ``check``.
+    titles : mapping of str to str, optional
+        The source's `titles_of`.
 
     Raises
     ------
@@ -216,7 +226,7 @@ def write_checked(
     from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
-    schema = Schema.load(request.nano)
+    schema = Schema.load(request.nano).with_titles(titles or {})
     with NanoWriter(path, schema=schema, provenance=about) as writer:
         for batch in batches:
             with timings.step("write"):

@@ -25,6 +25,7 @@ from flashsim_prod.production.order.library import find_card, find_site
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_input import PREFIX, NamedInput, input_files
 from flashsim_prod.production.order.rucio_rses import find_registration
+from flashsim_prod.production.order.shower import find_shower
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.generator.kinds import SourceKind
@@ -50,7 +51,8 @@ class Typed(RequestOptions):
     site's.
     """
 
-    card: str
+    card: str | None = None
+    shower: str | None = None
     events: str | None = None
     oversample: Annotated[int, BeforeValidator(_folds)] = 1
     site: str = "local"
@@ -105,11 +107,15 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     """
     events = parse_count(typed.events, "--events") if typed.events is not None else None
     per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
-    card, site = find_card(typed.card), find_site(typed.site)
+    named = find_card(typed.card) if typed.card is not None else None
+    shower = find_shower(typed.shower) if typed.shower is not None else None
+    site = find_site(typed.site)
     device = typed.wanted_device
     _check_device(device, site)
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     bundle = find_checked_bundle(typed.bundle)
+    rse = registration.rse or site.storage.rse
+    source, card = find_source(typed.inputs, named, inspected, rse=rse, shower=shower)
     own = {
         "card": card,
         "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
@@ -117,7 +123,7 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
         "bundle_tag": bundle.tag,
         "events": events,
         "energy_tev": typed.energy_tev,
-        "source": find_source(typed.inputs, card, inspected, rse=registration.rse or site.storage.rse),
+        "source": source,
         "events_per_job": per_job,
     }
     chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
@@ -146,22 +152,27 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
 
 def find_source(
     patterns: Sequence[str],
-    card: ProcessCard,
+    named_card: ProcessCard | None,
     inspected: Callable[[str], None] | None = None,
     *,
     rse: str = "",
-) -> Source:
-    """The source of generator-level events: the files that `patterns` name, else the card's generator.
+    shower: ProcessCard | None = None,
+) -> tuple[Source, ProcessCard]:
+    """The source of generator-level events, and the card that goes with it.
+
+    The source is the files that `patterns` name, else the card's generator.
 
     Parameters
     ----------
     patterns : sequence of str
         Files, globs, URLs that uproot can open, or ``rucio:SCOPE:NAME``.
-    card : ProcessCard
+    named_card : ProcessCard or None
     inspected : callable, optional
         Is told each file, when it was opened and checked.
     rse : str
         Storage element whose replicas are preferred.
+    shower : ProcessCard, optional
+        Whose tune and settings the shower of hard processes has.
 
     Raises
     ------
@@ -169,6 +180,8 @@ def find_source(
         If a pattern matches nothing, a file cannot be used, one is named twice, or they are of several kinds.
     ConfigError
         If the generator does not take the card's settings.
+    RequestError
+        If there is no card, and the files do not say what else there is to know.
     """
     from flashsim_prod.physics.generator.kinds import kind_of_file, kind_without_files
 
@@ -182,9 +195,10 @@ def find_source(
         raise InputError(f"--input: {other} is not of the kind of {named[0].url}; give files of one kind")
     files = [_inspected(kind, one, inspected) for one in named]
     source = kind.of(files)
+    card = kind.card(source, named_card, shower)
     # what every job would fail at
     kind.check(source, card)
-    return source
+    return source, card
 
 
 def _inspected(kind: SourceKind, one: NamedInput, told: Callable[[str], None] | None) -> InputFile:
