@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.engines import announced_packages
-from flashsim_prod.core.threads import LINUX_VARIABLES
+from flashsim_prod.threads import LINUX_VARIABLES
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -17,8 +17,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from flashsim_prod.core.threads import thread_environment
 from flashsim_prod.production.home import VARIABLE, Home, open_home
+from flashsim_prod.threads import thread_environment
 
 # nothing loaded so far counts the cores; several processes run tests at the same time
 for _name, _number in thread_environment(1).items():

@@ -12,7 +12,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from flashsim_prod.cli.completing import Completer
-from flashsim_prod.core.as_option import AsOption
+from flashsim_prod.core.choices import AsOption
 from flashsim_prod.core.strict import StrictModel
 
 Command = TypeVar("Command", bound=Callable[..., None])

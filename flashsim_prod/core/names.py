@@ -178,3 +178,7 @@ def lasting_rse(rse: str) -> str:
 def is_temporary(rse: str) -> bool:
     """Whether users may write to `rse` themselves."""
     return rse.endswith(_TEMPORARY)
+
+
+#: of requests, bundles and samples that name none
+NANO_VERSION = "v9"

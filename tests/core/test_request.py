@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.choices import Device
-from flashsim_prod.core.nano import NANO_VERSION
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.request import InputFile, Request, Sampling
 from flashsim_prod.errors import ConfigError
 

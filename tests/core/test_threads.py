@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from flashsim_prod import resources
-from flashsim_prod.core.threads import VARIABLES, thread_environment
+from flashsim_prod.threads import VARIABLES, thread_environment
 
 THREADS = re.compile(r"\b\w+_(?:NUM|MAXIMUM)_THREADS\b")
 
@@ -22,7 +22,7 @@ def test_nothing_else_in_the_package_names_these_variables() -> None:
         for path in package.rglob("*.py")
         if THREADS.search(path.read_text(encoding="utf-8"))
     }
-    assert naming == {"core/threads.py"}
+    assert naming == {"threads.py"}
 
 
 def test_templates_set_no_variable_that_is_not_in_the_list() -> None:

@@ -14,10 +14,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flashsim_prod.core.threads import thread_environment
 from flashsim_prod.energy.measuring.counting import DEFAULT_PATTERNS, LogCounter
 from flashsim_prod.energy.record import Configuration, CopyCount
 from flashsim_prod.errors import MeasurementError, RequestError
+from flashsim_prod.threads import thread_environment
 
 CountOutput = Callable[[int, Path, float], int]
 

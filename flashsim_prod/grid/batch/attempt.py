@@ -12,11 +12,11 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import IO
 
-from flashsim_prod.core.threads import thread_environment
 from flashsim_prod.errors import NodeError
 from flashsim_prod.files import storage_error
 from flashsim_prod.grid.batch.base import Command, Node
 from flashsim_prod.grid.batch.lifeline import DIE_WITH_PARENT
+from flashsim_prod.threads import thread_environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from flashsim_prod import resources
-from flashsim_prod.core.names import check_processing_string
-from flashsim_prod.core.nano import NANO_VERSION
+from flashsim_prod.core.names import NANO_VERSION, check_processing_string
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
 from flashsim_prod.files import appearing_folder, read_bytes, write_whole

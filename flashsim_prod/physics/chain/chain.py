@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.core.timings import Timings
+from flashsim_prod.core.speed import Timings
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.compatibility import check_models

@@ -27,7 +27,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from flashsim_prod.core.nano import NANO_VERSION
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import EventsError, RequestError
 

@@ -6,8 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flashsim_prod.core.names import DatasetName
-from flashsim_prod.core.nano import NANO_VERSION
+from flashsim_prod.core.names import NANO_VERSION, DatasetName
 from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.states import Stage

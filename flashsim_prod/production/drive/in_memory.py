@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import simulate_job
-from flashsim_prod.core.timings import Timings
 from flashsim_prod.production.job.simulate import (
     bound_bundle,
     event_source,

@@ -21,8 +21,8 @@ from flashsim_prod import __version__
 from flashsim_prod.core.report import JobReport, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes
+from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.states import Stage
-from flashsim_prod.core.timings import Timings
 from flashsim_prod.energy.results.attribution import JobEnergy
 from flashsim_prod.errors import NoSpaceError
 from flashsim_prod.files import read_bytes, storage_errors, write_whole

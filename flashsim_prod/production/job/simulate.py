@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod.core.report import LumiRange, OutputFile
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
-from flashsim_prod.core.timings import Timings
 from flashsim_prod.errors import BundleError, EventsError
 from flashsim_prod.production.job.run import JobRun
 from flashsim_prod.production.job.sandbox import found_in

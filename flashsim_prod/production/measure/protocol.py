@@ -10,8 +10,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, field_validator
 
-from flashsim_prod.core.as_option import AsOption
-from flashsim_prod.core.choices import Mode
+from flashsim_prod.core.choices import AsOption, Mode
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.strict import StrictModel

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from flashsim_prod import __version__
 from flashsim_prod.core.request import Request
-from flashsim_prod.core.speed import Speed
+from flashsim_prod.core.speed import Speed, Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
-from flashsim_prod.core.timings import Timings
 from flashsim_prod.production.job.simulate import (
     Batch,
     bound_bundle,

@@ -17,7 +17,6 @@ from flashsim_prod.core.options import Sampling
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.states import Stage
-from flashsim_prod.core.threads import thread_environment
 from flashsim_prod.energy.measuring.workload import Launch, Program, Run
 from flashsim_prod.energy.meters.nvml import used_gpus
 from flashsim_prod.energy.record import Configuration
@@ -29,6 +28,7 @@ from flashsim_prod.production.order.folder import worker_command
 from flashsim_prod.production.order.library import find_card
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.plan import Order, make_plan
+from flashsim_prod.threads import thread_environment
 
 if TYPE_CHECKING:
     from flashsim_prod.core.report import JobReport

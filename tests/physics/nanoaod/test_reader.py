@@ -152,7 +152,7 @@ def _without_events(path: Path) -> None:
         (lambda path: _cut(path, path.stat().st_size // 2), "is truncated"),
         (lambda path: _cut(path, path.stat().st_size - 1), "is truncated"),
         (_without_events, "holds no tree 'Events'"),
-        (lambda path: (path.unlink(), path.mkdir()), "Is a directory"),
+        (lambda path: (path.unlink(), path.mkdir()), "it is a folder, no file"),
     ],
 )
 def test_unusable_files_are_refused_in_one_line(

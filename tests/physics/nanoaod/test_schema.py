@@ -158,7 +158,7 @@ def test_one_place_names_a_version() -> None:
         and isinstance(node.value, str)
         and re.fullmatch(r"v\d+", node.value)
     }
-    assert named == {"core/nano.py"}
+    assert named == {"core/names.py"}
 
 
 def test_counters_titles_links_and_order() -> None:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from flashsim_prod import resources
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes
-from flashsim_prod.core.threads import VARIABLES
 from flashsim_prod.errors import RequestError
 from flashsim_prod.files import storage_errors, write_whole
 from flashsim_prod.grid.batch.crab.framework_report import MODULE_LABEL
@@ -32,6 +31,7 @@ from flashsim_prod.grid.batch.crab.tasks import (
     lfn_base,
     rules_of,
 )
+from flashsim_prod.threads import VARIABLES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
