@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset", "FlashSimError", "RequestStatus", "request", "simulate", "status"]
 
-#: whose names and energies events take that were read from files
-_CARD_OF_FILES = "ttbar"
+#: what events are called that were read from files and make no dataset
+_PRIMARY_OF_FILES = "Events"
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def simulate(
     from flashsim_prod.production.order.place import preview
 
     files = _files(card_or_files)
-    card = _CARD_OF_FILES if files else fspath(card_or_files)  # type: ignore[arg-type]
+    card = None if files else fspath(card_or_files)  # type: ignore[arg-type]
     typed = _typed(card, events, oversample, bundle, energy, seed, device, files, events_per_job)
     plan = preview(open_home(), make_order(typed)[0], None)
     _warn(plan)
@@ -280,7 +280,7 @@ def status(name: str | None = None) -> RequestStatus | tuple[RequestStatus, ...]
 
 
 def _typed(
-    card: str,
+    card: str | None,
     events: int | str | None,
     oversample: int,
     bundle: str,
@@ -306,6 +306,7 @@ def _typed(
         raise RequestError(f"seed: {seed!r} is no whole number") from None
     told = {
         "card": card,
+        "primary": _PRIMARY_OF_FILES if card is None else None,
         "events": None if events is None else str(events),
         "oversample": str(oversample),
         "site": fspath(site),

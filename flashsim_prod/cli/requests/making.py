@@ -74,6 +74,11 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
         ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),
     ]
+    if ask.source.contents():
+        entry = ask.card.energy(ask.energy_tev)
+        known = None if entry is None else entry.cross_section_pb
+        lines.append(("xsec", f"{known:g} pb" if known else "not known; say --xsec, or keep it beside"))
+    lines += ask.source.contents()
     if ask.catalog is RegisterIn.RUCIO:
         lines.append(("rucio", _rucio_line(ask)))
     if plan.energy_kwh is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -31,9 +30,8 @@ def request(
         str | None,
         typer.Argument(
             metavar="CARD",
-            help="A card's name (see: cards) or file; LHE files need none.",
+            help="A card's name (see: cards) or file; may be left out with --input.",
             autocompletion=completing.cards,
-            show_default=False,
         ),
     ] = None,
     more_inputs: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="FILE")] = None,
@@ -65,6 +63,16 @@ def request(
             help="NanoAOD or NanoGEN instead of Pythia8, or LHE files that it showers.",
         ),
     ] = None,
+    energy_tev: Annotated[
+        float | None, typer.Option("--energy", metavar="TEV", help="Centre-of-mass energy.")
+    ] = None,
+    primary: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --input: its primary dataset, if the files tell none."),
+    ] = None,
+    xsec: Annotated[
+        float | None, typer.Option(metavar="PB", help="With --input: its cross section [pb].")
+    ] = None,
     shower: Annotated[
         str | None,
         typer.Option(
@@ -72,9 +80,6 @@ def request(
             help="Tune and Pythia8 settings for LHE files; those of CARD by default.",
             autocompletion=completing.cards,
         ),
-    ] = None,
-    energy_tev: Annotated[
-        float | None, typer.Option("--energy", metavar="TEV", help="Centre-of-mass energy.")
     ] = None,
     bundle: Annotated[
         str | None,
@@ -102,26 +107,22 @@ def request(
     """Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register."""
     # what plans and runs requests takes a while to load, which --help need not wait for
     from flashsim_prod.cli.requests.making import make
-    from flashsim_prod.production.order.order import Typed
+    from flashsim_prod.production.order.order import Typed, is_input
 
-    # a glob that the shell expanded has its second match where a card would be
-    if card is not None and inputs and _is_input(card):
-        card, more_inputs = None, [card, *(more_inputs or [])]
     if more_inputs and not inputs:
         raise RequestError(f"unexpected '{more_inputs[0]}' after the card; input files come after --input")
+    inputs = [*(inputs or ()), *(more_inputs or ())]
+    if inputs and card is not None and is_input(card):
+        # without a card, the second match of a glob that the shell expanded is where the card would be
+        inputs, card = [inputs[0], card, *inputs[1:]], None
     told = {
         # what is chosen by an option of its own name
         **{name: value for name, value in context.params.items() if name in Typed.model_fields},
-        "card": card,
         "registration": registration_of(scope, rse, rse_expression, lifetime),
         "sampling": sampling_of(solver, evaluations, grid_power),
         # a glob that the shell expanded leaves its first match to --input and the rest as arguments
-        "inputs": (*(inputs or ()), *(more_inputs or ())),
+        "inputs": tuple(inputs),
+        "card": card,
     }
     typed = Typed.from_mapping(told, "options")
     make(typed, name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)
-
-
-def _is_input(name: str) -> bool:
-    """Whether what stands in the card's place is a file of events."""
-    return not name.endswith((".yaml", ".yml")) and "." in name and os.path.isfile(name)

@@ -11,6 +11,21 @@ from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.strict import StrictModel
 
 
+class CarriedBranch(StrictModel):
+    """A branch of the input that output files have as it is, beyond what every version of NanoAOD declares.
+
+    Attributes
+    ----------
+    collection : str or None
+        Whose attribute it is; its own name for a plain array (``LHEPdfWeight``), ``None`` for a scalar.
+    """
+
+    name: str
+    type: str = Field(description="as numpy calls it")
+    title: str = ""
+    collection: str | None = None
+
+
 class InputFile(StrictModel):
     """A file of generator-level events."""
 
@@ -68,6 +83,14 @@ class Source(StrictModel):
     def sent(self) -> tuple[InputFile, ...]:
         """Files that have to be brought to a job that does not see the disks of this machine."""
         return tuple(file for file in self.files if not file.is_url)
+
+    def more_branches(self) -> tuple[CarriedBranch, ...]:
+        """Branches that output files have because the input has them."""
+        return ()
+
+    def contents(self) -> tuple[tuple[str, str], ...]:
+        """What becomes of the input, in labelled lines for people; none where nothing is read."""
+        return ()
 
     def files_of(self, first: int, number: int) -> Iterator[InputFile]:
         """The files that hold some of the generator events [first, first + number), counted from 0."""

@@ -19,6 +19,8 @@ AnySource = Annotated[PythiaEvents | NanoFiles | LheFiles, Field(discriminator="
 
 #: the key of existing files since the first requests
 _INPUTS = "inputs"
+#: what is known of files that were looked at as a whole, which the first requests did not do
+_SURVEYED = ("carried", "sums", "run_vectors", "absent", "told")
 #: where pydantic sees what that key holds
 _FILES = ("source", "nano", "files")
 
@@ -27,8 +29,8 @@ class HasSource(StrictModel):
     """Whatever has a source of generator-level events.
 
     The two kinds that requests have had from the first are written as ever: Pythia8 as no ``inputs``,
-    existing NanoAOD as a list of them. So old files are read, and the digest of what they ask for stays. Any
-    other kind is the key ``source``, with its ``kind``.
+    existing NanoAOD of which nothing else is known as a list of them. So old files are read, and the digest
+    of what they ask for stays. All else is the key ``source``, with its ``kind``.
     """
 
     source: AnySource = PythiaEvents()
@@ -59,11 +61,9 @@ class HasSource(StrictModel):
 
 def written(source: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of a file that stand for a source as pydantic dumps it."""
-    match source["kind"]:
-        case "pythia" | "nano":
-            return {_INPUTS: source["files"]}
-        case _:
-            return {"source": dict(source)}
+    if source["kind"] in ("pythia", "nano") and not any(source.get(key) for key in _SURVEYED):
+        return {_INPUTS: source["files"]}
+    return {"source": dict(source)}
 
 
 def _as_written(error: ValidationError) -> ValidationError:

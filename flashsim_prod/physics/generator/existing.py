@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,40 +15,34 @@ from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.core.sources.nano import NanoFiles
 from flashsim_prod.core.splitting import SimulateJob
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.generator.kinds import Locate, SourceKind
-from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
-from flashsim_prod.physics.generator.source import (
-    GEN_COLLECTIONS,
-    GEN_SCALARS,
-    OPTIONAL_COLLECTIONS,
-    OPTIONAL_SCALARS,
-    branches_of,
-    regrouped,
+from flashsim_prod.physics.events import Column, Events
+from flashsim_prod.physics.generator.files.look import (
+    DRAWN,
+    NUMBERING,
+    OPTIONAL_GROUPS,
+    REQUIRED,
+    FileLook,
+    look_at,
 )
-from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.generator.files.sound import check_sound, mended
+from flashsim_prod.physics.generator.files.survey import check_alike, check_needs, surveyed
+from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind
+from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
+from flashsim_prod.physics.generator.source import regrouped
+from flashsim_prod.physics.nanoaod.reader import NanoFile, as_type
+from flashsim_prod.physics.nanoaod.runs import RunSums, part_of, read_runs
 from flashsim_prod.physics.nanoaod.schema import Schema
 
 _LOG = logging.getLogger(__name__)
 
-_PILEUP = tuple(name for name in GEN_SCALARS if name.startswith("Pileup_"))
-#: what a file must hold; pileup is drawn where it does not
-_REQUIRED = (
-    *(name for name in GEN_SCALARS if name not in _PILEUP),
-    *(branch for name, attributes in GEN_COLLECTIONS.items() for branch in branches_of(name, attributes)),
-)
-#: branches that a file has as a whole or that count as absent
-_OPTIONAL_GROUPS: tuple[tuple[str, ...], ...] = (
-    _PILEUP,
-    *((name,) for name in OPTIONAL_SCALARS),
-    *(branches_of(name, attributes) for name, attributes in OPTIONAL_COLLECTIONS.items()),
-)
 #: where the input's own numbering goes, so that events can be traced back
 _TRACED = {
-    "run": ("FlashSim_inputRun", np.uint32),
-    "luminosityBlock": ("FlashSim_inputLumi", np.uint32),
-    "event": ("FlashSim_inputEvent", np.uint64),
+    "run": ("FlashSim_inputRun", np.dtype(np.uint32)),
+    "luminosityBlock": ("FlashSim_inputLumi", np.dtype(np.uint32)),
+    "event": ("FlashSim_inputEvent", np.dtype(np.uint64)),
 }
+#: where CMS keeps files: /store/mc/Era/Primary/TIER/...
+_LFN = re.compile(r"/store/(?:mc|data|user/rucio)/[^/]+/(?P<primary>[^/]+)/[A-Z]+[^/]*/")
 
 
 def inspect_input(url: str) -> int:
@@ -58,37 +53,53 @@ def inspect_input(url: str) -> int:
     InputError
         The file is missing, truncated, not ROOT or empty, or lacks a branch; the line says which.
     """
-    with NanoFile(url) as file:
-        if not file.n_entries:
-            raise InputError(f"{url} holds no events; leave it out")
-        file.require(_REQUIRED)
-        file.read(_available(file.branches), 0, 1)
-        return file.n_entries
-
-
-def check_alike(files: Sequence[InputFile]) -> None:
-    """Read the first event of each file as a job would: all must have the branches of the first one."""
-    schema = Schema.default()
-    ends = accumulate(file.entries for file in files)
-    entries = [(file.url, file.entries) for file in files]
-    for first in list(ends)[:-1]:
-        next(NanoSource(entries, first=first, n_events=1, seed=0, schema=schema).chunks(1))
+    look = look_at(url)
+    check_needs([look], ())
+    return look.entries
 
 
 class NanoKind(SourceKind):
     """Existing NanoAOD or NanoGEN files as the source of a request: all that ROOT files can be."""
 
+    def __init__(self) -> None:
+        #: the latest look at each file, so that a request that is made opens none of them twice
+        self._looks: dict[str, FileLook] = {}
+
     def takes(self, url: str) -> bool:
         return url.endswith(".root")
 
     def entries(self, url: str) -> int:
-        return inspect_input(url)
+        self._looks[url] = look_at(url)
+        return self._looks[url].entries
 
     def of(self, files: Sequence[InputFile]) -> Source:
-        return NanoFiles(files=tuple(files))
+        return surveyed(files, [self._look(file) for file in files])
 
-    def check(self, source: Source, card: ProcessCard) -> None:
-        check_alike(source.files)
+    def require(self, source: Source, needs: Collection[str]) -> None:
+        check_needs([self._look(file) for file in source.files], needs)
+
+    def check(self, source: Source, card: ProcessCard | None) -> None:
+        check_alike([self._look(file) for file in source.files])
+
+    def facts(self, source: Source) -> InputFacts:
+        looks = [self._look(file) for file in source.files]
+        datasets = {file.dataset or look.dataset for file, look in zip(source.files, looks, strict=True)}
+        primaries = {_primary(file, look) for file, look in zip(source.files, looks, strict=True)}
+        energies = {look.energy_tev for look in looks}
+        heavy = [look.heavy for look in looks if look.heavy is not None]
+        _check_one(primaries - {None}, "primary dataset")
+        _check_one(energies - {None}, "centre-of-mass energy")
+        return InputFacts(
+            primary=next((one for one in primaries if one), None),
+            datasets=tuple(sorted(one for one in datasets if one)),
+            energy_tev=next((one for one in energies if one), None),
+            heavy=frozenset.intersection(*heavy) if heavy else None,
+        )
+
+    def runs(
+        self, source: Source, first: int, number: int, folds: int, locate: Locate | None = None
+    ) -> tuple[RunSums, ...]:
+        return runs_of(source, first, number, folds, locate) if isinstance(source, NanoFiles) else ()
 
     def open(self, source: Source, request: Request, job: SimulateJob, locate: Locate = str) -> NanoSource:
         return NanoSource(
@@ -96,19 +107,65 @@ class NanoKind(SourceKind):
             first=job.gen_first,
             n_events=job.gen_events,
             seed=job.pileup_seed,
-            schema=Schema.load(request.nano),
+            schema=Schema.load(request.nano).with_carried(source.more_branches()),
             pileup=request.pileup,
+            carried=tuple(one.name for one in source.more_branches()),
         )
+
+    def _look(self, file: InputFile) -> FileLook:
+        return self._looks.get(file.url) or look_at(file.url)
 
 
 KIND = NanoKind()
 
 
+def _check_one(found: Collection[object], what: str) -> None:
+    if len(found) > 1:
+        told = " and ".join(sorted(map(str, found)))
+        raise InputError(f"--input: the files are of more than one {what}, {told}; make a request for each")
+
+
+def _primary(file: InputFile, look: FileLook) -> str | None:
+    """Whose primary dataset a file is, by the catalogue, by where it is kept, or by itself."""
+    for dataset in (file.dataset, look.dataset):
+        if dataset and dataset.startswith("/"):
+            return dataset.split("/")[1] or None
+    match = _LFN.search(file.lfn or file.url)
+    return match["primary"] if match else None
+
+
+def runs_of(
+    source: NanoFiles, first: int, number: int, folds: int, locate: Locate | None = None
+) -> tuple[RunSums, ...]:
+    """What gen events [first, first + number) count for, a row for each file that some of them are of.
+
+    Parameters
+    ----------
+    locate : callable, optional
+        Where the files are: the averages of weights are then read from them.
+    """
+    rows, begin = [], 0
+    for file, sums in zip(source.files, source.sums, strict=False):
+        start, stop = max(first - begin, 0), min(first + number - begin, file.entries)
+        begin += file.entries
+        if start < stop:
+            whole = RunSums(sums.count, sums.sumw, sums.sumw2)
+            if locate is not None and source.run_vectors:
+                told = read_runs(locate(file.url))
+                vectors = {} if told is None else told.vectors
+                lacking = [name for name in source.run_vectors if name not in vectors]
+                if lacking:
+                    raise InputError(f"{file.url} has no {lacking[0]} in Runs any more; put the file back")
+                whole = replace(whole, vectors={name: vectors[name] for name in source.run_vectors})
+            rows.append(part_of(whole, start, stop, file.entries, folds))
+    return tuple(rows)
+
+
 class NanoSource:
     """Events [first, first + n_events) of some files, end to end.
 
-    All files must have the branches of the first one, so that all jobs of a request write the same ones.
-    Pileup and generator vertices that they lack are drawn.
+    All files must have the branches of the first one, so that all jobs of a request write the same ones; but
+    pileup and generator vertices, of which each file is completed by what it lacks.
 
     Parameters
     ----------
@@ -123,6 +180,8 @@ class NanoSource:
         Whose types the events get, and which of their attributes are links.
     pileup : str
         Name of the profile that it is then drawn from.
+    carried : sequence of str
+        Branches to be passed on as they are; `schema` declares them.
 
     Raises
     ------
@@ -139,6 +198,7 @@ class NanoSource:
         seed: int,
         schema: Schema,
         pileup: str = "Run2_2018",
+        carried: Sequence[str] = (),
     ) -> None:
         total = sum(entries for _, entries in files)
         if first + n_events > total:
@@ -152,24 +212,22 @@ class NanoSource:
         self._seed = seed
         self._schema = schema
         self._profile = find_profile(pileup)
+        self._carried = tuple(carried)
 
     def chunks(self, size: int) -> Iterator[Events]:
         """All events, at most `size` at a time; their contents do not depend on `size`."""
-        names = self._branches()
         draws = PileupDraws(self._profile, self._seed)
-        for what, branch in (("pileup", _PILEUP[0]), ("generator vertex", "GenVtx_z")):
-            if branch not in names:
-                _LOG.warning("%s has no %s; it is drawn", self._files[0][0], what)
-        for events in regrouped(self._pieces(names, size), size):
-            yield _delivered(events, draws, self._schema)
+        yield from regrouped(self._pieces(self._branches(), draws, size), size)
 
     def _branches(self) -> tuple[str, ...]:
-        """The branches to read: those of the first file."""
+        """The branches to read, but those that are drawn where they lack: those of the first file."""
         with NanoFile(self._files[0][0]) as file:
-            file.require(_REQUIRED)
-            return _available(file.branches)
+            file.require(REQUIRED)
+            groups = (*OPTIONAL_GROUPS, *((name,) for name in NUMBERING))
+            there = (name for group in groups if file.branches.issuperset(group) for name in group)
+            return (*REQUIRED, *there, *self._carried)
 
-    def _pieces(self, names: tuple[str, ...], size: int) -> Iterator[Events]:
+    def _pieces(self, names: tuple[str, ...], draws: PileupDraws, size: int) -> Iterator[Events]:
         """The events in order, in pieces that end where a file does."""
         offset, last = 0, self._first + self._n_events
         for url, entries in self._files:
@@ -184,8 +242,14 @@ class NanoSource:
                         "put the file back or make a new request"
                     )
                 self._require_alike(file, names)
+                given = [name for name in DRAWN if name in file.branches]
+                if len(given) < len(DRAWN):
+                    lacking = ", ".join(name for name in DRAWN if name not in given)
+                    _LOG.warning("%s has no %s; drawn", url, lacking)
                 for at in range(start, stop, size):
-                    yield file.read(names, at, min(at + size, stop))
+                    events = file.read((*names, *given), at, min(at + size, stop))
+                    check_sound(events, self._schema, url, at)
+                    yield _delivered(events, draws, self._schema)
 
     def _require_alike(self, file: NanoFile, names: tuple[str, ...]) -> None:
         """`InputError` if `file` lacks a branch that is read because the first file has it."""
@@ -197,36 +261,14 @@ class NanoSource:
             )
 
 
-def _available(branches: frozenset[str]) -> tuple[str, ...]:
-    """The branches to read of a file that has `branches`."""
-    groups = (*_OPTIONAL_GROUPS, *((name,) for name in _TRACED))
-    return (*_REQUIRED, *(name for group in groups if branches.issuperset(group) for name in group))
-
-
 def _delivered(events: Events, draws: PileupDraws, schema: Schema) -> Events:
-    """`events` with traceable numbering, and with vertex and pileup that are drawn if need be."""
+    """`events` with traceable numbering, and with what they lack of vertex and pileup drawn."""
     scalars: dict[str, Column] = {}
     for name, column in events.scalars.items():
-        kept, dtype = _TRACED.get(name, (name, None))
-        scalars[kept] = column if dtype is None else column.astype(dtype)
-    if "GenVtx_z" not in scalars:
-        scalars.update(draws.draw_vertices(events.n))
-    if _PILEUP[0] not in scalars:
-        scalars.update(draws.draw_pileup(scalars["GenVtx_z"].astype(np.float32)))
-    collections = {name: _without_dangling_links(name, events, schema) for name in events.collections}
-    return Events(events.n, scalars, collections)
-
-
-def _without_dangling_links(name: str, events: Events, schema: Schema) -> Collection:
-    """A collection whose links past the end of what they point to are -1, for nothing.
-
-    Some versions of NanoAOD number the mothers of hadronic taus in a list longer than the one they store.
-    """
-    collection, mended = events[name], {}
-    for attribute, links in schema.links(name).items():
-        targets = [events[one] for one in links if one in events]
-        if targets and attribute in collection:
-            column = collection[attribute]
-            reach = np.max([target.counts for target in targets], axis=0)[collection.event_index]
-            mended[attribute] = np.where(column < reach, column, -1).astype(column.dtype)
-    return collection.with_columns(**mended)
+        kept, dtype = _TRACED.get(name, (name, column.dtype))
+        scalars[kept] = as_type(name, column, dtype)
+    if not scalars.keys() >= {name for name in DRAWN if name.startswith("GenVtx_")}:
+        scalars = {**draws.draw_vertices(events.n), **scalars}
+    if not scalars.keys() >= {name for name in DRAWN if name.startswith("Pileup_")}:
+        scalars |= draws.draw_pileup(scalars["GenVtx_z"].astype(np.float32), scalars)
+    return mended(Events(events.n, scalars, events.collections), schema)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.request import Request
@@ -13,6 +15,9 @@ from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.core.splitting import SimulateJob
 from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.generator.source import EventSource
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.nanoaod.runs import RunSums
 
 #: by the kind of source, the module whose ``KIND`` opens it; of files, the first that takes one has it
 _MODULES = {
@@ -23,6 +28,32 @@ _MODULES = {
 
 #: where a job finds what is called so on the machine that made the request
 Locate = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class InputFacts:
+    """What input tells of its process by itself; None where it does not.
+
+    Attributes
+    ----------
+    primary : str or None
+        Name of its primary dataset.
+    datasets : tuple of str
+        The datasets that it is of.
+    energy_tev : float or None
+    cross_section_pb : float or None
+    heavy : frozenset of int or None
+        PDG ids of the top quarks and bosons that its hard process has in most events.
+    fallback : str or None
+        What its primary dataset may be called where nobody says anything better.
+    """
+
+    primary: str | None = None
+    datasets: tuple[str, ...] = ()
+    energy_tev: float | None = None
+    cross_section_pb: float | None = None
+    heavy: frozenset[int] | None = None
+    fallback: str | None = None
 
 
 class SourceKind(ABC):
@@ -40,27 +71,39 @@ class SourceKind(ABC):
     def of(self, files: Sequence[InputFile]) -> Source:
         """The source of these files, none for a kind that has none."""
 
-    def card(self, source: Source, named: ProcessCard | None, shower: ProcessCard | None) -> ProcessCard:
-        """The card of a request of this source.
+    def require(self, source: Source, needs: Collection[str]) -> None:
+        """See that all files have what models need of them; `InputError` with all that they lack."""
+        return
 
-        Parameters
-        ----------
-        source : Source
-        named : ProcessCard or None
-            The one that was named for the request.
-        shower : ProcessCard or None
-            The one whose tune and settings were named for the shower.
+    def facts(self, source: Source) -> InputFacts:
+        """What the files tell of their process."""
+        return InputFacts()
+
+    def showered(self, card: ProcessCard, shower: ProcessCard | None) -> ProcessCard:
+        """`card` with the tune and the settings of `shower`, or its own ones, of a kind that has a shower.
 
         Raises
         ------
         RequestError
-            If the source needs a card and has none, or cannot have one.
+            If a shower was named for a source that has none.
+        ConfigError
+            If it sets what cannot be set.
         """
-        if named is None:
-            raise RequestError("CARD is missing; say which process it is (see: flashsim-prod cards)")
         if shower is not None:
-            raise RequestError("--shower is for LHE files as --input; a card has its own settings")
-        return named
+            raise RequestError("--shower is for LHE files as --input; leave it out")
+        return card
+
+    def runs(
+        self, source: Source, first: int, number: int, folds: int, locate: Locate | None = None
+    ) -> tuple[RunSums, ...]:
+        """What gen events [first, first + number) count for, if that is not the sum of their weights.
+
+        Parameters
+        ----------
+        locate : callable, optional
+            Where a job finds the files; without it none is opened, and averages of weights are left out.
+        """
+        return ()
 
     @abstractmethod
     def check(self, source: Source, card: ProcessCard) -> None:

@@ -5,6 +5,7 @@ Each profile is a parametric shape that stands for a data-taking period; none is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,12 +104,20 @@ class PileupDraws:
         vertices = self.draw_vertices(n)
         return {**self.draw_pileup(vertices["GenVtx_z"]), **vertices}
 
-    def draw_pileup(self, z_cm: NDArray[np.float32]) -> dict[str, Column]:
-        """The ``Pileup_*`` of the next events, whose own vertices lie at `z_cm` [cm], shape (n,)."""
-        true = self._draw_true(len(z_cm))
-        in_time = self._in_time.poisson(true)
+    def draw_pileup(
+        self, z_cm: NDArray[np.float32], known: Mapping[str, Column] | None = None
+    ) -> dict[str, Column]:
+        """The ``Pileup_*`` of the next events, whose own vertices lie at `z_cm` [cm], shape (n,).
+
+        Those that are `known` stay, and what is drawn goes with them.
+        """
+        known = known or {}
+        true = known.get("Pileup_nTrueInt")
+        true = self._draw_true(len(z_cm)) if true is None else np.maximum(true, 0).astype(np.float64)
+        in_time = known.get("Pileup_nPU")
+        in_time = self._in_time.poisson(true) if in_time is None else np.maximum(in_time, 0).astype(np.int64)
         near, per_mm = self._densities(in_time, z_cm.astype(np.float64))
-        return {
+        drawn = {
             # NanoAODv9 stores the integer part
             "Pileup_nTrueInt": np.floor(true).astype(np.float32),
             "Pileup_nPU": in_time.astype(np.int32),
@@ -117,6 +126,7 @@ class PileupDraws:
             "Pileup_pudensity": near.astype(np.float32),
             "Pileup_gpudensity": per_mm.astype(np.float32),
         }
+        return {name: known.get(name, column) for name, column in drawn.items()}
 
     def draw_vertices(self, n: int) -> dict[str, NDArray[np.float32]]:
         """The ``GenVtx_*`` of the next `n` events, each of shape (n,) [cm, ns]."""

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import EventsError, InputError
 from flashsim_prod.physics.events import Collection, Column, Events, full_name
+from flashsim_prod.physics.nanoaod.carried import carried_branches
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
+from flashsim_prod.physics.nanoaod.runs import RunSums, total, written_runs
 from flashsim_prod.physics.nanoaod.schema import Branch, Schema
 
 #: collections that NanoAOD orders by falling transverse momentum
@@ -23,6 +25,8 @@ PT_ORDERED = ("Jet", "FatJet", "Muon", "Electron", "Photon", "Tau")
 _NUMBERS = ("run", "luminosityBlock", "event")
 _FOLDS = ("FlashSim_genEvent", "FlashSim_fold", "FlashSim_oversample")
 _STEP = 4000
+#: what MetaData has of files whose Runs are the input's
+NORMALISATION = "normalisation"
 #: sums of a million doubles in another order differ by less
 _SUM_TOLERANCE = 1e-9
 
@@ -62,6 +66,7 @@ def check_file(
     event_numbers: range | None = None,
     lumis: Sequence[LumiRange] | None = None,
     name: str | None = None,
+    runs: Sequence[RunSums] = (),
 ) -> FileSummary:
     """Check a file that `NanoWriter` or `merge_files` made, reading it in steps.
 
@@ -79,6 +84,8 @@ def check_file(
         Luminosity sections that may occur.
     name : str, optional
         What the file is called in messages, if `path` is a temporary one.
+    runs : sequence of RunSums
+        What its tree Runs must come to, where that is the input's and not the sum of the events.
 
     Raises
     ------
@@ -91,6 +98,7 @@ def check_file(
             where.fail(f"holds {file.n_entries} events, expected {events}")
         if not file.n_entries:
             where.fail("holds no events")
+        schema = schema.with_carried(carried_branches(file, schema.branches))
         known = _known_branches(file, schema, where)
         numbers = file.read([*_NUMBERS, *_FOLDS, "genWeight"], 0, file.n_entries)
         where.numbers = numbers
@@ -98,7 +106,7 @@ def check_file(
         _check_folds(numbers, where)
         weight = numbers.scalars["genWeight"]
         _check_column(schema.branch("genWeight"), weight, np.arange(numbers.n), 0, where)
-        _check_sums(str(path), numbers, where)
+        _check_sums(str(path), numbers, where, runs, of_input=NORMALISATION in file.provenance())
         for start in range(0, file.n_entries, _STEP):
             _check_values(file.read(known, start, start + _STEP), schema, start, where)
     event, gen = numbers.scalars["event"], numbers.scalars["FlashSim_genEvent"]
@@ -190,11 +198,13 @@ def _check_folds(numbers: Events, where: _Where) -> None:
         where.fail("FlashSim_genEvent occurs twice", int(np.delete(again, position)[0]))
 
 
-def _check_sums(path: str, numbers: Events, where: _Where) -> None:
-    """Runs and LuminosityBlocks tell what the events tell."""
+def _check_sums(
+    path: str, numbers: Events, where: _Where, runs: Sequence[RunSums], *, of_input: bool
+) -> None:
+    """Runs and LuminosityBlocks tell what the events tell, or Runs what the input told."""
     weight = numbers.scalars["genWeight"].astype(np.float64)
     with reading(path, "lacks Runs or LuminosityBlocks"), uproot.open({path: None}) as file:
-        runs = file["Runs"].arrays(library="np")
+        found = written_runs(path)
         blocks = file["LuminosityBlocks"].arrays(library="np")
     expected = {
         "genEventCount": float(numbers.n),
@@ -206,9 +216,15 @@ def _check_sums(path: str, numbers: Events, where: _Where) -> None:
         "genEventSumw": np.abs(weight).sum(),
         "genEventSumw2": (weight**2).sum(),
     }
-    for name, value in expected.items():
-        if not abs(runs[name].sum() - value) <= _SUM_TOLERANCE * scale[name]:
-            where.fail(f"has {runs[name].sum()} as the sum of {name} in Runs, the events give {value}")
+    if runs:
+        expected = total(runs)
+        scale = {name: abs(value) for name, value in expected.items()}
+    whose = "the input gives" if runs else "the events give"
+    for name, value in expected.items() if runs or not of_input else ():
+        if not abs(found[name].sum() - value) <= _SUM_TOLERANCE * scale[name]:
+            where.fail(f"has {found[name].sum()} as the sum of {name} in Runs, {whose} {value}")
+    if not all(np.isfinite(column).all() for column in found.values()):
+        where.fail("has sums in Runs that are no finite numbers")
     listed = set(zip(blocks["run"].tolist(), blocks["luminosityBlock"].tolist(), strict=True))
     if listed != {tuple(pair) for pair in _lumi_pairs(numbers).tolist()}:
         where.fail("has a tree LuminosityBlocks that does not list the luminosity sections of its events")
@@ -275,6 +291,8 @@ def _check_column(known: Branch, column: Column, event: NDArray[np.int64], start
     """Type, finiteness and legal values; `event` holds the event of each value."""
     if column.dtype != known.dtype:
         where.fail(f"has {known.name} as {column.dtype}, expected {known.dtype}")
+    if known.is_carried:
+        return
     if known.dtype.kind == "f":
         good = np.isfinite(column)
         problem = "is not finite"

@@ -20,11 +20,11 @@ import numpy as np
 import uproot
 
 from flashsim_prod.errors import InputError, NodeError, NoSpaceError, StorageError
+from flashsim_prod.physics.nanoaod.carried import carried_branches
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import clear_times, fixed_times, set_identifier
-from flashsim_prod.physics.nanoaod.trees import EVENTS_PER_BASKET, EventTree, make_tree, storing
-from flashsim_prod.physics.nanoaod.writer import types_of_rows
+from flashsim_prod.physics.nanoaod.trees import EVENTS_PER_BASKET, EventTree, make_tree, storing, type_of
 
 Tool = Literal["hadd", "uproot"]
 
@@ -146,12 +146,13 @@ def _copy_events(inputs: Sequence[Path], merged: Path, schema: Schema) -> None:
     with uproot.open(inputs[0]) as first:
         compression = first.file.compression
     with uproot.create(merged.open("w+b"), compression=compression) as target:
-        with _open(inputs[0]) as first_file:
-            schema = schema.with_titles(first_file.titles())
-        tree = EventTree(target, str(merged), schema)
+        full: Schema | None = None
         for path in inputs:
             with _open(path) as source:
-                names = [name for name in schema.branches if name in source.branches]
+                if full is None:
+                    full = schema.with_carried(carried_branches(source, schema.branches))
+                    tree = EventTree(target, str(merged), full)
+                names = [name for name in full.branches if name in source.branches]
                 for start in range(0, source.n_entries, EVENTS_PER_BASKET):
                     tree.add(source.read(names, start, start + EVENTS_PER_BASKET))
         tree.finish()
@@ -166,18 +167,32 @@ def _join_rows(inputs: Sequence[Path], name: str, target: Any) -> None:
     for path in inputs:
         with reading(str(path), f"holds a damaged tree {name}"), uproot.open({path: None}) as source:
             if name in source:
-                parts.append(source[name].arrays(library="np"))
+                parts.append(_columns(source[name]))
                 titles = {branch.name: branch.title for branch in source[name].branches}
     if not parts:
         return
-    rows: dict[str, Any] = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    texts = {key: column.tolist() for key, column in rows.items() if column.dtype == object}
-    vectors = {key: ak.Array(column) for key, column in texts.items() if not isinstance(column[0], str)}
-    texts = {key: column for key, column in texts.items() if key not in vectors}
-    # counters are written with their vectors
-    rows = {key: column for key, column in rows.items() if key[1:] not in vectors} | vectors
-    types = types_of_rows(rows) | dict.fromkeys(texts, "string")
+    rows: dict[str, Any] = {key: _end_to_end([part[key] for part in parts]) for key in parts[0]}
+    texts = {key: column.tolist() for key, column in rows.items() if _is_text(column)}
+    types = {key: "string" if key in texts else type_of(column) for key, column in rows.items()}
     make_tree(target, name, types, titles).extend({**rows, **texts})
+
+
+def _columns(tree: Any) -> dict[str, Any]:
+    """All branches but the counters of lists, which come again with the lists."""
+    lists = {key for key in tree.keys() if "[]" in str(tree[key].typename)}  # noqa: SIM118
+    return {
+        key: tree[key].array(library="ak" if key in lists else "np")
+        for key in tree.keys()  # noqa: SIM118
+        if key[1:] not in lists
+    }
+
+
+def _end_to_end(parts: Sequence[Any]) -> Any:
+    return ak.concatenate(parts) if isinstance(parts[0], ak.Array) else np.concatenate(parts)
+
+
+def _is_text(column: Any) -> bool:
+    return not isinstance(column, ak.Array) and bool(column.dtype == object)
 
 
 def _check_entries(merged: Path, expected: int) -> None:

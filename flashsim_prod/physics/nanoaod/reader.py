@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import re
 import struct
 import uuid
 import zlib
@@ -94,7 +95,9 @@ class NanoFile:
             with reading(url, "is damaged"):
                 self._tree = self._find_tree()
                 self.n_entries = int(self._tree.num_entries)
-                self.branches = frozenset(self._tree.keys(recursive=False))
+                # an RNTuple lists its anonymous collections beside the branches that they are made of
+                names = self._tree.keys(recursive=False)
+                self.branches = frozenset(name for name in names if not name.startswith("_"))
         except FlashSimError:
             self.close()
             raise
@@ -129,16 +132,34 @@ class NanoFile:
             texts = self._file["MetaData"].arrays(filter_typename=["char*", "*string*"], library="np")
             return {name: tuple(str(text) for text in column) for name, column in texts.items()}
 
-    def titles(self) -> dict[str, str]:
-        """Title of each branch of the tree ``Events``."""
-        with reading(self.url, "has a damaged tree 'Events'"):
-            return {branch.name: str(branch.title) for branch in self._tree.branches}
+    def tree(self, name: str) -> Any:
+        """Another tree of the file, ``None`` if there is none."""
+        return self._file[name] if name in self._file.keys(recursive=False, cycle=False) else None
+
+    def typename(self, name: str) -> str:
+        """The type of a branch, as ROOT calls it."""
+        return str(self._tree[name].typename)
+
+    def title(self, name: str) -> str:
+        """What the file says a branch is; empty where it says nothing."""
+        branch = self._tree[name]
+        if hasattr(branch, "title"):
+            title = str(branch.title)
+            # a tool that knows no title leaves the leaf's own: name, length and type
+            return "" if re.fullmatch(rf"{re.escape(name)}(\[\w+\])?(/\w)?", title) else title
+        return str(getattr(branch.description, "field_desc", ""))
+
+    def first(self, names: Sequence[str], stop: int = 1) -> Events:
+        """The branches of the first events as the file has them, without reading further ahead."""
+        return self._load(tuple(names), 0, min(stop, self.n_entries)) if names else Events(0)
 
     def require(self, names: Sequence[str]) -> None:
-        """`InputError` that names the file and the first of `names` that it lacks."""
-        for name in names:
-            if name not in self.branches:
-                raise InputError(f"{self.url} has no branch '{name}'; give an input file that has it")
+        """`InputError` that names the file and all of `names` that it lacks."""
+        lacking = [name for name in names if name not in self.branches]
+        if lacking:
+            what = "branch" if len(lacking) == 1 else "branches"
+            told = ", ".join(f"'{name}'" for name in lacking)
+            raise InputError(f"{self.url} has no {what} {told}; give an input file that has it")
 
     def read(self, names: Sequence[str], start: int, stop: int) -> Events:
         """The branches `names` of events [start, min(stop, n_entries)).
@@ -180,7 +201,10 @@ class NanoFile:
         return frozenset(counted - self.branches)
 
     def _find_tree(self) -> Any:
-        if self._file.classnames(recursive=False, cycle=False).get("Events") != "TTree":
+        found = self._file.classnames(recursive=False, cycle=False).get("Events")
+        if found is not None and found not in ("TTree", "ROOT::RNTuple"):
+            raise InputError(f"{self.url} holds 'Events' as a {found}; give a TTree or an RNTuple")
+        if found is None:
             raise InputError(f"{self.url} holds no tree 'Events'; is it a NANOAOD file?")
         return self._file["Events"]
 
@@ -193,6 +217,8 @@ class NanoFile:
             counts: dict[str, NDArray[np.int64]] = {}
             columns: dict[str, dict[str, Column]] = {}
             for name in names:
+                if arrays[name].ndim > 2:
+                    raise InputError(f"{self.url}: '{name}' holds lists within lists, as no NANOAOD does")
                 if arrays[name].ndim == 1:
                     scalars[name] = ak.to_numpy(arrays[name])
                     continue
@@ -277,6 +303,20 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
+def as_type(name: str, column: Column, dtype: np.dtype[Any]) -> Column:
+    """`column` as `dtype`; `InputError` for an integer that would become another one."""
+    if column.dtype == dtype:
+        return column
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = column.astype(dtype)
+    if dtype.kind in "iu" and column.dtype.kind in "iu":
+        # compared as they were: -1 is not 18446744073709551615
+        changed = np.flatnonzero((cast != column) | ((cast < 0) != (column < 0)))
+        if len(changed):
+            raise InputError(f"{name} = {column[changed[0]]} does not fit NanoAOD's {dtype}")
+    return cast
+
+
 def conform(events: Events, schema: Schema) -> Events:
     """The same events with the types of `schema`, wherever it knows the branch.
 
@@ -285,7 +325,7 @@ def conform(events: Events, schema: Schema) -> Events:
 
     def cast(name: str, column: Column) -> Column:
         known = schema.branches.get(name)
-        return column if known is None else column.astype(known.dtype, copy=False)
+        return column if known is None else as_type(name, column, known.dtype)
 
     return Events(
         events.n,

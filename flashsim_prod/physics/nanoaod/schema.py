@@ -5,14 +5,13 @@ The tables of a version are text files in ``tables/<version>/``, one line a bran
     collection Jet  title of its counter      (then Jet_pt, ... with one value per object)
     group MET                                 (then MET_pt, ... with one value per event)
     plain                                     (then genWeight, ... without prefix)
-    vector LHEPdfWeight  type  detail  title  (numbers without prefix, any number per event)
     name  type  detail  title
 
 `detail` is the number of mantissa bits kept of a float (``full`` keeps all 23), ``{0,2..4}`` the legal
 values of a discrete one, ``->Jet`` the collection that an index points to (-1 for nothing), or ``-``.
 
 Names, types and mantissa bits are those of centrally produced files of the version (v9: CMS Run-2
-ultra-legacy simulation), without trigger and HTXS branches, and with the bookkeeping of oversampling
+ultra-legacy simulation), without trigger, LHE and HTXS branches, and with the bookkeeping of oversampling
 added (``FlashSim_*``).
 """
 
@@ -20,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
 from types import MappingProxyType
@@ -28,6 +27,7 @@ from types import MappingProxyType
 import numpy as np
 
 from flashsim_prod.core.names import NANO_VERSION
+from flashsim_prod.core.sources.base import CarriedBranch
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import EventsError, RequestError
 
@@ -36,7 +36,7 @@ FULL_PRECISION = 23
 
 _TYPES = {"f32": "float32", "i32": "int32", "u8": "uint8", "u32": "uint32", "u64": "uint64", "bool": "bool"}
 #: files of a version's tables, in the order that branches have in what is written
-_TABLES = ("event", "generator", "jets", "met", "leptons", "lhe")
+_TABLES = ("event", "generator", "jets", "met", "leptons")
 _VERSION = re.compile(r"v\d+")
 _UNIT = re.compile(r"\[([^\[\]]+)\]$")
 _FORM = re.compile(r"(\S+)\s+(f32|i32|u8|u32|u64|bool)\s+(full|-|\d+|\{[^}]*\}|->\S+)\s+(\S.*)")
@@ -61,6 +61,8 @@ class Branch:
         The values that occur, where they are few.
     links : tuple of str
         Collections that an index points into (two for ``Tau_genPartIdx``); empty for anything else.
+    is_carried : bool
+        Whether it is an input's, whose values are kept whatever they are.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Branch:
     precision: int | None = None
     legal: tuple[int, ...] | None = None
     links: tuple[str, ...] = ()
+    is_carried: bool = False
 
     @property
     def attribute(self) -> str:
@@ -139,6 +142,21 @@ class Schema:
         """The attributes of a collection that are indices, with the collections that they point into."""
         return {one.attribute: one.links for one in self.attributes(collection) if one.links}
 
+    def with_carried(self, carried: Iterable[CarriedBranch]) -> Schema:
+        """The same with the branches that an input brings; those that are declared stay as they are."""
+        more = {one.name: _as_branch(one) for one in carried if one.name not in self.branches}
+        if not more:
+            return self
+        owners = {one.collection for one in more.values() if one.collection} - set(self.collections)
+        titles = {
+            name: more[name].title if name in more else f"{name} of the input" for name in sorted(owners)
+        }
+        return Schema(
+            self.version,
+            MappingProxyType({**self.branches, **more}),
+            MappingProxyType({**self.collections, **titles}),
+        )
+
     @cached_property
     def counters(self) -> Mapping[str, str]:
         """Title of every counter, by its branch's name: ``nJet``."""
@@ -149,15 +167,6 @@ class Schema:
         """Title of every branch and of every counter."""
         own = {name: one.title for name, one in self.branches.items()}
         return MappingProxyType({**own, **self.counters})
-
-    def with_titles(self, titles: Mapping[str, str]) -> Schema:
-        """The same branches, some of them with another title: that of what is in the files of one dataset."""
-        own = {
-            name: replace(self.branches[name], title=title)
-            for name, title in titles.items()
-            if name in self.branches
-        }
-        return replace(self, branches=MappingProxyType({**self.branches, **own})) if own else self
 
     def in_order(self, names: Iterable[str]) -> list[str]:
         """Branches, or collections, in the order in which they are written; all must be known."""
@@ -184,6 +193,10 @@ def known_versions() -> list[str]:
     )
 
 
+def _as_branch(one: CarriedBranch) -> Branch:
+    return Branch(one.name, one.collection, np.dtype(one.type), one.title or one.name, is_carried=True)
+
+
 @cache
 def _load(version: str) -> Schema:
     known = known_versions()
@@ -201,9 +214,6 @@ def _collections(text: str) -> Iterator[tuple[str, str]]:
         if line.startswith("collection "):
             _, name, title = line.split(maxsplit=2)
             yield name, title
-        elif line.startswith("vector "):
-            name = line.split(maxsplit=2)[1]
-            yield name, f"number of {name}"
 
 
 def _parse(text: str) -> Iterator[Branch]:
@@ -215,14 +225,11 @@ def _parse(text: str) -> Iterator[Branch]:
             prefix = f"{owner}_" if owner else ""
             collection = owner if kind == "collection" else None
             continue
-        is_vector = kind == "vector"
-        match = _FORM.fullmatch(rest.strip() if is_vector else line)
+        match = _FORM.fullmatch(line)
         if match is None:
             raise ValueError(f"cannot read this line of the schema: {line}")
         name, dtype, detail, title = match.groups()
         precision, legal, links = _detail(detail)
-        if is_vector:
-            prefix, collection = "", name
         yield Branch(prefix + name, collection, np.dtype(_TYPES[dtype]), title, precision, legal, links)
 
 

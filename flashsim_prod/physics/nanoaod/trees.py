@@ -78,6 +78,11 @@ def make_tree(
     return tree
 
 
+def type_of(column: Any) -> str:
+    """A column's type as `make_tree` takes it: of numbers, or of lists of them."""
+    return f"var * {ak.type(column).content.content}" if isinstance(column, ak.Array) else str(column.dtype)
+
+
 class EventTree:
     """The tree Events of a file being written, filled basket by basket.
 

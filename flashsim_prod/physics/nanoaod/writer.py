@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.events import Collection, Column, Events, full_name
 from flashsim_prod.physics.nanoaod.precision import as_stored
+from flashsim_prod.physics.nanoaod.runs import RunSums
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import fixed_times, set_identifier
-from flashsim_prod.physics.nanoaod.trees import COMPRESSIONS, EventTree, make_tree, storing
+from flashsim_prod.physics.nanoaod.trees import COMPRESSIONS, EventTree, make_tree, storing, type_of
 
 #: branches without which a file cannot be numbered and normalised
 REQUIRED = ("run", "luminosityBlock", "event", "genWeight")
@@ -32,15 +33,15 @@ _RUNS_TITLES = {
     "genEventSumw": "sum of genWeight over all events, every fold counted",
     "genEventSumw2": "sum of squared genWeight over all events, every fold counted",
 }
-#: vectors of weights, and what the mean of each of their numbers is called in Runs
-WEIGHT_SUMS = {
+#: vectors of weights, and what the averages of their numbers are called in Runs
+_AVERAGES = {
     "LHEScaleWeight": "LHEScaleSumw",
     "LHEPdfWeight": "LHEPdfSumw",
     "LHEReweightingWeight": "LHEReweightingSumw",
 }
-_SUMS_TITLES = {
-    total: f"sum of genWeight times {name}[i] over all events, every fold counted, divided by genEventSumw"
-    for name, total in WEIGHT_SUMS.items()
+_AVERAGES_TITLES = {
+    one: f"sum of genWeight times {name}[i] over all events, every fold counted, divided by genEventSumw"
+    for name, one in _AVERAGES.items()
 }
 _LUMIS_TITLES = {"run": "run number", "luminosityBlock": "luminosity section"}
 
@@ -61,6 +62,8 @@ class NanoWriter:
         How the events were made; becomes the one row of the tree MetaData. Names must be identifiers.
     compression : str
         A key of `COMPRESSIONS`.
+    runs : sequence of RunSums
+        What the events count for, where they are of a larger sample; by default their own sums.
 
     Raises
     ------
@@ -71,7 +74,13 @@ class NanoWriter:
     """
 
     def __init__(
-        self, path: Path, *, schema: Schema, provenance: Mapping[str, str], compression: str = "zstd-5"
+        self,
+        path: Path,
+        *,
+        schema: Schema,
+        provenance: Mapping[str, str],
+        compression: str = "zstd-5",
+        runs: Sequence[RunSums] = (),
     ) -> None:
         for name in provenance:
             if not name.isidentifier():
@@ -79,7 +88,7 @@ class NanoWriter:
         self._path = path
         self._schema = schema
         self._provenance = dict(provenance)
-        self._sums = _Sums(self._provenance)
+        self._sums = _Sums(self._provenance, runs)
         with storing(path), fixed_times():
             # given a path, uproot would write its name into the file, which a temporary name must not be
             self._file: Any = uproot.create(path.open("w+b"), compression=COMPRESSIONS[compression])
@@ -123,7 +132,8 @@ class NanoWriter:
         with storing(self._path), fixed_times():
             self._sums.add(self._tree.finish())
             for name, titles, rows in self._sums.trees():
-                make_tree(self._file, name, types_of_rows(rows), titles).extend(rows)
+                types = {key: type_of(column) for key, column in rows.items()}
+                make_tree(self._file, name, types, titles).extend(rows)
             if self._provenance:
                 types = dict.fromkeys(self._provenance, "string")
                 texts = {name: [text] for name, text in self._provenance.items()}
@@ -135,7 +145,8 @@ class NanoWriter:
 class _Sums:
     """What a file says of all its events: sums by run, luminosity sections, an identifier."""
 
-    def __init__(self, provenance: Mapping[str, str]) -> None:
+    def __init__(self, provenance: Mapping[str, str], runs: Sequence[RunSums]) -> None:
+        self._runs = runs
         self._digest = hashlib.blake2b(json.dumps(provenance).encode(), digest_size=16)
         self._by_run: dict[int, tuple[int, float, float]] = {}
         self._varied: dict[str, dict[int, NDArray[np.float64]]] = {}
@@ -160,7 +171,7 @@ class _Sums:
     def _add_varied(self, events: Events) -> None:
         """The sums of genWeight times each number of the vectors of weights, by run."""
         run, weight = events.scalars["run"], events.scalars["genWeight"].astype(np.float64)
-        for name in WEIGHT_SUMS.keys() & events.collections.keys():
+        for name in _AVERAGES.keys() & events.collections.keys():
             one, by_run = events[name], self._varied.setdefault(name, {})
             products = weight[one.event_index] * one[""]
             for mine in np.unique(run).tolist():
@@ -171,47 +182,46 @@ class _Sums:
 
     def trees(self) -> Iterator[tuple[str, dict[str, str], dict[str, Any]]]:
         """Name, titles and columns of the trees Runs and LuminosityBlocks."""
-        counts, sumw, sumw2 = zip(*self._by_run.values(), strict=True)
-        yield (
-            "Runs",
-            {**_RUNS_TITLES, **_SUMS_TITLES},
-            {
-                "run": np.array(list(self._by_run), dtype=np.uint32),
-                "genEventCount": np.array(counts, dtype=np.int64),
-                "genEventSumw": np.array(sumw),
-                "genEventSumw2": np.array(sumw2),
-                **self._means(np.array(sumw)),
-            },
-        )
+        yield "Runs", *(self._runs_of_input() if self._runs else self._runs_of_events())
         run, lumi = np.array(list(self._lumis), dtype=np.uint32).T
         yield "LuminosityBlocks", _LUMIS_TITLES, {"run": run, "luminosityBlock": lumi}
 
-    def _means(self, sumw: NDArray[np.float64]) -> dict[str, Any]:
-        """As NanoAOD has them: the sums of all folds, divided by genEventSumw."""
-        return {
-            total: ak.Array(
-                [
-                    by_run[run] / (norm or 1.0)
-                    for run, norm in zip(self._by_run, sumw.tolist(), strict=True)
-                ]
+    def _runs_of_events(self) -> tuple[dict[str, str], dict[str, Any]]:
+        rows = self._rows(list(self._by_run), list(self._by_run.values()))
+        for name, by_run in sorted(self._varied.items()):
+            parts = zip(self._by_run, rows["genEventSumw"].tolist(), strict=True)
+            rows[_AVERAGES[name]] = ak.Array([by_run[run] / (norm or 1.0) for run, norm in parts])
+        return {**_RUNS_TITLES, **_AVERAGES_TITLES}, rows
+
+    def _runs_of_input(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """A row for each stretch of an input file; they are of one run, as all events of a job."""
+        run = next(iter(self._by_run))
+        sums = [(row.count, row.sumw, row.sumw2) for row in self._runs]
+        rows = self._rows([run] * len(sums), sums)
+        titles = {
+            name: title.replace(
+                "over all events", "over all events of the sample that the input was cut from"
             )
-            for name, total in WEIGHT_SUMS.items()
-            if (by_run := self._varied.get(name))
+            for name, title in _RUNS_TITLES.items()
+        }
+        for name in self._runs[0].vectors:
+            rows[name] = ak.Array([row.vectors[name] for row in self._runs])
+            titles[name] = f"{name} of the input: weights' averages, to be multiplied by genEventSumw"
+        return titles, rows
+
+    @staticmethod
+    def _rows(runs: Sequence[int], sums: Sequence[tuple[int, float, float]]) -> dict[str, Any]:
+        counts, sumw, sumw2 = zip(*sums, strict=True)
+        return {
+            "run": np.array(runs, dtype=np.uint32),
+            "genEventCount": np.array(counts, dtype=np.int64),
+            "genEventSumw": np.array(sumw),
+            "genEventSumw2": np.array(sumw2),
         }
 
     def identifier(self) -> uuid.UUID:
         """A UUID that depends on provenance and event numbers only."""
         return uuid.UUID(bytes=self._digest.digest(), version=4)
-
-
-def types_of_rows(rows: Mapping[str, Any]) -> dict[str, str]:
-    """Type of each column of a small tree, for `make_tree`; of vectors, those of their numbers."""
-    return {
-        name: f"var * {ak.to_numpy(ak.flatten(column)).dtype}"
-        if isinstance(column, ak.Array)
-        else str(column.dtype)
-        for name, column in rows.items()
-    }
 
 
 def _padded(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:

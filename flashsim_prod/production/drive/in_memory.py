@@ -16,7 +16,6 @@ from flashsim_prod.production.job.simulate import (
     event_source,
     provenance,
     simulated,
-    titles_of,
     write_checked,
 )
 
@@ -57,9 +56,8 @@ def simulate_in_memory(request: Request) -> ak.Array:
 
 def _job_file(request: Request, index: int, chain: Chain, about: dict[str, str], folder: Path) -> Path:
     job, path, timings = simulate_job(request, index), folder / f"{index}.root", Timings()
-    source = event_source(request, job)
-    batches = simulated(request, job, chain, source, timings)
-    write_checked(path, request, job, batches, about, timings, titles=titles_of(source))
+    batches = simulated(request, job, chain, event_source(request, job), timings)
+    write_checked(path, request, job, batches, about, timings)
     return path
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request_files import RequestFolder
-from flashsim_prod.core.splitting import MergeJob, merge_job
+from flashsim_prod.core.splitting import MergeJob, merge_job, simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import StorageError
 from flashsim_prod.grid.storage.checksums import Checksums, file_checksums
 from flashsim_prod.production.job.run import JobRun, valid_output
+
+if TYPE_CHECKING:
+    from flashsim_prod.core.request import Request
+    from flashsim_prod.physics.nanoaod.runs import RunSums
 
 log = logging.getLogger("flashsim_prod.worker")
 
@@ -42,10 +47,26 @@ def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     log.info("merge %d: %d files joined by %s", job.index, len(paths), tool)
     with attempt.timings.step("check"):
         lumis = [lumi for file in inputs for lumi in file.lumis]
-        found = check_file(target, schema=schema, events=job.events, lumis=lumis, name=job.lfn)
+        found = check_file(
+            target,
+            schema=schema,
+            events=job.events,
+            lumis=lumis,
+            name=job.lfn,
+            runs=_runs(attempt.request, job),
+        )
     attempt.events = found.events
     attempt.progress(found.events, job.events)
     return attempt.store(target, job.lfn, found.events, found.lumis)
+
+
+def _runs(request: Request, job: MergeJob) -> tuple[RunSums, ...]:
+    """What the events count for, if it is the input that says so."""
+    from flashsim_prod.physics.generator.kinds import find_kind
+
+    jobs = [simulate_job(request, index) for index in (job.first, job.first + job.count - 1)]
+    first, last = jobs[0].gen_first, jobs[-1].gen_first + jobs[-1].gen_events
+    return find_kind(request.source.kind).runs(request.source, first, last - first, request.oversample)
 
 
 def reported_inputs(attempt: JobRun, folder: RequestFolder, job: MergeJob) -> list[OutputFile]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,7 +83,7 @@ def simulate(attempt: JobRun) -> OutputFile:
         _counted(batches, attempt, job.events),
         provenance(request, bundle),
         attempt.timings,
-        titles=titles_of(source),
+        attempt.sandbox,
     )
     return attempt.store(path, job.lfn, found.events, found.lumis)
 
@@ -108,11 +108,6 @@ def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None
     return find_kind(request.source.kind).open(
         request.source, request, job, lambda path: found_in(sandbox, path)
     )
-
-
-def titles_of(source: EventSource) -> Mapping[str, str]:
-    """What a source says of its own of some branches, as of the weights that it brings."""
-    return getattr(source, "titles", {})
 
 
 def fold_chunks(gen: Events, request: Request, job: SimulateJob, gen_first: int) -> Iterator[Events]:
@@ -146,7 +141,7 @@ def fold_chunks(gen: Events, request: Request, job: SimulateJob, gen_first: int)
 
 def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
     """What the file itself says of where it comes from; the same in all files of a dataset."""
-    return {
+    about = {
         "dataset": str(request.dataset),
         "request": request.name,
         "request_digest": request.digest(),
@@ -160,6 +155,9 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         "sampling": request.sampling.model_dump_json(),
         "software": f"flashsim-prod {request.software_version}",
     }
+    told = dict(request.source.contents())
+    # tells whoever reads the file that its Runs are the input's, not the sums of its events
+    return about | {"normalisation": told["normalisation"]} if "normalisation" in told else about
 
 
 def simulated(
@@ -201,8 +199,7 @@ def write_checked(
     batches: Iterable[Batch],
     about: dict[str, str],
     timings: Timings,
-    *,
-    titles: Mapping[str, str] | None = None,
+    sandbox: Path | None = None,
 ) -> FileSummary:
     """Write the events of a job into the file `path`, and check that it holds what it should.
 
@@ -212,8 +209,8 @@ def write_checked(
         The file's `provenance`.
     timings : Timings
         Is told the time of ``write`` and ``check``.
-    titles : mapping of str to str, optional
-        The source's `titles_of`.
+    sandbox : Path, optional
+        Where input files are that were sent.
 
     Raises
     ------
@@ -222,12 +219,16 @@ def write_checked(
     NoSpaceError, StorageError
         If the file cannot be written.
     """
+    from flashsim_prod.physics.generator.kinds import find_kind
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
-    schema = Schema.load(request.nano).with_titles(titles or {})
-    with NanoWriter(path, schema=schema, provenance=about) as writer:
+    schema = Schema.load(request.nano).with_carried(request.source.more_branches())
+    runs = find_kind(request.source.kind).runs(
+        request.source, job.gen_first, job.gen_events, request.oversample, lambda url: found_in(sandbox, url)
+    )
+    with NanoWriter(path, schema=schema, provenance=about, runs=runs) as writer:
         for batch in batches:
             with timings.step("write"):
                 writer.write(batch.events)
@@ -241,6 +242,7 @@ def write_checked(
             event_numbers=range(job.first_event, job.first_event + job.events),
             lumis=[LumiRange(run=request.run, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)],
             name=job.lfn,
+            runs=runs,
         )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import glob
 import os
 import secrets
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.request import url2pathname
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -21,6 +21,7 @@ from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.production.order.input_card import card_of_input
 from flashsim_prod.production.order.library import find_card, find_site
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_input import PREFIX, NamedInput, input_files
@@ -60,6 +61,8 @@ class Typed(RequestOptions):
     seed: Annotated[int, BeforeValidator(_seed)] = Field(default_factory=lambda: secrets.randbelow(SEED_END))
     inputs: tuple[str, ...] = ()
     energy_tev: float | None = None
+    primary: str | None = None
+    xsec: float | None = Field(default=None, gt=0)
     bundle: str | None = None
     device: Device = Device.AUTO
     slots: int | None = None
@@ -78,11 +81,18 @@ class Typed(RequestOptions):
 
 @dataclass(frozen=True)
 class BundleFound:
-    """The bundle that an order is bound to, verified."""
+    """The bundle that an order is bound to, verified.
+
+    Attributes
+    ----------
+    needs : frozenset of str
+        Generator-level collections and scalars that its models use.
+    """
 
     ref: BundleRef
     tag: str
     title: str
+    needs: frozenset[str] = frozenset()
 
 
 def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) -> tuple[Order, BundleFound]:
@@ -107,22 +117,34 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     """
     events = parse_count(typed.events, "--events") if typed.events is not None else None
     per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
-    named = find_card(typed.card) if typed.card is not None else None
-    shower = find_shower(typed.shower) if typed.shower is not None else None
-    site = find_site(typed.site)
+    named, site = _named_card(typed), find_site(typed.site)
     device = typed.wanted_device
     _check_device(device, site)
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     bundle = find_checked_bundle(typed.bundle)
     rse = registration.rse or site.storage.rse
-    source, card = find_source(typed.inputs, named, inspected, rse=rse, shower=shower)
+    source, kind = named_source(typed.inputs, inspected, rse=rse)
+    kind.require(source, bundle.needs)
+    card = named
+    if source.files:
+        card = card_of_input(
+            named,
+            kind.facts(source),
+            primary=typed.primary,
+            energy_tev=typed.energy_tev,
+            cross_section_pb=typed.xsec,
+        )
+    assert card is not None
+    card = kind.showered(card, find_shower(typed.shower) if typed.shower is not None else None)
+    # what every job would fail at
+    kind.check(source, card)
     own = {
         "card": card,
         "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
         "bundle": bundle.ref,
         "bundle_tag": bundle.tag,
         "events": events,
-        "energy_tev": typed.energy_tev,
+        "energy_tev": card.energies[0].tev if source.files else typed.energy_tev,
         "source": source,
         "events_per_job": per_job,
     }
@@ -144,61 +166,86 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     wanted = name_or_path or DEFAULT
     bundle = load_bundle(find_bundle(wanted))
     # what every job would fail at
-    check_models(bundle)
+    models = check_models(bundle)
     check_needs(bundle)
+    made = {output for model in models for output in model.outputs}
+    needs = frozenset(use for model in models for use in model.uses if use not in made)
     path = wanted if wanted in shipped_bundles() else str(bundle.path)
-    return BundleFound(BundleRef(path=path, digest=bundle.digest), bundle.manifest.tag, bundle.title)
+    return BundleFound(BundleRef(path=path, digest=bundle.digest), bundle.manifest.tag, bundle.title, needs)
 
 
-def find_source(
+def is_input(word: str) -> bool:
+    """Whether a word where a card can be is a file of events: no card is called so."""
+    return word.endswith((".root", ".lhe", ".lhe.gz")) or word.startswith(PREFIX) or "://" in word
+
+
+def _named_card(typed: Typed) -> ProcessCard | None:
+    """The card that was named; with input there need not be one."""
+    if typed.inputs:
+        return find_card(typed.card) if typed.card is not None else None
+    if typed.card is None:
+        raise RequestError("say a CARD (flashsim-prod cards lists them), or existing events with --input")
+    for option, value in (("--primary", typed.primary), ("--xsec", typed.xsec)):
+        if value is not None:
+            raise RequestError(f"{option} is of existing events, with --input; of a card it is in its file")
+    return find_card(typed.card)
+
+
+def named_source(
     patterns: Sequence[str],
-    named_card: ProcessCard | None,
     inspected: Callable[[str], None] | None = None,
     *,
     rse: str = "",
-    shower: ProcessCard | None = None,
-) -> tuple[Source, ProcessCard]:
-    """The source of generator-level events, and the card that goes with it.
-
-    The source is the files that `patterns` name, else the card's generator.
+) -> tuple[Source, SourceKind]:
+    """The source of generator-level events, and its kind: the files that `patterns` name, else the generator.
 
     Parameters
     ----------
     patterns : sequence of str
         Files, globs, URLs that uproot can open, or ``rucio:SCOPE:NAME``.
-    named_card : ProcessCard or None
     inspected : callable, optional
         Is told each file, when it was opened and checked.
     rse : str
         Storage element whose replicas are preferred.
-    shower : ProcessCard, optional
-        Whose tune and settings the shower of hard processes has.
 
     Raises
     ------
     InputError
         If a pattern matches nothing, a file cannot be used, one is named twice, or they are of several kinds.
-    ConfigError
-        If the generator does not take the card's settings.
-    RequestError
-        If there is no card, and the files do not say what else there is to know.
     """
     from flashsim_prod.physics.generator.kinds import kind_of_file, kind_without_files
 
     named = list(_expanded(patterns, rse))
-    twice = next((url for url, times in Counter(one.url for one in named).items() if times > 1), None)
-    if twice:
-        raise InputError(f"{twice}: named twice as --input; its events would be simulated twice")
+    _check_once(one.url for one in named)
     kind = kind_of_file(named[0].url) if named else kind_without_files()
     other = next((one.url for one in named if kind_of_file(one.url) is not kind), None)
     if other:
         raise InputError(f"--input: {other} is not of the kind of {named[0].url}; give files of one kind")
-    files = [_inspected(kind, one, inspected) for one in named]
-    source = kind.of(files)
-    card = kind.card(source, named_card, shower)
-    # what every job would fail at
-    kind.check(source, card)
-    return source, card
+    return kind.of([_inspected(kind, one, inspected) for one in named]), kind
+
+
+def _check_once(urls: Iterable[str]) -> None:
+    """`InputError` if two names are of one file: the same name, a link, a way round."""
+    seen: dict[object, str] = {}
+    for url in urls:
+        own = _identities(url)
+        twin = next((seen[one] for one in own if one in seen), None)
+        if twin is not None:
+            also = "" if twin == url else f", once as {twin}"
+            raise InputError(f"{url}: named twice as --input{also}; its events would be simulated twice")
+        seen |= dict.fromkeys(own, url)
+
+
+def _identities(url: str) -> list[object]:
+    """What a file is beyond its spelling; copies are told by the UUID in them, when they are opened."""
+    path = url2pathname(url.removeprefix("file://")) if url.startswith("file://") else url
+    if "://" in path:
+        return [path]
+    try:
+        status = os.stat(path)
+    except OSError:
+        return [os.path.realpath(path)]
+    return [os.path.realpath(path), (status.st_dev, status.st_ino)]
 
 
 def _inspected(kind: SourceKind, one: NamedInput, told: Callable[[str], None] | None) -> InputFile:

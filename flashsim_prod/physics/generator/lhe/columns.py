@@ -53,10 +53,7 @@ def _part(events: Sequence[HardEvent]) -> Collection:
     types = [np.float32] * 5 + [np.int32] * 3
     return Collection(
         np.array([len(its) for its in kept], dtype=np.int64),
-        {
-            name: column.astype(dtype)
-            for name, column, dtype in zip(names, columns, types, strict=True)
-        },
+        {name: column.astype(dtype) for name, column, dtype in zip(names, columns, types, strict=True)},
     )
 
 
@@ -74,7 +71,9 @@ def _summary(events: Sequence[HardEvent]) -> dict[str, Column]:
     found = [_of_event(event) for event in events]
     counts = ("Njets", "Nb", "Nc", "Nuds", "Nglu", "NpLO", "NpNLO")
     return {
-        f"LHE_{name}": np.array([one[name] for one in found], dtype=np.uint8 if name in counts else np.float32)
+        f"LHE_{name}": np.array(
+            [one[name] for one in found], dtype=np.uint8 if name in counts else np.float32
+        )
         for name in ("HT", "HTIncoming", "Vpt", *counts)
     }
 

@@ -40,14 +40,14 @@ def make_feed(pythia: Any, energy_gev: float) -> Any:
         def give(self, events: Sequence[HardEvent], seeds: Sequence[int]) -> None:
             self.waiting = list(zip(events, seeds, strict=True))[::-1]
 
-        def setInit(self) -> bool:  # noqa: N802
+        def setInit(self) -> bool:
             for set_beam in (self.setBeamA, self.setBeamB):
                 set_beam(_PROTON, energy_gev / 2, -1, -1)
             self.setStrategy(_STRATEGY)
             self.addProcess(1, 1.0, 0.0, 1.0)
             return True
 
-        def setEvent(self, process: int = 0) -> bool:  # noqa: N802
+        def setEvent(self, process: int = 0) -> bool:
             if not self.waiting:
                 raise OutOfEventsError
             event, seed = self.waiting.pop()

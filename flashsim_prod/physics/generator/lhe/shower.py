@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -73,18 +73,15 @@ class LheSource:
     ) -> None:
         total = sum(entries for _, entries in files)
         if first + n_events > total:
-            raise InputError(f"events {first} to {first + n_events} were asked for, the LHE files hold {total}")
+            raise InputError(
+                f"events {first} to {first + n_events} were asked for, the LHE files hold {total}"
+            )
         self._card = card
         self._files = tuple(files)
         self._first, self._n_events = first, n_events
         self._profile = find_profile(pileup)
         self._init_seed, self._event_seed, self._pileup_seed = init_seed, event_seed, pileup_seed
         self._survey = survey(self._files[0][0])
-
-    @property
-    def titles(self) -> Mapping[str, str]:
-        """What the branches of weights hold, entry by entry."""
-        return self._survey.titles
 
     def chunks(self, size: int) -> Iterator[Events]:
         """All events, at most `size` at a time; their contents do not depend on `size`."""
@@ -100,7 +97,9 @@ class LheSource:
         events, number = self._read(), self._first
         while batch := list(islice(events, _BATCH)):
             where, hard = zip(*batch, strict=True)
-            showered = shower.run(hard, where, range(number, number + len(hard)), self._event_seed, self._init_seed)
+            showered = shower.run(
+                hard, where, range(number, number + len(hard)), self._event_seed, self._init_seed
+            )
             yield self._joined(showered, hard, number)
             number += len(hard)
 

@@ -1,0 +1,103 @@
+"""The tree Runs: what a file counts for, which for a skim is more than the events that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import awkward as ak
+import numpy as np
+import uproot
+from numpy.typing import NDArray
+
+from flashsim_prod.errors import InputError
+from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
+
+#: averages of weights over the events, that readers multiply by genEventSumw
+_VECTORS = ("LHEScaleSumw", "LHEPdfSumw", "LHEReweightingSumw", "PSSumw")
+
+
+@dataclass(frozen=True)
+class RunSums:
+    """A row of the tree Runs.
+
+    Attributes
+    ----------
+    count : int
+        Events that it stands for, whether they are in the file or were left out of it.
+    sumw, sumw2 : float
+        Sums of genWeight and of its square over them.
+    vectors : mapping of name to array
+        Averages of weights over these events (``LHEPdfSumw``).
+    """
+
+    count: int
+    sumw: float
+    sumw2: float
+    vectors: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+def read_runs(url: str) -> RunSums | None:
+    """What the tree Runs of a file says of all its rows; ``None`` where it has none, or none with sums."""
+    with NanoFile(url) as file:
+        tree = file.tree("Runs")
+        if tree is None:
+            return None
+        with reading(url, "has a damaged tree 'Runs'"):
+            names = {name.rstrip("_"): name for name in tree.keys(recursive=False)}
+            if not {"genEventCount", "genEventSumw", "genEventSumw2"} <= names.keys():
+                return None
+            count, sumw, sumw2 = (
+                np.asarray(tree[names[name]].array(library="np"), dtype=np.float64)
+                for name in ("genEventCount", "genEventSumw", "genEventSumw2")
+            )
+            vectors = {one: tree[names[one]].array(library="ak") for one in _VECTORS if one in names}
+            means = {one: mean for one, rows in vectors.items() if (mean := _mean(rows, sumw)) is not None}
+    return RunSums(round(count.sum()), float(sumw.sum()), float(sumw2.sum()), means)
+
+
+def _mean(rows: ak.Array, sumw: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The rows' averages, each weighted with its own sum; ``None`` where their lengths differ, or none."""
+    lengths = set(ak.num(rows).tolist())
+    if len(lengths) != 1 or lengths == {0} or not sumw.sum():
+        return None
+    values = ak.to_numpy(ak.to_regular(rows)).astype(np.float64)
+    return np.asarray(values.T @ sumw / sumw.sum())
+
+
+def part_of(whole: RunSums, start: int, stop: int, entries: int, folds: int) -> RunSums:
+    """What events [start, stop) of a file of `entries` count for, each `folds` times.
+
+    Counts of parts that together are the file add up to its own.
+    """
+    count = whole.count * stop // entries - whole.count * start // entries
+    share = (stop - start) / entries * folds
+    return RunSums(count * folds, whole.sumw * share, whole.sumw2 * share, whole.vectors)
+
+
+def own_sums(file: NanoFile) -> RunSums:
+    """The sums of the events that are in `file`; `InputError` if a weight is no finite number."""
+    weight = file.first(["genWeight"], file.n_entries).scalars["genWeight"].astype(np.float64)
+    with np.errstate(over="ignore"):
+        bad = np.flatnonzero(~np.isfinite(weight.astype(np.float32)))
+    if len(bad):
+        raise InputError(
+            f"{file.url}, entry {bad[0]}: genWeight = {weight[bad[0]]} is no number that NanoAOD can hold"
+        )
+    return RunSums(len(weight), float(weight.sum()), float((weight**2).sum()))
+
+
+def written_runs(path: str) -> dict[str, NDArray[np.float64]]:
+    """Count, sumw and sumw2 of each row of a produced file."""
+    with reading(path, "lacks Runs"), uproot.open({path: None}) as file:
+        names = ("genEventCount", "genEventSumw", "genEventSumw2")
+        return {name: file["Runs"][name].array(library="np") for name in names}
+
+
+def total(rows: Sequence[RunSums]) -> dict[str, float]:
+    """The sums over several rows, by the names of their branches."""
+    return {
+        "genEventCount": float(sum(row.count for row in rows)),
+        "genEventSumw": sum(row.sumw for row in rows),
+        "genEventSumw2": sum(row.sumw2 for row in rows),
+    }
