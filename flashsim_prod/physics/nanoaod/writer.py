@@ -176,7 +176,7 @@ class _Sums:
             products = weight[one.event_index] * one[""]
             for mine in np.unique(run).tolist():
                 of_run = run[one.event_index] == mine
-                sums = np.bincount(one.local_index[of_run], weights=products[of_run])
+                sums: NDArray[Any] = np.bincount(one.local_index[of_run], weights=products[of_run])
                 before = by_run.get(mine, np.zeros(0))
                 by_run[mine] = _padded(sums, len(before)) + _padded(before, len(sums))
 

@@ -1,7 +1,7 @@
 """Pythia8 fed with hard processes, one at a time and each with a seed of its own.
 
-What it makes of an event depends on the event and its seed alone, and not on those before it: it is seeded when
-it asks for the next hard process, before it has drawn anything for it.
+What it makes of an event depends on the event and its seed alone, and not on those before it: it is seeded
+when it asks for the next hard process, before it has drawn anything for it.
 """
 
 from __future__ import annotations

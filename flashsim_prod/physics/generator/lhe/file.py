@@ -26,6 +26,8 @@ _CHUNK = 1 << 20
 _LARGEST_HEAD = 1 << 28
 _END = b"</event>"
 _KEPT = len(_END) - 1
+#: of the end of a file, in which its last tag is looked for
+_TAIL = 4096
 _INIT = re.compile(r"<init\b[^>]*>(.*)\Z", re.DOTALL)
 _EVENT = re.compile(rb"<event\b[^>]*>.*\Z", re.DOTALL)
 _SLHA = re.compile(r"<slha\b[^>]*>(.*?)</slha>", re.DOTALL)
@@ -110,7 +112,7 @@ def count_events(url: str) -> int:
         while more := stream.read(_CHUNK):
             # an end may lie across two chunks; what is kept of the first is too short to hold one
             number += (tail[-_KEPT:] + more).count(_END)
-            tail = tail[-_CHUNK:] + more
+            tail = tail[-_TAIL:] + more
     if b"</LesHouchesEvents>" not in tail:
         raise InputError(f"{url} is truncated: it does not end with </LesHouchesEvents>; copy it again")
     return number
