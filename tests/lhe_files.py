@@ -7,10 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pytest
-
-WriteLhe = Callable[..., Path]
-
 _GROUPS = """<initrwgt>
 <weightgroup name="Central scale variation" combine="envelope">
 <weight id="1001"> muR=0.10000E+01 muF=0.10000E+01 </weight>
@@ -57,31 +53,27 @@ def _event(number: int, energy_gev: float, weight: float, weights: Sequence[floa
     return '<event npLO="0" npNLO="-1">\n' + "\n".join(lines) + "\n</event>\n"
 
 
-@pytest.fixture
-def write_lhe(tmp_path: Path) -> WriteLhe:
+def write_lhe(
+    folder: Path,
+    name: str = "z.lhe",
+    events: int = 17,
+    *,
+    how: str = "ids",
+    beams: tuple[int, int] = (2212, 2212),
+    energies: tuple[float, float] = (6500.0, 6500.0),
+    head: str = "",
+    change: Callable[[str], str] = str,
+) -> Path:
     """Write a file; `how` tells its weights: by ``ids``, in ``plain`` order, or ``none``."""
-
-    def write(
-        name: str = "z.lhe",
-        events: int = 17,
-        *,
-        how: str = "ids",
-        beams: tuple[int, int] = (2212, 2212),
-        energies: tuple[float, float] = (6500.0, 6500.0),
-        head: str = "",
-        change: Callable[[str], str] = str,
-    ) -> Path:
-        declared = _GROUPS if how in ("ids", "plain") else ""
-        text = f'<LesHouchesEvents version="3.0">\n<header>\n{head}{declared}</header>\n<init>\n'
-        text += f"{beams[0]} {beams[1]} {energies[0]:E} {energies[1]:E} 0 0 303600 303600 -4 2\n"
-        text += "1.5E+03 1.0 1.0 1\n0.5E+03 1.0 1.0 2\n</init>\n"
-        for number in range(events):
-            weight = (-1.0 if number % 3 == 2 else 1.0) * (1900 + 10 * number)
-            weights = [weight * (0.9 + 0.01 * number + 0.1 * place) for place in range(len(IDS))]
-            text += _event(number, energies[0], weight, weights, how)
-        data = change(text + "</LesHouchesEvents>\n").encode()
-        path = tmp_path / name
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-        return path
-
-    return write
+    declared = _GROUPS if how in ("ids", "plain") else ""
+    text = f'<LesHouchesEvents version="3.0">\n<header>\n{head}{declared}</header>\n<init>\n'
+    text += f"{beams[0]} {beams[1]} {energies[0]:E} {energies[1]:E} 0 0 303600 303600 -4 2\n"
+    text += "1.5E+03 1.0 1.0 1\n0.5E+03 1.0 1.0 2\n</init>\n"
+    for number in range(events):
+        weight = (-1.0 if number % 3 == 2 else 1.0) * (1900 + 10 * number)
+        weights = [weight * (0.9 + 0.01 * number + 0.1 * place) for place in range(len(IDS))]
+        text += _event(number, energies[0], weight, weights, how)
+    data = change(text + "</LesHouchesEvents>\n").encode()
+    path = folder / name
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
