@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.request import Request, Sampling
+from flashsim_prod.physics.generator.files.look import DRAWN, OPTIONAL_GROUPS, REQUIRED, FileLook
+from flashsim_prod.physics.nanoaod.runs import RunSums
 from flashsim_prod.production.home import Home
 
 Cli = Callable[..., Any]
@@ -230,12 +233,14 @@ def test_cancel_and_retry(cli: Cli, fake_physics: Any, home: Home) -> None:
 def test_a_glob_that_the_shell_expanded(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
-    def inspect(url: str) -> int:
+    def look(url: str) -> FileLook:
         seen.append(Path(url).name)
-        return 100
+        names = frozenset((*REQUIRED, *DRAWN, *(name for group in OPTIONAL_GROUPS for name in group)))
+        sums = RunSums(100, 100.0, 100.0)
+        nothing: frozenset[str] = frozenset()
+        return FileLook(url, 100, uuid.uuid4(), names, nothing, (), sums, "", None, None, None)
 
-    monkeypatch.setattr("flashsim_prod.physics.generator.existing.inspect_input", inspect)
-    monkeypatch.setattr("flashsim_prod.physics.generator.existing.check_alike", lambda files: None)
+    monkeypatch.setattr("flashsim_prod.physics.generator.existing.look_at", look)
     for name in "abc":
         (tmp_path / f"{name}.root").touch()
     files = [str(tmp_path / f"{name}.root") for name in "abc"]
@@ -246,6 +251,12 @@ def test_a_glob_that_the_shell_expanded(cli: Cli, tmp_path: Path, monkeypatch: p
         "request", "ttbar", "--input", str(tmp_path / "*.root"), "--events", "250", "--dry-run", "--json"
     )
     assert (seen, quoted.json["events"]) == (["a.root", "b.root", "c.root"], 250)
+    seen.clear()
+    named = ("--primary", "Mine", "--energy", "13", "--dry-run", "--json")
+    without_card = cli("request", "--input", *files, *named)
+    assert (seen, without_card.json["events"]) == (["a.root", "b.root", "c.root"], 300)
+    for label in ("xsec", "carried", "dropped", "drawn", "normalisation"):
+        assert f"\n{label} " in without_card.err
 
 
 def test_a_reader_that_leaves_is_no_error(home: Home) -> None:

@@ -259,3 +259,34 @@ def test_ctrl_c(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("flashsim_prod.cli.requests.library.all_cards", interrupted)
     assert (cli("cards").code, cli("cards").complaint) == (130, "interrupted")
+
+
+@pytest.mark.parametrize("way", ["symlink", "hard link", "dots", "file://"])
+def test_an_input_file_under_two_names(cli: Cli, tmp_path: Path, way: str) -> None:
+    path, other = tmp_path / "a.root", tmp_path / "b.root"
+    path.write_bytes(b"root")
+    match way:
+        case "symlink":
+            other.symlink_to(path)
+        case "hard link":
+            other.hardlink_to(path)
+        case "dots":
+            other = tmp_path / "." / ".." / tmp_path.name / "a.root"
+    second = path.as_uri() if way == "file://" else str(other)
+    ended = cli("request", "--input", str(path), second, "--primary", "Mine", "--energy", "13")
+    assert ended.code == 10
+    assert "named twice as --input, once as" in ended.complaint
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        ((), "Missing argument 'CARD'"),
+        (("ttbar", "--events", "10", "--primary", "Mine"), "--primary is of existing events"),
+        (("ttbar", "--events", "10", "--xsec", "3"), "--xsec is of existing events"),
+    ],
+)
+def test_what_goes_with_input_and_what_does_not(cli: Cli, typed: tuple[str, ...], complaint: str) -> None:
+    ended = cli("request", *typed)
+    assert ended.code == 2
+    assert complaint in ended.complaint

@@ -265,8 +265,11 @@ def _delivered(events: Events, draws: PileupDraws, schema: Schema) -> Events:
     """`events` with traceable numbering, and with what they lack of vertex and pileup drawn."""
     scalars: dict[str, Column] = {}
     for name, column in events.scalars.items():
-        kept, dtype = _TRACED.get(name, (name, column.dtype))
-        scalars[kept] = as_type(name, column, dtype)
+        if name in _TRACED:
+            kept, dtype = _TRACED[name]
+            scalars[kept] = as_type(name, column, dtype)
+        else:
+            scalars[name] = column
     if not scalars.keys() >= {name for name in DRAWN if name.startswith("GenVtx_")}:
         scalars = {**draws.draw_vertices(events.n), **scalars}
     if not scalars.keys() >= {name for name in DRAWN if name.startswith("Pileup_")}:

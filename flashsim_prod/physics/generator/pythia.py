@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -126,6 +127,9 @@ class PythiaKind(SourceKind):
         )
 
 
+#: settings by which Pythia takes events from a file or a program
+_OTHERS_EVENTS = re.compile(r"\s*Beams:(LHEF|nSkipLHEFatInit|header|frameType\s*=\s*[45])", re.IGNORECASE)
+
 KIND = PythiaKind()
 
 
@@ -139,6 +143,12 @@ def check_settings(card: ProcessCard) -> None:
     """
     for energy in card.energies:
         find_profile(energy.pileup)
+    foreign = next((one for one in card.settings if _OTHERS_EVENTS.match(one)), None)
+    if foreign:
+        raise ConfigError(
+            f"card {card.name}: '{foreign}' reads events from elsewhere, of which no job has its own share; "
+            "leave it out, and name the file as --input"
+        )
     set_up(card, ())
 
 

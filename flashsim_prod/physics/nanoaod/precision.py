@@ -20,6 +20,8 @@ def as_stored(branch: Branch, column: Column) -> Column:
     EventsError
         A value does not fit the type: a fraction or NaN in an integer branch, or a number out of range.
     """
+    if branch.is_carried and branch.dtype.kind == "f":
+        return column.astype(branch.dtype, copy=False)
     if branch.dtype.kind == "f":
         stored = column.astype(np.float32, copy=False)
         return stored if branch.precision is None else rounded(stored, branch.precision)

@@ -157,9 +157,8 @@ class NanoFile:
         """`InputError` that names the file and all of `names` that it lacks."""
         lacking = [name for name in names if name not in self.branches]
         if lacking:
-            what = "branch" if len(lacking) == 1 else "branches"
             told = ", ".join(f"'{name}'" for name in lacking)
-            raise InputError(f"{self.url} has no {what} {told}; give an input file that has it")
+            raise InputError(f"{self.url} has no branch {told}; give an input file that has it")
 
     def read(self, names: Sequence[str], start: int, stop: int) -> Events:
         """The branches `names` of events [start, min(stop, n_entries)).

@@ -184,7 +184,9 @@ def _named_card(typed: Typed) -> ProcessCard | None:
     if typed.inputs:
         return find_card(typed.card) if typed.card is not None else None
     if typed.card is None:
-        raise RequestError("say a CARD (flashsim-prod cards lists them), or existing events with --input")
+        raise RequestError(
+            "Missing argument 'CARD' (see: flashsim-prod cards); it may be left out with --input"
+        )
     for option, value in (("--primary", typed.primary), ("--xsec", typed.xsec)):
         if value is not None:
             raise RequestError(f"{option} is of existing events, with --input; of a card it is in its file")

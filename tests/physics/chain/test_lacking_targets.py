@@ -33,8 +33,10 @@ from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.checks import check_file
 from flashsim_prod.physics.nanoaod.merger import merge_files
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
+V9 = Schema.load("v9")
 SCRIPT = Path(__file__).parents[2] / "outside" / "write_bundle.py"
 JETS = ("jet_from_genjet", "jet_from_pileup")
 RNG = np.random.default_rng(4)
@@ -111,11 +113,11 @@ def test_files_of_a_bundle_that_lacks_attributes_are_whole_without_them(older, f
     paths = []
     for number, part in enumerate((made.slice(0, 10), made.slice(10, made.n))):
         paths.append(tmp_path / f"{number}.root")
-        with NanoWriter(paths[-1], provenance={"software": "test"}) as writer:
+        with NanoWriter(paths[-1], schema=V9, provenance={"software": "test"}) as writer:
             writer.write(part)
-        check_file(paths[-1])
-    merge_files(paths, tmp_path / "merged.root", tool="uproot")
-    assert check_file(tmp_path / "merged.root").events == made.n
+        check_file(paths[-1], schema=V9)
+    merge_files(paths, tmp_path / "merged.root", schema=V9, tool="uproot")
+    assert check_file(tmp_path / "merged.root", schema=V9).events == made.n
     with NanoFile(str(tmp_path / "merged.root")) as file:
         assert "Jet_qgl" in file.branches
         assert "Jet_area" not in file.branches
@@ -143,7 +145,7 @@ def _without(name: str, target: str) -> list:
 )
 def test_what_is_needed_cannot_be_lacking(model, target, complaint):
     with pytest.raises(BundleError) as told:
-        check_left_out(_without(model, target), "here")
+        check_left_out(_without(model, target), V9, "here")
     text = str(told.value)
     assert "\n" not in text
     assert text.startswith(f"here: {target} is not drawn by {model}, and {complaint}; fit again")
@@ -151,7 +153,7 @@ def test_what_is_needed_cannot_be_lacking(model, target, complaint):
 
 def _told(models: list) -> str:
     try:
-        check_left_out(models, "here")
+        check_left_out(models, V9, "here")
     except BundleError as error:
         return str(error)
     return ""

@@ -82,6 +82,13 @@ def test_a_setting_that_pythia_does_not_know(card, setting):
         check_settings(odd)
 
 
+@pytest.mark.parametrize("setting", ["Beams:LHEF = events.lhe", "Beams:frameType = 4", "beams:frametype=5"])
+def test_events_of_others_are_no_setting(card, setting):
+    odd = card("ttbar").model_copy(update={"settings": (setting,)})
+    with pytest.raises(ConfigError, match=r"reads events from elsewhere.*name the file as --input"):
+        check_settings(odd)
+
+
 def test_settings_with_which_pythia_cannot_start(card):
     odd = card("ttbar").model_copy(update={"settings": ("PDF:pSet = 77",)})
     source = PythiaSource(odd, 13.0, n_events=1, seed=1, pileup_seed=1)

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from flashsim_prod.core.sources.base import CarriedBranch, InputFile
+from flashsim_prod.core.sources.nano import Contents, InputSums, NanoFiles
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import RequestError
 from flashsim_prod.files import write_whole
@@ -18,6 +20,7 @@ from flashsim_prod.production.dataset.validate import VALIDATION_FOLDER
 from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.run import read_report
+from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.order.plan import Plan
 from flashsim_prod.production.views.report import make_request_report, write_request_report
 
@@ -138,6 +141,23 @@ def test_a_request_that_was_never_run(home: Home, placed: Placed, read: Read):
     assert "The request is PLANNED, 0 % of its jobs are done" in text
     with pytest.raises(RequestError, match="no request"):
         make_request_report(home, "other")
+
+
+def test_what_becomes_of_input_is_on_the_page_and_in_the_folder(home: Home, placed: Placed, read: Read):
+    told = Contents(carried="all weights", dropped="GenProton_px", drawn="GenVtx_z", normalisation="of Runs")
+    file = InputFile(url="/a.root", entries=100)
+    sums = (InputSums(count=4000, sumw=9.5, sumw2=20.0),)
+    carried = (CarriedBranch(name="LHEPdfWeight", type="float32", title="", collection="LHEPdfWeight"),)
+    source = NanoFiles(files=(file,), told=told, sums=sums, carried=carried, run_vectors=("LHEPdfSumw",))
+    plan = placed(dry_run=True, source=source, **SMALL)
+    text, _ = read(plan.request.name)
+    folder = home.folder(plan.request.name)
+    for label, line in told.model_dump().items():
+        assert f"{label}{line}" in text, label
+        assert f"| {label} | {line} |" in (folder.path / "README.md").read_text()
+    written = load_request(folder.request)
+    assert written.source == source
+    assert written.digest() == plan.request.digest()
 
 
 def test_the_page_fits_a_window_of_1200_pixels(

@@ -47,11 +47,11 @@ def check_needs(looks: Iterable[FileLook], needs: Collection[str]) -> None:
         return
     look, lacking = poor[0]
     others = f" and {len(poor) - 1} more of the files" if len(poor) > 1 else ""
-    what, them = ("branch", "it") if len(lacking) == 1 else ("branches", "them")
+    them = "it" if len(lacking) == 1 else "them"
     told = ", ".join(f"'{name}'" for name in lacking)
     advice = "" if all(name in REQUIRED for name in lacking) else f", or a --bundle that does without {them}"
     raise InputError(
-        f"{look.url}{others} {'have' if others else 'has'} no {what} {told}; give an input file that has "
+        f"{look.url}{others} {'have' if others else 'has'} no branch {told}; give an input file that has "
         f"{them}{advice}"
     )
 
