@@ -1,7 +1,7 @@
 """Where the cards, site files, templates and bundles are.
 
 The same in a checkout, where they stand beside the package, and in an installed wheel, which carries
-them in ``flashsim_prod/_resources``. Bundles of one's own are below the state folder.
+them in ``flashsim_prod/_resources``. Cards, sites and bundles of one's own are below the state folder.
 """
 
 from __future__ import annotations
@@ -38,10 +38,25 @@ def site_configs_dir() -> Path:
     return _root() / "site_configs"
 
 
+def own_cards_dir() -> Path:
+    """Folder of a user's own cards; it need not exist."""
+    return home_path() / "cards"
+
+
+def own_sites_dir() -> Path:
+    """Folder of a user's own site files; it need not exist."""
+    return home_path() / "sites"
+
+
+def card_folders() -> list[Path]:
+    """All folders of cards: that of this package, and the user's own."""
+    return [jobs_dir(), own_cards_dir()]
+
+
 def site_folders() -> list[Path]:
-    """All folders of site files: that of this package, and ``site_configs`` of other engines' packages."""
+    """All folders of site files: of this package, of other engines' packages, and the user's own."""
     others = (folder / "site_configs" for name in announced_packages() if (folder := engine_folder(name)))
-    return [site_configs_dir(), *(folder for folder in others if folder.is_dir())]
+    return [site_configs_dir(), *(folder for folder in others if folder.is_dir()), own_sites_dir()]
 
 
 def engine_folder(engine: str) -> Path | None:

@@ -165,7 +165,9 @@ def _named(page: Path) -> Iterator[str]:
 
 
 #: names that stand for what a reader writes, or for what is below the state folder
-_EXAMPLES = re.compile(r"NAME|^(engine|section)\.py$|^(bundles|store|batch|requests)/$|my_|^training/")
+_EXAMPLES = re.compile(
+    r"NAME|^(engine|section)\.py$|^(bundles|cards|sites|store|batch|requests)/$|my_|^training/"
+)
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=_name)

@@ -51,6 +51,11 @@ COMMANDS = {
         "request",
         "Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register.",
     ),
+    "plan": Entry(
+        "requests.plan",
+        "plan",
+        "Show what a request would come to, and write nothing; or compare factors of oversampling.",
+    ),
     "status": Entry(
         "requests.status",
         "status",
@@ -75,6 +80,9 @@ COMMANDS = {
         "datasets.publish",
         "publish",
         "Publish a finished dataset in DBS; blocks that are there already are compared.",
+    ),
+    "doctor": Entry(
+        "requests.doctor", "doctor", "Say what works on this machine, and how to mend what does not."
     ),
     "cards": Entry("requests.library", "cards", "List what can be requested."),
     "sites": Entry(

@@ -34,7 +34,8 @@ def _stems(folder: Path) -> Iterable[str]:
 
 
 def _cards() -> Iterable[str]:
-    return _stems(resources.jobs_dir())
+    for folder in resources.card_folders():
+        yield from _stems(folder)
 
 
 def _sites() -> Iterable[str]:

@@ -21,7 +21,7 @@ class Energy(StrictModel):
 class ProcessCard(StrictModel):
     """One process that can be requested: ``jobs/<name>.yaml``."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$", description="what it is asked for by; its file's name")
     title: str = Field(description="one line for people")
     primary: str = Field(description="primary dataset name; {energy} becomes 13TeV or 13p6TeV")
     energies: tuple[Energy, ...] = Field(min_length=1, description="the first one is the default")

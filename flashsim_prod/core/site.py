@@ -31,8 +31,8 @@ _RULES = "rules"
 class Resources(StrictModel):
     """What one job may use; the splitting keeps within it."""
 
-    cpus: int = Field(default=1, ge=1)
-    memory_mb: int = Field(default=3000, ge=500)
+    cpus: int = Field(default=1, ge=1, description="CPU cores of one job")
+    memory_mb: int = Field(default=3000, ge=500, description="memory of one job [MB]")
     walltime_min: float = Field(gt=0, description="limit of one job [min]")
     target_walltime_min: float = Field(gt=0, description="length that jobs are cut to [min]")
     max_file_mb: float = Field(default=2000, gt=0, description="largest output of one job [MB]")
@@ -68,14 +68,14 @@ class MergeRules(StrictModel):
     """How outputs are joined and grouped."""
 
     target_file_mb: float = Field(default=2000, gt=0, description="size of a merged file aimed at [MB]")
-    files_per_block: int = Field(default=500, ge=1)
+    files_per_block: int = Field(default=500, ge=1, description="files of one block of the dataset, at most")
 
 
 class Electricity(StrictModel):
     """What a kWh comes to where the site is."""
 
-    price_per_kwh: float | None = Field(default=None, ge=0)
-    currency: str = "EUR"
+    price_per_kwh: float | None = Field(default=None, ge=0, description="price of a kWh")
+    currency: str = Field(default="EUR", description="of the price")
     kg_co2_per_kwh: float | None = Field(default=None, ge=0, description="intensity of the electricity grid")
 
     def cost(self, energy_kwh: float) -> float | None:
@@ -94,12 +94,14 @@ class Site(StrictModel):
     (`flashsim_prod.core.engines`); here it is `rules`.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]*$")
-    title: str
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]*$", description="what it is asked for by; its file's name"
+    )
+    title: str = Field(description="one line for people")
     engine: str = Field(description="which batch system jobs are handed to")
     slots: int = Field(default=0, ge=0, description="jobs at a time; 0 means one per CPU core")
-    device: Device = Device.AUTO
-    max_attempts: int = Field(default=3, ge=1, le=20)
+    device: Device = Field(default=Device.AUTO, description="where the networks run")
+    max_attempts: int = Field(default=3, ge=1, le=20, description="tries of a job before it fails for good")
     resources: Resources
     rates: Rates
     storage: StorageRules

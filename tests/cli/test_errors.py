@@ -240,7 +240,7 @@ def test_other_commands(cli: Cli, arguments: list[str], code: int, complaint: st
 
 
 def test_a_defect_is_one_line_and_debug_shows_where(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
+    def broken(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr("flashsim_prod.cli.requests.library.all_cards", broken)
@@ -254,7 +254,7 @@ def test_a_defect_is_one_line_and_debug_shows_where(cli: Cli, monkeypatch: pytes
 
 
 def test_ctrl_c(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("flashsim_prod.cli.requests.library.all_cards", interrupted)

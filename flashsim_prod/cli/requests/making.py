@@ -10,6 +10,7 @@ from rich.table import Table
 
 from flashsim_prod.cli.requests.driving import start_and_tell, summary
 from flashsim_prod.cli.show import console, counted, print_json
+from flashsim_prod.cli.terminal import Terminal
 from flashsim_prod.core.choices import RegisterIn
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Electricity
@@ -34,7 +35,7 @@ def make(typed: Typed, name: str | None, *, dry_run: bool, wait: bool, yes: bool
     home = open_home()
     order, found = make_order(typed)
     plan = preview(home, order, name)
-    _show_plan(plan)
+    show_plan(plan, console(stderr=True))
     if not dry_run:
         _confirm(plan, yes=yes)
         check_software(order.site)
@@ -47,18 +48,18 @@ def make(typed: Typed, name: str | None, *, dry_run: bool, wait: bool, yes: bool
         start_and_tell(home, plan.request.name, wait=wait, as_json=as_json)
 
 
-def _show_plan(plan: Plan) -> None:
+def show_plan(plan: Plan, shown: Terminal) -> None:
+    """Print a plan, and what its user should know before saying yes."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
     for label, text in _plan_lines(plan):
         grid.add_row(label, text)
-    errors = console(stderr=True)
-    errors.print(grid, markup=False)
+    shown.print(grid, markup=False)
     for warning in plan.warnings:
-        errors.print(f"WARNING: {warning}", style="bold red", markup=False, soft_wrap=True)
+        shown.print(f"WARNING: {warning}", style="bold red", markup=False, soft_wrap=True)
     for note in plan.notes:
-        errors.print(f"note: {note}", style="yellow", markup=False)
+        shown.print(f"note: {note}", style="yellow", markup=False)
 
 
 def _plan_lines(plan: Plan) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,9 @@ from flashsim_prod.cli.options import (
 )
 from flashsim_prod.core.choices import Device, RegisterIn, Solver
 from flashsim_prod.errors import RequestError
+
+if TYPE_CHECKING:
+    from flashsim_prod.production.order.order import Typed
 
 
 def request(
@@ -107,6 +110,25 @@ def request(
     """Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register."""
     # what plans and runs requests takes a while to load, which --help need not wait for
     from flashsim_prod.cli.requests.making import make
+
+    make(typed_request(**context.params), name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)
+
+
+def typed_request(
+    *,
+    card: str | None,
+    inputs: list[str] | None,
+    more_inputs: list[str] | None,
+    scope: str,
+    rse: str | None,
+    rse_expression: str | None,
+    lifetime: float | None,
+    solver: Solver,
+    evaluations: int,
+    grid_power: float,
+    **others: Any,
+) -> Typed:
+    """The request behind the options of `request`; those that say how it is made are left aside."""
     from flashsim_prod.production.order.order import Typed, is_input
 
     if more_inputs and not inputs:
@@ -117,12 +139,11 @@ def request(
         inputs, card = [inputs[0], card, *inputs[1:]], None
     told = {
         # what is chosen by an option of its own name
-        **{name: value for name, value in context.params.items() if name in Typed.model_fields},
+        **{name: value for name, value in others.items() if name in Typed.model_fields},
         "registration": registration_of(scope, rse, rse_expression, lifetime),
         "sampling": sampling_of(solver, evaluations, grid_power),
         # a glob that the shell expanded leaves its first match to --input and the rest as arguments
         "inputs": tuple(inputs),
         "card": card,
     }
-    typed = Typed.from_mapping(told, "options")
-    make(typed, name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)
+    return Typed.from_mapping(told, "options")

@@ -1,71 +1,135 @@
-"""Cards and sites: what can be requested, and where it can run."""
+"""Cards and sites: what can be requested, and where it can run; the shipped ones and a user's own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from flashsim_prod import resources
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.strict import StrictModel, nearest
-from flashsim_prod.errors import RequestError
+from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
 from flashsim_prod.files import read_text
 
 Model = TypeVar("Model", bound=StrictModel)
 
 
+@dataclass(frozen=True)
+class Shelf(Generic[Model]):
+    """One kind of file that users name: how it is called, what it holds and where it is looked for.
+
+    Attributes
+    ----------
+    kind : str
+        For people.
+    model : type
+    folders : callable
+        Where files are found by their names.
+    own : callable
+        The one of them that is the user's own.
+    """
+
+    kind: str
+    model: type[Model]
+    folders: Callable[[], list[Path]]
+    own: Callable[[], Path]
+
+    def names(self) -> list[str]:
+        """All names that are known."""
+        return sorted({path.stem for folder in self.folders() for path in folder.glob("*.yaml")})
+
+    def find(self, name_or_file: str) -> Model:
+        """What is called so, or is in a file; errors as of `find_card`."""
+        path = self.locate(name_or_file)
+        by_name = os.sep not in name_or_file and path.name == f"{name_or_file}.yaml"
+        found = self.model.from_yaml(self.text(path), self._told(name_or_file, path, by_name))
+        named = getattr(found, "name", path.stem)
+        if by_name and named != path.stem:
+            raise ConfigError(
+                f"{path}: name: '{named}' is not the file's name; "
+                f"write '{path.stem}' there, or call the file {named}.yaml"
+            )
+        return found
+
+    def locate(self, name_or_file: str) -> Path:
+        """The file of this name, or this file; `RequestError` if there is none."""
+        if os.sep not in name_or_file:
+            # whatever is called so: what it is, if no file, is told when it is read
+            places = [folder / f"{name_or_file}.yaml" for folder in self.folders()]
+            files = [path for path in places if os.path.lexists(path)]
+            if len({self.text(path) for path in files}) > 1:
+                raise RequestError(
+                    f"{self.kind} '{name_or_file}' is in {' and '.join(map(str, files))}, and they differ; "
+                    "rename one of them, or say which one, as a path"
+                )
+            if files:
+                return files[0]
+        if os.sep in name_or_file or name_or_file.endswith((".yaml", ".yml")):
+            return Path(name_or_file).expanduser()
+        raise RequestError(f"no {self.kind} '{name_or_file}'{nearest(name_or_file, self.names())}")
+
+    def text(self, path: Path) -> str:
+        """What is in a file."""
+        try:
+            return read_text(path)
+        except OSError as error:
+            raise RequestError(f"{path}: this {self.kind} file cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise RequestError(f"{path}: this {self.kind} file is not text") from error
+
+    def all(self, broken: Callable[[str], None] | None = None) -> list[Model]:
+        """All that have a name, in that order; `broken`, if given, is told what is wrong with others."""
+        found = []
+        for name in self.names():
+            try:
+                found.append(self.find(name))
+            except FlashSimError as error:
+                if broken is None:
+                    raise
+                broken(str(error))
+        return found
+
+    def _told(self, name_or_file: str, path: Path, by_name: bool) -> str:
+        """How errors call a file: as it was typed; a user's own, found by its name, with its folder."""
+        if not by_name:
+            return name_or_file
+        return str(path) if path.parent == self.own() else path.name
+
+
+CARDS = Shelf("card", ProcessCard, resources.card_folders, resources.own_cards_dir)
+SITES = Shelf("site", Site, resources.site_folders, resources.own_sites_dir)
+
+
 def find_card(name_or_file: str) -> ProcessCard:
-    """The shipped card of this name, or the one in a file.
+    """The card of this name, shipped or the user's own, or the one in a file.
 
     Raises
     ------
     RequestError
-        If there is no such card; the nearest name is suggested.
+        If there is no such card (the nearest name is suggested), or there are two that differ.
     ConfigError
         If the file does not follow the schema.
     """
-    return _find(name_or_file, [resources.jobs_dir()], "card", ProcessCard.from_yaml)
+    return CARDS.find(name_or_file)
 
 
 def find_site(name_or_file: str) -> Site:
-    """The site of this name, shipped or brought by an engine, or in a file; errors as for `find_card`."""
-    return _find(name_or_file, resources.site_folders(), "site", Site.from_yaml)
+    """The site of this name, shipped, brought by an engine or the user's own, or in a file.
+
+    Errors are as for `find_card`.
+    """
+    return SITES.find(name_or_file)
 
 
-def all_cards() -> list[ProcessCard]:
-    """Every shipped card, by name."""
-    return [find_card(name) for name in _names([resources.jobs_dir()])]
+def all_cards(broken: Callable[[str], None] | None = None) -> list[ProcessCard]:
+    """Every card, by name; see `Shelf.all`."""
+    return CARDS.all(broken)
 
 
-def all_sites() -> list[Site]:
-    """Every site that is shipped or that other engines' packages bring, by name."""
-    return [find_site(name) for name in _names(resources.site_folders())]
-
-
-def _find(name_or_file: str, folders: Sequence[Path], kind: str, parse: Callable[[str, str], Model]) -> Model:
-    if os.sep not in name_or_file:
-        files = [path for folder in folders if (path := folder / f"{name_or_file}.yaml").is_file()]
-        if len(files) > 1:
-            places = " and ".join(map(str, files))
-            raise RequestError(f"{kind} '{name_or_file}' is in {places}; say which one, as a path")
-        if files:
-            return parse(_text(files[0], kind), files[0].name)
-    if os.sep in name_or_file or name_or_file.endswith((".yaml", ".yml")):
-        return parse(_text(Path(name_or_file).expanduser(), kind), name_or_file)
-    raise RequestError(f"no {kind} '{name_or_file}'{nearest(name_or_file, _names(folders))}")
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
-
-
-def _text(path: Path, kind: str) -> str:
-    try:
-        return read_text(path)
-    except OSError as error:
-        raise RequestError(f"{path}: this {kind} file cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{path}: this {kind} file is not text") from error
+def all_sites(broken: Callable[[str], None] | None = None) -> list[Site]:
+    """Every site, by name; see `Shelf.all`."""
+    return SITES.all(broken)

@@ -45,7 +45,7 @@ def preview(home: Home, order: Order, name: str | None) -> Plan:
     RequestError
         If the name is taken, or the order cannot be fulfilled.
     """
-    with Ledger(home.ledger) as ledger:
+    with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
         chosen = _free_name(home, ledger, order.card.name, name)
         return make_plan(
             order,
@@ -55,13 +55,19 @@ def preview(home: Home, order: Order, name: str | None) -> Plan:
             ),
             created=datetime.now(UTC).replace(microsecond=0),
             software_version=__version__,
-            measured=with_speed(
-                order.site,
-                measured_rates(ledger, order.site, order.card.name, order.device),
-                find_speed(home, order),
-                order.card.name,
-            ),
+            measured=_rates_here(home, ledger, order),
         )
+
+
+def preview_rates(home: Home, order: Order) -> RatesSeen | None:
+    """The rates that `preview` takes: what jobs and ``bench`` have shown at the order's site, if anything."""
+    with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
+        return _rates_here(home, ledger, order)
+
+
+def _rates_here(home: Home, ledger: Ledger, order: Order) -> RatesSeen | None:
+    measured = measured_rates(ledger, order.site, order.card.name, order.device)
+    return with_speed(order.site, measured, find_speed(home, order), order.card.name)
 
 
 def place(home: Home, order: Order, plan: Plan, *, bundle_title: str, named: bool, dry_run: bool) -> Plan:
@@ -184,7 +190,7 @@ def _free_version(home: Home, ledger: Ledger, dataset: DatasetName, catalog: str
 
 
 def _catalogued(home: Home) -> list[DatasetName]:
-    with LocalCatalog(home.catalog) as catalog:
+    with LocalCatalog(home.catalog, read_only=home.is_read_only) as catalog:
         return [DatasetName.parse(container.name) for container in catalog.containers()]
 
 

@@ -46,9 +46,13 @@ def whole_lumis(gen_events_per_job: int, gen_events_per_lumi: int) -> int:
 class CrabAccelerator(StrictModel):
     """Which GPUs will do; what is left out does not matter."""
 
-    memory_mb: int | None = Field(default=None, ge=1)
-    minimum_capability: str | None = Field(default=None, pattern=_CAPABILITY, description='such as "7.0"')
-    maximum_capability: str | None = Field(default=None, pattern=_CAPABILITY)
+    memory_mb: int | None = Field(default=None, ge=1, description="of one GPU, at least [MB]")
+    minimum_capability: str | None = Field(
+        default=None, pattern=_CAPABILITY, description='compute capability, at least, such as "7.0"'
+    )
+    maximum_capability: str | None = Field(
+        default=None, pattern=_CAPABILITY, description="compute capability, at most"
+    )
     runtime: str | None = Field(default=None, pattern=_CAPABILITY, description='CUDA of the driver, "12.4"')
 
     def parameters(self) -> dict[str, int | str]:
@@ -92,9 +96,9 @@ class CrabRules(EngineRules):
     accelerator: CrabAccelerator | None = Field(default=None, description="GPUs are required")
     whitelist: tuple[SitePattern, ...] = Field(default=(), description="sites where jobs may run")
     blacklist: tuple[SitePattern, ...] = Field(default=(), description="sites where they may not")
-    jobs_per_task: int = Field(default=MAX_JOBS, ge=1, le=MAX_JOBS)
-    vo_group: str | None = None
-    vo_role: str | None = None
+    jobs_per_task: int = Field(default=MAX_JOBS, ge=1, le=MAX_JOBS, description="jobs of one task, at most")
+    vo_group: str | None = Field(default=None, description="group within the virtual organisation")
+    vo_role: str | None = Field(default=None, description="role within the virtual organisation")
 
     def gpus_promised(self) -> int:
         return 0 if self.accelerator is None else 1

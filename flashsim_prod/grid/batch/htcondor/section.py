@@ -52,10 +52,10 @@ class FileAccess(StrEnum):
 class Gpus(StrictModel):
     """What a job wants of GPUs."""
 
-    count: int = Field(default=1, ge=1, le=8)
+    count: int = Field(default=1, ge=1, le=8, description="GPUs of one job")
     memory_mb: int | None = Field(default=None, gt=0, description="of one GPU, at least [MB]")
-    minimum_capability: float | None = Field(default=None, gt=0)
-    maximum_capability: float | None = Field(default=None, gt=0)
+    minimum_capability: float | None = Field(default=None, gt=0, description="compute capability, at least")
+    maximum_capability: float | None = Field(default=None, gt=0, description="compute capability, at most")
     minimum_runtime: str | None = Field(
         default=None, pattern=r"^[0-9]+\.[0-9]+$", description="version of CUDA that the driver supports"
     )

@@ -1,0 +1,145 @@
+"""``plan`` tells what ``request`` would do, and writes nothing; a scan compares factors of oversampling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flashsim_prod.production.home import VARIABLE, Home
+from flashsim_prod.production.views.scan import find_proofs
+
+from ..conftest import Cli
+
+PROCESS = "Top quark pairs, all decays, 13 TeV"
+
+
+def _proof(place: Path, observables: list[dict[str, Any]], title: str = PROCESS) -> Path:
+    place.mkdir(exist_ok=True)
+    path = place / "proof.json"
+    path.write_text(json.dumps({"processes": [{"title": title, "observables": observables}]}))
+    return path
+
+
+def _observable(name: str, folds: int, gain: float, proven: bool = True) -> dict[str, Any]:
+    return {"observable": name, "folds": folds, "gain": gain, "proven": proven}
+
+
+def test_the_plan_is_the_requests(cli: Cli, home: Home) -> None:
+    asked = ("ttbar", "--events", "95", "--oversample", "10", "--seed", "3", "--site", "htcondor")
+    told = cli("plan", *asked, "--json").json
+    shown = cli("plan", *asked)
+    made = cli("request", *asked, "--dry-run", "--json").json
+    assert (told["name"], told["dataset"]) == (made["request"], made["dataset"])
+    assert (told["events"], told["gen_events"], told["seed"]) == (100, 10, 3)
+    assert "95 is no multiple of 10" in told["notes"][0]
+    assert len(told["warnings"]) == 1
+    # the same lines that a request shows first
+    assert made["dataset"] in shown.out
+    assert "WARNING: 100 events are 10 gen events 10 times over" in shown.out
+    assert cli("plan", "ttbar", "--events", "10", "--name", "tops", "--json").json["name"] == "tops"
+
+
+def test_nothing_is_written(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "none"))
+    for options in ((), ("--scan-oversample", "1,2"), ("--json",)):
+        assert cli("plan", "ttbar", "--events", "1k", *options).code == 0
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_there_is_counted(cli: Cli, home: Home) -> None:
+    cli("request", "ttbar", "--events", "10", "--dry-run")
+    before = {path: path.stat().st_mtime_ns for path in home.path.rglob("*")}
+    told = cli("plan", "ttbar", "--events", "10", "--json").json
+    assert (told["name"], told["dataset"].split("/")[2][-2:]) == ("ttbar-002", "v2")
+    assert {path: path.stat().st_mtime_ns for path in home.path.rglob("*")} == before
+
+
+def test_a_scan_follows_the_rates_of_the_site(cli: Cli, home: Home) -> None:
+    found = cli("plan", "ttbar", "--events", "1M", "--scan-oversample", "1,10,50", "--json").json["scan"]
+    assert [(one["oversample"], one["gen_events"]) for one in found] == [
+        (1, 1_000_000),
+        (10, 100_000),
+        (50, 20_000),
+    ]
+    # local.yaml: 50 gen events and 800 output events per second
+    for one in found:
+        folds = one["oversample"]
+        assert one["events_hz"] == pytest.approx(folds / (1 / 50 + folds / 800))
+        assert one["gen_hz"] == pytest.approx(one["events_hz"] / folds)
+        assert one["bytes"] == 1_200_000_000
+    alone = cli("plan", "ttbar", "--events", "1M", "--oversample", "10", "--json").json
+    assert found[1]["seconds"] == alone["seconds"]
+    assert (
+        "validate proof ttbar --factor 10 --factor 50"
+        in cli("plan", "ttbar", "--events", "1M", "--scan-oversample", "1,10,50").out
+    )
+
+
+def test_the_worth_of_an_event_is_what_was_proven(cli: Cli, tmp_path: Path) -> None:
+    # two folds with a correlation of 0.4: 10 of them are worth 10 / (1 + 0.4 * 9)
+    path = _proof(
+        tmp_path / "proven",
+        [
+            _observable("MET", 10, 10 / (1 + 0.4 * 9)),
+            _observable("HT", 10, 2.0),
+            _observable("m", 10, 9.0, proven=False),
+        ],
+    )
+    scan = ("plan", "ttbar", "--events", "1M", "--scan-oversample", "1,10,20", "--proof", str(path.parent))
+    one, ten, twenty = (factor["worth"] for factor in cli(*scan, "--json").json["scan"])
+    assert set(one) == {"MET", "HT"}
+    assert one["MET"] == {"per_event": 1, "gain": 1, "is_proven": True}
+    assert ten["HT"] == {"per_event": pytest.approx(0.2), "gain": 2.0, "is_proven": True}
+    assert twenty["MET"]["gain"] == pytest.approx(20 / (1 + 0.4 * 19))
+    assert twenty["MET"]["is_proven"] is False
+    shown = cli(*scan, "--observable", "MET").out
+    assert "WORTH MET" in shown
+    assert "HT" not in shown
+    assert "~0.12" in shown
+    assert "did you mean 'MET'" in cli(*scan, "--observable", "MTE").complaint
+
+
+def test_a_proof_of_another_process_is_none(cli: Cli, tmp_path: Path) -> None:
+    path = _proof(
+        tmp_path / "p", [_observable("MET", 10, 2.0)], title="Top quark pairs, all decays, 13.6 TeV"
+    )
+    assert find_proofs(path, PROCESS) is None
+    told = cli(
+        "plan", "ttbar", "--events", "1k", "--scan-oversample", "2", "--proof", str(path), "--json"
+    ).json
+    assert (told["scan"][0]["worth"], PROCESS in told["worth_note"]) == ({}, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--scan-oversample", "1,x"), "--scan-oversample: 'x' is no number"),
+        (("--scan-oversample", "0"), "--scan-oversample: '0' must be at least 1"),
+        (("--scan-oversample", "1,10001"), "--scan-oversample: at most 10000"),
+        (("--scan-oversample", "2", "--proof", "nowhere"), "--proof: there is no nowhere"),
+        (("--scan-oversample", "2", "--observable", "HT"), "--observable: no proof of Top quark pairs"),
+        (("--observable", "HT"), "go with --scan-oversample"),
+        (("--energy", "8"), "card ttbar has no energy of 8 TeV"),
+    ],
+)
+def test_one_line_for_what_is_wrong(cli: Cli, options: tuple[str, ...], complaint: str) -> None:
+    ended = cli("plan", "ttbar", "--events", "1M", *options)
+    assert (ended.code, complaint in ended.complaint) == (2, True), ended.err
+
+
+def test_a_factor_that_no_job_can_hold_is_named(cli: Cli, home: Home) -> None:
+    cli("sites", "new", "small")
+    path = home.path / "sites" / "small.yaml"
+    path.write_text(path.read_text().replace("max_file_mb: 1000", "max_file_mb: 0.1"))
+    ended = cli("plan", "ttbar", "--events", "1k", "--site", "small", "--scan-oversample", "2,100")
+    assert (ended.code, ended.complaint.startswith("with 100 folds of a gen event: 100 folds")) == (2, True)
+
+
+def test_a_file_that_is_no_proof(cli: Cli, tmp_path: Path) -> None:
+    for text in ("{", "[]", '{"processes": [{}]}'):
+        (tmp_path / "proof.json").write_text(text)
+        ended = cli("plan", "ttbar", "--events", "1k", "--scan-oversample", "2", "--proof", str(tmp_path))
+        assert (ended.code, "not what 'flashsim-prod validate proof' writes" in ended.complaint) == (2, True)
