@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 _LOG = logging.getLogger(__name__)
 
 #: where the input's own numbering goes, so that events can be traced back
-_TRACED = {
+_TRACED: dict[str, tuple[str, np.dtype[Any]]] = {
     "run": ("FlashSim_inputRun", np.dtype(np.uint32)),
     "luminosityBlock": ("FlashSim_inputLumi", np.dtype(np.uint32)),
     "event": ("FlashSim_inputEvent", np.dtype(np.uint64)),
