@@ -13,6 +13,7 @@ import numpy as np
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.errors import ConfigError, InputError, NodeError
+from flashsim_prod.files import write_whole
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.generator.lhe.columns import hard_process
 from flashsim_prod.physics.generator.lhe.event import HardEvent, parse_event
@@ -190,7 +191,7 @@ def start(card: ProcessCard, of: Survey, seed: int) -> tuple[Any, Any]:
         run = ["Beams:frameType = 5", "Random:setSeed = on", f"Random:seed = {seed}"]
         if of.head.slha:
             model = Path(folder) / "model.slha"
-            model.write_text(of.head.slha + "\n", encoding="utf-8")
+            write_whole(model, of.head.slha + "\n")
             run += ["SLHA:readFrom = 2", "SLHA:verbose = 0", f"SLHA:file = {model}"]
         pythia = set_up(card, tuple(run))
         feed = make_feed(pythia, sum(of.head.energies_gev))
