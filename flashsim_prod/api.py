@@ -108,7 +108,8 @@ def simulate(
     ----------
     card_or_files : str, path, or sequence of them
         Name or YAML file of a card (``ttbar``); or NanoAOD or NanoGEN in the generator's place: files that
-        end in ``.root``, patterns of them, URLs, or ``rucio:SCOPE:NAME``, one or several.
+        end in ``.root``, patterns of them, URLs, or ``rucio:SCOPE:NAME``, one or several; or LHE files,
+        that end in ``.lhe`` or ``.lhe.gz``.
     events : int or str, optional
         Output events, as ``1000`` or ``"10k"``. Of files all by default, each `oversample` times.
     oversample : int
@@ -335,8 +336,9 @@ def _files(card_or_files: str | PathLike[str] | Sequence[str | PathLike[str]]) -
         if not named:
             raise RequestError("no files were given; name at least one, or a card")
         return named
-    is_card = not named[0].endswith(".root") and "://" not in named[0] and not named[0].startswith("rucio:")
-    return () if is_card else named
+    from flashsim_prod.production.order.order import is_input
+
+    return named if is_input(named[0]) else ()
 
 
 def _several(one_or_more: str | PathLike[str] | Sequence[str | PathLike[str]]) -> tuple[str, ...]:

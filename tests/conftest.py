@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from html.parser import HTMLParser
 from importlib import import_module
 from importlib.util import find_spec
@@ -121,6 +122,15 @@ def fake_physics(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     fake_physics.install()
     yield fake_physics
     sys.modules.pop("fake_physics", None)
+
+
+@pytest.fixture
+def write_lhe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Writes a small LHE file; arguments as of `lhe_files.write_lhe` after the folder."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    from lhe_files import write_lhe as write
+
+    return partial(write, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,8 @@ def simulate_job(request: Request, index: int) -> SimulateJob:
     per_job = request.split.gen_events_per_job
     lumis_per_job = -(-per_job // request.split.gen_events_per_lumi)
     gen_first = index * per_job
+    # where events have seeds of their own, their jobs must not differ
+    seeded = 0 if request.source.seeds_by_event else index
     gen_events = min(per_job, request.gen_events - gen_first)
     return SimulateJob(
         index=index,
@@ -71,9 +73,9 @@ def simulate_job(request: Request, index: int) -> SimulateJob:
         first_event=gen_first * request.oversample + 1,
         first_lumi=index * lumis_per_job + 1,
         n_lumis=-(-gen_events // request.split.gen_events_per_lumi),
-        seed=job_seed(request.seed, index),
-        generator_seed=generator_seed(request.seed, index),
-        pileup_seed=pileup_seed(request.seed, index),
+        seed=job_seed(request.seed, seeded),
+        generator_seed=generator_seed(request.seed, seeded),
+        pileup_seed=pileup_seed(request.seed, seeded),
         lfn=request.dataset.unmerged_lfn(request.name, index, request.site.storage.user_lfn),
     )
 
@@ -212,6 +214,21 @@ def generator_seed(request_seed: int, job_index: int) -> int:
 def pileup_seed(request_seed: int, job_index: int) -> int:
     """The 64-bit seed of a job's draw of pileup conditions."""
     return _word(request_seed, job_index, 2)
+
+
+def event_seed(request_seed: int, gen_event: int, attempt: int = 0) -> int:
+    """The generator's seed of one gen event, by its number in the dataset; another for each `attempt` at it.
+
+    Consecutive, as those of jobs are and for the same reason; only what fails once is given a drawn one.
+    """
+    if attempt:
+        return _word(request_seed, gen_event, 3, attempt) % PYTHIA_SEED_MAX + 1
+    return (_word(request_seed, 3) + gen_event) % PYTHIA_SEED_MAX + 1
+
+
+def event_pileup_seed(request_seed: int, gen_event: int) -> int:
+    """The 64-bit seed of the draw of pileup conditions of one gen event."""
+    return _word(request_seed, gen_event, 4)
 
 
 def _word(request_seed: int, *spawn_key: int) -> int:

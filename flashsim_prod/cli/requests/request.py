@@ -63,7 +63,7 @@ def request(
         typer.Option(
             "--input",
             metavar="FILE|GLOB|URL|rucio:SCOPE:NAME ...",
-            help="NanoAOD or NanoGEN instead of Pythia8.",
+            help="NanoAOD or NanoGEN instead of Pythia8, or LHE files that it showers.",
         ),
     ] = None,
     energy_tev: Annotated[
@@ -75,6 +75,14 @@ def request(
     ] = None,
     xsec: Annotated[
         float | None, typer.Option(metavar="PB", help="With --input: its cross section [pb].")
+    ] = None,
+    shower: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CARD|FILE",
+            help="Tune and Pythia8 settings for LHE files; those of CARD by default.",
+            autocompletion=completing.cards,
+        ),
     ] = None,
     bundle: Annotated[
         str | None,

@@ -53,10 +53,14 @@ class Source(StrictModel):
     runs_generator : bool
         Whether a generator is run: its rate then counts in plans, its settings are the card's, and the time
         of its events is that of the stage ``generate``.
+    seeds_by_event : bool
+        Whether all that is drawn for an event depends on its number in the dataset and not on the job that
+        it is in, so that a request gives the same events however it is split.
     """
 
     kind: str
     runs_generator: ClassVar[bool]
+    seeds_by_event: ClassVar[bool] = False
 
     files: tuple[InputFile, ...] = Field(default=(), description="that jobs read from, end to end")
 

@@ -13,6 +13,7 @@ from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.core.splitting import SimulateJob
+from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.generator.source import EventSource
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 #: by the kind of source, the module whose ``KIND`` opens it; of files, the first that takes one has it
 _MODULES = {
     "pythia": "flashsim_prod.physics.generator.pythia",
+    "lhe": "flashsim_prod.physics.generator.lhe.kind",
     "nano": "flashsim_prod.physics.generator.existing",
 }
 
@@ -42,6 +44,8 @@ class InputFacts:
     cross_section_pb : float or None
     heavy : frozenset of int or None
         PDG ids of the top quarks and bosons that its hard process has in most events.
+    fallback : str or None
+        What its primary dataset may be called where nobody says anything better.
     """
 
     primary: str | None = None
@@ -49,6 +53,7 @@ class InputFacts:
     energy_tev: float | None = None
     cross_section_pb: float | None = None
     heavy: frozenset[int] | None = None
+    fallback: str | None = None
 
 
 class SourceKind(ABC):
@@ -73,6 +78,20 @@ class SourceKind(ABC):
     def facts(self, source: Source) -> InputFacts:
         """What the files tell of their process."""
         return InputFacts()
+
+    def showered(self, card: ProcessCard, shower: ProcessCard | None) -> ProcessCard:
+        """`card` with the tune and the settings of `shower`, or its own ones, of a kind that has a shower.
+
+        Raises
+        ------
+        RequestError
+            If a shower was named for a source that has none.
+        ConfigError
+            If it sets what cannot be set.
+        """
+        if shower is not None:
+            raise RequestError("--shower is for LHE files as --input; leave it out")
+        return card
 
     def runs(
         self, source: Source, first: int, number: int, folds: int, locate: Locate | None = None

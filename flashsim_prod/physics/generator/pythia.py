@@ -102,7 +102,7 @@ class PythiaSource:
             "Random:setSeed = on",
             f"Random:seed = {self._seed}",
         )
-        pythia = _set_up(self._card, run)
+        pythia = set_up(self._card, run)
         if not pythia.init():
             raise ConfigError(f"card {self._card.name}: Pythia8 cannot start with these settings")
         return pythia
@@ -149,10 +149,10 @@ def check_settings(card: ProcessCard) -> None:
             f"card {card.name}: '{foreign}' reads events from elsewhere, of which no job has its own share; "
             "leave it out, and name the file as --input"
         )
-    _set_up(card, ())
+    set_up(card, ())
 
 
-def _set_up(card: ProcessCard, run: tuple[str, ...]) -> Any:
+def set_up(card: ProcessCard, run: tuple[str, ...]) -> Any:
     """Pythia with the settings of `card` and of one run, not initialised."""
     import pythia8mc
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 import awkward as ak
 import numpy as np
 import uproot
+from numpy.typing import NDArray
 
 from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.events import Collection, Column, Events, full_name
@@ -31,6 +32,16 @@ _RUNS_TITLES = {
     "genEventCount": "number of events, every fold counted",
     "genEventSumw": "sum of genWeight over all events, every fold counted",
     "genEventSumw2": "sum of squared genWeight over all events, every fold counted",
+}
+#: vectors of weights, and what the averages of their numbers are called in Runs
+_AVERAGES = {
+    "LHEScaleWeight": "LHEScaleSumw",
+    "LHEPdfWeight": "LHEPdfSumw",
+    "LHEReweightingWeight": "LHEReweightingSumw",
+}
+_AVERAGES_TITLES = {
+    one: f"sum of genWeight times {name}[i] over all events, every fold counted, divided by genEventSumw"
+    for name, one in _AVERAGES.items()
 }
 _LUMIS_TITLES = {"run": "run number", "luminosityBlock": "luminosity section"}
 
@@ -138,12 +149,14 @@ class _Sums:
         self._runs = runs
         self._digest = hashlib.blake2b(json.dumps(provenance).encode(), digest_size=16)
         self._by_run: dict[int, tuple[int, float, float]] = {}
+        self._varied: dict[str, dict[int, NDArray[np.float64]]] = {}
         self._lumis: dict[tuple[int, int], None] = {}
 
     def add(self, baskets: Iterable[Events]) -> None:
         """Count `baskets`; the digest of their numbers tells one file from another."""
         for events in baskets:
             self._add_runs(events.scalars["run"], events.scalars["genWeight"].astype(np.float64))
+            self._add_varied(events)
             pairs = np.stack([events.scalars["run"], events.scalars["luminosityBlock"]], axis=1)
             self._lumis.update(dict.fromkeys(map(tuple, np.unique(pairs, axis=0).tolist())))
             for name in ("run", "luminosityBlock", "event"):
@@ -155,6 +168,18 @@ class _Sums:
             count, sumw, sumw2 = self._by_run.get(one, (0, 0.0, 0.0))
             self._by_run[one] = (count + len(mine), sumw + float(mine.sum()), sumw2 + float((mine**2).sum()))
 
+    def _add_varied(self, events: Events) -> None:
+        """The sums of genWeight times each number of the vectors of weights, by run."""
+        run, weight = events.scalars["run"], events.scalars["genWeight"].astype(np.float64)
+        for name in _AVERAGES.keys() & events.collections.keys():
+            one, by_run = events[name], self._varied.setdefault(name, {})
+            products = weight[one.event_index] * one[""]
+            for mine in np.unique(run).tolist():
+                of_run = run[one.event_index] == mine
+                sums: NDArray[Any] = np.bincount(one.local_index[of_run], weights=products[of_run])
+                before = by_run.get(mine, np.zeros(0))
+                by_run[mine] = _padded(sums, len(before)) + _padded(before, len(sums))
+
     def trees(self) -> Iterator[tuple[str, dict[str, str], dict[str, Any]]]:
         """Name, titles and columns of the trees Runs and LuminosityBlocks."""
         yield "Runs", *(self._runs_of_input() if self._runs else self._runs_of_events())
@@ -162,7 +187,11 @@ class _Sums:
         yield "LuminosityBlocks", _LUMIS_TITLES, {"run": run, "luminosityBlock": lumi}
 
     def _runs_of_events(self) -> tuple[dict[str, str], dict[str, Any]]:
-        return _RUNS_TITLES, self._rows(list(self._by_run), list(self._by_run.values()))
+        rows = self._rows(list(self._by_run), list(self._by_run.values()))
+        for name, by_run in sorted(self._varied.items()):
+            parts = zip(self._by_run, rows["genEventSumw"].tolist(), strict=True)
+            rows[_AVERAGES[name]] = ak.Array([by_run[run] / (norm or 1.0) for run, norm in parts])
+        return {**_RUNS_TITLES, **_AVERAGES_TITLES}, rows
 
     def _runs_of_input(self) -> tuple[dict[str, str], dict[str, Any]]:
         """A row for each stretch of an input file; they are of one run, as all events of a job."""
@@ -193,6 +222,10 @@ class _Sums:
     def identifier(self) -> uuid.UUID:
         """A UUID that depends on provenance and event numbers only."""
         return uuid.UUID(bytes=self._digest.digest(), version=4)
+
+
+def _padded(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    return np.pad(values, (0, max(0, length - len(values))))
 
 
 def _stored(events: Events, schema: Schema) -> Events:

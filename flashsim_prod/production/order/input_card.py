@@ -61,7 +61,7 @@ def card_of_input(
         _check_process(card, facts)
     tev = _energy(card, facts, primary, energy_tev)
     entry = None if card is None else card.energy(tev)
-    name = primary or facts.primary or (None if card is None else card.primary_name(tev))
+    name = primary or facts.primary or (card.primary_name(tev) if card else facts.fallback)
     if name is None:
         raise RequestError(
             "nothing in the input tells which process it is of; say --primary NAME of its dataset, "

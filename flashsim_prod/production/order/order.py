@@ -26,6 +26,7 @@ from flashsim_prod.production.order.library import find_card, find_site
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_input import PREFIX, NamedInput, input_files
 from flashsim_prod.production.order.rucio_rses import find_registration
+from flashsim_prod.production.order.shower import find_shower
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.generator.kinds import SourceKind
@@ -52,6 +53,7 @@ class Typed(RequestOptions):
     """
 
     card: str | None = None
+    shower: str | None = None
     events: str | None = None
     oversample: Annotated[int, BeforeValidator(_folds)] = 1
     site: str = "local"
@@ -133,6 +135,7 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
             cross_section_pb=typed.xsec,
         )
     assert card is not None
+    card = kind.showered(card, find_shower(typed.shower) if typed.shower is not None else None)
     # what every job would fail at
     kind.check(source, card)
     own = {
@@ -173,7 +176,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
 
 def is_input(word: str) -> bool:
     """Whether a word where a card can be is a file of events: no card is called so."""
-    return word.endswith(".root") or word.startswith(PREFIX) or "://" in word
+    return word.endswith((".root", ".lhe", ".lhe.gz")) or word.startswith(PREFIX) or "://" in word
 
 
 def _named_card(typed: Typed) -> ProcessCard | None:

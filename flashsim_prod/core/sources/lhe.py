@@ -1,0 +1,40 @@
+"""Hard processes of LHE files, showered and hadronised by Pythia8 in the job."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.sources.base import CarriedBranch, InputFile, Source
+from flashsim_prod.core.sources.nano import Contents
+
+
+class LheFiles(Source):
+    """The events of some LHE files, end to end: each job has its share, each event has its own seeds."""
+
+    kind: Literal["lhe"] = "lhe"
+    runs_generator: ClassVar[bool] = True
+    seeds_by_event: ClassVar[bool] = True
+
+    files: tuple[InputFile, ...] = Field(min_length=1)
+    carried: tuple[CarriedBranch, ...] = Field(description="branches of the hard process and its weights")
+    told: Contents
+
+    def more_branches(self) -> tuple[CarriedBranch, ...]:
+        return self.carried
+
+    def contents(self) -> tuple[tuple[str, str], ...]:
+        return tuple(self.told.model_dump().items())
+
+    def generator(self, card: ProcessCard) -> str:
+        return f"LHE files, showered by Pythia8, tune {card.tune}"
+
+    def summary(self, card: ProcessCard) -> str:
+        files = f"{len(self.files)} LHE file{'' if len(self.files) == 1 else 's'}"
+        return f"{files}, the first {self.files[0].url}; showered by Pythia8, tune {card.tune}"
+
+    def headline(self, energy_tev: float) -> str:
+        files = f"{len(self.files):,} LHE file{'' if len(self.files) == 1 else 's'}"
+        return f"{files} and Pythia8 at {energy_tev:g} TeV"

@@ -1,0 +1,1 @@
+"""Hard processes of LHE files: what the files say, their events, and Pythia8's shower of them."""

@@ -1,0 +1,214 @@
+"""LHE files, plain or gzipped: their head, and the text of their events.
+
+Bytes are searched for the ends of events, not parsed, so that a job finds its first event as fast as the file
+can be read, or decompressed: millions of events in seconds.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from flashsim_prod.errors import InputError
+from flashsim_prod.files import open_regular
+from flashsim_prod.physics.generator.lhe.weights import Declared, declared_weights
+
+_PROTON = 2212
+_CHUNK = 1 << 20
+#: heads, with run cards, parameters and code, are a few MB at most
+_LARGEST_HEAD = 1 << 28
+_END = b"</event>"
+_KEPT = len(_END) - 1
+#: of the end of a file, in which its last tag is looked for
+_TAIL = 4096
+_INIT = re.compile(r"<init\b[^>]*>(.*)\Z", re.DOTALL)
+_EVENT = re.compile(rb"<event\b[^>]*>.*\Z", re.DOTALL)
+_SLHA = re.compile(r"<slha\b[^>]*>(.*?)</slha>", re.DOTALL)
+_MERGED = re.compile(r"(?m)^\s*(\d+)\s*=\s*ickkw\b")
+_MERGERS = {1: "MLM", 2: "CKKW", 3: "FxFx"}
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a file says before its first event.
+
+    Attributes
+    ----------
+    beams : tuple of int
+        PDG ids.
+    energies_gev : tuple of float
+        Of the beams [GeV].
+    cross_section_pb : float
+        Of all its processes [pb].
+    weights : tuple of Declared
+    slha : str
+        Masses and decays of its model, empty if it has none.
+    merging : str
+        For which merging of samples it was made, that has the shower veto events; empty for none.
+    """
+
+    beams: tuple[int, int]
+    energies_gev: tuple[float, float]
+    cross_section_pb: float
+    weights: tuple[Declared, ...]
+    slha: str
+    merging: str
+
+    @property
+    def energy_tev(self) -> float:
+        """Centre-of-mass energy [TeV]."""
+        return round(sum(self.energies_gev) / 1000, 6)
+
+
+def read_head(url: str) -> Head:
+    """The head of a file; `InputError` in one line if it is none, or cannot be read."""
+    with _reading(url), _open(url) as stream:
+        text, _ = _head(stream, url)
+    match = _INIT.search(text)
+    if match is None:
+        raise InputError(f"{url}: no <init> before the first event; is it an LHE file?")
+    try:
+        beams, energies, cross_section = _init(match[1])
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{url}: <init> cannot be read: {error}") from error
+    merged = _MERGED.search(text)
+    merging = _MERGERS.get(int(merged[1]), "") if merged else ""
+    slha = _SLHA.search(text)
+    return Head(
+        beams, energies, cross_section, declared_weights(text), slha[1].strip() if slha else "", merging
+    )
+
+
+def check_usable(head: Head, url: str) -> None:
+    """`InputError` for what cannot be made into events as CMS sees them, or would be made wrongly."""
+    if head.beams != (_PROTON, _PROTON):
+        raise InputError(
+            f"{url}: its beams are {head.beams[0]} and {head.beams[1]}; only proton-proton can be used"
+        )
+    one, other = head.energies_gev
+    if not (math.isfinite(one) and one > 0 and math.isclose(one, other, rel_tol=1e-6)):
+        raise InputError(f"{url}: beams of {one:g} and {other:g} GeV; only equal ones can be used")
+    if not math.isfinite(head.cross_section_pb):
+        raise InputError(f"{url}: the cross section in <init> is not finite")
+    if head.merging:
+        raise InputError(
+            f"{url}: made for {head.merging} merging (ickkw in its head), whose vetoes in the shower are not "
+            "supported; without them jets would be counted twice; give a file without merging"
+        )
+
+
+def count_events(url: str) -> int:
+    """The number of events of a file, which is read to its end; `InputError` if it is cut off or damaged."""
+    with _reading(url), _open(url) as stream:
+        _, chunk = _head(stream, url)
+        number, tail = chunk.count(_END), chunk
+        while more := stream.read(_CHUNK):
+            # an end may lie across two chunks; what is kept of the first is too short to hold one
+            number += (tail[-_KEPT:] + more).count(_END)
+            tail = tail[-_TAIL:] + more
+    if b"</LesHouchesEvents>" not in tail:
+        raise InputError(f"{url} is truncated: it does not end with </LesHouchesEvents>; copy it again")
+    return number
+
+
+def event_texts(url: str, first: int, number: int) -> Iterator[str]:
+    """The text of events [first, first + number), counted from 0, each from ``<event`` to its end.
+
+    Raises
+    ------
+    InputError
+        The file holds fewer, or is damaged.
+    """
+    with _reading(url), _open(url) as stream:
+        _, buffer = _head(stream, url)
+        skip, left = first, number
+        while left:
+            ends = buffer.count(_END)
+            if ends > skip:
+                *ended, tail = buffer.split(_END, skip + left)
+                for text in ended[skip:]:
+                    yield _event(text, url)
+                left, skip = left - (len(ended) - skip), 0
+            else:
+                skip, tail = skip - ends, buffer.rpartition(_END)[2] if ends == skip else buffer[-_KEPT:]
+            if left:
+                more = stream.read(_CHUNK)
+                if not more:
+                    raise InputError(f"{url} holds fewer events than when the request was made; put it back")
+                buffer = tail + more
+
+
+def _event(text: bytes, url: str) -> str:
+    match = _EVENT.search(text)
+    if match is None:
+        raise InputError(f"{url}: an </event> without its <event>; the file is damaged, copy it again")
+    return match[0].decode("utf-8", "replace")
+
+
+def _head(stream: IO[bytes], url: str) -> tuple[str, bytes]:
+    """What is before ``</init>``, and what was read beyond it."""
+    read = b""
+    while b"</init>" not in read:
+        more = stream.read(_CHUNK)
+        if not more or len(read) > _LARGEST_HEAD:
+            raise InputError(f"{url}: no <init> ... </init>; is it an LHE file, and whole?")
+        read += more
+    head, _, rest = read.partition(b"</init>")
+    if b"<LesHouchesEvents" not in head:
+        raise InputError(f"{url} does not begin with <LesHouchesEvents>; it is no LHE file")
+    return head.decode("utf-8", "replace"), rest
+
+
+def _init(text: str) -> tuple[tuple[int, int], tuple[float, float], float]:
+    """Beams, their energies and the cross section, from the numbers of ``<init>``."""
+    lines = [line.split() for line in text.strip().splitlines() if line.strip()]
+    first = lines[0]
+    processes = lines[1 : 1 + int(first[9])]
+    if len(processes) != int(first[9]) or not processes:
+        raise ValueError("fewer processes than it says")
+    total = sum(as_float(process[0]) for process in processes)
+    return (int(first[0]), int(first[1])), (as_float(first[2]), as_float(first[3])), total
+
+
+def as_float(text: str) -> float:
+    """A number, with an exponent as C or as Fortran writes it; `ValueError` if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float(text.lower().replace("d", "e"))
+
+
+@contextmanager
+def _open(url: str) -> Iterator[IO[bytes]]:
+    if "://" in url:
+        raise InputError(f"{url}: LHE files are read from disks; copy it here and name the copy")
+    with open_regular(Path(url)) as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not is_packed:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield unpacked  # type: ignore[misc]
+
+
+@contextmanager
+def _reading(url: str) -> Iterator[None]:
+    """Whatever the system or a damaged file raises, as one line."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{url} does not exist; check the path") from error
+    except EOFError as error:
+        raise InputError(f"{url} is truncated; copy it again") from error
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{url} is damaged: {error}; copy it again") from error
+    except OSError as error:
+        raise InputError(f"{url} cannot be read: {error.strerror or error}") from error
