@@ -82,6 +82,10 @@ class EngineRules(StrictModel):
         """Gen events of a job for which the splitting wants so many, with so many in a luminosity section."""
         return wanted
 
+    def removed_by_rule(self, lfn: str) -> bool:
+        """Whether what a job has put at `lfn` is Rucio's to remove, by the end of a rule."""
+        return False
+
     def notes(self, request: Request) -> Iterable[str]:
         """What a user should know of a request at this engine before saying yes, a line each."""
         return ()

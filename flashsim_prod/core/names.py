@@ -27,6 +27,8 @@ _USER_DATASET = re.compile(
 _REQUEST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,79}")
 #: tier of all datasets of users and groups
 USER_TIER = "USER"
+#: where Rucio brings users' files: users themselves cannot write there
+RUCIO_USER_LFN = "/store/user/rucio/{user}"
 _LFN_MAX = 500
 _FILES_PER_FOLDER = 1000
 _SCOPE = re.compile(r"cms|(?P<kind>user|group)\.(?P<owner>[a-z][a-z0-9_\-]*)")
@@ -81,18 +83,30 @@ class DatasetName(StrictModel):
         """The name of the block `identifier` of this dataset."""
         return f"{self}#{identifier}"
 
-    def lfn(self, index: int, identifier: uuid.UUID) -> str:
-        """The logical name of the merged file number `index`, in ``/store/mc`` or the user's folder."""
-        return self._path("mc", f"{index // _FILES_PER_FOLDER:06d}", f"{str(identifier).upper()}.root")
+    @property
+    def campaign(self) -> str:
+        """The acquisition era that catalogues are told; the first word of a user's dataset is the user."""
+        return self.string.partition("_")[0] if self.is_users else self.era
 
-    def unmerged_lfn(self, request_name: str, index: int) -> str:
+    def lfn(self, index: int, identifier: uuid.UUID, user_lfn: str | None = None) -> str:
+        """The logical name of the merged file number `index`, in ``/store/mc`` or the user's folder."""
+        group = f"{index // _FILES_PER_FOLDER:06d}"
+        return self._path("mc", user_lfn, group, f"{str(identifier).upper()}.root")
+
+    def unmerged_lfn(self, request_name: str, index: int, user_lfn: str | None = None) -> str:
         """The logical name of what simulate job `index` writes; it does not stay."""
         group = f"{index // _FILES_PER_FOLDER:06d}"
-        return self._path("unmerged", request_name, group, f"simulate_{index:06d}.root")
+        return self._path("unmerged", user_lfn, request_name, group, f"simulate_{index:06d}.root")
 
-    def _path(self, top: str, *rest: str) -> str:
+    def user_folder(self, user_lfn: str | None) -> str:
+        """Folder of the user's files: `user_lfn` of a site, or Rucio's."""
+        return (user_lfn or RUCIO_USER_LFN).replace("{user}", self.era).rstrip("/")
+
+    def _path(self, top: str, user_lfn: str | None, *rest: str) -> str:
+        folder: tuple[str, ...]
         if self.is_users:
-            folder = ("/store/user/rucio", self.era, *([top] if top == "unmerged" else []), self.primary)
+            within = [top] if top == "unmerged" else []
+            folder = (self.user_folder(user_lfn), *within, self.primary)
         else:
             folder = ("/store", top, self.era, self.primary, self.tier)
         lfn = "/".join((*folder, f"{self.string}-v{self.version}", *rest))

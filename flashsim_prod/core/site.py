@@ -62,6 +62,18 @@ class StorageRules(StrictModel):
         description="what stands before an LFN, or a CMS storage.json; {home} is the state folder"
     )
     protocol: str = Field(default="XRootD", description="which one of the storage.json's")
+    user_lfn: str | None = Field(
+        default=None,
+        pattern=r"^/store/(user|group)/[A-Za-z0-9_\-./{}]+$",
+        description="folder of users' files, {user} being the owner of --scope; "
+        "by default Rucio's, /store/user/rucio/{user}",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Written as before there was another folder, where it is none."""
+        written: dict[str, Any] = handler(self)
+        return {key: value for key, value in written.items() if key != "user_lfn" or value is not None}
 
 
 class MergeRules(StrictModel):

@@ -74,7 +74,7 @@ def simulate_job(request: Request, index: int) -> SimulateJob:
         seed=job_seed(request.seed, index),
         generator_seed=generator_seed(request.seed, index),
         pileup_seed=pileup_seed(request.seed, index),
-        lfn=request.dataset.unmerged_lfn(request.name, index),
+        lfn=request.dataset.unmerged_lfn(request.name, index, request.site.storage.user_lfn),
     )
 
 
@@ -96,7 +96,7 @@ def merge_job(request: Request, index: int) -> MergeJob:
         first=first,
         count=count,
         events=(gen_last - gen_first) * request.oversample,
-        lfn=request.dataset.lfn(index, guid),
+        lfn=request.dataset.lfn(index, guid, request.site.storage.user_lfn),
         guid=guid,
         block=request.dataset.block(block),
     )

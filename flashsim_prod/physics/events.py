@@ -6,9 +6,9 @@ beside them; so every operation is one numpy call over all objects of all events
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any
 
 import numpy as np
@@ -111,8 +111,10 @@ class Collection:
 
     def select(self, mask: NDArray[np.bool_]) -> Collection:
         """Only the objects where `mask`, of shape (n_objects,), is true."""
-        counts = np.bincount(self.event_index[mask], minlength=self.n_events).astype(np.int64)
-        return Collection(counts, {name: column[mask] for name, column in self.columns.items()}, self.name)
+        # found once: a mask would be walked through for every column, however few objects it leaves
+        positions = np.flatnonzero(mask)
+        counts = np.bincount(self.event_index[positions], minlength=self.n_events).astype(np.int64)
+        return self._taken(positions, counts)
 
     def sorted_by(self, name: str, *, descending: bool = True) -> Collection:
         """Objects of each event in the order of one attribute; equal ones keep their order."""
@@ -270,3 +272,29 @@ class Events:
                 for name in first.collections
             },
         )
+
+
+Derived = Callable[[Events], Collection]
+
+
+def of_collections(*names: str) -> Callable[[Derived], Derived]:
+    """For what depends on the collections `names` alone: found once for them, however many models ask.
+
+    The function sees no others, so that events that share these share what it finds.
+    """
+
+    def decorate(function: Derived) -> Derived:
+        @wraps(function)
+        def found(events: Events) -> Collection:
+            first, *others = (events[name] for name in names)
+            # kept with the collection that it was made of, and gone with it
+            kept: dict[str, tuple[list[Collection], Collection]] = first.__dict__.setdefault("_derived", {})
+            known = kept.get(function.__qualname__)
+            if known is None or any(a is not b for a, b in zip(known[0], others, strict=True)):
+                given = Events(events.n, {}, dict(zip(names, (first, *others), strict=True)))
+                known = kept[function.__qualname__] = (others, function(given))
+            return known[1]
+
+        return found
+
+    return decorate

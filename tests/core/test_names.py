@@ -52,6 +52,21 @@ def test_what_the_names_look_like() -> None:
     assert name.block(guid) == f"{name}#{guid}"
     assert name.lfn(1234, guid) == f"/store/mc/{folder}/000001/{str(guid).upper()}.root"
     assert name.unmerged_lfn("r-1", 5) == f"/store/unmerged/{folder}/r-1/000000/simulate_000005.root"
+    assert name.campaign == "FlashSim2018"
+
+
+def test_a_users_files_are_where_the_site_says_and_the_era_is_the_campaigns() -> None:
+    name = DatasetName(
+        primary="TT_13TeV", era="jdoe", string="FlashSim2018_RefDet_x10", version=2, tier="USER"
+    )
+    guid = uuid.UUID("12345678-1234-5678-1234-567812345678")
+    file = f"TT_13TeV/FlashSim2018_RefDet_x10-v2/000000/{str(guid).upper()}.root"
+    assert name.campaign == "FlashSim2018"
+    assert name.lfn(0, guid) == f"/store/user/rucio/jdoe/{file}"
+    assert name.lfn(0, guid, "/store/user/{user}/flashsim") == f"/store/user/jdoe/flashsim/{file}"
+    assert name.lfn(0, guid, "/store/group/phys_b2g/x/") == f"/store/group/phys_b2g/x/{file}"
+    unmerged = name.unmerged_lfn("r-1", 5, "/store/user/{user}/flashsim")
+    assert unmerged.startswith("/store/user/jdoe/flashsim/unmerged/TT_13TeV/")
 
 
 @pytest.mark.parametrize(

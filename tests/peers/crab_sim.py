@@ -1,23 +1,27 @@
 """A stand-in of CRAB: its client, its server and a node, in one program and one folder.
 
-It was written after the documented behaviour of CRAB's client, its splitter and its job wrapper, and has
-never met the real ones. CMS's own code (WMCore) loads the configuration, splits the task and reads the job
-reports.
+It says and refuses what CRABClient at 0cdaf517 (May 2026, releases v3.25* to v3.260206) and CRABServer at
+419cd950 (August 2026) say and refuse, read from their sources: words, exit codes and the order of lines are
+theirs. CMS's own code (WMCore) loads the configuration, splits the task and reads the job reports.
 
 ``crab_sim.py COMMAND ...`` is what ``crab COMMAND ...`` would be. ``CRAB_SIM`` names its folder,
 ``CRAB_SIM_STORE`` the one that stands for the storage site. Each ``crab status`` runs one waiting job, as a
 node would: in an empty folder, the sandbox unpacked, the environment of a CMSSW release around it.
 
 In its folder, a file ``trouble/<task>.<job>``, as in ``000.1``, holds what goes wrong with the next run of a
-job: ``memory``, ``lost`` (the output does not arrive), ``sandbox`` (it arrives broken). A file ``down`` makes
-the server unreachable; with ``slow`` no job runs; ``mute`` makes the next client that submits die before it
-has told so.
+job: ``memory``, ``lost`` (the output does not arrive), ``sandbox`` (it arrives broken), ``cooloff``, ``held``
+or ``unsubmitted`` (seen so once, before it runs). Other files there: ``down`` makes the server unreachable;
+with ``slow`` no job runs; ``mute`` makes the next client that submits die before it has told so; ``refuse``
+holds the state in which the next task ends at once (SUBMITREFUSED, SUBMITFAILED); ``age.<task>`` holds a
+task's age in days; ``cacheless.<task>`` takes away the file of its jobs' states; ``readonly`` holds the
+beginning of folders where nobody may write; ``last_year`` makes the scheduler speak as it did then.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -52,8 +56,28 @@ GPU_PARAMETERS = {
 }
 
 
+#: a task's life, the days before its end when nothing is run again, and how long its files are kept [days]
+LIFETIME, DRAIN, KEPT = 30, 7, 40
+#: exit codes of the client's exceptions, as a shell sees them
+CONFIGURATION, NO_CACHE, SERVER, COMMAND_FAILED = 3008 & 255, 3005 & 255, 3016 & 255, 1
+RED, GREEN, NORMAL = "\x1b[91m", "\x1b[92m", "\x1b[0m"
+
+
 class Refused(Exception):
-    """What the real client ends with in one line."""
+    """What the real client prints when it ends with an exit code."""
+
+    def __init__(self, said: str, code: int = CONFIGURATION) -> None:
+        super().__init__(said)
+        self.code = code
+
+
+def server_error(detail: str, reason: str) -> Refused:
+    """What the client prints of an error that the server answers with."""
+    return Refused(
+        f"The server answered with an error.\nServer answered with: {detail}\nReason is: {reason}\n"
+        "Error Id: 1f0c5b2e9a0d4c6f8e7b",
+        SERVER,
+    )
 
 
 def state_folder() -> Path:
@@ -78,8 +102,23 @@ def save(task: dict[str, Any]) -> None:
 def task_of(project: str) -> dict[str, Any]:
     cache = Path(project) / ".requestcache"
     if not cache.is_file():
-        raise Refused(f"Cannot find .requestcache file inside the working directory {project}")
-    return load(cache.read_text())
+        raise Refused(f"Cannot find .requestcache file in CRAB project directory {project}", NO_CACHE)
+    return load(pickle.loads(cache.read_bytes())["RequestName"])
+
+
+def write_cache(project: Path, name: str) -> None:
+    about = {"voGroup": "", "Server": "cmsweb.cern.ch", "instance": "prod", "RequestName": name, "Port": ""}
+    (project / ".requestcache").write_bytes(pickle.dumps(about, protocol=0))
+
+
+def short(task: dict[str, Any]) -> str:
+    """The number that ends a task's name."""
+    return str(task["request"])[-3:]
+
+
+def age_of(task: dict[str, Any]) -> float:
+    aged = state_folder() / f"age.{short(task)}"
+    return float(aged.read_text()) if aged.exists() else (time.time() - task["submitted"]) / 86400
 
 
 # ---- submit
@@ -121,10 +160,22 @@ def check_config(config: Any) -> None:
     for name, value in getattr(site, "acceleratorParams", {}).items():
         if name not in GPU_PARAMETERS or type(value) is not GPU_PARAMETERS[name]:
             raise Refused(f"Invalid CRAB configuration: acceleratorParams {name}={value!r}")
-    if not re.match(rf"/store/(user/(rucio/)?{USER}|group/)", data.outLFNDirBase):
-        raise Refused(
-            "The parameter Data.outLFNDirBase must start with /store/user/<username> or /store/group"
+    if not may_stage_out(data.outLFNDirBase):
+        raise server_error(
+            "Invalid input parameter",
+            "The parameter Data.outLFNDirBase must start with either '/store/user/<username>/' or "
+            "'/store/group/<groupname>/'",
         )
+
+
+def may_stage_out(lfn: str) -> bool:
+    """The server's rule for folders of outputs."""
+    parts = lfn.split("/")
+    if lfn.startswith("/store/user/rucio/"):
+        return parts[4] == USER
+    if lfn.startswith("/store/user/"):
+        return parts[3] == USER
+    return lfn.startswith(("/store/group/", "/store/local/")) and parts[3] != ""
 
 
 def pset_output(path: str, config: Any) -> str:
@@ -215,7 +266,9 @@ def submit(words: list[str]) -> None:
         {
             "name": name,
             "request": general.requestName,
-            "server": "SUBMITTED",
+            "submitted": time.time(),
+            "server": refused() or "SUBMITTED",
+            "command": "SUBMIT",
             "script": Path(job.scriptExe).name,
             "args": job.scriptArgs,
             "outputs": [output, *job.outputFiles],
@@ -223,7 +276,7 @@ def submit(words: list[str]) -> None:
             "memory": job.maxMemoryMB,
             "jobs": {
                 str(n): {
-                    "State": "idle",
+                    "State": first_state(general.requestName, n),
                     "Retries": 0,
                     "SubmitTimes": [time.time()],
                     "StartTimes": [],
@@ -236,12 +289,33 @@ def submit(words: list[str]) -> None:
     if (state_folder() / "mute").exists():
         (state_folder() / "mute").unlink()
         os._exit(1)
-    (project / ".requestcache").write_text(name)
+    write_cache(project, name)
     (project / "crab.log").write_text(f"INFO 2026-09-21 22:15:36.000 UTC: \t Task name: {name}\n")
     print(f"Will use CRAB configuration file {path}")
     print("Sending the request to the server at cmsweb.cern.ch")
     print("\x1b[92mSuccess\x1b[0m: Your task has been delivered to the prod CRAB3 server.")
     print(f"Task name: {name}\nProject dir: {project}")
+    print(f"Please use ' crab status -d {project} ' to check how the submission process proceeds.")
+
+
+def first_state(request: str, number: int) -> str:
+    """What a job is seen as first."""
+    trouble = state_folder() / "trouble" / f"{request[-3:]}.{number}"
+    what = trouble.read_text().strip() if trouble.exists() else ""
+    if what not in ("cooloff", "held", "unsubmitted"):
+        return "idle"
+    trouble.unlink()
+    return what
+
+
+def refused() -> str:
+    """The state in which the task that is submitted now ends at once, if it does."""
+    path = state_folder() / "refuse"
+    if not path.exists():
+        return ""
+    state = path.read_text().strip()
+    path.unlink()
+    return state
 
 
 # ---- a node
@@ -337,85 +411,214 @@ def fail(job: dict[str, Any], code: int, text: str) -> None:
 # ---- the other commands
 
 
+def print_task(task: dict[str, Any], project: str) -> None:
+    """What the server's database has of a task."""
+    state, name = task["server"], task["name"]
+    shown = f"{RED}{state}{NORMAL}" if "FAILED" in state else state
+    print(f"CRAB project directory:\t\t{project}\nTask name:\t\t\t{name}")
+    print("Grid scheduler - Task Worker:\tcrab3@vocms0199.cern.ch - crab-prod-tw01")
+    print(
+        f"Status on the CRAB server:\t{shown}" + (f" on command {task['command']}" if state == "NEW" else "")
+    )
+    page = f"https://cmsweb.cern.ch/crabserver/ui/task/{name.replace(':', '%3A')}"
+    print(f"{GREEN}Task URL to use for HELP:\t{page}{NORMAL}")
+    # of a task that was refused, only its page tells why
+    if "FAILED" in state:
+        print(f"{RED}Failure message from server{NORMAL}:\tThe CRAB server backend was not able to submit it")
+
+
+def scheduler_word(task: dict[str, Any]) -> str:
+    states = {job["State"] for job in task["jobs"].values()}
+    if states == {"finished"}:
+        return "COMPLETED"
+    if task.get("killed") or not states & {"idle", "cooloff", "held", "unsubmitted"}:
+        return "FAILED"
+    return "SUBMITTED" if (state_folder() / "last_year").exists() else "RUNNING"
+
+
 def status(words: list[str]) -> None:
     project = words[words.index("-d") + 1]
     task = task_of(project)
-    waiting = [number for number, job in task["jobs"].items() if job["State"] == "idle"]
-    if waiting and task["server"] == "SUBMITTED" and not (state_folder() / "slow").exists():
-        run_job(task, waiting[0])
-        save(task)
-    states = {job["State"] for job in task["jobs"].values()}
-    scheduler = (
-        "SUBMITTED"
-        if "idle" in states
-        else "COMPLETED"
-        if states == {"finished"}
-        else "\x1b[91mFAILED\x1b[0m"
-    )
-    print(f"CRAB project directory:\t\t{project}\nTask name:\t\t\t{task['name']}")
-    print("Grid scheduler - Task Worker:\tcrab3@sim - crab-sim-tw01")
-    print(f"Status on the CRAB server:\t{task['server']}\nStatus on the scheduler:\t{scheduler}\n")
+    print_task(task, project)
+    if task["server"] in ("SUBMITREFUSED", "SUBMITFAILED"):
+        return
+    if age_of(task) > KEPT:
+        print(f"Task was submitted {age_of(task):.0f} days ago.")
+        print(f"Files are purged from Grid scheduler after {KEPT} days. No further information is available")
+        return
+    if (state_folder() / f"cacheless.{short(task)}").exists():
+        cache = "https://cmsweb.cern.ch/scheddmon/0199/cms1234/status_cache.pkl"
+        raise Refused(f"{cache} not found or corrupted\nCommand status failed", COMMAND_FAILED)
+    step(task)
+    print(f"Status on the scheduler:\t{scheduler_word(task)}\n")
+    print("No publication information (publication has been disabled in the CRAB configuration file)")
     if "--json" in words:
-        print(json.dumps(task["jobs"]))
-    print(f"Log file is {project}/crab.log")
+        print(
+            json.dumps({n: {k: v for k, v in job.items() if k != "mask"} for n, job in task["jobs"].items()})
+        )
+    task["server"] = {"KILL": "KILLED"}.get(task["command"], "SUBMITTED")
+    save(task)
+
+
+def step(task: dict[str, Any]) -> None:
+    """What has happened since the last look: at most one job ran, others came a step further."""
+    if task["server"] == "NEW" or task["server"] == "KILLED" or (state_folder() / "slow").exists():
+        return
+    waiting = [number for number, job in task["jobs"].items() if job["State"] == "idle"]
+    for job in task["jobs"].values():
+        if job["State"] in ("cooloff", "held", "unsubmitted"):
+            job["seen"] = job.get("seen", 0) + 1
+            job["State"] = job["State"] if job["seen"] == 1 else "idle"
+    if waiting:
+        run_job(task, waiting[0])
 
 
 def resubmit(words: list[str]) -> None:
+    known = {"-d", "--jobids", "--maxmemory", "--maxjobruntime", "--sitewhitelist", "--siteblacklist"}
+    for word in words:
+        if word.startswith("--") and word not in known:
+            raise Refused(f"Usage: crab resubmit [options]\n\ncrab: error: no such option: {word}", 2)
     task = task_of(words[words.index("-d") + 1])
+    if age_of(task) > KEPT or (state_folder() / f"cacheless.{short(task)}").exists():
+        raise Refused(
+            f"{RED}Error{NORMAL}: Status information is unavailable, will not proceed with the resubmission. "
+            "Try again a few minutes later if the task has just been submitted.\n"
+            "ERROR: TypeError: 'NoneType' object is not subscriptable\n"
+            "\n Look for more details in crab.log file crab.log",
+            COMMAND_FAILED,
+        )
+    numbers: list[str] = []
     for part in words[words.index("--jobids") + 1].split(","):
         first, _, last = part.partition("-")
-        for number in range(int(first), int(last or first) + 1):
-            job = task["jobs"][str(number)]
-            if job["State"] == "finished" and "--force" not in words:
-                raise Refused(f"job {number} is finished; use --force")
-            job.update({"State": "idle", "Retries": job["Retries"] + 1})
-            job["SubmitTimes"].append(time.time())
-            job.pop("Error", None)
+        numbers += map(str, range(int(first), int(last or first) + 1))
+    wrong = [n for n in numbers if task["jobs"].get(n, {}).get("State") != "failed"]
+    if wrong:
+        raise Refused(
+            f"Not possible to resubmit the following jobs:\n{wrong}\n"
+            "Only jobs in status failed can be resubmitted. "
+        )
+    print("Sending resubmit request to the server.")
+    check_lifetime(task)
+    if task["server"] not in ("SUBMITTED", "KILLFAILED", "RESUBMITFAILED", "FAILED"):
+        raise server_error(
+            "Execution error", f"You cannot resubmit jobs if the task is in status {task['server']}."
+        )
+    for number in numbers:
+        job = task["jobs"][number]
+        job.update({"State": "idle", "Retries": job["Retries"] + 1})
+        job["SubmitTimes"].append(time.time())
+        job.pop("Error", None)
     if "--maxmemory" in words:
         task["memory"] = int(words[words.index("--maxmemory") + 1])
-    task["server"] = "SUBMITTED"
+    task.update({"server": "NEW", "command": "RESUBMIT"})
     save(task)
     print("Resubmit request sent to the server.")
 
 
+def check_lifetime(task: dict[str, Any]) -> None:
+    if age_of(task) <= LIFETIME - DRAIN:
+        return
+    raise Refused(
+        "Resubmit request sent to the server.\n"
+        f"Server responded with: 'Resubmission of the task is not possible since less than {DRAIN} days"
+        "are left before the task is removed from theschedulers.\n"
+        f"A task expires {LIFETIME} days after its submission\n"
+        "You can submit a 'recovery task' if you need to execute again the failed jobs\n"
+        "See https://twiki.cern.ch/twiki/bin/view/CMSPublic/CRAB3FAQ for more information about "
+        "recovery tasks'\n"
+        "Command resubmit failed",
+        COMMAND_FAILED,
+    )
+
+
 def kill(words: list[str]) -> None:
     task = task_of(words[words.index("-d") + 1])
+    if task["server"] not in ("SUBMITTED", "KILLFAILED", "RESUBMITFAILED", "FAILED", "KILLED"):
+        raise server_error("Invalid input parameter", "Invalid request")
     for job in task["jobs"].values():
-        if job["State"] == "idle":
+        # those that are not in the queue stay what they were
+        if job["State"] in ("idle", "held"):
             job["State"] = "killed"
-    task["server"] = "KILLED"
+    task.update({"server": "NEW", "command": "KILL", "killed": True})
     save(task)
     print("Kill request successfully sent")
 
 
 def tasks(words: list[str]) -> None:
-    for path in sorted((state_folder() / "tasks").glob("*.json")):
-        print(f"{path.stem}                 SUBMITTED")
+    print("\nList of tasks from 2026-08-22 until 2026-09-21")
+    print("Beware that STATUS here does not include information from grid jobs")
+    print("=" * 80 + "\nNAME\t\t\t\t\t\t\t\tSTATUS\n" + "=" * 80)
+    for path in sorted((state_folder() / "tasks").glob("*.json"), reverse=True):
+        print(f"{path.stem}\n\t\t\t\t\t\t\t\t{load(path.stem)['server']}\n" + "-" * 80)
 
 
 def remake(words: list[str]) -> None:
     name = next(word.removeprefix("--task=") for word in words if word.startswith("--task="))
     project = Path(f"crab_{load(name)['request']}")
-    project.mkdir()
-    (project / ".requestcache").write_text(name)
-    (project / "crab.log").write_text(f"INFO 2026-09-21 22:15:36.000 UTC: \t Task name: {name}\n")
-    print(f"Remaking {project}")
+    for folder in (project, project / "results", project / "inputs"):
+        folder.mkdir()
+    print(f"Remaking {project} folder.\nRemaking .requestcache file.")
+    write_cache(project, name)
+    print(f"{GREEN}Success{NORMAL}: Finished remaking project directory {project}")
+
+
+def checkusername(words: list[str]) -> None:
+    print(f"Username is: {USER}")
 
 
 def checkwrite(words: list[str]) -> None:
-    print("Success: Able to write in /store/user/jdoe on site T2_IT_Pisa")
+    told = dict(word.removeprefix("--").split("=", 1) for word in words)
+    site, lfn = told["site"], told.get("lfn", f"/store/user/{USER}")
+    print(f"Validating LFN {lfn}...")
+    if not may_stage_out(lfn):
+        raise Refused(
+            f"Refusing to check write permission in {lfn}, because this is not an allowed LFN for stageout.\n"
+            "The LFN must start with either '/store/user/<username>/' or '/store/group/<groupname>/'\n"
+            f"LFN {lfn} is not valid.\nCommand checkwrite failed",
+            COMMAND_FAILED,
+        )
+    print(f"LFN {lfn} is valid.")
+    barred = state_folder() / "readonly"
+    is_barred = barred.exists() and lfn.startswith(barred.read_text().strip())
+    if lfn.startswith(("/store/user/rucio/", "/store/group/rucio/")):
+        quota = "FYI this is your Rucio quota situation (rounded to GBytes = 10^9 Bytes)\n   Site  Quota"
+        if is_barred:
+            raise Refused(
+                f"You do not have any Rucio quota at site {site}\n{quota}\nCommand checkwrite failed",
+                COMMAND_FAILED,
+            )
+        print(f"you have 900 GB available as Rucio quota at site {site}")
+        print(f"You can use this site for Rucio-based ASO\n{quota}")
+        return
+    print("\nCheckwrite Result:")
+    if is_barred:
+        raise Refused(
+            f"{RED}Error{NORMAL}: Unable to write in {lfn} on site {site}\n"
+            "       You may want to contact the site administrators sending them the 'crab checkwrite' "
+            "output as printed above.\nNote: You cannot write to a site if you did not ask permission.\n"
+            "Command checkwrite failed",
+            COMMAND_FAILED,
+        )
+    print(f"{GREEN}Success{NORMAL}: Able to write in {lfn} on site {site}")
 
 
 def main(words: list[str]) -> int:
-    commands = {one.__name__: one for one in (submit, status, resubmit, kill, tasks, remake, checkwrite)}
+    if words == ["--version"]:
+        print("CRAB client v3.260206")
+        return 0
+    known = (submit, status, resubmit, kill, tasks, remake, checkwrite, checkusername)
+    commands = {one.__name__: one for one in known}
+    code = 0
     try:
         if (state_folder() / "down").exists():
-            raise Refused("Error contacting the server: 503 Service Unavailable")
+            raise Refused("Error contacting the server: 503 Service Unavailable", SERVER)
         commands[words[0]](words[1:])
     except Refused as error:
-        print(f"\x1b[91mError\x1b[0m: {error}")
-        return 1
-    return 0
+        print(error)
+        code = error.code
+    if words[0] != "checkusername" and code != 2:
+        print("Log file is crab.log")
+    return code
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flashsim_prod.errors import MissingBranchError
-from flashsim_prod.physics.events import Collection, Events, split_name
+from flashsim_prod.physics.events import Collection, Events, of_collections, split_name
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,27 @@ def test_a_branch_is_found_by_its_full_name():
         events.branch("Proton_multiRP_x")
     with pytest.raises(MissingBranchError, match="no collection Jet"):
         events.branch("Jet_pt")
+
+
+def test_what_is_derived_is_found_once_for_the_collections_that_it_is_made_of():
+    asked = []
+
+    @of_collections("Jet", "Muon")
+    def doubled(events: Events) -> Collection:
+        asked.append(set(events.collections))
+        return events["Jet"].with_columns(twice=2 * events["Jet"]["pt"] + events["Muon"].n_objects)
+
+    jets, muons, others = (Collection(np.array([1, 2]), {"pt": np.arange(3.0)}) for _ in range(3))
+    events = Events(2, {}, {"Jet": jets, "Muon": muons, "Tau": others})
+    first = doubled(events)
+    assert first["twice"].tolist() == [3, 5, 7]
+    assert doubled(events.with_collections({"Tau": muons})) is first
+    assert asked == [{"Jet", "Muon"}]
+    # of another collection, and back
+    assert (
+        doubled(events.with_collections({"Muon": muons.slice(0, 2).select(np.zeros(3, bool))}))["twice"][0]
+        == 0
+    )
+    assert doubled(events)["twice"].tolist() == [3, 5, 7]
+    with pytest.raises(MissingBranchError, match="Muon"):
+        doubled(Events(2, {}, {"Jet": jets}))

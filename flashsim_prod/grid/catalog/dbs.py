@@ -116,7 +116,7 @@ def block_dump(
             "physics_group_name": "NoGroup",
             "xtcrosssection": made_by.cross_section_pb,
         },
-        "acquisition_era": {"acquisition_era_name": dataset.era, "start_date": made_by.created},
+        "acquisition_era": {"acquisition_era_name": dataset.campaign, "start_date": made_by.created},
         "block": {
             "block_name": block,
             "origin_site_name": site,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,9 @@ class FittedModel:
     standardiser : Standardiser
     gaussianisers : tuple of Gaussianiser
     networks : mapping of name to torch module
+        As they are trained and stored.
+    drawing : mapping of name to torch module
+        What draws instead of them: the kind's form for inference, in a model that was loaded.
     """
 
     model: ObjectModel
@@ -58,6 +61,7 @@ class FittedModel:
     networks: Networks
     device: str = "cpu"
     batch_rows: int = BLOCK_ROWS["cpu"]
+    drawing: Networks = field(default_factory=dict)
 
     @classmethod
     def untrained(
@@ -103,7 +107,8 @@ class FittedModel:
             _load(network, f"{name}.", tensors)
             network.to(device).eval()
         rows = batch_rows or block_rows(device)
-        return cls(model, kind, size, standardiser, gaussianisers, networks, device, rows)
+        drawing = kind.for_inference(networks) if device == "cpu" else networks
+        return cls(model, kind, size, standardiser, gaussianisers, networks, device, rows, drawing)
 
     @property
     def n_normals(self) -> int:
@@ -133,14 +138,17 @@ class FittedModel:
         """Probability of each number of objects, shape (n, most + 1), for unscaled `conditions`."""
         if not self.model.most:
             raise ValueError(f"{self.model.name} always gives one object")
-        logits = self._in_blocks(lambda c: self.kind.logits(self.networks, c), self.standardiser(conditions))
+        networks = self.drawing or self.networks
+        logits = self._in_blocks(lambda c: self.kind.logits(networks, c), self.standardiser(conditions))
         return torch.softmax(torch.from_numpy(logits).double(), dim=1).numpy()
 
     def sample(self, conditions: F32, normals: F64, sampling: Sampling) -> dict[str, F64]:
         """Targets, a value per row, for unscaled `conditions` and `normals` of shape (n, n_normals)."""
 
+        networks = self.drawing or self.networks
+
         def draw(c: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-            return self.kind.sample(self.networks, c, z, sampling)
+            return self.kind.sample(networks, c, z, sampling)
 
         drawn = self._in_blocks(draw, self.standardiser(conditions), normals.astype(np.float32))
         return {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.definitions.links import Bools, Floats, Positions
-from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.events import Collection, Column, Events, of_collections
 
 F64 = NDArray[np.float64]
 
@@ -98,6 +98,7 @@ HADRONS, ELECTRON, MUON, TAU = 0, 1, 2, 5
 _HADRONIC_SHARE = 0.65
 
 
+@of_collections("Jet", "GenPart", "GenVisTau")
 def tau_seeds(events: Events) -> Collection:
     """The jets of `events` with what a tau candidate in them would come of.
 

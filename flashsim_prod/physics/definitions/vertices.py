@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.definitions.links import Positions
 from flashsim_prod.physics.definitions.taus import TAU, tau_seeds
-from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.events import Collection, Column, Events, of_collections
 
 F64 = NDArray[np.float64]
 
@@ -25,6 +25,7 @@ LIGHT_JET, HEAVY_JET, TAU_JET = 0, 1, 2
 _CUT = 4.245
 
 
+@of_collections("Jet", "GenPart", "GenVisTau")
 def jets_by_kind(events: Events) -> Collection:
     """The jets within the tracker, as `tau_seeds` gives them, with ``sv_kind``: light, heavy or tau."""
     jets = tau_seeds(events)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -217,18 +218,20 @@ class NanoSource:
 
     def chunks(self, size: int) -> Iterator[Events]:
         """All events, at most `size` at a time; their contents do not depend on `size`."""
-        draws = PileupDraws(self._profile, self._seed)
-        yield from regrouped(self._pieces(self._branches(), draws, size), size)
+        with NanoFile(self._files[0][0], self._schema) as first:
+            first.require(REQUIRED)
+            draws = PileupDraws(self._profile, self._seed)
+            yield from regrouped(self._pieces(first, self._branches(first), draws, size), size)
 
-    def _branches(self) -> tuple[str, ...]:
+    def _branches(self, first: NanoFile) -> tuple[str, ...]:
         """The branches to read, but those that are drawn where they lack: those of the first file."""
-        with NanoFile(self._files[0][0]) as file:
-            file.require(REQUIRED)
-            groups = (*OPTIONAL_GROUPS, *((name,) for name in NUMBERING))
-            there = (name for group in groups if file.branches.issuperset(group) for name in group)
-            return (*REQUIRED, *there, *self._carried)
+        groups = (*OPTIONAL_GROUPS, *((name,) for name in NUMBERING))
+        there = (name for group in groups if first.branches.issuperset(group) for name in group)
+        return (*REQUIRED, *there, *self._carried)
 
-    def _pieces(self, names: tuple[str, ...], draws: PileupDraws, size: int) -> Iterator[Events]:
+    def _pieces(
+        self, first: NanoFile, names: tuple[str, ...], draws: PileupDraws, size: int
+    ) -> Iterator[Events]:
         """The events in order, in pieces that end where a file does."""
         offset, last = 0, self._first + self._n_events
         for url, entries in self._files:
@@ -236,7 +239,9 @@ class NanoSource:
             offset += entries
             if start >= stop:
                 continue
-            with NanoFile(url, self._schema) as file:
+            # what describes its branches takes long to read, so the first file is not opened twice
+            opened = nullcontext(first) if url == first.url else NanoFile(url, self._schema)
+            with opened as file:
                 if file.n_entries != entries:
                     raise InputError(
                         f"{url} holds {file.n_entries} events, but held {entries} when the request was made; "

@@ -250,6 +250,11 @@ class _Window:
 
 def _flatten(array: ak.Array) -> tuple[NDArray[np.int64], Column]:
     """Numbers of objects and flat values of an array that is jagged in its second dimension."""
+    layout = array.layout
+    if isinstance(layout, ak.contents.ListOffsetArray) and isinstance(layout.content, ak.contents.NumpyArray):
+        # as uproot makes them; to take both out of it costs less than to call for them
+        offsets = np.asarray(layout.offsets).astype(np.int64, copy=False)
+        return np.diff(offsets), np.asarray(layout.content.data)[offsets[0] : offsets[-1]]
     return ak.to_numpy(ak.num(array)).astype(np.int64), ak.to_numpy(ak.flatten(array))
 
 

@@ -14,6 +14,7 @@ import uproot
 from flashsim_prod.errors import EventsError
 from flashsim_prod.files import storage_errors
 from flashsim_prod.physics.events import Collection, Events, full_name
+from flashsim_prod.physics.nanoaod.heads import linear_heads
 from flashsim_prod.physics.nanoaod.schema import Schema
 
 #: compression by name; figures in tests/benchmarks/writing_rate.py
@@ -31,6 +32,9 @@ EVENTS_PER_BASKET = 2000
 #: room for this many baskets of each branch before the tree's head must be written again;
 #: hadd -ff warns of an index out of bounds when there is room for ten
 _BASKET_CAPACITY = 50
+
+#: how the type of a collection begins
+_VAR = "var * {"
 
 
 @contextmanager
@@ -54,7 +58,7 @@ def make_tree(
     file : uproot.WritableDirectory
     name : str
     types : mapping of name to type
-        As for `uproot.WritableDirectory.mktree`.
+        A numpy type, ``string``, or ``var * {attribute: type, ...}`` for a collection.
     titles : mapping of branch name to title
         Those not mentioned keep uproot's title.
     cluster : int, optional
@@ -64,7 +68,9 @@ def make_tree(
     -------
     uproot.WritableTree
     """
-    tree = file.mktree(name, types, title=name, initial_basket_capacity=_BASKET_CAPACITY)
+    known = {key: _parsed(kind) for key, kind in types.items()}
+    with linear_heads():
+        tree = file.mktree(name, known, title=name, initial_basket_capacity=_BASKET_CAPACITY)
     head = tree._cascading
     for description in head._branch_data:
         if description["kind"] == "record":
@@ -81,6 +87,19 @@ def make_tree(
 def type_of(column: Any) -> str:
     """A column's type as `make_tree` takes it: of numbers, or of lists of them."""
     return f"var * {ak.type(column).content.content}" if isinstance(column, ak.Array) else str(column.dtype)
+
+
+def _parsed(kind: str) -> Any:
+    """What uproot would make of `kind` by a grammar that takes longer to load than the tree to write."""
+    if kind == "string":
+        return ak.types.ListType(
+            ak.types.NumpyType("uint8", parameters={"__array__": "char"}), parameters={"__array__": "string"}
+        )
+    if not kind.startswith(_VAR):
+        return kind
+    fields = [field.split(": ") for field in kind.removeprefix(_VAR).removesuffix("}").split(", ")]
+    types = [ak.types.NumpyType(one) for _, one in fields]
+    return ak.types.ListType(ak.types.RecordType(types, [name for name, _ in fields]))
 
 
 class EventTree:
@@ -159,7 +178,7 @@ def _types(events: Events, schema: Schema) -> dict[str, str]:
             types[name] = f"var * {schema.branch(name).dtype}"
             continue
         fields = ", ".join(f"{one.attribute}: {one.dtype}" for one in columns)
-        types[name] = f"var * {{{fields}}}"
+        types[name] = f"{_VAR}{fields}}}"
     return types
 
 

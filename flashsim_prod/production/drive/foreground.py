@@ -104,8 +104,8 @@ def run_here(context: RequestContext, remaining: Remaining, display: Display) ->
 
 def clean_storage(context: RequestContext) -> None:
     """Sweep out half copies of killed workers."""
-    dataset = context.request.dataset
-    for lfn in (dataset.unmerged_lfn(context.name, 0), dataset.lfn(0, uuid.UUID(int=0))):
+    dataset, users = context.request.dataset, context.request.site.storage.user_lfn
+    for lfn in (dataset.unmerged_lfn(context.name, 0, users), dataset.lfn(0, uuid.UUID(int=0), users)):
         # an LFN ends in a numbered group and the file
         context.storage.clean(str(PurePosixPath(lfn).parent.parent))
 

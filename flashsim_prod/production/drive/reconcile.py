@@ -74,8 +74,11 @@ def drop_inputs(context: RequestContext, merge: int) -> None:
         context.ledger.file(context.name, Stage.SIMULATE, i) for i in range(job.first, job.first + job.count)
     ]
     left = [file for file in files if file is not None and not file.removed]
+    rules = context.request.site.rules
     for file in left:
-        context.storage.delete(file.output.lfn)
+        # Rucio would go on to believe in a file that was removed behind its back
+        if not rules.removed_by_rule(file.output.lfn):
+            context.storage.delete(file.output.lfn)
     if left:
         context.ledger.set_removed(context.name, Stage.SIMULATE, [file.index for file in left])
 

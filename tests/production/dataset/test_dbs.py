@@ -85,6 +85,7 @@ def test_names_are_judged_by_cms(
     lexicon.primdataset(dump["primds"]["primary_ds_name"])
     lexicon.primaryDatasetType(dump["primds"]["primary_ds_type"])
     lexicon.acqname(dump["acquisition_era"]["acquisition_era_name"])
+    assert dump["acquisition_era"]["acquisition_era_name"] not in ("jdoe", "higgs_hh"), "no user's name"
     judge = lexicon.procdataset if scope == "cms" else lexicon.userprocdataset
     judge(dataset["processed_ds_name"])
     lexicon.globalTag(dump["dataset_conf_list"][0]["global_tag"])

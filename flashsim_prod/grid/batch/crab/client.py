@@ -6,17 +6,36 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
 from flashsim_prod.errors import ConfigError, StorageError
+from flashsim_prod.files import read_text, write_whole
+from flashsim_prod.grid.batch.crab.refusals import (
+    has_no_status,
+    last_line,
+    reason_in,
+    will_never_be_resubmitted,
+)
 from flashsim_prod.grid.batch.crab.replies import TaskStatus, listed_task, submitted_task, task_status
 
 #: where the client is set up from; a person does it, once in a shell
 SETUP = "source /cvmfs/cms.cern.ch/cmsset_default.sh; cmsenv (in a CMSSW area); voms-proxy-init -voms cms"
 #: the client waits for the server by itself, but not for ever [s]
 _PATIENCE_S = 900
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+#: all that failed calls printed, in the folder of a submission
+_LOG = "crab_client.log"
+#: so much of it is kept when more comes [characters]
+_LOG_MAX = 1_000_000
+
+
+class NeverResubmittedError(StorageError):
+    """CRAB answered that it will not run jobs of this task again, now or later."""
+
+
+class NoStatusError(StorageError):
+    """The server answered, but what is known of the jobs cannot be read, for now or for ever."""
 
 
 class CrabClient:
@@ -29,10 +48,25 @@ class CrabClient:
     ----------
     folder : Path
         Where the paths in a task's ``crabConfig.py`` start, and the client keeps its project folders.
+    log : Path, optional
+        What gets all that a failed call printed; by default a file in `folder`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, log: Path | None = None) -> None:
         self._folder = folder
+        self._log = log or folder / _LOG
+
+    def version(self) -> str:
+        """What the client says of its version."""
+        return last_line(self._run("--version"))
+
+    def user(self) -> str:
+        """The name that CRAB knows this user by."""
+        said = self._run("checkusername")
+        match = re.search(r"Username is: (\S+)", said)
+        if match is None:
+            raise StorageError(f"crab checkusername: {last_line(said)}")
+        return match[1]
 
     @staticmethod
     def is_here() -> bool:
@@ -44,7 +78,7 @@ class CrabClient:
         said = self._run("submit", "-c", config)
         name = submitted_task(said)
         if name is None:
-            raise StorageError(f"crab submit -c {config}: it gave no name of a task: {_last_line(said)}")
+            raise StorageError(f"crab submit -c {config}: it gave no name of a task: {last_line(said)}")
         return name
 
     def status(self, project: str) -> TaskStatus:
@@ -56,23 +90,24 @@ class CrabClient:
         project: str,
         jobs: Iterable[int],
         *,
-        force: bool = False,
         memory_mb: int | None = None,
         walltime_min: int | None = None,
     ) -> None:
-        """Run some jobs of a task again.
+        """Run some failed jobs of a task again.
 
         Parameters
         ----------
         jobs : iterable of int
-            By CRAB's numbers.
-        force : bool
-            Also those that CRAB counts as done.
+            By CRAB's numbers. One among them that is not ``failed``, and CRAB refuses all.
         memory_mb, walltime_min : int, optional
             What they get this time.
+
+        Raises
+        ------
+        NeverResubmittedError
+            If the server says that it will not do so for this task, whatever the jobs.
         """
         options = ["--jobids", job_ranges(jobs)]
-        options += ["--force"] if force else []
         options += ["--maxmemory", str(memory_mb)] if memory_mb else []
         options += ["--maxjobruntime", str(walltime_min)] if walltime_min else []
         self._run("resubmit", "-d", project, *options)
@@ -89,9 +124,10 @@ class CrabClient:
         """Make the project folder of a task, by the server's name, anew below `projects`."""
         self._run("remake", f"--task={name}", folder=projects)
 
-    def check_write(self, storage_site: str) -> str:
-        """Try whether this user may write to a site; what the client says of it in the end."""
-        return _last_line(self._run("checkwrite", f"--site={storage_site}"))
+    def check_write(self, storage_site: str, lfn: str) -> str:
+        """Try whether this user may write to a folder of a site; what the client says of it in the end."""
+        said = self._run("checkwrite", f"--site={storage_site}", f"--lfn={lfn}")
+        return reason_in(said)
 
     def _run(self, *words: str, folder: Path | None = None) -> str:
         if not self.is_here():
@@ -113,8 +149,16 @@ class CrabClient:
             raise ConfigError(f"{shown}: it cannot be started: {error.strerror}") from error
         said = done.stdout.decode(errors="replace")
         if done.returncode:
-            raise StorageError(f"{shown}: exit code {done.returncode}: {_last_line(said)}")
+            self._keep(shown, done.returncode, said)
+            raise _kind(said)(
+                f"{shown}: exit code {done.returncode}: {reason_in(said)} (all of it: {self._log})"
+            )
         return said
+
+    def _keep(self, shown: str, code: int, said: str) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        before = read_text(self._log)[-_LOG_MAX:] if self._log.exists() else ""
+        write_whole(self._log, f"{before}---- {now} {shown}: exit code {code}\n{said}\n")
 
 
 def job_ranges(jobs: Iterable[int]) -> str:
@@ -135,7 +179,7 @@ def by_hand(folder: Path, configs: Sequence[str], request: str) -> tuple[str, ..
     )
 
 
-def _last_line(said: str) -> str:
-    lines = [_COLOUR.sub("", line).strip() for line in said.splitlines()]
-    told = [line for line in lines if line and not line.startswith("Log file is")]
-    return told[-1] if told else "it printed nothing"
+def _kind(said: str) -> type[StorageError]:
+    if will_never_be_resubmitted(said):
+        return NeverResubmittedError
+    return NoStatusError if has_no_status(said) else StorageError

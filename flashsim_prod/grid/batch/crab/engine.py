@@ -4,7 +4,8 @@ CRAB runs the simulate jobs only. Their outputs and reports land on the storage 
 at a task brings the reports of finished jobs home, and merging happens where the command is typed.
 
 The folder of a submission holds CRAB's project folders, so that a task is found again by what its client
-wrote there, or by the server's list of tasks if even that was lost.
+wrote there, or by the server's list of tasks if even that was lost. It also holds the lists of jobs of tasks
+that were made for what others left undone (`flashsim_prod.grid.batch.crab.recovery`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from typing import ClassVar
 
 from flashsim_prod.core.request_files import RequestFolder
@@ -30,12 +32,14 @@ from flashsim_prod.grid.batch.base import (
     Receipt,
     Submission,
 )
-from flashsim_prod.grid.batch.crab.client import CrabClient, by_hand
+from flashsim_prod.grid.batch.crab.client import CrabClient, by_hand, job_ranges
 from flashsim_prod.grid.batch.crab.collect import Arrival, bring_home
+from flashsim_prod.grid.batch.crab.recovery import drop_untried, known_tasks, write_recovery
 from flashsim_prod.grid.batch.crab.render import config_of, project_of, render
 from flashsim_prod.grid.batch.crab.replies import CrabJob, TaskStatus
+from flashsim_prod.grid.batch.crab.section import USER
 from flashsim_prod.grid.batch.crab.task import TaskAtCrab
-from flashsim_prod.grid.batch.crab.tasks import OUTPUT, REPORT, CrabTask, crab_lfn, crab_tasks, rules_of
+from flashsim_prod.grid.batch.crab.tasks import OUTPUT, REPORT, crab_lfn, lfn_base, merged_place, rules_of
 from flashsim_prod.grid.storage.opening import open_storage
 
 #: idle jobs are worth a note after this time [s]
@@ -53,28 +57,40 @@ class CrabBatch(BatchSystem):
         render(submission.request, submission.request_file, submission.folder)
 
     def submit(self, submission: Submission) -> Receipt:
-        left = [(task, jobs) for task in _tasks(submission) if (jobs := task.left(submission))]
+        drop_untried(submission)
+        left = [(task, jobs) for task in known_tasks(submission) if (jobs := task.left(submission))]
         new = [config_of(task.task) for task, _ in left if task.name is None]
         if new and not CrabClient.is_here():
-            reminder = f"see first that {_software(self._site)} is there: jobs need it"
-            return Receipt(None, (*by_hand(submission.folder, new, submission.request.name), reminder))
+            reminders = (
+                f"see first that {_software(self._site)} is there: jobs need it",
+                *(f"and that this succeeds: {check}" for check in _write_checks(submission)),
+            )
+            return Receipt(None, (*by_hand(submission.folder, new, submission.request.name), *reminders))
         if new:
             self.check_software()
+            self._check_landing(submission)
         names: list[str] = []
-        for task, jobs in left:
-            try:
-                names.append(task.set_going(jobs, self._site.resources))
-            except StorageError as error:
-                if not names:
-                    raise
-                return Receipt(
-                    _batch_id(names), (f"{_not_handed(len(left) - len(names), len(left))}: {error}",)
-                )
-        return Receipt(_batch_id(names))
+        remarks: list[str] = []
+        missing: list[tuple[TaskAtCrab, int]] = []
+        try:
+            for task, jobs in left:
+                going = task.set_going(jobs, self._site.resources)
+                names += [going.name] if going.name else []
+                remarks += going.remarks
+                missing += [(task, job) for job in going.missing]
+            for task in write_recovery(submission, missing, self._site.resources) if missing else ():
+                going = task.set_going(list(task.owned), self._site.resources)
+                names += [going.name] if going.name else []
+                remarks.append(f"new task {task.task.number} for {task.task.jobs} jobs: {going.name}")
+        except StorageError as error:
+            if not names:
+                raise
+            return Receipt(_batch_id(names), (*remarks, f"not all was handed over; a retry does it: {error}"))
+        return Receipt(_batch_id(names), tuple(remarks))
 
     def find(self, submission: Submission) -> str | None:
         names = []
-        for task in _tasks(submission):
+        for task in known_tasks(submission):
             if task.name is None and task.project.exists() and not CrabClient.is_here():
                 raise StateError(
                     f"whether CRAB has {task.task.name} cannot be told: there is no 'crab' on this machine"
@@ -83,7 +99,7 @@ class CrabBatch(BatchSystem):
         return _batch_id(names) if names else None
 
     def poll(self, submission: Submission, batch_id: str) -> Poll:
-        tasks = _tasks(submission)
+        tasks = known_tasks(submission)
         handed = [task for task in tasks if task.name is not None]
         notes = [_not_handed(len(tasks) - len(handed), len(tasks))] if len(handed) < len(tasks) else []
         nodes: dict[NodeKey, NodeStatus] = {}
@@ -91,21 +107,23 @@ class CrabBatch(BatchSystem):
         for task in handed:
             status = task.status()
             alive = alive or status.alive
-            notes += [f"task {task.task.number} ({status.name}): {remark}" for remark in status.remarks]
-            self._bring_home(submission, task.task, status)
-            _keep_logs(submission, task.task, status)
-            nodes.update(_nodes(task.task, status))
+            notes += [f"task {task.task.number} ({status.name}): {told}" for told in _told(task, status)]
+            self._bring_home(submission, task, status)
+            _keep_logs(submission, task, status)
+            nodes.update(_nodes(task, status))
         return Poll(alive, nodes, (*notes, *_idle_notes(nodes, self._site)))
 
     def complete(self, submission: Submission) -> tuple[str, ...]:
-        new = [task for task in _tasks(submission) if task.name is None and task.left(submission)]
+        new = [
+            (task, jobs)
+            for task in known_tasks(submission)
+            if task.name is None and (jobs := task.left(submission))
+        ]
         resources = self._site.resources
-        return tuple(
-            f"handed over as well: {task.set_going(task.left(submission), resources)}" for task in new
-        )
+        return tuple(f"handed over as well: {task.set_going(jobs, resources).name}" for task, jobs in new)
 
     def cancel(self, submission: Submission, batch_id: str) -> None:
-        for task in _tasks(submission):
+        for task in known_tasks(submission):
             task.kill()
 
     def check_software(self) -> None:
@@ -122,24 +140,39 @@ class CrabBatch(BatchSystem):
         path = _software(self._site)
         seen = path.exists()
         yield Finding("software", seen, f"{path} {'is' if seen else 'is not'} there, seen from this machine")
-        try:
-            detail = CrabClient(Path.cwd()).check_write(rules.storage_site)
-        except FlashSimError as error:
-            yield Finding("crab", False, str(error))
-        else:
-            yield Finding("crab", True, detail)
+        # the client leaves files where it is called
+        with TemporaryDirectory(prefix="flashsim-crab-") as folder:
+            client = CrabClient(Path(folder), log=Path(gettempdir()) / "flashsim-crab-check.log")
+            try:
+                yield Finding("crab", True, client.version())
+            except FlashSimError as error:
+                yield Finding("crab", False, str(error))
+                return
+            try:
+                user = client.user() if USER in rules.lfn_base else ""
+                lfn = rules.lfn_base.replace(USER, user)
+                yield Finding("landing", True, client.check_write(rules.storage_site, lfn))
+            except FlashSimError as error:
+                yield Finding("landing", False, str(error))
 
-    def _bring_home(self, submission: Submission, task: CrabTask, status: TaskStatus) -> None:
+    def _check_landing(self, submission: Submission) -> None:
+        """See that CRAB may bring outputs to where it is told to, and that merged files can be written."""
+        client = CrabClient(submission.folder)
+        for site, lfn in _landings(submission):
+            client.check_write(site, lfn)
+
+    def _bring_home(self, submission: Submission, task: TaskAtCrab, status: TaskStatus) -> None:
         files = RequestFolder(submission.request_file.parent)
-        place = partial(crab_lfn, submission.request, task, status.name)
+        place = partial(crab_lfn, submission.request, task.task, status.name)
         arrivals = [
             Arrival(
                 report=place(number, REPORT),
                 output=place(number, OUTPUT),
-                target=files.report(Stage.SIMULATE, task.index(number)),
+                target=files.report(Stage.SIMULATE, task.task.index(number)),
             )
-            for number, job in status.jobs.items()
-            if job.state is JobState.DONE and number <= task.jobs
+            for number in task.owned
+            # of a task that is over, storage knows more than CRAB
+            if not status.alive or ((job := status.jobs.get(number)) and job.state is JobState.DONE)
         ]
         bring_home(arrivals, open_storage(self._site.storage, submission.home))
 
@@ -150,24 +183,46 @@ def _software(site: Site) -> Path:
     return Path(software.container or software.python)
 
 
-def _tasks(submission: Submission) -> list[TaskAtCrab]:
-    client = CrabClient(submission.folder)
-    return [TaskAtCrab(task, submission.folder, client) for task in crab_tasks(submission.request)]
+def _landings(submission: Submission) -> list[tuple[str, str]]:
+    """Sites and folders where outputs of jobs and merged files land."""
+    request = submission.request
+    merged = merged_place(request)
+    outputs = (rules_of(request.site).storage_site, lfn_base(request))
+    return list(dict.fromkeys([outputs, *([merged] if merged else [])]))
 
 
-def _keep_logs(submission: Submission, task: CrabTask, status: TaskStatus) -> None:
+def _write_checks(submission: Submission) -> list[str]:
+    return [f"crab checkwrite --site={site} --lfn={lfn}" for site, lfn in _landings(submission)]
+
+
+def _keep_logs(submission: Submission, task: TaskAtCrab, status: TaskStatus) -> None:
     files = RequestFolder(submission.request_file.parent)
-    for number, job in status.jobs.items():
-        if job.state is JobState.FAILED and number <= task.jobs:
+    for number in task.owned:
+        job = status.jobs.get(number)
+        if job is not None and job.state is JobState.FAILED:
             lines = (
                 f"job {number} of {status.name}: {job.word} after {job.starts} starts, last at {job.site}",
                 f"CMS exit code {job.crab_code}",
                 job.told or "",
                 "All of it, as long as CRAB keeps it:",
-                f"  cd {submission.folder}; crab getlog --short --jobids {number} -d {project_of(task)}",
+                f"  cd {submission.folder}; crab getlog --short --jobids {number} -d {project_of(task.task)}",
             )
-            path = files.log(Stage.SIMULATE, task.index(number), submission.number)
+            path = files.log(Stage.SIMULATE, task.task.index(number), submission.number)
             write_whole(path, "\n".join(lines) + "\n")
+
+
+def _told(task: TaskAtCrab, status: TaskStatus) -> Iterator[str]:
+    """What a user should know of a task, a line each."""
+    yield from status.remarks
+    if status.stillborn and status.page:
+        yield f"{status.server}; its page says why: {status.page}"
+    if status.purged:
+        yield "CRAB has purged it; what storage has of its jobs counts, the rest needs a new task"
+    if status.alive and status.waiting:
+        words = "; ".join(f"{word}: {job_ranges(jobs)}" for word, jobs in status.waiting.items())
+        yield f"jobs that CRAB goes on with by itself, sooner or later ({words})"
+    if status.rule:
+        yield f"its outputs are kept by Rucio's rule {status.rule}; once they are merged: rucio rule remove"
 
 
 def _batch_id(names: list[str]) -> str:
@@ -179,16 +234,27 @@ def _not_handed(missing: int, all_: int) -> str:
     return f"{missing} of {all_} tasks were not handed over; a retry does it"
 
 
-def _nodes(task: CrabTask, status: TaskStatus) -> dict[NodeKey, NodeStatus]:
-    """Where the jobs of a task stand."""
-    keys = {number: NodeKey(Stage.SIMULATE, task.index(number)) for number in range(1, task.jobs + 1)}
+def _nodes(task: TaskAtCrab, status: TaskStatus) -> dict[NodeKey, NodeStatus]:
+    """Where the jobs stand that last belonged to a task."""
+    keys = {number: NodeKey(Stage.SIMULATE, task.task.index(number)) for number in task.owned}
     if not status.jobs and status.alive:
         waits = f"the task is {status.server} on CRAB's server"
         return {key: NodeStatus(key, JobState.IDLE, reason=waits) for key in keys.values()}
-    if status.stillborn:
-        why = "; ".join(status.remarks) or f"the task is {status.server}"
-        return {key: NodeStatus(key, JobState.FAILED, reason=why) for key in keys.values()}
-    return {keys[number]: _node(keys[number], job) for number, job in status.jobs.items() if number in keys}
+    if status.alive:
+        known = {number: status.jobs[number] for number in keys if number in status.jobs}
+        return {keys[number]: _node(keys[number], job) for number, job in known.items()}
+    return {key: _ended(key, status, status.jobs.get(number)) for number, key in keys.items()}
+
+
+def _ended(key: NodeKey, status: TaskStatus, job: CrabJob | None) -> NodeStatus:
+    """A job of a task that is over: whatever it waits for does not come any more."""
+    if job is not None and job.word in ("finished", "failed"):
+        return _node(key, job)
+    over = "purged by CRAB" if status.purged else "killed" if status.killed else status.server
+    why = [f"its task {status.name} is {over}", *([f"CRAB says {job.word}"] if job else []), *status.remarks]
+    if status.stillborn and status.page:
+        why.append(f"see {status.page}")
+    return NodeStatus(key, JobState.FAILED, reason="; ".join(why))
 
 
 def _node(key: NodeKey, job: CrabJob) -> NodeStatus:

@@ -5,6 +5,7 @@
     PSet.py, flashsim.sh        what CRAB wants to know of a job, and what a job runs
     sandbox/                    what travels with it; sandbox.txt lists it
     task_000/crabConfig.py      the first task
+    task_007/jobs.txt           of a recovery task: its simulate jobs, a line each
     projects/crab_<task>/       CRAB's own folder of a task, made by ``crab submit``
 """
 
@@ -13,14 +14,16 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod import resources
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.site import Resources
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.errors import RequestError
-from flashsim_prod.files import storage_errors, write_whole
+from flashsim_prod.files import read_text, storage_errors, write_whole
 from flashsim_prod.grid.batch.crab.framework_report import MODULE_LABEL
 from flashsim_prod.grid.batch.crab.sandbox import PACKAGE, check_size, pack_bundle, pack_package
 from flashsim_prod.grid.batch.crab.tasks import (
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 PROJECTS = "projects"
+#: the simulate jobs of a recovery task, a line each; travels with it
+JOBS_FILE = "jobs.txt"
 _PSET, _SCRIPT, _SANDBOX = "PSet.py", "flashsim.sh", "sandbox"
 #: what a job can read wherever it runs
 _EVERYWHERE = ("root://", "xroot://", "https://", "http://", "/cvmfs/")
@@ -45,6 +50,11 @@ _EVERYWHERE = ("root://", "xroot://", "https://", "http://", "/cvmfs/")
 def config_of(task: CrabTask) -> str:
     """Where a task's configuration is, in the folder."""
     return f"task_{task.number:03d}/crabConfig.py"
+
+
+def jobs_list_of(task: CrabTask) -> str:
+    """Where the list of a recovery task's jobs is, in the folder."""
+    return f"task_{task.number:03d}/{JOBS_FILE}"
 
 
 def project_of(task: CrabTask) -> str:
@@ -70,13 +80,41 @@ def render(request: Request, request_file: Path, folder: Path) -> list[CrabTask]
     _write(folder / _PSET, environment, shared | {"units_per_job": tasks[0].units_per_job})
     _write(folder / _SCRIPT, environment, shared, mode=0o755)
     for task in tasks:
-        config = folder / config_of(task)
-        _write(config, environment, shared | {"task": task, "config": config_of(task)})
+        _write_task(task, folder, environment, shared)
     listed = [folder / _SCRIPT, *sandbox]
     size = check_size(listed)
     lines = [f"{format_bytes(path.stat().st_size):>9}  {path.relative_to(folder)}" for path in listed]
     write_whole(folder / "sandbox.txt", "\n".join([*lines, f"{format_bytes(size):>9}  in all"]) + "\n")
     return tasks
+
+
+def render_recovery(request: Request, folder: Path, task: CrabTask, resources: Resources) -> None:
+    """Write what CRAB is given of a recovery task into a folder that is rendered already."""
+    sandbox = sorted(path for path in (folder / _SANDBOX).iterdir() if path.is_file())
+    shared = _shared_values(request, folder, sandbox) | {"resources": resources}
+    lines = "".join(f"{index}\n" for index in task.indices)
+    # the list comes last: a task without one is none
+    _write_task(task, folder, _environment(), shared)
+    write_whole(folder / jobs_list_of(task), lines)
+
+
+def recorded_jobs(folder: Path) -> dict[int, Sequence[int]]:
+    """The simulate jobs of all recovery tasks that a folder holds, by the tasks' numbers."""
+    lists = sorted(folder.glob(f"task_[0-9]*/{JOBS_FILE}"))
+    return {
+        int(path.parent.name.removeprefix("task_")): tuple(map(int, read_text(path).split()))
+        for path in lists
+    }
+
+
+def _write_task(task: CrabTask, folder: Path, environment: Environment, shared: dict[str, object]) -> None:
+    values = {
+        "task": task,
+        "config": config_of(task),
+        "jobs_list": jobs_list_of(task),
+        "jobs_file": JOBS_FILE,
+    }
+    _write(folder / config_of(task), environment, shared | values)
 
 
 def _check_inputs(request: Request) -> None:

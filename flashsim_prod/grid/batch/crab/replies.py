@@ -16,6 +16,8 @@ from flashsim_prod.errors import StorageError
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _TASK_NAME = r"[0-9]{6}_[0-9]{6}:[A-Za-z0-9._\-]+"
+#: the rule of Rucio by which outputs arrive
+_RULE = re.compile(r"Transfer container's rule:.*rule_id=([0-9a-f]{32})")
 #: what a worker of ours wrote into its job report
 _OUR_CODE = re.compile(r"exit code (\d+): (.*)")
 
@@ -25,6 +27,7 @@ _STATES = {
     "idle": JobState.IDLE,
     # between a failure and the next try, which CRAB starts by itself
     "cooloff": JobState.IDLE,
+    "toRetry": JobState.IDLE,
     "running": JobState.RUNNING,
     # done on the node; the files are on their way
     "transferring": JobState.RUNNING,
@@ -35,10 +38,18 @@ _STATES = {
 }
 #: states of a task on the server from which it goes on by itself
 _PASSING = frozenset({"NEW", "HOLDING", "QUEUED", "TAPERECALL", "KILLRECALL", "WAITING", "UPLOADED"})
-#: states of a task on the server in which its jobs may run
-_RUNNING = frozenset({"SUBMITTED", "KILLFAILED", "RESUBMITFAILED"})
 #: states of a task on the server in which it has never had a job, and never will
 _STILLBORN = frozenset({"SUBMITFAILED", "SUBMITREFUSED"})
+#: states of a task on the server in which no job of it runs, whatever the scheduler said last
+_OVER = _STILLBORN | {"KILLED"}
+#: states of a task on the server in which it takes `crab resubmit` of its jobs
+_RESUBMITTABLE = frozenset({"SUBMITTED", "KILLFAILED", "RESUBMITFAILED", "FAILED"})
+#: what the scheduler says of a task that it is at work on: clients and servers before 2025, and since
+_AT_WORK = frozenset({"SUBMITTED", "RUNNING"})
+#: states of jobs that have not ended
+_WAITING = (JobState.IDLE, JobState.RUNNING, JobState.HELD)
+#: a task's jobs are taken out of the scheduler after this time, and its files some time later [days]
+LIFETIME_DAYS = 30
 #: CRAB's codes of jobs that took too much memory or time
 TOO_MUCH_MEMORY, TOO_MUCH_TIME = 50660, 50664
 
@@ -93,6 +104,14 @@ class TaskStatus:
         By number; empty until the scheduler reports.
     remarks : tuple of str
         Warnings and failure messages, a line each.
+    page : str or None
+        The task's page on the server, for people.
+    rule : str or None
+        Rucio's rule that its outputs came by, if they did.
+    purged : bool
+        Whether CRAB has thrown away what it knew of its jobs.
+    killed : bool
+        Whether it was taken back, be the server already told or not.
     """
 
     name: str
@@ -100,14 +119,41 @@ class TaskStatus:
     scheduler: str | None
     jobs: dict[int, CrabJob]
     remarks: tuple[str, ...] = ()
+    page: str | None = None
+    rule: str | None = None
+    purged: bool = False
+    killed: bool = False
 
     @property
     def alive(self) -> bool:
         """Whether CRAB goes on with it by itself."""
+        if self.purged or self.killed:
+            return False
         if self.server in _PASSING or (self.server == "SUBMITTED" and self.scheduler in (None, "UNKNOWN")):
             return True
         # a command that failed on the server has not touched what runs
-        return self.scheduler == "SUBMITTED" and self.server in _RUNNING
+        return self.server not in _OVER and (self.scheduler in _AT_WORK or self._has_stragglers)
+
+    @property
+    def _has_stragglers(self) -> bool:
+        """Whether jobs have not ended, though the scheduler has nothing more of them to start."""
+        if self.scheduler != "FAILED" or age_days(self.name) > LIFETIME_DAYS:
+            return False
+        return any(job.state in _WAITING for job in self.jobs.values())
+
+    @property
+    def resubmittable(self) -> bool:
+        """Whether the server runs failed jobs of it again."""
+        return not (self.purged or self.killed) and self.server in _RESUBMITTABLE
+
+    @property
+    def waiting(self) -> dict[str, list[int]]:
+        """Jobs that have not ended, by CRAB's word for what they wait for."""
+        found: dict[str, list[int]] = {}
+        for number, job in sorted(self.jobs.items()):
+            if job.word in ("cooloff", "toRetry", "unsubmitted", "held"):
+                found.setdefault(job.word, []).append(number)
+        return found
 
     @property
     def stillborn(self) -> bool:
@@ -119,6 +165,21 @@ def submitted_task(text: str) -> str | None:
     """The server's name of a task that was delivered, in a reply to ``crab submit`` or in its log."""
     match = re.search(rf"Task name:\s*({_TASK_NAME})", _COLOUR.sub("", text))
     return match[1] if match else None
+
+
+def cached_task(cache: bytes) -> str | None:
+    """The server's name of the task in the file that the client keeps in its project folder.
+
+    That is a pickle of protocol 0, a text a line, of the client's own classes: it is read, not unpickled.
+    """
+    match = re.search(rf"^[VS]'?({_TASK_NAME})'?$".encode(), cache, re.MULTILINE)
+    return match[1].decode() if match else None
+
+
+def age_days(name: str) -> float:
+    """Age of a task by the server's name of it."""
+    began = datetime.strptime(name[:13], "%y%m%d_%H%M%S").replace(tzinfo=UTC)
+    return (datetime.now(UTC) - began).total_seconds() / 86400
 
 
 def listed_task(text: str, name: str) -> str | None:
@@ -138,6 +199,9 @@ def task_status(text: str) -> TaskStatus:
         server=server.split(" on command ")[0],
         scheduler=_after("Status on the scheduler:", lines),
         jobs={job.number: job for job in _jobs(lines)},
+        page=_after("Task URL to use for HELP:", lines),
+        rule=next((found[1] for line in lines if (found := _RULE.search(line))), None),
+        purged=any(line.startswith("Files are purged") for line in lines),
         remarks=tuple(
             " ".join(line.split())
             for line in lines

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from flashsim_prod.core.engines import EngineRules
+from flashsim_prod.core.names import owner_of
 from flashsim_prod.core.site import Resources
 from flashsim_prod.core.strict import StrictModel
+
+if TYPE_CHECKING:
+    from flashsim_prod.core.request import Request
 
 #: jobs of one task, at most
 MAX_JOBS = 10_000
@@ -27,6 +32,8 @@ _CAPABILITY = r"^[0-9]+(\.[0-9]+)?$"
 SitePattern = Annotated[str, Field(pattern=r"^T[0-3*][A-Za-z0-9_*]*$")]
 #: the name of a request's owner, in `CrabRules.lfn_base`
 USER = "{user}"
+#: folders into which only Rucio writes, and where a rule keeps each file
+RUCIO_FOLDERS = ("/store/user/rucio/", "/store/group/rucio/")
 
 
 def max_memory_mb(cores: int) -> int:
@@ -83,12 +90,12 @@ class CrabRules(EngineRules):
 
     batch_system: ClassVar[str] = "flashsim_prod.grid.batch.crab.engine:CrabBatch"
     gpu_key: ClassVar[str] = "accelerator"
-    looks_at: ClassVar[tuple[str, ...]] = ("software", "crab")
+    looks_at: ClassVar[tuple[str, ...]] = ("software", "crab", "landing")
     job_report: ClassVar[str] = "flashsim_prod.grid.batch.crab.framework_report:framework_report"
 
     storage_site: str = Field(pattern=_SITE_NAME, description="where CRAB brings the outputs")
     lfn_base: str = Field(
-        default="/store/user/rucio/{user}/flashsim",
+        default="/store/user/{user}/flashsim",
         pattern=r"^/store/(user|group)/[A-Za-z0-9_\-./{}]+$",
         description="folder below which CRAB puts them; {user} is the owner of --scope",
     )
@@ -113,6 +120,25 @@ class CrabRules(EngineRules):
             )
         if resources.walltime_min > MAX_WALLTIME_MIN:
             raise ValueError(f"resources.walltime_min: CRAB gives at most {MAX_WALLTIME_MIN} min")
+
+    def removed_by_rule(self, lfn: str) -> bool:
+        return lfn.startswith(RUCIO_FOLDERS)
+
+    def notes(self, request: Request) -> Iterable[str]:
+        owner = owner_of(request.registration.scope)
+        if owner is None and USER in self.lfn_base:
+            return
+        outputs = self.lfn_base.replace(USER, owner or "")
+        storage = request.site.storage
+        merged = "/store/mc"
+        if request.dataset.is_users:
+            merged = request.dataset.user_folder(storage.user_lfn)
+        yield (
+            f"outputs of jobs land in {outputs} at {self.storage_site}, merged files in {merged} at "
+            f"{storage.rse}; that you may write there is tried before anything is submitted"
+        )
+        if self.removed_by_rule(f"{outputs}/"):
+            yield "outputs of jobs are Rucio's: status names the rule to remove once they are merged"
 
     def gen_events_of_job(self, wanted: int, per_lumi: int) -> int:
         return whole_lumis(wanted, per_lumi)

@@ -4,19 +4,24 @@ CRAB's splitter (WMCore's EventBased) cuts a task into jobs that it numbers from
 luminosity sections that follow those of the one before. Jobs of a request are cut by the same rule
 (`flashsim_prod.core.splitting`), so job n of a task is simulate job ``first + n - 1``, and CRAB's numbers are
 those of the request less what the tasks before hold.
+
+CRAB never runs jobs of a killed, old or purged task again, nor finished ones whose outputs are lost. A
+*recovery task* has jobs of any numbers; which ones, a list says that travels with it.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flashsim_prod.core.names import owner_of
+from flashsim_prod.core.names import is_temporary, owner_of
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.errors import RequestError
-from flashsim_prod.grid.batch.crab.section import MAX_LUMIS, USER, CrabRules
+from flashsim_prod.grid.batch.crab.section import MAX_LUMIS, RUCIO_FOLDERS, USER, CrabRules
 
 #: what a job leaves in its folder, and what CRAB makes of such names is `crab_lfn`
 OUTPUT = "output.root"
@@ -29,7 +34,7 @@ _NAME_MAX = 80
 
 @dataclass(frozen=True)
 class CrabTask:
-    """Simulate jobs [first, first + jobs) of a request.
+    """Simulate jobs of a request: a slice of it, or what is missing of the tasks before.
 
     Attributes
     ----------
@@ -37,6 +42,8 @@ class CrabTask:
         From 0.
     name : str
         CRAB's ``General.requestName`` and ``Data.outputDatasetTag``; no other request or task has it.
+    indices : sequence of int
+        Its simulate jobs, in order; CRAB's job n is the n-th of them.
     units, units_per_job : int
         Output events.
     lumis_per_file : int
@@ -45,19 +52,33 @@ class CrabTask:
 
     number: int
     name: str
-    first: int
-    jobs: int
+    indices: Sequence[int]
     units: int
     units_per_job: int
     lumis_per_file: int
 
+    @property
+    def first(self) -> int:
+        """Its first simulate job."""
+        return self.indices[0]
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs it has."""
+        return len(self.indices)
+
+    @property
+    def is_recovery(self) -> bool:
+        """Whether it is for jobs that others have left undone, and not a slice of the request."""
+        return not isinstance(self.indices, range)
+
     def index(self, job: int) -> int:
         """The simulate job that CRAB's job number `job`, counted from 1, is."""
-        return self.first + job - 1
+        return self.indices[job - 1]
 
     def job(self, index: int) -> int:
         """CRAB's number, from 1, of a simulate job that is in this task."""
-        return index - self.first + 1
+        return bisect_left(self.indices, index) + 1
 
 
 def rules_of(site: Site) -> CrabRules:
@@ -77,21 +98,30 @@ def crab_tasks(request: Request) -> list[CrabTask]:
     return [_task(request, number, per_task) for number in range(-(-request.n_simulate // per_task))]
 
 
+def recovery_task(request: Request, number: int, indices: Sequence[int]) -> CrabTask:
+    """The task number `number` of a request: simulate jobs that others have left undone."""
+    return _of_jobs(request, number, tuple(sorted(indices)))
+
+
 def _task(request: Request, number: int, per_task: int) -> CrabTask:
     first = number * per_task
-    jobs = min(per_task, request.n_simulate - first)
-    full, last = simulate_job(request, first), simulate_job(request, first + jobs - 1)
-    if full.n_lumis > MAX_LUMIS:
+    task = _of_jobs(request, number, range(first, min(first + per_task, request.n_simulate)))
+    if task.lumis_per_file > MAX_LUMIS:
         raise RequestError(
-            f"a job of {full.events} events has {full.n_lumis} luminosity sections, CRAB allows {MAX_LUMIS}; "
-            "lower --events-per-job"
+            f"a job of {task.units_per_job} events has {task.lumis_per_file} luminosity sections, "
+            f"CRAB allows {MAX_LUMIS}; lower --events-per-job"
         )
+    return task
+
+
+def _of_jobs(request: Request, number: int, indices: Sequence[int]) -> CrabTask:
+    # only the last job of a request is shorter than the others, and so it is the last of its task
+    full, last = simulate_job(request, indices[0]), simulate_job(request, indices[-1])
     return CrabTask(
         number=number,
         name=f"{_plain(request.name)}_{request.digest()[:8]}_{number:03d}",
-        first=first,
-        jobs=jobs,
-        units=last.first_event + last.events - full.first_event,
+        indices=indices,
+        units=(len(indices) - 1) * full.events + last.events,
         units_per_job=full.events,
         lumis_per_file=full.n_lumis,
     )
@@ -113,6 +143,27 @@ def lfn_base(request: Request) -> str:
             "name, or write the folder into a site file of your own (crab.lfn_base)"
         )
     return base.replace(USER, owner or "")
+
+
+def merged_place(request: Request) -> tuple[str, str] | None:
+    """Storage element and folder of a user's merged files, if the user writes there by own hand.
+
+    Raises
+    ------
+    RequestError
+        If they are to go where only Rucio writes.
+    """
+    storage = request.site.storage
+    if not request.dataset.is_users or is_temporary(storage.rse):
+        return None
+    folder = request.dataset.user_folder(storage.user_lfn)
+    if f"{folder}/".startswith(RUCIO_FOLDERS):
+        raise RequestError(
+            f"site {request.site.name} writes merged files into {folder} at {storage.rse}, where only Rucio "
+            "may; write storage.user_lfn: /store/user/{user}/flashsim into a copy of the site file, "
+            f"or storage.rse: {storage.rse}_Temp, from where a rule takes them"
+        )
+    return storage.rse, folder
 
 
 def crab_lfn(request: Request, task: CrabTask, server_name: str, job: int, file: str) -> str:

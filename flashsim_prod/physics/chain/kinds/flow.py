@@ -12,9 +12,11 @@ from flashsim_prod.core.request import Sampling
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.physics.chain.kinds import registry
 from flashsim_prod.physics.chain.kinds.base import Examples, Kind, Loss, Networks, Stage
+from flashsim_prod.physics.chain.kinds.fused import FusedVelocity
 from flashsim_prod.physics.chain.kinds.networks import Velocity
 from flashsim_prod.physics.chain.kinds.numbers import (
     MULTIPLICITY,
+    networks_for_inference,
     networks_of_numbers,
     spread_knots,
     stages_of_numbers,
@@ -66,6 +68,10 @@ class FlowKind(Kind[NetworkSize]):
 
     def prepare(self, networks: Networks, conditions: Tensor) -> None:
         spread_knots(networks, conditions)
+
+    def for_inference(self, networks: Networks) -> Networks:
+        velocity = FusedVelocity(cast(Velocity, networks[_VELOCITY]))
+        return {**networks_for_inference(networks), _VELOCITY: velocity}
 
     def sample(self, networks: Networks, conditions: Tensor, normals: Tensor, sampling: Sampling) -> Tensor:
         velocity = cast(Velocity, networks[_VELOCITY])

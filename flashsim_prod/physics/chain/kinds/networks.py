@@ -129,10 +129,14 @@ class Multiplicity(nn.Module):
         """Logits, shape (n, most + 1)."""
         return cast(Tensor, self.layers(self._in_pieces(conditions)))
 
+    def intervals(self) -> tuple[Tensor, Tensor]:
+        """Where the intervals of each condition begin and how wide they are, shape (n_conditions, knots)."""
+        return self.knots[:, :-1], self.knots.diff(dim=1).clamp(min=_NARROWEST)
+
     def _in_pieces(self, conditions: Tensor) -> Tensor:
         if not hasattr(self, "knots"):
             return conditions
-        below, width = self.knots[:, :-1], self.knots.diff(dim=1).clamp(min=_NARROWEST)
+        below, width = self.intervals()
         shares = ((conditions[:, :, None] - below) / width).clamp(0.0, 1.0)
         return torch.cat((conditions, shares.flatten(1) - 0.5), dim=1)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from flashsim_prod.physics.chain.kinds.base import Examples, Loss, Networks, Stage
+from flashsim_prod.physics.chain.kinds.lookup import LookedUp
 from flashsim_prod.physics.chain.kinds.networks import Multiplicity
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 
@@ -25,6 +26,14 @@ def spread_knots(networks: Networks, conditions: Tensor) -> None:
     found = networks.get(MULTIPLICITY)
     if isinstance(found, Multiplicity):
         found.spread_knots(conditions)
+
+
+def networks_for_inference(networks: Networks) -> Networks:
+    """The same networks, with a classifier that looks its first layer up."""
+    found = networks.get(MULTIPLICITY)
+    if not (isinstance(found, Multiplicity) and hasattr(found, "knots")):
+        return networks
+    return {**networks, MULTIPLICITY: LookedUp(found)}
 
 
 def stages_of_numbers(networks: Networks) -> tuple[Stage, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -12,12 +13,15 @@ from typing import Any
 
 import pytest
 
+from flashsim_prod.cli.main import main
 from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.choices import Device
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.request import BundleRef, Registration, Request, Split
 from flashsim_prod.core.site import Rates, Resources, Site, StorageRules
 from flashsim_prod.grid.batch.crab.section import CrabRules, CrabSoftware
+from flashsim_prod.production.drive import detached
+from flashsim_prod.production.home import Home
 
 SITE = Site(
     name="crab_there",
@@ -27,7 +31,7 @@ SITE = Site(
     device=Device.CPU,
     resources=Resources(memory_mb=2500, walltime_min=600, target_walltime_min=300),
     rates=Rates(generator_hz=50, flashsim_hz=200),
-    storage=StorageRules(rse="T2_IT_Pisa", prefix="{home}"),
+    storage=StorageRules(rse="T2_IT_Pisa", prefix="{home}", user_lfn="/store/user/{user}/flashsim"),
     crab=CrabRules(
         storage_site="T2_IT_Pisa", software=CrabSoftware(python="/cvmfs/cms.example.org/venv/bin/python")
     ),
@@ -131,7 +135,7 @@ def quick_site(tmp_path: Path) -> Site:
 
 def _site(tmp_path: Path, python: str) -> Site:
     rules = SITE.rules.model_copy(update={"jobs_per_task": 2, "software": CrabSoftware(python=python)})
-    storage = StorageRules(rse="T2_IT_Pisa", prefix=str(tmp_path / "se"))
+    storage = SITE.storage.model_copy(update={"prefix": str(tmp_path / "se")})
     return SITE.model_copy(update={"rules": rules, "storage": storage})
 
 
@@ -139,3 +143,46 @@ def _executable(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Ended]
+#: 60 events in jobs of 20
+_SMALL = ("--events", "60", "--oversample", "10", "--events-per-job", "20")
+
+
+@pytest.fixture
+def cli(home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """A function that runs a command line as the installed program does."""
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setattr(detached, "LOOK_INTERVAL_S", 0.0)
+
+    def run(*arguments: str) -> Ended:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        out, err = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture
+def order(cli: Cli, quick_site: Site, crab_sim: Path, fake_physics: Any, tmp_path: Path) -> Cli:
+    """A function that places a small request at the stand-in, with quick physics."""
+    site = tmp_path / "my_crab.yaml"
+    site.write_text(quick_site.to_yaml())
+
+    def run(*more: str) -> Ended:
+        words = ("request", "ttbar", *_SMALL, "--site", str(site), "--scope", "user.jdoe", "--seed", "7")
+        return cli(*words, "--name", "toy", *more)
+
+    return run

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashsim_prod.errors import ConfigError, FlashSimError, StorageError
-from flashsim_prod.grid.batch.crab.client import CrabClient, job_ranges
+from flashsim_prod.grid.batch.crab.client import CrabClient, NeverResubmittedError, NoStatusError, job_ranges
 
 
 @given(jobs=st.sets(st.integers(1, 10_000), min_size=1))
@@ -28,7 +28,7 @@ def test_job_numbers_are_told_in_ranges(jobs: set[int]) -> None:
         (
             "printf 'a\\n\\033[91mError\\033[0m: no proxy\\nLog file is x\\n'; exit 3",
             StorageError,
-            "exit code 3: Error: no proxy",
+            r"exit code 3: Error: no proxy \(all of it: .*crab_client\.log\)",
         ),
         ("echo nothing of use", StorageError, "it gave no name of a task: nothing of use"),
     ],
@@ -57,9 +57,73 @@ def test_the_client_gets_its_words_as_a_list_and_runs_in_the_folder(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     folder = tmp_path / "a folder"
     folder.mkdir()
-    CrabClient(folder).resubmit("projects/a b", [3, 1, 2, 7], force=True, memory_mb=4000, walltime_min=2750)
+    CrabClient(folder).resubmit("projects/a b", [3, 1, 2, 7], memory_mb=4000, walltime_min=2750)
     told = told_in.read_text().splitlines()
     assert told == [
-        *("resubmit", "-d", "projects/a b", "--jobids", "1-3,7", "--force"),
+        *("resubmit", "-d", "projects/a b", "--jobids", "1-3,7"),
         *("--maxmemory", "4000", "--maxjobruntime", "2750", str(folder)),
     ]
+
+
+SERVER_SAYS = (
+    "The server answered with an error.\nServer answered with: Execution error\nReason is: {}\nError Id: 1\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "kind"),
+    [
+        (
+            SERVER_SAYS.format("You cannot resubmit jobs if the task is in status KILLED."),
+            "You cannot resubmit jobs if the task is in status KILLED.",
+            NeverResubmittedError,
+        ),
+        # it passes by itself
+        (
+            SERVER_SAYS.format("You cannot resubmit jobs if the task is in status NEW."),
+            "You cannot resubmit jobs if the task is in status NEW.",
+            StorageError,
+        ),
+        (
+            "Resubmit request sent to the server.\n"
+            "Server responded with: 'Resubmission of the task is not possible since less than 7 days"
+            "are left before the task is removed from theschedulers.\nA task expires 30 days after'\n"
+            "Command resubmit failed\n",
+            "Server responded with: 'Resubmission of the task is not possible since less than 7 days"
+            "are left before the task is removed from theschedulers. A task expires 30 days after'",
+            NeverResubmittedError,
+        ),
+        (
+            "Not possible to resubmit the following jobs:\n['2']\nOnly jobs in status failed can be\n",
+            "Not possible to resubmit the following jobs: ['2'] Only jobs in status failed can be",
+            StorageError,
+        ),
+        (
+            "Task name:\tx\nhttps://there/status_cache.pkl not found or corrupted\nCommand status failed\n",
+            "https://there/status_cache.pkl not found or corrupted",
+            NoStatusError,
+        ),
+        (
+            "\x1b[91mError\x1b[0m: Status information is unavailable\nERROR: TypeError: 'NoneType'\n"
+            "\n Look for more details in crab.log file x\n",
+            "Error: Status information is unavailable",
+            StorageError,
+        ),
+    ],
+    ids=["killed", "busy", "old", "not failed", "no cache", "no status"],
+)
+def test_the_cause_is_told_wherever_it_stands_and_all_of_it_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, reason: str, kind: type[StorageError]
+) -> None:
+    (tmp_path / "said").write_text(said + "Log file is /there/crab.log\n")
+    (tmp_path / "crab").write_text(f"#!/bin/sh\ncat {tmp_path}/said; exit 200\n")
+    (tmp_path / "crab").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(StorageError) as raised:
+        CrabClient(tmp_path).resubmit("project", [2])
+    assert type(raised.value) is kind
+    log = tmp_path / "crab_client.log"
+    assert (
+        str(raised.value) == f"crab resubmit -d project --jobids: exit code 200: {reason} (all of it: {log})"
+    )
+    assert said in log.read_text()

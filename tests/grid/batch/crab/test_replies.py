@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from flashsim_prod.core.states import JobState
 from flashsim_prod.errors import StorageError
-from flashsim_prod.grid.batch.crab.replies import listed_task, submitted_task, task_status
+from flashsim_prod.grid.batch.crab.replies import cached_task, listed_task, submitted_task, task_status
 
 REPLIES = Path(__file__).parent / "replies"
 TASK = "260921_221536:jdoe_crab_toy-001_0a1b2c3d_000"
@@ -22,6 +23,12 @@ def _reply(name: str) -> str:
 def test_the_name_of_a_delivered_task_is_found() -> None:
     assert submitted_task(_reply("submit")) == TASK
     assert submitted_task(_reply("submit").split("Task name")[0]) is None
+
+
+def test_the_name_of_a_task_is_found_in_what_the_client_keeps() -> None:
+    kept = {"Server": "cmsweb.cern.ch", "RequestName": TASK, "voRole": "NULL"}
+    assert cached_task(pickle.dumps(kept, protocol=0)) == TASK
+    assert cached_task(pickle.dumps({"Server": "cmsweb.cern.ch"}, protocol=0)) is None
 
 
 def test_a_task_whose_answer_was_lost_is_found_in_the_list() -> None:
@@ -40,6 +47,8 @@ def test_a_task_whose_answer_was_lost_is_found_in_the_list() -> None:
         ("status_failed", "SUBMITTED", "FAILED", False, 2),
         ("status_killed", "KILLED", "FAILED (KILLED)", False, 2),
         ("status_refused", "SUBMITREFUSED", None, False, 0),
+        ("status_submitfailed", "SUBMITFAILED", None, False, 0),
+        ("status_purged", "SUBMITTED", None, False, 0),
     ],
 )
 def test_whether_a_task_goes_on_by_itself(
@@ -48,15 +57,36 @@ def test_whether_a_task_goes_on_by_itself(
     found = task_status(_reply(name))
     assert (found.name, found.server, found.scheduler) == (TASK, server, scheduler)
     assert (found.alive, len(found.jobs)) == (alive, jobs)
-    assert found.stillborn == (name == "status_refused")
+    assert found.stillborn == (name in ("status_refused", "status_submitfailed"))
+    assert found.purged == (name == "status_purged")
+    assert found.page == f"https://cmsweb.cern.ch/crabserver/ui/task/{TASK.replace(':', '%3A')}"
 
 
-@pytest.mark.parametrize("server", ["KILLFAILED", "RESUBMITFAILED"])
+@pytest.mark.parametrize("word", ["SUBMITTED", "RUNNING"])
+def test_the_scheduler_of_last_year_and_of_today_are_understood(word: str) -> None:
+    said = "Status on the scheduler:\t"
+    text = _reply("status_running").replace(f"{said}SUBMITTED", f"{said}{word}")
+    assert task_status(text).alive
+    assert not task_status(text.replace(f"{said}{word}", f"{said}COMPLETED")).alive
+
+
+def test_jobs_that_crab_goes_on_with_by_itself_are_named() -> None:
+    assert task_status(_reply("status_running")).waiting == {"unsubmitted": [4], "cooloff": [6], "held": [9]}
+
+
+def test_the_rule_that_keeps_outputs_is_found() -> None:
+    rule = "0123456789abcdef" * 2
+    line = f"Transfer container's rule:\thttps://cms-rucio-webui.cern.ch/rule?rule_id={rule}\n"
+    assert task_status(_reply("status_running") + line).rule == rule
+    assert task_status(_reply("status_running")).rule is None
+
+
+@pytest.mark.parametrize("server", ["KILLFAILED", "RESUBMITFAILED", "FAILED"])
 def test_a_command_that_failed_on_the_server_has_not_stopped_the_task(server: str) -> None:
     said = "Status on the CRAB server:\t"
     text = _reply("status_running").replace(f"{said}SUBMITTED", f"{said}{server}")
     assert task_status(text).alive
-    assert not task_status(text.replace("scheduler:\tSUBMITTED", "scheduler:\tFAILED")).alive
+    assert not task_status(text.replace("scheduler:\tSUBMITTED", "scheduler:\tCOMPLETED")).alive
 
 
 def test_the_state_of_every_job() -> None:
@@ -93,8 +123,8 @@ def test_a_failure_has_our_code_where_the_job_told_it_and_cms_code_otherwise() -
 def test_what_the_server_wants_people_to_know_is_kept() -> None:
     (warning,) = task_status(_reply("status_bootstrap")).remarks
     assert warning.startswith("Warning: Task requests 3000 MB")
-    (failure,) = task_status(_reply("status_refused")).remarks
-    assert failure.startswith("Failure message from server: The CRAB server refused the task")
+    (failure,) = task_status(_reply("status_submitfailed")).remarks
+    assert failure.startswith("Failure message from server: The CRAB server backend was not able")
 
 
 @pytest.mark.parametrize(

@@ -7,64 +7,21 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flashsim_prod.cli.main import main
 from flashsim_prod.core.engines import LocalRules
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
-from flashsim_prod.production.drive import detached
 from flashsim_prod.production.home import Home
 
 #: 3 simulate jobs of 20 events in 2 tasks
 SMALL = ("--events", "60", "--oversample", "10", "--events-per-job", "20")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a command printed and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Ended]
-
-
-@pytest.fixture
-def cli(home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """A function that runs a command line as the installed program does."""
-    monkeypatch.setenv("COLUMNS", "150")
-    monkeypatch.setattr(detached, "LOOK_INTERVAL_S", 0.0)
-
-    def run(*arguments: str) -> Ended:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        out, err = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), out, err)
-
-    return run
-
-
-@pytest.fixture
-def order(cli: Cli, quick_site: Site, crab_sim: Path, fake_physics: Any, tmp_path: Path) -> Cli:
-    """A function that places a small request at the stand-in, with quick physics."""
-    site = tmp_path / "my_crab.yaml"
-    site.write_text(quick_site.to_yaml())
-
-    def run(*more: str) -> Ended:
-        words = ("request", "ttbar", *SMALL, "--site", str(site), "--scope", "user.jdoe", "--seed", "7")
-        return cli(*words, "--name", "toy", *more)
-
-    return run
+Cli = Callable[..., Any]
 
 
 def _states(home: Home, stage: Stage) -> list[str]:
@@ -135,6 +92,7 @@ def test_failures_are_told_with_their_causes_and_only_those_jobs_run_again(
     assert cli("retry", "toy").code == 0
     first, second = _tasks(crab_sim)
     assert [job["Retries"] for job in (*first["jobs"].values(), *second["jobs"].values())] == [1, 1, 0]
+    assert len(_tasks(crab_sim)) == 2, "what CRAB runs again it is asked for, in its task"
     assert (first["memory"], second["memory"]) == (3000, 2500), "the task that needs it gets more"
     (crab_sim / "slow").unlink()
     assert cli("retry", "toy", "--wait").code == 0
@@ -193,17 +151,26 @@ def test_a_server_that_is_down_changes_nothing(order: Cli, cli: Cli, home: Home,
     assert _states(home, Stage.SIMULATE) == before
 
 
-def test_cancel_kills_and_retry_goes_on(order: Cli, cli: Cli, home: Home, crab_sim: Path) -> None:
+def test_cancel_kills_and_retry_goes_on_in_new_tasks(
+    order: Cli, cli: Cli, home: Home, crab_sim: Path
+) -> None:
     assert order().code == 0
     # the look before the kill lets a job of each task run, and so does asking whether there is one to kill
     (crab_sim / "slow").touch()
     assert cli("cancel", "toy").code == 0
-    assert [task["server"] for task in _tasks(crab_sim)] == ["KILLED", "KILLED"]
+    assert [task["killed"] for task in _tasks(crab_sim)] == [True, True]
     assert _states(home, Stage.SIMULATE) == [JobState.CANCELLED] * 3
     ended = cli("retry", "toy")
     assert ended.code == 0, ended.err
-    assert [task["server"] for task in _tasks(crab_sim)] == ["SUBMITTED", "SUBMITTED"]
+    # a killed task is never resubmitted
+    first, second, third, fourth = _tasks(crab_sim)
+    assert (first["server"], second["server"]) == ("KILLED", "NEW") or first["killed"]
+    assert [len(task["jobs"]) for task in (third, fourth)] == [2, 1]
+    assert "need a new task: the task is KILLED, and such tasks CRAB never resubmits" in ended.err
     assert _states(home, Stage.SIMULATE) == ["IDLE"] * 3
+    (crab_sim / "slow").unlink()
+    assert cli("retry", "toy", "--wait").code == 0
+    _finished(home)
 
 
 def test_without_a_client_it_says_what_to_type_and_goes_on_from_there(
@@ -216,6 +183,7 @@ def test_without_a_client_it_says_what_to_type_and_goes_on_from_there(
     told = ended.err.splitlines()
     folder = home.folder("toy").batch
     assert any("there is no 'crab' on this machine, so nothing was handed over" in line for line in told)
+    assert any("crab checkwrite --site=T2_IT_Pisa --lfn=/store/user/jdoe/flashsim" in line for line in told)
     typed = [line.strip() for line in told if line.strip().startswith(("cd ", "crab "))]
     assert typed == [f"cd {folder}", *(f"crab submit -c task_00{n}/crabConfig.py" for n in (0, 1))]
     assert _states(home, Stage.SIMULATE) == ["PLANNED"] * 3

@@ -1,4 +1,4 @@
-"""What CRAB says just after a resubmission is from before it."""
+"""Jobs are asked for again where CRAB runs them again; what it says just after that is from before it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import pytest
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Resources
 from flashsim_prod.core.states import JobState
+from flashsim_prod.grid.batch.crab.client import NeverResubmittedError, NoStatusError
 from flashsim_prod.grid.batch.crab.replies import TaskStatus, task_status
-from flashsim_prod.grid.batch.crab.task import TaskAtCrab
+from flashsim_prod.grid.batch.crab.task import Going, TaskAtCrab
 from flashsim_prod.grid.batch.crab.tasks import crab_tasks
 
 REPLIES = Path(__file__).parent / "replies"
@@ -37,6 +38,18 @@ class Client:
 
 
 Make = Callable[[str], tuple[TaskAtCrab, Client]]
+
+
+@pytest.fixture(autouse=True)
+def age(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """A function that sets the age of all tasks in days, 1 at first: recorded replies grow older."""
+
+    def be(days: float) -> None:
+        for module in ("task", "replies"):
+            monkeypatch.setattr(f"flashsim_prod.grid.batch.crab.{module}.age_days", lambda name: days)
+
+    be(1)
+    return be
 
 
 @pytest.fixture
@@ -85,9 +98,9 @@ def test_after_an_hour_or_with_a_newer_start_they_are(
 @pytest.mark.parametrize(
     ("code", "options"),
     [
-        (8021, {"force": False, "memory_mb": None, "walltime_min": None}),
-        (50660, {"force": False, "memory_mb": 5000, "walltime_min": None}),
-        (50664, {"force": False, "memory_mb": None, "walltime_min": 2750}),
+        (8021, {"memory_mb": None, "walltime_min": None}),
+        (50660, {"memory_mb": 5000, "walltime_min": None}),
+        (50664, {"memory_mb": None, "walltime_min": 2750}),
     ],
 )
 def test_more_is_asked_for_where_crab_stopped_a_job_for_it(
@@ -98,18 +111,89 @@ def test_more_is_asked_for_where_crab_stopped_a_job_for_it(
     monkeypatch.setattr(client, "status", lambda project: task_status(text))
     task.set_going([2], RESOURCES)
     assert client.resubmitted == [{"jobs": [2], **options}]
+    # a purged task tells it no more
+    assert task.codes() == {2: code}
 
 
-def test_a_finished_job_without_its_file_is_forced(task_at_crab: Make) -> None:
-    task, client = task_at_crab("status_completed")
-    task.set_going([1], RESOURCES)
-    assert client.resubmitted == [{"jobs": [1], "force": True, "memory_mb": None, "walltime_min": None}]
-    assert task.status().alive
-    states = {number: job.state for number, job in task.status().jobs.items()}
-    assert states == {1: JobState.IDLE, 2: JobState.DONE}
+def test_only_failed_jobs_are_asked_for_again(task_at_crab: Make) -> None:
+    """One that is not, and CRAB refuses them all; a finished one without its file it never runs again."""
+    task, client = task_at_crab("status_failed")
+    going = task.set_going([1, 2], RESOURCES)
+    assert [one["jobs"] for one in client.resubmitted] == [[2]]
+    assert (going.name, going.missing) == (task.name, (1,))
+    (remark,) = going.remarks
+    assert "job 1 needs a new task: CRAB counts them as finished, but their outputs are not there" in remark
+
+
+@pytest.mark.parametrize(
+    ("reply", "days", "reason"),
+    [
+        ("status_killed", 1, "the task is KILLED, and such tasks CRAB never resubmits"),
+        ("status_failed", 24, "the task is 24 days old, CRAB resubmits none after 23"),
+        ("status_purged", 47, "CRAB has purged the task"),
+    ],
+)
+def test_what_crab_never_runs_again_is_not_asked_for(
+    task_at_crab: Make, age: Callable[[float], None], reply: str, days: float, reason: str
+) -> None:
+    age(days)
+    task, client = task_at_crab(reply)
+    assert not task.status().alive
+    going = task.set_going([2], RESOURCES)
+    assert (going.name, going.missing, client.resubmitted) == (None, (2,), [])
+    assert reason in going.remarks[0]
+
+
+def test_a_refusal_of_the_server_leads_to_a_new_task_and_is_told(
+    task_at_crab: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(project: str, jobs: list[int], **options: Any) -> None:
+        raise NeverResubmittedError("crab resubmit: the reason")
+
+    task, client = task_at_crab("status_failed")
+    monkeypatch.setattr(client, "resubmit", refuse)
+    going = task.set_going([2], RESOURCES)
+    assert (going.name, going.missing) == (None, (2,))
+    assert "the reason" in going.remarks[0]
+
+
+def test_a_task_that_was_taken_back_is_over_before_the_server_says_so(task_at_crab: Make) -> None:
+    task, client = task_at_crab("status_running")
+    client.kill = lambda project: None  # type: ignore[attr-defined]
+    task.kill()
+    assert not task.status().alive
+    assert task.set_going([2], RESOURCES).missing == (2,)
+
+
+def test_a_task_whose_states_are_gone_is_over_only_once_it_is_old(
+    task_at_crab: Make, monkeypatch: pytest.MonkeyPatch, age: Callable[[float], None]
+) -> None:
+    def fail(project: str) -> TaskStatus:
+        raise NoStatusError("crab status: status_cache.pkl not found or corrupted")
+
+    task, client = task_at_crab("status_failed")
+    monkeypatch.setattr(client, "status", fail)
+    with pytest.raises(NoStatusError):
+        task.status()
+    age(31)
+    assert task.status().purged
+
+
+@pytest.mark.parametrize("word", ["cooloff", "toRetry", "unsubmitted", "held", "transferring"])
+def test_jobs_that_have_not_ended_are_waited_for(
+    task_at_crab: Make, monkeypatch: pytest.MonkeyPatch, age: Callable[[float], None], word: str
+) -> None:
+    task, client = task_at_crab("status_failed")
+    text = (REPLIES / "status_failed.txt").read_text().replace('"State": "finished"', f'"State": "{word}"')
+    monkeypatch.setattr(client, "status", lambda project: task_status(text))
+    assert task.set_going([1, 2], RESOURCES) == Going(task.name)
+    assert not client.resubmitted
+    # not for ever
+    age(31)
+    assert task.set_going([1, 2], RESOURCES).missing == (1, 2)
 
 
 def test_a_task_that_is_at_work_is_left_alone(task_at_crab: Make) -> None:
     task, client = task_at_crab("status_running")
-    assert task.set_going([1, 2], RESOURCES) == task_status((REPLIES / "status_running.txt").read_text()).name
+    assert task.set_going([1, 2], RESOURCES) == Going(task.name)
     assert not client.resubmitted

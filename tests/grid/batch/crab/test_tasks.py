@@ -17,7 +17,7 @@ from flashsim_prod.core.site import Site
 from flashsim_prod.core.splitting import gen_events_per_lumi, merge_job, simulate_job
 from flashsim_prod.errors import ConfigError, RequestError
 from flashsim_prod.grid.batch.crab.section import whole_lumis
-from flashsim_prod.grid.batch.crab.tasks import OUTPUT, REPORT, crab_lfn, crab_tasks, lfn_base
+from flashsim_prod.grid.batch.crab.tasks import OUTPUT, REPORT, crab_lfn, crab_tasks, lfn_base, recovery_task
 from flashsim_prod.production.order.library import all_cards
 from flashsim_prod.production.order.plan import Order, dataset_name
 
@@ -76,6 +76,26 @@ def test_crab_numbers_events_and_lumis_as_the_request_does(
             index += 1
         last_event, last_lumi = job.first_event + job.events - 1, job.first_lumi + job.n_lumis - 1
     assert index == request.n_simulate
+
+
+@settings(max_examples=30)
+@given(shape=shapes, data=st.data())
+def test_a_task_for_what_is_missing_has_the_jobs_of_the_request(
+    crab_request: Make, wmcore: Load, shape: dict[str, int], data: st.DataObject
+) -> None:
+    per_lumi = gen_events_per_lumi(shape["oversample"])
+    shape = {**shape, "per_lumi": per_lumi, "per_job": whole_lumis(shape["per_job"], per_lumi)}
+    request = crab_request(**shape)
+    missing = data.draw(st.sets(st.integers(0, request.n_simulate - 1), min_size=1, max_size=20))
+    task = recovery_task(request, 7, list(missing))
+    assert [task.index(n) for n in range(1, task.jobs + 1)] == sorted(missing)
+    assert all(task.index(task.job(index)) == index for index in missing)
+    masks = _masks(wmcore, task.units, task.units_per_job, -(-task.units_per_job // task.lumis_per_file))
+    assert len(masks) == task.jobs
+    for number, mask in enumerate(masks, start=1):
+        job = simulate_job(request, task.index(number))
+        assert mask["LastEvent"] - mask["FirstEvent"] + 1 == job.events
+        assert mask["LastLumi"] - mask["FirstLumi"] + 1 == job.n_lumis
 
 
 @given(
@@ -159,7 +179,7 @@ def test_an_output_is_where_crab_puts_it(crab_request: Make) -> None:
     request = crab_request()
     (task,) = crab_tasks(request)
     assert crab_lfn(request, task, "261121_224725:jdoe_crab_toy", 1234, OUTPUT) == (
-        f"/store/user/rucio/jdoe/flashsim/Toy_13TeV/{task.name}/261121_224725/0001/output_1234.root"
+        f"/store/user/jdoe/flashsim/Toy_13TeV/{task.name}/261121_224725/0001/output_1234.root"
     )
 
 

@@ -1,0 +1,187 @@
+"""The velocity as inference evaluates it: made from the network that is trained, and equal to it.
+
+Few passes over memory instead of many: products go into buffers that stay, whatever depends on time alone is
+computed once for each time of the solver's grid, and one pass over the rows stands between two products.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from flashsim_prod.physics.chain.kinds.networks import Velocity
+
+#: times whose terms are kept; more than solvers commonly take
+_MOST_TIMES = 256
+_EPSILON = torch.finfo(torch.float32).eps
+
+#: a tensor, as the passes want it: numba's take arrays
+Seen = Any
+
+
+class _Passes(NamedTuple):
+    """What stands between products: `steer` and `silu` of `kernels`, and what makes a tensor fit for them."""
+
+    fit: Callable[[Tensor], Seen]
+    steer: Callable[[Seen, Seen, Seen, Seen, Seen, Seen, Seen, Seen], None]
+    silu: Callable[[Seen, Seen], None]
+
+
+class FusedVelocity(nn.Module):
+    """What `Velocity` computes, on the CPU and without gradients.
+
+    Parameters
+    ----------
+    velocity : Velocity
+        Trained; its weights must not change any more.
+    compiled : bool
+        Whether numba's passes may be used, where there is numba.
+    """
+
+    def __init__(self, velocity: Velocity, *, compiled: bool = True) -> None:
+        super().__init__()
+        # in a tuple, so that its weights are not taken for this module's own
+        self._made_from = (velocity,)
+        self._passes = (_compiled_passes() if compiled else None) or _TORCH
+        wide, parts = velocity.from_context, 2 * len(velocity.blocks) + 1
+        self._slabs = tuple(
+            (weight.detach().t().contiguous(), bias.detach())
+            for weight, bias in zip(wide.weight.chunk(parts), wide.bias.chunk(parts), strict=True)
+        )
+        self._enter = velocity.enter.weight.detach().t()
+        self._leave = velocity.leave.weight.detach().t()
+        self._blocks = tuple(_Block.of(block, self._passes) for block in velocity.blocks)
+        self._times: dict[float, _Time] = {}
+
+    def condition(self, conditions: Tensor) -> Tensor:
+        """What the conditions contribute, shape (2 blocks + 1, n, width)."""
+        seen = nn.functional.silu(self._made_from[0].context(conditions), inplace=True)
+        contribution = torch.empty(len(self._slabs), *seen.shape)
+        for slab, (weight, bias) in zip(contribution, self._slabs, strict=True):
+            torch.addmm(bias, seen, weight, out=slab)
+        return contribution
+
+    def forward(self, x: Tensor, t: Tensor, contribution: Tensor) -> Tensor:
+        """The velocity, shape (n, n_targets), at points `x` and the one time `t`, of shape (1, 1)."""
+        now = self._at(float(t))
+        fit, steer, silu = self._passes
+        _, *steering = fit(contribution)
+        hidden, inner = _buffers(*contribution.shape[1:])
+        h, u = fit(hidden), fit(inner)
+        torch.add(contribution[0], now.start, out=hidden)
+        hidden.addmm_(x, self._enter, alpha=now.scale)
+        pairs = zip(self._blocks, steering[::2], steering[1::2], now.steering, strict=True)
+        for block, gate, shift, (gate_now, shift_now) in pairs:
+            torch.mm(hidden, block.first, out=inner)
+            steer(h, u, gate, shift, gate_now, shift_now, block.bias, block.second_bias)
+            hidden.addmm_(inner, block.second)
+        silu(h, u)
+        return torch.addmm(now.bias, inner, self._leave, alpha=now.scale).add_(x, alpha=now.linear)
+
+    def _at(self, t: float) -> _Time:
+        found = self._times.get(t)
+        if found is None:
+            if len(self._times) >= _MOST_TIMES:
+                self._times.clear()
+            found = self._times[t] = _time(self._made_from[0], t, self._passes.fit)
+        return found
+
+
+class _Block(NamedTuple):
+    first: Tensor
+    bias: Seen
+    second: Tensor
+    second_bias: Seen
+
+    @classmethod
+    def of(cls, block: nn.Module, passes: _Passes) -> _Block:
+        first, second = (cast(nn.Linear, layer) for layer in (block.first, block.second))
+        # copies the other way round: a product with a transposed view takes a tenth longer
+        weights = (layer.weight.detach().t().contiguous() for layer in (first, second))
+        biases = (passes.fit(layer.bias.detach()) for layer in (first, second))
+        return cls(next(weights), next(biases), next(weights), next(biases))
+
+
+@dataclass(frozen=True)
+class _Time:
+    """What the velocity takes from a time.
+
+    Attributes
+    ----------
+    scale, linear : float
+        Of what the network sees and gives, and of the point itself.
+    start : tensor of shape (width,)
+    steering : pairs of vectors of shape (width,)
+        Gate, with its one, and shift of each block.
+    bias : tensor of shape (n_targets,)
+    """
+
+    scale: float
+    linear: float
+    start: Tensor
+    steering: tuple[tuple[Seen, Seen], ...]
+    bias: Tensor
+
+
+def _time(velocity: Velocity, t: float, fit: Callable[[Tensor], Seen]) -> _Time:
+    at = torch.full((1, 1), t)
+    start, *steering = velocity.from_time(velocity._time(at)).detach()[0].chunk(2 * len(velocity.blocks) + 1)
+    scale = torch.rsqrt(at**2 + (1 - at) ** 2)
+    return _Time(
+        float(scale),
+        float((2 * at - 1) * scale**2),
+        start,
+        tuple((fit(1 + gate), fit(shift)) for gate, shift in zip(steering[::2], steering[1::2], strict=True)),
+        (scale * velocity.leave.bias.detach())[0],
+    )
+
+
+_kept = threading.local()
+
+
+def _buffers(n: int, width: int) -> tuple[Tensor, Tensor]:
+    """Two matrices that the thread uses for all networks of a width, so that they stay in its cache."""
+    found: dict[tuple[int, int], tuple[Tensor, Tensor]] = _kept.__dict__.setdefault("buffers", {})
+    if (n, width) not in found:
+        found[n, width] = torch.empty(n, width), torch.empty(n, width)
+    return found[n, width]
+
+
+@cache
+def _compiled_passes() -> _Passes | None:
+    """Numba's passes, or None where it cannot be loaded."""
+    try:
+        from flashsim_prod.physics.chain.kinds import kernels
+    except ImportError:
+        return None
+    return _Passes(Tensor.numpy, kernels.steer, kernels.silu)
+
+
+def _steer(
+    hidden: Tensor,
+    inner: Tensor,
+    gate: Tensor,
+    shift: Tensor,
+    gate_now: Tensor,
+    shift_now: Tensor,
+    first: Tensor,
+    second: Tensor,
+) -> None:
+    """As `kernels.steer`, by torch alone."""
+    norm = hidden.square().mean(dim=1, keepdim=True).add_(_EPSILON).rsqrt_()
+    inner.mul_(norm).add_(first).mul_(gate + gate_now).add_(shift).add_(shift_now)
+    nn.functional.silu(inner, inplace=True)
+    hidden.add_(second)
+
+
+def _silu(values: Tensor, out: Tensor) -> None:
+    nn.functional.silu(out.copy_(values), inplace=True)
+
+
+_TORCH = _Passes(lambda tensor: tensor, _steer, _silu)

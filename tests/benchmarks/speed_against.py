@@ -1,0 +1,116 @@
+"""Speed of a simulate job's work against that of another commit, both timed in turns on this machine.
+
+Run by hand, from a checkout with its history::
+
+    python tests/benchmarks/speed_against.py [--commit 21d948b] [--events 4000] [--turns 3]
+
+Both read the same generator events, which are made first, and run `bench` in a process of its own. What is
+compared is CPU time, which neighbours on the machine disturb least, and of all turns the least.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flashsim_prod.threads import thread_environment
+
+_HERE = Path(__file__).resolve().parents[2]
+#: where networks run
+_NETWORKS = ("flows", "efficiencies")
+
+Figures = dict[str, float]
+
+
+def main() -> None:
+    """Print a row for each figure: before, now, and the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--commit", default="21d948b", help="what to compare with")
+    parser.add_argument("--events", type=int, default=4000, help="output events of a run, ten of a gen event")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--card", default="ttbar")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, _checkout(options.commit, Path(folder)) as before:
+        gen = _generator_events(Path(folder) / "home", options.card, options.events // 10)
+        runs: dict[Path, list[Figures]] = {before: [], _HERE: []}
+        for _ in range(options.turns):
+            for tree, found in runs.items():
+                found.append(_bench(tree, Path(folder) / "home", options.card, gen))
+    _show(options.commit, _least(runs[before]), _least(runs[_HERE]))
+
+
+@contextmanager
+def _checkout(commit: str, folder: Path) -> Iterator[Path]:
+    tree = folder / "before"
+    subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, commit], cwd=_HERE, check=True)
+    try:
+        yield tree
+    finally:
+        subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=_HERE, check=True)
+
+
+def _environment(tree: Path, home: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        **thread_environment(1),
+        "PYTHONPATH": str(tree),
+        "FLASHSIM_PROD_HOME": str(home),
+    }
+
+
+def _generator_events(home: Path, card: str, number: int) -> Path:
+    command = [sys.executable, "-m", "flashsim_prod.cli", "request", card, "--events", str(number)]
+    command += ["--oversample", "1", "--events-per-job", str(number), "--seed", "1", "--name", "gen", "--yes"]
+    subprocess.run(command, env=_environment(_HERE, home), cwd=home.parent, check=True, capture_output=True)
+    return next((home / "store").rglob("*.root"))
+
+
+def _bench(tree: Path, home: Path, card: str, gen: Path) -> Figures:
+    command = [sys.executable, "-m", "flashsim_prod.cli", "bench", card, "--input", str(gen)]
+    command += ["--oversample", "10", "--no-store", "--json"]
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(
+            command, env=_environment(tree, home), cwd=home.parent, stdout=out, stderr=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"bench of {tree} ended with {process.returncode}")
+        out.seek(0)
+        told = json.loads(out.read())
+    speed, total = told.get("speed", told), usage.ru_utime + usage.ru_stime
+    # CPU time a stage: of one busy thread, its share of the wall time
+    scale = 1000 * speed["cpu_s"] / speed["seconds"] / speed["events"]
+    networks = {name: speed["stages_s"][name] * scale for name in _NETWORKS}
+    every = 1000 * speed["cpu_s"] / speed["events"]
+    rest = {name: found * scale for name, found in speed["stages_s"].items() if name not in _NETWORKS}
+    return {
+        "whole, ms/event": every,
+        "whole, wall ms/event": 1000 * speed["seconds"] / speed["events"],
+        **{f"{name}, ms/event": found for name, found in networks.items()},
+        "all but networks, ms/event": every - sum(networks.values()),
+        **{f"  {name}, ms/event": found for name, found in rest.items()},
+        "start-up, s": total - speed["cpu_s"],
+        "peak memory, MB": usage.ru_maxrss / 1000,
+    }
+
+
+def _least(turns: list[Figures]) -> Figures:
+    return {name: min(turn[name] for turn in turns) for name in turns[0]}
+
+
+def _show(commit: str, before: Figures, now: Figures) -> None:
+    print(f"{'CPU time, if not said otherwise':32} {commit:>9} {'now':>9} {'ratio':>7}")
+    for name, value in before.items():
+        print(f"{name:32} {value:9.3f} {now[name]:9.3f} {value / now[name]:7.2f}")
+
+
+if __name__ == "__main__":
+    main()
