@@ -217,18 +217,20 @@ class NanoSource:
 
     def chunks(self, size: int) -> Iterator[Events]:
         """All events, at most `size` at a time; their contents do not depend on `size`."""
-        draws = PileupDraws(self._profile, self._seed)
-        yield from regrouped(self._pieces(self._branches(), draws, size), size)
+        with NanoFile(self._files[0][0], self._schema) as first:
+            first.require(REQUIRED)
+            draws = PileupDraws(self._profile, self._seed)
+            yield from regrouped(self._pieces(first, self._branches(first), draws, size), size)
 
-    def _branches(self) -> tuple[str, ...]:
+    def _branches(self, first: NanoFile) -> tuple[str, ...]:
         """The branches to read, but those that are drawn where they lack: those of the first file."""
-        with NanoFile(self._files[0][0]) as file:
-            file.require(REQUIRED)
-            groups = (*OPTIONAL_GROUPS, *((name,) for name in NUMBERING))
-            there = (name for group in groups if file.branches.issuperset(group) for name in group)
-            return (*REQUIRED, *there, *self._carried)
+        groups = (*OPTIONAL_GROUPS, *((name,) for name in NUMBERING))
+        there = (name for group in groups if first.branches.issuperset(group) for name in group)
+        return (*REQUIRED, *there, *self._carried)
 
-    def _pieces(self, names: tuple[str, ...], draws: PileupDraws, size: int) -> Iterator[Events]:
+    def _pieces(
+        self, first: NanoFile, names: tuple[str, ...], draws: PileupDraws, size: int
+    ) -> Iterator[Events]:
         """The events in order, in pieces that end where a file does."""
         offset, last = 0, self._first + self._n_events
         for url, entries in self._files:

@@ -84,6 +84,11 @@ def make_tree(
     return tree
 
 
+def type_of(column: Any) -> str:
+    """A column's type as `make_tree` takes it: of numbers, or of lists of them."""
+    return f"var * {ak.type(column).content.content}" if isinstance(column, ak.Array) else str(column.dtype)
+
+
 def _parsed(kind: str) -> Any:
     """What uproot would make of `kind` by a grammar that takes longer to load than the tree to write."""
     if kind == "string":
@@ -95,11 +100,6 @@ def _parsed(kind: str) -> Any:
     fields = [field.split(": ") for field in kind.removeprefix(_VAR).removesuffix("}").split(", ")]
     types = [ak.types.NumpyType(one) for _, one in fields]
     return ak.types.ListType(ak.types.RecordType(types, [name for name, _ in fields]))
-
-
-def type_of(column: Any) -> str:
-    """A column's type as `make_tree` takes it: of numbers, or of lists of them."""
-    return f"var * {ak.type(column).content.content}" if isinstance(column, ak.Array) else str(column.dtype)
 
 
 class EventTree:
