@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -238,7 +239,9 @@ class NanoSource:
             offset += entries
             if start >= stop:
                 continue
-            with NanoFile(url, self._schema) as file:
+            # what describes its branches takes long to read, so the first file is not opened twice
+            opened = nullcontext(first) if url == first.url else NanoFile(url, self._schema)
+            with opened as file:
                 if file.n_entries != entries:
                     raise InputError(
                         f"{url} holds {file.n_entries} events, but held {entries} when the request was made; "
