@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,7 @@ def order(home: Home, site: str) -> str:
     # the split is that of the pool's site wherever it runs
     rates = made.site.rates.model_copy(update={"bytes_per_event": 1200})
     merge = made.site.merge.model_copy(update={"target_file_mb": 0.05, "files_per_block": 5})
-    made = replace(made, site=made.site.model_copy(update={"rates": rates, "merge": merge}))
+    made = made.model_copy(update={"site": made.site.model_copy(update={"rates": rates, "merge": merge})})
     plan = preview(home, made, None)
     assert plan.request.n_simulate == JOBS
     return place(home, made, plan, bundle_title=bundle.title, named=False, dry_run=False).request.name
