@@ -264,7 +264,8 @@ def test_a_file_that_has_changed_since_it_was_inspected(write):
 
 @pytest.mark.skipif(SAMPLES is None, reason="FLASHSIM_PROD_NANO_SAMPLES names no folder of real files")
 def test_real_files_of_all_versions_are_read():
-    files = sorted(Path(SAMPLES or "").glob("*.root"))
+    # one without events is refused, which has a test of its own
+    files = [path for path in sorted(Path(SAMPLES or "").glob("*.root")) if "empty" not in path.name]
     assert files
     for path in files:
         events = _read([str(path)])

@@ -115,7 +115,7 @@ def samples() -> list[Path]:
     folder = os.environ.get("FLASHSIM_PROD_NANO_SAMPLES")
     if not folder:
         pytest.skip("FLASHSIM_PROD_NANO_SAMPLES names no folder of NANOAOD files")
-    return sorted(Path(folder).glob("*.root"))
+    return [path for path in sorted(Path(folder).glob("*.root")) if "empty" not in path.name]
 
 
 @pytest.fixture(scope="session")

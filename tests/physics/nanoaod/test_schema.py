@@ -76,7 +76,9 @@ def test_an_unknown_branch_is_named_with_the_nearest_known_one() -> None:
 
 def test_central_files_have_these_types_and_keep_no_more_bits(samples: list[Path]) -> None:
     """What central files of version 9 and before hold is not changed by being stored again."""
-    for path in (path for path in samples if "v9" in path.name or "v8" in path.name):
+    derived = ("opendata", "like")  # made by others' software: wider integers, other counters
+    central = [path for path in samples if not any(word in path.name for word in derived)]
+    for path in (path for path in central if "v9" in path.name or "v8" in path.name):
         with NanoFile(str(path)) as file:
             names = [name for name in V9.branches if name in file.branches]
             events = file.read(names, 0, file.n_entries)
