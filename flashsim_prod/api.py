@@ -14,7 +14,7 @@ from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Literal, overload
 
-from flashsim_prod.errors import FlashSimError, JobsFailedError, RequestError, StateError
+from flashsim_prod.errors import FlashSimError, RequestError, StateError
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -351,12 +351,7 @@ def _dataset(outcome: Outcome) -> Dataset:
     """The dataset that a finished request made; an error of any other."""
     ask, name = outcome.request, outcome.request.name
     if outcome.failures:
-        worst = outcome.failures[0]
-        jobs = sum(failure.failed_jobs for failure in outcome.failures)
-        raise JobsFailedError(
-            f"request {name}: {jobs} job{'' if jobs == 1 else 's'} failed: {worst.error} (log: {worst.log}); "
-            f"once it is mended: flashsim-prod retry {name}"
-        )
+        raise outcome.jobs_failed()
     if outcome.state != "DONE":
         raise StateError(
             f"request {name} was stopped ({outcome.state}); to go on: flashsim-prod retry {name}"

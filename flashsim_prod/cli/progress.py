@@ -45,17 +45,6 @@ def shown_steps() -> Iterator[Show]:
         yield tasks.show
 
 
-def follow(steps: Iterator[int], task: str, total: int | None = None) -> int:
-    """Run `steps`, which yields how far it is, to its end; how far that was."""
-    with shown_steps() as show:
-        done = 0
-        for done in steps:
-            show(task, done, total, "")
-        if total is None:
-            show(task, done, done, "")
-    return done
-
-
 class Bars:
     """A bar for each task."""
 

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from flashsim_prod.cli.terminal import Terminal
+from flashsim_prod.core.sizes import counted as counted
 from flashsim_prod.files import json_text
 
 
@@ -44,8 +45,3 @@ def table(
 def print_json(value: object) -> None:
     """One JSON value on standard output, as `json_text` writes it."""
     sys.stdout.write(json_text(value) + "\n")
-
-
-def counted(number: int, thing: str) -> str:
-    """``1 file``, ``2 files``, ``1,000 files``."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -66,3 +66,8 @@ def format_duration(seconds: float) -> str:
             rest = whole % big // small
             return f"{whole // big} {big_name} {rest} {small_name}" if rest else f"{whole // big} {big_name}"
     raise AssertionError("unreachable")
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 file``, ``2 files``, ``1,000 files``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

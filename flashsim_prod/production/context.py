@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from flashsim_prod.core.report import JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
+from flashsim_prod.core.sizes import counted
 from flashsim_prod.core.states import JobState, RequestState, Stage
-from flashsim_prod.errors import StateError
+from flashsim_prod.errors import JobsFailedError, StateError
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Counts, Failure, RequestRow
 from flashsim_prod.grid.storage.base import Storage
@@ -64,6 +65,15 @@ class Outcome:
     failures: tuple[Failure, ...] = ()
     stopped_by: int | None = None
     stopped: str | None = None
+
+    def jobs_failed(self) -> JobsFailedError:
+        """The error of a request with failed jobs: of the commonest cause, with its log."""
+        worst, name = self.failures[0], self.request.name
+        jobs = sum(failure.failed_jobs for failure in self.failures)
+        return JobsFailedError(
+            f"request {name}: {counted(jobs, 'job')} failed: {worst.error} (log: {worst.log}); "
+            f"see: flashsim-prod status {name}; once it is mended: flashsim-prod retry {name}"
+        )
 
 
 @contextmanager

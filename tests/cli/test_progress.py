@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from flashsim_prod.cli import progress
-from flashsim_prod.cli.progress import follow, shown_steps
+from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.requests.display import shown_progress
 from flashsim_prod.cli.terminal import Terminal
 from flashsim_prod.core.states import Stage
@@ -83,9 +83,3 @@ def test_steps_of_tasks(shown: Shown, on_terminal: bool) -> None:
     met, jet = shown()[-2:]
     assert re.search(r"^fit met .* 3/3 .* loss 0.5$", met)
     assert re.search(r"^fit jet .* 3/\? ", jet)
-
-
-@pytest.mark.parametrize(("total", "last"), [(4, "read: 4 of 4"), (None, "read: 4 of 4")])
-def test_what_yields_how_far_it_is(total: int | None, last: str, shown: Shown, on_terminal: bool) -> None:
-    assert follow(iter((2, 4)), "read", total) == 4
-    assert shown()[-1] == last if not on_terminal else re.search(r"^read .* 4/4 ", shown()[-1])

@@ -26,7 +26,7 @@ from flashsim_prod.production.dataset.checks import CheckedDataset, check_datase
 from flashsim_prod.production.dataset.files import find_files
 from flashsim_prod.production.dataset.validate import Progress, histograms, validate_dataset
 from flashsim_prod.production.home import home_to_read
-from flashsim_prod.production.models.validating import prove_uncertainties, run_analyses
+from flashsim_prod.production.models.validating import Compared, Proven, prove_uncertainties, run_analyses
 
 _DEFAULT = "dataset"
 
@@ -204,14 +204,10 @@ def proof(
             seed=seed,
             progress=progress,
         )
-    if as_json:
-        print_json(made.figures())
-    else:
+    if not as_json:
         for one in made.found:
             print_proof(one)
-        typer.echo(f"{made.page}")
-    if (error := made.error) is not None:
-        raise error
+    _end(made, as_json)
 
 
 @app.command()
@@ -243,11 +239,17 @@ def analyses(
             seed=seed,
             progress=progress,
         )
+    if not as_json:
+        for one in made.found:
+            print_analysis(one)
+    _end(made, as_json)
+
+
+def _end(made: Proven | Compared, as_json: bool) -> None:
+    """The figures for programs, or where the page is; the error that they come to, if any."""
     if as_json:
         print_json(made.figures())
     else:
-        for one in made.found:
-            print_analysis(one)
         typer.echo(f"{made.page}")
     if (error := made.error) is not None:
         raise error

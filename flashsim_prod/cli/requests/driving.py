@@ -10,7 +10,7 @@ from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes, format_count
 from flashsim_prod.core.states import RequestState
-from flashsim_prod.errors import JobsFailedError, StateError
+from flashsim_prod.errors import StateError
 from flashsim_prod.production.context import Outcome
 from flashsim_prod.production.drive.detached import HandOver, follow, hand_over
 from flashsim_prod.production.drive.foreground import drive
@@ -109,7 +109,7 @@ def tell(outcome: Outcome, *, as_json: bool) -> None:
             _print_dataset(outcome)
         return
     if outcome.state is RequestState.FAILED:
-        raise JobsFailedError(_failed_line(outcome))
+        raise outcome.jobs_failed()
     raise Stopped(outcome.request.name, outcome)
 
 
@@ -128,16 +128,6 @@ def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]
         "oversample": request.oversample,
         "warnings": list(warnings_of(request)),
     }
-
-
-def _failed_line(outcome: Outcome) -> str:
-    worst = outcome.failures[0]
-    jobs = sum(failure.failed_jobs for failure in outcome.failures)
-    name = outcome.request.name
-    return (
-        f"request {name}: {counted(jobs, 'job')} failed: {worst.error} (log: {worst.log}); "
-        f"see: flashsim-prod status {name}; once it is mended: flashsim-prod retry {name}"
-    )
 
 
 def _print_dataset(outcome: Outcome) -> None:

@@ -77,12 +77,6 @@ def lacks(name: str, entry: ModelEntry) -> dict[str, float | None]:
     return {} if model is None else {one.name: one.default for one in model.drawing(entry.targets).lacking}
 
 
-def all_lacks(bundle: Bundle) -> dict[str, dict[str, float | None]]:
-    """What each model of a bundle `lacks`, of those that lack something."""
-    found = {name: lacks(name, entry) for name, entry in bundle.manifest.models.items()}
-    return {name: targets for name, targets in found.items() if targets}
-
-
 def told_lacks(name: str, entry: ModelEntry) -> str:
     """The same in words; empty if it lacks nothing."""
     return ", ".join(

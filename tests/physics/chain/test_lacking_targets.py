@@ -19,9 +19,9 @@ from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.combine import completed
 from flashsim_prod.physics.chain.compatibility import (
     DECLARED,
-    all_lacks,
     check_models,
     check_needs,
+    lacks,
     told_lacks,
 )
 from flashsim_prod.physics.chain.left_out import check_left_out
@@ -72,6 +72,11 @@ def test_an_attribute_declared_later_changes_no_number(bundle, chain, folds, mon
         # the one with a default has it everywhere, the other one is left out
         assert new == ({"lateFlag"} if name == "Jet" else set())
     assert np.all(after["Jet"]["lateFlag"] == 0.5)
+
+
+def all_lacks(bundle):
+    found = {name: lacks(name, entry) for name, entry in bundle.manifest.models.items()}
+    return {name: targets for name, targets in found.items() if targets}
 
 
 def test_a_bundle_says_what_it_lacks(bundle, monkeypatch):

@@ -88,11 +88,6 @@ class LheSource:
         """All events, at most `size` at a time; their contents do not depend on `size`."""
         return regrouped(self._batches(), size)
 
-    def hard_events(self) -> Iterator[HardEvent]:
-        """The hard processes of all events, as they are in the files."""
-        for _, event in self._read():
-            yield event
-
     def _batches(self) -> Iterator[Events]:
         shower = _Shower(self._card, self._survey)
         events, number = self._read(), self._first
