@@ -60,9 +60,10 @@ def measure_speed(order: Order, progress: EventsProgress = lambda done, total: N
     chain = Chain(bundle, device=device, sampling=request.sampling, timings=timings, batch_rows=rows)
     _warm_up(request, job, chain)
     timings.seconds.clear()
+    about = provenance(request, bundle)
     with tempfile.TemporaryDirectory(prefix="flashsim-bench-") as scratch:
         path, cpu_s = Path(scratch) / "bench.root", time.process_time()
-        seconds = _timed(request, job, chain, timings, path, progress)
+        seconds = _timed(request, job, chain, timings, path, about, progress)
         cpu_s, size = time.process_time() - cpu_s, path.stat().st_size
     timings.add("other", seconds - sum(timings.seconds.values()))
     return Speed(
@@ -113,12 +114,17 @@ def _warm_up(request: Request, job: SimulateJob, chain: Chain) -> None:
 
 
 def _timed(
-    request: Request, job: SimulateJob, chain: Chain, timings: Timings, path: Path, progress: EventsProgress
+    request: Request,
+    job: SimulateJob,
+    chain: Chain,
+    timings: Timings,
+    path: Path,
+    about: dict[str, str],
+    progress: EventsProgress,
 ) -> float:
     """Wall time of the work of a simulate job [s]."""
     loop = Timings()
     start = time.perf_counter()
-    about = provenance(request, bound_bundle(request))
     batches = simulated(request, job, chain, event_source(request, job), loop)
     write_checked(path, request, job, _counted(batches, job.events, progress), about, loop)
     seconds = time.perf_counter() - start
