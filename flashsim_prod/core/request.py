@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from flashsim_prod.core.campaigns.extension import Before, Extension
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.extension import Before, Extension
 from flashsim_prod.core.names import NANO_VERSION, DatasetName, lasting_rse
 from flashsim_prod.core.options import UINT32_MAX, Registration, RequestOptions, Sampling
 from flashsim_prod.core.site import Site

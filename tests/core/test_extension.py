@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsim_prod.core.extension import Extension
+from flashsim_prod.core.campaigns.extension import Extension
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import SimulateJob, lumi_events, merge_job, simulate_job

@@ -12,8 +12,8 @@ from rich.table import Table
 from flashsim_prod.cli.requests.driving import start_and_tell, summary
 from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.cli.terminal import Terminal
+from flashsim_prod.core.campaigns.extension import Extension
 from flashsim_prod.core.choices import RegisterIn
-from flashsim_prod.core.extension import Extension
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Electricity
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsim_prod import __version__
+from flashsim_prod.core.campaigns.extension import Extension
 from flashsim_prod.core.choices import Device
-from flashsim_prod.core.extension import Extension
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_count, parse_count

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flashsim_prod.core import splitting
+from flashsim_prod.core.campaigns.extension import Extension
 from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
-from flashsim_prod.core.extension import Extension
 from flashsim_prod.core.names import USER_TIER, DatasetName, check_era, check_processing_string, owner_of
 from flashsim_prod.core.options import RequestOptions
 from flashsim_prod.core.request import BundleRef, Request, Split
