@@ -136,6 +136,13 @@ class HTCondorRules(EngineRules):
     def gpus_promised(self) -> int:
         return self.gpus.count if self.gpus else 0
 
+    def limited(self, jobs: int) -> Self:
+        # no limit is written as none
+        most = min(jobs, self.throttle.max_jobs or jobs)
+        idle = min(most, self.throttle.max_idle)
+        throttle = self.throttle.model_copy(update={"max_jobs": most, "max_idle": idle})
+        return self.model_copy(update={"throttle": throttle})
+
     def copies_urls(self) -> bool:
         return self.carries_urls
 
