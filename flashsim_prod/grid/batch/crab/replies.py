@@ -44,10 +44,14 @@ _STILLBORN = frozenset({"SUBMITFAILED", "SUBMITREFUSED"})
 _OVER = _STILLBORN | {"KILLED"}
 #: states of a task on the server in which it takes `crab resubmit` of its jobs
 _RESUBMITTABLE = frozenset({"SUBMITTED", "KILLFAILED", "RESUBMITFAILED", "FAILED"})
-#: what the scheduler says of a task that it is at work on: clients and servers before 2025, and since
-_AT_WORK = frozenset({"SUBMITTED", "RUNNING"})
-#: states of jobs that have not ended
-_WAITING = (JobState.IDLE, JobState.RUNNING, JobState.HELD)
+#: what the scheduler says of a task of which it has nothing more to start; of any other it is at work
+_ENDED = frozenset({"COMPLETED", "FAILED", "ERROR", "FAILED (KILLED)", "KILLED"})
+#: what it says while it works: clients and servers before 2025, and since
+_AT_WORK = frozenset({"SUBMITTED", "RUNNING", "UNKNOWN"})
+#: states of jobs that have not ended; of one that is not known here nobody can say that it has
+_WAITING = (JobState.IDLE, JobState.RUNNING, JobState.HELD, JobState.UNKNOWN)
+#: what jobs wait for by CRAB's own doing
+_PATIENT = frozenset({"cooloff", "toRetry", "unsubmitted", "held"})
 #: a task's jobs are taken out of the scheduler after this time, and its files some time later [days]
 LIFETIME_DAYS = 30
 #: CRAB's codes of jobs that took too much memory or time
@@ -127,17 +131,32 @@ class TaskStatus:
     @property
     def alive(self) -> bool:
         """Whether CRAB goes on with it by itself."""
-        if self.purged or self.killed:
+        if self.purged or self.killed or self.server in _OVER:
             return False
-        if self.server in _PASSING or (self.server == "SUBMITTED" and self.scheduler in (None, "UNKNOWN")):
+        if self.passing:
             return True
+        if self.scheduler is None:
+            # of a task that failed on the server nothing came to the scheduler
+            return self.server != "FAILED"
         # a command that failed on the server has not touched what runs
-        return self.server not in _OVER and (self.scheduler in _AT_WORK or self._has_stragglers)
+        return self.scheduler not in _ENDED or self._has_stragglers
+
+    @property
+    def passing(self) -> bool:
+        """Whether the server has not yet done what it was told last."""
+        return self.server in _PASSING
+
+    @property
+    def strange(self) -> tuple[str, ...]:
+        """Words of the server and the scheduler that are not known here."""
+        servers = _PASSING | _OVER | _RESUBMITTABLE
+        words = ((self.server, servers), (self.scheduler, _ENDED | _AT_WORK))
+        return tuple(word for word, known in words if word is not None and word not in known)
 
     @property
     def _has_stragglers(self) -> bool:
         """Whether jobs have not ended, though the scheduler has nothing more of them to start."""
-        if self.scheduler != "FAILED" or age_days(self.name) > LIFETIME_DAYS:
+        if self.scheduler not in ("FAILED", "ERROR") or age_days(self.name) > LIFETIME_DAYS:
             return False
         return any(job.state in _WAITING for job in self.jobs.values())
 
@@ -151,7 +170,7 @@ class TaskStatus:
         """Jobs that have not ended, by CRAB's word for what they wait for."""
         found: dict[str, list[int]] = {}
         for number, job in sorted(self.jobs.items()):
-            if job.word in ("cooloff", "toRetry", "unsubmitted", "held"):
+            if job.word in _PATIENT or job.state is JobState.UNKNOWN:
                 found.setdefault(job.word, []).append(number)
         return found
 
@@ -183,9 +202,27 @@ def age_days(name: str) -> float:
 
 
 def listed_task(text: str, name: str) -> str | None:
-    """The newest task of a request name in a reply to ``crab tasks``."""
-    found = re.findall(rf"({_TASK_NAME}_crab_{re.escape(name)})(?![A-Za-z0-9_\-])", _COLOUR.sub("", text))
-    return max(found, default=None)
+    """The newest task of a request name in a reply to ``crab tasks``; `StorageError` if it is none.
+
+    What is no list says nothing of tasks that are not in it.
+    """
+    return max(_listed(text, re.escape(name)), default=None)
+
+
+def listed_tasks(text: str, stem: str) -> dict[int, str]:
+    """The newest task of each request name that is `stem`, ``_`` and a number, by that number."""
+    return {
+        int(name.rsplit("_", 1)[1]): name for name in sorted(_listed(text, rf"{re.escape(stem)}_[0-9]{{3,}}"))
+    }
+
+
+def _listed(text: str, pattern: str) -> list[str]:
+    plain = _COLOUR.sub("", text)
+    if not re.search(r"^\s*(List of tasks|No tasks found) from ", plain, re.MULTILINE):
+        raise StorageError(f"crab tasks: this is no list of tasks: {_last(plain.splitlines())}")
+    return re.findall(
+        rf"(?<!\S)([0-9]{{6}}_[0-9]{{6}}:[A-Za-z0-9._\-]+_crab_{pattern})(?![A-Za-z0-9_\-])", plain
+    )
 
 
 def task_status(text: str) -> TaskStatus:
@@ -194,18 +231,23 @@ def task_status(text: str) -> TaskStatus:
     name, server = submitted_task(text), _after("Status on the CRAB server:", lines)
     if name is None or not server:
         raise StorageError(f"crab status: this is no status of a task: {_last(lines)}")
+    scheduler = _after("Status on the scheduler:", lines)
+    jobs = _jobs(lines)
+    if scheduler and jobs is None:
+        # nothing at all may be concluded from that: jobs would count as lost
+        raise StorageError(f"crab status: it says nothing of the jobs of {name}: {_last(lines)}")
     return TaskStatus(
         name=name,
         server=server.split(" on command ")[0],
-        scheduler=_after("Status on the scheduler:", lines),
-        jobs={job.number: job for job in _jobs(lines)},
+        scheduler=scheduler,
+        jobs={job.number: job for job in jobs or ()},
         page=_after("Task URL to use for HELP:", lines),
         rule=next((found[1] for line in lines if (found := _RULE.search(line))), None),
         purged=any(line.startswith("Files are purged") for line in lines),
         remarks=tuple(
             " ".join(line.split())
             for line in lines
-            if line.startswith(("Warning:", "Failure message from server:", "Hold reason:"))
+            if line.startswith(("Warning:", "Failure message from server:", "Hold reason:", "ALARM:"))
         ),
     )
 
@@ -215,20 +257,26 @@ def _after(label: str, lines: list[str]) -> str | None:
 
 
 def _last(lines: list[str]) -> str:
-    said = [line for line in lines if line and not line.startswith("Log file is")]
+    said = [line for line in map(str.strip, lines) if line and not line.startswith("Log file is")]
     return said[-1] if said else "nothing was printed"
 
 
-def _jobs(lines: list[str]) -> list[CrabJob]:
-    found = next((line for line in lines if line.startswith("{")), None)
-    if found is None:
-        return []
-    try:
-        told: dict[str, Any] = json.loads(found)
-        # automatic splitting has jobs such as 0-1; ours has not
-        return [_job(int(number), about) for number, about in told.items() if number.isdigit()]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StorageError(f"crab status: its JSON cannot be read: {error}") from error
+def _jobs(lines: list[str]) -> list[CrabJob] | None:
+    """The jobs in the line of JSON; ``None`` if there is no such line.
+
+    Warnings and messages of the server can have lines that begin like it.
+    """
+    trouble = None
+    for line in reversed([line for line in lines if line.startswith("{")]):
+        try:
+            told: dict[str, Any] = json.loads(line)
+            # automatic splitting has jobs such as 0-1; ours has not
+            return [_job(int(number), about) for number, about in told.items() if number.isdecimal()]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            trouble = trouble or error
+    if trouble is not None:
+        raise StorageError(f"crab status: its JSON cannot be read: {trouble}")
+    return None
 
 
 def _job(number: int, about: dict[str, Any]) -> CrabJob:

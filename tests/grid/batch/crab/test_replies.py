@@ -71,7 +71,8 @@ def test_the_scheduler_of_last_year_and_of_today_are_understood(word: str) -> No
 
 
 def test_jobs_that_crab_goes_on_with_by_itself_are_named() -> None:
-    assert task_status(_reply("status_running")).waiting == {"unsubmitted": [4], "cooloff": [6], "held": [9]}
+    waiting = task_status(_reply("status_running")).waiting
+    assert waiting == {"unsubmitted": [4], "cooloff": [6], "held": [9], "onHoliday": [10]}
 
 
 def test_the_rule_that_keeps_outputs_is_found() -> None:
