@@ -114,7 +114,7 @@ def leftovers(home: Home, name: str) -> tuple[str, ...]:
     """What a person has to remove of a request that is done, a line each; nothing at most sites."""
     folder = home.existing(name)
     request = load_request(folder.request)
-    if not request.site.rules.goes_on_alone:
+    if not request.site.rules.leaves_outputs():
         return ()
     whole = Submission(request, folder.request, home.path, folder.batch, nodes=())
     return open_batch(request.site).leftovers(whole)

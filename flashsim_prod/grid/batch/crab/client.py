@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from flashsim_prod.errors import ConfigError, StateError, StorageError
-from flashsim_prod.files import open_regular, read_text, storage_errors, write_whole
+from flashsim_prod.files import read_text, storage_errors, write_whole
 from flashsim_prod.grid.batch.crab.refusals import (
     has_no_status,
     lacks_proxy,
@@ -214,15 +214,17 @@ class CrabClient:
         with storage_errors(f"locking {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-            file = open_regular(path)
+            # nothing is read or written there; some file systems lock only what may be written
+            file = path.open("r+b", buffering=0)
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StateError(
-                    f"a 'crab submit' still runs in {self._folder}, started by a command that was ended; "
-                    "try again once it is done, a quarter of an hour at most"
-                ) from error
+            with storage_errors(f"locking {path}"):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise StateError(
+                        f"a 'crab submit' still runs in {self._folder}, started by a command that was ended; "
+                        "try again once it is done, a quarter of an hour at most"
+                    ) from error
             yield file.fileno()
 
     def _unreadable(self, told: str, said: str) -> StorageError:

@@ -50,7 +50,7 @@ from flashsim_prod.grid.batch.crab.replies import CrabJob, TaskStatus
 from flashsim_prod.grid.batch.crab.section import USER
 from flashsim_prod.grid.batch.crab.task import Going, TaskAtCrab
 from flashsim_prod.grid.batch.crab.tasks import OUTPUT, REPORT, crab_lfn, lfn_base, merged_place, rules_of
-from flashsim_prod.grid.batch.crab.telling import told_of
+from flashsim_prod.grid.batch.crab.telling import removals, told_of
 from flashsim_prod.grid.storage.opening import open_storage
 
 #: idle jobs are worth a note after this time [s]
@@ -125,7 +125,7 @@ class CrabBatch(BatchSystem):
         alive = False
         for task in handed:
             status = task.status()
-            record_of(submission).enter(task.task.number, name=task.name, **_rule(status))
+            record_of(submission).enter(task.task.number, name=task.name)
             alive = alive or status.alive
             notes += [f"task {task.task.number} ({status.name}): {told}" for told in told_of(task, status)]
             self._bring_home(submission, task, status)
@@ -143,9 +143,8 @@ class CrabBatch(BatchSystem):
         return tuple(f"handed over as well: {name}" for name in names if name is not None)
 
     def leftovers(self, submission: Submission) -> tuple[str, ...]:
-        rules = [task.rule for task in record_of(submission).tasks().values() if task.rule is not None]
-        why = "CRAB's Rucio rules still keep the outputs that were merged, in your quota; remove them:"
-        return (why, *(f"  rucio rule remove {rule}" for rule in rules)) if rules else ()
+        names = [task.name for task in record_of(submission).tasks().values() if task.name is not None]
+        return removals(submission.request, names)
 
     def cancel(self, submission: Submission, batch_id: str) -> None:
         failures = []
@@ -214,10 +213,6 @@ class CrabBatch(BatchSystem):
             if not status.alive or ((job := status.jobs.get(number)) and job.state is JobState.DONE)
         ]
         bring_home(arrivals, open_storage(self._site.storage, submission.home))
-
-
-def _rule(status: TaskStatus) -> dict[str, str]:
-    return {"rule": status.rule} if status.rule else {}
 
 
 def _software(site: Site) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, RootModel, ValidationError
+from pydantic import RootModel, ValidationError
 
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import StateError
@@ -26,13 +26,10 @@ class RecordedTask(StrictModel):
         The server's name of it, once it was handed over.
     jobs : tuple of int or None
         The simulate jobs of a recovery task.
-    rule : str or None
-        Rucio's rule that its outputs are kept by.
     """
 
     name: str | None = None
     jobs: tuple[int, ...] | None = None
-    rule: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
 
 
 class _Tasks(RootModel[dict[int, RecordedTask]]):

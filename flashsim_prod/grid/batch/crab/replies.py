@@ -271,7 +271,9 @@ def _jobs(lines: list[str]) -> list[CrabJob] | None:
         try:
             told: dict[str, Any] = json.loads(line)
             # automatic splitting has jobs such as 0-1; ours has not
-            return [_job(int(number), about) for number, about in told.items() if number.isdecimal()]
+            jobs = [_job(int(number), about) for number, about in told.items() if number.isdecimal()]
+            if jobs:
+                return jobs
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             trouble = trouble or error
     if trouble is not None:

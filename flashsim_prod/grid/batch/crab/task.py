@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flashsim_prod.core.site import Resources
 from flashsim_prod.core.states import JobState, Stage
+from flashsim_prod.errors import StorageError
 from flashsim_prod.files import read_text, storage_errors, write_json
 from flashsim_prod.grid.batch.base import NodeKey, Submission
 from flashsim_prod.grid.batch.crab.client import CrabClient, NeverResubmittedError, NoStatusError, job_ranges
@@ -121,6 +122,8 @@ class TaskAtCrab:
         with storage_errors(f"making {projects}"):
             projects.mkdir(parents=True, exist_ok=True)
         self.client.remake(name, projects)
+        if self.name != name:
+            raise StorageError(f"crab remake --task={name}: it did not make {self.project}")
 
     def status(self) -> TaskStatus:
         """What CRAB says of it.
