@@ -455,10 +455,10 @@ def status(words: list[str]) -> None:
         raise Refused(f"{cache} not found or corrupted\nCommand status failed", COMMAND_FAILED)
     step(task)
     print(f"Status on the scheduler:\t{scheduler_word(task)}\n")
-    print("No publication information (publication has been disabled in the CRAB configuration file)")
-    if task["lfn"].startswith("/store/user/rucio/"):
+    if task.get("lfn", "").startswith("/store/user/rucio/"):
         rule = hashlib.md5(task["name"].encode()).hexdigest()
         print(f"\nTransfer container's rule:\thttps://cms-rucio-webui.cern.ch/rule?rule_id={rule}")
+    print("No publication information (publication has been disabled in the CRAB configuration file)")
     if "--json" in words:
         print(
             json.dumps({n: {k: v for k, v in job.items() if k != "mask"} for n, job in task["jobs"].items()})

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
@@ -35,6 +35,8 @@ SETUP = "source /cvmfs/cms.cern.ch/cmsset_default.sh; cmsenv (in a CMSSW area); 
 PROXY = "voms-proxy-init -voms cms -valid 192:00"
 #: the client waits for the server by itself, but not for ever [s]
 _PATIENCE_S = 900
+#: the server's clock may be so far from ours
+_CLOCKS = timedelta(minutes=10)
 #: all that failed calls printed, in the folder of a submission
 _LOG = "crab_client.log"
 #: held by each ``crab submit`` for as long as it runs, also after the command that started it was killed
@@ -64,13 +66,14 @@ class CrabClient:
     log : Path, optional
         What gets all that a failed call printed; by default a file in `folder`.
     since : datetime, optional
-        No task that is asked for is older than this; by default the client's own 30 days.
+        Tasks that are listed are not older than this: a request of the same name may have been made before
+        and thrown away. By default the client's own 30 days.
     """
 
     def __init__(self, folder: Path, log: Path | None = None, since: datetime | None = None) -> None:
         self._folder = folder
         self._log = log or folder / _LOG
-        self._days = 30 if since is None else max(1, (datetime.now(UTC) - since).days + 2)
+        self._since = None if since is None else since.astimezone(UTC) - _CLOCKS
         self._listed: str | None = None
 
     def version(self) -> str:
@@ -154,17 +157,18 @@ class CrabClient:
         StateError
             If a ``crab submit`` runs in this folder: what it delivers may not be listed yet.
         """
-        return listed_task(self._list(), name)
+        return listed_task(self._list(), name, self._since)
 
     def listed_below(self, stem: str) -> dict[int, str]:
         """The server's names of the newest tasks whose ``requestName`` is `stem` and a number, by that."""
-        return listed_tasks(self._list(), stem)
+        return listed_tasks(self._list(), stem, self._since)
 
     def _list(self) -> str:
         with self._alone():
             # one reply does for all tasks of a request
             if self._listed is None:
-                self._listed = self._run("tasks", "--days", str(self._days))
+                days = 30 if self._since is None else max(0, (datetime.now(UTC) - self._since).days) + 1
+                self._listed = self._run("tasks", "--days", str(days))
         return self._listed
 
     def remake(self, name: str, projects: Path) -> None:

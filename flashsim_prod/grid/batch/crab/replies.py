@@ -15,6 +15,8 @@ from flashsim_prod.core.states import JobState
 from flashsim_prod.errors import StorageError
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+#: when a task was submitted, in UTC, at the beginning of the server's name of it
+_STAMP = "%y%m%d_%H%M%S"
 _TASK_NAME = r"[0-9]{6}_[0-9]{6}:[A-Za-z0-9._\-]+"
 #: the rule of Rucio by which outputs arrive
 _RULE = re.compile(r"Transfer container's rule:.*rule_id=([0-9a-f]{32})")
@@ -197,32 +199,32 @@ def cached_task(cache: bytes) -> str | None:
 
 def age_days(name: str) -> float:
     """Age of a task by the server's name of it."""
-    began = datetime.strptime(name[:13], "%y%m%d_%H%M%S").replace(tzinfo=UTC)
+    began = datetime.strptime(name[:13], _STAMP).replace(tzinfo=UTC)
     return (datetime.now(UTC) - began).total_seconds() / 86400
 
 
-def listed_task(text: str, name: str) -> str | None:
+def listed_task(text: str, name: str, since: datetime | None = None) -> str | None:
     """The newest task of a request name in a reply to ``crab tasks``; `StorageError` if it is none.
 
     What is no list says nothing of tasks that are not in it.
     """
-    return max(_listed(text, re.escape(name)), default=None)
+    return max(_listed(text, re.escape(name), since), default=None)
 
 
-def listed_tasks(text: str, stem: str) -> dict[int, str]:
+def listed_tasks(text: str, stem: str, since: datetime | None = None) -> dict[int, str]:
     """The newest task of each request name that is `stem`, ``_`` and a number, by that number."""
-    return {
-        int(name.rsplit("_", 1)[1]): name for name in sorted(_listed(text, rf"{re.escape(stem)}_[0-9]{{3,}}"))
-    }
+    found = sorted(_listed(text, rf"{re.escape(stem)}_[0-9]{{3,}}", since))
+    return {int(name.rsplit("_", 1)[1]): name for name in found}
 
 
-def _listed(text: str, pattern: str) -> list[str]:
+def _listed(text: str, pattern: str, since: datetime | None) -> list[str]:
     plain = _COLOUR.sub("", text)
     if not re.search(r"^\s*(List of tasks|No tasks found) from ", plain, re.MULTILINE):
         raise StorageError(f"crab tasks: this is no list of tasks: {_last(plain.splitlines())}")
-    return re.findall(
-        rf"(?<!\S)([0-9]{{6}}_[0-9]{{6}}:[A-Za-z0-9._\-]+_crab_{pattern})(?![A-Za-z0-9_\-])", plain
-    )
+    stamped = rf"[0-9]{{6}}_[0-9]{{6}}:[A-Za-z0-9._\-]+_crab_{pattern}"
+    first = "" if since is None else since.strftime(_STAMP)
+    found: list[str] = re.findall(rf"(?<!\S)({stamped})(?![A-Za-z0-9_\-])", plain)
+    return [name for name in found if name >= first]
 
 
 def task_status(text: str) -> TaskStatus:

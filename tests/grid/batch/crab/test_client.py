@@ -224,4 +224,18 @@ def test_tasks_are_asked_for_since_the_request_was_made(
 ) -> None:
     _client(tmp_path, monkeypatch, 'echo "No tasks found from x until y"; echo "$@" > told')
     CrabClient(tmp_path, since=datetime.now(UTC) - timedelta(days=50)).listed("name")
-    assert (tmp_path / "told").read_text() == "tasks --days 52\n"
+    assert (tmp_path / "told").read_text() == "tasks --days 51\n"
+
+
+def test_tasks_of_an_earlier_request_of_the_same_name_are_not_taken_for_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that was thrown away and made anew has the same contents, and so the same names of tasks."""
+    listed = "260921_221536:jdoe_crab_toy_0a1b2c3d_007"
+    client = _client(tmp_path, monkeypatch, f'printf "List of tasks from x until y\\n{listed}\\n"')
+    assert client.listed("toy_0a1b2c3d_007") == listed
+    for clock, found in (("22:20:00+00:00", True), ("22:30:00+00:00", False), ("00:20:00+02:00", True)):
+        day = "2026-09-22" if clock.endswith("02:00") else "2026-09-21"
+        client = CrabClient(tmp_path, since=datetime.fromisoformat(f"{day}T{clock}"))
+        assert client.listed("toy_0a1b2c3d_007") == (listed if found else None), clock
+        assert client.listed_below("toy_0a1b2c3d") == ({7: listed} if found else {}), clock
