@@ -50,7 +50,7 @@ Files = Annotated[
     list[str],
     typer.Argument(
         metavar="DATASET|REQUEST|FILES",
-        help="A dataset, a request, or files.",
+        help="Datasets, requests, or files; several are one sample.",
         autocompletion=completing.datasets_and_requests,
     ),
 ]
