@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import shutil
 import subprocess
@@ -217,19 +218,20 @@ class CrabClient:
         path = self._folder / _SUBMITTING
         with storage_errors(f"locking {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
             # nothing is read or written there; some file systems lock only what may be written
-            file = path.open("r+b", buffering=0)
-        with file:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
             with storage_errors(f"locking {path}"):
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError as error:
                     raise StateError(
                         f"a 'crab submit' still runs in {self._folder}, started by a command that was ended; "
                         "try again once it is done, a quarter of an hour at most"
                     ) from error
-            yield file.fileno()
+            yield lock
+        finally:
+            os.close(lock)
 
     def _unreadable(self, told: str, said: str) -> StorageError:
         self._keep(told.split(":")[0], 0, said)
