@@ -125,7 +125,8 @@ class CrabBatch(BatchSystem):
         alive = False
         for task in handed:
             status = task.status()
-            record_of(submission).enter(task.task.number, name=task.name)
+            jobs = tuple(task.task.indices) if task.task.is_recovery else None
+            record_of(submission).enter(task.task.number, name=task.name, jobs=jobs)
             alive = alive or status.alive
             notes += [f"task {task.task.number} ({status.name}): {told}" for told in told_of(task, status)]
             self._bring_home(submission, task, status)

@@ -65,11 +65,18 @@ def test_what_was_cancelled_is_cancelled_though_the_folder_is_lost(
     assert task["killed"]
 
 
-def test_a_recovery_task_keeps_its_jobs(order: Cli, cli: Cli, home: Home, crab_sim: Path) -> None:
+@pytest.mark.parametrize("is_older", [False, True], ids=["recorded", "of a request without a record"])
+def test_a_recovery_task_keeps_its_jobs(
+    order: Cli, cli: Cli, home: Home, crab_sim: Path, is_older: bool
+) -> None:
     (crab_sim / "trouble" / "000.2").write_text("lost")
     assert order(*TWO, "--wait").code == 17
     (crab_sim / "slow").touch()
     assert cli("retry", "toy").code == 0
+    if is_older:
+        (home.folder("toy").path / "crab_tasks.json").unlink()
+        # a look enters what the folder has
+        cli("status", "toy")
     _lose(home, record=False)
     cli("status", "toy")
     assert _states(home) == ["DONE", "IDLE"]
