@@ -87,6 +87,10 @@ class EngineRules(StrictModel):
         """Whether what a job has put at `lfn` is Rucio's to remove, by the end of a rule."""
         return False
 
+    def leaves_outputs(self) -> bool:
+        """Whether outputs that were merged stay until a person removes them: the batch system says how."""
+        return False
+
     def notes(self, request: Request) -> Iterable[str]:
         """What a user should know of a request at this engine before saying yes, a line each."""
         return ()

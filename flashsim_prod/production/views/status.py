@@ -17,6 +17,7 @@ from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Counts, Failure, RequestRow, StageTotals
 from flashsim_prod.grid.locks import is_driven
 from flashsim_prod.production.context import in_state, request_state
+from flashsim_prod.production.drive.detached import leftovers
 from flashsim_prod.production.drive.watch import Glance, glance
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request
@@ -145,7 +146,7 @@ def detail(home: Home, name: str) -> RequestDetail:
             speeds=tuple(_speed(stage, totals[stage]) for stage in Stage if stage in totals),
             failures=tuple(ledger.failures(name)),
             retries=ledger.retries(name),
-            notes=found.notes if found else (),
+            notes=found.notes if found else leftovers(home, name) if line.state is RequestState.DONE else (),
             warnings=tuple(warnings),
         )
 
