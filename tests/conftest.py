@@ -125,6 +125,14 @@ def fake_physics(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     sys.modules.pop("fake_physics", None)
 
 
+@pytest.fixture(scope="session")
+def hepmc() -> ModuleType:
+    """Makes events and files of HepMC: the module `hepmc_files`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent))
+        return import_module("hepmc_files")
+
+
 @pytest.fixture
 def write_lhe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Writes a small LHE file; arguments as of `lhe_files.write_lhe` after the folder."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "pythia": "flashsim_prod.physics.generator.pythia",
     "lhe": "flashsim_prod.physics.generator.lhe.kind",
+    "hepmc": "flashsim_prod.physics.generator.hepmc.kind",
     "nano": "flashsim_prod.physics.generator.existing",
 }
 
