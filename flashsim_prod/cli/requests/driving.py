@@ -127,7 +127,7 @@ def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]
         "request": request.name,
         "dataset": str(request.dataset),
         "state": state.value,
-        "events": request.events,
+        "events": events_of(request, files),
         "files": [file.model_dump(include={"lfn", "pfn", "bytes", "events", "adler32"}) for file in files],
         "scope": request.registration.scope,
         "container": str(request.dataset),
@@ -136,6 +136,11 @@ def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]
         "oversample": request.oversample,
         "warnings": list(warnings_of(request)),
     }
+
+
+def events_of(request: Request, files: tuple[OutputFile, ...]) -> int:
+    """Those that there are, where the shower may have thrown some away; else those that were asked for."""
+    return sum(file.events for file in files) if request.is_vetoed and files else request.events
 
 
 def _print_dataset(outcome: Outcome) -> None:
@@ -148,7 +153,7 @@ def _print_dataset(outcome: Outcome) -> None:
 
     line("Dataset", str(request.dataset))
     size = format_bytes(sum(file.bytes for file in files))
-    line("", f"{format_count(request.events)} events in {counted(len(files), 'file')}, {size}")
+    line("", f"{format_count(events_of(request, files))} events in {counted(len(files), 'file')}, {size}")
     for file in files[:3]:
         line("File", file.pfn)
     if len(files) > 3:
