@@ -81,6 +81,7 @@ def dataset(
         int, typer.Option(min=100, metavar="N", help="Events of either sample, at most.")
     ] = 20_000,
     check: Annotated[bool, typer.Option(help="Run the technical checks first.")] = True,
+    figures: Annotated[bool, typer.Option(help="Draw every attribute, which takes most of the time.")] = True,
     catalog: Where = CatalogKind.LOCAL,
     scope: Scope = "cms",
     as_json: Json = False,
@@ -101,6 +102,7 @@ def dataset(
             catalog=catalog,
             scope=scope,
             progress=progress,
+            figures=figures,
         )
     if as_json:
         print_json(made.summary())
