@@ -83,8 +83,15 @@ class EngineRules(StrictModel):
         """Gen events of a job for which the splitting wants so many, with so many in a luminosity section."""
         return wanted
 
+    def most_at_once(self) -> int | None:
+        """Jobs of one request that the engine has in its queue at a time; ``None`` if it has no limit."""
+        return None
+
     def limited(self, jobs: int) -> Self | None:
-        """The same, with no more than so many jobs at a time; ``None`` if the engine cannot be told."""
+        """The same, with no more than so many jobs at a time for one submission, whoever looks at it later.
+
+        ``None`` if the engine cannot be told that.
+        """
         return None
 
     def removed_by_rule(self, lfn: str) -> bool:

@@ -62,18 +62,21 @@ class Looking:
                     wanted.inputs, (registration and registration.rse) or self.site(wanted).storage.rse
                 )
 
-    def check_limit(self, site: str, used: set[str]) -> None:
-        """See that a limit is of a site whose engine can be told of it; `ConfigError` otherwise."""
+    def check_limit(self, site: str, limit: int, used: set[str]) -> None:
+        """See that a limit is of a site whose engine keeps it; `ConfigError` otherwise."""
         names = {self._sites[word].name: self._sites[word] for word in used}
         if site not in names:
             raise ConfigError(
                 f"{self.where}: at_once.{site}: no request is at this site{nearest(site, names)}"
             )
         found = names[site]
-        if found.rules.goes_on_alone and found.rules.limited(1) is None:
+        most = found.rules.most_at_once()
+        keeps_own = most is not None and most <= limit
+        if found.rules.goes_on_alone and found.rules.limited(1) is None and not keeps_own:
             raise ConfigError(
                 f"{self.where}: at_once.{site}: engine {found.engine} cannot be told how many jobs may run "
-                "at a time; leave it out"
+                f"at a time, and the site's file has no limit of {limit} or less for each request; "
+                "leave it out"
             )
 
     def card(self, wanted: Wanted) -> ProcessCard | None:

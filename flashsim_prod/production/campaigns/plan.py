@@ -183,8 +183,8 @@ def plan_campaign(home: Home, campaign: Campaign, where: str) -> CampaignPlan:
     wanted = list(campaign.wanted())
     for one in wanted:
         looking.check(one)
-    for site in campaign.at_once:
-        looking.check_limit(site, {one.site for one in wanted})
+    for site, limit in campaign.at_once.items():
+        looking.check_limit(site, limit, {one.site for one in wanted})
     lines = {line.name: line for line in all_lines(home)}
     with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
         whole = {one.key for one in wanted if one.events is None}

@@ -202,9 +202,10 @@ class _Driver:
         if limit is not None and not self._is_open(name):
             cap = limit - self._load(site.name, but=name)
             # what is told to a batch system stays for all of the request, so it should not be too little
-            if cap < min(max(1, limit // 2), self._unfinished(name)):
+            own = None if site.rules.limited(1) else site.rules.most_at_once()
+            if cap < min(own or max(1, limit // 2), self._unfinished(name)):
                 return
-            self._caps[name] = cap
+            self._caps[name] = cap if own is None else own
             write_json(self._folder.path / _CAPS, self._caps)
         handed = hand_over(self._home, name, at_once=cap)
         for remark in handed.remarks:
@@ -298,7 +299,7 @@ class _Driver:
             site = load_request(self._home.folder(name).request).site
         except RequestError:
             return left
-        return left if site.rules.goes_on_alone else slots_of(site)
+        return site.rules.most_at_once() or left if site.rules.goes_on_alone else slots_of(site)
 
 
 #: jobs at a time that were told to batch systems

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flashsim_prod.core.campaigns.campaign import Campaign
+from flashsim_prod.core.campaigns.campaign import Campaign, Wanted
 from flashsim_prod.core.states import JobState, RequestState
 from flashsim_prod.errors import ConfigError, FlashSimError, LockedError, RequestError
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.campaigns import plan as planning
 from flashsim_prod.production.campaigns import run as running
 from flashsim_prod.production.campaigns.cancel import cancel_campaign
+from flashsim_prod.production.campaigns.looking import Looking
 from flashsim_prod.production.campaigns.plan import CampaignPlan, plan_campaign
 from flashsim_prod.production.campaigns.report import write_campaign_report
 from flashsim_prod.production.campaigns.run import CampaignOutcome, run_campaign
@@ -275,7 +276,10 @@ def test_everything_is_checked_before_anything_is_written(
     ("site", "line"),
     [
         ("htcondor", r"at_once\.htcondor: no request is at this site; known: crab"),
-        ("crab", r"at_once\.crab: engine crab cannot be told how many jobs may run at a time"),
+        (
+            "crab",
+            r"at_once\.crab: engine crab cannot be told how many jobs may run at a time, and the site's",
+        ),
     ],
 )
 def test_limits_that_cannot_be_kept_are_refused(home: Home, site: str, line: str) -> None:
@@ -411,3 +415,20 @@ def _dying(whole: Callable[..., Any]) -> Callable[..., Any]:
         return whole(*arguments, **options)
 
     return place
+
+
+def test_an_engine_that_keeps_its_own_limit_is_taken_at_its_word(home: Home, tmp_path: Path) -> None:
+    """What is told to such an engine once is forgotten by whoever looks next, so its site must say it."""
+    text = (Path(__file__).parents[3] / "site_configs" / "slurm.yaml").read_text(encoding="utf-8")
+    (home.path / "sites").mkdir()
+    for name, most in (("tight", 5), ("wide", 50)):
+        own = text.replace("name: slurm", f"name: {name}").replace(
+            "slurm:\n", f"slurm:\n  most_jobs: {most}\n"
+        )
+        (home.path / "sites" / f"{name}.yaml").write_text(own, encoding="utf-8")
+    looking = Looking("x")
+    for name in ("tight", "wide"):
+        looking.site(Wanted(entry=0, site=name))
+    looking.check_limit("tight", 5, {"tight"})
+    with pytest.raises(ConfigError, match="has no limit of 5 or less for each request"):
+        looking.check_limit("wide", 5, {"wide"})

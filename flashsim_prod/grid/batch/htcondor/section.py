@@ -136,6 +136,9 @@ class HTCondorRules(EngineRules):
     def gpus_promised(self) -> int:
         return self.gpus.count if self.gpus else 0
 
+    def most_at_once(self) -> int | None:
+        return self.throttle.max_jobs or None
+
     def limited(self, jobs: int) -> Self:
         # no limit is written as none
         most = min(jobs, self.throttle.max_jobs or jobs)

@@ -103,6 +103,9 @@ class SlurmRules(EngineRules):
     def gpus_promised(self) -> int:
         return self.gpus.count if self.gpus else 0
 
+    def most_at_once(self) -> int | None:
+        return self.most_jobs or None
+
     @field_validator("options")
     @classmethod
     def _others_only(cls, value: dict[str, str]) -> dict[str, str]:
