@@ -11,6 +11,9 @@ from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.production.campaigns.plan import Action, CampaignPlan, Row
 from flashsim_prod.production.campaigns.status import CampaignStatus
 
+#: notes below a plan, at most
+_REMARKS = 12
+
 
 def show_plan(plan: CampaignPlan, shown: Terminal) -> None:
     """Print what a campaign comes to, a line each, and all together."""
@@ -41,9 +44,14 @@ def show_plan(plan: CampaignPlan, shown: Terminal) -> None:
         "",
     )
     shown.print(made)
-    for row in plan.rows:
-        if row.remark:
-            shown.print(f"note: {row.name}: {row.remark}", style="yellow", markup=False, soft_wrap=True)
+    remarked = [row for row in plan.rows if row.remark]
+    for row in remarked[:_REMARKS]:
+        shown.print(f"note: {row.name}: {row.remark}", style="yellow", markup=False, soft_wrap=True)
+    if len(remarked) > _REMARKS:
+        more = counted(len(remarked) - _REMARKS, "note")
+        shown.print(
+            f"and {more} more, all of them in: campaign FILE --dry-run --json", style="yellow", markup=False
+        )
     shown.print(_summary(plan), markup=False, soft_wrap=True)
 
 

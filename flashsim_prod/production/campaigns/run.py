@@ -157,6 +157,7 @@ class _Driver:
         self._caps = _read_caps(folder)
         self._outcome = CampaignOutcome()
         self._look_at = 0.0
+        self._waits = False
 
     def run(self) -> CampaignOutcome:
         """Until the end; what is still open then is in `CampaignOutcome.waiting`."""
@@ -228,6 +229,9 @@ class _Driver:
         if site.name in self._at_once:
             slots = min(slots_of(site), self._at_once[site.name] - self._load(site.name, but=name))
             if slots < 1:
+                if not self._waits:
+                    self._shown.say(f"{name}: waits until there is room at {site.name}")
+                self._waits = True
                 time.sleep(_ROOM_INTERVAL_S)
                 return
         self._shown.say(f"{name}: {self._requests[name].dataset}")
