@@ -101,6 +101,11 @@ COMMANDS = {
         "verify",
         "Compare catalogue, ledger and storage of a dataset, reading all checksums anew.",
     ),
+    "recover": Entry(
+        "datasets.recover",
+        "recover",
+        "Make the lost files of a dataset again, prove that they are the same, and repair their replicas.",
+    ),
     "bench": Entry(
         "measure.bench",
         "bench",

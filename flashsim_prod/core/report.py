@@ -59,6 +59,9 @@ class JobReport(StrictModel):
         default=None, description="why the node's meters give no energy, if it has some"
     )
     output: OutputFile | None = None
+    content: dict[str, str] | None = Field(
+        default=None, description="digests of the values in a file of the dataset, by part of the event"
+    )
 
     @property
     def succeeded(self) -> bool:

@@ -55,7 +55,7 @@ def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
             name=job.lfn,
             runs=_runs(attempt.request, job),
         )
-    attempt.events = found.events
+    attempt.events, attempt.content = found.events, dict(found.content)
     attempt.progress(found.events, job.events)
     return attempt.store(target, job.lfn, found.events, found.lumis)
 

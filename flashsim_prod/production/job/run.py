@@ -65,6 +65,10 @@ class JobRun:
         Folder that the job's input was sent to.
     kept : KeptHere or None
         The output is left on this machine.
+    content : dict of str to str, optional
+        Digests of the values in a merged file.
+    any_bundle : bool
+        Whether a bundle of another digest than the request's will do.
     """
 
     request: Request
@@ -84,6 +88,8 @@ class JobRun:
     energy: JobEnergy | None = None
     energy_void: str | None = None
     kept: KeptHere | None = None
+    content: dict[str, str] | None = None
+    any_bundle: bool = False
 
     def start_clock(self) -> None:
         """Count what the process has done so far as start-up."""
@@ -154,6 +160,7 @@ class JobRun:
             energy_from=self.energy.source if self.energy else None,
             energy_void=self.energy_void,
             output=output,
+            content=self.content if output else None,
         )
 
 
