@@ -106,6 +106,11 @@ COMMANDS = {
         "recover",
         "Make the lost files of a dataset again, prove that they are the same, and repair their replicas.",
     ),
+    "materialise": Entry(
+        "datasets.materialise",
+        "materialise",
+        "Make files of a virtual dataset, all or some; or files with some of its branches.",
+    ),
     "bench": Entry(
         "measure.bench",
         "bench",
