@@ -15,7 +15,9 @@ from flashsim_prod.cli.requests.driving import Stopped, start_and_tell, summary,
 from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.errors import RequestError
+from flashsim_prod.production.again.slim import default_folder, slim_files
 from flashsim_prod.production.again.subject import Subject, chosen_files, find_subject
+from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import open_home
 
 
@@ -68,8 +70,6 @@ def materialise(
 
 
 def _some(subject: Subject, chosen: tuple[int, ...], *, as_json: bool) -> None:
-    from flashsim_prod.production.drive.foreground import drive
-
     with shown_progress() as display:
         outcome = drive(subject.home, subject.request.name, display, files=chosen)
     if outcome.state is RequestState.DONE or outcome.failures:
@@ -91,8 +91,6 @@ def _some(subject: Subject, chosen: tuple[int, ...], *, as_json: bool) -> None:
 def _slim(
     subject: Subject, chosen: tuple[int, ...], branches: list[str], output: Path | None, *, as_json: bool
 ) -> None:
-    from flashsim_prod.production.again.slim import default_folder, slim_files
-
     patterns = [one.strip() for words in branches for one in words.split(",")]
     folder = output or default_folder(subject.home, subject.request, patterns)
     with shown_steps() as show:

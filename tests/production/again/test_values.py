@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,12 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+def home(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """The state folder as it was when its dataset was made."""
     shutil.rmtree(kept / "home")
     shutil.copytree(kept / "copy", kept / "home")
     monkeypatch.setenv(VARIABLE, str(kept / "home"))
-    yield open_home()
+    return open_home()
 
 
 def _files(home: Home) -> list[Path]:
@@ -92,7 +92,7 @@ def _written_otherwise(home: Home, change: Callable[[Events], Events] = lambda e
 
 
 def test_the_same_software_makes_the_same_bytes(home: Home) -> None:
-    first, second = _files(home)
+    first, _ = _files(home)
     was = first.read_bytes()
     contents = bytearray(was)
     contents[5000] ^= 4
@@ -142,6 +142,6 @@ def test_another_bundle_is_compared(home: Home, tmp_path: Path) -> None:
     assert (one.lost.index, one.proof, one.refused) == (1, "values", "")
     with NanoFile(str(second)) as file:
         assert file.n_entries == 20
+    second.unlink()
     with pytest.raises(BundleError, match="nowhere"):
-        second.unlink()
         _recover(home, bundle=str(tmp_path / "nowhere"))
