@@ -6,6 +6,7 @@ from typing import Any
 
 from flashsim_prod.core.choices import RegisterIn
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.production.catalogs import check_registration, open_catalog
 from flashsim_prod.production.context import Outcome, opened_request, outcome
 from flashsim_prod.production.dataset.register import metadata
@@ -44,7 +45,7 @@ def recipe(request: Request) -> dict[str, Any]:
         "events": request.events,
         "events_per_file": min(per_file, request.events),
         "run": request.run,
-        "first_event": 1,
+        "first_event": simulate_job(request, 0).first_event,
         "cross_section_pb": None if entry is None else entry.cross_section_pb,
         # of what is generated, weights are known when it is: a file's own tree Runs has their sums
         **_sums(request),
@@ -56,5 +57,6 @@ def _sums(request: Request) -> dict[str, float]:
     from flashsim_prod.physics.generator.kinds import find_kind
     from flashsim_prod.physics.nanoaod.runs import total
 
-    runs = find_kind(request.source.kind).runs(request.source, 0, request.gen_events, request.oversample)
+    first, kind = request.before.gen_events, find_kind(request.source.kind)
+    runs = kind.runs(request.source, first, request.gen_events, request.oversample)
     return total(runs) if runs else {"genEventCount": float(request.events)}
