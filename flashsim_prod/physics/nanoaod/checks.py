@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import EventsError, InputError
 from flashsim_prod.physics.events import Collection, Column, Events, full_name
 from flashsim_prod.physics.nanoaod.carried import carried_branches
+from flashsim_prod.physics.nanoaod.content import ContentDigest
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.runs import RunSums, total, written_runs
 from flashsim_prod.physics.nanoaod.schema import Branch, Schema
@@ -46,6 +47,8 @@ class FileSummary:
         Generated events, and the smallest and largest FlashSim_genEvent.
     lumis : tuple of LumiRange
         Luminosity sections, as stretches without holes.
+    content : mapping of str to str
+        Digests of all values, by part of the event.
     """
 
     events: int
@@ -56,6 +59,7 @@ class FileSummary:
     first_gen_event: int
     last_gen_event: int
     lumis: tuple[LumiRange, ...]
+    content: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def check_file(
@@ -113,8 +117,11 @@ def check_file(
         weight = numbers.scalars["genWeight"]
         _check_column(schema.branch("genWeight"), weight, np.arange(numbers.n), 0, where)
         _check_sums(str(path), numbers, where, runs, of_input=NORMALISATION in file.provenance())
+        content = ContentDigest()
         for start in range(0, file.n_entries, _STEP):
-            _check_values(file.read(known, start, start + _STEP), schema, start, where)
+            stretch = file.read(known, start, start + _STEP)
+            _check_values(stretch, schema, start, where)
+            content.add(stretch)
     event, gen = numbers.scalars["event"], numbers.scalars["FlashSim_genEvent"]
     return FileSummary(
         events=numbers.n,
@@ -125,6 +132,7 @@ def check_file(
         first_gen_event=int(gen.min()),
         last_gen_event=int(gen.max()),
         lumis=_lumi_ranges(numbers),
+        content=content.result(),
     )
 
 
