@@ -36,8 +36,8 @@ from flashsim_prod.physics.chain.model import (
 )
 from flashsim_prod.physics.chain.objects.jet_attributes import TARGETS, assemble, express
 from flashsim_prod.physics.definitions.completion import with_gen_jets
-from flashsim_prod.physics.definitions.jets_muons import jet_id
-from flashsim_prod.physics.definitions.links import close_pairs, flat, nearest
+from flashsim_prod.physics.definitions.jets_muons import in_ghosts, jet_id, parton_flavour
+from flashsim_prod.physics.definitions.links import close_pairs, flat, lots, nearest
 from flashsim_prod.physics.events import Collection, Column, Events
 
 #: NanoAODv9 keeps no jet below this [GeV]
@@ -98,7 +98,8 @@ def _express_genuine(attributes: Mapping[str, Column], rows: Rows) -> dict[str, 
 
 def _assemble_genuine(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     made = {target.name: target.restore(drawn[target.name], rows) for target in _OF_GEN_JET}
-    origin = {"partonFlavour": rows["partonFlavour"], "from_pileup": np.zeros(len(rows), bool)}
+    flavour = parton_flavour(rows["partonFlavour"], lots(made["eta"], made["phi"]))
+    origin = {"partonFlavour": flavour, "from_pileup": np.zeros(len(rows), bool)}
     return assemble({**drawn, **made}) | origin
 
 
@@ -173,7 +174,8 @@ _TURN, _MOST_TURNS = np.pi * (3 - np.sqrt(5)), 20
 def finish(parts: list[Collection], events: Events) -> Collection:
     """All jets by falling pt, with their identification and their generator jets."""
     jets = Collection.join(parts)
-    jets = _apart(jets.select(jets["pt"] >= _LOWEST_PT).sorted_by("pt"), events["GenJet"])
+    jets = in_ghosts(jets.select(jets["pt"] >= _LOWEST_PT).sorted_by("pt"))
+    jets = _apart(jets, events["GenJet"])
     return with_gen_jets(jets.with_columns(jetId=jet_id(jets)), events["GenJet"])
 
 
