@@ -36,8 +36,8 @@ from flashsim_prod.physics.chain.model import (
 )
 from flashsim_prod.physics.chain.objects.jet_attributes import TARGETS, assemble, express
 from flashsim_prod.physics.definitions.completion import with_gen_jets
-from flashsim_prod.physics.definitions.jets_muons import in_ghosts, jet_id, parton_flavour
-from flashsim_prod.physics.definitions.links import close_pairs, flat, lots, nearest
+from flashsim_prod.physics.definitions.jets_muons import in_ghosts, jet_id
+from flashsim_prod.physics.definitions.links import close_pairs, flat, nearest
 from flashsim_prod.physics.events import Collection, Column, Events
 
 #: NanoAODv9 keeps no jet below this [GeV]
@@ -98,8 +98,7 @@ def _express_genuine(attributes: Mapping[str, Column], rows: Rows) -> dict[str, 
 
 def _assemble_genuine(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     made = {target.name: target.restore(drawn[target.name], rows) for target in _OF_GEN_JET}
-    flavour = parton_flavour(rows["partonFlavour"], lots(made["eta"], made["phi"]))
-    origin = {"partonFlavour": flavour, "from_pileup": np.zeros(len(rows), bool)}
+    origin = {"partonFlavour": rows["partonFlavour"], "from_pileup": np.zeros(len(rows), bool)}
     return assemble({**drawn, **made}) | origin
 
 
