@@ -31,14 +31,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # how long an example takes says more about the machine than about the code
 _PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-# the same examples in every run: what fails, fails because of a change. `--hypothesis-profile search` looks further
+# the same examples in every run: what fails, fails because of a change; the other profile looks further
 hypothesis.settings.register_profile("same", _PATIENT, derandomize=True)
 hypothesis.settings.register_profile("search", _PATIENT, max_examples=1000)
 hypothesis.settings.load_profile("same")
 
 
 #: folders whose tests share a server that has one port or folder and takes seconds to start
-ONE_PROCESS_EACH = ("grid/batch/htcondor", "production/dataset")
+ONE_PROCESS_EACH = ("grid/batch/htcondor", "grid/batch/slurm", "production/dataset")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -11,6 +12,7 @@ from rich.table import Table
 from flashsim_prod.cli.requests.driving import start_and_tell, summary
 from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.cli.terminal import Terminal
+from flashsim_prod.core.campaigns.extension import Extension
 from flashsim_prod.core.choices import RegisterIn
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Electricity
@@ -18,14 +20,26 @@ from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.drive.detached import check_software, render
-from flashsim_prod.production.home import open_home
-from flashsim_prod.production.order.order import Typed, make_order
+from flashsim_prod.production.home import Home, open_home
+from flashsim_prod.production.order.extend import Extending, extension_order
+from flashsim_prod.production.order.order import BundleFound, Typed, make_order
 from flashsim_prod.production.order.place import place, preview
-from flashsim_prod.production.order.plan import Plan
+from flashsim_prod.production.order.plan import Order, Plan
 
 
-def make(typed: Typed, name: str | None, *, dry_run: bool, wait: bool, yes: bool, as_json: bool) -> None:
-    """Plan what was typed and make it, or with `dry_run` write its folder only.
+@dataclass(frozen=True)
+class Making:
+    """How a request is made: options of the commands that make one, and no part of it."""
+
+    name: str | None
+    dry_run: bool
+    wait: bool
+    yes: bool
+    as_json: bool
+
+
+def make(typed: Typed, how: Making) -> None:
+    """Plan what was typed and make it, or write its folder only.
 
     Raises
     ------
@@ -34,18 +48,30 @@ def make(typed: Typed, name: str | None, *, dry_run: bool, wait: bool, yes: bool
     """
     home = open_home()
     order, found = make_order(typed)
-    plan = preview(home, order, name)
+    _make(home, order, found, (), how)
+
+
+def make_extension(name: str, typed: Extending, how: Making) -> None:
+    """The same of more events of the request `name`."""
+    home = open_home()
+    order, found, notes = extension_order(home, name, typed)
+    _make(home, order, found, notes, how)
+
+
+def _make(home: Home, order: Order, found: BundleFound, notes: tuple[str, ...], how: Making) -> None:
+    plan = preview(home, order, how.name)
+    plan = replace(plan, notes=(*notes, *plan.notes))
     show_plan(plan, console(stderr=True))
-    if not dry_run:
-        _confirm(plan, yes=yes)
+    if not how.dry_run:
+        _confirm(plan, yes=how.yes)
         check_software(order.site)
-    plan = place(home, order, plan, bundle_title=found.title, named=name is not None, dry_run=dry_run)
-    if dry_run:
+    plan = place(home, order, plan, bundle_title=found.title, named=how.name is not None, dry_run=how.dry_run)
+    if how.dry_run:
         if plan.request.site.rules.goes_on_alone:
             render(home, plan.request.name)
-        _tell_dry_run(plan, home.folder(plan.request.name).path, as_json=as_json)
+        _tell_dry_run(plan, home.folder(plan.request.name).path, as_json=how.as_json)
     else:
-        start_and_tell(home, plan.request.name, wait=wait, as_json=as_json)
+        start_and_tell(home, plan.request.name, wait=how.wait, as_json=how.as_json)
 
 
 def show_plan(plan: Plan, shown: Terminal) -> None:
@@ -70,6 +96,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("request", ask.name),
         ("dataset", str(ask.dataset)),
         ("events", f"{format_count(ask.events)} = {gen_events} x {ask.oversample}"),
+        *([("extends", _extends_line(ask.extends))] if ask.extends else []),
         ("from", f"{ask.card.title}; {source}; bundle {ask.bundle.path}; seed {ask.seed}"),
         ("jobs", f"{jobs} of up to {format_count(job_events)} events, {plan.slots} at a time"),
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
@@ -85,6 +112,11 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
     if plan.energy_kwh is not None:
         lines.append(("energy", _energy_line(plan.energy_kwh, ask.site.electricity)))
     return lines
+
+
+def _extends_line(extends: Extension) -> str:
+    begins = format_count(extends.gen_events)
+    return f"{extends.dataset} ({extends.request}), from gen event {begins} on; together they are one sample"
 
 
 def _rucio_line(ask: Request) -> str:

@@ -109,9 +109,10 @@ def request(
 ) -> None:
     """Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register."""
     # what plans and runs requests takes a while to load, which --help need not wait for
-    from flashsim_prod.cli.requests.making import make
+    from flashsim_prod.cli.requests.making import Making, make
 
-    make(typed_request(**context.params), name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)
+    how = Making(name=name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)
+    make(typed_request(**context.params), how)
 
 
 def typed_request(

@@ -108,6 +108,7 @@ def metadata(context: RequestContext) -> dict[str, object]:
         "seed": request.seed,
         "bundle": request.bundle.path,
         "bundle_digest": request.bundle.digest,
+        **({"extends": request.extends.dataset} if request.extends else {}),
         **({"parents": list(request.source.parents)} if request.source.parents else {}),
         "software": f"flashsim-prod {request.software_version}",
         **_energy(list(context.ledger.totals(context.name).values())),

@@ -155,6 +155,8 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         "sampling": request.sampling.model_dump_json(),
         "software": f"flashsim-prod {request.software_version}",
     }
+    if request.extends is not None:
+        about["extends"] = request.extends.dataset
     told = dict(request.source.contents())
     # tells whoever reads the file that its Runs are the input's, not the sums of its events
     return about | {"normalisation": told["normalisation"]} if "normalisation" in told else about

@@ -119,7 +119,7 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
     named, site = _named_card(typed), find_site(typed.site)
     device = typed.wanted_device
-    _check_device(device, site)
+    check_device(device, site)
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     bundle = find_checked_bundle(typed.bundle)
     rse = registration.rse or site.storage.rse
@@ -278,7 +278,7 @@ def _expanded(patterns: Iterable[str], rse: str) -> Iterable[NamedInput]:
             yield from map(NamedInput, matches)
 
 
-def _check_device(wanted: Device | None, site: Site) -> None:
+def check_device(wanted: Device | None, site: Site) -> None:
     """A GPU asked for by name must be there if the jobs are to run on this machine, or be asked for."""
     if wanted is not None and wanted is not site.device and site.rules.goes_on_alone:
         raise RequestError(

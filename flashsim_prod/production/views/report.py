@@ -67,12 +67,16 @@ class EnergyUse:
 
 @dataclass(frozen=True)
 class ValidationVerdict:
-    """What ``validate`` said of the dataset, if it was asked."""
+    """What ``validate`` said of the dataset, if it was asked.
+
+    `told` is how well a classifier tells whole events from the reference's, an area and its error.
+    """
 
     light: str
     reference: str
     groups: dict[str, str | None]
     page: str
+    told: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,10 @@ def _fidelity(folder: Path) -> ValidationVerdict | None:
     try:
         found = json.loads(read_text(folder / FIGURES))
         groups = {one["name"]: one["light"] for one in found["groups"]}
-        return ValidationVerdict(found["light"], found["reference"], groups, f"../{VALIDATION_FOLDER}/{PAGE}")
+        area = (found.get("told") or {}).get("auc")
+        told = (float(area["value"]), float(area["error"])) if area else None
+        page = f"../{VALIDATION_FOLDER}/{PAGE}"
+        return ValidationVerdict(found["light"], found["reference"], groups, page, told)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
