@@ -20,12 +20,15 @@ from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.runs import RunSums, total, written_runs
 from flashsim_prod.physics.nanoaod.schema import Branch, Schema
 
-#: collections that NanoAOD orders by falling transverse momentum
+#: collections that NanoAOD orders by falling transverse momentum; electrons and photons by that before they
+#: were calibrated
 PT_ORDERED = ("Jet", "FatJet", "Muon", "Electron", "Photon", "Tau")
 
 _NUMBERS = ("run", "luminosityBlock", "event")
 _FOLDS = ("FlashSim_genEvent", "FlashSim_fold", "FlashSim_oversample")
 _STEP = 4000
+#: how far a quotient may rise in the order that it was before rounding
+_ROUNDED = 1e-6
 #: what MetaData has of files whose Runs are the input's
 NORMALISATION = "normalisation"
 #: sums of a million doubles in another order differ by less
@@ -336,9 +339,22 @@ def _check_links(
 
 
 def _check_order(name: str, one: Collection, start: int, where: _Where) -> None:
-    rises = (np.diff(one["pt"]) > 0) & (np.diff(one.event_index) == 0)
-    if rises.any():
-        where.fail(f"{name} is not ordered by {name}_pt", start + int(one.event_index[int(np.argmax(rises))]))
+    """Fails where pt rises, and so does pt before calibration, in the very same event."""
+    odd = _unordered(one, one["pt"])
+    known = f"{name}_pt"
+    if "eCorr" in one:
+        odd &= _unordered(one, one["pt"].astype(np.float64) / one["eCorr"])
+        known = f"{name}_pt over {name}_eCorr, nor by {name}_pt"
+    if odd.any():
+        where.fail(f"{name} is not ordered by {known}", start + int(np.argmax(odd)))
+
+
+def _unordered(one: Collection, key: Column) -> NDArray[np.bool_]:
+    """Events in which `key` rises from an object to the next by more than rounding."""
+    rises = (np.diff(key) > _ROUNDED * key[1:]) & (np.diff(one.event_index) == 0)
+    found: NDArray[np.bool_] = np.zeros(one.n_events, bool)
+    found[one.event_index[1:][rises]] = True
+    return found
 
 
 def _lumi_pairs(numbers: Events) -> NDArray[np.int64]:
