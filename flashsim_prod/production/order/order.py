@@ -145,6 +145,11 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     source = kind.settled(source, card)
     # what every job would fail at
     kind.check(source, card)
+    if typed.virtual and source.vetoes(card):
+        raise RequestError(
+            "--virtual: which events the merging of the shower leaves is only known when they are made, so "
+            "their numbers cannot be registered before; leave out --virtual"
+        )
     own = {
         "card": card,
         "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
