@@ -38,7 +38,7 @@ hypothesis.settings.load_profile("same")
 
 
 #: folders whose tests share a server that has one port or folder and takes seconds to start
-ONE_PROCESS_EACH = ("grid/batch/htcondor", "production/dataset")
+ONE_PROCESS_EACH = ("grid/batch/htcondor", "grid/batch/slurm", "production/dataset")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

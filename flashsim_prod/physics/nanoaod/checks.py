@@ -41,7 +41,7 @@ class FileSummary:
     sum_of_weights : float
         genWeight over all events, every fold counted.
     first_event, last_event : int
-        Smallest and largest event number.
+        Smallest and largest event number; 0 like the others where there are none.
     gen_events, first_gen_event, last_gen_event : int
         Generated events, and the smallest and largest FlashSim_genEvent.
     lumis : tuple of LumiRange
@@ -67,6 +67,7 @@ def check_file(
     lumis: Sequence[LumiRange] | None = None,
     name: str | None = None,
     runs: Sequence[RunSums] = (),
+    may_be_empty: bool = False,
 ) -> FileSummary:
     """Check a file that `NanoWriter` or `merge_files` made, reading it in steps.
 
@@ -86,6 +87,8 @@ def check_file(
         What the file is called in messages, if `path` is a temporary one.
     runs : sequence of RunSums
         What its tree Runs must come to, where that is the input's and not the sum of the events.
+    may_be_empty : bool
+        Whether it may hold no events at all.
 
     Raises
     ------
@@ -96,12 +99,15 @@ def check_file(
     with _as_validation(), NanoFile(str(path)) as file:
         if events is not None and file.n_entries != events:
             where.fail(f"holds {file.n_entries} events, expected {events}")
-        if not file.n_entries:
+        if not file.n_entries and not may_be_empty:
             where.fail("holds no events")
         schema = schema.with_carried(carried_branches(file, schema.branches))
         known = _known_branches(file, schema, where)
         numbers = file.read([*_NUMBERS, *_FOLDS, "genWeight"], 0, file.n_entries)
         where.numbers = numbers
+        if not numbers.n:
+            _check_sums(str(path), numbers, where, runs, of_input=NORMALISATION in file.provenance())
+            return FileSummary(0, 0.0, 0, 0, 0, 0, 0, ())
         _check_numbers(numbers, event_numbers, lumis, where)
         _check_folds(numbers, where)
         weight = numbers.scalars["genWeight"]

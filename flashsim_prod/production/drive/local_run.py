@@ -79,6 +79,11 @@ class LocalRun(Observer):
         self._events_done = context.request.events - sum(
             simulate_job(context.request, index).events for index in remaining.simulate
         )
+        #: events that were tried and have left in the shower
+        self._events_lost = 0
+        if context.request.is_vetoed:
+            made = context.ledger.totals(context.name).get(Stage.SIMULATE)
+            self._lose(self._events_done - (made.events if made else 0))
         self._done = Counter(
             {
                 Stage.SIMULATE: context.request.n_simulate - len(remaining.simulate),
@@ -156,7 +161,10 @@ class LocalRun(Observer):
         self._done[stage] += 1
         self._succeeded += 1
         if stage is Stage.SIMULATE:
-            self._events_done += simulate_job(self._desk.request, index).events
+            planned = simulate_job(self._desk.request, index).events
+            self._events_done += planned
+            if self._desk.request.is_vetoed and self._report is not None:
+                self._lose(planned - self._report.events)
         else:
             drop_inputs(self._desk, index)
 
@@ -189,6 +197,11 @@ class LocalRun(Observer):
             self._desk.name, stage, index, number, state, exit_code=exit_code, error=error, report=report
         )
 
+    def _lose(self, events: int) -> None:
+        """These are done with, and are not there."""
+        self._events_done -= events
+        self._events_lost += events
+
     def show(self) -> None:
         """Tell the display how far things are."""
         request = self._desk.request
@@ -196,7 +209,7 @@ class LocalRun(Observer):
         self._display.tally(
             Tally(
                 events=self._events_done + simulating,
-                events_expected=request.events,
+                events_expected=request.events - self._events_lost,
                 done=dict(self._done),
                 expected={Stage.SIMULATE: request.n_simulate, Stage.MERGE: request.n_merge},
                 running=len(self._events),

@@ -144,7 +144,8 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
             cross_section_pb=typed.xsec,
         )
     assert card is not None
-    card = kind.showered(card, find_shower(typed.shower) if typed.shower is not None else None)
+    card = kind.showered(card, find_shower(typed.shower) if typed.shower is not None else None, source)
+    source = kind.settled(source, card)
     # what every job would fail at
     kind.check(source, card)
     own = {

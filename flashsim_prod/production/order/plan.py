@@ -338,5 +338,10 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
             f"{format_duration(limit)}; lower --events-per-job"
         )
     notes += [f"the dataset will lack: {line}" for line in order.missing]
+    if request.is_vetoed:
+        notes.append(
+            "numbers of events, size, time and energy are estimates from above: merging throws events away "
+            "in the shower, and how many are left is known when the jobs are done"
+        )
     notes += order.site.rules.notes(request)
     return notes
