@@ -46,6 +46,8 @@ def make_several(
     for option, value in (("--primary", typed.primary), ("--xsec", typed.xsec), ("--shower", typed.shower)):
         if value is not None:
             raise RequestError(f"{option} goes with --input, and so with one request")
+    if typed.virtual:
+        raise RequestError("--virtual goes with one card; register them one by one")
     per_job = typed.events_per_job
     said = {
         "cards": [_anchored(card) for card in cards],

@@ -87,6 +87,7 @@ def test_more_cards_than_one_are_a_campaign(cli: Cli, home: Home, fake_physics: 
         (("ttbar", "a.root", "--events", "5"), "unexpected 'a.root' after the card"),
         (("ttbar", "wjets", "--events", "5", "--name", "a b"), "name: "),
         (("ttbar", "wjets", "--events", "5", "--xsec", "5"), "--xsec"),
+        (("ttbar", "wjets", "--events", "5", "--virtual"), "--virtual goes with one card"),
     ],
 )
 def test_bad_input_of_the_short_form(cli: Cli, home: Home, arguments: tuple[str, ...], line: str) -> None:

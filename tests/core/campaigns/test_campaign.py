@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flashsim_prod.core.campaigns.campaign import Campaign, anchored
+from flashsim_prod.core.campaigns.campaign import Campaign, Choices, anchored
+from flashsim_prod.core.options import RequestOptions
 from flashsim_prod.errors import ConfigError
 
 SUMMER = """
@@ -129,3 +130,9 @@ def test_names_of_files_are_given_to_whoever_knows_their_folder() -> None:
         "requests": [{"cards": ["cards/a", 5], "inputs": [["inputs/b"], "inputs/c"]}, "odd"],
         "x": 1,
     }
+
+
+def test_every_option_of_a_request_can_be_said() -> None:
+    """Simulated events are all of run 1; virtual datasets are made one by one."""
+    left_out = {"run", "virtual"}
+    assert set(RequestOptions.model_fields) - left_out <= set(Choices.model_fields)
