@@ -198,7 +198,7 @@ class Campaign(StrictModel):
     """Requests that are made, looked at and ended together."""
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,29}$", description="begins the names of all its requests"
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,23}$", description="begins the names of all its requests"
     )
     title: str = Field(default="", description="one line for people")
     defaults: Choices = Field(default=Choices(), description="what entries have that do not say otherwise")

@@ -112,7 +112,7 @@ def test_what_is_wrong_is_told_with_entry_and_field(requests: str, line: str) ->
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["a b", "a.b", "", "../x", "x" * 31])
+@pytest.mark.parametrize("name", ["a b", "a.b", "", "../x", "x" * 25])
 def test_names_can_begin_those_of_requests(name: str) -> None:
     with pytest.raises(ConfigError, match=r"summer\.yaml: name: "):
         _read(f"name: {json.dumps(name)}\nrequests: [{{cards: a, events: 1}}]")
