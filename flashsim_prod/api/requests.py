@@ -353,7 +353,7 @@ def _dataset(outcome: Outcome) -> Dataset:
         request=name,
         name=str(ask.dataset),
         files=tuple(file.pfn for file in outcome.files),
-        events=ask.events,
+        events=sum(file.events for file in outcome.files) if ask.is_vetoed else ask.events,
         gen_events=ask.gen_events,
         oversample=ask.oversample,
         seed=ask.seed,

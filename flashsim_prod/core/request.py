@@ -95,6 +95,11 @@ class Request(HasSource, RequestOptions):
         return self.gen_events * self.oversample
 
     @property
+    def is_vetoed(self) -> bool:
+        """Whether the shower may throw events away; its numbers of events are then of those tried."""
+        return self.source.vetoes(self.card)
+
+    @property
     def n_simulate(self) -> int:
         """Number of simulate jobs."""
         return -(-self.gen_events // self.split.gen_events_per_job)

@@ -102,7 +102,10 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
     lines = [
         ("request", ask.name),
         ("dataset", str(ask.dataset)),
-        ("events", f"{format_count(ask.events)} = {gen_events} x {ask.oversample}"),
+        (
+            "events",
+            f"{'at most ' * ask.is_vetoed}{format_count(ask.events)} = {gen_events} x {ask.oversample}",
+        ),
         *([("extends", _extends_line(ask.extends))] if ask.extends else []),
         ("from", f"{ask.card.title}; {source}; bundle {ask.bundle.path}; seed {ask.seed}"),
         ("jobs", f"{jobs} of up to {format_count(job_events)} events, {plan.slots} at a time"),

@@ -389,6 +389,11 @@ class Ledger:
         with self._database.reading() as db:
             return views.totals(db, requests.find(db, name)["id"])
 
+    def made_events(self, name: str) -> int:
+        """Events in the finished files of a request's dataset."""
+        with self._database.reading() as db:
+            return views.made_events(db, requests.find(db, name)["id"])
+
     def recent_rates(self, site: str, card: str, *, on_gpu: bool | None = None) -> MeasuredRates | None:
         """Speeds measured by the newest 100 finished simulate jobs of a card at a site, of all requests.
 

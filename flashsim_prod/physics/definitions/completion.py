@@ -6,6 +6,7 @@ import numpy as np
 
 from flashsim_prod.physics.definitions import egamma_links, fat_jets, links
 from flashsim_prod.physics.definitions.fsr import with_fsr_photons
+from flashsim_prod.physics.definitions.jets_muons import muon_mass, parton_flavour
 from flashsim_prod.physics.definitions.taus import with_tau_jets
 from flashsim_prod.physics.events import Collection, Events
 
@@ -63,9 +64,10 @@ def link(events: Events) -> Events:
 
 
 def with_gen_jets(jets: Collection, gen_jets: Collection) -> Collection:
-    """Jets with genJetIdx and the flavours of their generator jets."""
+    """Jets with genJetIdx and flavours, which follow from those of their generator jets."""
     gen_jet = links.jet_gen_jet(jets, gen_jets)
-    parton, hadron = links.jet_flavours(gen_jet, gen_jets)
+    generated, hadron = links.jet_flavours(gen_jet, gen_jets)
+    parton = parton_flavour(generated, links.lots(jets["eta"], jets["phi"]))
     return jets.with_columns(
         genJetIdx=links.local(gen_jet, gen_jets),
         partonFlavour=np.where(gen_jet < 0, jets["partonFlavour"], parton).astype(np.int32),
@@ -74,10 +76,11 @@ def with_gen_jets(jets: Collection, gen_jets: Collection) -> Collection:
 
 
 def with_gen_parts(muons: Collection, gen_parts: Collection) -> Collection:
-    """Muons with genPartIdx, genPartFlav, and what follows from charge and identification."""
+    """Muons with genPartIdx, genPartFlav, mass, and what follows from charge and identification."""
     particle = links.muon_gen_part(muons, gen_parts)
     return muons.with_columns(
         pdgId=-13 * muons["charge"].astype(np.int32),
+        mass=muon_mass(muons["isPFcand"]),
         genPartIdx=links.local(particle, gen_parts),
         genPartFlav=links.lepton_flavour(gen_parts, particle),
         cleanmask=links.muon_cleanmask(muons),

@@ -21,6 +21,7 @@ from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.catalogs import RSE_VARIABLE, check_registration, open_catalog
 from flashsim_prod.production.context import Outcome, RequestContext, opened_request, request_state
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.job.accepted import accepted_of
 
 #: is told files registered and files in all
 FilesProgress = Callable[[int, int], None]
@@ -61,7 +62,7 @@ def register(context: RequestContext, catalog: Catalog, progress: FilesProgress 
         if progress:
             progress(done, request.n_merge)
     _add_rule(request, catalog)
-    _read_back(request, catalog)
+    _read_back(context, catalog)
     context.ledger.set_registered(context.name, datetime.now(UTC))
 
 
@@ -146,6 +147,7 @@ def metadata(context: RequestContext) -> dict[str, object]:
         "oversample": request.oversample,
         "gen_events": request.gen_events,
         "seed": request.seed,
+        **_merging(context),
         "bundle": request.bundle.path,
         "bundle_digest": request.bundle.digest,
         **({"extends": request.extends.dataset} if request.extends else {}),
@@ -153,6 +155,14 @@ def metadata(context: RequestContext) -> dict[str, object]:
         "software": f"flashsim-prod {request.software_version}",
         **_energy(list(context.ledger.totals(context.name).values())),
     }
+
+
+def _merging(context: RequestContext) -> dict[str, object]:
+    """What merging in the shower left of the events that were tried, if there was any."""
+    found = accepted_of(context.folder, context.request)
+    if found is None or found.share is None:
+        return {}
+    return {"gen_events_accepted": found.accepted, "accepted_share": float(f"{found.share:.6g}")}
 
 
 def _energy(stages: Sequence[StageTotals]) -> dict[str, object]:
@@ -239,12 +249,16 @@ def _entry(row: FileRow, pfn: str, sums: Checksums | None) -> CatalogFile:
     )
 
 
-def _read_back(request: Request, catalog: Catalog) -> None:
+def _read_back(context: RequestContext, catalog: Catalog) -> None:
+    request = context.request
+    events = request.events
+    if request.is_vetoed:
+        events = sum(file.output.events for file in context.ledger.files(context.name, Stage.MERGE))
     found = catalog.container(str(request.dataset))
-    if (found.files, found.events, found.open_blocks) != (request.n_merge, request.events, 0):
+    if (found.files, found.events, found.open_blocks) != (request.n_merge, events, 0):
         raise CatalogError(
             f"{found.name}: the catalogue has {found.files} files with {found.events} events and "
-            f"{found.open_blocks} open blocks, expected {request.n_merge}, {request.events} and 0"
+            f"{found.open_blocks} open blocks, expected {request.n_merge}, {events} and 0"
         )
 
 

@@ -85,6 +85,11 @@ class LocalRun(Observer):
         }
         self._events_expected = request.events - _events(request, aside.simulate)
         self._events_done = self._events_expected - _events(request, remaining.simulate)
+        #: events that were tried and have left in the shower
+        self._events_lost = 0
+        if request.is_vetoed:
+            made = context.ledger.totals(context.name).get(Stage.SIMULATE)
+            self._lose(self._events_done - (made.events if made else 0))
         self._done = Counter(
             {
                 Stage.SIMULATE: self._expected[Stage.SIMULATE] - len(remaining.simulate),
@@ -162,7 +167,10 @@ class LocalRun(Observer):
         self._done[stage] += 1
         self._succeeded += 1
         if stage is Stage.SIMULATE:
-            self._events_done += simulate_job(self._desk.request, index).events
+            planned = simulate_job(self._desk.request, index).events
+            self._events_done += planned
+            if self._desk.request.is_vetoed and self._report is not None:
+                self._lose(planned - self._report.events)
         else:
             drop_inputs(self._desk, index)
 
@@ -195,13 +203,18 @@ class LocalRun(Observer):
             self._desk.name, stage, index, number, state, exit_code=exit_code, error=error, report=report
         )
 
+    def _lose(self, events: int) -> None:
+        """These are done with, and are not there."""
+        self._events_done -= events
+        self._events_lost += events
+
     def show(self) -> None:
         """Tell the display how far things are."""
         simulating = sum(n for key, n in self._events.items() if key.stage is Stage.SIMULATE)
         self._display.tally(
             Tally(
                 events=self._events_done + simulating,
-                events_expected=self._events_expected,
+                events_expected=self._events_expected - self._events_lost,
                 done=dict(self._done),
                 expected=self._expected,
                 running=len(self._events),

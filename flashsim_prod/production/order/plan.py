@@ -334,5 +334,10 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
             f"a job is expected to take {format_duration(job_seconds)}, more than the site's limit of "
             f"{format_duration(limit)}; lower --events-per-job"
         )
+    if request.is_vetoed:
+        notes.append(
+            "numbers of events, size, time and energy are estimates from above: merging throws events away "
+            "in the shower, and how many are left is known when the jobs are done"
+        )
     notes += order.site.rules.notes(request)
     return notes
