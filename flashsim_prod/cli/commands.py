@@ -116,6 +116,11 @@ COMMANDS = {
         "materialise",
         "Make files of a virtual dataset, all or some; or files with some of its branches.",
     ),
+    "purge": Entry(
+        "datasets.purge",
+        "purge",
+        "Tell what nobody needs any more: unmerged leftovers, half copies, empty folders; --yes removes it.",
+    ),
     "bench": Entry(
         "measure.bench",
         "bench",
