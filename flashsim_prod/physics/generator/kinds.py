@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "pythia": "flashsim_prod.physics.generator.pythia",
     "lhe": "flashsim_prod.physics.generator.lhe.kind",
+    "gridpack": "flashsim_prod.physics.generator.gridpack.kind",
     "nano": "flashsim_prod.physics.generator.existing",
 }
 
@@ -113,6 +114,21 @@ class SourceKind(ABC):
         """
         return ()
 
+    def of_card(
+        self, card: ProcessCard, shower: ProcessCard | None, energy_tev: float | None
+    ) -> tuple[Source, ProcessCard]:
+        """The source that `card` names by itself, and the card with what was found of it.
+
+        Raises
+        ------
+        FlashSimError
+            If jobs would all fail at it.
+        """
+        card = self.showered(card, shower)
+        source = self.of(())
+        self.check(source, card)
+        return source, card
+
     @abstractmethod
     def check(self, source: Source, card: ProcessCard) -> None:
         """See, when a request is made, that jobs will not all fail; `FlashSimError` if they would."""
@@ -138,3 +154,8 @@ def kind_of_file(url: str) -> SourceKind:
 def kind_without_files() -> SourceKind:
     """The kind of a request that names no input."""
     return find_kind("pythia")
+
+
+def kind_of_card(card: ProcessCard) -> SourceKind:
+    """The kind of a request that names no input but this card."""
+    return find_kind("gridpack") if card.gridpack else kind_without_files()

@@ -76,7 +76,8 @@ def card_of_input(
     )
     checked_primary(name)
     if card is not None:
-        return card.model_copy(update={"primary": name, "energies": (energy,)})
+        # the events are those of the input, whatever would have made others
+        return card.model_copy(update={"primary": name, "energies": (energy,), "gridpack": ""})
     return ProcessCard(
         name=_slug(name),
         title=f"events of {name}",

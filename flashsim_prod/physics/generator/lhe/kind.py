@@ -51,7 +51,7 @@ class LheKind(SourceKind):
 
     def of(self, files: Sequence[InputFile]) -> Source:
         first = survey_alike(file.url for file in files)[0]
-        return LheFiles(files=tuple(files), carried=branches_of_hard_process(first), told=_told(first))
+        return LheFiles(files=tuple(files), carried=branches_of_hard_process(first), told=told_of(first))
 
     def facts(self, source: Source) -> InputFacts:
         surveys = survey_alike(file.url for file in source.files)
@@ -68,23 +68,13 @@ class LheKind(SourceKind):
     def showered(
         self, card: ProcessCard, shower: ProcessCard | None, source: Source | None = None
     ) -> ProcessCard:
-        chosen = shower or card
         url = source.files[0].url if source else ""
-        made = read_head(url).merging if url else MadeFor()
-        settings = settings_for(made, _shower_settings(chosen), url) or _PLAIN
-        return card.model_copy(update={"tune": chosen.tune, "settings": settings})
+        return showered_for(card, shower, read_head(url).merging if url else MadeFor(), url)
 
     def settled(self, source: Source, card: ProcessCard) -> Source:
-        scheme = merging_of(card.settings)
-        if not scheme or not isinstance(source, LheFiles):
+        if not isinstance(source, LheFiles):
             return source
-        normalisation = (
-            f"{scheme} merging ({_scales(scheme, card)}) throws events away: how many are left is known "
-            "afterwards, until then numbers are of those tried, an estimate from above; the cross section is "
-            "that of <init> times the share that is left; genEventSumw is of the events that are left"
-        )
-        told = source.told.model_copy(update={"normalisation": normalisation})
-        return source.model_copy(update={"told": told})
+        return source.model_copy(update={"told": settled_told(source.told, card)})
 
     def check(self, source: Source, card: ProcessCard) -> None:
         url = source.files[0].url
@@ -122,7 +112,20 @@ def _primary(url: str, energy_tev: float) -> str:
     return f"{word}_{energy_tev:g}".replace(".", "p") + "TeV_FlashSim-pythia8"
 
 
-def _told(of: Survey) -> Contents:
+def settled_told(told: Contents, card: ProcessCard) -> Contents:
+    """`told` as it is once it is known how `card` showers."""
+    scheme = merging_of(card.settings)
+    if not scheme:
+        return told
+    normalisation = (
+        f"{scheme} merging ({_scales(scheme, card)}) throws events away: how many are left is known "
+        "afterwards, until then numbers are of those tried, an estimate from above; the cross section is "
+        "that of <init> times the share that is left; genEventSumw is of the events that are left"
+    )
+    return told.model_copy(update={"normalisation": normalisation})
+
+
+def told_of(of: Survey) -> Contents:
     """What becomes of the files, for people."""
     weights = ", ".join(f"{len(its)} {name}" for name, its in of.branches.items())
     return Contents(
@@ -142,6 +145,13 @@ def _shower_settings(card: ProcessCard) -> tuple[str, ...]:
             "seeds are the job's, and the vetoed shower of POWHEG is not there; leave it out"
         )
     return tuple(one for one in card.settings if one not in _PLAIN and not _HARD.fullmatch(one.strip()))
+
+
+def showered_for(card: ProcessCard, shower: ProcessCard | None, made: MadeFor, where: str) -> ProcessCard:
+    """`card` with tune and settings of `shower`, or its own, and those that the merging of `where` needs."""
+    chosen = shower or card
+    settings = settings_for(made, _shower_settings(chosen), where) or _PLAIN
+    return card.model_copy(update={"tune": chosen.tune, "settings": settings})
 
 
 def _scales(scheme: str, card: ProcessCard) -> str:

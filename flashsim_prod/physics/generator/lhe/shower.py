@@ -54,6 +54,8 @@ class LheSource:
         Path of each file and its number of events.
     first, n_events : int
         The job's events; `first` counts from 0.
+    number_of_first : int, optional
+        Number of the first event in the dataset, if it is not its place in the files.
     pileup : str
         Name of the profile that pileup is drawn from.
     init_seed : int
@@ -75,6 +77,7 @@ class LheSource:
         *,
         first: int,
         n_events: int,
+        number_of_first: int | None = None,
         pileup: str,
         init_seed: int,
         event_seed: EventSeed,
@@ -88,6 +91,7 @@ class LheSource:
         self._card = card
         self._files = tuple(files)
         self._first, self._n_events = first, n_events
+        self._number = first if number_of_first is None else number_of_first
         self._profile = find_profile(pileup)
         self._init_seed, self._event_seed, self._pileup_seed = init_seed, event_seed, pileup_seed
         self._survey = survey(self._files[0][0])
@@ -148,7 +152,7 @@ class LheSource:
 
     def _read(self, size: int) -> Iterator[Batch]:
         """All events, at most `size` at a time."""
-        events, number = self._events(), self._first
+        events, number = self._events(), self._number
         while part := list(islice(events, size)):
             where, texts, hard = zip(*part, strict=True)
             yield Batch(where, texts, hard, number)
