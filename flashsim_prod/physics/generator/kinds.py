@@ -45,6 +45,8 @@ class InputFacts:
     cross_section_pb : float or None
     heavy : frozenset of int or None
         PDG ids of the top quarks and bosons that its hard process has in most events.
+    is_whole : bool
+        Whether the hard process is told whole, so that what `heavy` lacks is not there.
     fallback : str or None
         What its primary dataset may be called where nobody says anything better.
     """
@@ -54,6 +56,7 @@ class InputFacts:
     energy_tev: float | None = None
     cross_section_pb: float | None = None
     heavy: frozenset[int] | None = None
+    is_whole: bool = False
     fallback: str | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,8 @@ from flashsim_prod.core.splitting import SimulateJob, event_pileup_seed, event_s
 from flashsim_prod.errors import ConfigError, InputError
 from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind
 from flashsim_prod.physics.generator.lhe.branches import branches_of_hard_process
-from flashsim_prod.physics.generator.lhe.file import count_events, read_head
+from flashsim_prod.physics.generator.lhe.event import parse_event
+from flashsim_prod.physics.generator.lhe.file import count_events, event_texts, read_head
 from flashsim_prod.physics.generator.lhe.merging import MadeFor, settings_for
 from flashsim_prod.physics.generator.lhe.shower import LheSource, check_shower
 from flashsim_prod.physics.generator.lhe.survey import Survey, survey, survey_alike
@@ -33,6 +35,9 @@ _HARD = re.compile(
 #: settings that would change which events there are, or that the job sets itself
 _REFUSED = re.compile(r"((Beams|POWHEG|Init|Random):.*|SLHA:(file|readFrom)\b.*)", re.IGNORECASE)
 #: what a card of a shower says where nothing else is to be said
+_HEAVY = (6, 22, 23, 24, 25)
+#: events that tell what the hard process is
+_SAMPLED = 200
 _PLAIN = ("PartonLevel:all = on",)
 
 
@@ -61,6 +66,8 @@ class LheKind(SourceKind):
         ]
         return InputFacts(
             energy_tev=energy_tev,
+            heavy=bosons_of(source.files[0].url, source.files[0].entries, surveys[0]),
+            is_whole=True,
             cross_section_pb=_cross_section(of_files),
             fallback=_primary(source.files[0].url, energy_tev),
         )
@@ -101,6 +108,24 @@ def _cross_section(of_files: Sequence[tuple[float, int]]) -> float | None:
     total = sum(entries for _, entries in of_files)
     mean = sum(value * entries for value, entries in of_files) / total
     return mean if mean > 0 else None
+
+
+def bosons_of(url: str, entries: int, of: Survey) -> frozenset[int]:
+    """PDG ids of top quarks and bosons in most of the first events; leptons tell of bosons not written."""
+    found: Counter[int] = Counter()
+    number = 0
+    for text in event_texts(url, 0, min(entries, _SAMPLED)):
+        number += 1
+        particles = parse_event(text, of.weights, f"{url}: event {number - 1}").particles
+        ids = {abs(one.id) for one in particles if one.status > 0 and abs(one.id) in _HEAVY}
+        leptons = Counter(abs(one.id) for one in particles if one.status == 1 and 11 <= abs(one.id) <= 16)
+        if not ids & {23, 24}:
+            if any(count >= 2 for count in leptons.values()):
+                ids.add(23)
+            if any(leptons[one] and leptons[one + 1] for one in (11, 13, 15)):
+                ids.add(24)
+        found.update(ids)
+    return frozenset(one for one, count in found.items() if 2 * count >= number)
 
 
 def _primary(url: str, energy_tev: float) -> str:
