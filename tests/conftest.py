@@ -38,7 +38,7 @@ hypothesis.settings.load_profile("same")
 
 
 #: folders whose tests share a server that has one port or folder and takes seconds to start
-ONE_PROCESS_EACH = ("grid/batch/htcondor", "production/dataset")
+ONE_PROCESS_EACH = ("grid/batch/htcondor", "grid/batch/slurm", "production/dataset")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -123,6 +123,14 @@ def fake_physics(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     fake_physics.install()
     yield fake_physics
     sys.modules.pop("fake_physics", None)
+
+
+@pytest.fixture(scope="session")
+def hepmc() -> ModuleType:
+    """Makes events and files of HepMC: the module `hepmc_files`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent))
+        return import_module("hepmc_files")
 
 
 @pytest.fixture

@@ -88,6 +88,13 @@ def fake_merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     return attempt.store(path, job.lfn, job.events, tuple(lumi for one in inputs for lumi in one.lumis))
 
 
+def _is_on(node: str) -> bool:
+    ad = os.environ.get("_CONDOR_MACHINE_AD")
+    if ad is None:
+        return os.environ.get("SLURMD_NODENAME") == node
+    return f'Machine = "{node}"' in Path(ad).read_text(encoding="utf-8")
+
+
 def _pause_s() -> float:
     return float(os.environ.get("FAKE_PAUSE_S", "0"))
 
@@ -102,7 +109,7 @@ def _trouble(attempt: JobRun) -> None:
         path.unlink()
     if what.startswith("on "):
         node, _, what = what.removeprefix("on ").partition(":")
-        if f'Machine = "{node}"' not in Path(os.environ["_CONDOR_MACHINE_AD"]).read_text(encoding="utf-8"):
+        if not _is_on(node):
             return
     match what.removeprefix("once:"):
         case memory if memory.startswith("memory "):

@@ -12,7 +12,7 @@ from flashsim_prod.core.sizes import format_bytes, format_count
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.errors import StateError
 from flashsim_prod.production.context import Outcome
-from flashsim_prod.production.drive.detached import HandOver, follow, hand_over
+from flashsim_prod.production.drive.detached import HandOver, follow, hand_over, leftovers
 from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request
@@ -65,6 +65,7 @@ def start_and_tell(home: Home, name: str, *, wait: bool, as_json: bool) -> None:
         console(stderr=True).print(remark, markup=False, soft_wrap=True)
     if handed.batch_id is None and (handed.outcome.state is not RequestState.PLANNED or not handed.remarks):
         tell(handed.outcome, as_json=as_json)
+        _print_leftovers(home, name)
     elif wait and handed.batch_id is not None:
         _follow_and_tell(home, name, as_json=as_json)
     elif as_json:
@@ -84,6 +85,13 @@ def _follow_and_tell(home: Home, name: str, *, as_json: bool) -> None:
         )
         raise
     tell(outcome, as_json=as_json)
+    _print_leftovers(home, name)
+
+
+def _print_leftovers(home: Home, name: str) -> None:
+    """Of a request that was just told to be done."""
+    for line in leftovers(home, name):
+        console(stderr=True).print(line, markup=False, soft_wrap=True)
 
 
 def _print_handed_over(handed: HandOver) -> None:

@@ -24,6 +24,7 @@ _MODULES = {
     "pythia": "flashsim_prod.physics.generator.pythia",
     "lhe": "flashsim_prod.physics.generator.lhe.kind",
     "gridpack": "flashsim_prod.physics.generator.gridpack.kind",
+    "hepmc": "flashsim_prod.physics.generator.hepmc.kind",
     "nano": "flashsim_prod.physics.generator.existing",
 }
 

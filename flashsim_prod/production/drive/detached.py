@@ -110,6 +110,16 @@ def render(home: Home, name: str) -> None:
     )
 
 
+def leftovers(home: Home, name: str) -> tuple[str, ...]:
+    """What a person has to remove of a request that is done, a line each; nothing at most sites."""
+    folder = home.existing(name)
+    request = load_request(folder.request)
+    if not request.site.rules.leaves_outputs():
+        return ()
+    whole = Submission(request, folder.request, home.path, folder.batch, nodes=())
+    return open_batch(request.site).leftovers(whole)
+
+
 def follow(home: Home, name: str, display: Display, stop: Callable[[], bool] = lambda: False) -> Outcome:
     """Look again and again until the batch system is done with a request, then finish it.
 

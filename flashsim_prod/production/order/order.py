@@ -31,6 +31,12 @@ from flashsim_prod.production.order.shower import find_shower
 if TYPE_CHECKING:
     from flashsim_prod.physics.generator.kinds import SourceKind
 
+#: how files of events end, which no card does
+_FILES = (
+    ".root",
+    *(f"{form}{packed}" for form in (".lhe", ".hepmc", ".hepmc2", ".hepmc3") for packed in ("", ".gz")),
+)
+
 
 def _folds(typed: object) -> int:
     oversample = parse_count(str(typed), "--oversample")
@@ -201,7 +207,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
 
 def is_input(word: str) -> bool:
     """Whether a word where a card can be is a file of events: no card is called so."""
-    return word.endswith((".root", ".lhe", ".lhe.gz")) or word.startswith(PREFIX) or "://" in word
+    return word.endswith(_FILES) or word.startswith(PREFIX) or "://" in word
 
 
 def _named_card(typed: Typed) -> ProcessCard | None:

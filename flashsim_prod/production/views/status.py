@@ -17,6 +17,7 @@ from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Counts, Failure, RequestRow, StageTotals
 from flashsim_prod.grid.locks import is_driven
 from flashsim_prod.production.context import in_state, request_state
+from flashsim_prod.production.drive.detached import leftovers
 from flashsim_prod.production.drive.watch import Glance, glance
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.accepted import accepted_of, told
@@ -137,7 +138,7 @@ def detail(home: Home, name: str) -> RequestDetail:
         if last is not None and last.stopped and line.state not in (RequestState.DONE, RequestState.RUNNING):
             warnings.append(f"{last.stopped}; to go on: flashsim-prod retry {name}")
         totals = ledger.totals(name)
-        notes = (*(found.notes if found else ()), *_of_merging(home.folder(name)))
+        notes = found.notes if found else leftovers(home, name) if line.state is RequestState.DONE else ()
         return RequestDetail(
             line=line,
             folder=row.folder,
@@ -147,7 +148,7 @@ def detail(home: Home, name: str) -> RequestDetail:
             speeds=tuple(_speed(stage, totals[stage]) for stage in Stage if stage in totals),
             failures=tuple(ledger.failures(name)),
             retries=ledger.retries(name),
-            notes=notes,
+            notes=(*notes, *_of_merging(home.folder(name))),
             warnings=tuple(warnings),
         )
 
