@@ -19,7 +19,8 @@ from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind
 from flashsim_prod.physics.generator.lhe.branches import branches_of_hard_process
 from flashsim_prod.physics.generator.lhe.event import parse_event
 from flashsim_prod.physics.generator.lhe.file import count_events, event_texts, read_head
-from flashsim_prod.physics.generator.lhe.merging import MadeFor, settings_for
+from flashsim_prod.physics.generator.lhe.index import find_index, index_path
+from flashsim_prod.physics.generator.lhe.merging.settings import MadeFor, settings_for
 from flashsim_prod.physics.generator.lhe.shower import LheSource, check_shower
 from flashsim_prod.physics.generator.lhe.survey import Survey, survey, survey_alike
 
@@ -56,7 +57,13 @@ class LheKind(SourceKind):
 
     def of(self, files: Sequence[InputFile]) -> Source:
         first = survey_alike(file.url for file in files)[0]
-        return LheFiles(files=tuple(files), carried=branches_of_hard_process(first), told=told_of(first))
+        indexed = [file.url for file in files if not file.is_url and find_index(file.url) is not None]
+        return LheFiles(
+            files=tuple(files),
+            indices=tuple(str(index_path(one)) for one in indexed),
+            carried=branches_of_hard_process(first),
+            told=told_of(first),
+        )
 
     def facts(self, source: Source) -> InputFacts:
         surveys = survey_alike(file.url for file in source.files)

@@ -21,7 +21,7 @@ from flashsim_prod.physics.generator.lhe.columns import hard_process
 from flashsim_prod.physics.generator.lhe.event import HardEvent, parse_event
 from flashsim_prod.physics.generator.lhe.feed import OutOfEventsError, make_feed
 from flashsim_prod.physics.generator.lhe.file import event_texts, head_text
-from flashsim_prod.physics.generator.lhe.merged import MergingShower
+from flashsim_prod.physics.generator.lhe.merging.shower import MergingShower
 from flashsim_prod.physics.generator.lhe.starting import start
 from flashsim_prod.physics.generator.lhe.survey import Survey, survey
 from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
