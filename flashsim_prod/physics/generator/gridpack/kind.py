@@ -55,7 +55,7 @@ class GridpackKind(SourceKind):
             of = survey(path)
             entry = _energy(card, of, energy_tev)
             card = showered_for(
-                card.model_copy(update={"energies": (entry,)}), shower, of.head.merging, card.gridpack
+                card.model_copy(update={"energies": (entry,)}), shower, of.head, card.gridpack
             )
             check_shower(card, of, path)
             source = GridpackEvents(

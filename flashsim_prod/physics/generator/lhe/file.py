@@ -21,6 +21,7 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.files import open_regular
 from flashsim_prod.physics.generator.lhe import index
 from flashsim_prod.physics.generator.lhe.index import Marking, find_index, unpacking
+from flashsim_prod.physics.generator.lhe.merging.powheg import is_of_powheg
 from flashsim_prod.physics.generator.lhe.merging.settings import MadeFor, made_for
 from flashsim_prod.physics.generator.lhe.served import is_url, served
 from flashsim_prod.physics.generator.lhe.weights import Declared, declared_weights
@@ -57,6 +58,8 @@ class Head:
     slha : str
         Masses and decays of its model, empty if it has none.
     merging : MadeFor
+    is_powheg : bool
+        Whether POWHEG made it.
     """
 
     beams: tuple[int, int]
@@ -65,6 +68,7 @@ class Head:
     weights: tuple[Declared, ...]
     slha: str
     merging: MadeFor
+    is_powheg: bool
 
     @property
     def energy_tev(self) -> float:
@@ -85,7 +89,9 @@ def read_head(url: str) -> Head:
         raise InputError(f"{url}: <init> cannot be read: {error}") from error
     slha = _SLHA.search(text)
     model = slha[1].strip() if slha else ""
-    return Head(beams, energies, cross_section, declared_weights(text), model, made_for(text))
+    return Head(
+        beams, energies, cross_section, declared_weights(text), model, made_for(text), is_of_powheg(text)
+    )
 
 
 def head_text(url: str) -> str:

@@ -18,8 +18,9 @@ from flashsim_prod.errors import ConfigError, InputError
 from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind
 from flashsim_prod.physics.generator.lhe.branches import branches_of_hard_process
 from flashsim_prod.physics.generator.lhe.event import parse_event
-from flashsim_prod.physics.generator.lhe.file import count_events, event_texts, read_head
+from flashsim_prod.physics.generator.lhe.file import Head, count_events, event_texts, read_head
 from flashsim_prod.physics.generator.lhe.index import find_index, index_path
+from flashsim_prod.physics.generator.lhe.merging.powheg import powheg_settings, vetoes_emissions
 from flashsim_prod.physics.generator.lhe.merging.settings import MadeFor, settings_for
 from flashsim_prod.physics.generator.lhe.shower import LheSource, check_shower
 from flashsim_prod.physics.generator.lhe.survey import Survey, survey, survey_alike
@@ -34,7 +35,7 @@ _HARD = re.compile(
     re.IGNORECASE,
 )
 #: settings that would change which events there are, or that the job sets itself
-_REFUSED = re.compile(r"((Beams|POWHEG|Init|Random):.*|SLHA:(file|readFrom)\b.*)", re.IGNORECASE)
+_REFUSED = re.compile(r"((Beams|Init|Random):.*|SLHA:(file|readFrom)\b.*)", re.IGNORECASE)
 #: what a card of a shower says where nothing else is to be said
 _HEAVY = (6, 22, 23, 24, 25)
 #: events that tell what the hard process is
@@ -83,7 +84,7 @@ class LheKind(SourceKind):
         self, card: ProcessCard, shower: ProcessCard | None, source: Source | None = None
     ) -> ProcessCard:
         url = source.files[0].url if source else ""
-        return showered_for(card, shower, read_head(url).merging if url else MadeFor(), url)
+        return showered_for(card, shower, read_head(url) if url else None, url)
 
     def settled(self, source: Source, card: ProcessCard) -> Source:
         if not isinstance(source, LheFiles):
@@ -147,6 +148,9 @@ def _primary(url: str, energy_tev: float) -> str:
 def settled_told(told: Contents, card: ProcessCard) -> Contents:
     """`told` as it is once it is known how `card` showers."""
     scheme = merging_of(card.settings)
+    if vetoes_emissions(card.settings):
+        normalisation = f"{told.normalisation}; POWHEG's emissions are the hardest (POWHEG:veto)"
+        return told.model_copy(update={"normalisation": normalisation})
     if not scheme:
         return told
     normalisation = (
@@ -174,15 +178,19 @@ def _shower_settings(card: ProcessCard) -> tuple[str, ...]:
     if refused is not None:
         raise ConfigError(
             f"card {card.name}: '{refused}' cannot be set for LHE input: beams are the file's, "
-            "seeds are the job's, and the vetoed shower of POWHEG is not there; leave it out"
+            "and seeds are the job's; leave it out"
         )
     return tuple(one for one in card.settings if one not in _PLAIN and not _HARD.fullmatch(one.strip()))
 
 
-def showered_for(card: ProcessCard, shower: ProcessCard | None, made: MadeFor, where: str) -> ProcessCard:
-    """`card` with tune and settings of `shower`, or its own, and those that the merging of `where` needs."""
+def showered_for(card: ProcessCard, shower: ProcessCard | None, head: Head | None, where: str) -> ProcessCard:
+    """`card` with tune and settings of `shower`, or its own, and those that the files, as `where`, need."""
     chosen = shower or card
-    settings = settings_for(made, _shower_settings(chosen), where) or _PLAIN
+    settings = settings_for(head.merging if head else MadeFor(), _shower_settings(chosen), where)
+    settings = powheg_settings(settings, is_powheg=head is not None and head.is_powheg)
+    if merging_of(settings) and vetoes_emissions(settings):
+        raise ConfigError(f"card {card.name}: merging and POWHEG's veto cannot both be; leave one out")
+    settings = settings or _PLAIN
     return card.model_copy(update={"tune": chosen.tune, "settings": settings})
 
 

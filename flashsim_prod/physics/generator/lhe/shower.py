@@ -21,6 +21,7 @@ from flashsim_prod.physics.generator.lhe.columns import hard_process
 from flashsim_prod.physics.generator.lhe.event import HardEvent, parse_event
 from flashsim_prod.physics.generator.lhe.feed import OutOfEventsError, make_feed
 from flashsim_prod.physics.generator.lhe.file import event_texts, head_text
+from flashsim_prod.physics.generator.lhe.merging.powheg import make_veto, vetoes_emissions
 from flashsim_prod.physics.generator.lhe.merging.shower import MergingShower
 from flashsim_prod.physics.generator.lhe.starting import start
 from flashsim_prod.physics.generator.lhe.survey import Survey, survey
@@ -237,6 +238,9 @@ def _start_plain(card: ProcessCard, of: Survey, seed: int) -> tuple[Any, Any]:
 
     def feed(pythia: Any) -> Any:
         feeds.append(make_feed(pythia, sum(of.head.energies_gev)))
+        if vetoes_emissions(card.settings):
+            feeds[0].veto = make_veto(pythia, card.settings)
+            pythia.setUserHooksPtr(feeds[0].veto)
         return feeds[0]
 
     return start(card, of, seed, feed), feeds[0]
