@@ -116,6 +116,7 @@ def fake_physics(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         (fake_physics.simulate, "bound_bundle"),
         (fake_physics.merge, "merge"),
         (fake_physics.local_run, "worker_command"),
+        (fake_physics.again_jobs, "worker_command"),
     ]
     for module, name in originals:
         # remembered by monkeypatch, which puts them back

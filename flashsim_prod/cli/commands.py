@@ -106,6 +106,16 @@ COMMANDS = {
         "verify",
         "Compare catalogue, ledger and storage of a dataset, reading all checksums anew.",
     ),
+    "recover": Entry(
+        "datasets.recover",
+        "recover",
+        "Make the lost files of a dataset again, prove that they are the same, and repair their replicas.",
+    ),
+    "materialise": Entry(
+        "datasets.materialise",
+        "materialise",
+        "Make files of a virtual dataset, all or some; or files with some of its branches.",
+    ),
     "bench": Entry(
         "measure.bench",
         "bench",

@@ -103,6 +103,9 @@ class JobReport(StrictModel):
     events_by_lumi: dict[int, int] | None = Field(
         default=None, description="events of each luminosity section, where these are not known before"
     )
+    content: dict[str, str] | None = Field(
+        default=None, description="digests of the values in a file of the dataset, by part of the event"
+    )
 
     @property
     def succeeded(self) -> bool:

@@ -102,6 +102,10 @@ def request(
     solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
+    virtual: Annotated[
+        bool,
+        typer.Option("--virtual", help="Register what it would hold, and make no file (see: materialise)."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder to review, and stop.")] = False,
     wait: Wait = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however long it takes.")] = False,

@@ -119,12 +119,12 @@ class NanoWriter:
         """
         if not events.n:
             return
-        stored = _stored(events, self._schema)
+        kept = stored(events, self._schema)
         for name in REQUIRED:
-            if name not in stored.scalars:
+            if name not in kept.scalars:
                 raise EventsError(f"{self._path}: the events lack '{name}', which every NANOAOD file needs")
         with storing(self._path), fixed_times():
-            self._sums.add(self._tree.add(stored))
+            self._sums.add(self._tree.add(kept))
 
     def describe(self, specimen: Events) -> None:
         """Have a file of no events that has the branches of `specimen`, unless there are events.
@@ -133,10 +133,10 @@ class NanoWriter:
         """
         if not self._tree.is_empty:
             return
-        stored = _stored(specimen, self._schema)
+        kept = stored(specimen, self._schema)
         with storing(self._path), fixed_times():
-            self._tree.add(stored.slice(0, 0))
-            self._sums.add_nothing(stored)
+            self._tree.add(kept.slice(0, 0))
+            self._sums.add_nothing(kept)
 
     def _finish(self) -> None:
         if self._tree.is_empty:
@@ -245,7 +245,7 @@ def _padded(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
     return np.pad(values, (0, max(0, length - len(values))))
 
 
-def _stored(events: Events, schema: Schema) -> Events:
+def stored(events: Events, schema: Schema) -> Events:
     """`events` with types and precision of `schema`; `EventsError` for branches that it lacks."""
     scalars = {}
     for name, column in events.scalars.items():

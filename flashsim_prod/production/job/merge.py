@@ -57,7 +57,7 @@ def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
             runs=_runs(request, job),
             may_be_empty=request.is_vetoed,
         )
-    attempt.events = found.events
+    attempt.events, attempt.content = found.events, dict(found.content)
     attempt.progress(found.events, job.events)
     return attempt.store(target, job.lfn, found.events, found.lumis)
 

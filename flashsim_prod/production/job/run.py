@@ -65,6 +65,10 @@ class JobRun:
         Folder that the job's input was sent to.
     kept : KeptHere or None
         The output is left on this machine.
+    content : dict of str to str, optional
+        Digests of the values in a merged file.
+    any_bundle : bool
+        Whether a bundle of another digest than the request's will do.
     """
 
     request: Request
@@ -86,6 +90,8 @@ class JobRun:
     kept: KeptHere | None = None
     merging: Accepted | None = None
     events_by_lumi: dict[int, int] | None = None
+    content: dict[str, str] | None = None
+    any_bundle: bool = False
 
     def start_clock(self) -> None:
         """Count what the process has done so far as start-up."""
@@ -158,6 +164,7 @@ class JobRun:
             output=output,
             merging=self.merging,
             events_by_lumi=self.events_by_lumi,
+            content=self.content if output else None,
         )
 
 
