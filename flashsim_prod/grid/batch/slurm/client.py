@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -109,6 +110,9 @@ class Slurm:
 
     def _accounts(self, *wanted: str) -> list[str] | None:
         columns = "--format=JobID,State,ExitCode,NodeList,Reason,JobName"
+        if shutil.which("sacct") is None:
+            # where no accounts are kept, some centres leave it out
+            return None
         done = _run(
             "sacct", "--allocations", "--noheader", "--parsable2", columns, f"--user={os.getuid()}", *wanted
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -246,6 +247,30 @@ def test_what_of_a_site_can_be_reached(cluster: RunningCluster, site: MakeSite) 
     assert all(one.is_fine for one in found.values()), found
     assert found["accounting"].detail == "sacct answers"
     assert "using 1 processors on nodes node-" in found["match"].detail
+
+
+def test_a_cluster_that_keeps_no_accounts(
+    cluster_without_accounts: RunningCluster, home: Home, placed: Placed, site: MakeSite, trouble: Path
+) -> None:
+    (trouble / "simulate_0").write_text("InputError")
+    (trouble / "simulate_2").write_text("rest")
+    name = placed(site(), 3, per_merge=1)
+    hand_over(home, name)
+    wait = cluster_without_accounts.wait
+    wait(lambda: seen(home, name) == {JobState.FAILED: 1, JobState.DONE: 1, JobState.RUNNING: 1})
+    cluster_without_accounts("scancel", f"--user={os.getuid()}")
+    outcome = follow(home, name, Display())
+    # by whom it was cancelled, only accounts would know
+    assert states(home, name) == ["FAILED", "DONE", "FAILED"]
+    assert {failure.exit_code: failure.error for failure in outcome.failures} == {
+        10: "trouble in simulate 0",
+        20: "cancelled in Slurm",
+    }
+    (accounting,) = (one for one in SlurmBatch(site()).check() if one.what == "accounting")
+    assert (accounting.is_fine, accounting.detail.partition(":")[0]) == (True, "off")
+    for path in trouble.iterdir():
+        path.unlink()
+    assert finished(home, name).state is RequestState.DONE
 
 
 def test_software_in_a_container(
