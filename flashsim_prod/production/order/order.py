@@ -93,12 +93,15 @@ class BundleFound:
     ----------
     needs : frozenset of str
         Generator-level collections and scalars that its models use.
+    missing : tuple of str
+        What its files will be without, a line each.
     """
 
     ref: BundleRef
     tag: str
     title: str
     needs: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
 
 
 def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) -> tuple[Order, BundleFound]:
@@ -145,11 +148,17 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     source = kind.settled(source, card)
     # what every job would fail at
     kind.check(source, card)
+    if typed.virtual and source.vetoes(card):
+        raise RequestError(
+            "--virtual: which events the merging of the shower leaves is only known when they are made, so "
+            "their numbers cannot be registered before; leave out --virtual"
+        )
     own = {
         "card": card,
         "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
         "bundle": bundle.ref,
         "bundle_tag": bundle.tag,
+        "missing": bundle.missing,
         "events": events,
         "energy_tev": card.energies[0].tev if source.files else typed.energy_tev,
         "source": source,
@@ -168,7 +177,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
         If it is missing, not whole, or its models are not those that this software declares.
     """
     from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
-    from flashsim_prod.physics.chain.compatibility import check_models, check_needs
+    from flashsim_prod.physics.chain.compatibility import check_models, check_needs, told_missing
 
     wanted = name_or_path or DEFAULT
     bundle = load_bundle(find_bundle(wanted))
@@ -178,7 +187,13 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     made = {output for model in models for output in model.outputs}
     needs = frozenset(use for model in models for use in model.uses if use not in made)
     path = wanted if wanted in shipped_bundles() else str(bundle.path)
-    return BundleFound(BundleRef(path=path, digest=bundle.digest), bundle.manifest.tag, bundle.title, needs)
+    return BundleFound(
+        BundleRef(path=path, digest=bundle.digest),
+        bundle.manifest.tag,
+        bundle.title,
+        needs,
+        told_missing(bundle.manifest.models),
+    )
 
 
 def is_input(word: str) -> bool:
