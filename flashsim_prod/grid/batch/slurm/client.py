@@ -123,6 +123,19 @@ class Slurm:
         return done.stdout.splitlines()
 
 
+def check_client() -> None:
+    """See that Slurm's programs are here; `ConfigError` if they are not."""
+    for program in ("sbatch", "squeue", "scancel", "scontrol"):
+        if shutil.which(program) is None:
+            raise _not_here(program)
+
+
+def _not_here(program: str) -> ConfigError:
+    return ConfigError(
+        f"there is no '{program}' on this machine; log in to a login node of the Slurm cluster"
+    )
+
+
 def _said(program: str, *words: str) -> str:
     """What a program prints."""
     done = _run(program, *words)
@@ -144,9 +157,7 @@ def _run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
             timeout=PATIENCE_S,
         )
     except FileNotFoundError:
-        raise ConfigError(
-            f"there is no '{program}' on this machine; log in to a login node of the Slurm cluster"
-        ) from None
+        raise _not_here(program) from None
     except OSError as error:
         raise ConfigError(f"{program} cannot be started: {error.strerror}") from error
     except subprocess.TimeoutExpired:
