@@ -70,6 +70,8 @@ def test_recipes_can_be_read_by_what_they_are_for(cli: Cli, tmp_path: Path) -> N
     assert done.returncode == 2
     assert done.stderr.startswith(f"there is no flashsim_prod-{__version__}-py3-none-any.whl in this folder")
     definition = cli("software", "apptainer").out
+    # while an image is built, its /tmp is that of the machine, without what was copied there
+    assert "/tmp/" not in definition
     post = definition.partition("%post\n")[2].partition("%environment")[0]
     subprocess.run(["sh", "-n"], input=post, text=True, check=True)
     # no line that goes on ends in nothing
