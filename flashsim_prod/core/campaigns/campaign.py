@@ -90,7 +90,7 @@ class Choices(StrictModel):
     )
     primary: str | None = Field(default=None, description="primary dataset of inputs, if they tell none")
     xsec: float | None = Field(default=None, gt=0, description="cross section of inputs [pb]")
-    shower: str | None = Field(default=None, description="card or file of settings for LHE inputs")
+    shower: str | None = Field(default=None, description="card or file of settings for LHE events")
     sampling: Sampling | None = None
     device: Device | None = Field(default=None, description="where the networks run; the site's by default")
     slots: int | None = Field(default=None, ge=1, description="jobs at a time; the site's by default")
@@ -279,7 +279,7 @@ def _check_axes(entry: int, choices: Choices) -> None:
         refuse(None, "say cards, or inputs")
     if not choices.inputs and not choices.events:
         refuse("events", "say how many are wanted; only inputs have an end")
-    for field in ("primary", "xsec", "shower"):
+    for field in ("primary", "xsec"):
         if not choices.inputs and getattr(choices, field) is not None:
             refuse(field, "goes with inputs; of a card it is in its file")
     if choices.eras and choices.energies:

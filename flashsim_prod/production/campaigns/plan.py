@@ -355,7 +355,9 @@ class _Planning:
             yield f"was ordered at {made.site}: not moved to {site}"
         request = known_request(self._home, made.name)
         card = self._looking.card(wanted)
-        if request is not None and card is not None and not wanted.inputs and request.card != card:
+        # what is showered has the settings of its shower
+        is_plain = card is not None and not (wanted.inputs or card.gridpack or wanted.choices.shower)
+        if request is not None and card is not None and is_plain and request.card != card:
             yield f"card {card.name} has changed since: what was ordered stays as it was"
 
     def _typed(self, wanted: Wanted) -> Typed:

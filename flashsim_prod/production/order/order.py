@@ -158,22 +158,15 @@ def make_order(
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     seen = seen or Seen()
     bundle = seen.bundle(typed.bundle)
-    source, kind = seen.source(typed.inputs, registration.rse or site.storage.rse, inspected)
-    kind.require(source, bundle.needs)
-    card = named
-    if source.files:
-        card = card_of_input(
-            named,
-            kind.facts(source),
-            primary=typed.primary,
-            energy_tev=typed.energy_tev,
-            cross_section_pb=typed.xsec,
+    rse = registration.rse or site.storage.rse
+    shower = find_shower(typed.shower) if typed.shower is not None else None
+    if typed.inputs:
+        source, card = _of_input(
+            typed, named, shower, seen.source(typed.inputs, rse, inspected), bundle.needs
         )
-    assert card is not None
-    card = kind.showered(card, find_shower(typed.shower) if typed.shower is not None else None, source)
-    source = kind.settled(source, card)
-    # what every job would fail at
-    kind.check(source, card)
+    else:
+        assert named is not None
+        source, card = _of_card(named, shower, typed.energy_tev)
     if typed.virtual and source.vetoes(card):
         raise RequestError(
             "--virtual: which events the merging of the shower leaves is only known when they are made, so "
@@ -192,6 +185,39 @@ def make_order(
     }
     chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
     return Order.from_mapping({**chosen, **own}, "request"), bundle
+
+
+def _of_input(
+    typed: Typed,
+    named: ProcessCard | None,
+    shower: ProcessCard | None,
+    found: tuple[Source, SourceKind],
+    needs: frozenset[str],
+) -> tuple[Source, ProcessCard]:
+    """The source that the input files are, and the card of their process; errors as of `make_order`."""
+    source, kind = found
+    kind.require(source, needs)
+    card = card_of_input(
+        named,
+        kind.facts(source),
+        primary=typed.primary,
+        energy_tev=typed.energy_tev,
+        cross_section_pb=typed.xsec,
+    )
+    card = kind.showered(card, shower, source)
+    source = kind.settled(source, card)
+    # what every job would fail at
+    kind.check(source, card)
+    return source, card
+
+
+def _of_card(
+    card: ProcessCard, shower: ProcessCard | None, energy_tev: float | None
+) -> tuple[Source, ProcessCard]:
+    """The source that `card` is by itself, and the card with what was found of it; errors as above."""
+    from flashsim_prod.physics.generator.kinds import kind_of_card
+
+    return kind_of_card(card).of_card(card, shower, energy_tev)
 
 
 def find_checked_bundle(name_or_path: str | None) -> BundleFound:

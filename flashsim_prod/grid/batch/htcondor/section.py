@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from flashsim_prod.core.engines import EngineRules
+from flashsim_prod.core.engines import EngineRules, NodeSoftware
 from flashsim_prod.core.strict import StrictModel
 
 #: submit commands that the rendered files set themselves: a site file cannot set them again
@@ -145,6 +145,10 @@ class HTCondorRules(EngineRules):
         idle = min(most, self.throttle.max_idle)
         throttle = self.throttle.model_copy(update={"max_jobs": most, "max_idle": idle})
         return self.model_copy(update={"throttle": throttle})
+
+    def node_software(self) -> NodeSoftware:
+        own = self.software
+        return NodeSoftware(own.python, own.image, own.archive, own.setup)
 
     def copies_urls(self) -> bool:
         return self.carries_urls
