@@ -71,6 +71,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("dataset", str(ask.dataset)),
         ("events", f"{format_count(ask.events)} = {gen_events} x {ask.oversample}"),
         ("from", f"{ask.card.title}; {source}; bundle {ask.bundle.path}; seed {ask.seed}"),
+        ("nano", f"NanoAOD {ask.nano}"),
         ("jobs", f"{jobs} of up to {format_count(job_events)} events, {plan.slots} at a time"),
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
         ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),

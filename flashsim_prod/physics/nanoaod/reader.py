@@ -33,7 +33,7 @@ from flashsim_prod.physics.nanoaod.remote import (
 )
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import read_header
-from flashsim_prod.physics.nanoaod.versions.names import find_dialect, version_of
+from flashsim_prod.physics.nanoaod.versions.names import Dialect, find_dialect, version_of
 
 #: what uproot and the decompressors were seen to raise, or can raise, on damaged bytes
 _DAMAGED = (
@@ -103,20 +103,22 @@ class NanoFile:
                 names = self._tree.keys(recursive=False)
                 own = frozenset(name for name in names if not name.startswith("_"))
                 self._own: dict[str, str] = {}
+                self._dialect: Dialect | None = None
                 self.branches = own
+                if declared and self.version:
+                    self._dialect = find_dialect(self.version)
+                    self._own = self._dialect.in_file(own)
+                    self.branches = frozenset(self._own)
         except FlashSimError:
             self.close()
             raise
         self._window = _Window.none()
-        if declared and self.version:
-            self._own = find_dialect(self.version).in_file(own)
-            self.branches = frozenset(self._own)
 
     @cached_property
     def version(self) -> str:
         """The version of NanoAOD that the file is of; empty if nothing in it tells."""
         told = self.provenance()
-        if "nano" in told:
+        if "nano" in told and re.fullmatch(r"v\d{1,3}", told["nano"][0]):
             return told["nano"][0]
         # of a bundle with few models there are few branches to tell it by
         ours = any(one.startswith("flashsim-prod") for one in told.get("software", ()))
@@ -230,7 +232,12 @@ class NanoFile:
     def _load(self, names: tuple[str, ...], start: int, stop: int) -> Events:
         with reading(self.url, f"cannot be read between events {start} and {stop}"):
             arrays = self._tree.arrays(
-                [self._own.get(name, name) for name in names], entry_start=start, entry_stop=stop, library="ak", how=dict, array_cache=None
+                [self._own.get(name, name) for name in names],
+                entry_start=start,
+                entry_stop=stop,
+                library="ak",
+                how=dict,
+                array_cache=None,
             )
             scalars: dict[str, Column] = {}
             counts: dict[str, NDArray[np.int64]] = {}
@@ -240,15 +247,19 @@ class NanoFile:
                 if array.ndim > 2:
                     raise InputError(f"{self.url}: '{name}' holds lists within lists, as no NANOAOD does")
                 if array.ndim == 1:
-                    scalars[name] = ak.to_numpy(array)
+                    scalars[name] = self._meant(name, ak.to_numpy(array))
                     continue
                 collection, attribute = self.place(name)
                 found, column = _flatten(array)
+                column = self._meant(name, column)
                 if not np.array_equal(counts.setdefault(collection, found), found):
                     raise InputError(f"{self.url}: '{name}' has other lengths than its collection")
                 columns.setdefault(collection, {})[attribute] = column
         collections = {name: Collection(counts[name], columns[name], name) for name in columns}
         return Events(stop - start, scalars, collections)
+
+    def _meant(self, name: str, column: Column) -> Column:
+        return column if self._dialect is None else self._dialect.as_declared(name, column)
 
 
 class _Window:

@@ -12,14 +12,14 @@ values of a discrete one, ``->Jet`` the collection that an index points to (-1 f
 
 Names, types and mantissa bits are those of centrally produced files of the version (v9: CMS Run-2
 ultra-legacy simulation; v15: Run 3), without trigger, LHE and HTXS branches, and with the bookkeeping of
-oversampling added (``FlashSim_*``). ``versions.draft`` makes a draft of them from a file, ``versions/names.txt``
-says what the versions call differently.
+oversampling added (``FlashSim_*``). ``versions.draft`` makes a draft of them from a file,
+``versions/names.txt`` says what the versions call differently.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.resources import files
@@ -164,18 +164,12 @@ class Schema:
             MappingProxyType({**self.collections, **titles}),
         )
 
-    def titled(self, other: Schema, names: Container[str]) -> Schema:
-        """The same with the titles that `other` has, for the collections `names` and their attributes."""
+    def called(self, titles: Mapping[str, str]) -> Schema:
+        """The same with other titles, by full names of branches and of counters; no empty ones."""
         branches = {
-            name: replace(one, title=other.branches[name].title)
-            if one.collection in names and name in other.branches
-            else one
-            for name, one in self.branches.items()
+            name: replace(one, title=titles.get(name) or one.title) for name, one in self.branches.items()
         }
-        collections = {
-            name: other.collections.get(name, title) if name in names else title
-            for name, title in self.collections.items()
-        }
+        collections = {name: titles.get(f"n{name}") or title for name, title in self.collections.items()}
         return Schema(self.version, MappingProxyType(branches), MappingProxyType(collections))
 
     @cached_property

@@ -1,8 +1,8 @@
 """What can be learned from a file that lacks attributes: the targets that do not depend on them.
 
-What a target is made of is written in formulas, many of which look at several attributes at once. They are run
-with several different numbers in the place of what is lacking; a target that comes out the same to the last
-bit each time is what it would be of the true ones, and the others are lacking, too.
+What a target is made of is written in formulas, many of which look at several attributes at once. They are
+run with several different numbers in the place of what is lacking; a target that comes out the same to the
+last bit each time is what it would be of the true ones, and the others are lacking, too.
 """
 
 from __future__ import annotations

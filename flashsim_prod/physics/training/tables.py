@@ -130,9 +130,7 @@ def match_objects(events: Events, model: ObjectModel) -> Matched:
     return Matched(rows, np.bincount(row, minlength=len(rows)).astype(np.int64), row, attributes)
 
 
-def tabulate(
-    matched: Matched, model: ObjectModel, *, partial: bool = False
-) -> tuple[Table, Matched]:
+def tabulate(matched: Matched, model: ObjectModel, *, partial: bool = False) -> tuple[Table, Matched]:
     """The table of what was matched, and what of it the table holds: all with finite numbers.
 
     Raises

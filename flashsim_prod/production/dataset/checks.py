@@ -8,7 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.errors import EventsError, StorageError
+from flashsim_prod.core.names import NANO_VERSION
+from flashsim_prod.errors import EventsError, InputError, StorageError
 from flashsim_prod.grid.catalog.base import FileEntry
 from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.production.dataset.files import DatasetFiles
@@ -73,7 +74,7 @@ def check_dataset(
     for number, (url, entry) in enumerate(zip(found.urls, entries, strict=True)):
         progress("checking", number, len(found.urls))
         try:
-            summary = _check(url, entry, found.nano)
+            summary = _check(url, entry, found.request.nano if found.request else None)
         except (EventsError, StorageError) as error:
             checked.append(CheckedFile(url, 0, 0, str(error)))
         else:
@@ -86,11 +87,11 @@ def check_dataset(
     return CheckedDataset(found.name, tuple(checked), tuple(problems))
 
 
-def _check(url: str, entry: FileEntry | None, nano: str) -> FileSummary:
+def _check(url: str, entry: FileEntry | None, nano: str | None) -> FileSummary:
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.schema import Schema
 
-    schema = Schema.load(nano)
+    schema = Schema.load(nano or _version_in(url))
     if entry is None:
         return check_file(url, schema=schema)
     # what is elsewhere would have to be read twice; `verify` asks its storage
@@ -102,6 +103,19 @@ def _check(url: str, entry: FileEntry | None, nano: str) -> FileSummary:
                 f"the catalogue says {entry.bytes} and {entry.adler32}"
             )
     return check_file(url, schema=schema, events=entry.events, lumis=entry.lumis or None)
+
+
+def _version_in(url: str) -> str:
+    """The version of NanoAOD of a file that no request is known of."""
+    from flashsim_prod.physics.nanoaod.reader import NanoFile
+    from flashsim_prod.physics.nanoaod.schema import known_versions
+
+    try:
+        with NanoFile(url) as file:
+            told = file.version
+    except InputError as error:
+        raise EventsError(str(error)) from error
+    return told if told in known_versions() else NANO_VERSION
 
 
 def _overlaps(summaries: Iterable[tuple[str, FileSummary]]) -> Iterator[str]:

@@ -23,12 +23,14 @@ from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.order.input_card import card_of_input
 from flashsim_prod.production.order.library import find_card, find_site
+from flashsim_prod.production.order.nano import chosen_version, remarks
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_input import PREFIX, NamedInput, input_files
 from flashsim_prod.production.order.rucio_rses import find_registration
 from flashsim_prod.production.order.shower import find_shower
 
 if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.bundle import Bundle
     from flashsim_prod.physics.generator.kinds import SourceKind
 
 
@@ -74,6 +76,11 @@ class Typed(RequestOptions):
         return {name: value for name, value in typed.items() if value is not None}
 
     @property
+    def wanted_nano(self) -> str | None:
+        """The version of NanoAOD, if one was typed."""
+        return self.nano if "nano" in self.model_fields_set else None
+
+    @property
     def wanted_device(self) -> Device | None:
         """The device, if one was typed."""
         return self.device if "device" in self.model_fields_set else None
@@ -87,12 +94,15 @@ class BundleFound:
     ----------
     needs : frozenset of str
         Generator-level collections and scalars that its models use.
+    bundle : Bundle
+        None where no event is to be made.
     """
 
     ref: BundleRef
     tag: str
     title: str
     needs: frozenset[str] = frozenset()
+    bundle: Bundle | None = None
 
 
 def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) -> tuple[Order, BundleFound]:
@@ -149,6 +159,10 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
         "events_per_job": per_job,
     }
     chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
+    energy = card.energy(typed.energy_tev if not source.files else None)
+    if bundle.bundle is not None and energy is not None:
+        chosen["nano"] = chosen_version(typed.wanted_nano, energy.tev, bundle.bundle.nano)
+        own["remarks"] = tuple(remarks(bundle.bundle, chosen["nano"]))
     return Order.from_mapping({**chosen, **own}, "request"), bundle
 
 
@@ -171,7 +185,8 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     made = {output for model in models for output in model.outputs}
     needs = frozenset(use for model in models for use in model.uses if use not in made)
     path = wanted if wanted in shipped_bundles() else str(bundle.path)
-    return BundleFound(BundleRef(path=path, digest=bundle.digest), bundle.manifest.tag, bundle.title, needs)
+    ref = BundleRef(path=path, digest=bundle.digest)
+    return BundleFound(ref, bundle.manifest.tag, bundle.title, needs, bundle)
 
 
 def is_input(word: str) -> bool:

@@ -41,6 +41,8 @@ class Order(HasSource, RequestOptions):
         ``None`` for the card's default.
     bundle_tag : str
         What the bundle is called in dataset names.
+    remarks : tuple of str
+        What was seen when names were looked up and its user should know before saying yes.
     events_per_job : int or None
         Output events of one job; ``None`` lets the site's limits decide.
     """
@@ -54,6 +56,7 @@ class Order(HasSource, RequestOptions):
     device: Device = Device.AUTO
     events_per_job: int | None = None
     catalog: RegisterIn = RegisterIn.LOCAL
+    remarks: tuple[str, ...] = ()
 
     def with_resources(self, **changes: int | None) -> Order:
         """The same, with some of the site's `Resources` changed; ``None`` leaves one as it is."""
@@ -320,4 +323,4 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
             f"{format_duration(limit)}; lower --events-per-job"
         )
     notes += order.site.rules.notes(request)
-    return notes
+    return [*notes, *order.remarks]

@@ -12,7 +12,7 @@ the titles, and the bits of what is seldom filled (it says of how many values th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from flashsim_prod.errors import RequestError
+from flashsim_prod.files import appearing_folder, write_whole
 from flashsim_prod.physics.events import Column
 from flashsim_prod.physics.nanoaod import schema as schemas
 from flashsim_prod.physics.nanoaod.reader import NanoFile
@@ -54,17 +55,21 @@ def draft(url: str, version: str) -> dict[str, str]:
     old, dialect = Schema.default(), find_dialect(version)
     place = {name: number for number, name in enumerate(old.branches)}
     with NanoFile(url) as file:
-        mine = [name for name in file.branches if _is_of(old, dialect.declared(name))]
+        # of the older version's collections and groups, under the names that they have now
+        owners = {_owner(dialect.own(name)) for name in old.branches if dialect.own(name) in file.branches}
+        mine = [name for name in file.branches if _owner(name) in owners - {""} or name in old.branches]
         mine.sort(key=lambda name: (place.get(dialect.declared(name), len(place)), name))
         events = file.read(mine, 0, file.n_entries)
         found = [_described(name, events.branch(name)[0], file, old, dialect) for name in mine]
     sections: dict[str, list[tuple[str, Branch]]] = {}
     for one in [*found, *(one for one in old.branches.values() if one.name.startswith(_OURS))]:
-        owner = _owner(one.name, old)
-        sections.setdefault(owner, []).append((one.name.removeprefix(f"{owner}_") if owner else one.name, one))
+        owner = _owner(one.name)
+        sections.setdefault(owner, []).append(
+            (one.name.removeprefix(f"{owner}_") if owner else one.name, one)
+        )
     texts = {}
     for table in TABLES:
-        its = {_owner(dialect.own(name), old): None for name in _names_in(table, old)}
+        its = {_owner(dialect.own(name)): None for name in _names_in(table, old)}
         texts[table] = "\n\n".join(
             "\n".join(_section(owner, sections[owner], old)) for owner in its if owner in sections
         )
@@ -77,13 +82,7 @@ def _names_in(table: str, old: Schema) -> list[str]:
     return list(Schema.parse(old.version, [text]).branches)
 
 
-def _is_of(old: Schema, declared: str) -> bool:
-    """Whether a branch is of a collection or group that the older version has, or one of its own."""
-    owner = declared.partition("_")[0]
-    return declared in old.branches or ("_" in declared and any(n.startswith(f"{owner}_") for n in old.branches))
-
-
-def _owner(name: str, old: Schema) -> str:
+def _owner(name: str) -> str:
     """Of which collection or group a branch is; empty for one that stands alone."""
     prefix, mark, _ = name.partition("_")
     return prefix if mark else ""
@@ -95,7 +94,9 @@ def _described(name: str, column: Column, file: NanoFile, old: Schema, dialect: 
     # a name that is declared for what the version has under another one is of another thing
     if known is not None and dialect.own(declared) == name:
         finer = known.precision is not None and used_bits(column) > known.precision
-        return replace(known, name=name, dtype=kind, precision=used_bits(column) if finer else known.precision)
+        return replace(
+            known, name=name, dtype=kind, precision=used_bits(column) if finer else known.precision
+        )
     attribute = name.partition("_")[2]
     target = next((to for start, to in _TARGETS.items() if attribute.startswith(start)), None)
     links = (target,) if target is not None and kind.kind == "i" else ()
@@ -137,12 +138,13 @@ def _detail(one: Branch) -> str:
 
 def write_draft(url: str, version: str, folder: Path) -> None:
     """The tables of `draft` as files of `folder`; `RequestError` if that is there already."""
+    taken = RequestError(f"{folder} exists; remove it, or go elsewhere")
     if folder.exists():
-        raise RequestError(f"{folder} exists; remove it, or go elsewhere")
-    texts: Mapping[str, str] = draft(url, version)
-    folder.mkdir(parents=True)
-    for table, text in texts.items():
-        (folder / f"{table}.txt").write_text(text, encoding="utf-8")
+        raise taken
+    texts = draft(url, version)
+    with appearing_folder(folder, taken) as temporary:
+        for table, text in texts.items():
+            write_whole(temporary / f"{table}.txt", text)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from collections.abc import Collection as Names
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 
 import numpy as np
 
-from flashsim_prod.physics.events import Collection, Events, full_name
-from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.events import Collection, Column, Events, full_name
+from flashsim_prod.physics.nanoaod.schema import Schema, known_versions
+from flashsim_prod.physics.nanoaod.versions.derived import DERIVED, Derived
 
 #: branches that are known of one version alone and make a file one of it
 _ENOUGH_MARKS = 2
@@ -34,10 +35,13 @@ class Dialect:
     version : str
     renamed : mapping of str to str
         Its own name of each branch that models declare under another one.
+    levels : frozenset of str
+        Branches, as models declare them, of nested working points whose number it has, and not their bits.
     """
 
     version: str
     renamed: Mapping[str, str]
+    levels: frozenset[str] = frozenset()
 
     def declared(self, name: str) -> str:
         """The name under which models declare what this version calls `name`."""
@@ -56,7 +60,19 @@ class Dialect:
         taken = set(there.values())
         return {name: name for name in branches if name not in taken and name not in there} | there
 
-    @property
+    def as_declared(self, name: str, column: Column) -> Column:
+        """What models know of a column that they declare as `name`, from what a file of this version has."""
+        if name not in self.levels:
+            return column
+        return ((1 << column.astype(np.int64)) - 1).astype(column.dtype)
+
+    def as_own(self, name: str, column: Column) -> Column:
+        """Undoes `as_declared`."""
+        if name not in self.levels:
+            return column
+        return np.bitwise_count(column).astype(column.dtype)
+
+    @cached_property
     def _back(self) -> Mapping[str, str]:
         return {own: declared for declared, own in self.renamed.items()}
 
@@ -84,46 +100,78 @@ class Writing:
     otherwise: Mapping[str, str]
 
     def why_not(self, name: str) -> str:
-        """Why a declared branch is not written; empty if it is."""
+        """Why a branch that models make is not written; empty if it is, or if it is none of theirs."""
         if name in self.other:
             return self.other[name]
-        return "" if self.dialect.own(name) in self.schema.branches else "gone"
+        if name not in Schema.default().branches or self.dialect.own(name) in self.schema.branches:
+            return ""
+        return f"{self.schema.version} has no such branch"
 
     def written(self, events: Events) -> Events:
         """`events` under the names of the version that is written, without what that does not have."""
-        if self.made_for == self.schema.version:
+        if self.schema.version == Schema.default().version == self.made_for:
             return events
-        scalars = {
-            self.dialect.own(name): column for name, column in events.scalars.items() if not self._why(name)
-        }
+        scalars = dict(self._own(events.scalars))
         collections = {}
         for owner, one in events.collections.items():
-            columns = {
-                self.dialect.own(full_name(owner, key)).removeprefix(owner).removeprefix("_"): column
-                for key, column in one.columns.items()
-                if not self._why(full_name(owner, key))
-            }
+            full = {full_name(owner, key): column for key, column in one.columns.items()}
+            columns = {name.removeprefix(owner).removeprefix("_"): column for name, column in self._own(full)}
             if columns:
                 collections[owner] = Collection(one.counts, columns, one.name)
-        return Events(events.n, scalars, collections)
+        return self._with_derived(Events(events.n, scalars, collections), events)
 
-    def _why(self, name: str) -> str:
-        """Why a branch is not written; those that no version declares are carried as they are."""
-        return self.why_not(name) if name in Schema.load(self.made_for).branches else ""
+    def _own(self, columns: Mapping[str, Column]) -> Iterator[tuple[str, Column]]:
+        """Columns by their full names, as the version has them."""
+        for name, column in columns.items():
+            if not self.why_not(name):
+                yield self.dialect.own(name), self.dialect.as_own(name, column)
+
+    def _with_derived(self, written: Events, events: Events) -> Events:
+        """What of the version follows from `events`, which have the names that models declare."""
+        for name, one in self.derived.items():
+            if not all(events.has_branch(need) for need in one.needs):
+                continue
+            column = one.formula({need: events.branch(need)[0] for need in one.needs})
+            owner, attribute = events.place(one.needs[0])
+            if owner in written.collections and attribute in events[owner]:
+                added = written[owner].with_columns(**{name.removeprefix(f"{owner}_"): column})
+                written = written.with_collections({owner: added})
+            else:
+                written = written.with_scalars({name: column})
+        return written
+
+    @property
+    def derived(self) -> Mapping[str, Derived]:
+        """What follows from branches that models declare and that the version does not have as they are."""
+        return {
+            name: one
+            for name, one in DERIVED.items()
+            if name in self.schema.branches and name not in Schema.default().branches
+        }
 
 
 def find_dialect(version: str) -> Dialect:
     """The names of a version, whether there are tables of it or not."""
     number = _number(version)
-    return Dialect(version, {declared: own for first, last, own, declared in _names().renamed if first <= number <= last})
+    renamed = {own: name for first, last, name, own in _names().renamed if first <= number <= last}
+    levels = frozenset(name for first, last, name in _names().levels if first <= number <= last)
+    return Dialect(version, renamed, levels)
+
+
+def default_version(energy_tev: float, made_for: str) -> str:
+    """The version that is written by default: that of the energy, but none before that of the models."""
+    known = known_versions()
+    of_energy = [version for version, first in _names().written.items() if first <= energy_tev]
+    of_models = [version for version in known if _number(version) >= _number(made_for)]
+    wanted = (of_energy[-1], of_models[0] if of_models else known[-1])
+    return max(wanted, key=_number)
 
 
 @cache
 def writing(made_for: str, version: str) -> Writing:
-    """How events made for the version `made_for` are written as `version`; `RequestError` for unknown ones."""
-    schema, dialect = Schema.load(version), find_dialect(version)
+    """How events made for the version `made_for` are written as `version`; `RequestError` if unknown."""
+    schema, dialect, declared = Schema.load(version), find_dialect(version), Schema.default()
     between = sorted((_number(made_for), _number(version)))
-    declared = Schema.load(made_for)
 
     def changed(first: int) -> bool:
         return between[0] < first <= between[1]
@@ -136,7 +184,12 @@ def writing(made_for: str, version: str) -> Writing:
         if fnmatchcase(name, pattern)
     }
     otherwise = {name: what for first, name, what in _names().otherwise if changed(first)}
-    return Writing(made_for, schema.titled(declared, otherwise), dialect, other, otherwise)
+    titles = {
+        name: declared.titles[name]
+        for owner in otherwise
+        for name in (f"n{owner}", *(one.name for one in declared.attributes(owner)))
+    }
+    return Writing(made_for, schema.called(titles), dialect, other, otherwise)
 
 
 def version_of(branches: Names[str]) -> str:
@@ -153,9 +206,11 @@ class _Names:
     """What ``names.txt`` says; versions as numbers."""
 
     renamed: tuple[tuple[int, int, str, str], ...]
+    levels: tuple[tuple[int, int, str], ...]
     other: tuple[tuple[int, str, str], ...]
     otherwise: tuple[tuple[int, str, str], ...]
     marks: Mapping[str, tuple[str, ...]]
+    written: Mapping[str, float]
 
 
 @cache
@@ -163,15 +218,17 @@ def _names() -> _Names:
     found = dict(_sections(files(__package__).joinpath("names.txt").read_text(encoding="utf-8")))
     return _Names(
         renamed=tuple((*_range(line[0]), line[1], line[2]) for line in found["renamed"]),
+        levels=tuple((*_range(line[0]), line[1]) for line in found["levels"]),
         other=tuple((_number(line[0]), line[1], " ".join(line[2:])) for line in found["other"]),
         otherwise=tuple((_number(line[0]), line[1], " ".join(line[2:])) for line in found["made_otherwise"]),
         marks={line[0]: tuple(line[1:]) for line in found["marks"]},
+        written={version: float(first) for version, first in found["written"]},
     )
 
 
 def _sections(text: str) -> Iterator[tuple[str, list[list[str]]]]:
     """The lines of each section, in words."""
-    name, lines = "", []
+    name, lines = "", list[list[str]]()
     for words in (line.split() for line in text.splitlines() if line.strip() and line[0] != "#"):
         if words[0] == "section":
             if name:
