@@ -13,7 +13,7 @@ from flashsim_prod.physics.nanoaod.versions.names import writing
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.validation.flags import Agreement, agreements
 
-#: cut in CMSSW on sums that NanoAOD does not keep, and on masses; of v13 on there are taus that fail the latter
+#: cut in CMSSW on sums that NanoAOD does not keep, and on masses: from v13 on there are taus that fail
 APPROXIMATE = {"Muon_miniIsoId", "Muon_multiIsoId", "Tau_idDecayModeOldDMs"}
 
 
