@@ -31,14 +31,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # how long an example takes says more about the machine than about the code
 _PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-# the same examples in every run: what fails, fails because of a change. `--hypothesis-profile search` looks further
+# the same examples in every run: what fails, fails because of a change; the other profile looks further
 hypothesis.settings.register_profile("same", _PATIENT, derandomize=True)
 hypothesis.settings.register_profile("search", _PATIENT, max_examples=1000)
 hypothesis.settings.load_profile("same")
 
 
 #: folders whose tests share a server that has one port or folder and takes seconds to start
-ONE_PROCESS_EACH = ("grid/batch/htcondor", "production/dataset")
+ONE_PROCESS_EACH = ("grid/batch/htcondor", "grid/batch/slurm", "production/dataset")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -116,6 +116,7 @@ def fake_physics(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         (fake_physics.simulate, "bound_bundle"),
         (fake_physics.merge, "merge"),
         (fake_physics.local_run, "worker_command"),
+        (fake_physics.again_jobs, "worker_command"),
     ]
     for module, name in originals:
         # remembered by monkeypatch, which puts them back
@@ -123,6 +124,14 @@ def fake_physics(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     fake_physics.install()
     yield fake_physics
     sys.modules.pop("fake_physics", None)
+
+
+@pytest.fixture(scope="session")
+def hepmc() -> ModuleType:
+    """Makes events and files of HepMC: the module `hepmc_files`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent))
+        return import_module("hepmc_files")
 
 
 @pytest.fixture

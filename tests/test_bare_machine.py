@@ -15,7 +15,7 @@ TESTS = Path(__file__).resolve().parent
 #: programs of peers, and what they are built with
 PEERS = (
     "xrdfs", "xrdcp", "xrootd", "ipmitool", "condor_q", "condor_submit_dag", "psql", "gcc", "cc", "apptainer",
-    "nvidia-smi", "crab", "hadd", "root", "rucio", "openssl", "curl",
+    "nvidia-smi", "crab", "sbatch", "squeue", "sacct", "hadd", "root", "rucio", "openssl", "curl",
 )  # fmt: skip
 
 #: why a test may be skipped although everything that can be installed is there

@@ -44,12 +44,17 @@ class Entry:
         return typer.main.get_group(holder).commands[name]
 
 
-#: in the order of ``--help``
+#: in the order of ``--help``; a command of two words goes before one of the first word alone
 COMMANDS = {
     "request": Entry(
         "requests.request",
         "request",
         "Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register.",
+    ),
+    "request extend": Entry(
+        "requests.extend",
+        "extend",
+        "Make more events of a sample: a dataset _ext1 that goes on where that of REQUEST ended.",
     ),
     "plan": Entry(
         "requests.plan",
@@ -101,6 +106,16 @@ COMMANDS = {
         "verify",
         "Compare catalogue, ledger and storage of a dataset, reading all checksums anew.",
     ),
+    "recover": Entry(
+        "datasets.recover",
+        "recover",
+        "Make the lost files of a dataset again, prove that they are the same, and repair their replicas.",
+    ),
+    "materialise": Entry(
+        "datasets.materialise",
+        "materialise",
+        "Make files of a virtual dataset, all or some; or files with some of its branches.",
+    ),
     "bench": Entry(
         "measure.bench",
         "bench",
@@ -139,8 +154,14 @@ class LazyGroup(TyperGroup):
         entry = COMMANDS.get(cmd_name)
         return entry and TyperCommand(cmd_name, help=entry.help)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Names that begin so, as far as they are one word."""
+        return [one for one in super().shell_complete(ctx, incomplete) if " " not in one.value]
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that `args` begin with, itself."""
+        if " ".join(args[:2]) in COMMANDS:
+            args = [" ".join(args[:2]), *args[2:]]
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and self.commands[str(name)], rest
 

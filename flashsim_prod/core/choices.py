@@ -51,11 +51,11 @@ class Mode(StrEnum):
     TRAIN = "train"
 
 
-class Network(StrEnum):
-    """The two networks of an object model."""
+class ModelKind(StrEnum):
+    """What draws the attributes of an object model."""
 
     FLOW = "flow"
-    MULTIPLICITY = "multiplicity"
+    SPLINE = "spline"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ where it is not installed (a checkout on the path, an archive on a node); others
 of the group ``flashsim_prod.batch`` of their distributions, named after the engine::
 
     [project.entry-points."flashsim_prod.batch"]
-    slurm = "my_package.section:SlurmRules"
+    pbs = "my_package.section:PbsRules"
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _BUILT_IN = {
     "local": "flashsim_prod.core.engines:LocalRules",
     "htcondor": "flashsim_prod.grid.batch.htcondor.section:HTCondorRules",
     "crab": "flashsim_prod.grid.batch.crab.section:CrabRules",
+    "slurm": "flashsim_prod.grid.batch.slurm.section:SlurmRules",
 }
 _WITHOUT_SECTION = "local"
 #: sections that a site is always written with, empty if it is of another engine
@@ -84,6 +85,10 @@ class EngineRules(StrictModel):
 
     def removed_by_rule(self, lfn: str) -> bool:
         """Whether what a job has put at `lfn` is Rucio's to remove, by the end of a rule."""
+        return False
+
+    def leaves_outputs(self) -> bool:
+        """Whether outputs that were merged stay until a person removes them: the batch system says how."""
         return False
 
     def notes(self, request: Request) -> Iterable[str]:

@@ -79,6 +79,10 @@ class DatasetName(StrictModel):
         rest = f"{self.primary}/{self.era}/{self.string}".encode()
         return f"{hashlib.sha256(rest).hexdigest()[:24]}{self.version:08x}"
 
+    def extended(self, number: int, version: int) -> Self:
+        """The name of extension `number` of this dataset, counted from 1."""
+        return self.model_copy(update={"string": f"{self.string}_ext{number}", "version": version})
+
     def block(self, identifier: uuid.UUID) -> str:
         """The name of the block `identifier` of this dataset."""
         return f"{self}#{identifier}"

@@ -71,9 +71,10 @@ class RequestOptions(StrictModel):
     device: Device
     catalog: RegisterIn
     registration: Registration = Registration()
+    virtual: bool = Field(default=False, description="register what it would hold, and make no file yet")
 
     #: those of them that change neither what is in a dataset nor what it is called
-    NOT_CONTENTS: ClassVar[frozenset[str]] = frozenset({"device", "catalog", "registration"})
+    NOT_CONTENTS: ClassVar[frozenset[str]] = frozenset({"device", "catalog", "registration", "virtual"})
 
     def chosen(self) -> dict[str, Any]:
         """These options alone, of a model that has more."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from flashsim_prod.core.campaigns.extension import Before, Extension
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.names import DatasetName, lasting_rse
 from flashsim_prod.core.options import UINT32_MAX, Registration, RequestOptions, Sampling
@@ -60,15 +61,16 @@ class Request(HasSource, RequestOptions):
     site: Site
     software_version: str
     created: datetime
+    extends: Extension | None = None
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
         if self.card.energy(self.energy_tev) is None:
             raise ValueError(f"card {self.card.name} has no energy of {self.energy_tev} TeV")
-        if self.source.available is not None and self.source.available < self.gen_events:
+        needed = self.before.gen_events + self.gen_events
+        if self.source.available is not None and self.source.available < needed:
             raise ValueError("the input files hold fewer events than gen_events")
-        last_lumi = self.n_simulate * -(-self.split.gen_events_per_job // self.split.gen_events_per_lumi)
-        if last_lumi > UINT32_MAX:
+        if self.before.lumis + self.n_lumis > UINT32_MAX:
             raise ValueError("more luminosity sections than NanoAOD can number; raise gen_events_per_lumi")
         return self
 
@@ -88,9 +90,24 @@ class Request(HasSource, RequestOptions):
         return self.gen_events * self.oversample
 
     @property
+    def is_vetoed(self) -> bool:
+        """Whether the shower may throw events away; its numbers of events are then of those tried."""
+        return self.source.vetoes(self.card)
+
+    @property
     def n_simulate(self) -> int:
         """Number of simulate jobs."""
         return -(-self.gen_events // self.split.gen_events_per_job)
+
+    @property
+    def n_lumis(self) -> int:
+        """Luminosity sections that are its own: as many for its last job as for each of the others."""
+        return self.n_simulate * -(-self.split.gen_events_per_job // self.split.gen_events_per_lumi)
+
+    @property
+    def before(self) -> Before:
+        """What comes before its first job, where it extends another request."""
+        return Before() if self.extends is None else self.extends.before
 
     @property
     def n_merge(self) -> int:

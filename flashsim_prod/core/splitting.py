@@ -27,7 +27,8 @@ PYTHIA_SEED_MAX = 900_000_000
 class SimulateJob:
     """One slice of a request: gen events [gen_first, gen_first + gen_events), each `oversample` times.
 
-    `gen_first` counts from 0 through the request; `first_event` and `first_lumi` count from 1.
+    `gen_first` counts from 0 through the request, `first_event` and `first_lumi` from 1; through all of the
+    requests, where this one extends another.
     """
 
     index: int
@@ -61,17 +62,18 @@ def simulate_job(request: Request, index: int) -> SimulateJob:
     _check_index("simulate", index, request.n_simulate)
     per_job = request.split.gen_events_per_job
     lumis_per_job = -(-per_job // request.split.gen_events_per_lumi)
-    gen_first = index * per_job
+    before = request.before
+    gen_first = before.gen_events + index * per_job
     # where events have seeds of their own, their jobs must not differ
-    seeded = 0 if request.source.seeds_by_event else index
-    gen_events = min(per_job, request.gen_events - gen_first)
+    seeded = 0 if request.source.seeds_by_event else before.jobs + index
+    gen_events = min(per_job, request.gen_events - index * per_job)
     return SimulateJob(
         index=index,
         gen_first=gen_first,
         gen_events=gen_events,
         events=gen_events * request.oversample,
         first_event=gen_first * request.oversample + 1,
-        first_lumi=index * lumis_per_job + 1,
+        first_lumi=before.lumis + index * lumis_per_job + 1,
         n_lumis=-(-gen_events // request.split.gen_events_per_lumi),
         seed=job_seed(request.seed, seeded),
         generator_seed=generator_seed(request.seed, seeded),
@@ -105,9 +107,9 @@ def merge_job(request: Request, index: int) -> MergeJob:
 
 
 def lumi_events(request: Request, lumi: int) -> int:
-    """Output events of luminosity section `lumi`, counted from 1; `RequestError` if there is none such."""
+    """Output events of luminosity section `lumi`; `RequestError` if the request has none of this number."""
     per_job, per_lumi = request.split.gen_events_per_job, request.split.gen_events_per_lumi
-    index, within = divmod(lumi - 1, -(-per_job // per_lumi))
+    index, within = divmod(lumi - 1 - request.before.lumis, -(-per_job // per_lumi))
     gen_events = min(per_lumi, simulate_job(request, index).gen_events - within * per_lumi)
     if gen_events < 1:
         raise RequestError(f"the request has no luminosity section {lumi}")

@@ -78,7 +78,7 @@ def test_a_bad_card_gets_one_line(text: str, complaint: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"engine": "slurm"}, "engine: no engine 'slurm' is installed; there are crab, htcondor, local"),
+        ({"engine": "pbs"}, "engine: no engine 'pbs' is installed; there are crab, htcondor, local, slurm"),
         ({"slots": "one"}, "slots: 'one' is no whole number"),
         ({"sluts": 3}, "unknown key 'sluts'; did you mean 'slots'?"),
         ({"slots": -1}, "slots: "),

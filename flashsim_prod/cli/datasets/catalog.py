@@ -42,6 +42,14 @@ def datasets(as_json: Json = False) -> None:
     print(f"{'EVENTS':>12}  {'FILES':>6}  {'SIZE':>9}  {'CREATED':10}  DATASET")
     for one in found:
         created, size = one.created.strftime("%Y-%m-%d"), format_bytes(one.bytes)
+        recipe = one.metadata.get("recipe")
+        if isinstance(recipe, dict) and one.files < recipe["files"]:
+            # what there is of a virtual dataset would not tell what it is
+            print(
+                f"{format_count(recipe['events']):>12}  {recipe['files']:>6}  {'virtual':>9}  {created:10}  "
+                f"{one.name} ({one.files} made, {size})"
+            )
+            continue
         print(f"{format_count(one.events):>12}  {one.files:>6}  {size:>9}  {created:10}  {one.name}")
 
 

@@ -50,7 +50,7 @@ Files = Annotated[
     list[str],
     typer.Argument(
         metavar="DATASET|REQUEST|FILES",
-        help="A dataset, a request, or files.",
+        help="Datasets, requests, or files; several are one sample.",
         autocompletion=completing.datasets_and_requests,
     ),
 ]
@@ -86,6 +86,7 @@ def dataset(
         int, typer.Option(min=100, metavar="N", help="Events of either sample, at most.")
     ] = 20_000,
     check: Annotated[bool, typer.Option(help="Run the technical checks first.")] = True,
+    figures: Annotated[bool, typer.Option(help="Draw every attribute, which takes most of the time.")] = True,
     catalog: Where = CatalogKind.LOCAL,
     scope: Scope = "cms",
     as_json: Json = False,
@@ -106,6 +107,7 @@ def dataset(
             catalog=catalog,
             scope=scope,
             progress=progress,
+            figures=figures,
         )
     if as_json:
         print_json(made.summary())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
 from flashsim_prod.cli.show import console, table
 
 if TYPE_CHECKING:
@@ -27,17 +29,26 @@ def print_validation(made: Validation) -> None:
     for problem in made.problems:
         out.print(f"technical check: {problem}", style="red", markup=False, soft_wrap=True)
     numbers = ("GREEN", "AMBER", "RED")
-    listing = table("GROUP", *numbers, "LIGHT", "NOT GREEN, WORST FIRST", right=numbers)
+    listing = table("GROUP", *numbers, "AUC", "LIGHT", "NOT GREEN, WORST FIRST", right=(*numbers, "AUC"))
     for group in made.fidelity.groups:
         shown = group.complaints[:_COMPLAINTS]
         more = len(group.complaints) - len(shown)
         listing.add_row(
             group.name,
             *(str(group.count(colour)) for colour in ("green", "amber", "red")),
+            f"{group.told.auc.value:.3f}" if group.told else "-",
             coloured(group.light or "-", group.light),
             ", ".join(shown) + (f" and {more} more" if more else ""),
         )
     out.print(listing)
+    if (told := made.fidelity.told) is not None:
+        most = escape(", ".join(name for name, _ in told.importance[:_COMPLAINTS]))
+        area = coloured(f"{told.auc.value:.3f} ± {told.auc.error:.3f}", told.light)
+        out.print(
+            f"whole events: told apart with an AUC of {area}, halves of the reference with "
+            f"{told.floor.value:.3f} ± {told.floor.error:.3f}; most by {most}",
+            soft_wrap=True,
+        )
     for branch, (first, second) in made.fidelity.not_finite.items():
         out.print(
             f"not finite, left out: {branch}, {first:,} times in the dataset, {second:,} in the reference",

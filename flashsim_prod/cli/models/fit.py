@@ -12,7 +12,7 @@ from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import WORK, Folder, Json, OnDevice, Seed
 from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import counted, print_json
-from flashsim_prod.core.choices import Device, Network
+from flashsim_prod.core.choices import Device, ModelKind
 from flashsim_prod.production.models.fitting import (
     FitDisplay,
     FitOptions,
@@ -37,6 +37,10 @@ Blocks = Annotated[
     int | None,
     typer.Option(min=1, help="Residual blocks of the flow's network; 5 of width 300 have 2M weights."),
 ]
+Kind = Annotated[
+    ModelKind | None,
+    typer.Option(help="What draws the attributes: a continuous flow by default, or splines, one evaluation."),
+]
 Anew = Annotated[bool, typer.Option("--anew", help="Start over, whatever earlier fits left.")]
 
 
@@ -53,9 +57,13 @@ def fit(
     steps: Steps = None,
     width: Width = None,
     blocks: Blocks = None,
+    kind: Kind = None,
     only: Annotated[
-        Network | None,
-        typer.Option(help="Fit this network anew and keep the other as the last fit left it."),
+        str | None,
+        typer.Option(
+            metavar="KIND|multiplicity",
+            help="Fit this network anew and keep the other as the last fit left it.",
+        ),
     ] = None,
     further: Annotated[
         bool, typer.Option("--further", help="Go on from the weights that the last fit left.")
@@ -72,6 +80,7 @@ def fit(
         steps=steps,
         width=width,
         blocks=blocks,
+        kind=kind,
         only=only,
         further=further,
         anew=anew,
@@ -90,6 +99,7 @@ def fit_all(
     steps: Steps = None,
     width: Width = None,
     blocks: Blocks = None,
+    kind: Kind = None,
     device: OnDevice = Device.AUTO,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 1,
@@ -115,6 +125,7 @@ def fit_all(
         steps=steps,
         width=width,
         blocks=blocks,
+        kind=kind,
         anew=anew,
         device=device,
         threads=threads,

@@ -106,6 +106,10 @@ def request(
     solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
+    virtual: Annotated[
+        bool,
+        typer.Option("--virtual", help="Register what it would hold, and make no file (see: materialise)."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder to review, and stop.")] = False,
     wait: Wait = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however long it takes.")] = False,
@@ -113,9 +117,10 @@ def request(
 ) -> None:
     """Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register."""
     # what plans and runs requests takes a while to load, which --help need not wait for
-    from flashsim_prod.cli.requests.making import make
+    from flashsim_prod.cli.requests.making import Making, make
 
-    make(typed_request(**context.params), name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)
+    how = Making(name=name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)
+    make(typed_request(**context.params), how)
 
 
 def typed_request(

@@ -92,6 +92,11 @@ class Source(StrictModel):
         """What becomes of the input, in labelled lines for people; none where nothing is read."""
         return ()
 
+    def vetoes(self, card: ProcessCard) -> bool:
+        """Whether the shower that `card` sets up may throw events away, so that the numbers of events in jobs
+        and requests are of those that are tried; how many are left is known afterwards."""
+        return False
+
     def files_of(self, first: int, number: int) -> Iterator[InputFile]:
         """The files that hold some of the generator events [first, first + number), counted from 0."""
         begin = 0

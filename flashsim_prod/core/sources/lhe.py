@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -9,6 +10,27 @@ from pydantic import Field
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.sources.base import CarriedBranch, InputFile, Source
 from flashsim_prod.core.sources.nano import Contents
+
+_ON = ("on", "yes", "true", "ok", "1")
+_CKKW_L = ("doktmerging", "doptlundmerging", "domgmerging", "docutbasedmerging")
+
+
+def values_of(settings: Iterable[str]) -> dict[str, str]:
+    """What settings of Pythia8 come to: by names in lower case, the last of each counts."""
+    found: dict[str, str] = {}
+    for setting in settings:
+        name, _, value = " ".join(setting.replace("=", " ").split()).partition(" ")
+        found[name.lower()] = value
+    return found
+
+
+def merging_of(settings: Iterable[str]) -> str:
+    """The merging of samples with several numbers of jets that `settings` switch on; empty for none."""
+    values = values_of(settings)
+    on = {name for name, value in values.items() if value.lower() in _ON}
+    if "jetmatching:merge" in on:
+        return "FxFx" if "jetmatching:dofxfx" in on else "MLM"
+    return "CKKW-L" if any(f"merging:{name}" in on for name in _CKKW_L) else ""
 
 
 class LheFiles(Source):
@@ -24,6 +46,9 @@ class LheFiles(Source):
 
     def more_branches(self) -> tuple[CarriedBranch, ...]:
         return self.carried
+
+    def vetoes(self, card: ProcessCard) -> bool:
+        return bool(merging_of(card.settings))
 
     def contents(self) -> tuple[tuple[str, str], ...]:
         return tuple(self.told.model_dump().items())

@@ -249,7 +249,11 @@ class BatchSystem(ABC):
 
     @abstractmethod
     def poll(self, submission: Submission, batch_id: str) -> Poll:
-        """Where the nodes of a submission stand."""
+        """Where the nodes of a submission stand.
+
+        The request is held meanwhile, so that a batch system that does not try jobs again by itself can hand
+        over here what its rules say.
+        """
 
     def complete(self, submission: Submission) -> tuple[str, ...]:
         """Hand over what is missing of a submission that is at work, where `submit` could not hand over all.
@@ -259,6 +263,10 @@ class BatchSystem(ABC):
         tuple of str
             What to tell the user, a line each.
         """
+        return ()
+
+    def leftovers(self, submission: Submission) -> tuple[str, ...]:
+        """What a person has to remove once the dataset is complete, a line each, with what to type."""
         return ()
 
     @abstractmethod

@@ -353,6 +353,15 @@ class Ledger:
                 (requests.find(db, name)["id"], stage, json.dumps(list(indices))),
             )
 
+    def replace_file(self, name: str, stage: Stage, index: int, size: int, adler32: str, sha256: str) -> None:
+        """Note that the output of a DONE job was made again: the same events in `size` other bytes."""
+        with self._database.writing() as db:
+            db.execute(
+                "UPDATE files SET bytes = ?, adler32 = ?, sha256 = ? "
+                "WHERE request = ? AND stage = ? AND idx = ?",
+                (size, adler32, sha256, requests.find(db, name)["id"], stage, index),
+            )
+
     # ---- summaries
 
     def counts(self, name: str) -> Counts:
@@ -379,6 +388,11 @@ class Ledger:
         """Sums over finished jobs, by stage; stages without any are left out."""
         with self._database.reading() as db:
             return views.totals(db, requests.find(db, name)["id"])
+
+    def made_events(self, name: str) -> int:
+        """Events in the finished files of a request's dataset."""
+        with self._database.reading() as db:
+            return views.made_events(db, requests.find(db, name)["id"])
 
     def recent_rates(self, site: str, card: str, *, on_gpu: bool | None = None) -> MeasuredRates | None:
         """Speeds measured by the newest 100 finished simulate jobs of a card at a site, of all requests.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from flashsim_prod.physics.chain.bundle import Bundle
+from flashsim_prod.physics.chain.compatibility import check_models
 from flashsim_prod.physics.chain.left_out import run_over_no_events
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
@@ -78,3 +81,23 @@ def coverage(models: Sequence[ObjectModel], made_for: str, version: str) -> Cove
         },
         tuple(name for name in way.schema.branches if name not in kept and name not in derived),
     )
+
+
+def remarks(bundle: Bundle, version: str) -> Iterator[str]:
+    """What is not as the version has it if the models of `bundle` were made for another; a line each."""
+    if bundle.nano == version:
+        return
+    found = coverage(check_models(bundle), bundle.nano, version)
+    yield (
+        f"NanoAOD {version} by models made for {bundle.nano}: {len(found.left_out)} of their attributes are "
+        f"left out, which {version} does not have or means otherwise ({_by_owner(found.left_out)}), and "
+        f"{len(found.absent)} of {version} are not made; their names: flashsim-prod bundle show {bundle.name}"
+    )
+    for name, what in found.otherwise.items():
+        yield f"{name} of NanoAOD {version} will hold {what}"
+
+
+def _by_owner(names: Iterable[str]) -> str:
+    """How many branches of each collection or group."""
+    numbers = Counter(name.partition("_")[0] for name in names)
+    return ", ".join(f"{owner} {number}" for owner, number in sorted(numbers.items()))

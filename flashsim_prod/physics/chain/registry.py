@@ -58,6 +58,7 @@ FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {
     "FatJet": fatjet.finish,
     "SubJet": subjet.finish,
     "Tau": tau.finish,
+    "SV": secondary_vertex.finish,
 }
 
 

@@ -6,8 +6,33 @@ import numpy as np
 
 from flashsim_prod.physics.definitions import egamma_links, fat_jets, links
 from flashsim_prod.physics.definitions.fsr import with_fsr_photons
+from flashsim_prod.physics.definitions.jets_muons import muon_mass, parton_flavour
 from flashsim_prod.physics.definitions.taus import with_tau_jets
 from flashsim_prod.physics.events import Collection, Events
+
+#: attributes that `link` makes of other collections than their own, and which these are
+LINKED = {
+    **dict.fromkeys(("Jet_muonIdx1", "Jet_muonIdx2", "Jet_nMuons"), ("Muon",)),
+    **dict.fromkeys(("Jet_electronIdx1", "Jet_electronIdx2", "Jet_nElectrons"), ("Electron",)),
+    "Jet_cleanmask": ("Muon", "Electron"),
+    "Muon_jetIdx": ("Jet",),
+    "Muon_fsrPhotonIdx": ("FsrPhoton",),
+    "Electron_jetIdx": ("Jet",),
+    "Electron_photonIdx": ("Photon",),
+    "Photon_jetIdx": ("Jet",),
+    "Photon_electronVeto": ("Electron",),
+    "Tau_jetIdx": ("Jet",),
+    **dict.fromkeys(
+        tuple(f"FatJet_{name}" for name in ("subJetIdx1", "subJetIdx2", "msoftdrop", "n2b1", "n3b1")),
+        ("SubJet",),
+    ),
+    **dict.fromkeys(
+        ("FatJet_electronIdx3SJ", "FatJet_muonIdx3SJ", "FatJet_lsf3"), ("SubJet", "Electron", "Muon")
+    ),
+    **dict.fromkeys(
+        tuple(f"SubJet_{name}" for name in ("hadronFlavour", "nBHadrons", "nCHadrons")), ("FatJet",)
+    ),
+}
 
 
 def complete(events: Events) -> Events:
@@ -39,9 +64,10 @@ def link(events: Events) -> Events:
 
 
 def with_gen_jets(jets: Collection, gen_jets: Collection) -> Collection:
-    """Jets with genJetIdx and the flavours of their generator jets."""
+    """Jets with genJetIdx and flavours, which follow from those of their generator jets."""
     gen_jet = links.jet_gen_jet(jets, gen_jets)
-    parton, hadron = links.jet_flavours(gen_jet, gen_jets)
+    generated, hadron = links.jet_flavours(gen_jet, gen_jets)
+    parton = parton_flavour(generated, links.lots(jets["eta"], jets["phi"]))
     return jets.with_columns(
         genJetIdx=links.local(gen_jet, gen_jets),
         partonFlavour=np.where(gen_jet < 0, jets["partonFlavour"], parton).astype(np.int32),
@@ -50,10 +76,11 @@ def with_gen_jets(jets: Collection, gen_jets: Collection) -> Collection:
 
 
 def with_gen_parts(muons: Collection, gen_parts: Collection) -> Collection:
-    """Muons with genPartIdx, genPartFlav, and what follows from charge and identification."""
+    """Muons with genPartIdx, genPartFlav, mass, and what follows from charge and identification."""
     particle = links.muon_gen_part(muons, gen_parts)
     return muons.with_columns(
         pdgId=-13 * muons["charge"].astype(np.int32),
+        mass=muon_mass(muons["isPFcand"]),
         genPartIdx=links.local(particle, gen_parts),
         genPartFlav=links.lepton_flavour(gen_parts, particle),
         cleanmask=links.muon_cleanmask(muons),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics.events import Column
+from flashsim_prod.physics.events import Collection, Column
 
 F64 = NDArray[np.float64]
 
@@ -28,12 +28,27 @@ BENDING = 0.70
 #: float32 keeps no discriminator nearer to one than this
 _SATURATED = 6e-8
 
-#: calibration in simulation: width of the smearing and uncertainty of the scale, for unconverted and for
-#: other clusters, in the barrel and in the endcaps; chosen to resemble the Run-2 legacy calibration
+#: usual width of the smearing that simulated energies are given, for unconverted and for other clusters, in
+#: the barrel and in the endcaps; chosen to resemble the Run-2 legacy calibration
 _HIGH_R9 = 0.94
 _SMEARING = np.array([[0.0090, 0.0130], [0.0180, 0.0230]])
-_SCALE = np.array([[0.0005, 0.0008], [0.0015, 0.0020]])
-_SMEARING_UNCERTAINTY = 0.05
+
+#: relative uncertainty of that smearing, in rings of abs(eta) that begin at 0 and at these, for clusters
+#: below and from an r9 on: the ratio of dEsigmaUp to what eCorr added, which in centrally produced files
+#: takes just these values
+_RINGS = (1.0, 1.2, 1.5, 2.0)
+_UNCONVERTED = 0.96
+_UNCERTAINTY = np.array(
+    [
+        [0.003985, 0.007274],
+        [0.002804, 0.003640],
+        [0.002434, 0.003100],
+        [0.002535, 0.003417],
+        [0.002742, 0.005303],
+    ]
+)
+#: pt at which the track has half of an electron's energy [GeV], and how far smearing moves an energy at most
+_TRACK_PT, _FARTHEST = 25.0, 0.06
 
 
 def supercluster_eta(eta: Column, vertex_z: Column) -> F64:
@@ -68,6 +83,8 @@ def smearing_width(cluster_eta: Column, r9: Column) -> F64:
 def energy_shifts(energy: Column, cluster_eta: Column, r9: Column, correction: Column) -> dict[str, Column]:
     """``dEscaleUp`` and so on: the energy less that with scale or smearing one sigma away [GeV].
 
+    The scale is that of data, which simulation is not shifted by: zero for all simulated objects.
+
     Parameters
     ----------
     energy : array of shape (n,)
@@ -77,10 +94,31 @@ def energy_shifts(energy: Column, cluster_eta: Column, r9: Column, correction: C
         ``eCorr``: calibrated over uncalibrated energy. Its distance from one is the random number times the
         smearing's width, and scales with that width.
     """
-    scale = _SCALE[(~in_barrel(cluster_eta)).astype(int), (r9 < _HIGH_R9).astype(int)] * energy
-    smearing = _SMEARING_UNCERTAINTY * energy * (1.0 - 1.0 / np.maximum(correction, 0.1))
-    shifts = {"dEscaleUp": -scale, "dEscaleDown": scale, "dEsigmaUp": -smearing, "dEsigmaDown": smearing}
+    ring = np.searchsorted(_RINGS, np.abs(cluster_eta), side="right")
+    uncertainty = _UNCERTAINTY[ring, (r9 >= _UNCONVERTED).astype(int)]
+    ratio = np.maximum(correction.astype(np.float64), 0.1)
+    smearing = uncertainty * energy / ratio * (ratio - 1.0)
+    none = np.zeros(len(smearing))
+    shifts = {"dEscaleUp": none, "dEscaleDown": none, "dEsigmaUp": -smearing, "dEsigmaDown": smearing}
     return {name: value.astype(np.float32) for name, value in shifts.items()}
+
+
+def smeared(correction: Column, pt: Column) -> F64:
+    """``eCorr`` of electrons as far as the smearing of the cluster's energy made it, for `energy_shifts`.
+
+    The energy of an electron joins that of its cluster and the momentum of its track, which is the better one
+    of soft electrons; and it may take another cluster's, which no smearing comes near.
+    """
+    moved = correction.astype(np.float64) - 1.0
+    share = 1.2 / (1.0 + (_TRACK_PT / np.maximum(pt.astype(np.float64), 1.0)) ** 2)
+    return np.asarray(1.0 + share * moved / (1.0 + (moved / _FARTHEST) ** 2))
+
+
+def by_uncalibrated_pt(objects: Collection) -> Collection:
+    """Electrons or photons in the order that NanoAOD has: by falling pt before the calibration."""
+    before = objects["pt"].astype(np.float64) / np.maximum(objects["eCorr"].astype(np.float64), 0.1)
+    ordered = objects.with_columns(before=before).sorted_by("before")
+    return ordered.only(objects.columns)
 
 
 def raw_score(score: Column) -> F64:

@@ -22,6 +22,7 @@ from flashsim_prod.physics.definitions.egamma import (
     energy_shifts,
     in_barrel,
     raw_score,
+    smeared,
 )
 from flashsim_prod.physics.events import Column
 
@@ -161,7 +162,8 @@ def electron_flags(electrons: Mapping[str, Column], rho: Column) -> dict[str, Co
         "cutBased_HEEP": heep == _ALL_HEEP,
     }
     flags |= _mva_points(electrons, cluster_eta)
-    return flags | energy_shifts(energy, cluster_eta, electrons["r9"], electrons["eCorr"])
+    moved = smeared(electrons["eCorr"], electrons["pt"])
+    return flags | energy_shifts(energy, cluster_eta, electrons["r9"], moved)
 
 
 def cluster_energy(electrons: Mapping[str, Column], cluster_eta: F64) -> F64:

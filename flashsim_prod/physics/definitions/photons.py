@@ -21,7 +21,7 @@ from flashsim_prod.physics.definitions.egamma import (
     energy_shifts,
     in_barrel,
 )
-from flashsim_prod.physics.events import Column
+from flashsim_prod.physics.events import Collection, Column
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -76,6 +76,23 @@ def photon_flags(photons: Mapping[str, Column], cluster_eta: F64) -> dict[str, C
     for point, (inner, outer) in _WP.items():
         flags[f"mvaID_{point}"] = photons["mvaID"] > np.where(barrel, inner, outer)
     return flags | energy_shifts(energy, cluster_eta, photons["r9"], photons["eCorr"])
+
+
+def calibrated(photons: Collection, cluster_eta: F64) -> Collection:
+    """Photons with ``eCorr`` exactly one beyond the tracker, where none is calibrated, and with their mass.
+
+    The mass is what rounding leaves of the square of a momentum in space and time. A photon's four-vector is
+    found in double precision and scaled by ``eCorr``, component by component: the square is zero for one in
+    seven, and negative for nearly half of the others.
+    """
+    correction = np.where(np.abs(cluster_eta) < TRACKER_END, photons["eCorr"].astype(np.float64), 1.0)
+    pt, eta, phi = (photons[name].astype(np.float32).astype(np.float64) for name in ("pt", "eta", "phi"))
+    raw = pt / correction
+    spatial = (raw * np.cos(phi), raw * np.sin(phi), raw * np.sinh(eta))
+    square = (raw * np.cosh(eta) * correction) ** 2
+    for component in spatial:
+        square = square - (component * correction) ** 2
+    return photons.with_columns(eCorr=correction, mass=np.sign(square) * np.sqrt(np.abs(square)))
 
 
 def _nested(photons: Mapping[str, Column], cluster_eta: F64) -> list[I64]:

@@ -110,9 +110,17 @@ def _axes(eta: F64, phi: F64) -> tuple[tuple[F64, F64, F64], ...]:
     )
 
 
-#: centre and width of the luminous region along the beam [cm], where the input does not say
-BEAM_SPOT_Z = (1.0, 3.6)
+def as_found(vertices: Collection) -> Collection:
+    """Vertices in an order of chance, which follows from nothing that NanoAOD stores: as they are found."""
+    return (
+        vertices.with_columns(lot=links.lots(vertices["eta"], vertices["phi"]))
+        .sorted_by("lot")
+        .only(vertices.columns)
+    )
 
+
+#: centre and width of the luminous region along the beam [cm], as in simulation of 2018
+BEAM_SPOT_Z = (0.04, 3.5)
 
 #: vertices beside the main one that NanoAOD keeps
 MOST_OTHER_VERTICES = 3

@@ -18,7 +18,7 @@ from flashsim_prod.physics.detector.truth import Truth
 from flashsim_prod.physics.events import Column
 
 #: beam spot [cm] and its width, used where the input has no generated vertex
-_BEAM_SPOT = {"x": (-0.0247, 0.0010), "y": (0.0693, 0.0010), "z": BEAM_SPOT_Z}
+_BEAM_SPOT = {"x": (0.0108, 0.0005), "y": (0.0418, 0.0005), "z": BEAM_SPOT_Z}
 
 
 @dataclass(frozen=True)

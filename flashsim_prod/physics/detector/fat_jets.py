@@ -12,6 +12,7 @@ import numpy as np
 
 from flashsim_prod.physics.definitions import fat_jets as fat
 from flashsim_prod.physics.definitions.boosted import gen_fat_jets
+from flashsim_prod.physics.definitions.jets_muons import in_ghosts
 from flashsim_prod.physics.detector.draws import Floats, Ints, chance, sigmoid, wrap_phi
 from flashsim_prod.physics.events import Collection, Events
 
@@ -43,7 +44,8 @@ def reconstruct_fat_jets(rng: np.random.Generator, events: Events) -> Collection
     found = chance(rng, _PLATEAU, gen.n_objects)
     found &= (seen["pt"] >= fat.LOWEST_PT) & (np.abs(seen["eta"]) < MAX_ETA)
     jets = seen.select(found).sorted_by("pt")
-    jets = jets.with_columns(rawFactor=raw_factor(rng, jets["pt"], jets["eta"]), **_extent(rng, jets))
+    jets = in_ghosts(jets.with_columns(area=_area(rng, jets)))
+    jets = jets.with_columns(rawFactor=raw_factor(rng, jets["pt"], jets["eta"]))
     jets = jets.with_columns(nConstituents=_constituents(rng, jets))
     jets = jets.with_columns(jetId=_identification(rng, jets), **_subjettiness(rng, jets))
     return jets.with_columns(**_correlations(rng, jets))
@@ -78,13 +80,12 @@ def slope(jets: Collection) -> Floats:
     return np.asarray(np.maximum(jets["mass"].astype(np.float64), 0.01) / jets["pt"].astype(np.float64))
 
 
-def _extent(rng: np.random.Generator, jets: Collection) -> dict[str, Floats]:
-    """The area, in steps of its ghosts: wider where two prongs stand far from each other."""
+def _area(rng: np.random.Generator, jets: Collection) -> Floats:
+    """The area: wider where two prongs stand far from each other."""
     n = jets.n_objects
     wide = chance(rng, 0.85 * sigmoid((slope(jets) - 0.36) / 0.05), n)
     area = 2.015 + 0.032 * rng.normal(size=n) + np.where(wide, rng.gamma(2.0, 0.14, n), 0.0)
-    area = area - np.where(chance(rng, 0.13, n), rng.exponential(0.12, n), 0.0)
-    return {"area": np.rint(area / 0.00998) * 0.00998}
+    return np.asarray(area - np.where(chance(rng, 0.13, n), rng.exponential(0.12, n), 0.0))
 
 
 def _constituents(rng: np.random.Generator, jets: Collection) -> Ints:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.jets_muons import in_ghosts
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance, gamma_about, turn_on, wrap_phi
 from flashsim_prod.physics.detector.event_scalars import EventLatents
 from flashsim_prod.physics.detector.truth import Truth
@@ -226,9 +227,9 @@ def _with_raw_energy(rng: np.random.Generator, jets: Collection, event: EventLat
     n = jets.n_objects
     pt, eta = jets["pt"].astype(np.float64), jets["eta"].astype(np.float64)
     width = 0.018 + 0.35 / pt + 0.02 * jets["from_pileup"]
-    # ghosts of a jet-area measurement come one by one
-    area = np.clip(np.rint((0.506 + rng.normal(size=n) * width) / 0.00998) * 0.00998, 0.05, 0.95)
+    jets = in_ghosts(jets.with_columns(area=np.clip(0.506 + rng.normal(size=n) * width, 0.05, 0.95)))
+    area = jets["area"]
     offset = _OFFSET[_region(eta)] * event.rho[jets.event_index] * area
     raw = pt * _calorimeter_scale(pt, eta) * (1.0 + 0.035 * rng.normal(size=n))
     raw = raw + offset * np.exp(0.15 * rng.normal(size=n))
-    return jets.with_columns(area=area, rawFactor=1.0 - raw / pt)
+    return jets.with_columns(rawFactor=1.0 - raw / pt)

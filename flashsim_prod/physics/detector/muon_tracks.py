@@ -20,7 +20,6 @@ from flashsim_prod.physics.events import Collection, Column
 #: `source` of a reconstructed muon
 FROM_GEN, FROM_JET, FROM_PILEUP, DUPLICATE = 0, 1, 2, 3
 
-MUON_MASS = 0.10565837
 MIN_PT = 3.0
 MAX_ETA = 2.4
 
@@ -61,7 +60,7 @@ def charge_flip_probability(pt: Floats) -> Floats:
 def reconstruct_muons(rng: np.random.Generator, truth: Truth, event: EventLatents) -> Collection:
     """Reconstructed muons with their tracks, unsorted.
 
-    Columns: pt eta phi mass charge ptErr tunepRelPt dxy dxyErr dxybs dz dzErr ip3d sip3d nTrackerLayers
+    Columns: pt eta phi charge ptErr tunepRelPt dxy dxyErr dxybs dz dzErr ip3d sip3d nTrackerLayers
     and, for the rest of the simulation, ``source``, ``origin`` (as genPartFlav), ``gen_jet`` (flat position
     of the generator jet around the muon, -1 for none) and the latents ``track`` and ``system``, standard
     normal qualities of the inner track and of the muon-system track.
@@ -167,7 +166,6 @@ def _with_momentum(rng: np.random.Generator, seeds: Collection) -> Collection:
         gen_pt=true_pt,
         eta=seeds["eta"] + rng.normal(size=n) * (3e-4 + 1e-3 / pt),
         phi=wrap_phi(seeds["phi"] + rng.normal(size=n) * (2e-4 + 3e-3 / pt)),
-        mass=np.full(n, MUON_MASS),
         charge=np.where(flipped, -seeds["charge"], seeds["charge"]),
         ptErr=pt * sigma * np.exp(rng.normal(0.0, 0.08, n)),
         tunepRelPt=tune

@@ -13,6 +13,7 @@ from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.definitions.egamma import (
     BENDING,
     by_region,
+    by_uncalibrated_pt,
     count_passed,
     in_barrel,
     supercluster_eta,
@@ -24,7 +25,7 @@ from flashsim_prod.physics.definitions.egamma_links import (
     with_photon_truth,
 )
 from flashsim_prod.physics.definitions.jet_surroundings import around
-from flashsim_prod.physics.definitions.photons import HOE, cut_level, photon_flags
+from flashsim_prod.physics.definitions.photons import HOE, calibrated, cut_level, photon_flags
 from flashsim_prod.physics.detector.draws import (
     Floats,
     chance,
@@ -74,7 +75,7 @@ def reconstruct_photons(
     electrons: Collection,
     vertex_z: Column,
 ) -> Collection:
-    """Photons with all attributes, by falling pt.
+    """Photons with all attributes, in NanoAOD's order.
 
     Parameters
     ----------
@@ -96,7 +97,8 @@ def reconstruct_photons(
     photons = _with_shower(rng, photons, cluster_eta)
     photons = _with_isolation(rng, photons, jets, event.rho[photons.event_index])
     photons = photons.with_columns(**_scores(rng, photons, cluster_eta))
-    return photons.with_columns(**photon_flags(photons.columns, cluster_eta)).sorted_by("pt")
+    photons = calibrated(photons, cluster_eta)
+    return by_uncalibrated_pt(photons.with_columns(**photon_flags(photons.columns, cluster_eta)))
 
 
 def _of_electrons(rng: np.random.Generator, electrons: Collection) -> Collection:
@@ -195,12 +197,10 @@ def _with_shower(rng: np.random.Generator, photons: Collection, cluster_eta: Flo
     kept = sigmoid(
         np.where(alone, np.where(photons["source"] == FROM_PHOTON, -2.8, -2.0), 3.6) + 2.0 * (0.9 - r9)
     )
-    rounding = np.sqrt(2.0**-46 * rng.exponential(1.0, n)) * rng.choice([-1.0, 1.0], n)
     return photons.with_columns(
         r9=r9,
         sieie=sieie,
         hoe=np.where(alone, hoe, again),
-        mass=energy * rounding,
         energyErr=energy * np.exp(error + 0.2 * rng.normal(size=n)),
         pixelSeed=chance(rng, kept, n),
         **calibration(rng, cluster_eta, r9, energy),
@@ -264,11 +264,11 @@ def _scores(rng: np.random.Generator, photons: Collection, cluster_eta: Floats) 
 def simulate_electrons_and_photons(
     seed: int, truth: Truth, event: EventLatents, jets: Collection, vertex_z: Column
 ) -> dict[str, Collection]:
-    """Electron and Photon by falling pt, with their generator particles but without links to each other."""
+    """Electron and Photon in NanoAOD's order, with generator particles but without links to each other."""
     electrons = reconstruct_electrons(stream(seed, "electrons"), truth, event, jets, vertex_z)
     electrons = with_isolation(stream(seed, "electron isolation"), electrons, jets, event)
     electrons = with_identification(stream(seed, "electron identification"), electrons, event)
-    electrons = electrons.sorted_by("pt")
+    electrons = by_uncalibrated_pt(electrons)
     photons = reconstruct_photons(stream(seed, "photons"), truth, event, jets, electrons, vertex_z)
     particles = truth.events["GenPart"]
     return {

@@ -53,7 +53,7 @@ class ReferenceDetector:
         Returns
         -------
         Events
-            With Jet, Muon, FsrPhoton, Electron and Photon by falling pt, with their links, and OtherPV;
+            With Jet, Muon, FsrPhoton, Electron and Photon in NanoAOD's order, with links, and OtherPV;
             FatJet and SubJet if there are GenJetAK8 and SubGenJetAK8, Tau and SV if there is GenVisTau;
             MET, PuppiMET, RawMET, RawPuppiMET, TkMET, ChsMET, CaloMET, PV,
             fixedGridRhoFastjet and SoftActivityJet scalars.

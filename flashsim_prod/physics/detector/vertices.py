@@ -12,6 +12,7 @@ import numpy as np
 from flashsim_prod.physics.definitions.taus import TAU
 from flashsim_prod.physics.definitions.vertices import (
     Flight,
+    as_found,
     fit_columns,
     jets_by_kind,
     position_columns,
@@ -41,7 +42,7 @@ _MAX_MASS = np.array([6.0, 3.0, 6.5, 1.75, 6.0])
 
 
 def find_vertices(rng: np.random.Generator, events: Events) -> Collection:
-    """``SV`` of `events`, which have Jet and its links, PV and Pileup; by falling pt, all columns."""
+    """``SV`` of `events`, which have Jet and its links, PV and Pileup; in an order of chance, all columns."""
     seeds = Collection.join([_in_jets(rng, jets_by_kind(events)), _strays(rng, events)])
     vertices = _with_tracks(rng, seeds)
     vertices = _with_flight(rng, vertices, events)
@@ -50,7 +51,7 @@ def find_vertices(rng: np.random.Generator, events: Events) -> Collection:
         & (np.abs(vertices["eta"]) < MAX_ETA)
         & (np.abs(vertices["ndof"]) > 0.02)
     )
-    return vertices.select(kept).sorted_by("pt")
+    return as_found(vertices.select(kept))
 
 
 def vertex_rate(jets: Collection) -> Floats:

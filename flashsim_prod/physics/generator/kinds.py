@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "pythia": "flashsim_prod.physics.generator.pythia",
     "lhe": "flashsim_prod.physics.generator.lhe.kind",
+    "hepmc": "flashsim_prod.physics.generator.hepmc.kind",
     "nano": "flashsim_prod.physics.generator.existing",
 }
 
@@ -79,8 +80,12 @@ class SourceKind(ABC):
         """What the files tell of their process."""
         return InputFacts()
 
-    def showered(self, card: ProcessCard, shower: ProcessCard | None) -> ProcessCard:
+    def showered(
+        self, card: ProcessCard, shower: ProcessCard | None, source: Source | None = None
+    ) -> ProcessCard:
         """`card` with the tune and the settings of `shower`, or its own ones, of a kind that has a shower.
+
+        What `source` needs of the shower and nobody says is added.
 
         Raises
         ------
@@ -92,6 +97,10 @@ class SourceKind(ABC):
         if shower is not None:
             raise RequestError("--shower is for LHE files as --input; leave it out")
         return card
+
+    def settled(self, source: Source, card: ProcessCard) -> Source:
+        """`source` as it says of itself once it is known by which `card` its events are showered."""
+        return source
 
     def runs(
         self, source: Source, first: int, number: int, folds: int, locate: Locate | None = None

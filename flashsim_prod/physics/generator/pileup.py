@@ -55,8 +55,8 @@ PROFILES: dict[str, PileupProfile] = {
         width=11.0,
         low=5.0,
         high=75.0,
-        beam_spot_cm=(0.011, -0.041, 0.2),
-        spread_cm=(0.0009, 0.0009, 3.5),
+        beam_spot_cm=(0.0108, 0.0418, 0.04),
+        spread_cm=(0.0005, 0.0005, 3.5),
         spread_ns=0.11,
     ),
     "Run3_2022": PileupProfile(

@@ -157,7 +157,7 @@ def _copy_events(inputs: Sequence[Path], merged: Path, schema: Schema) -> None:
                     )
                     tree = EventTree(target, str(merged), full)
                 names = [name for name in full.branches if name in source.branches]
-                for start in range(0, source.n_entries, EVENTS_PER_BASKET):
+                for start in range(0, max(1, source.n_entries), EVENTS_PER_BASKET):
                     tree.add(source.read(names, start, start + EVENTS_PER_BASKET))
         tree.finish()
         for name in _SUMMARY_TREES:

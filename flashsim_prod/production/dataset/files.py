@@ -49,7 +49,7 @@ def find_files(
     ----------
     home : Home
     names : sequence of str
-        One dataset, one request, or any number of files.
+        Datasets and requests, as one sample if there are several (a request and its extensions); or files.
     catalog, scope : str
         Which catalogue knows the dataset, and under whose name.
 
@@ -60,18 +60,29 @@ def find_files(
     InputError
         If there is no such file.
     """
-    if len(names) > 1 or _is_file(names[0]):
+    if any(map(_is_file, names)):
         for name in names:
             if "://" not in name and not os.path.exists(name):
                 raise InputError(f"{name} does not exist; check the path")
         return DatasetFiles(names[0] if len(names) == 1 else f"{len(names)} files", tuple(names))
-    if not names[0].startswith("/"):
-        request = load_request(home.existing(names[0]).request)
+    found = [_of_name(home, name, catalog, scope) for name in dict.fromkeys(names)]
+    if len(found) == 1:
+        return found[0]
+    return DatasetFiles(
+        name=" and ".join(one.name for one in found),
+        urls=tuple(url for one in found for url in one.urls),
+        entries=tuple(entry for one in found for entry in one.entries),
+    )
+
+
+def _of_name(home: Home, name: str, catalog: str, scope: str) -> DatasetFiles:
+    if not name.startswith("/"):
+        request = load_request(home.existing(name).request)
         return _of_dataset(home, str(request.dataset), request, catalog, scope)
-    DatasetName.parse(names[0])
-    requests = (load_request(home.folder(name).request) for name in home.names())
-    made_by = next((one for one in requests if str(one.dataset) == names[0]), None)
-    return _of_dataset(home, names[0], made_by, catalog, scope)
+    DatasetName.parse(name)
+    requests = (load_request(home.folder(one).request) for one in home.names())
+    made_by = next((one for one in requests if str(one.dataset) == name), None)
+    return _of_dataset(home, name, made_by, catalog, scope)
 
 
 def _is_file(name: str) -> bool:

@@ -47,7 +47,10 @@ class ValidatedDataset:
         """The error that tells what is red, if anything is."""
         if self.found.light != "red":
             return None
-        groups = ", ".join(group.name for group in self.found.red_groups) or "whole events"
+        groups = (
+            ", ".join(group.name for group in self.found.red_groups)
+            or f"whole events ({', '.join(self.found.fidelity.red_of_events)})"
+        )
         worst = [*self.found.problems, groups][0]
         return FidelityError(f"{self.found.name} is red: {worst}; see {self.page}")
 
@@ -63,6 +66,7 @@ def validate_dataset(
     catalog: str,
     scope: str,
     progress: Progress,
+    figures: bool = True,
 ) -> ValidatedDataset:
     """Compare a dataset with reference files and write a page about it.
 
@@ -82,6 +86,8 @@ def validate_dataset(
     catalog, scope : str
         Which catalogue knows the dataset, and under whose name.
     progress : callable
+    figures : bool
+        Draw them: hundreds, most of the time that it takes.
 
     Raises
     ------
@@ -110,7 +116,7 @@ def validate_dataset(
         about=_about(dataset),
         schema=Schema.default(),
     )
-    page = write_validation(found, output or _beside(home, dataset), progress)
+    page = write_validation(found, output or _beside(home, dataset), progress, figures=figures)
     return ValidatedDataset(found, page)
 
 

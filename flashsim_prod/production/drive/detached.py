@@ -110,6 +110,16 @@ def render(home: Home, name: str) -> None:
     )
 
 
+def leftovers(home: Home, name: str) -> tuple[str, ...]:
+    """What a person has to remove of a request that is done, a line each; nothing at most sites."""
+    folder = home.existing(name)
+    request = load_request(folder.request)
+    if not request.site.rules.leaves_outputs():
+        return ()
+    whole = Submission(request, folder.request, home.path, folder.batch, nodes=())
+    return open_batch(request.site).leftovers(whole)
+
+
 def follow(home: Home, name: str, display: Display, stop: Callable[[], bool] = lambda: False) -> Outcome:
     """Look again and again until the batch system is done with a request, then finish it.
 
@@ -180,9 +190,14 @@ def tally(context: RequestContext) -> Tally:
     done = {stage: counts.get((stage, JobState.DONE), 0) for stage in Stage}
     last = simulate_job(request, request.n_simulate - 1).events
     per_job = request.split.gen_events_per_job * request.oversample
+    events = min(done[Stage.SIMULATE] * per_job, (request.n_simulate - 1) * per_job + last)
+    lost = 0
+    if request.is_vetoed:
+        made = context.ledger.totals(context.name).get(Stage.SIMULATE)
+        lost = max(0, events - (made.events if made else 0))
     return Tally(
-        events=min(done[Stage.SIMULATE] * per_job, (request.n_simulate - 1) * per_job + last),
-        events_expected=request.events,
+        events=events - lost,
+        events_expected=request.events - lost,
         done=done,
         expected={Stage.SIMULATE: request.n_simulate, Stage.MERGE: request.n_merge},
         running=in_state(counts, JobState.RUNNING),

@@ -40,6 +40,7 @@ def run_job(
     report: Path | None = None,
     sandbox: bool = False,
     kept: KeptHere | None = None,
+    any_bundle: bool = False,
 ) -> JobReport:
     """Run job `index` of a request on this machine.
 
@@ -62,6 +63,8 @@ def run_job(
         fetched from there.
     kept : KeptHere, optional
         With `sandbox`: where the output is left, for somebody else to bring it into storage.
+    any_bundle : bool
+        Whether a bundle of another digest than the request's will do, since the outcome is compared.
 
     Returns
     -------
@@ -93,7 +96,17 @@ def run_job(
             return done
         with _scratch((work or folder.work) / f"{request.name}_{stage}_{index:06d}") as scratch:
             sent_to = here if sandbox else None
-            attempt = JobRun(request, stage, index, storage, scratch, report_path, sent_to, kept=kept)
+            attempt = JobRun(
+                request,
+                stage,
+                index,
+                storage,
+                scratch,
+                report_path,
+                sent_to,
+                kept=kept,
+                any_bundle=any_bundle,
+            )
             return _reported(attempt, folder)
 
 

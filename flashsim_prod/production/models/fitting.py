@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.core.choices import Device, Network
+from flashsim_prod.core.choices import Device, ModelKind
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.models.training import follow_fits, hand_over_fits
 from flashsim_prod.production.order.library import find_site
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from flashsim_prod.physics.training.finite import LeftOut
     from flashsim_prod.physics.training.optimise import FitSettings
     from flashsim_prod.physics.training.record import FitRecord
+
+
+#: name of the network that draws how many objects there are, whatever the kind
+_OF_NUMBERS = "multiplicity"
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,10 @@ class FitOptions:
         Of the flow; the other network takes a third.
     width, blocks : int, optional
         Size of the flow's network; the model's own by default.
-    only : Network, optional
-        The one to fit.
+    kind : ModelKind, optional
+        What is to draw the attributes; a flow, or what the last fit has if it is built on.
+    only : str, optional
+        The one network to fit: what draws the attributes, by its kind, or their number (multiplicity).
     further : bool
         Go on from the weights that the last fit left.
     anew : bool
@@ -46,7 +52,8 @@ class FitOptions:
     steps: int | None = None
     width: int | None = None
     blocks: int | None = None
-    only: Network | None = None
+    kind: ModelKind | None = None
+    only: str | None = None
     further: bool = False
     anew: bool = False
     device: Device = Device.AUTO
@@ -169,6 +176,8 @@ def fit_model(model: str, work: Path, options: FitOptions, display: FitDisplay) 
     found = find_model(model)
     if options.anew and (options.only or options.further):
         raise RequestError("--anew starts over, --only and --further build on the last fit: choose one")
+    if options.kind and (options.only or options.further):
+        raise RequestError("--only and --further build on the last fit and keep its kind: leave out --kind")
     if options.anew:
         _forget([found], work)
     return _fit_here([found], work, options, display)
@@ -242,6 +251,7 @@ def _fit(model: ObjectModel, work: Path, options: FitOptions, device: str, displ
         _settings(options),
         width=options.width,
         blocks=options.blocks,
+        kind=options.kind or ModelKind.FLOW,
         only=options.only,
         further=options.further,
         device=device,
@@ -262,7 +272,7 @@ def _settings(options: FitOptions) -> FitSettings:
 
     settings = FitSettings(seed=options.seed)
     if options.steps is not None:
-        is_only = options.only is Network.MULTIPLICITY
+        is_only = options.only == _OF_NUMBERS
         of_numbers = options.steps if is_only else max(100, options.steps // 3)
         settings = replace(settings, flow_steps=options.steps, multiplicity_steps=of_numbers)
     return settings.quick() if options.quick else settings
@@ -296,7 +306,7 @@ def _words(site: Site, options: FitOptions) -> list[str]:
     """Options of ``train fit`` on a node of the site."""
     words = ["--device", site.device.value, "--threads", str(site.resources.cpus)]
     words += ["--seed", str(options.seed), *(["--quick"] if options.quick else [])]
-    for option in ("steps", "width", "blocks"):
+    for option in ("steps", "width", "blocks", "kind"):
         value = getattr(options, option)
         words += [f"--{option}", str(value)] if value is not None else []
     return words

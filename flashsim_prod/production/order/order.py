@@ -23,7 +23,6 @@ from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.order.input_card import card_of_input
 from flashsim_prod.production.order.library import find_card, find_site
-from flashsim_prod.production.order.nano import chosen_version, remarks
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_input import PREFIX, NamedInput, input_files
 from flashsim_prod.production.order.rucio_rses import find_registration
@@ -32,6 +31,12 @@ from flashsim_prod.production.order.shower import find_shower
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
     from flashsim_prod.physics.generator.kinds import SourceKind
+
+#: how files of events end, which no card does
+_FILES = (
+    ".root",
+    *(f"{form}{packed}" for form in (".lhe", ".hepmc", ".hepmc2", ".hepmc3") for packed in ("", ".gz")),
+)
 
 
 def _folds(typed: object) -> int:
@@ -94,6 +99,8 @@ class BundleFound:
     ----------
     needs : frozenset of str
         Generator-level collections and scalars that its models use.
+    missing : tuple of str
+        What its files will be without, a line each.
     bundle : Bundle
         None where no event is to be made.
     """
@@ -102,6 +109,7 @@ class BundleFound:
     tag: str
     title: str
     needs: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
     bundle: Bundle | None = None
 
 
@@ -129,7 +137,7 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
     named, site = _named_card(typed), find_site(typed.site)
     device = typed.wanted_device
-    _check_device(device, site)
+    check_device(device, site)
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     bundle = find_checked_bundle(typed.bundle)
     rse = registration.rse or site.storage.rse
@@ -145,14 +153,21 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
             cross_section_pb=typed.xsec,
         )
     assert card is not None
-    card = kind.showered(card, find_shower(typed.shower) if typed.shower is not None else None)
+    card = kind.showered(card, find_shower(typed.shower) if typed.shower is not None else None, source)
+    source = kind.settled(source, card)
     # what every job would fail at
     kind.check(source, card)
+    if typed.virtual and source.vetoes(card):
+        raise RequestError(
+            "--virtual: which events the merging of the shower leaves is only known when they are made, so "
+            "their numbers cannot be registered before; leave out --virtual"
+        )
     own = {
         "card": card,
         "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
         "bundle": bundle.ref,
         "bundle_tag": bundle.tag,
+        "missing": bundle.missing,
         "events": events,
         "energy_tev": card.energies[0].tev if source.files else typed.energy_tev,
         "source": source,
@@ -161,9 +176,22 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
     energy = card.energy(typed.energy_tev if not source.files else None)
     if bundle.bundle is not None and energy is not None:
-        chosen["nano"] = chosen_version(typed.wanted_nano, energy.tev, bundle.bundle.nano)
-        own["remarks"] = tuple(remarks(bundle.bundle, chosen["nano"]))
+        nano, own["remarks"] = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
+        chosen["nano"] = nano
     return Order.from_mapping({**chosen, **own}, "request"), bundle
+
+
+def _written_as(wanted: str | None, energy_tev: float, bundle: Bundle) -> tuple[str, tuple[str, ...]]:
+    """The version of NanoAOD that is written, and what is not quite as that has it.
+
+    `RequestError` if there are no tables of the one `wanted`.
+    """
+    from flashsim_prod.physics.chain.coverage import remarks
+    from flashsim_prod.physics.nanoaod.schema import Schema
+    from flashsim_prod.physics.nanoaod.versions.names import default_version
+
+    version = Schema.load(wanted or default_version(energy_tev, bundle.nano)).version
+    return version, tuple(remarks(bundle, version))
 
 
 def find_checked_bundle(name_or_path: str | None) -> BundleFound:
@@ -175,7 +203,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
         If it is missing, not whole, or its models are not those that this software declares.
     """
     from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
-    from flashsim_prod.physics.chain.compatibility import check_models, check_needs
+    from flashsim_prod.physics.chain.compatibility import check_models, check_needs, told_missing
 
     wanted = name_or_path or DEFAULT
     bundle = load_bundle(find_bundle(wanted))
@@ -185,13 +213,19 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     made = {output for model in models for output in model.outputs}
     needs = frozenset(use for model in models for use in model.uses if use not in made)
     path = wanted if wanted in shipped_bundles() else str(bundle.path)
-    ref = BundleRef(path=path, digest=bundle.digest)
-    return BundleFound(ref, bundle.manifest.tag, bundle.title, needs, bundle)
+    return BundleFound(
+        BundleRef(path=path, digest=bundle.digest),
+        bundle.manifest.tag,
+        bundle.title,
+        needs,
+        told_missing(bundle.manifest.models),
+        bundle,
+    )
 
 
 def is_input(word: str) -> bool:
     """Whether a word where a card can be is a file of events: no card is called so."""
-    return word.endswith((".root", ".lhe", ".lhe.gz")) or word.startswith(PREFIX) or "://" in word
+    return word.endswith(_FILES) or word.startswith(PREFIX) or "://" in word
 
 
 def _named_card(typed: Typed) -> ProcessCard | None:
@@ -293,7 +327,7 @@ def _expanded(patterns: Iterable[str], rse: str) -> Iterable[NamedInput]:
             yield from map(NamedInput, matches)
 
 
-def _check_device(wanted: Device | None, site: Site) -> None:
+def check_device(wanted: Device | None, site: Site) -> None:
     """A GPU asked for by name must be there if the jobs are to run on this machine, or be asked for."""
     if wanted is not None and wanted is not site.device and site.rules.goes_on_alone:
         raise RequestError(

@@ -20,6 +20,7 @@ from flashsim_prod.errors import ConfigError, RequestError, StorageError
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.order.extend import check_left, find_family
 from flashsim_prod.production.order.folder import load_request, write_folder
 from flashsim_prod.production.order.plan import Order, Plan, RatesSeen, dataset_name, make_plan
 from flashsim_prod.production.order.speeds import find_speed, with_speed
@@ -46,13 +47,10 @@ def preview(home: Home, order: Order, name: str | None) -> Plan:
         If the name is taken, or the order cannot be fulfilled.
     """
     with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
-        chosen = _free_name(home, ledger, order.card.name, name)
         return make_plan(
             order,
-            name=chosen,
-            version=_free_version(
-                home, ledger, dataset_name(order, 1), order.catalog, order.registration.scope
-            ),
+            name=_chosen_name(home, ledger, order, name),
+            version=_version_of(home, ledger, order),
             created=datetime.now(UTC).replace(microsecond=0),
             software_version=__version__,
             measured=_rates_here(home, ledger, order),
@@ -82,10 +80,9 @@ def place(home: Home, order: Order, plan: Plan, *, bundle_title: str, named: boo
         With the request as it was written.
     """
     with FileLock(home.naming_lock), Ledger(home.ledger) as ledger:
-        name = _free_name(home, ledger, order.card.name, plan.request.name if named else None)
-        ask = plan.request
-        version = _free_version(home, ledger, ask.dataset, ask.catalog, ask.registration.scope)
-        plan = _renamed(plan, name, version)
+        order, plan = _moved_on(home, ledger, order, plan)
+        name = _chosen_name(home, ledger, order, plan.request.name if named else None)
+        plan = _renamed(plan, name, _version_of(home, ledger, order))
         if dry_run:
             write_folder(home, plan, bundle_title=bundle_title)
             return plan
@@ -163,6 +160,50 @@ def _renamed(plan: Plan, name: str, version: int) -> Plan:
     return replace(plan, request=plan.request.model_copy(update={"name": name, "dataset": dataset}))
 
 
+def _moved_on(home: Home, ledger: Ledger, order: Order, plan: Plan) -> tuple[Order, Plan]:
+    """An extension behind those that others have made of the same request since it was planned."""
+    if order.extends is None:
+        return order, plan
+    begins = find_family(home, ledger, order.extends.request).next()
+    if begins == order.extends:
+        return order, plan
+    order = order.model_copy(update={"extends": begins})
+    check_left(order)
+    if order.available is not None and order.available < plan.request.gen_events:
+        raise RequestError(
+            f"another command has extended {begins.request} meanwhile: "
+            f"{order.available} events of its input are left"
+        )
+    moved = {"extends": begins, "dataset": dataset_name(order, plan.request.dataset.version)}
+    return order, replace(plan, request=plan.request.model_copy(update=moved))
+
+
+def _chosen_name(home: Home, ledger: Ledger, order: Order, wanted: str | None) -> str:
+    if wanted is None and order.extends is not None:
+        wanted = f"{order.extends.request}_ext{order.extends.number}"
+    return _free_name(home, ledger, order.card.name, wanted)
+
+
+def _version_of(home: Home, ledger: Ledger, order: Order) -> int:
+    """The version of the dataset: the first that is free, for an extension from that of its request on."""
+    dataset, rows = dataset_name(order, 1), ledger.requests()
+    here = [row.dataset for row in rows] + _only_folders(home, {row.name for row in rows})
+    catalogued = _catalogued(home)
+    if order.catalog == "rucio":
+        catalogued += _in_rucio(dataset, order.registration.scope)
+    taken = [one for one in here + catalogued if one.model_copy(update={"version": 1}) == dataset]
+    free = max((one.version for one in taken), default=0) + 1
+    if order.extends is None:
+        return free
+    foreign = next((one for one in taken if one not in here), None)
+    if foreign is not None:
+        raise RequestError(
+            f"{foreign} is in the catalogue and no request here made it: it may hold the very events "
+            f"that this extension of {order.extends.request} would; order a new request instead"
+        )
+    return max(free, order.extends.dataset_name().version)
+
+
 def _free_name(home: Home, ledger: Ledger, card: str, wanted: str | None) -> str:
     taken = {row.name for row in ledger.requests()} | set(home.names())
     if wanted is None:
@@ -174,19 +215,6 @@ def _free_name(home: Home, ledger: Ledger, card: str, wanted: str | None) -> str
             f"or go on with it: flashsim-prod retry {wanted}"
         )
     return wanted
-
-
-def _free_version(home: Home, ledger: Ledger, dataset: DatasetName, catalog: str, scope: str) -> int:
-    rows = ledger.requests()
-    known = (
-        [row.dataset for row in rows] + _catalogued(home) + _only_folders(home, {row.name for row in rows})
-    )
-    if catalog == "rucio":
-        known += _in_rucio(dataset, scope)
-    same = [
-        other.version for other in known if other.model_copy(update={"version": dataset.version}) == dataset
-    ]
-    return max(same, default=0) + 1
 
 
 def _catalogued(home: Home) -> list[DatasetName]:

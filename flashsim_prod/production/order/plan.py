@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flashsim_prod.core import splitting
+from flashsim_prod.core.campaigns.extension import Extension
 from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.names import USER_TIER, DatasetName, check_era, check_processing_string, owner_of
@@ -41,22 +42,34 @@ class Order(HasSource, RequestOptions):
         ``None`` for the card's default.
     bundle_tag : str
         What the bundle is called in dataset names.
+    missing : tuple of str
+        What files simulated with the bundle will be without, a line each.
     remarks : tuple of str
         What was seen when names were looked up and its user should know before saying yes.
     events_per_job : int or None
         Output events of one job; ``None`` lets the site's limits decide.
+    extends : Extension or None
+        Where another request ended that this one goes on with.
     """
 
     card: ProcessCard
     site: Site
     bundle: BundleRef
     bundle_tag: str
+    missing: tuple[str, ...] = ()
     events: int | None = None
     energy_tev: float | None = None
     device: Device = Device.AUTO
     events_per_job: int | None = None
     catalog: RegisterIn = RegisterIn.LOCAL
     remarks: tuple[str, ...] = ()
+    extends: Extension | None = None
+
+    @property
+    def available(self) -> int | None:
+        """Gen events that its source has left for it; ``None`` if there is no end to them."""
+        used = 0 if self.extends is None else self.extends.gen_events
+        return None if self.source.available is None else self.source.available - used
 
     def with_resources(self, **changes: int | None) -> Order:
         """The same, with some of the site's `Resources` changed; ``None`` leaves one as it is."""
@@ -124,14 +137,15 @@ class Plan:
 
 def warnings_of(request: Request) -> tuple[str, ...]:
     """What makes the dataset of `request` of little use: so few gen events that their folds mean nothing."""
-    gen_events = request.gen_events
+    gen_events = request.before.gen_events + request.gen_events
     if request.oversample == 1 or gen_events >= FEW_GEN_EVENTS:
         return ()
+    made = gen_events * request.oversample
     events = f"1 gen event {format_count(request.oversample)} times over"
     if gen_events > 1:
         events = f"{gen_events} gen events {format_count(request.oversample)} times over"
     return (
-        f"{format_count(request.events)} events are {events}: folds of a gen event are not independent, so "
+        f"{format_count(made)} events are {events}: folds of a gen event are not independent, so "
         f"no rate or yield is known better than to {1 / math.sqrt(gen_events):.0%}, however many there are; "
         f"ask for more --events or a lower --oversample: {FEW_GEN_EVENTS} gen events or more",
     )
@@ -144,6 +158,8 @@ def slots_of(site: Site) -> int:
 
 def dataset_name(order: Order, version: int) -> DatasetName:
     """The name of the dataset that `order` makes, in its `version`."""
+    if order.extends is not None:
+        return order.extends.dataset_name(version)
     energy = _energy(order)
     string = check_processing_string(f"{order.bundle_tag}_x{order.oversample}")
     owner = owner_of(order.registration.scope)
@@ -204,6 +220,7 @@ def make_plan(
         "site": order.site,
         "software_version": software_version,
         "created": created,
+        "extends": order.extends,
     }
     request = Request.from_mapping(contents, f"request {name}")
     return _estimated(request, order, rates, measured)
@@ -228,7 +245,7 @@ def _estimated(request: Request, order: Order, rates: Rates, measured: RatesSeen
 
 
 def _gen_events(order: Order) -> int:
-    available = order.source.available
+    available = order.available
     if order.events is None:
         if available is None:
             raise RequestError("--events is missing; say how many output events are wanted")
@@ -237,7 +254,8 @@ def _gen_events(order: Order) -> int:
     if available is not None and wanted > available:
         raise RequestError(
             f"{format_count(order.events)} events at --oversample {order.oversample} need "
-            f"{format_count(wanted)} gen events, but the input files hold {format_count(available)}; "
+            f"{format_count(wanted)} gen events, but the input files hold {format_count(available)}"
+            f"{' more' if order.extends else ''}; "
             f"ask for at most {format_count(available * order.oversample)}"
         )
     return wanted
@@ -321,6 +339,12 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
         notes.append(
             f"a job is expected to take {format_duration(job_seconds)}, more than the site's limit of "
             f"{format_duration(limit)}; lower --events-per-job"
+        )
+    notes += [f"the dataset will lack: {line}" for line in order.missing]
+    if request.is_vetoed:
+        notes.append(
+            "numbers of events, size, time and energy are estimates from above: merging throws events away "
+            "in the shower, and how many are left is known when the jobs are done"
         )
     notes += order.site.rules.notes(request)
     return [*notes, *order.remarks]

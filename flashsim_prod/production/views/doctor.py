@@ -72,6 +72,7 @@ def examine() -> list[Look]:
         "htcondor": _htcondor,
         "rucio": partial(_told_by, asked),
         "crab": _crab,
+        "slurm": _slurm,
         "xrootd": _xrootd,
         "nvidia-smi": _nvidia,
         "ipmitool": _ipmi,
@@ -172,6 +173,11 @@ def _htcondor() -> Told:
 
 def _crab() -> Told:
     return _program(("crab",), "source /cvmfs/cms.cern.ch/common/crab-setup.sh")
+
+
+def _slurm() -> Told:
+    is_here, detail = _program(("sbatch", "squeue", "scancel"), "log in to a login node of the cluster")
+    return is_here, f"{detail}; flashsim-prod sites check slurm" if is_here else detail
 
 
 def _xrootd() -> Told:

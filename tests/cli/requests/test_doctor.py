@@ -17,7 +17,7 @@ from ..conftest import Cli
 
 WHAT = [
     *("python", "torch", "home", "storage", "disk", "root", "htcondor", "rucio"),
-    *("crab", "xrootd", "nvidia-smi", "ipmitool"),
+    *("crab", "slurm", "xrootd", "nvidia-smi", "ipmitool"),
 ]
 NEEDED = {"python", "torch", "home", "storage", "disk"}
 
@@ -50,7 +50,12 @@ def test_programs_that_are_not_here_spoil_nothing(
     ended = cli("doctor", "--json")
     assert ended.code == 0
     found = _by_name(ended.json)
-    for name, mend in (("crab", "crab-setup.sh"), ("xrootd", "xrootd-client"), ("ipmitool", "apt-get")):
+    for name, mend in (
+        ("crab", "crab-setup.sh"),
+        ("slurm", "login node"),
+        ("xrootd", "xrootd-client"),
+        ("ipmitool", "apt-get"),
+    ):
         assert (found[name]["is_fine"], mend in found[name]["detail"]) == (False, True)
 
 

@@ -52,7 +52,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.syspath_prepend(str(folder))
     engines._announced.cache_clear()
     yield folder
-    for name in [name for name in sys.modules if name.split(".")[0] in ("flashsim_slurm", "broken_engine")]:
+    for name in [
+        name for name in sys.modules if name.split(".")[0] in ("flashsim_minislurm", "broken_engine")
+    ]:
         del sys.modules[name]
     engines._announced.cache_clear()
 
@@ -60,7 +62,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 @pytest.fixture
 def plugin(installed: Path) -> Path:
     """The plug-in, installed by what its pyproject.toml says."""
-    shutil.copytree(PLUGIN / "flashsim_slurm", installed / "flashsim_slurm")
+    shutil.copytree(PLUGIN / "flashsim_minislurm", installed / "flashsim_minislurm")
     told = tomllib.loads((PLUGIN / "pyproject.toml").read_text())["project"]
     _install(installed, told["name"], told["entry-points"][engines.GROUP])
     return installed
@@ -83,9 +85,9 @@ def slurm(plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site
         f'shift 2; exec {sys.executable} {TESTS}/fake_physics.py "$@"',
     )
     monkeypatch.setattr(detached, "LOOK_INTERVAL_S", 0.2)
-    site = find_site("slurm").model_dump(mode="json")
-    site["slurm"] |= {"python": str(programs / "python-of-the-node"), "most_jobs": 4}
-    return Site.from_mapping(site, "slurm.yaml")
+    site = find_site("minislurm").model_dump(mode="json")
+    site["minislurm"] |= {"python": str(programs / "python-of-the-node"), "most_jobs": 4}
+    return Site.from_mapping(site, "minislurm.yaml")
 
 
 def _executable(path: Path, script: str) -> None:
@@ -174,55 +176,55 @@ def test_commands_show_it_as_any_other(
     monkeypatch.setenv("COLUMNS", "160")
     code, out, _ = _said(capsys, "sites")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines() if "Slurm cluster" in line] == ["slurm"]
-    assert _said(capsys, "sites", "check", "slurm", "--only", "slurm")[:2] == (
+    assert [line.split()[0] for line in out.splitlines() if "by a small engine" in line] == ["minislurm"]
+    assert _said(capsys, "sites", "check", "minislurm", "--only", "slurm")[:2] == (
         0,
         "ok       slurm   0 jobs in the queue\n",
     )
-    assert _said(capsys, "sites", "check", "slurm", "--only", "crab")[0] == 2
+    assert _said(capsys, "sites", "check", "minislurm", "--only", "crab")[0] == 2
     small = ("--events", "40", "--oversample", "4", "--name", "toy")
-    code, _, err = _said(capsys, "request", "ttbar", *small, "--site", "slurm", "--dry-run")
+    code, _, err = _said(capsys, "request", "ttbar", *small, "--site", "minislurm", "--dry-run")
     assert code == 0, err
     assert "about" in err
-    assert "on slurm (rates" in err
+    assert "on minislurm (rates" in err
     assert (home.folder("toy").batch / "job.sh").is_file()
     monkeypatch.setenv("PATH", "")
-    code, out, _ = _said(capsys, "sites", "check", "slurm", "--only", "slurm")
+    code, out, _ = _said(capsys, "sites", "check", "minislurm", "--only", "slurm")
     assert (code, "there is no 'squeue' on this machine" in out) == (22, True)
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"slurm": None}, "engine slurm and the section 'slurm' go together"),
+        ({"minislurm": None}, "engine minislurm and the section 'minislurm' go together"),
         ({"htcondor": {}}, "engine htcondor and the section 'htcondor' go together"),
         (
-            {"slurm": {"partitio": "x"}},
-            "the key 'slurm.partition' is missing; unknown key 'slurm.partitio'; did",
+            {"minislurm": {"partitio": "x"}},
+            "the key 'minislurm.partition' is missing; unknown key 'minislurm.partitio'; did",
         ),
         (
-            {"slurm": {"partition": "x", "limit_min": 60}},
+            {"minislurm": {"partition": "x", "limit_min": 60}},
             "resources.walltime_min: partition x gives at most 60",
         ),
-        ({"device": "cuda"}, "device cuda needs a section slurm.gpus that asks for one"),
+        ({"device": "cuda"}, "device cuda needs a section minislurm.gpus that asks for one"),
         (
-            {"slurm": {"partition": "x", "gpus": 1}, "device": "auto"},
+            {"minislurm": {"partition": "x", "gpus": 1}, "device": "auto"},
             "device must be cuda where GPUs are asked",
         ),
         ({"slots": 0}, "slots must say how many jobs"),
-        ({"slurn": {"partition": "x"}}, "unknown key 'slurn'; did you mean 'slurm'?"),
+        ({"minislurn": {"partition": "x"}}, "unknown key 'minislurn'; did you mean 'minislurm'?"),
         ({"engine": None}, "mine.yaml: engine: None is no text"),
         ({"local": {}}, "mine.yaml: unknown key 'local'"),
         ({"rules": {"partition": "x"}}, "unknown key 'rules'"),
         # all that is wrong is told
         (
-            {"slurm": {"partition": 1}, "slots": -1},
-            "equal to 0; slurm.partition: 1 is no text",
+            {"minislurm": {"partition": 1}, "slots": -1},
+            "equal to 0; minislurm.partition: 1 is no text",
         ),
     ],
 )
 def test_its_section_is_checked_key_by_key(plugin: Path, change: dict[str, Any], complaint: str) -> None:
-    site = {**find_site("slurm").model_dump(mode="json"), **change}
+    site = {**find_site("minislurm").model_dump(mode="json"), **change}
     with pytest.raises(ConfigError) as error:
         Site.from_mapping(site, "mine.yaml")
     assert str(error.value).startswith("mine.yaml: ")
@@ -230,14 +232,14 @@ def test_its_section_is_checked_key_by_key(plugin: Path, change: dict[str, Any],
 
 
 def test_requests_are_read_back_as_they_were_written(plugin: Path) -> None:
-    site = find_site("slurm")
+    site = find_site("minislurm")
     assert Site.from_yaml(site.to_yaml(), "again.yaml") == site
     assert site.to_yaml().endswith("\n  python: '{python}'\n")
-    assert "htcondor: null\ncrab: null\nslurm:\n  partition: batch\n" in site.to_yaml()
+    assert "htcondor: null\ncrab: null\nminislurm:\n  partition: batch\n" in site.to_yaml()
 
 
 def test_it_says_that_it_does_not_train(plugin: Path, tmp_path: Path) -> None:
-    for name in ("slurm", "local", "crab"):
+    for name in ("minislurm", "local", "crab"):
         with pytest.raises(RequestError, match=rf"^site {name}: its engine '{name}' does not train"):
             hand_over_fits(find_site(name), tmp_path, ["electron"], [], tmp_path / "bundle")
 
@@ -251,8 +253,8 @@ def _line(capsys: pytest.CaptureFixture[str], site: Path | str) -> str:
 
 
 def _site_of(engine: str, path: Path) -> Path:
-    text = (PLUGIN / "flashsim_slurm" / "site_configs" / "slurm.yaml").read_text()
-    path.write_text(text.replace("slurm", engine), encoding="utf-8")
+    text = (PLUGIN / "flashsim_minislurm" / "site_configs" / "minislurm.yaml").read_text()
+    path.write_text(text.replace("minislurm", engine), encoding="utf-8")
     return path
 
 
@@ -260,18 +262,20 @@ def test_an_engine_that_nobody_provides(
     home: Home, plugin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = _site_of("pbs", tmp_path / "pbs.yaml")
-    line = f"{path}: engine: no engine 'pbs' is installed; there are crab, htcondor, local, slurm; others"
+    there = "crab, htcondor, local, minislurm, slurm"
+    line = f"{path}: engine: no engine 'pbs' is installed; there are {there}; others"
     assert _line(capsys, path).startswith(line)
 
 
 def test_two_engines_of_one_name(home: Home, plugin: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _install(plugin, "other-slurm", {"slurm": "flashsim_slurm.section:SlurmRules"})
-    told = _line(capsys, "slurm")
-    assert "engine 'slurm' is in flashsim-slurm and in other-slurm; uninstall all but one" in told or (
-        "engine 'slurm' is in other-slurm and in flashsim-slurm; uninstall all but one" in told
+    _install(plugin, "other-slurm", {"minislurm": "flashsim_minislurm.section:SlurmRules"})
+    told = _line(capsys, "minislurm")
+    assert (
+        "engine 'minislurm' is in flashsim-minislurm and in other-slurm; uninstall all but one" in told
+        or ("engine 'minislurm' is in other-slurm and in flashsim-minislurm; uninstall all but one" in told)
     )
     assert find_site("htcondor").engine == "htcondor"
-    _install(plugin, "my-pool", {"htcondor": "flashsim_slurm.section:SlurmRules"})
+    _install(plugin, "my-pool", {"htcondor": "flashsim_minislurm.section:SlurmRules"})
     assert "engine 'htcondor' is in flashsim-prod and in my-pool" in _line(capsys, "htcondor")
 
 
@@ -301,11 +305,12 @@ def test_the_engines_of_this_package_need_no_metadata(monkeypatch: pytest.Monkey
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())
     engines._announced.cache_clear()
     try:
-        assert engines.engine_names() == ["crab", "htcondor", "local"]
+        assert engines.engine_names() == ["crab", "htcondor", "local", "slurm"]
         assert [engines.load_rules(name).__name__ for name in engines.engine_names()] == [
             "CrabRules",
             "HTCondorRules",
             "LocalRules",
+            "SlurmRules",
         ]
     finally:
         engines._announced.cache_clear()

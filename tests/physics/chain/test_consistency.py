@@ -12,6 +12,7 @@ import torch
 
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.definitions import links
+from flashsim_prod.physics.definitions.jets_muons import parton_flavour
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.folding import fold_events
@@ -149,16 +150,23 @@ def test_truth_is_that_of_the_matched_particle(made: Events) -> None:
             assert np.array_equal(made[name]["genPartFlav"] > 0, particle >= 0)
     gen_jet = _target(made, "Jet", "genJetIdx")
     linked = gen_jet >= 0
-    for flavour in ("partonFlavour", "hadronFlavour"):
-        assert np.array_equal(made["Jet"][flavour][linked], made["GenJet"][flavour][gen_jet[linked]])
+    jets, gen_jets = made["Jet"], made["GenJet"]
+    assert np.array_equal(jets["hadronFlavour"][linked], gen_jets["hadronFlavour"][gen_jet[linked]])
+    lot = links.lots(jets["eta"][linked], jets["phi"][linked])
+    expected = parton_flavour(gen_jets["partonFlavour"][gen_jet[linked]], lot)
+    assert np.array_equal(jets["partonFlavour"][linked], expected)
 
 
 def test_collections_fall_in_pt(made: Events) -> None:
-    # subjets stand in the order of their fat jets, as in NanoAOD
-    for name in set(OBJECTS) - {"SubJet", "OtherPV"}:
+    # subjets stand in the order of their fat jets, vertices in none, as in NanoAOD
+    for name in set(OBJECTS) - {"SubJet", "OtherPV", "SV"}:
         objects = made[name]
         same_event = np.diff(objects.event_index) == 0
-        assert (np.diff(objects["pt"])[same_event] <= 0).all(), name
+        before = objects["pt"] / objects["eCorr"].astype(np.float64) if "eCorr" in objects else objects["pt"]
+        assert (np.diff(before)[same_event] <= 1e-6 * before[1:][same_event]).all(), name
+    vertices = made["SV"]
+    falls = np.diff(vertices["pt"])[np.diff(vertices.event_index) == 0] < 0
+    assert 0.35 < falls.mean() < 0.65
 
 
 def test_subjets_belong_to_their_fat_jets(made: Events) -> None:

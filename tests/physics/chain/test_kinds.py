@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from flashsim_prod.core.choices import ModelKind
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import BundleError, RequestError
@@ -164,6 +165,10 @@ def test_the_registry_and_the_kinds_agree(kind):
     size = found.declared_size(TOY, width=None, blocks=None)
     written = json.loads(json.dumps(found.section(size)))
     assert found.size(registry.read_section(kind, written, "here")) == size
+
+
+def test_what_can_be_chosen_is_what_there_is():
+    assert [one.value for one in ModelKind] == list(KINDS)
 
 
 def test_shapes_are_those_expected(kind, table):
@@ -338,17 +343,17 @@ def _edited(folder: Path, **changes: object) -> None:
 
 def test_a_kind_that_is_not_there_is_told_with_those_that_are(bundle, tmp_path):
     copy = Path(shutil.copytree(bundle.path, tmp_path / "copy"))
-    _edited(copy, kind="spline", network={"bins": 8})
+    _edited(copy, kind="gone", network={"bins": 8})
     with pytest.raises(BundleError) as told:
         load_bundle(copy)
     text = str(told.value)
     assert "\n" not in text
     assert told.value.exit_code == 11
-    assert f"{copy / MANIFEST}: model electron_from_genelectron is of the kind 'spline'" in text
-    assert "known: flow;" in text
+    assert f"{copy / MANIFEST}: model electron_from_genelectron is of the kind 'gone'" in text
+    assert "known: flow, spline;" in text
     assert "flashsim-prod 0.1.0, python" in text
-    with pytest.raises(BundleError, match="of the kind 'spline', which flashsim-prod"):
-        find_kind("spline")
+    with pytest.raises(BundleError, match="of the kind 'gone', which flashsim-prod"):
+        find_kind("gone")
 
 
 @pytest.mark.parametrize(
@@ -398,3 +403,18 @@ def test_a_manifest_of_this_version_has_to_say_the_kind(bundle, tmp_path):
     (copy / MANIFEST).write_text(json.dumps({**manifest, "schema_version": 2}))
     with pytest.raises(BundleError, match=r"the key 'models\.\w+\.kind' is missing"):
         load_bundle(copy)
+
+
+def test_a_spline_learns_a_density_that_it_can_say(tmp_path):
+    """Correlated normals: the least loss is the entropy, and what is drawn has their correlation."""
+    rng = np.random.default_rng(5)
+    conditions = rng.normal(size=(6000, 2)).astype(np.float32)
+    x, noise = rng.normal(size=(2, 6000))
+    targets = {"x": x, "flag": 0.8 * x + 0.6 * noise}
+    table = Table(conditions, np.ones(6000, np.int64), np.arange(6000), targets)
+    settings = replace(SETTINGS, flow_steps=300)
+    fitted, record = fit_model(TOY, table, settings, tmp_path, kind="spline", only=None)
+    entropy = np.log(2 * np.pi * np.e) + np.log(0.6)
+    assert min(loss[2] for loss in record.losses["spline"]) == pytest.approx(entropy, abs=0.1)
+    drawn = fitted.sample(conditions, rng.normal(size=(6000, 2)), Sampling())
+    assert np.corrcoef(drawn["x"], drawn["flag"])[0, 1] == pytest.approx(0.8, abs=0.05)

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsim_prod.physics.definitions.egamma import energy_shifts, raw_score, supercluster_eta
+from flashsim_prod.physics.definitions.egamma import (
+    by_uncalibrated_pt,
+    energy_shifts,
+    raw_score,
+    smeared,
+    supercluster_eta,
+)
 from flashsim_prod.physics.definitions.electrons import (
     HEEP_BITS,
     TRACK_ETA,
@@ -20,11 +26,13 @@ from flashsim_prod.physics.definitions.electrons import (
     track_class,
     track_classes,
 )
-from flashsim_prod.physics.definitions.photons import LEVELS, photon_flags, photon_levels
-from flashsim_prod.physics.events import Column
+from flashsim_prod.physics.definitions.photons import LEVELS, calibrated, photon_flags, photon_levels
+from flashsim_prod.physics.events import Collection, Column
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 
 SAMPLES = os.environ.get("FLASHSIM_PROD_NANO_SAMPLES")
+#: what the calibration of electrons and photons is seen by
+_CALIBRATION = ("pt", "eta", "phi", "mass", "r9", "eCorr", "dEscaleUp", "dEscaleDown", "dEsigmaUp")
 
 
 def _good_electron(**changes: float) -> dict[str, Column]:
@@ -143,9 +151,62 @@ def test_scores_have_a_raw_value_even_where_they_saturate() -> None:
 
 
 def test_energies_shift_by_per_mille_and_by_what_was_smeared() -> None:
-    shifts = energy_shifts(np.array([100.0]), np.array([0.0]), np.array([0.96]), np.array([1.02]))
-    assert shifts["dEscaleUp"][0] == pytest.approx(-0.05)
-    assert shifts["dEsigmaUp"][0] == pytest.approx(-0.05 * 100 * (1 - 1 / 1.02))
+    for eta, r9, uncertainty in ((0.0, 0.97, 0.007274), (0.0, 0.95, 0.003985), (-2.2, 0.97, 0.005303)):
+        shifts = energy_shifts(np.array([100.0]), np.array([eta]), np.array([r9]), np.array([1.02]))
+        assert shifts["dEsigmaUp"][0] == pytest.approx(-uncertainty * 100 * (1 - 1 / 1.02))
+        assert shifts["dEsigmaDown"][0] == -shifts["dEsigmaUp"][0]
+        # simulation has no uncertainty of the scale of data
+        assert shifts["dEscaleUp"][0] == shifts["dEscaleDown"][0] == 0.0
+
+
+def test_soft_electrons_move_little_with_their_clusters() -> None:
+    soft, hard = smeared(np.array([1.01, 1.01]), np.array([7.0, 80.0])) - 1.0
+    assert 0.0 < soft < 0.2 * hard < 0.2 * 0.012
+    # another cluster's energy is no smearing
+    assert smeared(np.array([1.5]), np.array([80.0]))[0] - 1.0 < 0.01
+
+
+def test_photons_beyond_the_tracker_are_not_calibrated_and_masses_are_what_rounding_leaves() -> None:
+    rng = np.random.default_rng(4)
+    n = 4000
+    columns = {"pt": 10.0 + rng.exponential(20.0, n), "eta": rng.uniform(-3, 3, n)}
+    columns |= {"phi": rng.uniform(-np.pi, np.pi, n), "eCorr": rng.normal(1.0, 0.01, n)}
+    photons = calibrated(Collection(np.array([n]), columns), columns["eta"])
+    beyond = np.abs(columns["eta"]) > 2.5
+    assert (photons["eCorr"][beyond] == 1.0).all()
+    assert np.array_equal(photons["eCorr"][~beyond], columns["eCorr"][~beyond])
+    size = np.abs(photons["mass"]) / (columns["pt"] * np.cosh(columns["eta"]))
+    inside = size[~beyond]
+    assert 0.08 < (inside == 0.0).mean() < 0.25
+    assert 1e-8 < np.median(inside) < 1.7e-8
+    assert size.max() < 4e-8
+    assert 0.3 < (photons["mass"] < 0).mean() < 0.6
+
+
+@pytest.mark.skipif(not SAMPLES, reason="FLASHSIM_PROD_NANO_SAMPLES names no folder of NanoAOD files")
+@pytest.mark.parametrize("sample", ["tt2l2nu_ul18_v9", "ttbar_ul18_v9_pfnano", "darkphotons_v9"])
+def test_calibration_of_real_photons_follows_the_same_rules(sample: str) -> None:
+    with NanoFile(str(Path(SAMPLES or "") / f"{sample}.root")) as file:
+        names = [f"{kind}_{name}" for kind in ("Photon", "Electron") for name in _CALIBRATION]
+        events = file.read([*names, "PV_z"], 0, file.n_entries)
+    for kind in ("Photon", "Electron"):
+        objects = events[kind]
+        assert not objects["dEscaleUp"].any()
+        assert not objects["dEscaleDown"].any()
+        ordered = by_uncalibrated_pt(objects)
+        assert np.array_equal(ordered["phi"], objects["phi"])
+    photons = events["Photon"]
+    cluster_eta = supercluster_eta(photons["eta"], events.scalars["PV_z"][photons.event_index])
+    # near the ends of the rings the cluster, which is not stored, may be in the next one
+    inside = (np.abs(np.abs(cluster_eta)[:, None] - (1.0, 1.2, 1.5, 2.0, 2.5)) > 0.02).all(axis=1)
+    energy = photons["pt"] * np.cosh(photons["eta"].astype(np.float64))
+    shifts = energy_shifts(energy, cluster_eta, photons["r9"], photons["eCorr"])
+    near = np.isclose(shifts["dEsigmaUp"], photons["dEsigmaUp"], rtol=0.02, atol=1e-4)
+    assert near[inside].mean() > 0.98
+    own = calibrated(photons, cluster_eta)["mass"]
+    for quantile in (25, 50, 75, 95):
+        ours, real = (np.percentile(np.abs(mass) / energy, quantile) for mass in (own, photons["mass"]))
+        assert ours == pytest.approx(real, rel=0.25)
 
 
 @pytest.mark.skipif(not SAMPLES, reason="FLASHSIM_PROD_NANO_SAMPLES names no folder of NanoAOD files")

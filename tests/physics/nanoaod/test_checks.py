@@ -13,6 +13,7 @@ import uproot
 
 from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import EventsError
+from flashsim_prod.physics.definitions.egamma import by_uncalibrated_pt
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod import checks
 from flashsim_prod.physics.nanoaod.checks import check_file
@@ -189,6 +190,22 @@ def test_damage_to_events_is_found(
     assert str(path) in str(caught.value)
     with pytest.raises(EventsError, match=r"^/store/mc/a\.root"):
         check_file(path, name="/store/mc/a.root", schema=V9)
+
+
+def test_photons_are_ordered_by_pt_before_or_after_calibration(make_events: Make, tmp_path: Path) -> None:
+    made = make_events(60, multiplicity={"Photon": 3, "Electron": 1, "Jet": 2, "GenPart": 5})
+    rng = np.random.default_rng(6)
+    photons = made["Photon"].with_columns(
+        eCorr=rng.normal(1.0, 0.05, made["Photon"].n_objects).astype(np.float32)
+    )
+    orders = {"before": by_uncalibrated_pt(photons), "after": photons.sorted_by("pt")}
+    assert not np.array_equal(orders["before"]["pt"], orders["after"]["pt"])
+    for name, ordered in orders.items():
+        path = write(tmp_path / f"{name}.root", made.with_collections({"Photon": ordered}))
+        assert check_file(path, schema=V9).events == 60
+    wrong = made.with_collections({"Photon": photons.sorted_by("pt", descending=False)})
+    with pytest.raises(EventsError, match="Photon is not ordered by Photon_pt over Photon_eCorr, nor by"):
+        check_file(write(tmp_path / "wrong.root", wrong), schema=V9)
 
 
 def forge(

@@ -303,3 +303,12 @@ def test_clusters_of_electrons_are_where_v15_has_them(samples: list[Path]) -> No
     stored = events["Electron"]["superclusterEta"]
     assert len(stored) > 50
     assert np.abs(found - stored).max() < 2e-3
+
+
+def test_what_is_asked_for_by_the_names_of_a_version_is_found_with_what_it_follows_from() -> None:
+    asked = ("PFMET_pt", "Jet_pt", "nJet", "Electron_superclusterEta", "Electron_eta")
+    assert find_dialect("v15").made_of(asked) == (
+        *("MET_pt", "Jet_pt", "nJet"),
+        *("Electron_eta", "Electron_deltaEtaSC"),
+    )
+    assert find_dialect("v9").made_of(("MET_pt", "Jet_pt")) == ("MET_pt", "Jet_pt")

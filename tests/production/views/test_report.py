@@ -89,6 +89,7 @@ def test_energy_and_fidelity_where_they_are_known(home: Home, done: Plan, read: 
         "light": "amber",
         "reference": "reference detector",
         "groups": [{"name": "Jet", "light": "amber"}],
+        "told": {"auc": {"value": 0.701, "error": 0.012}},
     }
     write_whole(folder.path / VALIDATION_FOLDER / "validation.json", json.dumps(figures))
     report = make_request_report(home, done.request.name)
@@ -99,6 +100,7 @@ def test_energy_and_fidelity_where_they_are_known(home: Home, done: Plan, read: 
     assert "1 kWh, 5.00e-02 kWh per event (without merging), from the meters of 1 of 6 jobs (rapl)" in text
     assert "Compared with reference detector: Jet" in text
     assert "fidelity: amber (Jet)" in text
+    assert "tells whole events apart with an AUC of 0.701 ± 0.012" in text
     assert "../validation/index.html" in links
 
 

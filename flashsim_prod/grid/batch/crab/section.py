@@ -124,6 +124,9 @@ class CrabRules(EngineRules):
     def removed_by_rule(self, lfn: str) -> bool:
         return lfn.startswith(RUCIO_FOLDERS)
 
+    def leaves_outputs(self) -> bool:
+        return self.removed_by_rule(f"{self.lfn_base}/")
+
     def notes(self, request: Request) -> Iterable[str]:
         owner = owner_of(request.registration.scope)
         if owner is None and USER in self.lfn_base:

@@ -19,7 +19,7 @@ from flashsim_prod.errors import BundleError, ConfigError
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.kinds.base import Kind
 
-FLOW = "flow"
+FLOW, SPLINE = "flow", "spline"
 
 
 class FlowSection(StrictModel):
@@ -28,6 +28,17 @@ class FlowSection(StrictModel):
     width: int = Field(ge=1)
     blocks: int = Field(ge=1)
     time_frequencies: int = Field(ge=1)
+    classifier: tuple[int, ...]
+    knots: int = Field(default=0, ge=0)
+
+
+class SplineSection(StrictModel):
+    """Sizes of a discrete flow's networks, as an entry's ``network`` says them."""
+
+    width: int = Field(ge=1)
+    blocks: int = Field(ge=1)
+    transforms: int = Field(ge=1)
+    bins: int = Field(ge=2)
     classifier: tuple[int, ...]
     knots: int = Field(default=0, ge=0)
 
@@ -50,6 +61,7 @@ class Known:
 #: every kind by the name that bundles give it
 KINDS: dict[str, Known] = {
     FLOW: Known(FlowSection, "flashsim_prod.physics.chain.kinds.flow"),
+    SPLINE: Known(SplineSection, "flashsim_prod.physics.chain.kinds.spline"),
 }
 
 

@@ -20,6 +20,7 @@ from flashsim_prod.physics.chain.egamma_features import (
 from flashsim_prod.physics.chain.features import GEN_JET_CONDITIONS, STATUS_BITS, closest_gen_jet, stable
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scale
 from flashsim_prod.physics.chain.objects.electron_attributes import CLASSES, TARGETS, assemble, express
+from flashsim_prod.physics.definitions.egamma import by_uncalibrated_pt
 from flashsim_prod.physics.definitions.egamma_links import ELECTRON, PHOTON, with_electron_truth
 from flashsim_prod.physics.definitions.electrons import electron_flags
 from flashsim_prod.physics.definitions.links import IS_PROMPT
@@ -152,10 +153,10 @@ MODELS = (FROM_GEN_ELECTRON, FROM_PHOTON, FROM_JET)
 
 
 def finish(parts: list[Collection], events: Events) -> Collection:
-    """All electrons by falling pt, with their identification and their generator particles."""
+    """All electrons in NanoAOD's order, with their identification and their generator particles."""
     electrons = Collection.join(parts)
     kept = (electrons["pt"] >= _LOWEST_PT) & (np.abs(electrons["eta"]) < _MAX_ETA)
-    electrons = electrons.select(kept).sorted_by("pt")
+    electrons = by_uncalibrated_pt(electrons.select(kept))
     flags = electron_flags(electrons.columns, events.scalars[RHO][electrons.event_index])
     electrons = with_electron_truth(electrons.with_columns(**flags), events["GenPart"])
     stored = {name: column for name, column in electrons.columns.items() if name not in CLASSES}

@@ -30,6 +30,7 @@ from flashsim_prod.physics.chain.model import (
 from flashsim_prod.physics.definitions import fat_jets as fat
 from flashsim_prod.physics.definitions.boosted import DECAYS, gen_fat_jets
 from flashsim_prod.physics.definitions.fat_jet_scores import class_scores, odds, shares
+from flashsim_prod.physics.definitions.jets_muons import in_ghosts
 from flashsim_prod.physics.definitions.links import flat
 from flashsim_prod.physics.events import Collection, Column, Events
 
@@ -232,4 +233,5 @@ MODELS = (FROM_GEN_JET,)
 def finish(parts: list[Collection], events: Events) -> Collection:
     """All fat jets by falling pt, with their generated jets and hadrons."""
     jets = Collection.join(parts)
-    return fat.with_gen_jets(jets.select(jets["pt"] >= fat.LOWEST_PT).sorted_by("pt"), events)
+    jets = in_ghosts(jets.select(jets["pt"] >= fat.LOWEST_PT).sorted_by("pt"))
+    return fat.with_gen_jets(jets, events)

@@ -36,7 +36,7 @@ from flashsim_prod.physics.chain.model import (
 )
 from flashsim_prod.physics.chain.objects.jet_attributes import TARGETS, assemble, express
 from flashsim_prod.physics.definitions.completion import with_gen_jets
-from flashsim_prod.physics.definitions.jets_muons import jet_id
+from flashsim_prod.physics.definitions.jets_muons import in_ghosts, jet_id
 from flashsim_prod.physics.definitions.links import close_pairs, flat, nearest
 from flashsim_prod.physics.events import Collection, Column, Events
 
@@ -173,7 +173,8 @@ _TURN, _MOST_TURNS = np.pi * (3 - np.sqrt(5)), 20
 def finish(parts: list[Collection], events: Events) -> Collection:
     """All jets by falling pt, with their identification and their generator jets."""
     jets = Collection.join(parts)
-    jets = _apart(jets.select(jets["pt"] >= _LOWEST_PT).sorted_by("pt"), events["GenJet"])
+    jets = in_ghosts(jets.select(jets["pt"] >= _LOWEST_PT).sorted_by("pt"))
+    jets = _apart(jets, events["GenJet"])
     return with_gen_jets(jets.with_columns(jetId=jet_id(jets)), events["GenJet"])
 
 

@@ -37,7 +37,6 @@ _IN_JET = 0.4
 #: what is left of a generator jet beside a muon [GeV], and of a reconstructed one relative to it, at least
 _LEAST_REST = 0.5
 _LEAST_JET = -0.05
-MUON_MASS = np.float32(0.105658)
 
 #: none is reconstructed beyond [abs(eta) of the generator muon]
 _HIGHEST_ETA = 2.5
@@ -160,5 +159,4 @@ def finish(parts: list[Collection], events: Events) -> Collection:
     """All muons by falling pt, with their mass, flags and generator particles."""
     muons = Collection.join(parts)
     muons = muons.select(muons["pt"] >= _LOWEST_PT).sorted_by("pt")
-    muons = muons.with_columns(mass=np.full(muons.n_objects, MUON_MASS), **muon_flags(muons))
-    return with_gen_parts(muons, events["GenPart"])
+    return with_gen_parts(muons.with_columns(**muon_flags(muons)), events["GenPart"])

@@ -27,9 +27,21 @@ from flashsim_prod.physics.chain.model import Condition, ObjectModel, Rows, Scal
 from flashsim_prod.physics.chain.objects.electron import gen_electrons, prompt_photons
 from flashsim_prod.physics.chain.objects.electron_attributes import shower_width
 from flashsim_prod.physics.definitions import links
-from flashsim_prod.physics.definitions.egamma import BENDING, raw_score, smearing_width, supercluster_eta
+from flashsim_prod.physics.definitions.egamma import (
+    BENDING,
+    by_uncalibrated_pt,
+    raw_score,
+    smearing_width,
+    supercluster_eta,
+)
 from flashsim_prod.physics.definitions.egamma_links import with_photon_truth
-from flashsim_prod.physics.definitions.photons import LEVELS, cut_level, photon_flags, photon_levels
+from flashsim_prod.physics.definitions.photons import (
+    LEVELS,
+    calibrated,
+    cut_level,
+    photon_flags,
+    photon_levels,
+)
 from flashsim_prod.physics.events import Collection, Column, Events
 
 F64 = NDArray[np.float64]
@@ -265,12 +277,13 @@ _NOT_STORED = frozenset((*LEVELS, "oldLevel"))
 
 
 def finish(parts: list[Collection], events: Events) -> Collection:
-    """All photons by falling pt, with their identification and their generator particles."""
+    """All photons in NanoAOD's order, with their identification and their generator particles."""
     photons = Collection.join(parts)
     kept = (photons["pt"] >= _LOWEST_PT) & (np.abs(photons["eta"]) < _MAX_ETA)
-    photons = photons.select(kept).sorted_by("pt")
-    vertex_z = events.scalars["PV_z"][photons.event_index]
-    flags = photon_flags(photons.columns, supercluster_eta(photons["eta"], vertex_z))
-    photons = with_photon_truth(photons.with_columns(**flags), events["GenPart"])
+    photons = photons.select(kept)
+    cluster_eta = supercluster_eta(photons["eta"], events.scalars["PV_z"][photons.event_index])
+    photons = calibrated(photons, cluster_eta)
+    photons = by_uncalibrated_pt(photons.with_columns(**photon_flags(photons.columns, cluster_eta)))
+    photons = with_photon_truth(photons, events["GenPart"])
     stored = {name: column for name, column in photons.columns.items() if name not in _NOT_STORED}
     return Collection(photons.counts, stored)

@@ -17,13 +17,14 @@ from flashsim_prod.physics.definitions.vertices import (
     LIGHT_JET,
     TAU_JET,
     Flight,
+    as_found,
     fit_columns,
     flight_of,
     jets_by_kind,
     nearest_jet,
     position_columns,
 )
-from flashsim_prod.physics.events import Column, Events
+from flashsim_prod.physics.events import Collection, Column, Events
 
 F64 = NDArray[np.float64]
 
@@ -125,6 +126,11 @@ def _model(name: str, kind: int, conditions: tuple[str, ...], most: int) -> Obje
         express=_express,
         assemble=_assemble,
     )
+
+
+def finish(parts: list[Collection], events: Events) -> Collection:
+    """All vertices, in an order of chance as in NanoAOD."""
+    return as_found(Collection.join(parts))
 
 
 MODELS = (

@@ -18,6 +18,7 @@ from typing import IO
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.files import open_regular
+from flashsim_prod.physics.generator.lhe.merging import MadeFor, made_for
 from flashsim_prod.physics.generator.lhe.weights import Declared, declared_weights
 
 _PROTON = 2212
@@ -31,8 +32,6 @@ _TAIL = 4096
 _INIT = re.compile(r"<init\b[^>]*>(.*)\Z", re.DOTALL)
 _EVENT = re.compile(rb"<event\b[^>]*>.*\Z", re.DOTALL)
 _SLHA = re.compile(r"<slha\b[^>]*>(.*?)</slha>", re.DOTALL)
-_MERGED = re.compile(r"(?m)^\s*(\d+)\s*=\s*ickkw\b")
-_MERGERS = {1: "MLM", 2: "CKKW", 3: "FxFx"}
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,7 @@ class Head:
     weights : tuple of Declared
     slha : str
         Masses and decays of its model, empty if it has none.
-    merging : str
-        For which merging of samples it was made, that has the shower veto events; empty for none.
+    merging : MadeFor
     """
 
     beams: tuple[int, int]
@@ -59,7 +57,7 @@ class Head:
     cross_section_pb: float
     weights: tuple[Declared, ...]
     slha: str
-    merging: str
+    merging: MadeFor
 
     @property
     def energy_tev(self) -> float:
@@ -78,12 +76,15 @@ def read_head(url: str) -> Head:
         beams, energies, cross_section = _init(match[1])
     except (ValueError, IndexError) as error:
         raise InputError(f"{url}: <init> cannot be read: {error}") from error
-    merged = _MERGED.search(text)
-    merging = _MERGERS.get(int(merged[1]), "") if merged else ""
     slha = _SLHA.search(text)
-    return Head(
-        beams, energies, cross_section, declared_weights(text), slha[1].strip() if slha else "", merging
-    )
+    model = slha[1].strip() if slha else ""
+    return Head(beams, energies, cross_section, declared_weights(text), model, made_for(text))
+
+
+def head_text(url: str) -> str:
+    """All of a file before its first event; errors as of `read_head`."""
+    with _reading(url), _open(url) as stream:
+        return _head(stream, url)[0] + "</init>\n"
 
 
 def check_usable(head: Head, url: str) -> None:
@@ -97,11 +98,6 @@ def check_usable(head: Head, url: str) -> None:
         raise InputError(f"{url}: beams of {one:g} and {other:g} GeV; only equal ones can be used")
     if not math.isfinite(head.cross_section_pb):
         raise InputError(f"{url}: the cross section in <init> is not finite")
-    if head.merging:
-        raise InputError(
-            f"{url}: made for {head.merging} merging (ickkw in its head), whose vetoes in the shower are not "
-            "supported; without them jets would be counted twice; give a file without merging"
-        )
 
 
 def count_events(url: str) -> int:

@@ -10,14 +10,14 @@ from pathlib import Path
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sources.base import InputFile, Source
-from flashsim_prod.core.sources.lhe import LheFiles
+from flashsim_prod.core.sources.lhe import LheFiles, merging_of, values_of
 from flashsim_prod.core.sources.nano import Contents
 from flashsim_prod.core.splitting import SimulateJob, event_pileup_seed, event_seed
 from flashsim_prod.errors import ConfigError, InputError
 from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind
 from flashsim_prod.physics.generator.lhe.branches import branches_of_hard_process
-from flashsim_prod.physics.generator.lhe.event import parse_event
-from flashsim_prod.physics.generator.lhe.file import count_events, event_texts
+from flashsim_prod.physics.generator.lhe.file import count_events, read_head
+from flashsim_prod.physics.generator.lhe.merging import MadeFor, settings_for
 from flashsim_prod.physics.generator.lhe.shower import LheSource, check_shower
 from flashsim_prod.physics.generator.lhe.survey import Survey, survey, survey_alike
 
@@ -31,9 +31,7 @@ _HARD = re.compile(
     re.IGNORECASE,
 )
 #: settings that would change which events there are, or that the job sets itself
-_REFUSED = re.compile(
-    r"((Beams|JetMatching|Merging|POWHEG|Init|Random):.*|SLHA:(file|readFrom)\b.*)", re.IGNORECASE
-)
+_REFUSED = re.compile(r"((Beams|POWHEG|Init|Random):.*|SLHA:(file|readFrom)\b.*)", re.IGNORECASE)
 #: what a card of a shower says where nothing else is to be said
 _PLAIN = ("PartonLevel:all = on",)
 
@@ -67,15 +65,30 @@ class LheKind(SourceKind):
             fallback=_primary(source.files[0].url, energy_tev),
         )
 
-    def showered(self, card: ProcessCard, shower: ProcessCard | None) -> ProcessCard:
+    def showered(
+        self, card: ProcessCard, shower: ProcessCard | None, source: Source | None = None
+    ) -> ProcessCard:
         chosen = shower or card
-        return card.model_copy(update={"tune": chosen.tune, "settings": _shower_settings(chosen)})
+        url = source.files[0].url if source else ""
+        made = read_head(url).merging if url else MadeFor()
+        settings = settings_for(made, _shower_settings(chosen), url) or _PLAIN
+        return card.model_copy(update={"tune": chosen.tune, "settings": settings})
+
+    def settled(self, source: Source, card: ProcessCard) -> Source:
+        scheme = merging_of(card.settings)
+        if not scheme or not isinstance(source, LheFiles):
+            return source
+        normalisation = (
+            f"{scheme} merging ({_scales(scheme, card)}) throws events away: how many are left is known "
+            "afterwards, until then numbers are of those tried, an estimate from above; the cross section is "
+            "that of <init> times the share that is left; genEventSumw is of the events that are left"
+        )
+        told = source.told.model_copy(update={"normalisation": normalisation})
+        return source.model_copy(update={"told": told})
 
     def check(self, source: Source, card: ProcessCard) -> None:
         url = source.files[0].url
-        of = survey(url)
-        event = parse_event(next(event_texts(url, 0, 1)), of.weights, f"{url}: event 0")
-        check_shower(card, of, event)
+        check_shower(card, survey(url), url)
 
     def open(self, source: Source, request: Request, job: SimulateJob, locate: Locate = str) -> LheSource:
         return LheSource(
@@ -125,7 +138,18 @@ def _shower_settings(card: ProcessCard) -> tuple[str, ...]:
     refused = next((one for one in card.settings if _REFUSED.fullmatch(one.strip())), None)
     if refused is not None:
         raise ConfigError(
-            f"card {card.name}: '{refused}' cannot be set for LHE input: beams are the file's, and vetoes of "
-            "merging or matching are not supported; leave it out"
+            f"card {card.name}: '{refused}' cannot be set for LHE input: beams are the file's, "
+            "seeds are the job's, and the vetoed shower of POWHEG is not there; leave it out"
         )
-    return tuple(one for one in card.settings if not _HARD.fullmatch(one.strip())) or _PLAIN
+    return tuple(one for one in card.settings if one not in _PLAIN and not _HARD.fullmatch(one.strip()))
+
+
+def _scales(scheme: str, card: ProcessCard) -> str:
+    """What decides how much is left, as people compare it."""
+    values = values_of(card.settings)
+    if scheme == "CKKW-L":
+        names = {"Merging:TMS": "TMS", "Merging:nJetMax": "nJetMax"}
+    else:
+        names = {"JetMatching:qCut": "qCut", "JetMatching:nJetMax": "nJetMax"}
+    found = [f"{short} {values[name.lower()]}" for name, short in names.items() if name.lower() in values]
+    return ", ".join(found) or "scales of the file"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection as Names
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
@@ -50,6 +50,11 @@ class Dialect:
     def own(self, name: str) -> str:
         """What this version calls the branch that models declare as `name`."""
         return self.renamed.get(name, name)
+
+    def made_of(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What models declare of what this version calls `names`, and what such follow from."""
+        needs = [need for name in names for need in (DERIVED[name].needs if name in DERIVED else (name,))]
+        return tuple(dict.fromkeys(self.declared(name) for name in needs))
 
     def in_file(self, branches: Names[str]) -> dict[str, str]:
         """Own name of each branch of a file of this version, by the name that models declare.

@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Collection, split_name
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.validation.dataset.exactness import is_single, order_of, precision_of, spikes_of
 from flashsim_prod.physics.validation.dataset.figures import (
     CorrelationDifference,
     DatasetFidelity,
     Group,
+    Precision,
     Shape,
+    Spike,
 )
 from flashsim_prod.physics.validation.dataset.matching import matching_rates
 from flashsim_prod.physics.validation.dataset.samples import Sample, StageProgress, is_generator_level
+from flashsim_prod.physics.validation.dataset.telling_apart import events_told_apart, objects_told_apart
 from flashsim_prod.physics.validation.models.figures import Light
 from flashsim_prod.physics.validation.models.whole_events import Derived, compare_quantity, inside
 from flashsim_prod.physics.validation.quantities import QUANTITIES, Quantity
@@ -47,12 +51,14 @@ def compare_samples(sample: Sample, reference: Sample, progress: StageProgress) 
     for number, (name, names) in enumerate(groups.items()):
         progress("comparing", number, len(groups))
         made.append(_group(name, names, sample, reference))
+    told = events_told_apart(sample, reference)
     progress("comparing", len(groups), len(groups))
     made.sort(key=lambda group: (-_rank(group.light), -group.count("red"), -group.count("amber"), group.name))
     return DatasetFidelity(
         tuple(made),
         tuple(figures for _, figures, _, _ in compared_quantities(sample, reference)),
         tuple(sorted(first ^ second)),
+        told,
     )
 
 
@@ -103,11 +109,34 @@ def _group(name: str, names: list[str], sample: Sample, reference: Sample) -> Gr
     is_collection = name in sample.events.collections
     shapes = [_shape(one, sample, reference) for one in ([f"n{name}"] if is_collection else []) + names]
     shapes.sort(key=lambda one: (-_rank(one.light), -one.size))
+    precisions, spikes = _exact(names, sample, reference)
     if not is_collection:
-        return Group(name, tuple(shapes), (), None)
+        return Group(name, tuple(shapes), (), None, None, precisions, spikes)
     attributes = [one.removeprefix(f"{name}_") for one in names]
-    correlations = _correlations(sample, reference, name, attributes)
-    return Group(name, tuple(shapes), tuple(matching_rates(name, sample, reference)), correlations)
+    return Group(
+        name,
+        tuple(shapes),
+        (*matching_rates(name, sample, reference), *order_of(name, sample, reference)),
+        _correlations(sample, reference, name, attributes),
+        objects_told_apart(name, attributes, sample, reference),
+        precisions,
+        spikes,
+    )
+
+
+def _exact(
+    names: list[str], sample: Sample, reference: Sample
+) -> tuple[tuple[Precision, ...], tuple[Spike, ...]]:
+    """Where the stored precision differs, and what many objects have exactly, the worst first."""
+    precisions, spikes = [], []
+    for name in names:
+        if is_single(name, sample.schema):
+            first, second = values_of(sample, name), values_of(reference, name)
+            spikes += spikes_of(name, first, second)
+            found = precision_of(name, first, second)
+            precisions += [found] if found and found.light is not Light.GREEN else []
+    spikes.sort(key=lambda one: -abs(one.share[0] - one.share[1]))
+    return tuple(precisions), tuple(spikes)
 
 
 def _rank(light: Light | None) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flashsim_prod.physics.validation.models.figures import Light, light, worst
+from flashsim_prod.physics.validation.models.figures import AUC_LIMITS, Light, light, worst
 from flashsim_prod.physics.validation.models.whole_events import Derived
 from flashsim_prod.physics.validation.statistics.clustered import ClusteredRates, Test
+from flashsim_prod.physics.validation.statistics.distances import Measured
 
 #: distances between distributions, in standard deviations (W1) or shares (KS): green and amber up to these
 SHAPE_LIMITS = (0.05, 0.15)
@@ -132,6 +133,76 @@ class NamedRates:
 
 
 @dataclass(frozen=True)
+class ToldApart:
+    """How well boosted trees tell the two samples apart by all attributes together.
+
+    Attributes
+    ----------
+    rows : (int, int)
+        Objects, or events, of either sample.
+    auc : Measured
+        Area under the ROC curve, generator events taken as what is independent; 0.5 if they cannot.
+    floor : Measured
+        The same between two halves of the reference.
+    importance : tuple of (str, float)
+        By how much the area falls when an attribute is shuffled, the most telling first.
+    """
+
+    rows: tuple[int, int]
+    auc: Measured
+    floor: Measured
+    importance: tuple[tuple[str, float], ...]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """What holds the area with 95 % confidence."""
+        return self.auc.value - 1.96 * self.auc.error, min(1.0, self.auc.value + 1.96 * self.auc.error)
+
+    @property
+    def light(self) -> Light:
+        """The verdict: on what the area is at least."""
+        return light(self.interval[0], AUC_LIMITS)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Bits behind the leading one that the values of an attribute are stored with, in either sample."""
+
+    branch: str
+    bits: tuple[int, int]
+
+    @property
+    def light(self) -> Light:
+        """Amber where they differ: no analysis notices, any classifier does."""
+        return Light.GREEN if self.bits[0] == self.bits[1] else Light.AMBER
+
+
+@dataclass(frozen=True)
+class Spike:
+    """A value that many objects have exactly.
+
+    Attributes
+    ----------
+    branch : str
+    value : float
+    share : (float, float)
+        Of the objects of either sample.
+    p_value : float
+        That chance makes the shares differ as much.
+    """
+
+    branch: str
+    value: float
+    share: tuple[float, float]
+    p_value: float
+
+    @property
+    def light(self) -> Light:
+        """The verdict on the difference of the shares."""
+        return judged(abs(self.share[0] - self.share[1]), RATE_LIMITS, self.p_value)
+
+
+@dataclass(frozen=True)
 class Group:
     """A collection, or the scalars that belong together.
 
@@ -139,18 +210,42 @@ class Group:
     ----------
     shapes : tuple of Shape
         Worst first; of a collection the number of its objects is one of them.
+    rates : tuple of NamedRates
+    correlations : CorrelationDifference, optional
+    told : ToldApart, optional
+        Of a collection with enough objects.
+    precisions : tuple of Precision
+        Where they differ.
+    spikes : tuple of Spike
+        Worst first.
     """
 
     name: str
     shapes: tuple[Shape, ...]
     rates: tuple[NamedRates, ...]
     correlations: CorrelationDifference | None
+    told: ToldApart | None = None
+    precisions: tuple[Precision, ...] = ()
+    spikes: tuple[Spike, ...] = ()
 
     @property
     def lights(self) -> list[Light]:
         """All verdicts that there are."""
-        found = [*(one.light for one in self.shapes), *(one.light for one in self.rates)]
-        return _there([*found, self.correlations.light if self.correlations else None])
+        return _there(found for found, _ in self._named)
+
+    @property
+    def _named(self) -> list[tuple[Light | None, str]]:
+        """Every verdict, and what it is on."""
+        named: list[tuple[Light | None, str]] = []
+        if self.told is not None:
+            named.append((self.told.light, f"told apart with an AUC of {self.told.auc.value:.2f}"))
+        named += [(one.light, one.branch) for one in self.shapes]
+        named += [(one.light, f"{one.title} along {one.axis}") for one in self.rates]
+        named += [(one.light, f"{one.branch} exactly {one.value:.6g}") for one in self.spikes]
+        named += [(one.light, f"stored precision of {one.branch}") for one in self.precisions]
+        if self.correlations is not None:
+            named.append((self.correlations.light, f"correlation of {' and '.join(self.correlations.pair)}"))
+        return named
 
     @property
     def light(self) -> Light | None:
@@ -169,11 +264,7 @@ class Group:
     @property
     def complaints(self) -> list[str]:
         """What is not green, the worst first."""
-        named: list[tuple[Light | None, str]] = [(one.light, one.branch) for one in self.shapes]
-        named += [(one.light, f"{one.title} along {one.axis}") for one in self.rates]
-        if self.correlations is not None:
-            named.append((self.correlations.light, f"correlation of {' and '.join(self.correlations.pair)}"))
-        return [name for colour in (Light.RED, Light.AMBER) for found, name in named if found is colour]
+        return [name for colour in (Light.RED, Light.AMBER) for found, name in self._named if found is colour]
 
 
 @dataclass(frozen=True)
@@ -188,11 +279,14 @@ class DatasetFidelity:
         Quantities of whole events.
     only_in_one : tuple of str
         Reconstructed branches that just one of the samples has.
+    told : ToldApart, optional
+        Whole events, by their kinematics; where there are enough.
     """
 
     groups: tuple[Group, ...]
     derived: tuple[Derived, ...]
     only_in_one: tuple[str, ...]
+    told: ToldApart | None = None
 
     @property
     def not_finite(self) -> dict[str, tuple[int, int]]:
@@ -203,7 +297,18 @@ class DatasetFidelity:
     @property
     def light(self) -> Light:
         """The worst of all."""
-        return worst([*_there(one.light for one in self.groups), *(one.light for one in self.derived)])
+        of_events = [one.light for one in self.derived] + ([self.told.light] if self.told else [])
+        return worst([*_there(one.light for one in self.groups), *of_events])
+
+    @property
+    def red_of_events(self) -> list[str]:
+        """What is red of whole events, by name."""
+        named = [one.name for one in self.derived if one.light is Light.RED]
+        told = self.told is not None and self.told.light is Light.RED
+        return [
+            *([f"told apart with an AUC of {self.told.auc.value:.2f}"] if told and self.told else []),
+            *named,
+        ]
 
 
 def _there(lights: Iterable[Light | None]) -> list[Light]:

@@ -24,6 +24,7 @@ from flashsim_prod.physics.validation.dataset.figures import (
     Group,
     NamedRates,
     Shape,
+    ToldApart,
 )
 from flashsim_prod.physics.validation.dataset.samples import (
     Sample,
@@ -34,7 +35,9 @@ from flashsim_prod.physics.validation.dataset.samples import (
 from flashsim_prod.physics.validation.drawing import plots
 from flashsim_prod.physics.validation.drawing.pages import image, write_figures, write_page
 from flashsim_prod.physics.validation.models import whole_events as derived
-from flashsim_prod.physics.validation.models.figures import Light
+from flashsim_prod.physics.validation.models.figures import AUC_LIMITS, Light
+from flashsim_prod.physics.validation.quantities import Quantity
+from flashsim_prod.physics.validation.statistics.clustered import Entries
 
 JSON_NAME = "validation.json"
 SCHEMA_VERSION = 1
@@ -81,6 +84,12 @@ class Validation:
         """Groups that differ a little."""
         return self._of(Light.AMBER)
 
+    @property
+    def _told(self) -> dict[str, ToldApart]:
+        """How well the samples are told apart, by collection and by whole events."""
+        found = {group.name: group.told for group in self.fidelity.groups}
+        return {name: told for name, told in {"events": self.fidelity.told, **found}.items() if told}
+
     def _of(self, light: Light) -> list[Group]:
         return [group for group in self.fidelity.groups if group.light is light]
 
@@ -94,6 +103,7 @@ class Validation:
             "groups": {group.name: group.light for group in self.fidelity.groups},
             "not_green": {group.name: group.complaints for group in self.fidelity.groups if group.complaints},
             "derived": {one.name: one.light for one in self.fidelity.derived},
+            "auc": {name: told.auc.value for name, told in self._told.items()},
             "not_finite": self.fidelity.not_finite,
         }
 
@@ -111,6 +121,7 @@ class Validation:
             "problems": list(self.problems),
             "groups": self.fidelity.groups,
             "derived": self.fidelity.derived,
+            "told": self.fidelity.told,
             "only_in_one": self.fidelity.only_in_one,
             "not_finite": self.fidelity.not_finite,
             "software": f"flashsim-prod {__version__}",
@@ -170,14 +181,19 @@ class GroupSection:
     correlations: str
 
 
-def write_validation(validation: Validation, folder: Path, progress: StageProgress) -> Path:
-    """Write ``validation.json`` and ``index.html`` into `folder`; the path of the latter is returned."""
+def write_validation(
+    validation: Validation, folder: Path, progress: StageProgress, *, figures: bool = True
+) -> Path:
+    """Write ``validation.json`` and ``index.html`` into `folder`; the path of the latter is returned.
+
+    `figures` may be false: drawing hundreds of them takes most of the time.
+    """
     write_figures(folder, JSON_NAME, validation.figures())
     groups = validation.fidelity.groups
     sections = []
     for number, group in enumerate(groups):
         progress("figures", number, len(groups))
-        sections.append(_section(group, validation))
+        sections.append(_section(group, validation, figures))
     progress("figures", len(groups), len(groups))
     return write_page(
         folder,
@@ -190,13 +206,14 @@ def write_validation(validation: Validation, folder: Path, progress: StageProgre
         light=validation.light,
         reds=validation.red_groups,
         ambers=validation.amber_groups,
-        red_quantities=[one.name for one in validation.fidelity.derived if one.light is Light.RED],
+        red_quantities=validation.fidelity.red_of_events,
         checked=validation.checked,
         problems=validation.problems,
         about=validation.about,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         software=f"flashsim-prod {__version__}",
-        whole=_whole(validation),
+        whole=_whole(validation, figures),
+        auc_limits=AUC_LIMITS,
         sections=sections,
         shape_limits=SHAPE_LIMITS,
         rate_limits=RATE_LIMITS,
@@ -217,15 +234,15 @@ def caption(reference: str) -> str:
     return f"Simulation of the {reference}" if "detector" in reference else "Simulation"
 
 
-def _section(group: Group, validation: Validation) -> GroupSection:
+def _section(group: Group, validation: Validation, figures: bool) -> GroupSection:
     correlations = ""
-    if group.correlations is not None:
+    if group.correlations is not None and figures:
         names = group.correlations.names
         correlations = image(plots.heat_map(np.array(group.correlations.difference), names, names))
     return GroupSection(
         group,
-        [(shape, _shape_figure(shape, validation)) for shape in group.shapes],
-        [(one, _rates_figure(one, validation)) for one in group.rates],
+        [(shape, _shape_figure(shape, validation) if figures else "") for shape in group.shapes],
+        [(one, _rates_figure(one, validation) if figures else "") for one in group.rates],
         correlations,
     )
 
@@ -272,20 +289,22 @@ def _rates_figure(one: NamedRates, validation: Validation) -> str:
     )
 
 
-def _whole(validation: Validation) -> list[tuple[derived.Derived, str]]:
+def _whole(validation: Validation, figures: bool) -> list[tuple[derived.Derived, str]]:
+    both = (validation.sample, validation.reference)
     return [
-        (
-            figures,
-            image(
-                plots.overlay_entries(
-                    first,
-                    second,
-                    label=quantity.label,
-                    titles=_titles(validation),
-                    discrete=bool(np.all(second.values == np.round(second.values))),
-                    caption=caption(validation.reference.title),
-                )
-            ),
-        )
-        for quantity, figures, first, second in compared_quantities(validation.sample, validation.reference)
+        (found, _quantity_figure(quantity, first, second, validation) if figures else "")
+        for quantity, found, first, second in compared_quantities(*both)
     ]
+
+
+def _quantity_figure(quantity: Quantity, first: Entries, second: Entries, validation: Validation) -> str:
+    return image(
+        plots.overlay_entries(
+            first,
+            second,
+            label=quantity.label,
+            titles=_titles(validation),
+            discrete=bool(np.all(second.values == np.round(second.values))),
+            caption=caption(validation.reference.title),
+        )
+    )

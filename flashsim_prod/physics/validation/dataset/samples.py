@@ -30,6 +30,8 @@ _CHUNK_EVENTS = 4000
 _GEN_ATTRIBUTES = frozenset({"pt", "eta", "pdgId", "status", "statusFlags"})
 _GEN = frozenset((*GEN_COLLECTIONS, *OPTIONAL_COLLECTIONS))
 _NOT_RECONSTRUCTED = frozenset((*GEN_SCALARS, *OPTIONAL_SCALARS, "run", "luminosityBlock", "event"))
+#: what branches begin with that are carried from the generator
+_CARRIED = ("gen", "Gen", "LHE", "HTXS", "PSWeight", "MET_fiducialGen")
 #: numbers of files are kept apart by this
 _FILE_BITS = 44
 
@@ -38,7 +40,11 @@ def is_generator_level(name: str) -> bool:
     """Whether a branch, or a collection, is there before any reconstruction."""
     first, _ = split_name(name, _GEN)
     return (
-        name in _NOT_RECONSTRUCTED or first in _GEN or first.removeprefix("n") in _GEN or first == "FlashSim"
+        name in _NOT_RECONSTRUCTED
+        or name.startswith(_CARRIED)
+        or first in _GEN
+        or first.removeprefix("n") in _GEN
+        or first == "FlashSim"
     )
 
 

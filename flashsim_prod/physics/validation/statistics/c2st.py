@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
@@ -52,6 +53,7 @@ def tell_apart(
     Parameters
     ----------
     first, second : arrays of shape (n, p) and (m, p)
+        NaN is a value like others.
     groups : two int arrays of shapes (n,) and (m,)
         Rows of one group, such as those of one generator event, stay in one half. Otherwise a classifier
         that remembers the conditions of a row would recognise its twin, with the wrong label.
@@ -64,7 +66,8 @@ def tell_apart(
     rng = np.random.default_rng(seed)
     features = np.concatenate((first, second)).astype(np.float32)
     label = np.repeat([0, 1], [len(first), len(second)])
-    half = _halves(np.concatenate(groups), rng)
+    group = np.concatenate(groups)
+    half = _halves(group, rng)
     areas, importances = [], []
     # the trees' threads wait actively for each other, which on shared cores takes many times longer
     with threadpool_limits(limits=1):
@@ -72,10 +75,11 @@ def tell_apart(
             trees = HistGradientBoostingClassifier(
                 max_iter=iterations, early_stopping=False, random_state=seed
             )
-            trees.fit(features[~test], label[~test])
-            area = _area(trees, features[test], label[test])
-            areas.append(_with_error(area, label[test]))
-            importances.append(_importances(trees, features[test], label[test], columns, rng))
+            # trees do not take a column in which nothing is known
+            seen = np.where(np.isnan(features[~test]).all(axis=0), np.float32(0), features)
+            trees.fit(seen[~test], label[~test])
+            areas.append(area_with_error(_scores(trees, seen[test]), label[test], group[test]))
+            importances.append(_importances(trees, seen[test], label[test], columns, rng))
     mean = float(np.mean([area.value for area in areas]))
     error = float(np.hypot(areas[0].error, areas[1].error) / 2)
     return Classification(Measured(mean, error), tuple(np.mean(importances, axis=0).tolist()))
@@ -90,7 +94,12 @@ def _halves(groups: I64, rng: np.random.Generator) -> NDArray[np.bool_]:
 
 
 def _area(trees: HistGradientBoostingClassifier, features: Matrix, label: I64) -> float:
-    return float(roc_auc_score(label, trees.predict_proba(features)[:, 1]))
+    return float(roc_auc_score(label, _scores(trees, features)))
+
+
+def _scores(trees: HistGradientBoostingClassifier, features: Matrix) -> F64:
+    scores: F64 = trees.predict_proba(features)[:, 1]
+    return scores
 
 
 def _importances(
@@ -114,11 +123,28 @@ def _importances(
     return np.array(falls)
 
 
-def _with_error(area: float, label: I64) -> Measured:
-    """Standard error after Hanley and McNeil, Radiology 143 (1982) 29."""
-    m = int(label.sum())
-    n = len(label) - m
-    a = max(area, 1 - area)
-    q1, q2 = a / (2 - a), 2 * a**2 / (1 + a)
-    variance = (a * (1 - a) + (m - 1) * (q1 - a**2) + (n - 1) * (q2 - a**2)) / (n * m)
-    return Measured(area, float(np.sqrt(max(0.0, variance))))
+def area_with_error(scores: F64, label: I64, group: I64) -> Measured:
+    """Area under the ROC curve, with a standard error that knows which rows belong together.
+
+    Obuchowski, Biometrics 53 (1997) 567; with groups of one row it is that of DeLong et al., Biometrics 44
+    (1988) 837.
+
+    Parameters
+    ----------
+    scores : array of shape (n,)
+    label : int array of shape (n,)
+        0 or 1, both present.
+    group : int array of shape (n,)
+    """
+    first, second = scores[label == 0], scores[label == 1]
+    n, m = len(first), len(second)
+    together = rankdata(np.concatenate((first, second)))
+    # the share of the other sample that lies on the right side of each score, ties counting half
+    of_first = 1 - (together[:n] - rankdata(first)) / m
+    of_second = (together[n:] - rankdata(second)) / n
+    area = float(of_second.mean())
+    parts = np.concatenate(((of_first - area) / n, (of_second - area) / m))
+    groups = np.concatenate((group[label == 0], group[label == 1]))
+    _, where = np.unique(groups, return_inverse=True)
+    sums = np.bincount(where, parts)
+    return Measured(area, float(np.sqrt(np.sum(sums**2))))

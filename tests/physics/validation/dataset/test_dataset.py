@@ -116,7 +116,11 @@ def test_what_is_compared_follows_from_the_files(intact):
     assert not [name for name in branches if name.startswith(("Gen", "Pileup", "FlashSim", "nGen"))]
     assert not {"Jet_genJetIdx", "Jet_muonIdx1", "genWeight", "event"} & branches
     titles = {one.title for one in groups["Jet"].rates}
-    assert titles == {"share of GenJet found in Jet", "share of Jet with a match in GenJet"}
+    assert titles == {
+        "share of GenJet found in Jet",
+        "share of Jet with a match in GenJet",
+        "share of Jet with less pt than the one before",
+    }
     assert intact.shared
     assert intact.reference.title == "reference detector"
     assert (intact.sample.n_gen, intact.sample.events.n) == (60, 60 * FOLDS)
@@ -341,3 +345,19 @@ def test_a_collection_may_have_an_underscore_in_its_name(tmp_path):
     assert group.correlations.names == ("pt", "t")
     write_validation(found, tmp_path / "page", quiet)
     assert 'title="momentum transfer [GeV2]"' in (tmp_path / "page" / "index.html").read_text()
+
+
+def test_a_page_without_pictures_says_the_same(intact, tmp_path, page_reader, monkeypatch):
+    def refuse(*positional, **named):
+        raise AssertionError("nothing is to be drawn")
+
+    for name in ("overlay_entries", "rates", "heat_map"):
+        monkeypatch.setattr(plots, name, refuse)
+    page = write_validation(intact, tmp_path, quiet, figures=False)
+    parsed = page_reader()
+    parsed.feed(page.read_text(encoding="utf-8"))
+    assert not parsed.open
+    text = " ".join("".join(parsed.words).split())
+    assert f"{intact.fidelity.told.auc.value:.3f}" in text
+    assert "Jet_pt" in text
+    assert "<img" not in page.read_text(encoding="utf-8")

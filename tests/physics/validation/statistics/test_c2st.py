@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from flashsim_prod.physics.validation.statistics.c2st import tell_apart
+from flashsim_prod.physics.validation.statistics.c2st import area_with_error, tell_apart
 
 N = 3000
 EACH = (np.arange(N), np.arange(N))
@@ -53,3 +53,27 @@ def test_twins_stay_in_one_half():
 def test_equal_seeds_give_equal_figures():
     one, other = (tell_apart(_normals(1), _normals(2), EACH, seed=5, columns=(0,)) for _ in range(2))
     assert one == other
+
+
+def test_the_error_is_how_far_areas_scatter():
+    rng = np.random.default_rng(6)
+    label = np.repeat([0, 1], 150)
+    found = [area_with_error(rng.normal(size=300) + 0.7 * label, label, np.arange(300)) for _ in range(300)]
+    assert np.mean([one.error for one in found]) == pytest.approx(
+        np.std([one.value for one in found]), rel=0.15
+    )
+
+
+def test_copies_of_a_row_make_no_area_more_certain():
+    scores = np.random.default_rng(7).normal(size=200)
+    label, group = np.tile([0, 1], 100), np.arange(200)
+    once = area_with_error(scores, label, group)
+    often = area_with_error(np.tile(scores, 9), np.tile(label, 9), np.tile(group, 9))
+    assert often.value == pytest.approx(once.value)
+    assert often.error == pytest.approx(once.error)
+
+
+def test_a_column_in_which_nothing_is_known_says_nothing():
+    first, second = _normals(1), _normals(2, shift=1.5)
+    first[:, 0] = second[:, 0] = np.nan
+    assert tell_apart(first, second, EACH, seed=1).auc.value > 0.8

@@ -15,7 +15,7 @@ from flashsim_prod.core.site import Resources
 class SlurmRules(EngineRules):
     """How jobs are handed to a Slurm cluster whose nodes see this machine's files."""
 
-    batch_system: ClassVar[str] = "flashsim_slurm.engine:SlurmBatch"
+    batch_system: ClassVar[str] = "flashsim_minislurm.engine:SlurmBatch"
     gpu_key: ClassVar[str] = "gpus"
     looks_at: ClassVar[tuple[str, ...]] = ("slurm",)
 

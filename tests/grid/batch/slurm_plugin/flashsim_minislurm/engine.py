@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from flashsim_minislurm.section import SlurmRules
 from flashsim_prod import resources
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.states import JobState
@@ -28,17 +29,16 @@ from flashsim_prod.grid.batch.base import (
     Receipt,
     Submission,
 )
-from flashsim_slurm.section import SlurmRules
 
 SCRIPT = "job.sh"
 STATES = {"PENDING": JobState.IDLE, "RUNNING": JobState.RUNNING, "COMPLETING": JobState.RUNNING}
 
 
 class SlurmBatch(BatchSystem):
-    """Hands requests to the cluster of a site with a section ``slurm``."""
+    """Hands requests to the cluster of a site with a section ``minislurm``."""
 
     def render(self, submission: Submission) -> None:
-        environment = resources.templates("slurm", are_pages=False)
+        environment = resources.templates("minislurm", are_pages=False)
         environment.filters["shell"] = shlex.quote
         rules = self._site.rules_as(SlurmRules)
         python = rules.python.replace("{python}", sys.executable)

@@ -1,0 +1,1 @@
+"""Requests that belong together: extensions of one sample, campaigns of many."""

@@ -1,0 +1,148 @@
+"""The discrete flow: rational-quadratic splines between noise and attributes, one evaluation an object.
+
+Durkan et al., arXiv:1906.04032, in couplings that condition one half of the attributes on the other; it
+learns by its exact likelihood. The one owner of zuko.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from flashsim_prod.core.request import Sampling
+from flashsim_prod.core.strict import StrictModel
+from flashsim_prod.physics.chain.kinds import registry
+from flashsim_prod.physics.chain.kinds.base import Examples, Kind, Loss, Networks, Stage
+from flashsim_prod.physics.chain.kinds.numbers import (
+    MULTIPLICITY,
+    networks_for_inference,
+    networks_of_numbers,
+    spread_knots,
+    stages_of_numbers,
+)
+from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
+
+_SPLINE = "spline"
+#: couplings after another, and intervals of each spline
+_TRANSFORMS, _BINS = 4, 8
+#: beyond, splines are straight lines of slope one: what a float32 normal number can be is not far beyond
+_BOUND = 6.0
+
+
+@dataclass(frozen=True)
+class SplineSize:
+    """Sizes of the networks: hidden layers of each coupling's network, and those of the classifier."""
+
+    width: int
+    blocks: int
+    transforms: int
+    bins: int
+    classifier: tuple[int, ...]
+    knots: int
+
+    def of_numbers(self) -> NetworkSize:
+        """As the classifier of numbers has them."""
+        return NetworkSize(classifier=self.classifier, knots=self.knots)
+
+
+class Spline(nn.Module):
+    """p(x | c) as splines of normal numbers.
+
+    Parameters
+    ----------
+    n_targets, n_conditions : int
+    size : SplineSize
+    """
+
+    def __init__(self, n_targets: int, n_conditions: int, size: SplineSize) -> None:
+        super().__init__()
+        from zuko.flows import NSF
+
+        self.flow = NSF(
+            n_targets,
+            n_conditions,
+            bins=size.bins,
+            transforms=size.transforms,
+            passes=2,
+            slope=1e-3,
+            hidden_features=(size.width,) * size.blocks,
+        )
+        for module in self.flow.modules():
+            # what is no weight follows from the sizes: not stored
+            module._non_persistent_buffers_set.update(module._buffers)
+
+    def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
+        """log p(x | c), shape (n,)."""
+        return cast(Tensor, self.flow(conditions).log_prob(x))
+
+    def draw(self, conditions: Tensor, normals: Tensor) -> Tensor:
+        """Targets, shape (n, n_targets), that `normals` of the same shape stand for."""
+        return cast(Tensor, self.flow(conditions).transform.inv(normals))
+
+
+class LikelihoodLoss(Loss):
+    """-log p(x | c), with steps of the targets dequantised anew each time."""
+
+    def __init__(self, examples: Examples) -> None:
+        self.examples = examples
+        self.conditions = examples.conditions[examples.row]
+        self.n = len(self.conditions)
+
+    def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
+        x = self.examples.normal(rows, generator).clamp(-_BOUND, _BOUND).to(device)
+        return cast(Tensor, -network(x, self.conditions[rows].to(device)).mean())
+
+
+class SplineKind(Kind[SplineSize]):
+    """Splines for the attributes, and a classifier for their number."""
+
+    name = registry.SPLINE
+
+    def declared_size(self, model: ObjectModel, *, width: int | None, blocks: int | None) -> SplineSize:
+        size = model.size
+        return SplineSize(width or size.width, blocks or 2, _TRANSFORMS, _BINS, size.classifier, size.knots)
+
+    def size(self, section: StrictModel) -> SplineSize:
+        return SplineSize(**dict(section))
+
+    def section(self, size: SplineSize) -> dict[str, Any]:
+        return asdict(size)
+
+    def combined(self, stage: str, new: SplineSize, last: SplineSize) -> SplineSize:
+        of_numbers, of_spline = (new, last) if stage == MULTIPLICITY else (last, new)
+        return replace(of_spline, classifier=of_numbers.classifier, knots=of_numbers.knots)
+
+    def networks(self, model: ObjectModel, size: SplineSize) -> dict[str, nn.Module]:
+        spline = Spline(len(model.targets), len(model.conditions), size)
+        return {_SPLINE: spline, **networks_of_numbers(model, size.of_numbers())}
+
+    def expected_shapes(self, model: ObjectModel, size: SplineSize) -> dict[str, tuple[int, ...]]:
+        # which of the masks' rows are alike has to be found out: networks without memory cannot
+        networks = self.networks(model, size)
+        return {
+            f"{prefix}.{key}": tuple(one.shape)
+            for prefix, network in networks.items()
+            for key, one in network.state_dict().items()
+        }
+
+    def prepare(self, networks: Networks, conditions: Tensor) -> None:
+        spread_knots(networks, conditions)
+
+    def for_inference(self, networks: Networks) -> Networks:
+        return networks_for_inference(networks)
+
+    def sample(self, networks: Networks, conditions: Tensor, normals: Tensor, sampling: Sampling) -> Tensor:
+        return cast(Spline, networks[_SPLINE]).draw(conditions, normals)
+
+    def logits(self, networks: Networks, conditions: Tensor) -> Tensor:
+        return cast(Tensor, networks[MULTIPLICITY](conditions))
+
+    def stages(self, networks: Networks) -> tuple[Stage, ...]:
+        spline = Stage(self.name, networks[_SPLINE], LikelihoodLoss, (_SPLINE,))
+        return (spline, *stages_of_numbers(networks))
+
+
+KIND = SplineKind()
