@@ -141,22 +141,12 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     bundle = find_checked_bundle(typed.bundle)
     rse = registration.rse or site.storage.rse
-    source, kind = named_source(typed.inputs, inspected, rse=rse)
-    kind.require(source, bundle.needs)
-    card = named
-    if source.files:
-        card = card_of_input(
-            named,
-            kind.facts(source),
-            primary=typed.primary,
-            energy_tev=typed.energy_tev,
-            cross_section_pb=typed.xsec,
-        )
-    assert card is not None
-    card = kind.showered(card, find_shower(typed.shower) if typed.shower is not None else None, source)
-    source = kind.settled(source, card)
-    # what every job would fail at
-    kind.check(source, card)
+    shower = find_shower(typed.shower) if typed.shower is not None else None
+    if typed.inputs:
+        source, card = _of_input(typed, named, shower, inspected, rse, bundle.needs)
+    else:
+        assert named is not None
+        source, card = _of_card(named, shower, typed.energy_tev)
     if typed.virtual and source.vetoes(card):
         raise RequestError(
             "--virtual: which events the merging of the shower leaves is only known when they are made, so "
@@ -192,6 +182,40 @@ def _written_as(wanted: str | None, energy_tev: float, bundle: Bundle) -> tuple[
 
     version = Schema.load(wanted or default_version(energy_tev, bundle.nano)).version
     return version, tuple(remarks(bundle, version))
+
+
+def _of_input(
+    typed: Typed,
+    named: ProcessCard | None,
+    shower: ProcessCard | None,
+    inspected: Callable[[str], None] | None,
+    rse: str,
+    needs: frozenset[str],
+) -> tuple[Source, ProcessCard]:
+    """The source that the input files are, and the card of their process; errors as of `make_order`."""
+    source, kind = named_source(typed.inputs, inspected, rse=rse)
+    kind.require(source, needs)
+    card = card_of_input(
+        named,
+        kind.facts(source),
+        primary=typed.primary,
+        energy_tev=typed.energy_tev,
+        cross_section_pb=typed.xsec,
+    )
+    card = kind.showered(card, shower, source)
+    source = kind.settled(source, card)
+    # what every job would fail at
+    kind.check(source, card)
+    return source, card
+
+
+def _of_card(
+    card: ProcessCard, shower: ProcessCard | None, energy_tev: float | None
+) -> tuple[Source, ProcessCard]:
+    """The source that `card` is by itself, and the card with what was found of it; errors as above."""
+    from flashsim_prod.physics.generator.kinds import kind_of_card
+
+    return kind_of_card(card).of_card(card, shower, energy_tev)
 
 
 def find_checked_bundle(name_or_path: str | None) -> BundleFound:
