@@ -94,6 +94,10 @@ def request(
             autocompletion=completing.bundles,
         ),
     ] = None,
+    nano: Annotated[
+        str | None,
+        typer.Option(metavar="v9|v15", help="Version of NanoAOD to write; by default by energy and bundle."),
+    ] = None,
     device: Annotated[Device | None, typer.Option(help="Where the networks run.")] = None,
     slots: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Jobs at a time; the site's by default.")

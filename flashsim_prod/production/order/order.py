@@ -29,6 +29,7 @@ from flashsim_prod.production.order.rucio_rses import find_registration
 from flashsim_prod.production.order.shower import find_shower
 
 if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.bundle import Bundle
     from flashsim_prod.physics.generator.kinds import SourceKind
 
 #: how files of events end, which no card does
@@ -80,6 +81,11 @@ class Typed(RequestOptions):
         return {name: value for name, value in typed.items() if value is not None}
 
     @property
+    def wanted_nano(self) -> str | None:
+        """The version of NanoAOD, if one was typed."""
+        return self.nano if "nano" in self.model_fields_set else None
+
+    @property
     def wanted_device(self) -> Device | None:
         """The device, if one was typed."""
         return self.device if "device" in self.model_fields_set else None
@@ -95,6 +101,8 @@ class BundleFound:
         Generator-level collections and scalars that its models use.
     missing : tuple of str
         What its files will be without, a line each.
+    bundle : Bundle
+        None where no event is to be made.
     """
 
     ref: BundleRef
@@ -102,6 +110,7 @@ class BundleFound:
     title: str
     needs: frozenset[str] = frozenset()
     missing: tuple[str, ...] = ()
+    bundle: Bundle | None = None
 
 
 class Seen:
@@ -158,12 +167,10 @@ def make_order(
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     seen = seen or Seen()
     bundle = seen.bundle(typed.bundle)
-    rse = registration.rse or site.storage.rse
     shower = find_shower(typed.shower) if typed.shower is not None else None
     if typed.inputs:
-        source, card = _of_input(
-            typed, named, shower, seen.source(typed.inputs, rse, inspected), bundle.needs
-        )
+        found = seen.source(typed.inputs, registration.rse or site.storage.rse, inspected)
+        source, card = _of_input(typed, named, shower, found, bundle.needs)
     else:
         assert named is not None
         source, card = _of_card(named, shower, typed.energy_tev)
@@ -184,7 +191,24 @@ def make_order(
         "events_per_job": per_job,
     }
     chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
+    energy = card.energy(typed.energy_tev if not source.files else None)
+    if bundle.bundle is not None and energy is not None:
+        nano, own["remarks"] = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
+        chosen["nano"] = nano
     return Order.from_mapping({**chosen, **own}, "request"), bundle
+
+
+def _written_as(wanted: str | None, energy_tev: float, bundle: Bundle) -> tuple[str, tuple[str, ...]]:
+    """The version of NanoAOD that is written, and what is not quite as that has it.
+
+    `RequestError` if there are no tables of the one `wanted`.
+    """
+    from flashsim_prod.physics.chain.coverage import remarks
+    from flashsim_prod.physics.nanoaod.schema import Schema
+    from flashsim_prod.physics.nanoaod.versions.names import default_version
+
+    version = Schema.load(wanted or default_version(energy_tev, bundle.nano)).version
+    return version, tuple(remarks(bundle, version))
 
 
 def _of_input(
@@ -245,6 +269,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
         bundle.title,
         needs,
         told_missing(bundle.manifest.models),
+        bundle,
     )
 
 

@@ -44,6 +44,8 @@ class Order(HasSource, RequestOptions):
         What the bundle is called in dataset names.
     missing : tuple of str
         What files simulated with the bundle will be without, a line each.
+    remarks : tuple of str
+        What was seen when names were looked up and its user should know before saying yes.
     events_per_job : int or None
         Output events of one job; ``None`` lets the site's limits decide.
     extends : Extension or None
@@ -60,6 +62,7 @@ class Order(HasSource, RequestOptions):
     device: Device = Device.AUTO
     events_per_job: int | None = None
     catalog: RegisterIn = RegisterIn.LOCAL
+    remarks: tuple[str, ...] = ()
     extends: Extension | None = None
 
     @property
@@ -349,4 +352,4 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
             "in the shower, and how many are left is known when the jobs are done"
         )
     notes += order.site.rules.notes(request)
-    return notes
+    return [*notes, *order.remarks]

@@ -136,6 +136,10 @@ class HTCondorRules(EngineRules):
     def gpus_promised(self) -> int:
         return self.gpus.count if self.gpus else 0
 
+    def node_software(self) -> NodeSoftware:
+        own = self.software
+        return NodeSoftware(own.python, own.image, own.archive, own.setup)
+
     def most_at_once(self) -> int | None:
         return self.throttle.max_jobs or None
 
@@ -145,10 +149,6 @@ class HTCondorRules(EngineRules):
         idle = min(most, self.throttle.max_idle)
         throttle = self.throttle.model_copy(update={"max_jobs": most, "max_idle": idle})
         return self.model_copy(update={"throttle": throttle})
-
-    def node_software(self) -> NodeSoftware:
-        own = self.software
-        return NodeSoftware(own.python, own.image, own.archive, own.setup)
 
     def copies_urls(self) -> bool:
         return self.carries_urls

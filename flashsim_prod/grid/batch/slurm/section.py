@@ -103,12 +103,12 @@ class SlurmRules(EngineRules):
     def gpus_promised(self) -> int:
         return self.gpus.count if self.gpus else 0
 
-    def most_at_once(self) -> int | None:
-        return self.most_jobs or None
-
     def node_software(self) -> NodeSoftware:
         own = self.software
         return NodeSoftware(own.python, own.image, None, own.setup, own.runner)
+
+    def most_at_once(self) -> int | None:
+        return self.most_jobs or None
 
     @field_validator("options")
     @classmethod
