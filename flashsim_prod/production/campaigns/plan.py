@@ -390,4 +390,4 @@ class _Planning:
 #: what cannot be extended before somebody has looked at it
 _STUCK = {RequestState.FAILED: "failed", RequestState.CANCELLED: "was cancelled"}
 #: options of a request that a file has under the same names
-_AS_TYPED = ("bundle", "seed", "primary", "xsec", "shower", "sampling", "device", "slots", "catalog")
+_AS_TYPED = ("bundle", "seed", "primary", "xsec", "shower", "nano", "sampling", "device", "slots", "catalog")
