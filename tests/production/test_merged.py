@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from flashsim_prod.cli.main import app
 from flashsim_prod.core.report import JobReport
+from flashsim_prod.errors import RequestError
 from flashsim_prod.production.dataset.checks import check_dataset
 from flashsim_prod.production.dataset.files import find_files
 from flashsim_prod.production.drive.in_memory import simulate_in_memory
@@ -117,6 +118,16 @@ def test_jobs_of_which_nothing_is_left_are_merged_all_the_same(
     assert set(ak.num(runs.LHEPdfSumw).tolist()) == {2}
     _called("verify", made["dataset"])
     assert not check_dataset(find_files(home, [made["request"]])).problems
+
+
+def test_what_is_left_cannot_be_registered_before_it_is_known(
+    home: Home, write_lhe: WriteLhe, quick: str
+) -> None:
+    path = write_lhe("z.lhe", 4, head=mlm_head())
+    words = ["request", "--input", str(path), "--shower", quick, "--virtual"]
+    with pytest.raises(RequestError, match="--virtual: which events the merging of the shower leaves"):
+        CliRunner().invoke(app, words, standalone_mode=False, catch_exceptions=False)
+    assert not home.names()
 
 
 def test_the_plan_says_that_numbers_are_estimates(home: Home, write_lhe: WriteLhe, quick: str) -> None:

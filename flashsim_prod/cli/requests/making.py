@@ -113,8 +113,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),
     ]
     if ask.source.contents():
-        entry = ask.card.energy(ask.energy_tev)
-        known = None if entry is None else entry.cross_section_pb
+        known = cross_section_of(ask)
         lines.append(("xsec", f"{known:g} pb" if known else "not known; say --xsec, or keep it beside"))
     lines += ask.source.contents()
     if ask.catalog is RegisterIn.RUCIO:
@@ -127,6 +126,12 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
 def _extends_line(extends: Extension) -> str:
     begins = format_count(extends.gen_events)
     return f"{extends.dataset} ({extends.request}), from gen event {begins} on; together they are one sample"
+
+
+def cross_section_of(ask: Request) -> float | None:
+    """What is known of it [pb]."""
+    entry = ask.card.energy(ask.energy_tev)
+    return None if entry is None else entry.cross_section_pb
 
 
 def _rucio_line(ask: Request) -> str:
@@ -169,7 +174,10 @@ def _tell_virtual(outcome: Outcome, *, as_json: bool) -> None:
 
 def _tell_dry_run(plan: Plan, folder: Path, *, as_json: bool) -> None:
     if as_json:
-        print_json(summary(plan.request, RequestState.PLANNED, ()))
+        told = summary(plan.request, RequestState.PLANNED, ())
+        print_json(
+            {**told, "contents": dict(plan.request.source.contents()) or None, "notes": list(plan.notes)}
+        )
         return
     for line in (
         f"Written, not started: {folder}",

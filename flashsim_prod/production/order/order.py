@@ -93,12 +93,15 @@ class BundleFound:
     ----------
     needs : frozenset of str
         Generator-level collections and scalars that its models use.
+    missing : tuple of str
+        What its files will be without, a line each.
     """
 
     ref: BundleRef
     tag: str
     title: str
     needs: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
 
 
 def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) -> tuple[Order, BundleFound]:
@@ -129,27 +132,23 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     bundle = find_checked_bundle(typed.bundle)
     rse = registration.rse or site.storage.rse
-    source, kind = named_source(typed.inputs, inspected, rse=rse)
-    kind.require(source, bundle.needs)
-    card = named
-    if source.files:
-        card = card_of_input(
-            named,
-            kind.facts(source),
-            primary=typed.primary,
-            energy_tev=typed.energy_tev,
-            cross_section_pb=typed.xsec,
+    shower = find_shower(typed.shower) if typed.shower is not None else None
+    if typed.inputs:
+        source, card = _of_input(typed, named, shower, inspected, rse, bundle.needs)
+    else:
+        assert named is not None
+        source, card = _of_card(named, shower, typed.energy_tev)
+    if typed.virtual and source.vetoes(card):
+        raise RequestError(
+            "--virtual: which events the merging of the shower leaves is only known when they are made, so "
+            "their numbers cannot be registered before; leave out --virtual"
         )
-    assert card is not None
-    card = kind.showered(card, find_shower(typed.shower) if typed.shower is not None else None, source)
-    source = kind.settled(source, card)
-    # what every job would fail at
-    kind.check(source, card)
     own = {
         "card": card,
         "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
         "bundle": bundle.ref,
         "bundle_tag": bundle.tag,
+        "missing": bundle.missing,
         "events": events,
         "energy_tev": card.energies[0].tev if source.files else typed.energy_tev,
         "source": source,
@@ -157,6 +156,40 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     }
     chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
     return Order.from_mapping({**chosen, **own}, "request"), bundle
+
+
+def _of_input(
+    typed: Typed,
+    named: ProcessCard | None,
+    shower: ProcessCard | None,
+    inspected: Callable[[str], None] | None,
+    rse: str,
+    needs: frozenset[str],
+) -> tuple[Source, ProcessCard]:
+    """The source that the input files are, and the card of their process; errors as of `make_order`."""
+    source, kind = named_source(typed.inputs, inspected, rse=rse)
+    kind.require(source, needs)
+    card = card_of_input(
+        named,
+        kind.facts(source),
+        primary=typed.primary,
+        energy_tev=typed.energy_tev,
+        cross_section_pb=typed.xsec,
+    )
+    card = kind.showered(card, shower, source)
+    source = kind.settled(source, card)
+    # what every job would fail at
+    kind.check(source, card)
+    return source, card
+
+
+def _of_card(
+    card: ProcessCard, shower: ProcessCard | None, energy_tev: float | None
+) -> tuple[Source, ProcessCard]:
+    """The source that `card` is by itself, and the card with what was found of it; errors as above."""
+    from flashsim_prod.physics.generator.kinds import kind_of_card
+
+    return kind_of_card(card).of_card(card, shower, energy_tev)
 
 
 def find_checked_bundle(name_or_path: str | None) -> BundleFound:
@@ -168,7 +201,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
         If it is missing, not whole, or its models are not those that this software declares.
     """
     from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
-    from flashsim_prod.physics.chain.compatibility import check_models, check_needs
+    from flashsim_prod.physics.chain.compatibility import check_models, check_needs, told_missing
 
     wanted = name_or_path or DEFAULT
     bundle = load_bundle(find_bundle(wanted))
@@ -178,7 +211,13 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     made = {output for model in models for output in model.outputs}
     needs = frozenset(use for model in models for use in model.uses if use not in made)
     path = wanted if wanted in shipped_bundles() else str(bundle.path)
-    return BundleFound(BundleRef(path=path, digest=bundle.digest), bundle.manifest.tag, bundle.title, needs)
+    return BundleFound(
+        BundleRef(path=path, digest=bundle.digest),
+        bundle.manifest.tag,
+        bundle.title,
+        needs,
+        told_missing(bundle.manifest.models),
+    )
 
 
 def is_input(word: str) -> bool:

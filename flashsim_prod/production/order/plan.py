@@ -42,6 +42,8 @@ class Order(HasSource, RequestOptions):
         ``None`` for the card's default.
     bundle_tag : str
         What the bundle is called in dataset names.
+    missing : tuple of str
+        What files simulated with the bundle will be without, a line each.
     events_per_job : int or None
         Output events of one job; ``None`` lets the site's limits decide.
     extends : Extension or None
@@ -52,6 +54,7 @@ class Order(HasSource, RequestOptions):
     site: Site
     bundle: BundleRef
     bundle_tag: str
+    missing: tuple[str, ...] = ()
     events: int | None = None
     energy_tev: float | None = None
     device: Device = Device.AUTO
@@ -334,6 +337,7 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
             f"a job is expected to take {format_duration(job_seconds)}, more than the site's limit of "
             f"{format_duration(limit)}; lower --events-per-job"
         )
+    notes += [f"the dataset will lack: {line}" for line in order.missing]
     if request.is_vetoed:
         notes.append(
             "numbers of events, size, time and energy are estimates from above: merging throws events away "

@@ -58,7 +58,7 @@ class Survey:
     told : tuple of str
         What of its events is not as elsewhere, for people.
     first : str
-        A digest of its first event, but for its number.
+        A digest of the final particles of its first event.
     """
 
     url: str
@@ -96,7 +96,7 @@ def survey(url: str) -> Survey:
         beams_gev=energies[0],
         heavy=_heavy(particles),
         told=_oddities(particles, energies),
-        first=hashlib.sha256(sampled[0].split(b"\n", 1)[1]).hexdigest(),
+        first=_digest(records[0]),
     )
 
 
@@ -122,6 +122,13 @@ def survey_alike(surveys: Sequence[Survey]) -> Survey:
                 "their events would count twice, leave one out"
             )
     return first
+
+
+def _digest(record: Record) -> str:
+    """Of its final particles, whatever the form, order and number that the event is written with."""
+    final = record.particles[record.particles["status"] == 1]
+    rows = sorted(f"{one['pid']} {one['px']:.6g} {one['py']:.6g} {one['pz']:.6g}" for one in final)
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
 def beams_of(record: Record, where: str) -> float | None:

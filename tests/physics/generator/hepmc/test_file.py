@@ -99,6 +99,9 @@ def test_files_that_are_not_one_sample_are_refused(write: Callable[..., str], he
         survey_alike([first, survey(write("c.hepmc", info=hepmc.run_info(["nominal"])))])
     with pytest.raises(InputError, match=r"d\.hepmc and .*a\.hepmc begin with the same event"):
         survey_alike([first, survey(write("d.hepmc", 2))])
+    # the same in another form
+    with pytest.raises(InputError, match=r"f\.hepmc and .*a\.hepmc begin with the same event"):
+        survey_alike([first, survey(write("f.hepmc", form="hepmc2"))])
     assert survey_alike([first, survey(write("e.hepmc", first=9))]) is first
 
 
