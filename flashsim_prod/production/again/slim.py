@@ -88,7 +88,8 @@ def slim_files(
     for index in files:
         job = merge_job(request, index)
         path = folder / f"{request.name}_{index:06d}.root"
-        if not _is_there(path, job.events, about):
+        # a shower that throws events away does not tell how many stay
+        if not _is_there(path, None if request.is_vetoed else job.events, about):
             _write(path, request, index, wanted, about, _Later(progress, done, total))
         done += job.events
         progress(done, total)
@@ -108,7 +109,7 @@ class _Later:
         self.told(self.before + done, self.total)
 
 
-def _is_there(path: Path, events: int, about: dict[str, str]) -> bool:
+def _is_there(path: Path, events: int | None, about: dict[str, str]) -> bool:
     """Whether this very file is there; `EventsError` if another one is."""
     from flashsim_prod.physics.nanoaod.reader import NanoFile
 
@@ -117,7 +118,7 @@ def _is_there(path: Path, events: int, about: dict[str, str]) -> bool:
     try:
         with NanoFile(str(path)) as file:
             told = {name: texts[0] for name, texts in file.provenance().items()}
-            is_it = file.n_entries == events and told == about
+            is_it = told == about and events in (None, file.n_entries)
     except InputError:
         is_it = False
     if not is_it:
