@@ -112,7 +112,8 @@ def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Ite
         for index in jobs:
             job = simulate_job(request, index)
             for batch in simulated(request, job, chain, event_source(request, job), Timings()):
-                yield index, batch.events
+                if not batch.is_specimen:
+                    yield index, batch.events
 
 
 def chunks(request: Request, jobs: Iterable[int], wanted: Wanted) -> Iterator[ak.Array]:
