@@ -12,6 +12,7 @@ of the group ``flashsim_prod.batch`` of their distributions, named after the eng
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
@@ -37,6 +38,36 @@ _BUILT_IN = {
 _WITHOUT_SECTION = "local"
 #: sections that a site is always written with, empty if it is of another engine
 ALWAYS_WRITTEN = ("htcondor", "crab")
+
+
+#: the interpreter in an image that is made by the recipes of ``flashsim-prod software``
+IMAGE_PYTHON = "/opt/flashsim/bin/python"
+
+
+@dataclass(frozen=True)
+class NodeSoftware:
+    """Where a node finds Python and this package.
+
+    Attributes
+    ----------
+    python : str
+        The interpreter, in the image or archive if there is one; ``{python}`` is the one that runs.
+    image, archive : str or None
+        A container image, or a packed environment that is sent along.
+    setup : tuple of str
+        Shell lines that run before.
+    runner : str
+        The program that opens images.
+    brings_package : bool
+        Whether this package itself travels with the jobs.
+    """
+
+    python: str = "{python}"
+    image: str | None = None
+    archive: str | None = None
+    setup: tuple[str, ...] = ()
+    runner: str = "apptainer"
+    brings_package: bool = False
 
 
 class EngineRules(StrictModel):
@@ -71,6 +102,10 @@ class EngineRules(StrictModel):
     def gpus_promised(self) -> int:
         """GPUs that a simulate job is promised."""
         return 0
+
+    def node_software(self) -> NodeSoftware:
+        """Where jobs find their software; by default they have what this machine has."""
+        return NodeSoftware()
 
     def copies_urls(self) -> bool:
         """Whether the engine itself, rather than the job, copies from and to servers."""

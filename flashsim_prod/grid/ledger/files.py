@@ -31,13 +31,3 @@ def set_removed(db: sqlite3.Connection, request: int, stage: Stage, indices: Ite
         "AND idx IN (SELECT value FROM json_each(?))",
         (request, stage, json.dumps(list(indices))),
     )
-
-
-def replace(
-    db: sqlite3.Connection, request: int, stage: Stage, index: int, size: int, adler32: str, sha256: str
-) -> None:
-    """Note that an output has other bytes."""
-    db.execute(
-        "UPDATE files SET bytes = ?, adler32 = ?, sha256 = ? WHERE request = ? AND stage = ? AND idx = ?",
-        (size, adler32, sha256, request, stage, index),
-    )

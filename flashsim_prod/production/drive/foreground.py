@@ -21,6 +21,7 @@ from flashsim_prod.production.drive.local_run import Display, LocalRun
 from flashsim_prod.production.drive.reconcile import Remaining, reconcile
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.place import measured_rates
+from flashsim_prod.production.quota import check_quota
 
 #: jobs that run at a time on a machine from which others are handed over
 _SLOTS_BESIDE_OTHERS = 2
@@ -92,6 +93,8 @@ def check_means(context: RequestContext, remaining: Remaining) -> None:
     if not isinstance(context.storage, LocalStorage):
         return  # a server has its own room, and says when it is full
     needed = _bytes_needed(context, remaining)
+    if context.storage.prefix.is_relative_to(context.home.path.absolute()):
+        check_quota(context.home, needed, f"request {context.name}")
     with storage_errors(f"asking for free space in {context.home.path}"):
         free = shutil.disk_usage(context.home.path).free
     if free < needed:
