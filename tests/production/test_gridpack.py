@@ -25,6 +25,7 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.errors import ConfigError, InputError, NodeError, RequestError, StorageError
 from flashsim_prod.physics.generator.kinds import find_kind
+from flashsim_prod.physics.generator.pythia import PythiaSource
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.library import find_card
 from flashsim_prod.production.order.order import Typed, make_order
@@ -230,3 +231,9 @@ def test_cards_without_a_gridpack_are_written_as_ever() -> None:
     assert "gridpack" not in json.loads(card.model_dump_json())
     packed = card.model_copy(update={"gridpack": "/z.tar.xz"})
     assert ProcessCard.from_mapping(packed.model_dump(mode="json"), "it") == packed
+
+
+def test_who_runs_pythia_alone_does_not_take_a_gridpacks_card_for_one(tmp_path: Path) -> None:
+    card = find_card(str(_card_file(tmp_path, write_gridpack(tmp_path))))
+    with pytest.raises(ConfigError, match="which only requests run"):
+        PythiaSource(card, 13, n_events=1, seed=1, pileup_seed=1)

@@ -19,6 +19,7 @@ from flashsim_prod.production.dataset.checks import check_dataset
 from flashsim_prod.production.dataset.files import find_files
 from flashsim_prod.production.drive.in_memory import simulate_in_memory
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.measure.speed import measure_speed
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.place import preview
 from tests.lhe_files import mlm_head
@@ -137,3 +138,12 @@ def test_the_plan_says_that_numbers_are_estimates(home: Home, write_lhe: WriteLh
     assert "at most 4 = 4 gen events x 1" in words
     assert "MLM merging (qCut 15, nJetMax 1)" in words
     assert "estimates from above" in words
+
+
+@pytest.mark.slow
+def test_a_measurement_counts_the_events_that_are_left(home: Home, write_lhe: WriteLhe, quick: str) -> None:
+    path = write_lhe("z.lhe", 12, head=mlm_head())
+    options = {"oversample": 2, "seed": 2, "device": "cpu", "shower": quick}
+    found = measure_speed(make_order(Typed(inputs=(str(path),), **options))[0])  # type: ignore[arg-type]
+    assert 0 < found.events < 24
+    assert found.events % 2 == 0

@@ -63,6 +63,10 @@ class PythiaSource:
     def __init__(
         self, card: ProcessCard, energy_tev: float, *, n_events: int, seed: int, pileup_seed: int
     ) -> None:
+        if card.gridpack:
+            raise ConfigError(
+                f"card {card.name}: its hard processes are those of a gridpack, which only requests run"
+            )
         energy = card.energy(energy_tev)
         if energy is None:
             offered = ", ".join(f"{one.tev:g}" for one in card.energies)

@@ -124,7 +124,8 @@ def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Ite
             with _ONE_AT_A_TIME:
                 batches = simulated(request, job, chain, event_source(request, job), Timings())
             while (batch := _next(batches)) is not None:
-                yield index, batch.events
+                if not batch.is_specimen:
+                    yield index, batch.events
 
 
 def _next(batches: Iterator[Batch]) -> Batch | None:

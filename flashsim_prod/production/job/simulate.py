@@ -217,7 +217,8 @@ def simulated(
         raise EventsError(f"job {job.index} got {tried} gen events, expected {job.gen_events}")
     if not done and isinstance(source, VetoingSource):
         folds = next(fold_chunks(source.specimen(), request, job, job.gen_first))
-        yield Batch(chain.simulate(folds, seed=job.seed), 0, is_specimen=True)
+        specimen = way.written(chain.simulate(folds, seed=job.seed))
+        yield Batch(specimen, 0, is_specimen=True)
 
 
 def accepted_by(source: EventSource, request: Request) -> Accepted | None:

@@ -14,6 +14,7 @@ from flashsim_prod import __version__
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Speed, Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
+from flashsim_prod.errors import MeasurementError
 from flashsim_prod.production.job.simulate import (
     Batch,
     bound_bundle,
@@ -63,8 +64,10 @@ def measure_speed(order: Order, progress: EventsProgress = lambda done, total: N
     about = provenance(request, bundle)
     with tempfile.TemporaryDirectory(prefix="flashsim-bench-") as scratch:
         path, cpu_s = Path(scratch) / "bench.root", time.process_time()
-        seconds = _timed(request, job, chain, timings, path, about, progress)
+        seconds, events = _timed(request, job, chain, timings, path, about, progress)
         cpu_s, size = time.process_time() - cpu_s, path.stat().st_size
+    if not events:
+        raise MeasurementError(f"merging left none of {job.gen_events} gen events; take more")
     timings.add("other", seconds - sum(timings.seconds.values()))
     return Speed(
         **_circumstances(request, device),
@@ -72,11 +75,11 @@ def measure_speed(order: Order, progress: EventsProgress = lambda done, total: N
         chunk_events=resources.chunk_events,
         batch_rows=rows,
         gen_events=job.gen_events,
-        events=job.events,
+        events=events,
         stages_s={name: round(timings.seconds[name], 4) for name in STAGES if name in timings.seconds},
         seconds=round(seconds, 4),
         cpu_s=round(cpu_s, 4),
-        bytes_per_event=round(size / job.events, 1),
+        bytes_per_event=round(size / events, 1),
     )
 
 
@@ -121,24 +124,24 @@ def _timed(
     path: Path,
     about: dict[str, str],
     progress: EventsProgress,
-) -> float:
-    """Wall time of the work of a simulate job [s]."""
+) -> tuple[float, int]:
+    """Wall time of the work of a simulate job [s], and the events that it made."""
     loop = Timings()
     start = time.perf_counter()
     batches = simulated(request, job, chain, event_source(request, job), loop)
     counted = _counted(batches, job.events, progress)
-    write_checked(path, request, job, chain.made_for, counted, about, loop)
+    found = write_checked(path, request, job, chain.made_for, counted, about, loop)
     seconds = time.perf_counter() - start
     for stage in STAGES:
         # the chain has told its stages itself
         if stage in loop.seconds:
             timings.add(stage, loop.seconds[stage])
-    return seconds
+    return seconds, found.events
 
 
 def _counted(batches: Iterable[Batch], total: int, progress: EventsProgress) -> Iterator[Batch]:
     done = 0
     for batch in batches:
         yield batch
-        done += batch.events.n
+        done += 0 if batch.is_specimen else batch.events.n
         progress(done, total)

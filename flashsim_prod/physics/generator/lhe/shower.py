@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.report import Accepted
-from flashsim_prod.core.sources.lhe import merging_of
+from flashsim_prod.core.sources.lhe import merging_of, values_of
 from flashsim_prod.errors import ConfigError, InputError, NodeError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.generator.lhe.batch import ATTEMPTS, Batch, EventSeed
@@ -273,6 +273,12 @@ def check_shower(card: ProcessCard, of: Survey, url: str) -> None:
         raise ConfigError(
             f"card {card.name}: its settings make hard processes beside those of the LHE files; "
             "leave out all but tune, shower, hadronisation and decays"
+        )
+    is_told = event.np_nlo >= 0 or "jetmatching:npartonsnow" in values_of(card.settings)
+    if merging_of(card.settings) == "FxFx" and not is_told:
+        raise InputError(
+            f"{where} does not tell its number of partons (npNLO), which FxFx merging goes by; "
+            "give files of aMC@NLO, or JetMatching:nPartonsNow if it is the same for all"
         )
     if merging_of(card.settings):
         MergingShower(card, of, head_text(url)).run(Batch((where,), (text,), (event,), 0), _one_seed, 1)

@@ -166,6 +166,9 @@ def test_fxfx_goes_by_the_numbers_of_partons_of_each_event(write_lhe: WriteLhe) 
     with pytest.raises(InputError, match="made for FxFx merging"):
         kind.showered(_card(*_QUICK), None, source)
     card = kind.showered(_card(*_QUICK, *of_fxfx), None, source)
+    with pytest.raises(InputError, match="event 0 does not tell its number of partons"):
+        kind.check(source, card)
+    kind.check(source, card.model_copy(update={"settings": (*card.settings, "JetMatching:nPartonsNow = 0")}))
     left = []
     for partons in ("0", "1"):
         path = write_lhe(
@@ -207,6 +210,8 @@ def test_settings_are_made_of_the_head_and_what_is_said_goes_before() -> None:
     own = settings_for(_MLM, ("JetMatching:qCut = 22",), "it")
     assert [one for one in own if "qCut" in one] == ["JetMatching:qCut = 22"]
     full = ("JetMatching:merge = on", "JetMatching:qCut = 12", "JetMatching:setMad = off")
+    assert settings_for(_MLM, full, "it") == (*full, "JetMatching:nJetMax = 1")
+    full = (*full, "JetMatching:nJetMax = 3")
     assert settings_for(_MLM, full, "it") == full
 
 
@@ -222,6 +227,19 @@ def test_settings_are_made_of_the_head_and_what_is_said_goes_before() -> None:
             "below the xqcut",
         ),
         (_MLM, ("Merging:doKTMerging = on",), "the settings are of CKKW-L"),
+        (
+            MadeFor(),
+            ("JetMatching:merge = on",),
+            "MLM merging needs JetMatching:nJetMax and JetMatching:qCut;",
+        ),
+        (MadeFor("MLM", 10.0), ("JetMatching:merge = on",), "MLM merging needs JetMatching:nJetMax;"),
+        (MadeFor(), ("JetMatching:merge = on", "JetMatching:setMad = off"), "nJetMax and JetMatching:qCut;"),
+        (
+            MadeFor(),
+            ("Merging:doKTMerging = on",),
+            "needs Merging:Process .* and Merging:TMS",
+        ),
+        (MadeFor(), ("Merging:doMGMerging = on",), "needs Merging:Process and Merging:nJetMax;"),
         (MadeFor(), ("JetMatching:merge on", "JetMatching:scheme 2"), "Alpgen"),
         (MadeFor(), ("JetMatching:merge = on", "JetMatching:doVeto = off"), "doVeto"),
         (MadeFor(), ("JetMatching:qCut = 20",), "no merging is switched on"),

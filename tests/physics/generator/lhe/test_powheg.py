@@ -94,7 +94,9 @@ def test_files_of_powheg_are_vetoed_by_themselves(write_lhe: WriteLhe) -> None:
     own = kind.showered(_card("POWHEG:vetoCount = 3"), None, source)
     assert [one for one in own.settings if "vetoCount" in one] == ["POWHEG:vetoCount = 3"]
     with pytest.raises(ConfigError, match="cannot both be"):
-        kind.showered(_card("JetMatching:merge = on"), None, source)
+        kind.showered(
+            _card("JetMatching:merge = on", "JetMatching:nJetMax = 1", "JetMatching:qCut = 9"), None, source
+        )
 
 
 class _Parton:

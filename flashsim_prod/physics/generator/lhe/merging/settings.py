@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from flashsim_prod.core.sources.lhe import merging_of, values_of
 from flashsim_prod.errors import ConfigError, InputError
 
+_ON = ("on", "yes", "true", "ok", "1")
 _OF_ICKKW = {1: "MLM", 2: "CKKW-L", 3: "FxFx"}
 _RUN_CARD = re.compile(r"(?m)^\s*([-+.\w]+)\s*=\s*(\w+)\b")
 _PROCESS_CARD = re.compile(r"(?is)<MG5ProcCard>(.*?)</MG5ProcCard>")
@@ -98,6 +99,7 @@ def settings_for(made: MadeFor, settings: Sequence[str], where: str) -> tuple[st
         )
     if chosen:
         _check(chosen, made, values, where)
+        settings = (*settings, *_completed(chosen, made, values))
     idle = next((one for one in settings if _ABOUT.match(one)), None)
     if idle is not None and not chosen:
         raise ConfigError(f"'{idle}' does nothing: no merging is switched on; leave it out")
@@ -129,16 +131,39 @@ def _mlm(made: MadeFor, values: dict[str, str], where: str) -> tuple[str, ...]:
     return tuple(f"{name} = {value}" for name, value in usual.items() if name.lower() not in values)
 
 
+def _completed(chosen: str, made: MadeFor, values: dict[str, str]) -> tuple[str, ...]:
+    """What is to be added to settings that are given; `ConfigError` for what only their author knows.
+
+    Pythia8 has defaults for all of it, by which events leave that should not, or stay.
+    """
+    if chosen == "CKKW-L":
+        wanted = ["Merging:Process", "Merging:nJetMax"]
+        if any(values.get(f"merging:{one}", "").lower() in _ON for one in ("doktmerging", "doptlundmerging")):
+            wanted.append("Merging:TMS")
+        added: tuple[str, ...] = ()
+    else:
+        # without MadGraph's card there is nothing to read
+        reads_card = bool(made) and values.get("jetmatching:setmad", "on").lower() in _ON
+        wanted = ["JetMatching:nJetMax", *([] if reads_card else ["JetMatching:qCut"])]
+        knows = made.most_jets is not None and "jetmatching:njetmax" not in values
+        added = (f"JetMatching:nJetMax = {made.most_jets}",) if knows else ()
+        values = {**values, **({"jetmatching:njetmax": ""} if knows else {})}
+    lacking = [one for one in wanted if one.lower() not in values]
+    if lacking:
+        raise ConfigError(f"{chosen} merging needs {' and '.join(lacking)}; say them beside the others")
+    return added
+
+
 def _check(chosen: str, made: MadeFor, values: dict[str, str], where: str) -> None:
     if chosen == "CKKW-L":
-        if "jetmatching:merge" in values and values["jetmatching:merge"].lower() == "on":
+        if values.get("jetmatching:merge", "off").lower() in _ON:
             raise ConfigError("settings of both JetMatching and Merging; one sample is merged in one way")
         return
     if values.get("jetmatching:scheme", "1") != "1":
         raise ConfigError("JetMatching:scheme: only 1, MadGraph's, is there; Alpgen's files cannot be merged")
-    if values.get("jetmatching:doveto", "on").lower() not in ("on", "yes", "true", "ok", "1"):
+    if values.get("jetmatching:doveto", "on").lower() not in _ON:
         raise ConfigError("JetMatching:doVeto = off merges nothing; leave it out")
-    reads_card = values.get("jetmatching:setmad", "on").lower() in ("on", "yes", "true", "ok", "1")
+    reads_card = values.get("jetmatching:setmad", "on").lower() in _ON
     cut = _number(values.get("jetmatching:qcut"))
     if chosen == "MLM" and made.cut_gev and not reads_card and cut is not None and cut < made.cut_gev:
         raise ConfigError(
