@@ -13,7 +13,7 @@ from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.errors import StateError
 from flashsim_prod.production.drive.in_memory import threads_put_back
-from flashsim_prod.production.job.simulate import bound_bundle, event_source, simulated
+from flashsim_prod.production.job.simulate import Batch, bound_bundle, event_source, simulated
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -84,8 +84,8 @@ def jobs_of(request: Request, files: Iterable[int]) -> list[int]:
     return [job for merge in merges for job in range(merge.first, merge.first + merge.count)]
 
 
-def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Iterator[tuple[int, Events]]:
-    """The events of simulate jobs and the number of each one's job, in chunks of the site's size.
+def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Iterator[Batch]:
+    """The events of simulate jobs, in chunks of the site's size; a specimen for a job that none is left of.
 
     Only the models run that the branches wanted need, and those that these use or are linked to.
 
@@ -111,17 +111,20 @@ def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Ite
         )
         for index in jobs:
             job = simulate_job(request, index)
-            for batch in simulated(request, job, chain, event_source(request, job), Timings()):
-                yield index, batch.events
+            yield from simulated(request, job, chain, event_source(request, job), Timings())
 
 
 def chunks(request: Request, jobs: Iterable[int], wanted: Wanted) -> Iterator[ak.Array]:
-    """The same as awkward arrays, branch by branch what a file gives that holds these events."""
+    """The same as awkward arrays, branch by branch what a file gives that holds these events.
+
+    Of a job that no event is left of, an array of none, with all branches.
+    """
     from flashsim_prod.physics.nanoaod.arrays import in_memory
 
     schema, about = schema_of(request), _about(request)
-    for _, events in simulated_jobs(request, jobs, wanted):
-        yield in_memory(events, schema, wanted.chosen(schema, events), about)
+    for batch in simulated_jobs(request, jobs, wanted):
+        found = in_memory(batch.events, schema, wanted.chosen(schema, batch.events), about)
+        yield found[:0] if batch.is_specimen else found
 
 
 def with_step(request: Request, step: int | None) -> Request:

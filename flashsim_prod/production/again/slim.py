@@ -88,7 +88,7 @@ def slim_files(
     for index in files:
         job = merge_job(request, index)
         path = folder / f"{request.name}_{index:06d}.root"
-        if not _is_there(path, job.events, about):
+        if not _is_there(path, None if request.is_vetoed else job.events, about):
             _write(path, request, index, wanted, about, _Later(progress, done, total))
         done += job.events
         progress(done, total)
@@ -108,8 +108,11 @@ class _Later:
         self.told(self.before + done, self.total)
 
 
-def _is_there(path: Path, events: int, about: dict[str, str]) -> bool:
-    """Whether this very file is there; `EventsError` if another one is."""
+def _is_there(path: Path, events: int | None, about: dict[str, str]) -> bool:
+    """Whether this very file is there; `EventsError` if another one is.
+
+    Files appear whole, so that of one with an unknown number of events what it says of itself is enough.
+    """
     from flashsim_prod.physics.nanoaod.reader import NanoFile
 
     if not path.exists():
@@ -117,7 +120,7 @@ def _is_there(path: Path, events: int, about: dict[str, str]) -> bool:
     try:
         with NanoFile(str(path)) as file:
             told = {name: texts[0] for name, texts in file.provenance().items()}
-            is_it = file.n_entries == events and told == about
+            is_it = events in (None, file.n_entries) and told == about
     except InputError:
         is_it = False
     if not is_it:
@@ -146,10 +149,17 @@ def _write(
         appearing(path) as temporary,
         NanoWriter(temporary, schema=schema, provenance=about, runs=runs) as writer,
     ):
-        for _, events in simulated_jobs(request, jobs_of(request, [index]), wanted):
-            writer.write(_only(events, wanted, schema))
+        specimen: Events | None = None
+        for batch in simulated_jobs(request, jobs_of(request, [index]), wanted):
+            events = _only(batch.events, wanted, schema)
+            if batch.is_specimen:
+                specimen = events
+                continue
+            writer.write(events)
             done += events.n
             written(done)
+        if specimen is not None and not done:
+            writer.describe(specimen)
 
 
 def _only(events: Events, wanted: Wanted, schema: Schema) -> Events:
