@@ -106,6 +106,11 @@ class Source(StrictModel):
                 yield file
             begin = end
 
+    def opened_for(self, first: int, number: int) -> tuple[InputFile, ...]:
+        """The files that a job of these generator events opens: theirs, and the first one, which decides for
+        all jobs which branches there are and what the shower starts with."""
+        return tuple(dict.fromkeys((*self.files[:1], *self.files_of(first, number))))
+
     def repeated_for(self, gen_events: int) -> Self:
         """The same, its files named again and again until there are `gen_events`: for measurements only."""
         rounds = 1 if self.available is None else -(-gen_events // self.available)

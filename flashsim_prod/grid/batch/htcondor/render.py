@@ -225,14 +225,14 @@ def _sent_inputs(request: Request) -> list[str]:
 
 
 def _inputs_of(request: Request, first: int, number: int) -> list[str]:
-    """Those that hold some of the gen events [first, first + number)."""
+    """Those that a job of the gen events [first, first + number) opens."""
     sent = _sent_inputs(request)
     twice = [name for name, n in Counter(os.path.basename(path) for path in sent).items() if n > 1]
     if twice:
         raise RequestError(
             f"two input files are called {twice[0]}, which cannot both be sent to a job; rename one"
         )
-    return [file.url for file in request.source.files_of(first, number) if not file.is_url]
+    return [file.url for file in request.source.opened_for(first, number) if not file.is_url]
 
 
 def _next_rescue(folder: Path) -> Path:
