@@ -110,7 +110,7 @@ def test_what_cannot_be_made_is_refused_and_nothing_is_written(
 def test_a_job_elsewhere_opens_the_files_that_are_sent_to_it(home: Home, files: list[Path]) -> None:
     request = preview(home, _order(*files, events_per_job="8"), None).request
     job = simulate_job(request, request.n_simulate - 1)
-    sent = [file.url for file in request.source.opened_for(job.gen_first, job.gen_events)]
+    sent = [file.url for file in request.source.sent_for(job.gen_first, job.gen_events)]
     assert sent == [str(file) for file in [files[1]]]
     found = find_kind("hepmc").open(
         request.source, request, job, lambda url: url if url in sent else "/not/there"

@@ -127,9 +127,26 @@ def test_a_job_elsewhere_opens_the_files_that_are_sent_to_it(
     files = write_lhe("a.lhe.gz", 1), write_lhe("b.lhe", 2), write_lhe("c.lhe", 1)
     request = preview(home, _order(*files, shower=quick, events_per_job="2"), None).request
     job = simulate_job(request, request.n_simulate - 1)
-    sent = [file.url for file in request.source.opened_for(job.gen_first, job.gen_events)]
+    sent = [file.url for file in request.source.sent_for(job.gen_first, job.gen_events)]
     assert sent == [str(file) for file in [files[0], files[2]]]
     found = find_kind("lhe").open(
         request.source, request, job, lambda url: url if url in sent else "/not/there"
     )
     assert sum(chunk.n for chunk in found.chunks(10)) == job.gen_events
+
+
+def test_a_card_of_another_process_is_refused(home: Home, write_lhe: WriteLhe, quick: str) -> None:
+    path = write_lhe("z.lhe", 4)
+    for card, told in (
+        ("wjets", "have Z bosons"),
+        ("ttbar", "makes top quarks"),
+        ("photon_jets", "have Z bosons"),
+    ):
+        with pytest.raises(InputError, match=told):
+            _order(path, card=card, shower=quick)
+    # a boson that is not written is told by its leptons
+    bare = write_lhe("bare.lhe", 4, how="none", change=lambda text: text.replace("\n23 2 1 2", "\n21 2 1 2"))
+    with pytest.raises(InputError, match="have Z bosons"):
+        _order(bare, card="wjets", shower=quick)
+    with pytest.raises(InputError, match="of 7 TeV, card dyjets"):
+        _order(write_lhe("seven.lhe", 4, energies=(3500.0, 3500.0)), card="dyjets", shower=quick)
