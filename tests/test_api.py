@@ -10,7 +10,8 @@ import sys
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -293,6 +294,25 @@ def test_the_examples_run(example: str, says: str, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert re.search(says, done.stdout), done.stdout
+
+
+@pytest.mark.slow
+def test_the_example_of_a_virtual_dataset_runs(lacking: Callable[[str], None], tmp_path: Path) -> None:
+    if not all(find_spec(name) for name in ("dask_awkward", "distributed", "coffea")):
+        lacking("dask and coffea (pip install '.[test]')")
+    environment = {**os.environ, VARIABLE: str(tmp_path / "home")}
+    order = ("request", "ttbar", "--events", "40", "--oversample", "2", "--events-per-job", "20", "--virtual")
+    for command in (
+        ["-m", "flashsim_prod.cli", *order, "--name", "nowhere", "--device", "cpu"],
+        [str(EXAMPLES / "virtual.py"), "nowhere"],
+    ):
+        done = subprocess.run(
+            [sys.executable, *command],
+            env=environment, capture_output=True, text=True, check=False, cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert re.search(r" 30 to  60 +\d+\.\d(.*\n)+40 events of 2 jobs, none of them on a disk", done.stdout)
+    assert not list(tmp_path.rglob("*.root"))
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

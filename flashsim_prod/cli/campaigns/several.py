@@ -15,7 +15,7 @@ from flashsim_prod.production.home import home_to_read
 from flashsim_prod.production.order.order import Typed
 
 #: options that a campaign's entry has under the same names
-_SAME = ("bundle", "sampling", "slots", "catalog", "registration")
+_SAME = ("bundle", "nano", "sampling", "slots", "catalog", "registration")
 
 
 def make_several(
@@ -43,7 +43,7 @@ def make_several(
         )
     if typed.events is None:
         raise RequestError("--events is missing; say how many output events are wanted")
-    for option, value in (("--primary", typed.primary), ("--xsec", typed.xsec), ("--shower", typed.shower)):
+    for option, value in (("--primary", typed.primary), ("--xsec", typed.xsec)):
         if value is not None:
             raise RequestError(f"{option} goes with --input, and so with one request")
     if typed.virtual:
@@ -55,6 +55,7 @@ def make_several(
         "oversample": typed.oversample,
         "energies": typed.energy_tev,
         "sites": _anchored(typed.site),
+        "shower": None if typed.shower is None else _anchored(typed.shower),
         "seed": typed.seed if "seed" in typed.model_fields_set else None,
         "device": typed.wanted_device,
         "events_per_job": None if per_job is None else parse_count(per_job, "--events-per-job"),
@@ -67,7 +68,7 @@ def make_several(
 
 def _anchored(word: str) -> str:
     """A file's name as it is found from anywhere, since the campaign may be gone on with elsewhere."""
-    is_file = os.sep in word or word.endswith((".yaml", ".yml"))
+    is_file = os.sep in word or word.endswith((".yaml", ".yml", ".cmnd", ".cmd", ".txt"))
     return str(Path(word).expanduser().absolute()) if is_file else word
 
 

@@ -90,7 +90,8 @@ class Choices(StrictModel):
     )
     primary: str | None = Field(default=None, description="primary dataset of inputs, if they tell none")
     xsec: float | None = Field(default=None, gt=0, description="cross section of inputs [pb]")
-    shower: str | None = Field(default=None, description="card or file of settings for LHE inputs")
+    shower: str | None = Field(default=None, description="card or file of settings for LHE events")
+    nano: str | None = Field(default=None, description="version of NanoAOD, as v9")
     sampling: Sampling | None = None
     device: Device | None = Field(default=None, description="where the networks run; the site's by default")
     slots: int | None = Field(default=None, ge=1, description="jobs at a time; the site's by default")
@@ -173,7 +174,10 @@ class Wanted(StrictModel):
             "oversample": self.oversample,
             "era": self.era,
             "energy_tev": self.energy_tev,
-            **{name: getattr(self.choices, name) for name in ("bundle", "seed", "primary", "xsec", "shower")},
+            **{
+                name: getattr(self.choices, name)
+                for name in ("bundle", "seed", "primary", "xsec", "shower", "nano")
+            },
             "sampling": self.choices.sampling and self.choices.sampling.model_dump(mode="json"),
         }
         # what is not said is left out, so that what can be said later changes no key
@@ -279,7 +283,7 @@ def _check_axes(entry: int, choices: Choices) -> None:
         refuse(None, "say cards, or inputs")
     if not choices.inputs and not choices.events:
         refuse("events", "say how many are wanted; only inputs have an end")
-    for field in ("primary", "xsec", "shower"):
+    for field in ("primary", "xsec"):
         if not choices.inputs and getattr(choices, field) is not None:
             refuse(field, "goes with inputs; of a card it is in its file")
     if choices.eras and choices.energies:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from flashsim_prod import __version__
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.nanoaod.schema import Schema
+
+#: generators, FastJet and the models' work space are of a process: its threads, as dask has them, take turns
+_ONE_AT_A_TIME = Lock()
 
 
 @dataclass(frozen=True)
@@ -104,19 +108,28 @@ def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Ite
 
     dialect = find_dialect(request.nano)
     with threads_put_back():
-        device = pick_device(request.device, threads=request.site.resources.cpus)
-        chain = _chain(
-            request.bundle.path,
-            request.bundle.digest,
-            request.sampling,
-            device,
-            request.site.resources.batch_rows,
-            None if wanted.candidates is None else dialect.made_of(wanted.candidates),
-            _Asked(request),
-        )
+        with _ONE_AT_A_TIME:
+            device = pick_device(request.device, threads=request.site.resources.cpus)
+            chain = _chain(
+                request.bundle.path,
+                request.bundle.digest,
+                request.sampling,
+                device,
+                request.site.resources.batch_rows,
+                None if wanted.candidates is None else dialect.made_of(wanted.candidates),
+                _Asked(request),
+            )
         for index in jobs:
             job = simulate_job(request, index)
-            yield from simulated(request, job, chain, event_source(request, job), Timings())
+            with _ONE_AT_A_TIME:
+                batches = simulated(request, job, chain, event_source(request, job), Timings())
+            while (batch := _next(batches)) is not None:
+                yield batch
+
+
+def _next(batches: Iterator[Batch]) -> Batch | None:
+    with _ONE_AT_A_TIME:
+        return next(batches, None)
 
 
 def chunks(request: Request, jobs: Iterable[int], wanted: Wanted) -> Iterator[ak.Array]:

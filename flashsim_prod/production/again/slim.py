@@ -88,6 +88,7 @@ def slim_files(
     for index in files:
         job = merge_job(request, index)
         path = folder / f"{request.name}_{index:06d}.root"
+        # a shower that throws events away does not tell how many stay
         if not _is_there(path, None if request.is_vetoed else job.events, about):
             _write(path, request, index, wanted, about, _Later(progress, done, total))
         done += job.events
@@ -109,10 +110,7 @@ class _Later:
 
 
 def _is_there(path: Path, events: int | None, about: dict[str, str]) -> bool:
-    """Whether this very file is there; `EventsError` if another one is.
-
-    Files appear whole, so that of one with an unknown number of events what it says of itself is enough.
-    """
+    """Whether this very file is there; `EventsError` if another one is."""
     from flashsim_prod.physics.nanoaod.reader import NanoFile
 
     if not path.exists():
@@ -120,7 +118,7 @@ def _is_there(path: Path, events: int | None, about: dict[str, str]) -> bool:
     try:
         with NanoFile(str(path)) as file:
             told = {name: texts[0] for name, texts in file.provenance().items()}
-            is_it = events in (None, file.n_entries) and told == about
+            is_it = told == about and events in (None, file.n_entries)
     except InputError:
         is_it = False
     if not is_it:

@@ -355,7 +355,9 @@ class _Planning:
             yield f"was ordered at {made.site}: not moved to {site}"
         request = known_request(self._home, made.name)
         card = self._looking.card(wanted)
-        if request is not None and card is not None and not wanted.inputs and request.card != card:
+        # what is showered has the settings of its shower
+        is_plain = card is not None and not (wanted.inputs or card.gridpack or wanted.choices.shower)
+        if request is not None and card is not None and is_plain and request.card != card:
             yield f"card {card.name} has changed since: what was ordered stays as it was"
 
     def _typed(self, wanted: Wanted) -> Typed:
@@ -388,4 +390,4 @@ class _Planning:
 #: what cannot be extended before somebody has looked at it
 _STUCK = {RequestState.FAILED: "failed", RequestState.CANCELLED: "was cancelled"}
 #: options of a request that a file has under the same names
-_AS_TYPED = ("bundle", "seed", "primary", "xsec", "shower", "sampling", "device", "slots", "catalog")
+_AS_TYPED = ("bundle", "seed", "primary", "xsec", "shower", "nano", "sampling", "device", "slots", "catalog")

@@ -90,8 +90,9 @@ def test_restoring_what_was_expressed_gives_the_objects(reconstructed, model):
         chosen = np.flatnonzero(origin >= 0)
         assert len(chosen) == len(table.row), "no source gave more objects than its model can"
         whole = reconstructed[model.produces]
-        # what only serves the links is not stored
-        originals = {name: whole[name][chosen] for name in restored if name in whole}
+        # what only serves the links is not stored; what follows of GenJet is settled when both are together
+        settled = {"partonFlavour"} if model.name == "jet_from_genjet" else set()
+        originals = {name: whole[name][chosen] for name in restored.keys() - settled if name in whole}
     assert originals.keys() <= restored.keys()
     for name, column in originals.items():
         one, other = column.astype(np.float64), restored[name].astype(np.float64)

@@ -239,7 +239,22 @@ def test_an_array_of_dask_draws_what_an_analysis_needs(
         == ak.sum(everything.Jet_pt[everything.Jet_pt > 30], axis=1).tolist()
     )
     assert ak.num(lazy, axis=0).compute(scheduler="sync") == 60
+    # threads of one process take turns
+    assert ht.compute(scheduler="threads").tolist() == ht.compute(scheduler="sync").tolist()
     assert api.dask_events("lazy", files="1-2", branches="MET_*").npartitions == 2
+
+
+@pytest.mark.slow
+def test_two_at_a_time_do_not_disturb_each_other(everything: ak.Array) -> None:
+    names = ["event", "Jet_pt", "GenPart_pt"]
+    pairs = zip(
+        api.events("lazy", files=0, branches=names, step=4),
+        api.events("lazy", files=1, branches=names, step=4),
+        strict=True,
+    )
+    first, second = (ak.concatenate(parts) for parts in zip(*pairs, strict=True))
+    _same(first, everything[:20][first.fields])
+    _same(second, everything[20:40][second.fields])
 
 
 @pytest.mark.slow
