@@ -56,3 +56,10 @@ def test_the_files_of_some_events_are_those_that_hold_them(sizes: list[int], fir
     of_event = [f"/{n}.root" for n, size in enumerate(sizes) for _ in range(size)]
     expected = list(dict.fromkeys(of_event[first : first + number]))
     assert [file.url for file in _files(*sizes).files_of(first, number)] == expected
+
+
+def test_the_first_file_is_opened_by_every_job_whose_events_it_does_not_hold() -> None:
+    source = _files(3, 3, 3)
+    assert [file.url for file in source.opened_for(6, 2)] == ["/0.root", "/2.root"]
+    assert [file.url for file in source.opened_for(2, 2)] == ["/0.root", "/1.root"]
+    assert PythiaEvents().opened_for(0, 10) == ()

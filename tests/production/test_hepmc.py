@@ -13,7 +13,9 @@ import uproot
 from typer.testing import CliRunner
 
 from flashsim_prod.cli.main import app
+from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.physics.generator.kinds import find_kind
 from flashsim_prod.production.drive.in_memory import simulate_in_memory
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.order import Typed, make_order
@@ -103,3 +105,14 @@ def test_what_cannot_be_made_is_refused_and_nothing_is_written(
     assert isinstance(done.exception, InputError)
     assert (done.exception.exit_code, "is truncated" in str(done.exception)) == (10, True)
     assert not list(home.path.rglob("request.yaml"))
+
+
+def test_a_job_elsewhere_opens_the_files_that_are_sent_to_it(home: Home, files: list[Path]) -> None:
+    request = preview(home, _order(*files, events_per_job="8"), None).request
+    job = simulate_job(request, request.n_simulate - 1)
+    sent = [file.url for file in request.source.sent_for(job.gen_first, job.gen_events)]
+    assert sent == [str(file) for file in [files[1]]]
+    found = find_kind("hepmc").open(
+        request.source, request, job, lambda url: url if url in sent else "/not/there"
+    )
+    assert sum(chunk.n for chunk in found.chunks(10)) == job.gen_events

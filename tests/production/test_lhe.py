@@ -15,7 +15,9 @@ import uproot
 from typer.testing import CliRunner
 
 from flashsim_prod.cli.main import app
+from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.physics.generator.kinds import find_kind
 from flashsim_prod.production.drive.in_memory import simulate_in_memory
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.order import Typed, make_order
@@ -116,6 +118,21 @@ def test_two_names_of_one_file_are_refused(write_lhe: WriteLhe) -> None:
     link.symlink_to(path)
     with warnings.catch_warnings(), pytest.raises(InputError, match="named twice"):
         _order(path, link)
+
+
+@pytest.mark.slow
+def test_a_job_elsewhere_opens_the_files_that_are_sent_to_it(
+    home: Home, write_lhe: WriteLhe, quick: str
+) -> None:
+    files = write_lhe("a.lhe.gz", 1), write_lhe("b.lhe", 2), write_lhe("c.lhe", 1)
+    request = preview(home, _order(*files, shower=quick, events_per_job="2"), None).request
+    job = simulate_job(request, request.n_simulate - 1)
+    sent = [file.url for file in request.source.sent_for(job.gen_first, job.gen_events)]
+    assert sent == [str(file) for file in [files[0], files[2]]]
+    found = find_kind("lhe").open(
+        request.source, request, job, lambda url: url if url in sent else "/not/there"
+    )
+    assert sum(chunk.n for chunk in found.chunks(10)) == job.gen_events
 
 
 def test_a_card_of_another_process_is_refused(home: Home, write_lhe: WriteLhe, quick: str) -> None:

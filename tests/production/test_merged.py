@@ -12,9 +12,11 @@ import pytest
 import uproot
 from typer.testing import CliRunner
 
+from flashsim_prod import api
 from flashsim_prod.cli.main import app
 from flashsim_prod.core.report import JobReport
-from flashsim_prod.errors import RequestError
+from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.physics.validation.dataset.histogram import fill_histograms
 from flashsim_prod.production.dataset.checks import check_dataset
 from flashsim_prod.production.dataset.files import find_files
 from flashsim_prod.production.drive.in_memory import simulate_in_memory
@@ -119,6 +121,46 @@ def test_jobs_of_which_nothing_is_left_are_merged_all_the_same(
     assert set(ak.num(runs.LHEPdfSumw).tolist()) == {2}
     _called("verify", made["dataset"])
     assert not check_dataset(find_files(home, [made["request"]])).problems
+    # in memory and in files of some branches there are none either
+    (one, two) = api.events(made["request"], branches=["Jet_pt", "LHEPdfWeight"])
+    assert len(one) == len(two) == 0
+    assert one.fields == two.fields
+    assert {"Jet_pt", "LHEPdfWeight"} <= set(one.fields)
+    for _ in range(2):
+        told = json.loads(_called("materialise", made["request"], "--branches", "Jet_pt", "--json").stdout)
+        with uproot.open(told["files"][0]["path"]) as opened:
+            assert opened["Events"].num_entries == 0
+            assert "Jet_pt" in opened["Events"]
+            assert opened["Runs"]["genEventCount"].array().tolist() == [0]
+    # DBS has its sections, without events
+    _called("publish", made["request"], "--rse", "T2_IT_Pisa", "--dry-run")
+    (block,) = [json.loads(one.read_text()) for one in home.path.rglob("block_*.json")]
+    (file,) = block["files"]
+    assert (file["event_count"], len(file["file_lumi_list"])) == (0, 2)
+    with pytest.raises(InputError, match="there are no events"):
+        fill_histograms([made["files"][0]["pfn"]], ["nJet"], None)
+
+
+@pytest.mark.slow
+def test_some_branches_of_what_is_left(home: Home, write_lhe: WriteLhe, quick: str) -> None:
+    """Of these files, too, nobody knows the number of events before."""
+    path = write_lhe("z.lhe", 4, head=mlm_head())
+    options = ["--shower", quick, "--oversample", "2", "--seed", "2", "--dry-run", "--json"]
+    name = json.loads(_called("request", "--input", str(path), *options).stdout)["request"]
+    left = sum(len(chunk) for chunk in api.events(name, branches="event"))
+    assert 0 < left < 8
+    for _ in range(2):
+        told = json.loads(_called("materialise", name, "--branches", "MET_pt", "--json").stdout)
+        with uproot.open(told["files"][0]["path"]) as opened:
+            assert opened["Events"].num_entries == left
+
+
+@pytest.mark.slow
+def test_a_speed_is_that_of_what_is_left(home: Home, write_lhe: WriteLhe) -> None:
+    path = write_lhe("z.lhe", 12, head=mlm_head())
+    speed = json.loads(_called("bench", "--input", str(path), "--oversample", "2", "--json").stdout)
+    assert 0 < speed["gen_events"] < 12
+    assert speed["events"] == 2 * speed["gen_events"]
 
 
 def test_what_is_left_cannot_be_registered_before_it_is_known(

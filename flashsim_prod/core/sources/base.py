@@ -86,7 +86,7 @@ class Source(StrictModel):
 
     def sent_for(self, first: int, number: int) -> tuple[InputFile, ...]:
         """Those of them that a job of the generator events [first, first + number) needs."""
-        return tuple(file for file in self.files_of(first, number) if not file.is_url)
+        return tuple(file for file in self.opened_for(first, number) if not file.is_url)
 
     def more_branches(self) -> tuple[CarriedBranch, ...]:
         """Branches that output files have because the input has them."""
@@ -109,6 +109,11 @@ class Source(StrictModel):
             if begin < first + number and end > first:
                 yield file
             begin = end
+
+    def opened_for(self, first: int, number: int) -> tuple[InputFile, ...]:
+        """The files that a job of these generator events opens: theirs, and the first one, which decides for
+        all jobs which branches there are and what the shower starts with."""
+        return tuple(dict.fromkeys((*self.files[:1], *self.files_of(first, number))))
 
     def repeated_for(self, gen_events: int) -> Self:
         """The same, its files named again and again until there are `gen_events`: for measurements only."""

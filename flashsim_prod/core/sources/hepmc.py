@@ -27,6 +27,10 @@ class HepmcFiles(Source):
     carried: tuple[CarriedBranch, ...] = Field(description="branches of the weights")
     told: Contents
 
+    def opened_for(self, first: int, number: int) -> tuple[InputFile, ...]:
+        # all that its files have in common is kept here
+        return tuple(self.files_of(first, number))
+
     def more_branches(self) -> tuple[CarriedBranch, ...]:
         return self.carried
 

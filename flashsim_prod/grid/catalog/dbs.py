@@ -213,10 +213,11 @@ def _check_file(file: Mapping[str, Any]) -> None:
     lfn = file["logical_file_name"]
     if not lfn.startswith("/store/") or len(lfn) > 500:
         raise CatalogError(f"'{lfn}' is no logical file name")
-    for key in ("file_size", "event_count"):
+    # merging in the shower may leave a file without events
+    for key, least in (("file_size", 1), ("event_count", 0)):
         # JSON true is a Python int, too
-        if type(file[key]) is not int or file[key] <= 0:
-            raise CatalogError(f"{lfn}: {key} is {file[key]!r}, expected a positive whole number")
+        if type(file[key]) is not int or file[key] < least:
+            raise CatalogError(f"{lfn}: {key} is {file[key]!r}, expected a whole number, {least} or more")
     for key, pattern in (("adler32", _ADLER32), ("md5", _MD5), ("check_sum", _CKSUM)):
         if not isinstance(file[key], str) or not pattern.fullmatch(file[key]):
             raise CatalogError(f"{lfn}: {key} is {file[key]!r}, which it cannot be")

@@ -91,8 +91,8 @@ def jobs_of(request: Request, files: Iterable[int]) -> list[int]:
     return [job for merge in merges for job in range(merge.first, merge.first + merge.count)]
 
 
-def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Iterator[tuple[int, Events]]:
-    """The events of simulate jobs and the number of each one's job, in chunks of the site's size.
+def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Iterator[Batch]:
+    """The events of simulate jobs, in chunks of the site's size; a specimen for a job that none is left of.
 
     Only the models run that the branches wanted need, and those that these use or are linked to.
 
@@ -124,8 +124,7 @@ def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Ite
             with _ONE_AT_A_TIME:
                 batches = simulated(request, job, chain, event_source(request, job), Timings())
             while (batch := _next(batches)) is not None:
-                if not batch.is_specimen:
-                    yield index, batch.events
+                yield batch
 
 
 def _next(batches: Iterator[Batch]) -> Batch | None:
@@ -134,12 +133,16 @@ def _next(batches: Iterator[Batch]) -> Batch | None:
 
 
 def chunks(request: Request, jobs: Iterable[int], wanted: Wanted) -> Iterator[ak.Array]:
-    """The same as awkward arrays, branch by branch what a file gives that holds these events."""
+    """The same as awkward arrays, branch by branch what a file gives that holds these events.
+
+    Of a job that no event is left of, an array of none, with all branches.
+    """
     from flashsim_prod.physics.nanoaod.arrays import in_memory
 
     schema, about = schema_of(request), _about(request)
-    for _, events in simulated_jobs(request, jobs, wanted):
-        yield in_memory(events, schema, wanted.chosen(schema, events), about)
+    for batch in simulated_jobs(request, jobs, wanted):
+        found = in_memory(batch.events, schema, wanted.chosen(schema, batch.events), about)
+        yield found[:0] if batch.is_specimen else found
 
 
 def with_step(request: Request, step: int | None) -> Request:

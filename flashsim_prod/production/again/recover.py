@@ -273,19 +273,34 @@ class _Witness:
     def _compare(self) -> list[str] | None:
         from flashsim_prod.physics.nanoaod.content import different_branches
 
-        request = self._dataset.subject.request
         with opened_dataset_of_all(self._dataset) as entries:
-            sound = [index for index in sorted(entries.entries) if index not in self._lost]
+            # a file without events witnesses nothing
+            sound = [
+                index
+                for index in sorted(entries.entries)
+                if index not in self._lost and entries.entries[index].events
+            ]
             for index in sound:
                 if entries.look([index]):
                     continue
-                first = merge_job(request, index).first
-                summary = self._run.run(self._run.simulate(first), 1, lambda done, total: None)
-                if not summary.succeeded:
+                made = self._first_events(index)
+                if made is None:
                     return None
-                made = self._run.output(simulate_job(request, first).lfn)
                 with entries.storage.readable(entries.entries[index].lfn) as path:
                     return different_branches(str(made), str(path))
+        return None
+
+    def _first_events(self, index: int) -> Path | None:
+        """What the first of a file's jobs makes now that any event is left of; ``None`` if there is none."""
+        request = self._dataset.subject.request
+        job = merge_job(request, index)
+        for one in range(job.first, job.first + job.count):
+            summary = self._run.run(self._run.simulate(one), 1, lambda done, total: None)
+            report = self._run.report(Stage.SIMULATE, one) if summary.succeeded else None
+            if report is None:
+                return None
+            if report.events:
+                return self._run.output(simulate_job(request, one).lfn)
         return None
 
 

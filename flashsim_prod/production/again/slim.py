@@ -147,10 +147,17 @@ def _write(
         appearing(path) as temporary,
         NanoWriter(temporary, schema=schema, provenance=about, runs=runs) as writer,
     ):
-        for _, events in simulated_jobs(request, jobs_of(request, [index]), wanted):
-            writer.write(_only(events, wanted, schema))
+        specimen: Events | None = None
+        for batch in simulated_jobs(request, jobs_of(request, [index]), wanted):
+            events = _only(batch.events, wanted, schema)
+            if batch.is_specimen:
+                specimen = events
+                continue
+            writer.write(events)
             done += events.n
             written(done)
+        if specimen is not None and not done:
+            writer.describe(specimen)
 
 
 def _only(events: Events, wanted: Wanted, schema: Schema) -> Events:

@@ -91,8 +91,9 @@ def _check(url: str, entry: FileEntry | None, found: DatasetFiles) -> FileSummar
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.schema import Schema
 
-    schema = Schema.load(found.request.nano if found.request else _version_in(url))
-    may_be_empty = found.request is not None and found.request.is_vetoed
+    nano = found.requests[0].nano if len(found.requests) == 1 else _version_in(url)
+    schema = Schema.load(nano)
+    may_be_empty = any(one.is_vetoed for one in found.requests)
     if entry is None:
         return check_file(url, schema=schema, may_be_empty=may_be_empty)
     # what is elsewhere would have to be read twice; `verify` asks its storage
@@ -136,26 +137,26 @@ def _overlaps(summaries: Iterable[tuple[str, FileSummary]]) -> Iterator[str]:
 
 
 def _totals(found: DatasetFiles, summaries: list[FileSummary]) -> Iterator[str]:
-    if found.request is None:
+    if not found.requests:
         return
-    if found.request.is_vetoed:
-        yield from _too_many(found, summaries)
-        return
-    expected = (found.request.events, found.request.gen_events)
+    expected = tuple(sum(getattr(one, name) for one in found.requests) for name in ("events", "gen_events"))
     held = (sum(one.events for one in summaries), sum(one.gen_events for one in summaries))
-    if held != expected:
+    if any(one.is_vetoed for one in found.requests):
+        yield from _too_many(found, held, expected)
+    elif held != expected:
+        asked = "request" if len(found.requests) == 1 else "requests"
         yield (
             f"{found.name} holds {held[0]} events of {held[1]} generator events, "
-            f"the request asked for {expected[0]} of {expected[1]}"
+            f"the {asked} asked for {expected[0]} of {expected[1]}"
         )
 
 
-def _too_many(found: DatasetFiles, summaries: list[FileSummary]) -> Iterator[str]:
+def _too_many(found: DatasetFiles, held: tuple[int, ...], tried: tuple[int, ...]) -> Iterator[str]:
     """Events may have left in the shower, but only with all of their folds, and none can have come."""
-    assert found.request is not None
-    events, gen_events = sum(one.events for one in summaries), sum(one.gen_events for one in summaries)
-    if gen_events > found.request.gen_events or events != gen_events * found.request.oversample:
+    folds = {one.oversample for one in found.requests}
+    is_whole = len(folds) > 1 or held[0] == held[1] * min(folds)
+    if held[1] > tried[1] or not is_whole:
         yield (
-            f"{found.name} holds {events} events of {gen_events} generator events, the request tried "
-            f"{found.request.gen_events}, each {found.request.oversample} times"
+            f"{found.name} holds {held[0]} events of {held[1]} generator events, {tried[1]} were tried, "
+            f"each {' or '.join(map(str, sorted(folds)))} times"
         )

@@ -32,12 +32,20 @@ class DatasetFiles:
         What the catalogue knows of them, in the same order; empty for files that were named themselves.
     request : Request, optional
         What made the dataset, if it was made here.
+    more : tuple of Request
+        What made the others, of several datasets that are one sample; all or none of them were made here.
     """
 
     name: str
     urls: tuple[str, ...]
     entries: tuple[FileEntry, ...] = ()
     request: Request | None = None
+    more: tuple[Request, ...] = ()
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """All that made the files; none if any is not known."""
+        return () if self.request is None else (self.request, *self.more)
 
 
 def find_files(
@@ -68,10 +76,14 @@ def find_files(
     found = [_of_name(home, name, catalog, scope) for name in dict.fromkeys(names)]
     if len(found) == 1:
         return found[0]
+    requests = [one.request for one in found if one.request is not None]
+    all_known = len(requests) == len(found)
     return DatasetFiles(
         name=" and ".join(one.name for one in found),
         urls=tuple(url for one in found for url in one.urls),
         entries=tuple(entry for one in found for entry in one.entries),
+        request=requests[0] if all_known else None,
+        more=tuple(requests[1:]) if all_known else (),
     )
 
 

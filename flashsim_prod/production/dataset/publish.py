@@ -12,8 +12,9 @@ from itertools import groupby
 from pathlib import Path
 
 from flashsim_prod.core.names import lasting_rse
+from flashsim_prod.core.report import LumiRange
 from flashsim_prod.core.request import Request
-from flashsim_prod.core.splitting import lumi_events, merge_job, parent_files
+from flashsim_prod.core.splitting import lumi_events, merge_job, parent_files, simulate_job
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import CatalogError, StateError, StorageError
 from flashsim_prod.files import read_bytes, write_json
@@ -151,13 +152,20 @@ def _file(context: RequestContext, row: FileRow) -> DbsFile:
         )
     lumis = (
         LumiCount(lumis.run, lumi, events(lumi))
-        for lumis in file.lumis
+        for lumis in file.lumis or _tried_lumis(context.request, row.index)
         for lumi in range(lumis.first, lumis.last + 1)
     )
     parents = parent_files(context.request, row.index)
     return DbsFile(
         file.lfn, file.bytes, file.events, file.adler32, sums.md5 or "", cksum, tuple(lumis), parents
     )
+
+
+def _tried_lumis(request: Request, index: int) -> tuple[LumiRange, ...]:
+    """The sections of a file that no event is left of: DBS wants some of every file, be they empty."""
+    job = merge_job(request, index)
+    first, last = (simulate_job(request, one) for one in (job.first, job.first + job.count - 1))
+    return (LumiRange(run=request.run, first=first.first_lumi, last=last.first_lumi + last.n_lumis - 1),)
 
 
 def _cross_section(before: float | None, context: RequestContext) -> float | None:
@@ -174,7 +182,8 @@ def _events_by_lumi(request: Request, path: Path) -> Callable[[int], int]:
         return lambda lumi: lumi_events(request, lumi)
     from flashsim_prod.physics.nanoaod.runs import events_by_lumi
 
-    return events_by_lumi(str(path)).__getitem__
+    found = events_by_lumi(str(path))
+    return lambda lumi: found.get(lumi, 0)
 
 
 def _cksum(path: Path) -> str:

@@ -23,6 +23,9 @@ from flashsim_prod.production.context import Outcome, RequestContext, opened_req
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.accepted import accepted_of
 
+#: metadata that is known once all jobs have ended, and grows until then
+_AT_THE_END = frozenset({"gen_events_accepted", "accepted_share"})
+
 #: is told files registered and files in all
 FilesProgress = Callable[[int, int], None]
 
@@ -76,7 +79,8 @@ def register_part(context: RequestContext, catalog: Catalog, progress: FilesProg
     request, rse = context.request, context.request.rse
     check_registration(catalog.kind, catalog.scope, rse)
     container, done = str(request.dataset), 0
-    settled = {key: value for key, value in metadata(context).items() if key not in MEASURED}
+    left_out = MEASURED | _AT_THE_END
+    settled = {key: value for key, value in metadata(context).items() if key not in left_out}
     catalog.ensure_container(container, settled)
     whole = _whole_blocks(context)
     for block, files in _blocks(context, catalog):

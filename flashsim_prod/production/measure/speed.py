@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from flashsim_prod import __version__
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.sizes import counted
 from flashsim_prod.core.speed import Speed, Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
-from flashsim_prod.errors import MeasurementError
+from flashsim_prod.errors import RequestError
 from flashsim_prod.production.job.simulate import (
     Batch,
     bound_bundle,
@@ -28,6 +29,7 @@ from flashsim_prod.production.order.plan import Order, make_plan
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.chain import Chain
+    from flashsim_prod.physics.nanoaod.checks import FileSummary
 
 #: gen events of the run that is not counted: it loads libraries and warms caches
 _WARM_UP = 20
@@ -64,22 +66,23 @@ def measure_speed(order: Order, progress: EventsProgress = lambda done, total: N
     about = provenance(request, bundle)
     with tempfile.TemporaryDirectory(prefix="flashsim-bench-") as scratch:
         path, cpu_s = Path(scratch) / "bench.root", time.process_time()
-        seconds, events = _timed(request, job, chain, timings, path, about, progress)
+        seconds, found = _timed(request, job, chain, timings, path, about, progress)
         cpu_s, size = time.process_time() - cpu_s, path.stat().st_size
-    if not events:
-        raise MeasurementError(f"merging left none of {job.gen_events} gen events; take more")
     timings.add("other", seconds - sum(timings.seconds.values()))
+    if not found.events:
+        raise RequestError(f"merging left none of {counted(job.gen_events, 'gen event')}; say more --events")
     return Speed(
         **_circumstances(request, device),
         threads=resources.cpus,
         chunk_events=resources.chunk_events,
         batch_rows=rows,
-        gen_events=job.gen_events,
-        events=events,
+        # where the shower throws events away, those that are left: rates of jobs are of these, too
+        gen_events=found.gen_events,
+        events=found.events,
         stages_s={name: round(timings.seconds[name], 4) for name in STAGES if name in timings.seconds},
         seconds=round(seconds, 4),
         cpu_s=round(cpu_s, 4),
-        bytes_per_event=round(size / events, 1),
+        bytes_per_event=round(size / found.events, 1),
     )
 
 
@@ -124,19 +127,19 @@ def _timed(
     path: Path,
     about: dict[str, str],
     progress: EventsProgress,
-) -> tuple[float, int]:
-    """Wall time of the work of a simulate job [s], and the events that it made."""
+) -> tuple[float, FileSummary]:
+    """Wall time of the work of a simulate job [s], and what its file holds."""
     loop = Timings()
     start = time.perf_counter()
     batches = simulated(request, job, chain, event_source(request, job), loop)
-    counted = _counted(batches, job.events, progress)
-    found = write_checked(path, request, job, chain.made_for, counted, about, loop)
+    batches_counted = _counted(batches, job.events, progress)
+    found = write_checked(path, request, job, chain.made_for, batches_counted, about, loop)
     seconds = time.perf_counter() - start
     for stage in STAGES:
         # the chain has told its stages itself
         if stage in loop.seconds:
             timings.add(stage, loop.seconds[stage])
-    return seconds, found.events
+    return seconds, found
 
 
 def _counted(batches: Iterable[Batch], total: int, progress: EventsProgress) -> Iterator[Batch]:

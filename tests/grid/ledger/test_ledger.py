@@ -17,6 +17,7 @@ from flashsim_prod.errors import FlashSimError, RequestError, StateError
 from flashsim_prod.grid.ledger.causes import cause, one_line
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import RequestRow
+from flashsim_prod.grid.ledger.schema import SCHEMA
 
 NewRequest = Callable[..., RequestRow]
 NewReport = Callable[..., JobReport]
@@ -442,3 +443,24 @@ def test_a_ledger_whose_jobs_have_the_old_column_goes_on(tmp_path: Path, new_req
     new_request(ledger)
     ledger.transition("toy", SIM, [1], JobState.SUBMITTING)
     assert [job.index for job in ledger.jobs("toy", SIM, {JobState.SUBMITTING})] == [1]
+
+
+def test_a_ledger_of_the_first_version_goes_on_with_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_request: NewRequest
+) -> None:
+    path = tmp_path / "first.sqlite"
+    with monkeypatch.context() as patch:
+        patch.setattr("flashsim_prod.grid.ledger.ledger.SCHEMA", SCHEMA[:1])
+        with Ledger(path) as ledger:
+            row = new_request(ledger)
+    # whoever may only read sees it as it is now, and leaves the file as it was
+    with Ledger(path, read_only=True) as ledger:
+        assert ledger.requests() == [row]
+        assert ledger.submissions.open_names() == set()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    with Ledger(path) as ledger:
+        assert ledger.requests() == [row]
+        assert ledger.submissions.last("toy") is None
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (len(SCHEMA),)

@@ -6,18 +6,22 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from flashsim_prod.core.splitting import merge_job
+from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import JobsFailedError, LockedError, RequestError, VerifyError
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.locks import request_lock
+from flashsim_prod.physics.nanoaod import content
 from flashsim_prod.production.again import jobs as again_jobs
+from flashsim_prod.production.again import recover as recovering
 from flashsim_prod.production.again.recover import Recovery, Ways, recover
 from flashsim_prod.production.again.subject import chosen_files, find_subject
 from flashsim_prod.production.dataset.verify import verify
@@ -288,3 +292,45 @@ def test_names_of_files_are_those_of_the_jobs(home: Home, made: Made) -> None:
     assert chosen_files(subject.request, [lfn, "2", "0-1"]) == (0, 1, 2)
     assert chosen_files(subject.request, [str(made[1][1])]) == (1,)
     assert os.path.basename(lfn) == made[1][1].name
+
+
+@pytest.mark.parametrize(("left", "compared"), [((0, 2, 2), ["/lfn/1"]), ((0, 0, 0), [])])
+def test_what_holds_no_events_is_no_witness(
+    plan_of: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch, left: tuple[int, ...], compared: list[str]
+) -> None:
+    """Where the shower may throw events away, a job of which nothing is left agrees with any file."""
+    request = plan_of(events=60, events_per_job=20, per_merge=3).request
+    lfns = [simulate_job(request, index).lfn for index in range(3)]
+
+    class Run:
+        def simulate(self, index: int) -> list[int]:
+            return [index]
+
+        def run(self, nodes: list[int], slots: int, told: Any) -> Any:
+            return SimpleNamespace(succeeded=True)
+
+        def report(self, stage: Stage, index: int) -> Any:
+            return SimpleNamespace(events=left[index])
+
+        def output(self, lfn: str) -> Path:
+            return Path(f"/lfn/{lfns.index(lfn)}")
+
+    seen: list[str] = []
+
+    def different(one: str, other: str) -> list[str]:
+        seen.append(one)
+        return []
+
+    known = SimpleNamespace(
+        entries={0: SimpleNamespace(events=4, lfn="sound")},
+        look=lambda indices: [],
+        storage=SimpleNamespace(readable=lambda lfn: nullcontext(Path(lfn))),
+    )
+    monkeypatch.setattr(content, "different_branches", different)
+    monkeypatch.setattr(recovering, "opened_dataset_of_all", lambda dataset: nullcontext(known))
+    dataset: Any = SimpleNamespace(subject=SimpleNamespace(request=request))
+    run: Any = Run()
+    assert recovering._Witness(dataset, run, {7}, [0])() == ([] if compared else None)
+    assert seen == compared
+    known.entries[0].events = 0
+    assert recovering._Witness(dataset, run, {7}, [0])() is None

@@ -17,12 +17,16 @@ import pytest
 import uproot
 
 from flashsim_prod import api
+from flashsim_prod.core.report import Accepted
+from flashsim_prod.core.request import Request
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.errors import BundleError, FlashSimError, LockedError, RequestError, StateError
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.locks import request_lock
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.production.again.virtual import register_virtual
+from flashsim_prod.production.dataset import register
 from flashsim_prod.production.dataset.verify import verify
 from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import VARIABLE, Home
@@ -108,6 +112,22 @@ def test_what_was_made_in_parts_is_what_is_made_at_once(
     plan = placed(events=60, events_per_job=20, per_merge=1)
     whole = [file.sha256 for file in drive(home, plan.request.name).files]
     assert sorted(parts.values()) == sorted(whole)
+
+
+def test_what_grows_with_the_files_is_told_when_all_are_there(
+    home: Home, virtual: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What merging in the shower leaves is not known after some files; a catalogue takes no other number."""
+
+    def left(folder: RequestFolder, request: Request) -> Accepted:
+        done = len(list(folder.reports.glob("simulate_*.json")))
+        return Accepted(tried=2 * done, accepted=done, sumw_tried=2.0 * done, sumw_accepted=done * 0.9**done)
+
+    monkeypatch.setattr(register, "accepted_of", left)
+    drive(home, "toy-001", files=[1])
+    assert "gen_events_accepted" not in _container(home, virtual).metadata
+    assert drive(home, "toy-001").state == "DONE"
+    assert _container(home, virtual).metadata["gen_events_accepted"] == 3
 
 
 def test_only_one_command_makes_files(home: Home, virtual: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from flashsim_prod.errors import EventsError, RequestError
 from flashsim_prod.grid.catalog.base import FileEntry, Replica
 from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.production.dataset.checks import check_dataset, error_of
@@ -96,3 +100,30 @@ def test_names(home: Home, two):
         find_files(home, ["nothing"])
     with pytest.raises(RequestError, match="the catalogue has no dataset /TT_x/RunA-x-v1/NANOAODSIM"):
         find_files(home, ["/TT_x/RunA-x-v1/NANOAODSIM"])
+
+
+@pytest.mark.parametrize("is_vetoed", [False, True])
+def test_a_request_and_its_extension_are_counted_together(two: list[Path], is_vetoed: bool) -> None:
+    one: Any = SimpleNamespace(events=20, gen_events=10, oversample=2, is_vetoed=is_vetoed, nano="v9")
+    found = DatasetFiles("both", tuple(map(str, two)), tuple(map(entry, two)), one, (one,))
+    assert check_dataset(found).all_problems == []
+    # where none may be thrown away three were to have more, where some may be, one had no more
+    problems = check_dataset(replace(found, more=() if is_vetoed else (one, one))).problems
+    says = "10 were tried, each 2 times" if is_vetoed else "the requests asked for 60 of 30"
+    assert [says in problem for problem in problems] == [True]
+
+
+def test_a_file_of_an_extension_may_be_empty_where_the_shower_throws_events_away(
+    two: list[Path], tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.root"
+    with NanoFile(str(two[0])) as file, NanoWriter(empty, schema=V9, provenance={}) as writer:
+        writer.describe(file.read(sorted(file.branches & V9.branches.keys()), 0, 2))
+    one, other = (
+        SimpleNamespace(events=20, gen_events=10, oversample=2, is_vetoed=kind, nano="v9") for kind in (0, 1)
+    )
+    known = (entry(two[0]), entry(empty, events=0))
+    found: Any = DatasetFiles("both", (str(two[0]), str(empty)), known, one, (other,))  # type: ignore[arg-type]
+    assert check_dataset(found).all_problems == []
+    (problem,) = check_dataset(replace(found, more=())).all_problems
+    assert "empty.root holds no events" in problem

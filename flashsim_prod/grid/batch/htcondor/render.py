@@ -225,7 +225,7 @@ def _sent_inputs(request: Request) -> list[str]:
 
 
 def _inputs_of(request: Request, first: int, number: int) -> list[str]:
-    """Those that hold some of the gen events [first, first + number)."""
+    """Those that a job of the gen events [first, first + number) opens."""
     sent = _sent_inputs(request)
     twice = [name for name, n in Counter(os.path.basename(path) for path in sent).items() if n > 1]
     if twice:

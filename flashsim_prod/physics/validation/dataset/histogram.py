@@ -130,7 +130,7 @@ def fill_histograms(
     RequestError
         If the files have no such observable.
     InputError
-        If a file is damaged, or its events do not say which generator event they come from.
+        If a file is damaged, its events do not say which generator event they come from, or there are none.
     """
     made: list[Filled] = []
     n_events, n_folds = 0, 0.0
@@ -146,7 +146,9 @@ def fill_histograms(
             one.by_event.fill(values, gen_event=n_events + event, weight=weight[event])
         n_events += events.n
         n_folds += folds.sum()
-    mean = n_folds / max(1, n_events)
+    if not made:
+        raise InputError(f"{urls[0]}{' and the other files' if len(urls) > 1 else ''}: there are no events")
+    mean = n_folds / n_events
     return [Filled(one.observable, one.by_gen, one.by_event, mean) for one in made]
 
 

@@ -113,13 +113,16 @@ def read_sample(
     Raises
     ------
     InputError
-        A file is damaged or empty.
+        A file is damaged or empty, or all files of a dataset are empty.
     """
     share = -(-max_events // len(urls))
     files, parts, gens = [], [], []
     for number, url in enumerate(urls):
         with NanoFile(url, schema, declared=True) as file:
             if not file.n_entries:
+                # of a dataset nobody can leave a file out
+                if same_dataset and len(urls) > 1:
+                    continue
                 raise InputError(f"{url} holds no events; leave it out")
             files.append(_described(file))
             names = sorted(name for name in file.branches if _is_wanted(name, file, schema))
@@ -130,6 +133,8 @@ def read_sample(
                 parts.append(events)
                 gens.append(_gen_events(events, start, 0 if same_dataset else number))
             progress(Path(url).name, stop, stop)
+    if not parts:
+        raise InputError(f"{urls[0]} and all other files of the dataset hold no events")
     joined = Events.concatenate(_alike(parts))
     weight = joined.scalars.get("genWeight", np.ones(joined.n)).astype(np.float64)
     if odd := int(np.count_nonzero(~np.isfinite(weight))):

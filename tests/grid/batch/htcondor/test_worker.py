@@ -52,14 +52,14 @@ def test_input_files_and_a_bundle_of_ones_own_are_sent_along(
         subprocess.run([sys.executable, "-m", "flashsim_prod.cli", *words], capture_output=True, check=True)
     bundle = tmp_path / "mine"
     shutil.copytree(find_bundle("reference"), bundle)
-    # the second job needs both files, the others one
+    # the last job's events are in the second file alone, but the first one decides which branches there are
     sent = {"inputs": tuple(inputs), "bundle": str(bundle)}
     name = order({}, {"files": "transfer"}, **sent, oversample="2", events_per_job="6")
     outcome = finished(home, name)
     assert outcome.state is RequestState.DONE, outcome.failures
     assert sum(file.events for file in outcome.files) == 16
     dag = (home.folder(name).batch / "request.dag").read_text()
-    assert [dag.count(f"{path}") for path in inputs] == [2, 2]
+    assert [dag.count(f"{path}") for path in inputs] == [3, 2]
     assert f"{bundle}" in (home.folder(name).batch / "simulate.sub").read_text()
 
 
