@@ -56,6 +56,11 @@ COMMANDS = {
         "extend",
         "Make more events of a sample: a dataset _ext1 that goes on where that of REQUEST ended.",
     ),
+    "campaign": Entry(
+        "campaigns.campaign",
+        "app",
+        "Make many requests from one file: campaign FILE.yaml, or one of these.",
+    ),
     "plan": Entry(
         "requests.plan",
         "plan",

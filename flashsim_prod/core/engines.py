@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import ConfigError
@@ -117,6 +117,17 @@ class EngineRules(StrictModel):
     def gen_events_of_job(self, wanted: int, per_lumi: int) -> int:
         """Gen events of a job for which the splitting wants so many, with so many in a luminosity section."""
         return wanted
+
+    def most_at_once(self) -> int | None:
+        """Jobs of one request that the engine has in its queue at a time; ``None`` if it has no limit."""
+        return None
+
+    def limited(self, jobs: int) -> Self | None:
+        """The same, with no more than so many jobs at a time for one submission, whoever looks at it later.
+
+        ``None`` if the engine cannot be told that.
+        """
+        return None
 
     def removed_by_rule(self, lfn: str) -> bool:
         """Whether what a job has put at `lfn` is Rucio's to remove, by the end of a rule."""

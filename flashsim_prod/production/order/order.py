@@ -113,7 +113,31 @@ class BundleFound:
     bundle: Bundle | None = None
 
 
-def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) -> tuple[Order, BundleFound]:
+class Seen:
+    """Bundles and inputs that were looked at, which takes seconds: each of them once for many orders."""
+
+    def __init__(self) -> None:
+        self._bundles: dict[str | None, BundleFound] = {}
+        self._sources: dict[tuple[tuple[str, ...], str], tuple[Source, SourceKind]] = {}
+
+    def bundle(self, name: str | None) -> BundleFound:
+        """As `find_checked_bundle`."""
+        if name not in self._bundles:
+            self._bundles[name] = find_checked_bundle(name)
+        return self._bundles[name]
+
+    def source(
+        self, inputs: tuple[str, ...], rse: str, inspected: Callable[[str], None] | None = None
+    ) -> tuple[Source, SourceKind]:
+        """As `named_source`."""
+        if (inputs, rse) not in self._sources:
+            self._sources[inputs, rse] = named_source(inputs, inspected, rse=rse)
+        return self._sources[inputs, rse]
+
+
+def make_order(
+    typed: Typed, *, inspected: Callable[[str], None] | None = None, seen: Seen | None = None
+) -> tuple[Order, BundleFound]:
     """The order behind `typed`, and the bundle that it is bound to.
 
     Parameters
@@ -121,6 +145,8 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     typed : Typed
     inspected : callable, optional
         Is told each input file that was inspected.
+    seen : Seen, optional
+        Remembers bundles and inputs from one order to the next.
 
     Raises
     ------
@@ -139,11 +165,12 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     device = typed.wanted_device
     check_device(device, site)
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
-    bundle = find_checked_bundle(typed.bundle)
-    rse = registration.rse or site.storage.rse
+    seen = seen or Seen()
+    bundle = seen.bundle(typed.bundle)
     shower = find_shower(typed.shower) if typed.shower is not None else None
     if typed.inputs:
-        source, card = _of_input(typed, named, shower, inspected, rse, bundle.needs)
+        found = seen.source(typed.inputs, registration.rse or site.storage.rse, inspected)
+        source, card = _of_input(typed, named, shower, found, bundle.needs)
     else:
         assert named is not None
         source, card = _of_card(named, shower, typed.energy_tev)
@@ -188,12 +215,11 @@ def _of_input(
     typed: Typed,
     named: ProcessCard | None,
     shower: ProcessCard | None,
-    inspected: Callable[[str], None] | None,
-    rse: str,
+    found: tuple[Source, SourceKind],
     needs: frozenset[str],
 ) -> tuple[Source, ProcessCard]:
     """The source that the input files are, and the card of their process; errors as of `make_order`."""
-    source, kind = named_source(typed.inputs, inspected, rse=rse)
+    source, kind = found
     kind.require(source, needs)
     card = card_of_input(
         named,

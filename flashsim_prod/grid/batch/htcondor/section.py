@@ -140,6 +140,16 @@ class HTCondorRules(EngineRules):
         own = self.software
         return NodeSoftware(own.python, own.image, own.archive, own.setup)
 
+    def most_at_once(self) -> int | None:
+        return self.throttle.max_jobs or None
+
+    def limited(self, jobs: int) -> Self:
+        # no limit is written as none
+        most = min(jobs, self.throttle.max_jobs or jobs)
+        idle = min(most, self.throttle.max_idle)
+        throttle = self.throttle.model_copy(update={"max_jobs": most, "max_idle": idle})
+        return self.model_copy(update={"throttle": throttle})
+
     def copies_urls(self) -> bool:
         return self.carries_urls
 

@@ -107,6 +107,9 @@ class SlurmRules(EngineRules):
         own = self.software
         return NodeSoftware(own.python, own.image, None, own.setup, own.runner)
 
+    def most_at_once(self) -> int | None:
+        return self.most_jobs or None
+
     @field_validator("options")
     @classmethod
     def _others_only(cls, value: dict[str, str]) -> dict[str, str]:
