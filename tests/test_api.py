@@ -41,14 +41,14 @@ SIGNATURES = {
     "simulate": "(card_or_files: 'str | PathLike[str] | Sequence[str | PathLike[str]]', "
     "events: 'int | str | None' = None, oversample: 'int' = 1, bundle: 'str' = 'reference', *, "
     "energy: 'float | None' = None, seed: 'int | None' = None, "
-    "device: \"Literal['auto', 'cpu', 'cuda']\" = 'auto', events_per_job: 'int | str | None' = None) "
-    "-> 'ak.Array'",
+    "device: \"Literal['auto', 'cpu', 'cuda']\" = 'auto', events_per_job: 'int | str | None' = None, "
+    "nano: 'str | None' = None) -> 'ak.Array'",
     "request": "(card: 'str | PathLike[str]', events: 'int | str | None' = None, oversample: 'int' = 1, "
     "bundle: 'str' = 'reference', *, inputs: 'str | PathLike[str] | Sequence[str | PathLike[str]]' = (), "
     "energy: 'float | None' = None, seed: 'int | None' = None, "
     "device: \"Literal['auto', 'cpu', 'cuda']\" = 'auto', events_per_job: 'int | str | None' = None, "
     "name: 'str | None' = None, site: 'str | PathLike[str]' = 'local', "
-    "catalog: \"Literal['local', 'rucio', 'none']\" = 'local') -> 'Dataset'",
+    "catalog: \"Literal['local', 'rucio', 'none']\" = 'local', nano: 'str | None' = None) -> 'Dataset'",
     "events": "(name: 'str', files: 'int | str | Iterable[int] | None' = None, "
     "branches: 'str | Sequence[str] | None' = None, *, step: 'int | None' = None) -> 'Iterator[ak.Array]'",
     "dask_events": "(name: 'str', files: 'int | str | Iterable[int] | None' = None, "
@@ -153,6 +153,17 @@ def test_files_take_the_generators_place(made: api.Dataset, place: Path) -> None
 
 
 @pytest.mark.slow
+@few
+def test_the_same_numbers_have_the_names_of_another_version(simulated: ak.Array, place: Path) -> None:
+    with pytest.warns(UserWarning, match="NanoAOD v15 by models made for v9"):
+        other = api.simulate("ttbar", **SMALL, nano="v15")
+    assert other.PFMET_pt.tolist() == simulated.MET_pt.tolist()
+    assert other.Muon_genPartIdx.tolist() == simulated.Muon_genPartIdx.tolist()
+    assert "int16" in str(other.Muon_genPartIdx.type)
+    assert not {"MET_pt", "Jet_jetId"} & set(other.fields)
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Missing cross-reference", "ignore:Branch Photon_")
 def test_nano_events_follow_the_links(simulated: ak.Array) -> None:
     from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
@@ -204,6 +215,7 @@ def test_the_process_is_left_as_it_was(place: Path, monkeypatch: pytest.MonkeyPa
         ({"card_or_files": "ttbar", "events": 10, "seed": 1.5}, RequestError, "1.5 is no whole number"),
         ({"card_or_files": "ttbar", "events": 10, "seed": -1}, RequestError, "-1"),
         ({"card_or_files": "ttbar", "events": 10, "energy": 7.0}, RequestError, "13"),
+        ({"card_or_files": "ttbar", "events": 10, "nano": "v8"}, RequestError, "no schema of NanoAOD 'v8'"),
         ({"card_or_files": [], "events": 10}, RequestError, "no files"),
         ({"card_or_files": "nowhere.root"}, InputError, "nowhere.root"),
         ({"card_or_files": "none/*.root"}, InputError, "no file matches"),

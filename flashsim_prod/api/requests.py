@@ -91,6 +91,7 @@ def simulate(
     seed: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     events_per_job: int | str | None = None,
+    nano: str | None = None,
 ) -> ak.Array:
     """Simulated events, in memory and nowhere else.
 
@@ -119,6 +120,8 @@ def simulate(
         Where the networks run; ``auto`` is what the site says: here a GPU if torch finds one.
     events_per_job : int or str, optional
         Output events that share a job's seed; by default as many as a request made here and now would have.
+    nano : str, optional
+        Version of NanoAOD that they are of, ``v9`` or ``v15``; by default it goes with energy and bundle.
 
     Returns
     -------
@@ -155,7 +158,7 @@ def simulate(
 
     files = _files(card_or_files)
     card = None if files else fspath(card_or_files)  # type: ignore[arg-type]
-    typed = _typed(card, events, oversample, bundle, energy, seed, device, files, events_per_job)
+    typed = _typed(card, events, oversample, bundle, energy, seed, device, files, events_per_job, nano=nano)
     plan = preview(open_home(), make_order(typed)[0], None)
     _warn(plan)
     return simulate_in_memory(plan.request)
@@ -175,6 +178,7 @@ def request(
     name: str | None = None,
     site: str | PathLike[str] = "local",
     catalog: Literal["local", "rucio", "none"] = "local",
+    nano: str | None = None,
 ) -> Dataset:
     """Make a dataset on this machine, as ``flashsim-prod request`` does, and wait for it.
 
@@ -184,7 +188,7 @@ def request(
     ----------
     card : str or path
         Name or YAML file of a card.
-    events, oversample, bundle, energy, seed, device, events_per_job
+    events, oversample, bundle, energy, seed, device, events_per_job, nano
         As of `simulate`.
     inputs : str, path, or sequence of them
         NanoAOD or NanoGEN in the generator's place.
@@ -217,7 +221,18 @@ def request(
 
     files = _several(inputs)
     typed = _typed(
-        fspath(card), events, oversample, bundle, energy, seed, device, files, events_per_job, site, catalog
+        fspath(card),
+        events,
+        oversample,
+        bundle,
+        energy,
+        seed,
+        device,
+        files,
+        events_per_job,
+        site,
+        catalog,
+        nano,
     )
     home = open_home()
     order, found = make_order(typed)
@@ -285,6 +300,7 @@ def _typed(
     events_per_job: int | str | None,
     site: str | PathLike[str] = "local",
     catalog: Literal["local", "rucio", "none"] = "local",
+    nano: str | None = None,
 ) -> Typed:
     """The arguments as a command line would have them, which is where all are looked at."""
     from flashsim_prod.core.choices import Device, RegisterIn
@@ -312,6 +328,7 @@ def _typed(
         # the site's, where none is chosen
         "device": None if device == Device.AUTO else Device(device),
         "events_per_job": None if events_per_job is None else str(events_per_job),
+        "nano": nano,
     }
     return Typed.from_mapping(told, "arguments")
 
