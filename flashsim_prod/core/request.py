@@ -11,7 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from flashsim_prod.core.campaigns.extension import Before, Extension
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.names import NANO_VERSION, DatasetName, lasting_rse
+from flashsim_prod.core.names import DatasetName, lasting_rse
 from flashsim_prod.core.options import UINT32_MAX, Registration, RequestOptions, Sampling
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sources.base import InputFile
@@ -73,11 +73,6 @@ class Request(HasSource, RequestOptions):
         if self.before.lumis + self.n_lumis > UINT32_MAX:
             raise ValueError("more luminosity sections than NanoAOD can number; raise gen_events_per_lumi")
         return self
-
-    @property
-    def nano(self) -> str:
-        """Version of NanoAOD that its files are of."""
-        return NANO_VERSION
 
     @property
     def rse(self) -> str:

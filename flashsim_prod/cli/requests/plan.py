@@ -162,6 +162,7 @@ def _figures(made: Plan) -> dict[str, Any]:
         "oversample": ask.oversample,
         "energy_tev": ask.energy_tev,
         "seed": ask.seed,
+        "nano": ask.nano,
         "jobs": ask.n_simulate,
         "files": ask.n_merge,
         "slots": made.slots,

@@ -84,6 +84,10 @@ class Source(StrictModel):
         """Files that have to be brought to a job that does not see the disks of this machine."""
         return tuple(file for file in self.files if not file.is_url)
 
+    def sent_for(self, first: int, number: int) -> tuple[InputFile, ...]:
+        """Those of them that a job of the generator events [first, first + number) needs."""
+        return tuple(file for file in self.files_of(first, number) if not file.is_url)
+
     def more_branches(self) -> tuple[CarriedBranch, ...]:
         """Branches that output files have because the input has them."""
         return ()

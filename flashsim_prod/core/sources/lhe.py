@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar, Literal
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.sources.base import CarriedBranch, InputFile, Source
 from flashsim_prod.core.sources.nano import Contents
 
+#: what the index of a file is called beside it
+INDEX = ".index"
 _ON = ("on", "yes", "true", "ok", "1")
 _CKKW_L = ("doktmerging", "doptlundmerging", "domgmerging", "docutbasedmerging")
 
@@ -43,6 +45,25 @@ class LheFiles(Source):
     files: tuple[InputFile, ...] = Field(min_length=1)
     carried: tuple[CarriedBranch, ...] = Field(description="branches of the hard process and its weights")
     told: Contents
+    indices: tuple[str, ...] = Field(default=(), description="files beside some, by which events are found")
+
+    @property
+    def sent(self) -> tuple[InputFile, ...]:
+        return (*super().sent, *self._indices_of(super().sent))
+
+    def sent_for(self, first: int, number: int) -> tuple[InputFile, ...]:
+        files = super().sent_for(first, number)
+        return (*files, *self._indices_of(files))
+
+    def _indices_of(self, files: Iterable[InputFile]) -> Iterator[InputFile]:
+        names = {f"{file.url}{INDEX}" for file in files}
+        yield from (InputFile(url=one, entries=1) for one in self.indices if one in names)
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without indices where there are none, as before there were any."""
+        fields: dict[str, Any] = handler(self)
+        return fields if fields.get("indices") else {k: v for k, v in fields.items() if k != "indices"}
 
     def more_branches(self) -> tuple[CarriedBranch, ...]:
         return self.carried

@@ -118,6 +118,14 @@ class LocalCatalog(Catalog):
             row = db.execute(_ONE_FILE, (self.scope, lfn)).fetchone()
         return None if row is None else _to_file(row, row["block_name"])
 
+    def all_replicas(self) -> Iterator[tuple[str, str | None]]:
+        """Logical name of every file of every scope, with where each of its replicas is, if it has any."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT lfn, pfn FROM files LEFT JOIN replicas ON replicas.file = files.id"
+            ).fetchall()
+        return ((row["lfn"], row["pfn"]) for row in rows)
+
     def close_block(self, block: str) -> None:
         with self._database.writing() as db:
             db.execute("UPDATE blocks SET is_open = 0 WHERE id = ?", (self._block(db, block)["id"],))

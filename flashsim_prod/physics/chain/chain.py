@@ -59,7 +59,8 @@ class Chain:
     ) -> None:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
-        self.schema = Schema.load(bundle.nano)
+        self.made_for = bundle.nano
+        self.schema = Schema.default()
         models = check_models(bundle)
         if branches is not None:
             models = makers(branches, models)

@@ -38,7 +38,7 @@ def check_models(bundle: Bundle) -> list[ObjectModel]:
         if name not in DECLARED:
             raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(DECLARED))}")
         models.append(as_drawn_by(DECLARED[name], entry))
-    check_left_out(models, Schema.load(bundle.nano), str(bundle.path))
+    check_left_out(models, Schema.default(), str(bundle.path))
     return models
 
 

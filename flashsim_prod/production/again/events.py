@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from flashsim_prod import __version__
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.request import Request, Sampling
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import merge_job, simulate_job
@@ -64,9 +65,11 @@ def wanted_branches(request: Request, patterns: Sequence[str] | None) -> Wanted:
 
 def schema_of(request: Request) -> Schema:
     """What the files of `request` can have: NanoAOD's branches and those of its input."""
-    from flashsim_prod.physics.nanoaod.schema import Schema
+    from flashsim_prod.physics.nanoaod.versions.names import writing
 
-    return Schema.load(request.nano).with_carried(request.source.more_branches())
+    # what is not quite the version's has other titles
+    made_for = NANO_VERSION if request.nano == NANO_VERSION else bound_bundle(request).nano
+    return writing(made_for, request.nano).schema.with_carried(request.source.more_branches())
 
 
 def check_same_software(request: Request) -> None:
@@ -97,7 +100,9 @@ def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Ite
         If input events are missing.
     """
     from flashsim_prod.physics.chain.device import pick_device
+    from flashsim_prod.physics.nanoaod.versions.names import find_dialect
 
+    dialect = find_dialect(request.nano)
     with threads_put_back():
         device = pick_device(request.device, threads=request.site.resources.cpus)
         chain = _chain(
@@ -106,7 +111,7 @@ def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Ite
             request.sampling,
             device,
             request.site.resources.batch_rows,
-            wanted.candidates,
+            None if wanted.candidates is None else dialect.made_of(wanted.candidates),
             _Asked(request),
         )
         for index in jobs:

@@ -8,7 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.errors import EventsError, StorageError
+from flashsim_prod.core.names import NANO_VERSION
+from flashsim_prod.errors import EventsError, InputError, StorageError
 from flashsim_prod.grid.catalog.base import FileEntry
 from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.production.dataset.files import DatasetFiles
@@ -90,7 +91,7 @@ def _check(url: str, entry: FileEntry | None, found: DatasetFiles) -> FileSummar
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.schema import Schema
 
-    schema = Schema.load(found.nano)
+    schema = Schema.load(found.request.nano if found.request else _version_in(url))
     may_be_empty = found.request is not None and found.request.is_vetoed
     if entry is None:
         return check_file(url, schema=schema, may_be_empty=may_be_empty)
@@ -105,6 +106,19 @@ def _check(url: str, entry: FileEntry | None, found: DatasetFiles) -> FileSummar
     return check_file(
         url, schema=schema, events=entry.events, lumis=entry.lumis or None, may_be_empty=may_be_empty
     )
+
+
+def _version_in(url: str) -> str:
+    """The version of NanoAOD of a file that no request is known of."""
+    from flashsim_prod.physics.nanoaod.reader import NanoFile
+    from flashsim_prod.physics.nanoaod.schema import known_versions
+
+    try:
+        with NanoFile(url) as file:
+            told = file.version
+    except InputError as error:
+        raise EventsError(str(error)) from error
+    return told if told in known_versions() else NANO_VERSION
 
 
 def _overlaps(summaries: Iterable[tuple[str, FileSummary]]) -> Iterator[str]:

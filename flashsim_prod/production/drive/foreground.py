@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import PurePosixPath
 
 from flashsim_prod import __version__
@@ -21,13 +21,20 @@ from flashsim_prod.production.drive.local_run import Display, LocalRun
 from flashsim_prod.production.drive.reconcile import Remaining, reconcile
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.place import measured_rates
+from flashsim_prod.production.quota import check_quota
 
 #: jobs that run at a time on a machine from which others are handed over
 _SLOTS_BESIDE_OTHERS = 2
 
 
 def drive(
-    home: Home, name: str, display: Display | None = None, *, files: Collection[int] | None = None
+    home: Home,
+    name: str,
+    display: Display | None = None,
+    *,
+    files: Collection[int] | None = None,
+    slots: int | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run all that is missing of a request, then register its dataset.
 
@@ -42,6 +49,10 @@ def drive(
         Is shown how it goes on.
     files : collection of int, optional
         Only these files of the dataset, which are registered, their blocks staying open until all files are.
+    slots : int, optional
+        Jobs at a time; the site's by default.
+    meanwhile : callable
+        Called about once a second while jobs run.
 
     Raises
     ------
@@ -62,7 +73,7 @@ def drive(
         if files is not None:
             remaining = _of_files(context, remaining, files)
         check_means(context, remaining)
-        summary = run_here(context, remaining, display)
+        summary = run_here(context, remaining, display, slots=slots, meanwhile=meanwhile)
         _finish(context, summary, display)
         return outcome(context, summary.stopped_by)
 
@@ -92,6 +103,8 @@ def check_means(context: RequestContext, remaining: Remaining) -> None:
     if not isinstance(context.storage, LocalStorage):
         return  # a server has its own room, and says when it is full
     needed = _bytes_needed(context, remaining)
+    if context.storage.prefix.is_relative_to(context.home.path.absolute()):
+        check_quota(context.home, needed, f"request {context.name}")
     with storage_errors(f"asking for free space in {context.home.path}"):
         free = shutil.disk_usage(context.home.path).free
     if free < needed:
@@ -109,21 +122,28 @@ def _bytes_needed(context: RequestContext, remaining: Remaining) -> float:
     return 2 * request.events * max(sizes) * len(remaining.simulate) / request.n_simulate
 
 
-def run_here(context: RequestContext, remaining: Remaining, display: Display) -> RunSummary:
-    """Run jobs as processes of this machine, to the end of all that can run."""
+def run_here(
+    context: RequestContext,
+    remaining: Remaining,
+    display: Display,
+    *,
+    slots: int | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> RunSummary:
+    """Run jobs as processes of this machine, to the end of all that can run; parameters as of `drive`."""
     clean_storage(context)
     site = context.request.site
     run = LocalRun(context, remaining, display)
     run.show()
     # where jobs run elsewhere, people share the machine from which they are handed over
-    slots = _SLOTS_BESIDE_OTHERS if site.rules.goes_on_alone else site.slots
-    batch = LocalBatch(slots, max_attempts=site.max_attempts)
-    return batch.run(
-        remaining.nodes(context.request),
-        run,
-        run,
-        stop=lambda: run.is_hopeless or context.ledger.request(context.name).cancelled,
-    )
+    usual = _SLOTS_BESIDE_OTHERS if site.rules.goes_on_alone else site.slots
+    batch = LocalBatch(usual if slots is None else slots, max_attempts=site.max_attempts)
+
+    def stop() -> bool:
+        meanwhile()
+        return run.is_hopeless or context.ledger.request(context.name).cancelled
+
+    return batch.run(remaining.nodes(context.request), run, run, stop=stop)
 
 
 def clean_storage(context: RequestContext) -> None:

@@ -57,7 +57,7 @@ def simulate_in_memory(request: Request) -> ak.Array:
 def _job_file(request: Request, index: int, chain: Chain, about: dict[str, str], folder: Path) -> Path:
     job, path, timings = simulate_job(request, index), folder / f"{index}.root", Timings()
     batches = simulated(request, job, chain, event_source(request, job), timings)
-    write_checked(path, request, job, batches, about, timings)
+    write_checked(path, request, job, chain.made_for, batches, about, timings)
     return path
 
 

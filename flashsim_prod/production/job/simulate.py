@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.report import Accepted, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
@@ -84,6 +85,7 @@ def simulate(attempt: JobRun) -> OutputFile:
         path,
         request,
         job,
+        chain.made_for,
         _counted(batches, attempt, job.events),
         provenance(request, bundle),
         attempt.timings,
@@ -165,6 +167,8 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         "sampling": request.sampling.model_dump_json(),
         "software": f"flashsim-prod {request.software_version}",
     }
+    if request.nano != NANO_VERSION:
+        about |= {"nano": request.nano, "made_for_nano": bundle.nano}
     if request.extends is not None:
         about["extends"] = request.extends.dataset
     told = dict(request.source.contents())
@@ -176,6 +180,8 @@ def simulated(
     request: Request, job: SimulateJob, chain: Chain, source: EventSource, timings: Timings
 ) -> Iterator[Batch]:
     """All events of a job, in order: the loop of whoever simulates, for a dataset, an array or a measurement.
+
+    They have the names of the version of NanoAOD that the request is of.
 
     Parameters
     ----------
@@ -192,15 +198,16 @@ def simulated(
         At the end, if the source gave another number of gen events than the job has.
     """
     from flashsim_prod.physics.generator.source import VetoingSource
+    from flashsim_prod.physics.nanoaod.versions.names import writing
 
-    making = request.source.stage
+    making, way = request.source.stage, writing(chain.made_for, request.nano)
     size = max(1, request.site.resources.chunk_events // request.oversample)
     done = 0
     for gen in timings.through(making, source.chunks(size)):
         chunks = fold_chunks(gen, request, job, job.gen_first + done)
         for folds in timings.through("fold", chunks):
             with timings.step("simulate"):
-                events = chain.simulate(folds, seed=job.seed)
+                events = way.written(chain.simulate(folds, seed=job.seed))
             is_last = folds.scalars["FlashSim_fold"][-1] == request.oversample - 1
             yield Batch(events, gen.n if is_last else 0)
         done += gen.n
@@ -224,6 +231,7 @@ def write_checked(
     path: Path,
     request: Request,
     job: SimulateJob,
+    made_for: str,
     batches: Iterable[Batch],
     about: dict[str, str],
     timings: Timings,
@@ -233,6 +241,8 @@ def write_checked(
 
     Parameters
     ----------
+    made_for : str
+        Version of NanoAOD that the models were made for.
     about : dict of str to str
         The file's `provenance`.
     timings : Timings
@@ -249,10 +259,10 @@ def write_checked(
     """
     from flashsim_prod.physics.generator.kinds import find_kind
     from flashsim_prod.physics.nanoaod.checks import check_file
-    from flashsim_prod.physics.nanoaod.schema import Schema
+    from flashsim_prod.physics.nanoaod.versions.names import writing
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
-    schema = Schema.load(request.nano).with_carried(request.source.more_branches())
+    schema = writing(made_for, request.nano).schema.with_carried(request.source.more_branches())
     runs = find_kind(request.source.kind).runs(
         request.source, job.gen_first, job.gen_events, request.oversample, lambda url: found_in(sandbox, url)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,7 +108,8 @@ def run_job(
                 kept=kept,
                 any_bundle=any_bundle,
             )
-            return _reported(attempt, folder)
+            with _temporary_files_in(scratch):
+                return _reported(attempt, folder)
 
 
 def _reported(attempt: JobRun, folder: RequestFolder) -> JobReport:
@@ -190,6 +192,16 @@ def _scratch(path: Path) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Whatever is made for a while is made here, where a killed run's is swept out with all else."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _log_to_stderr() -> None:

@@ -162,3 +162,24 @@ def test_a_file_that_is_no_proof(cli: Cli, tmp_path: Path) -> None:
         (tmp_path / "proof.json").write_text(text)
         ended = cli("plan", "ttbar", "--events", "1k", "--scan-oversample", "2", "--proof", str(tmp_path))
         assert (ended.code, "not what 'flashsim-prod validate proof' writes" in ended.complaint) == (2, True)
+
+
+def test_the_plan_says_what_a_version_does_not_get(cli: Cli) -> None:
+    told = cli("plan", "ttbar", "--events", "100", "--energy", "13.6", "--json").json
+    assert told["nano"] == "v15"
+    (left_out, jets) = told["notes"]
+    assert left_out.startswith("NanoAOD v15 by models made for v9: 101 of their attributes are left out")
+    assert "bundle show reference" in left_out
+    assert jets.startswith("Jet of NanoAOD v15 will hold jets without charged pileup hadrons (CHS)")
+    same = cli("plan", "ttbar", "--events", "100", "--energy", "13.6", "--nano", "v9", "--json").json
+    assert (same["nano"], same["notes"]) == ("v9", [])
+    assert cli("plan", "ttbar", "--events", "100", "--json").json["nano"] == "v9"
+
+
+@pytest.mark.parametrize(
+    ("nano", "complaint"),
+    [("v8", "there is no schema of NanoAOD 'v8'; known: v9, v15"), ("15", "nano"), ("../v9", "nano")],
+)
+def test_a_version_that_is_not_written_is_refused(cli: Cli, nano: str, complaint: str) -> None:
+    told = cli("plan", "ttbar", "--events", "100", "--nano", nano)
+    assert (told.code, complaint in told.complaint) == (2, True), told.err

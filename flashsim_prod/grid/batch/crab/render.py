@@ -137,7 +137,7 @@ def _write_task(task: CrabTask, folder: Path, environment: Environment, shared: 
 
 
 def _check_inputs(request: Request) -> None:
-    for file in request.source.files:
+    for file in (*request.source.files, *request.source.sent):
         if not file.url.startswith(_EVERYWHERE):
             raise RequestError(
                 f"{file.url}: nodes of CRAB cannot read this; "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from flashsim_prod.core.engines import EngineRules
+from flashsim_prod.core.engines import EngineRules, NodeSoftware
 from flashsim_prod.core.names import owner_of
 from flashsim_prod.core.site import Resources
 from flashsim_prod.core.strict import StrictModel
@@ -109,6 +109,9 @@ class CrabRules(EngineRules):
 
     def gpus_promised(self) -> int:
         return 0 if self.accelerator is None else 1
+
+    def node_software(self) -> NodeSoftware:
+        return NodeSoftware(self.software.python, self.software.container, brings_package=True)
 
     def check_limits(self, resources: Resources) -> None:
         cpus = resources.cpus

@@ -21,7 +21,8 @@ from flashsim_prod.physics.generator.lhe.columns import hard_process
 from flashsim_prod.physics.generator.lhe.event import HardEvent, parse_event
 from flashsim_prod.physics.generator.lhe.feed import OutOfEventsError, make_feed
 from flashsim_prod.physics.generator.lhe.file import event_texts, head_text
-from flashsim_prod.physics.generator.lhe.merged import MergingShower
+from flashsim_prod.physics.generator.lhe.merging.powheg import make_veto, vetoes_emissions
+from flashsim_prod.physics.generator.lhe.merging.shower import MergingShower
 from flashsim_prod.physics.generator.lhe.starting import start
 from flashsim_prod.physics.generator.lhe.survey import Survey, survey
 from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
@@ -54,6 +55,8 @@ class LheSource:
         Path of each file and its number of events.
     first, n_events : int
         The job's events; `first` counts from 0.
+    number_of_first : int, optional
+        Number of the first event in the dataset, if it is not its place in the files.
     pileup : str
         Name of the profile that pileup is drawn from.
     init_seed : int
@@ -75,6 +78,7 @@ class LheSource:
         *,
         first: int,
         n_events: int,
+        number_of_first: int | None = None,
         pileup: str,
         init_seed: int,
         event_seed: EventSeed,
@@ -88,6 +92,7 @@ class LheSource:
         self._card = card
         self._files = tuple(files)
         self._first, self._n_events = first, n_events
+        self._number = first if number_of_first is None else number_of_first
         self._profile = find_profile(pileup)
         self._init_seed, self._event_seed, self._pileup_seed = init_seed, event_seed, pileup_seed
         self._survey = survey(self._files[0][0])
@@ -148,7 +153,7 @@ class LheSource:
 
     def _read(self, size: int) -> Iterator[Batch]:
         """All events, at most `size` at a time."""
-        events, number = self._events(), self._first
+        events, number = self._events(), self._number
         while part := list(islice(events, size)):
             where, texts, hard = zip(*part, strict=True)
             yield Batch(where, texts, hard, number)
@@ -233,6 +238,9 @@ def _start_plain(card: ProcessCard, of: Survey, seed: int) -> tuple[Any, Any]:
 
     def feed(pythia: Any) -> Any:
         feeds.append(make_feed(pythia, sum(of.head.energies_gev)))
+        if vetoes_emissions(card.settings):
+            feeds[0].veto = make_veto(pythia, card.settings)
+            pythia.setUserHooksPtr(feeds[0].veto)
         return feeds[0]
 
     return start(card, of, seed, feed), feeds[0]

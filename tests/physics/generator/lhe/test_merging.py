@@ -20,8 +20,8 @@ from flashsim_prod.core.splitting import event_pileup_seed, event_seed
 from flashsim_prod.errors import ConfigError, InputError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.generator.kinds import find_kind
-from flashsim_prod.physics.generator.lhe import merged
-from flashsim_prod.physics.generator.lhe.merging import MadeFor, made_for, settings_for
+from flashsim_prod.physics.generator.lhe.merging import shower as merged
+from flashsim_prod.physics.generator.lhe.merging.settings import MadeFor, made_for, settings_for
 from flashsim_prod.physics.generator.lhe.shower import LheSource
 from tests.lhe_files import mlm_head
 
