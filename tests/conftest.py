@@ -216,3 +216,14 @@ def too_wide(tmp_path: Path) -> Callable[[Path], list[str]]:
     if browser() is None:
         pytest.skip("no browser to look at pages with (apt-get install chromium)")
     return lambda page: too_wide(page, tmp_path)
+
+
+@pytest.fixture
+def page_in_browser(tmp_path: Path, lacking: Callable[[str], None]) -> Callable[[str], Any]:
+    """A context of a page that is open in a browser: evaluates JavaScript in it."""
+    sys.path.insert(0, str(Path(__file__).parent / "peers"))
+    from browser import browser, opened
+
+    if browser() is None:
+        lacking("a browser to look at pages with (apt-get install chromium)")
+    return lambda url: opened(url, tmp_path)

@@ -71,6 +71,16 @@ COMMANDS = {
         "status",
         "Show how requests stand: jobs by state and stage, rates, failures by cause, time left.",
     ),
+    "serve": Entry(
+        "requests.serve",
+        "serve",
+        "Show all requests on a page that keeps itself up to date, for browsers on this machine.",
+    ),
+    "metrics": Entry(
+        "requests.serve",
+        "metrics",
+        "Tell how requests stand in the text format of Prometheus: jobs, events, failures by cause, joules.",
+    ),
     "retry": Entry(
         "requests.control",
         "retry",

@@ -5,6 +5,7 @@ A figure that cannot be known is ``None`` and says why in a warning; it is never
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,19 +108,64 @@ class RequestDetail:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class RequestStanding:
+    """How a request stands, by the ledger: what its detail has that is cheap to know of all requests.
+
+    Attributes
+    ----------
+    stages, speeds, failures : tuple
+        As of `RequestDetail`.
+    """
+
+    line: RequestLine
+    folder: Path
+    stages: tuple[StageLine, ...]
+    speeds: tuple[StageSpeed, ...]
+    failures: tuple[Failure, ...]
+
+
 def all_lines(home: Home) -> list[RequestLine]:
     """Every request, the oldest first; those that were only written (dry runs) last."""
     with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
-        glances = {name: glance(home, name) for name in sorted(ledger.submissions.open_names())}
-        all_counts, rows = ledger.all_counts(), ledger.requests()
-        lines = []
-        for row in rows:
-            driven = _is_driven(home, row.name, glances.get(row.name))
-            counts = _believable(all_counts.get(row.name, {}), driven=driven)
-            lines.append(_line(home, ledger, row, counts, driven=driven)[0])
-    known = {row.name for row in rows}
-    dry = (home.folder(name) for name in home.names() if name not in known)
-    return lines + [_dry_line(load_request(folder.request)) for folder in dry]
+        lines = [line for _, _, line in _entered(home, ledger)]
+    return lines + [_dry_line(request) for _, request in _only_written(home, lines)]
+
+
+def all_standings(home: Home) -> list[RequestStanding]:
+    """The same requests in the same order as `all_lines`, each with its jobs, speeds and failures."""
+    with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
+        found = [
+            RequestStanding(
+                line=line,
+                folder=row.folder,
+                stages=_stage_lines(counts, row.n_simulate, row.n_merge),
+                speeds=_speeds(ledger, row.name),
+                failures=tuple(ledger.failures(row.name)),
+            )
+            for row, counts, line in _entered(home, ledger)
+        ]
+    dry = _only_written(home, [one.line for one in found])
+    return found + [
+        RequestStanding(_dry_line(request), folder.path, _planned(request), (), ()) for folder, request in dry
+    ]
+
+
+def _entered(home: Home, ledger: Ledger) -> Iterator[tuple[RequestRow, Counts, RequestLine]]:
+    """The requests of the ledger, the oldest first; batch systems are asked before anything is told."""
+    glances = {name: glance(home, name) for name in sorted(ledger.submissions.open_names())}
+    all_counts = ledger.all_counts()
+    for row in ledger.requests():
+        driven = _is_driven(home, row.name, glances.get(row.name))
+        counts = _believable(all_counts.get(row.name, {}), driven=driven)
+        yield row, counts, _line(home, ledger, row, counts, driven=driven)[0]
+
+
+def _only_written(home: Home, lines: Iterable[RequestLine]) -> Iterator[tuple[RequestFolder, Request]]:
+    """Dry runs: requests with a folder that are not in the ledger."""
+    known = {line.name for line in lines}
+    for folder in (home.folder(name) for name in home.names() if name not in known):
+        yield folder, load_request(folder.request)
 
 
 def detail(home: Home, name: str) -> RequestDetail:
@@ -137,7 +183,6 @@ def detail(home: Home, name: str) -> RequestDetail:
         last = ledger.submissions.last(name)
         if last is not None and last.stopped and line.state not in (RequestState.DONE, RequestState.RUNNING):
             warnings.append(f"{last.stopped}; to go on: flashsim-prod retry {name}")
-        totals = ledger.totals(name)
         notes = found.notes if found else leftovers(home, name) if line.state is RequestState.DONE else ()
         return RequestDetail(
             line=line,
@@ -145,7 +190,7 @@ def detail(home: Home, name: str) -> RequestDetail:
             catalog=row.catalog,
             registered=row.registered,
             stages=_stage_lines(counts, row.n_simulate, row.n_merge),
-            speeds=tuple(_speed(stage, totals[stage]) for stage in Stage if stage in totals),
+            speeds=_speeds(ledger, name),
             failures=tuple(ledger.failures(name)),
             retries=ledger.retries(name),
             notes=(*notes, *_of_merging(home.folder(name))),
@@ -256,6 +301,11 @@ def _stage_lines(counts: Counts, n_simulate: int, n_merge: int) -> tuple[StageLi
     return (StageLine("TOTAL", total, n_simulate + n_merge), *by_stage)
 
 
+def _speeds(ledger: Ledger, name: str) -> tuple[StageSpeed, ...]:
+    totals = ledger.totals(name)
+    return tuple(_speed(stage, totals[stage]) for stage in Stage if stage in totals)
+
+
 def _speed(stage: Stage, totals: StageTotals) -> StageSpeed:
     return StageSpeed(
         stage=stage,
@@ -287,18 +337,23 @@ def _dry_line(request: Request) -> RequestLine:
     )
 
 
-def _dry_detail(folder: RequestFolder) -> RequestDetail:
-    request = load_request(folder.request)
+def _planned(request: Request) -> tuple[StageLine, ...]:
+    """The stages of a request that was never started."""
     planned = {
         (Stage.SIMULATE, JobState.PLANNED): request.n_simulate,
         (Stage.MERGE, JobState.PLANNED): request.n_merge,
     }
+    return _stage_lines(planned, request.n_simulate, request.n_merge)
+
+
+def _dry_detail(folder: RequestFolder) -> RequestDetail:
+    request = load_request(folder.request)
     return RequestDetail(
         line=_dry_line(request),
         folder=folder.path,
         catalog=request.catalog,
         registered=None,
-        stages=_stage_lines(planned, request.n_simulate, request.n_merge),
+        stages=_planned(request),
         speeds=(),
         failures=(),
         retries={},
