@@ -33,11 +33,13 @@ _BUSY = 0.9
 
 def bench(
     card: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="CARD", help="A card's name (see: cards) or file.", autocompletion=completing.cards
+            metavar="[CARD]",
+            help="A card's name (see: cards) or file; ttbar, or the process of the input.",
+            autocompletion=completing.cards,
         ),
-    ] = "ttbar",
+    ] = None,
     events: Annotated[
         str | None, typer.Option(metavar="N", help="Output events; 5000, or all of the input's.")
     ] = None,
@@ -45,6 +47,10 @@ def bench(
     inputs: Annotated[
         list[str] | None,
         typer.Option("--input", metavar="FILE|GLOB|URL", help="NanoAOD or NanoGEN instead of Pythia8."),
+    ] = None,
+    energy: Annotated[
+        float | None,
+        typer.Option(metavar="TEV", help="Centre-of-mass energy, of input that does not say it."),
     ] = None,
     bundle: Annotated[
         str | None,
@@ -70,7 +76,10 @@ def bench(
     """Measure how many events per second this machine makes, and where the time goes."""
 
     typed = Typed(
-        card=card,
+        card=card or (None if inputs else "ttbar"),
+        # a speed has no dataset: where nothing says the process it needs no name
+        primary="bench" if inputs and card is None else None,
+        energy_tev=energy,
         events=events or (None if inputs else "5000"),
         oversample=parse_count(oversample, "--oversample"),
         site=site,
