@@ -58,6 +58,18 @@ class RunningCluster:
         return found
 
 
+    def wait_till_saved(self) -> None:
+        """Till the controller's state is on disk: one that is killed before knows less than the nodes do.
+
+        Slurm then gives numbers of jobs anew that nodes have had, and holds those jobs.
+        """
+        saved, since = self.module.state() / "ctld" / "job_state", time.time()
+        for job in set(self("squeue", "--noheader", "--format=%A").split()):
+            # what has changed is to be saved
+            self("scontrol", "update", f"JobId={job}", "AdminComment=saved")
+        self.wait(lambda: saved.exists() and saved.stat().st_mtime > since)
+
+
 def _module() -> Any:
     spec = spec_from_file_location("slurm_cluster", CLUSTER)
     assert spec is not None

@@ -177,6 +177,7 @@ def test_a_controller_that_is_down_is_told_of_in_one_line(
     name, late = placed(site(), 2), placed(site(), 1)
     hand_over(home, name)
     cluster.wait(lambda: seen(home, name) == {JobState.DONE: 1, JobState.RUNNING: 1})
+    cluster.wait_till_saved()
     cluster.module.stop("slurmctld", signal.SIGKILL)
     try:
         found = status.detail(home, name)
@@ -189,7 +190,7 @@ def test_a_controller_that_is_down_is_told_of_in_one_line(
         cluster.module.start("slurmctld")
         (trouble / "simulate_0").unlink()
     cluster.wait(cluster.module.is_answering)
-    assert seen(home, name) == {JobState.DONE: 1, JobState.RUNNING: 1}
+    cluster.wait(lambda: seen(home, name) == {JobState.DONE: 1, JobState.RUNNING: 1})
     assert cancel(home, name) == 2
     assert finished(home, late).state is RequestState.DONE
 
