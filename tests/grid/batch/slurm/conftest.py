@@ -57,7 +57,6 @@ class RunningCluster:
             time.sleep(0.3)
         return found
 
-
     def wait_till_saved(self) -> None:
         """Till the controller's state is on disk: one that is killed before knows less than the nodes do.
 
