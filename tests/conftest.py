@@ -116,6 +116,7 @@ def fake_physics(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         (fake_physics.simulate, "bound_bundle"),
         (fake_physics.merge, "merge"),
         (fake_physics.local_run, "worker_command"),
+        (fake_physics.again_jobs, "worker_command"),
     ]
     for module, name in originals:
         # remembered by monkeypatch, which puts them back
@@ -123,6 +124,14 @@ def fake_physics(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     fake_physics.install()
     yield fake_physics
     sys.modules.pop("fake_physics", None)
+
+
+@pytest.fixture(scope="session")
+def hepmc() -> ModuleType:
+    """Makes events and files of HepMC: the module `hepmc_files`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent))
+        return import_module("hepmc_files")
 
 
 @pytest.fixture

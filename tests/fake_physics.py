@@ -7,11 +7,13 @@ locks, storage, ledger, catalogue. Tests kill these processes at will.
 ``FAKE_PAUSE_S`` makes jobs last. ``FAKE_TROUBLE`` is a folder: a file ``simulate_3`` there holds the name of
 an error that the job raises, or ``kill``, ``no-report``, ``memory 800`` (takes so many MB), ``rest`` or
 ``once:...`` for the first attempt only, or ``on NODE:...`` for one node of a pool; a file named as one of
-`KILL_POINTS` kills the process that comes there first.
+`KILL_POINTS` kills the process that comes there first. ``FAKE_OTHERWISE``: merged files have other bytes, and
+these digests of their values.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -28,6 +30,7 @@ from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.storage import local as local_storage
+from flashsim_prod.production.again import jobs as again_jobs
 from flashsim_prod.production.drive import foreground as driving
 from flashsim_prod.production.drive import local_run
 from flashsim_prod.production.home import open_home
@@ -84,6 +87,9 @@ def fake_merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     with path.open("wb") as file:
         for one in inputs:
             file.write(merge.verified(attempt, one).read_bytes())
+        if otherwise := os.environ.get("FAKE_OTHERWISE"):
+            file.write(b"otherwise\n")
+            attempt.content = json.loads(otherwise)
     attempt.events = job.events
     return attempt.store(path, job.lfn, job.events, tuple(lumi for one in inputs for lumi in one.lumis))
 
@@ -132,6 +138,7 @@ def install() -> None:
     simulate.bound_bundle = lambda request: None  # type: ignore[assignment,return-value]
     merge.merge = fake_merge
     local_run.worker_command = fake_command
+    again_jobs.worker_command = fake_command
 
 
 def arm() -> None:

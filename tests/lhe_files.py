@@ -77,3 +77,16 @@ def write_lhe(
     path = folder / name
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     return path
+
+
+def mlm_head(most_jets: int = 1, xqcut: float = 10.0) -> str:
+    """What MadGraph writes of samples for MLM merging of up to so many jets."""
+    lines = ["define j = g u c d s u~ c~ d~ s~", "generate p p > z, z > mu+ mu- @0"]
+    lines += [
+        f"add process p p > z{' j' * jets} QED=2, z > mu+ mu- @{jets}" for jets in range(1, most_jets + 1)
+    ]
+    card = "\n".join(lines)
+    return (
+        f"<MG5ProcCard>\n{card}\n</MG5ProcCard>\n<MGRunCard>\n  1 = ickkw ! 1 MLM\n  {xqcut} = xqcut ! cut\n"
+        "  4 = maxjetflavor\n</MGRunCard>\n"
+    )

@@ -48,6 +48,10 @@ SIGNATURES = {
     "device: \"Literal['auto', 'cpu', 'cuda']\" = 'auto', events_per_job: 'int | str | None' = None, "
     "name: 'str | None' = None, site: 'str | PathLike[str]' = 'local', "
     "catalog: \"Literal['local', 'rucio', 'none']\" = 'local') -> 'Dataset'",
+    "events": "(name: 'str', files: 'int | str | Iterable[int] | None' = None, "
+    "branches: 'str | Sequence[str] | None' = None, *, step: 'int | None' = None) -> 'Iterator[ak.Array]'",
+    "dask_events": "(name: 'str', files: 'int | str | Iterable[int] | None' = None, "
+    "branches: 'str | Sequence[str] | None' = None) -> 'DaskArray'",
     "status": "(name: 'str | None' = None) -> 'RequestStatus | tuple[RequestStatus, ...]'",
     "Dataset": "(request: 'str', name: 'str', files: 'tuple[str, ...]', events: 'int', gen_events: 'int', "
     "oversample: 'int', seed: 'int', events_per_job: 'int') -> None",
@@ -62,7 +66,7 @@ def test_what_is_promised_is_this_and_no_more() -> None:
     assert found == SIGNATURES
 
 
-@pytest.mark.parametrize("name", ["simulate", "request"])
+@pytest.mark.parametrize("name", ["simulate", "request", "events"])
 def test_every_parameter_is_documented(name: str) -> None:
     function = getattr(api, name)
     sections = inspect.getdoc(function).split("Parameters\n")[1].split("Returns\n")[0]  # type: ignore[union-attr]

@@ -114,8 +114,8 @@ def _parse(words: list[str]) -> None:
     while words and (*path, words[0]) in COMMANDS:
         path, words = (*path, words[0]), words[1:]
     if _inner(COMMANDS[path]) and words and not words[0].startswith("-"):
-        # the one group that takes an argument itself stands for its command of a dataset
-        path = (*path, "dataset")
+        # a group that takes an argument itself stands for one of its commands
+        path = (*path, {("validate",): "dataset", ("campaign",): "run"}[path])
     command = COMMANDS[path]
     _, left, _ = command.make_parser(GENERATED.context(path, command)).parse_args(list(words))
     assert not left

@@ -154,6 +154,7 @@ def test_the_map_in_the_readme_names_every_part():
 WRITES_BY_ITSELF = {
     "files.py": "it is the one that does",
     "physics/chain/archive.py": "members of an archive, into a folder that is thrown away",
+    "physics/generator/gridpack/pack.py": "a fetched tarball and a log, in a folder that is thrown away",
     "physics/nanoaod/merger.py": "the writer of ROOT files takes a stream; its caller gives the final name",
     "physics/nanoaod/stamps.py": "edits a finished file in place, before it has its final name",
     "physics/nanoaod/writer.py": "the writer of ROOT files takes a stream; its caller gives the final name",

@@ -56,6 +56,11 @@ COMMANDS = {
         "extend",
         "Make more events of a sample: a dataset _ext1 that goes on where that of REQUEST ended.",
     ),
+    "campaign": Entry(
+        "campaigns.campaign",
+        "app",
+        "Make many requests from one file: campaign FILE.yaml, or one of these.",
+    ),
     "plan": Entry(
         "requests.plan",
         "plan",
@@ -89,6 +94,11 @@ COMMANDS = {
     "doctor": Entry(
         "requests.doctor", "doctor", "Say what works on this machine, and how to mend what does not."
     ),
+    "software": Entry(
+        "requests.software",
+        "app",
+        "Print recipes of the software that nodes need, or check that of a site.",
+    ),
     "cards": Entry("requests.library", "cards", "List what can be requested."),
     "sites": Entry(
         "requests.library",
@@ -105,6 +115,21 @@ COMMANDS = {
         "datasets.catalog",
         "verify",
         "Compare catalogue, ledger and storage of a dataset, reading all checksums anew.",
+    ),
+    "recover": Entry(
+        "datasets.recover",
+        "recover",
+        "Make the lost files of a dataset again, prove that they are the same, and repair their replicas.",
+    ),
+    "materialise": Entry(
+        "datasets.materialise",
+        "materialise",
+        "Make files of a virtual dataset, all or some; or files with some of its branches.",
+    ),
+    "purge": Entry(
+        "datasets.purge",
+        "purge",
+        "Tell what nobody needs any more: unmerged leftovers, half copies, empty folders; --yes removes it.",
     ),
     "bench": Entry(
         "measure.bench",

@@ -60,6 +60,11 @@ def _requests() -> Iterable[str]:
     return Home(resources.home_path()).names()
 
 
+def _campaigns() -> Iterable[str]:
+    folder = resources.home_path() / "campaigns"
+    return (path.parent.name for path in folder.glob("[!.]*/campaign.yaml"))
+
+
 def _datasets() -> Iterable[str]:
     from flashsim_prod.production.catalogs import local_datasets
     from flashsim_prod.production.home import Home
@@ -74,5 +79,6 @@ bundles = _completer(_bundles)
 models = _completer(_models)
 bundles_and_models = _completer(_bundles, _models)
 requests = _completer(_requests)
+campaigns = _completer(_campaigns)
 datasets = _completer(_datasets)
 datasets_and_requests = _completer(_datasets, _requests)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+import os
+from typing import Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from flashsim_prod.core.names import check_primary
 from flashsim_prod.core.strict import StrictModel
@@ -28,12 +31,30 @@ class ProcessCard(StrictModel):
     tune: str = Field(default="CP5", description="name of the set of tune settings")
     settings: tuple[str, ...] = Field(min_length=1, description="Pythia8 settings, in order")
     reference: str = Field(default="", description="where the settings come from")
+    gridpack: str = Field(
+        default="",
+        description="tarball that makes hard processes, a path or an address; settings are then the shower's",
+    )
 
     @field_validator("primary")
     @classmethod
     def _primary_follows_the_grammar(cls, value: str) -> str:
         check_primary(value.replace("{energy}", "13p6TeV"))
         return value
+
+    @field_validator("gridpack")
+    @classmethod
+    def _gridpack_is_found_from_everywhere(cls, value: str) -> str:
+        value = os.path.expanduser(value)
+        if value and "://" not in value and not os.path.isabs(value):
+            raise ValueError("give the whole path, or an address")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the gridpack where there is none, as cards were before there were any."""
+        fields: dict[str, Any] = handler(self)
+        return fields if fields.get("gridpack") else {k: v for k, v in fields.items() if k != "gridpack"}
 
     @field_validator("energies")
     @classmethod

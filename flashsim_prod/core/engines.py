@@ -12,9 +12,10 @@ of the group ``flashsim_prod.batch`` of their distributions, named after the eng
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import ConfigError
@@ -37,6 +38,36 @@ _BUILT_IN = {
 _WITHOUT_SECTION = "local"
 #: sections that a site is always written with, empty if it is of another engine
 ALWAYS_WRITTEN = ("htcondor", "crab")
+
+
+#: the interpreter in an image that is made by the recipes of ``flashsim-prod software``
+IMAGE_PYTHON = "/opt/flashsim/bin/python"
+
+
+@dataclass(frozen=True)
+class NodeSoftware:
+    """Where a node finds Python and this package.
+
+    Attributes
+    ----------
+    python : str
+        The interpreter, in the image or archive if there is one; ``{python}`` is the one that runs.
+    image, archive : str or None
+        A container image, or a packed environment that is sent along.
+    setup : tuple of str
+        Shell lines that run before.
+    runner : str
+        The program that opens images.
+    brings_package : bool
+        Whether this package itself travels with the jobs.
+    """
+
+    python: str = "{python}"
+    image: str | None = None
+    archive: str | None = None
+    setup: tuple[str, ...] = ()
+    runner: str = "apptainer"
+    brings_package: bool = False
 
 
 class EngineRules(StrictModel):
@@ -72,6 +103,10 @@ class EngineRules(StrictModel):
         """GPUs that a simulate job is promised."""
         return 0
 
+    def node_software(self) -> NodeSoftware:
+        """Where jobs find their software; by default they have what this machine has."""
+        return NodeSoftware()
+
     def copies_urls(self) -> bool:
         """Whether the engine itself, rather than the job, copies from and to servers."""
         return False
@@ -83,8 +118,23 @@ class EngineRules(StrictModel):
         """Gen events of a job for which the splitting wants so many, with so many in a luminosity section."""
         return wanted
 
+    def most_at_once(self) -> int | None:
+        """Jobs of one request that the engine has in its queue at a time; ``None`` if it has no limit."""
+        return None
+
+    def limited(self, jobs: int) -> Self | None:
+        """The same, with no more than so many jobs at a time for one submission, whoever looks at it later.
+
+        ``None`` if the engine cannot be told that.
+        """
+        return None
+
     def removed_by_rule(self, lfn: str) -> bool:
         """Whether what a job has put at `lfn` is Rucio's to remove, by the end of a rule."""
+        return False
+
+    def leaves_outputs(self) -> bool:
+        """Whether outputs that were merged stay until a person removes them: the batch system says how."""
         return False
 
     def notes(self, request: Request) -> Iterable[str]:

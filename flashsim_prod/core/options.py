@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from flashsim_prod.core.choices import Device, RegisterIn, Solver
-from flashsim_prod.core.names import check_scope
+from flashsim_prod.core.names import NANO_VERSION, check_scope
 from flashsim_prod.core.strict import StrictModel
 
 #: folds of one gen event, at most
@@ -65,12 +65,16 @@ class RequestOptions(StrictModel):
     seed: int = Field(ge=0, lt=SEED_END)
     run: int = Field(default=1, ge=1, le=UINT32_MAX)
     sampling: Sampling = Sampling()
+    nano: str = Field(
+        default=NANO_VERSION, pattern=r"^v\d+$", description="version of NanoAOD that is written"
+    )
     device: Device
     catalog: RegisterIn
     registration: Registration = Registration()
+    virtual: bool = Field(default=False, description="register what it would hold, and make no file yet")
 
     #: those of them that change neither what is in a dataset nor what it is called
-    NOT_CONTENTS: ClassVar[frozenset[str]] = frozenset({"device", "catalog", "registration"})
+    NOT_CONTENTS: ClassVar[frozenset[str]] = frozenset({"device", "catalog", "registration", "virtual"})
 
     def chosen(self) -> dict[str, Any]:
         """These options alone, of a model that has more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Literal
 
@@ -25,10 +26,47 @@ class OutputFile(StrictModel):
     lfn: str
     pfn: str
     bytes: int = Field(gt=0)
-    events: int = Field(ge=1)
+    events: int = Field(ge=0, description="none only where the shower may throw events away")
     adler32: str = Field(pattern=r"^[0-9a-f]{8}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     lumis: tuple[LumiRange, ...]
+
+
+class Accepted(StrictModel):
+    """What merging in the shower left of the generator events that it was given, folds not counted.
+
+    Attributes
+    ----------
+    tried, accepted : int
+    sumw_tried, sumw_accepted : float
+        Sums of their weights, before and after the shower.
+    sumw2_tried, sumw2_accepted : float
+        Sums of the squares of these weights.
+    """
+
+    tried: int = Field(default=0, ge=0)
+    accepted: int = Field(default=0, ge=0)
+    sumw_tried: float = 0.0
+    sumw_accepted: float = 0.0
+    sumw2_tried: float = 0.0
+    sumw2_accepted: float = 0.0
+
+    def __add__(self, other: Accepted) -> Accepted:
+        mine, its = self.model_dump(), other.model_dump()
+        return Accepted(**{name: value + its[name] for name, value in mine.items()})
+
+    @property
+    def share(self) -> float | None:
+        """Of the cross section that was tried, how much is left; ``None`` where nothing was tried."""
+        return self.sumw_accepted / self.sumw_tried if self.sumw_tried else None
+
+    @property
+    def share_error(self) -> float:
+        """Statistical uncertainty of `share`: of a binomial, with weights."""
+        if not self.share:
+            return 0.0
+        squares = self.sumw2_accepted * (1 - 2 * self.share) + self.share**2 * self.sumw2_tried
+        return math.sqrt(max(0.0, squares)) / abs(self.sumw_tried)
 
 
 class JobReport(StrictModel):
@@ -59,6 +97,15 @@ class JobReport(StrictModel):
         default=None, description="why the node's meters give no energy, if it has some"
     )
     output: OutputFile | None = None
+    merging: Accepted | None = Field(
+        default=None, description="what the shower left, where it may throw events away"
+    )
+    events_by_lumi: dict[int, int] | None = Field(
+        default=None, description="events of each luminosity section, where these are not known before"
+    )
+    content: dict[str, str] | None = Field(
+        default=None, description="digests of the values in a file of the dataset, by part of the event"
+    )
 
     @property
     def succeeded(self) -> bool:

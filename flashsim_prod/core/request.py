@@ -11,7 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from flashsim_prod.core.campaigns.extension import Before, Extension
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.names import NANO_VERSION, DatasetName, lasting_rse
+from flashsim_prod.core.names import DatasetName, lasting_rse
 from flashsim_prod.core.options import UINT32_MAX, Registration, RequestOptions, Sampling
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sources.base import InputFile
@@ -75,11 +75,6 @@ class Request(HasSource, RequestOptions):
         return self
 
     @property
-    def nano(self) -> str:
-        """Version of NanoAOD that its files are of."""
-        return NANO_VERSION
-
-    @property
     def rse(self) -> str:
         """The storage element at which its files are registered."""
         return self.registration.rse or self.site.storage.rse
@@ -93,6 +88,11 @@ class Request(HasSource, RequestOptions):
     def events(self) -> int:
         """Output events: every fold of every gen event."""
         return self.gen_events * self.oversample
+
+    @property
+    def is_vetoed(self) -> bool:
+        """Whether the shower may throw events away; its numbers of events are then of those tried."""
+        return self.source.vetoes(self.card)
 
     @property
     def n_simulate(self) -> int:

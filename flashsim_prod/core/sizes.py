@@ -8,6 +8,8 @@ from decimal import Decimal
 from flashsim_prod.errors import RequestError
 
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+_BYTES = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kMGTP]?B|)", re.IGNORECASE)
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e[0-9]{1,2})?)([a-z]?)", re.IGNORECASE)
 
 
@@ -36,6 +38,15 @@ def parse_count(text: str, what: str = "events") -> int:
     if number < 1:
         raise RequestError(f"{what}: '{text}' must be at least 1")
     return int(number)
+
+
+def parse_bytes(text: str, what: str) -> int:
+    """A size from ``500GB``, ``1.5 TB`` or ``100000`` [B]; `RequestError` if `text` is none."""
+    match = _BYTES.fullmatch(text.strip())
+    size = Decimal(match[1]) * 1000 ** _UNITS.index(match[2].upper() or "B") if match else Decimal(0)
+    if size < 1:
+        raise RequestError(f"{what}: '{text}' is no size; write 500GB or 1.5TB")
+    return int(size)
 
 
 def format_count(number: int) -> str:

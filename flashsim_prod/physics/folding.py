@@ -24,11 +24,11 @@ def fold_events(
     Parameters
     ----------
     gen : Events
-        A run of consecutive gen events of a job.
+        A run of consecutive gen events of a job; or any of its events, which then have FlashSim_genEvent.
     oversample : int
         Folds of each gen event.
     gen_first : int
-        Number in the dataset, from 0, of the first event of `gen`.
+        Number in the dataset, from 0, of the first event of `gen`, unless they say so themselves.
     run : int
         Run number of all output events.
     first_event, first_lumi : int
@@ -47,7 +47,8 @@ def fold_events(
         FlashSim_genEvent (from 0, unique in the dataset), FlashSim_fold and FlashSim_oversample.
     """
     chosen = range(oversample) if folds is None else folds
-    gen_event = np.repeat(np.arange(gen_first, gen_first + gen.n, dtype=np.uint64), len(chosen))
+    consecutive = np.arange(gen_first, gen_first + gen.n, dtype=np.uint64)
+    gen_event = np.repeat(gen.scalars.get("FlashSim_genEvent", consecutive), len(chosen))
     fold = np.tile(np.arange(chosen.start, chosen.stop, dtype=np.int32), gen.n)
     in_job = (gen_event - np.uint64(job_gen_first)).astype(np.int64)
     return gen.repeat(len(chosen)).with_scalars(

@@ -14,7 +14,7 @@ from flashsim_prod.cli.main import app
 from .conftest import Cli
 
 #: rooms of command modules
-ROOMS = ("requests", "datasets", "models", "measure")
+ROOMS = ("requests", "campaigns", "datasets", "models", "measure")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -68,3 +68,9 @@ def test_the_version_of_nanoaod_is_known_and_needs_no_key(make_request: Make) ->
     request = make_request()
     assert request.nano == NANO_VERSION
     assert "nano" not in request.model_dump()
+    other = request.model_copy(update={"nano": "v15"})
+    assert other.model_dump()["nano"] == "v15"
+    assert other.digest() != request.digest()
+    assert Request.from_mapping(_changed(request, nano="v15"), "request.yaml").nano == "v15"
+    with pytest.raises(ConfigError, match="nano"):
+        Request.from_mapping(_changed(request, nano="fifteen"), "request.yaml")

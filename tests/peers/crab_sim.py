@@ -14,11 +14,13 @@ or ``unsubmitted`` (seen so once, before it runs). Other files there: ``down`` m
 with ``slow`` no job runs; ``mute`` makes the next client that submits die before it has told so; ``refuse``
 holds the state in which the next task ends at once (SUBMITREFUSED, SUBMITFAILED); ``age.<task>`` holds a
 task's age in days; ``cacheless.<task>`` takes away the file of its jobs' states; ``readonly`` holds the
-beginning of folders where nobody may write; ``last_year`` makes the scheduler speak as it did then.
+beginning of folders where nobody may write; ``last_year`` makes the scheduler speak as it did then;
+``server.<task>`` holds the state in which the server keeps a task; ``no_release`` is a shell without cmsenv.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -92,7 +94,8 @@ def state_folder() -> Path:
 
 def load(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((state_folder() / "tasks" / f"{name}.json").read_text())
-    return found
+    kept = state_folder() / f"server.{short(found)}"
+    return {**found, "server": kept.read_text().strip()} if kept.exists() else found
 
 
 def save(task: dict[str, Any]) -> None:
@@ -418,7 +421,8 @@ def print_task(task: dict[str, Any], project: str) -> None:
     print(f"CRAB project directory:\t\t{project}\nTask name:\t\t\t{name}")
     print("Grid scheduler - Task Worker:\tcrab3@vocms0199.cern.ch - crab-prod-tw01")
     print(
-        f"Status on the CRAB server:\t{shown}" + (f" on command {task['command']}" if state == "NEW" else "")
+        f"Status on the CRAB server:\t{shown}"
+        + (f" on command {task['command']}" if state in ("NEW", "HOLDING", "QUEUED") else "")
     )
     page = f"https://cmsweb.cern.ch/crabserver/ui/task/{name.replace(':', '%3A')}"
     print(f"{GREEN}Task URL to use for HELP:\t{page}{NORMAL}")
@@ -451,11 +455,16 @@ def status(words: list[str]) -> None:
         raise Refused(f"{cache} not found or corrupted\nCommand status failed", COMMAND_FAILED)
     step(task)
     print(f"Status on the scheduler:\t{scheduler_word(task)}\n")
+    if task.get("lfn", "").startswith("/store/user/rucio/"):
+        rule = hashlib.md5(task["name"].encode()).hexdigest()
+        print(f"\nTransfer container's rule:\thttps://cms-rucio-webui.cern.ch/rule?rule_id={rule}")
     print("No publication information (publication has been disabled in the CRAB configuration file)")
     if "--json" in words:
         print(
             json.dumps({n: {k: v for k, v in job.items() if k != "mask"} for n, job in task["jobs"].items()})
         )
+    if task["server"] not in ("NEW", "SUBMITTED", "KILLED"):
+        return
     task["server"] = {"KILL": "KILLED"}.get(task["command"], "SUBMITTED")
     save(task)
 
@@ -522,7 +531,7 @@ def check_lifetime(task: dict[str, Any]) -> None:
         "Resubmit request sent to the server.\n"
         f"Server responded with: 'Resubmission of the task is not possible since less than {DRAIN} days"
         "are left before the task is removed from theschedulers.\n"
-        f"A task expires {LIFETIME} days after its submission\n"
+        f"A task expires {LIFETIME:.1f} days after its submission\n"
         "You can submit a 'recovery task' if you need to execute again the failed jobs\n"
         "See https://twiki.cern.ch/twiki/bin/view/CMSPublic/CRAB3FAQ for more information about "
         "recovery tasks'\n"
@@ -603,8 +612,11 @@ def checkwrite(words: list[str]) -> None:
 
 
 def main(words: list[str]) -> int:
-    if words == ["--version"]:
+    if words == ["--version"] and not (state_folder() / "no_release").exists():
         print("CRAB client v3.260206")
+        return 0
+    if (state_folder() / "no_release").exists():
+        print("\nError: $CMSSW_VERSION is not defined. Make sure you do cmsenv first. Exiting...")
         return 0
     known = (submit, status, resubmit, kill, tasks, remake, checkwrite, checkusername)
     commands = {one.__name__: one for one in known}

@@ -116,3 +116,20 @@ def test_two_names_of_one_file_are_refused(write_lhe: WriteLhe) -> None:
     link.symlink_to(path)
     with warnings.catch_warnings(), pytest.raises(InputError, match="named twice"):
         _order(path, link)
+
+
+def test_a_card_of_another_process_is_refused(home: Home, write_lhe: WriteLhe, quick: str) -> None:
+    path = write_lhe("z.lhe", 4)
+    for card, told in (
+        ("wjets", "have Z bosons"),
+        ("ttbar", "makes top quarks"),
+        ("photon_jets", "have Z bosons"),
+    ):
+        with pytest.raises(InputError, match=told):
+            _order(path, card=card, shower=quick)
+    # a boson that is not written is told by its leptons
+    bare = write_lhe("bare.lhe", 4, how="none", change=lambda text: text.replace("\n23 2 1 2", "\n21 2 1 2"))
+    with pytest.raises(InputError, match="have Z bosons"):
+        _order(bare, card="wjets", shower=quick)
+    with pytest.raises(InputError, match="of 7 TeV, card dyjets"):
+        _order(write_lhe("seven.lhe", 4, energies=(3500.0, 3500.0)), card="dyjets", shower=quick)

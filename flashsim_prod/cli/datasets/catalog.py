@@ -13,11 +13,13 @@ from flashsim_prod.cli.options import Json, Scope, Where
 from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.core.choices import CatalogKind
 from flashsim_prod.core.names import DatasetName
-from flashsim_prod.core.sizes import format_bytes, format_count
+from flashsim_prod.core.sizes import format_bytes, format_count, parse_bytes
 from flashsim_prod.production.catalogs import local_datasets, open_catalog
 from flashsim_prod.production.dataset.verify import Verification, error_of
 from flashsim_prod.production.dataset.verify import verify as compare
-from flashsim_prod.production.home import home_to_read
+from flashsim_prod.production.home import home_to_read, open_home
+from flashsim_prod.production.quota import set_quota
+from flashsim_prod.production.retention.sizes import Sizes, sizes
 
 _NONE_YET = "no datasets yet; the first one: flashsim-prod request ttbar --events 1000 --oversample 10"
 
@@ -29,8 +31,23 @@ Dataset = Annotated[
 ]
 
 
-def datasets(as_json: Json = False) -> None:
+def datasets(
+    with_sizes: Annotated[
+        bool,
+        typer.Option("--sizes", help="What takes room here: files, unmerged outputs, folders, leftovers."),
+    ] = False,
+    quota: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE|none", help="Set what the state folder may hold (500GB); none: the disk."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List the datasets of the catalogue."""
+    if quota is not None:
+        set_quota(open_home(), None if quota == "none" else parse_bytes(quota, "--quota"))
+    if with_sizes or quota is not None:
+        _tell_sizes(sizes(home_to_read()), as_json=as_json)
+        return
     found = local_datasets(home_to_read())
     if as_json:
         print_json([{**asdict(one), "metadata": dict(one.metadata)} for one in found])
@@ -42,7 +59,33 @@ def datasets(as_json: Json = False) -> None:
     print(f"{'EVENTS':>12}  {'FILES':>6}  {'SIZE':>9}  {'CREATED':10}  DATASET")
     for one in found:
         created, size = one.created.strftime("%Y-%m-%d"), format_bytes(one.bytes)
+        recipe = one.metadata.get("recipe")
+        if isinstance(recipe, dict) and one.files < recipe["files"]:
+            # what there is of a virtual dataset would not tell what it is
+            print(
+                f"{format_count(recipe['events']):>12}  {recipe['files']:>6}  {'virtual':>9}  {created:10}  "
+                f"{one.name} ({one.files} made, {size})"
+            )
+            continue
         print(f"{format_count(one.events):>12}  {one.files:>6}  {size:>9}  {created:10}  {one.name}")
+
+
+def _tell_sizes(found: Sizes, *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    print(f"{'FILES':>9}  {'UNMERGED':>9}  {'FOLDER':>9}  DATASET")
+    for one in found.datasets:
+        columns = (format_bytes(size) for size in (one.catalogued, one.unmerged, one.folder))
+        print("  ".join(f"{column:>9}" for column in columns), f" {one.dataset}")
+    beside = (("being made again", found.again), ("files with some branches", found.slim))
+    for what, size in beside:
+        if size:
+            print(f"{format_bytes(size):>9}  {what}")
+    if found.leftovers:
+        print(f"{format_bytes(found.leftovers):>9}  nobody needs any more: flashsim-prod purge")
+    of = f" of the {format_bytes(found.quota)} that it may hold" if found.quota else ""
+    print(f"{format_bytes(found.home):>9}  in the state folder{of}; {format_bytes(found.free)} are free")
 
 
 def files(

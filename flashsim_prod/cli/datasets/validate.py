@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
 
 import typer
-from typer.core import TyperGroup
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.datasets.validate_tables import (
@@ -18,6 +17,7 @@ from flashsim_prod.cli.datasets.validate_tables import (
     print_proof,
     print_validation,
 )
+from flashsim_prod.cli.groups import DefaultGroup
 from flashsim_prod.cli.options import Json, Scope, Where
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import counted, print_json
@@ -33,13 +33,8 @@ from flashsim_prod.production.models.validating import Compared, Proven, prove_u
 _DEFAULT = "dataset"
 
 
-class _DatasetFirst(TyperGroup):
-    """Takes a first word that is no command of its own for a dataset."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
-            args = [_DEFAULT, *args]
-        return super().parse_args(ctx, args)
+class _DatasetFirst(DefaultGroup):
+    default: ClassVar[str] = _DEFAULT
 
 
 app = typer.Typer(

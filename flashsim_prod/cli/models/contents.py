@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +11,7 @@ from flashsim_prod.production.models.contents import (
     BundleContents,
     HeldOutFigures,
     HeldOutReport,
+    InVersion,
     ModelContents,
     OneModel,
 )
@@ -19,7 +21,8 @@ def contents_for_programs(found: BundleContents | OneModel) -> dict[str, Any]:
     """What ``--json`` says: the entries of the manifest, and where they are from."""
     if isinstance(found, BundleContents):
         lacks = {one.name: one.lacks for one in found.models if one.lacks}
-        return {"path": found.path, "digest": found.digest, "lacks": lacks, **found.manifest}
+        nano = {"made_for": found.nano, "versions": [asdict(one) for one in found.versions]}
+        return {"path": found.path, "digest": found.digest, "lacks": lacks, "nano": nano, **found.manifest}
     name = found.model.name
     fidelity = [
         {"compared_with": report.compared_with, "files": report.files, **asdict(report.models[name])}
@@ -46,8 +49,26 @@ def print_bundle(found: BundleContents) -> None:
         listing.add_row(one.name, one.produces, *(f"{number:,}" for number in columns), seed)
     console().print(listing)
     _print_lines(*(f"{one.name} lacks {one.told_lacks}" for one in found.models if one.lacks))
+    for version in found.versions:
+        _print_lines(*_in_version(version, found.nano))
     for report in found.reports:
         _print_report(report)
+
+
+def _in_version(found: InVersion, made_for: str) -> Iterator[str]:
+    """What becomes of the models in a version of NanoAOD, in lines."""
+    if found.version == made_for:
+        yield f"NanoAOD {found.version}: what the models were fitted to"
+    else:
+        yield (
+            f"NanoAOD {found.version}: {len(found.renamed)} of their attributes have other names, "
+            f"{len(found.left_out)} are left out, {len(found.absent)} of {found.version} are not made"
+        )
+    for name, what in found.otherwise.items():
+        yield f"    {name} holds {what}"
+    for why in dict.fromkeys(found.left_out.values()):
+        names = [name for name, reason in found.left_out.items() if reason == why]
+        yield f"    left out, {why}: {', '.join(names)}"
 
 
 def _print_report(found: HeldOutReport) -> None:

@@ -31,6 +31,7 @@ from flashsim_prod.production.models.assembling import assemble_bundle
 from flashsim_prod.production.models.fidelity import FidelityOptions, report_fidelity
 from flashsim_prod.production.models.samples import (
     Extracted,
+    LackingIn,
     StepProgress,
     extract_tables,
     generate_sample,
@@ -105,12 +106,26 @@ def extract(
 
 
 def _note_what_is_lacking(made: Extracted) -> None:
+    for poor in made.lacking:
+        version = f" (NanoAOD {poor.version})" if poor.version else ""
+        typer.echo(f"note: {poor.file}{version}: {_told(poor)}", err=True)
     for lost in made.not_finite:
         told = lost_rows(lost.model, lost.objects, lost.sources, lost.why)
         typer.echo(f"note: {lost.file}: {told}", err=True)
     for one in made.without_source:
         lacking = f"{one.objects:,} of {one.number:,} {one.collection} are in no table, for want of a source"
         typer.echo(f"note: {one.file}: {lacking}", err=True)
+
+
+def _told(one: LackingIn) -> str:
+    """What a file could not give of a model, in a line."""
+    if not one.has_table:
+        return f"no table: {one.trouble}"
+    without = f"has no {', '.join(one.branches)}"
+    if not one.targets:
+        return f"{one.model}: {without}; nothing depends on it"
+    trouble = f"; no bundle can have it so: {one.trouble}" if one.trouble else ""
+    return f"{one.model}: {without}, so the table lacks {', '.join(one.targets)}{trouble}"
 
 
 def _print_sizes(made: Extracted) -> None:

@@ -12,7 +12,7 @@ from flashsim_prod.core.sizes import format_bytes, format_count
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.errors import StateError
 from flashsim_prod.production.context import Outcome
-from flashsim_prod.production.drive.detached import HandOver, follow, hand_over
+from flashsim_prod.production.drive.detached import HandOver, follow, hand_over, leftovers
 from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request
@@ -65,6 +65,7 @@ def start_and_tell(home: Home, name: str, *, wait: bool, as_json: bool) -> None:
         console(stderr=True).print(remark, markup=False, soft_wrap=True)
     if handed.batch_id is None and (handed.outcome.state is not RequestState.PLANNED or not handed.remarks):
         tell(handed.outcome, as_json=as_json)
+        _print_leftovers(home, name)
     elif wait and handed.batch_id is not None:
         _follow_and_tell(home, name, as_json=as_json)
     elif as_json:
@@ -84,6 +85,13 @@ def _follow_and_tell(home: Home, name: str, *, as_json: bool) -> None:
         )
         raise
     tell(outcome, as_json=as_json)
+    _print_leftovers(home, name)
+
+
+def _print_leftovers(home: Home, name: str) -> None:
+    """Of a request that was just told to be done."""
+    for line in leftovers(home, name):
+        console(stderr=True).print(line, markup=False, soft_wrap=True)
 
 
 def _print_handed_over(handed: HandOver) -> None:
@@ -119,7 +127,7 @@ def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]
         "request": request.name,
         "dataset": str(request.dataset),
         "state": state.value,
-        "events": request.events,
+        "events": events_of(request, files),
         "files": [file.model_dump(include={"lfn", "pfn", "bytes", "events", "adler32"}) for file in files],
         "scope": request.registration.scope,
         "container": str(request.dataset),
@@ -128,6 +136,11 @@ def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]
         "oversample": request.oversample,
         "warnings": list(warnings_of(request)),
     }
+
+
+def events_of(request: Request, files: tuple[OutputFile, ...]) -> int:
+    """Those that there are, where the shower may have thrown some away; else those that were asked for."""
+    return sum(file.events for file in files) if request.is_vetoed and files else request.events
 
 
 def _print_dataset(outcome: Outcome) -> None:
@@ -140,7 +153,7 @@ def _print_dataset(outcome: Outcome) -> None:
 
     line("Dataset", str(request.dataset))
     size = format_bytes(sum(file.bytes for file in files))
-    line("", f"{format_count(request.events)} events in {counted(len(files), 'file')}, {size}")
+    line("", f"{format_count(events_of(request, files))} events in {counted(len(files), 'file')}, {size}")
     for file in files[:3]:
         line("File", file.pfn)
     if len(files) > 3:

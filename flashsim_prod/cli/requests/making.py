@@ -19,6 +19,8 @@ from flashsim_prod.core.site import Electricity
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.errors import RequestError
+from flashsim_prod.production.again.virtual import register_virtual
+from flashsim_prod.production.context import Outcome
 from flashsim_prod.production.drive.detached import check_software, render
 from flashsim_prod.production.home import Home, open_home
 from flashsim_prod.production.order.extend import Extending, extension_order
@@ -62,11 +64,16 @@ def _make(home: Home, order: Order, found: BundleFound, notes: tuple[str, ...], 
     plan = preview(home, order, how.name)
     plan = replace(plan, notes=(*notes, *plan.notes))
     show_plan(plan, console(stderr=True))
-    if not how.dry_run:
+    virtual = plan.request.virtual
+    if virtual and how.dry_run:
+        raise RequestError("--virtual makes nothing that --dry-run could leave out; say one of them")
+    if not how.dry_run and not virtual:
         _confirm(plan, yes=how.yes)
         check_software(order.site)
     plan = place(home, order, plan, bundle_title=found.title, named=how.name is not None, dry_run=how.dry_run)
-    if how.dry_run:
+    if virtual:
+        _tell_virtual(register_virtual(home, plan.request.name), as_json=how.as_json)
+    elif how.dry_run:
         if plan.request.site.rules.goes_on_alone:
             render(home, plan.request.name)
         _tell_dry_run(plan, home.folder(plan.request.name).path, as_json=how.as_json)
@@ -95,16 +102,19 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
     lines = [
         ("request", ask.name),
         ("dataset", str(ask.dataset)),
-        ("events", f"{format_count(ask.events)} = {gen_events} x {ask.oversample}"),
+        (
+            "events",
+            f"{'at most ' * ask.is_vetoed}{format_count(ask.events)} = {gen_events} x {ask.oversample}",
+        ),
         *([("extends", _extends_line(ask.extends))] if ask.extends else []),
         ("from", f"{ask.card.title}; {source}; bundle {ask.bundle.path}; seed {ask.seed}"),
+        ("nano", f"NanoAOD {ask.nano}"),
         ("jobs", f"{jobs} of up to {format_count(job_events)} events, {plan.slots} at a time"),
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
         ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),
     ]
     if ask.source.contents():
-        entry = ask.card.energy(ask.energy_tev)
-        known = None if entry is None else entry.cross_section_pb
+        known = cross_section_of(ask)
         lines.append(("xsec", f"{known:g} pb" if known else "not known; say --xsec, or keep it beside"))
     lines += ask.source.contents()
     if ask.catalog is RegisterIn.RUCIO:
@@ -117,6 +127,12 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
 def _extends_line(extends: Extension) -> str:
     begins = format_count(extends.gen_events)
     return f"{extends.dataset} ({extends.request}), from gen event {begins} on; together they are one sample"
+
+
+def cross_section_of(ask: Request) -> float | None:
+    """What is known of it [pb]."""
+    entry = ask.card.energy(ask.energy_tev)
+    return None if entry is None else entry.cross_section_pb
 
 
 def _rucio_line(ask: Request) -> str:
@@ -142,9 +158,27 @@ def _confirm(plan: Plan, *, yes: bool) -> None:
     typer.confirm(f"This takes about {duration}. Start?", abort=True, err=True)
 
 
+def _tell_virtual(outcome: Outcome, *, as_json: bool) -> None:
+    request = outcome.request
+    if as_json:
+        print_json(summary(request, outcome.state, ()))
+        return
+    files = f"{format_count(request.events)} events in {counted(request.n_merge, 'file')}, none of them made"
+    for line in (
+        f"Dataset      {request.dataset}",
+        f"             {files}",
+        f"In Python    flashsim_prod.api.events({request.name!r}, files=[0], branches=['Jet_*'])",
+        f"Make files   flashsim-prod materialise {request.name} --files 0",
+    ):
+        console().print(line, soft_wrap=True, markup=False)
+
+
 def _tell_dry_run(plan: Plan, folder: Path, *, as_json: bool) -> None:
     if as_json:
-        print_json(summary(plan.request, RequestState.PLANNED, ()))
+        told = summary(plan.request, RequestState.PLANNED, ())
+        print_json(
+            {**told, "contents": dict(plan.request.source.contents()) or None, "notes": list(plan.notes)}
+        )
         return
     for line in (
         f"Written, not started: {folder}",

@@ -11,7 +11,7 @@ import typer
 
 from flashsim_prod import resources
 from flashsim_prod.cli.options import Json
-from flashsim_prod.cli.requests.making import show_plan
+from flashsim_prod.cli.requests.making import cross_section_of, show_plan
 from flashsim_prod.cli.requests.request import request, typed_request
 from flashsim_prod.cli.show import console, print_json, table
 from flashsim_prod.core.options import MAX_OVERSAMPLE
@@ -157,10 +157,12 @@ def _figures(made: Plan) -> dict[str, Any]:
         "card": ask.card.name,
         "site": ask.site.name,
         "events": ask.events,
+        "events_are_estimate": ask.is_vetoed,
         "gen_events": ask.gen_events,
         "oversample": ask.oversample,
         "energy_tev": ask.energy_tev,
         "seed": ask.seed,
+        "nano": ask.nano,
         "jobs": ask.n_simulate,
         "files": ask.n_merge,
         "slots": made.slots,
@@ -168,6 +170,9 @@ def _figures(made: Plan) -> dict[str, Any]:
         "bytes": made.bytes,
         "energy_kwh": made.energy_kwh,
         "rates_from": made.rates_from,
+        "cross_section_pb": cross_section_of(ask),
+        "source": ask.source.kind,
+        "contents": dict(ask.source.contents()) or None,
         "notes": list(made.notes),
         "warnings": list(made.warnings),
     }

@@ -33,11 +33,13 @@ def request(
         str | None,
         typer.Argument(
             metavar="CARD",
-            help="A card's name (see: cards) or file; may be left out with --input.",
+            help="A card's name (see: cards) or file; several make a campaign; none is needed with --input.",
             autocompletion=completing.cards,
         ),
     ] = None,
-    more_inputs: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="FILE")] = None,
+    more_inputs: Annotated[
+        list[str] | None, typer.Argument(hidden=True, metavar="CARD", autocompletion=completing.cards)
+    ] = None,
     events: Annotated[
         str | None,
         typer.Option(metavar="N", help="Output events: 1000, 10k, 100M, 1.5B; with --input, all by default."),
@@ -92,6 +94,10 @@ def request(
             autocompletion=completing.bundles,
         ),
     ] = None,
+    nano: Annotated[
+        str | None,
+        typer.Option(metavar="v9|v15", help="Version of NanoAOD to write; by default by energy and bundle."),
+    ] = None,
     device: Annotated[Device | None, typer.Option(help="Where the networks run.")] = None,
     slots: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Jobs at a time; the site's by default.")
@@ -102,6 +108,10 @@ def request(
     solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
+    virtual: Annotated[
+        bool,
+        typer.Option("--virtual", help="Register what it would hold, and make no file (see: materialise)."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder to review, and stop.")] = False,
     wait: Wait = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however long it takes.")] = False,
@@ -110,7 +120,16 @@ def request(
     """Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register."""
     # what plans and runs requests takes a while to load, which --help need not wait for
     from flashsim_prod.cli.requests.making import Making, make
+    from flashsim_prod.production.order.order import is_input
 
+    if more_inputs and not inputs and not any(map(is_input, [card or "", *more_inputs])):
+        from flashsim_prod.cli.campaigns.several import make_several
+
+        first = typed_request(**{**context.params, "more_inputs": None})
+        make_several(
+            first, [str(card), *more_inputs], name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json
+        )
+        return
     how = Making(name=name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)
     make(typed_request(**context.params), how)
 

@@ -37,6 +37,9 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", help="With --sandbox: where the output is left, for others to bring away."),
 ]
+AnyBundle = Annotated[
+    bool, typer.Option("--any-bundle", hidden=True, help="Take a bundle of another digest; for recover.")
+]
 FrameworkReport = Annotated[
     Path | None, typer.Option("--framework-report", help="With --output: where CMS's report goes.")
 ]
@@ -51,11 +54,12 @@ def simulate(
     sandbox: Sandbox = False,
     output: Output = None,
     framework_report: FrameworkReport = None,
+    any_bundle: AnyBundle = False,
     as_json: Json = False,
 ) -> None:
     """Make the events of one job: generate or read, oversample, simulate, write, check, store."""
     kept = KeptHere(output, framework_report) if output else None
-    _run("simulate", request_file, job, workdir, report, sandbox, as_json, kept)
+    _run("simulate", request_file, job, workdir, report, sandbox, as_json, kept, any_bundle)
 
 
 @app.command()
@@ -88,11 +92,19 @@ def _run(
     sandbox: bool,
     as_json: bool,
     kept: KeptHere | None = None,
+    any_bundle: bool = False,
 ) -> None:
     # how far it is stands on standard output for who reads the log
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         done = run_job(
-            Stage(stage), request_file, job, work=workdir, report=report, sandbox=sandbox, kept=kept
+            Stage(stage),
+            request_file,
+            job,
+            work=workdir,
+            report=report,
+            sandbox=sandbox,
+            kept=kept,
+            any_bundle=any_bundle,
         )
     if as_json:
         print_json(done.model_dump(mode="json"))

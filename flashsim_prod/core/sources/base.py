@@ -84,6 +84,10 @@ class Source(StrictModel):
         """Files that have to be brought to a job that does not see the disks of this machine."""
         return tuple(file for file in self.files if not file.is_url)
 
+    def sent_for(self, first: int, number: int) -> tuple[InputFile, ...]:
+        """Those of them that a job of the generator events [first, first + number) needs."""
+        return tuple(file for file in self.files_of(first, number) if not file.is_url)
+
     def more_branches(self) -> tuple[CarriedBranch, ...]:
         """Branches that output files have because the input has them."""
         return ()
@@ -91,6 +95,11 @@ class Source(StrictModel):
     def contents(self) -> tuple[tuple[str, str], ...]:
         """What becomes of the input, in labelled lines for people; none where nothing is read."""
         return ()
+
+    def vetoes(self, card: ProcessCard) -> bool:
+        """Whether the shower that `card` sets up may throw events away, so that the numbers of events in jobs
+        and requests are of those that are tried; how many are left is known afterwards."""
+        return False
 
     def files_of(self, first: int, number: int) -> Iterator[InputFile]:
         """The files that hold some of the generator events [first, first + number), counted from 0."""

@@ -9,13 +9,17 @@ from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationErro
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from flashsim_prod.core.sources.base import InputFile
+from flashsim_prod.core.sources.gridpack import GridpackEvents
+from flashsim_prod.core.sources.hepmc import HepmcFiles
 from flashsim_prod.core.sources.lhe import LheFiles
 from flashsim_prod.core.sources.nano import NanoFiles
 from flashsim_prod.core.sources.pythia import PythiaEvents
 from flashsim_prod.core.strict import StrictModel
 
 #: one of the kinds there are; a new one is one more class here
-AnySource = Annotated[PythiaEvents | NanoFiles | LheFiles, Field(discriminator="kind")]
+AnySource = Annotated[
+    PythiaEvents | NanoFiles | LheFiles | GridpackEvents | HepmcFiles, Field(discriminator="kind")
+]
 
 #: the key of existing files since the first requests
 _INPUTS = "inputs"

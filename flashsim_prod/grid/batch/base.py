@@ -265,6 +265,10 @@ class BatchSystem(ABC):
         """
         return ()
 
+    def leftovers(self, submission: Submission) -> tuple[str, ...]:
+        """What a person has to remove once the dataset is complete, a line each, with what to type."""
+        return ()
+
     @abstractmethod
     def cancel(self, submission: Submission, batch_id: str) -> None:
         """Take a submission back; one that is gone already is no error."""

@@ -218,6 +218,29 @@ class Catalog(ABC):
         """
 
     @abstractmethod
+    def repair(self, block: str, file: CatalogFile, rse: str) -> None:
+        """See that a known file, made anew and in its place again, can be had at `rse`.
+
+        Parameters
+        ----------
+        block : str
+            The block that it is of, though it may have been taken out of it when it was lost.
+        file : CatalogFile
+            As it is now. Who keeps checksums that may change keeps these from now on.
+        rse : str
+            The storage element that holds it again.
+
+        Raises
+        ------
+        CatalogError
+            If the catalogue does not know the file, knows other events in it, or cannot be told.
+        """
+
+    @abstractmethod
+    def file(self, lfn: str) -> FileEntry | None:
+        """What is known of a file, also of one that no block has any more; ``None`` if nothing is."""
+
+    @abstractmethod
     def close_block(self, block: str) -> None:
         """See that a block is closed: it takes no more files."""
 

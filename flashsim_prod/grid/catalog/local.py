@@ -92,6 +92,40 @@ class LocalCatalog(Catalog):
                 new += self._declare(db, self._block(db, block), portion, rse)
         return new
 
+    def repair(self, block: str, file: CatalogFile, rse: str) -> None:
+        with self._database.writing() as db:
+            owner = self._block(db, block)
+            known = self._known(db, [file]).get(file.lfn)
+            if known is None:
+                raise CatalogError(f"the catalogue has no file {file.lfn}")
+            if (known["block"], known["events"]) != (owner["id"], file.events):
+                raise CatalogError(
+                    f"{file.lfn} is known with {known['events']} events, now it has {file.events}, or it is "
+                    f"of another block than {block}; nothing was changed"
+                )
+            db.execute(
+                "UPDATE files SET bytes = ?, adler32 = ?, sha256 = ? WHERE id = ?",
+                (file.bytes, file.adler32, file.sha256, known["id"]),
+            )
+            db.execute(
+                "INSERT INTO replicas (file, rse, pfn) VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET pfn = excluded.pfn",
+                (known["id"], rse, file.pfn),
+            )
+
+    def file(self, lfn: str) -> FileEntry | None:
+        with self._database.reading() as db:
+            row = db.execute(_ONE_FILE, (self.scope, lfn)).fetchone()
+        return None if row is None else _to_file(row, row["block_name"])
+
+    def all_replicas(self) -> Iterator[tuple[str, str | None]]:
+        """Logical name of every file of every scope, with where each of its replicas is, if it has any."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT lfn, pfn FROM files LEFT JOIN replicas ON replicas.file = files.id"
+            ).fetchall()
+        return ((row["lfn"], row["pfn"]) for row in rows)
+
     def close_block(self, block: str) -> None:
         with self._database.writing() as db:
             db.execute("UPDATE blocks SET is_open = 0 WHERE id = ?", (self._block(db, block)["id"],))
@@ -204,6 +238,12 @@ _CONTAINERS = f"""
 _FILES = """
     SELECT f.*, (SELECT json_group_array(json_array(rse, pfn)) FROM replicas WHERE file = f.id) AS replicas
     FROM files f WHERE f.block = ? ORDER BY f.lfn
+"""
+
+_ONE_FILE = """
+    SELECT f.*, b.name AS block_name,
+           (SELECT json_group_array(json_array(rse, pfn)) FROM replicas WHERE file = f.id) AS replicas
+    FROM files f JOIN blocks b ON b.id = f.block WHERE f.scope = ? AND f.lfn = ?
 """
 
 

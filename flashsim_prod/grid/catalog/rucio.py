@@ -21,6 +21,7 @@ from flashsim_prod.grid.catalog.base import (
     merged_metadata,
 )
 from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
+from flashsim_prod.grid.catalog.rucio_repair import attach_to_closed, revive
 from flashsim_prod.grid.catalog.rucio_states import check_available, not_of_closed_block, replica_states
 
 log = logging.getLogger("flashsim_prod.catalog")
@@ -91,6 +92,27 @@ class RucioCatalog(Catalog):
             new += self._declare(block, portion, rse, attached, is_open=is_open)
             check_available(self.calls, [self._name(file.lfn, "FILE") for file in portion], rse)
         return new
+
+    def repair(self, block: str, file: CatalogFile, rse: str) -> None:
+        known = self._rows([file.lfn], "FILE")
+        if not known:
+            raise CatalogError(f"Rucio has no file '{file.lfn}' in scope {self.scope}")
+        # a file's checksum is for ever in Rucio
+        rows.compare(file, known[0])
+        revive(self.calls, self.scope, file, rse)
+        if file.lfn not in self._listed(block):
+            self._check_free(file.lfn, block)
+            attach_to_closed(self.calls, self.scope, block, file.lfn)
+        check_available(self.calls, [self._name(file.lfn, "FILE")], rse)
+
+    def file(self, lfn: str) -> FileEntry | None:
+        known = self._rows([lfn], "FILE")
+        if not known:
+            return None
+        name = self._name(lfn, "FILE")
+        details = {row["name"]: row for row in self.calls.ask("get_metadata_bulk", [name], plugin="JSON")}
+        replicas = {row["name"]: row for row in self.calls.ask("list_replicas", [name])}
+        return rows.to_entry("", known[0], replicas.get(lfn, {}), details.get(lfn, {}))
 
     def close_block(self, block: str) -> None:
         if self._did(block, "DATASET")["open"]:

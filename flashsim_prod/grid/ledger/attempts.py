@@ -159,3 +159,13 @@ def _record(
             json.dumps([lumi.model_dump() for lumi in output.lumis]),
         ),
     )
+
+
+def replace(
+    db: sqlite3.Connection, request: sqlite3.Row, stage: Stage, index: int, sums: tuple[int, str, str]
+) -> None:
+    """The output of a DONE job has another size, adler32 and sha256 by now."""
+    db.execute(
+        "UPDATE files SET bytes = ?, adler32 = ?, sha256 = ? WHERE request = ? AND stage = ? AND idx = ?",
+        (*sums, request["id"], stage, index),
+    )

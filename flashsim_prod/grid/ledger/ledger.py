@@ -19,7 +19,7 @@ from flashsim_prod.core.report import JobReport
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.database import Database
-from flashsim_prod.grid.ledger import attempts, requests, views
+from flashsim_prod.grid.ledger import attempts, files, requests, views
 from flashsim_prod.grid.ledger.records import to_attempt, to_file, to_job, to_request
 from flashsim_prod.grid.ledger.rows import (
     AttemptRow,
@@ -329,29 +329,24 @@ class Ledger:
     def files(self, name: str, stage: Stage) -> Iterator[FileRow]:
         """Outputs of the stage's DONE jobs, by index."""
         with self._database.reading() as db:
-            rows = db.execute(
-                "SELECT * FROM files WHERE request = ? AND stage = ? ORDER BY idx",
-                (requests.find(db, name)["id"], stage),
-            ).fetchall()
+            rows = files.of_stage(db, requests.find(db, name)["id"], stage)
         return map(to_file, rows)
 
     def file(self, name: str, stage: Stage, index: int) -> FileRow | None:
         """The output of one job, if it is DONE."""
         with self._database.reading() as db:
-            row = db.execute(
-                "SELECT * FROM files WHERE request = ? AND stage = ? AND idx = ?",
-                (requests.find(db, name)["id"], stage, index),
-            ).fetchone()
+            row = files.of_job(db, requests.find(db, name)["id"], stage, index)
         return None if row is None else to_file(row)
 
     def set_removed(self, name: str, stage: Stage, indices: Iterable[int]) -> None:
         """Note that outputs were taken out of storage on purpose, as after a merge."""
         with self._database.writing() as db:
-            db.execute(
-                "UPDATE files SET removed = 1 WHERE request = ? AND stage = ? "
-                "AND idx IN (SELECT value FROM json_each(?))",
-                (requests.find(db, name)["id"], stage, json.dumps(list(indices))),
-            )
+            files.set_removed(db, requests.find(db, name)["id"], stage, indices)
+
+    def replace_file(self, name: str, stage: Stage, index: int, size: int, adler32: str, sha256: str) -> None:
+        """Note that the output of a DONE job was made again: the same events in `size` other bytes."""
+        with self._database.writing() as db:
+            attempts.replace(db, requests.find(db, name), stage, index, (size, adler32, sha256))
 
     # ---- summaries
 
@@ -379,6 +374,11 @@ class Ledger:
         """Sums over finished jobs, by stage; stages without any are left out."""
         with self._database.reading() as db:
             return views.totals(db, requests.find(db, name)["id"])
+
+    def made_events(self, name: str) -> int:
+        """Events in the finished files of a request's dataset."""
+        with self._database.reading() as db:
+            return views.made_events(db, requests.find(db, name)["id"])
 
     def recent_rates(self, site: str, card: str, *, on_gpu: bool | None = None) -> MeasuredRates | None:
         """Speeds measured by the newest 100 finished simulate jobs of a card at a site, of all requests.

@@ -116,6 +116,14 @@ def totals(db: sqlite3.Connection, request: int) -> dict[Stage, StageTotals]:
     }
 
 
+def made_events(db: sqlite3.Connection, request: int) -> int:
+    """Events in the finished files of the dataset."""
+    row = db.execute(
+        "SELECT coalesce(sum(events), 0) AS n FROM files WHERE request = ? AND stage = 'merge'", (request,)
+    ).fetchone()
+    return int(row["n"])
+
+
 def recent_rates(db: sqlite3.Connection, site: str, card: str, on_gpu: bool | None) -> MeasuredRates | None:
     """Sums of events over sums of time of the newest finished simulate jobs of a card at a site.
 

@@ -27,6 +27,8 @@ from flashsim_prod.grid.storage.checksums import Checksums, RunningChecksums, ch
 _TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]+)\.[0-9a-f]{32}\.part")
 #: where locks do not exist, or may not reach from one machine to another, only age tells the dead [s]
 _DOUBTFUL_AGE_S = 86400
+#: how long a new copy may be without its lock, at the very most [s]
+_NEW_S = 60.0
 _TRIES = 5
 #: file systems without locks
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK})
@@ -120,6 +122,19 @@ def remove_stale(folder: Path) -> int:
         with suppress(OSError):  # not empty, or somebody is just filling it
             os.rmdir(top)
     return removed
+
+
+def is_dead(path: Path) -> bool:
+    """Whether the copy at `path` was left by a writer that died; False if that cannot be told."""
+    match = _TEMPORARY.fullmatch(path.name)
+    with suppress(OSError), path.open("rb") as stream:
+        age_s = time.time() - os.fstat(stream.fileno()).st_mtime
+        if age_s < _NEW_S:
+            # its writer may be about to lock it
+            return False
+        reliable = _lock(stream) and match is not None and match["host"] == _host()
+        return reliable or age_s > _DOUBTFUL_AGE_S
+    return False
 
 
 def _create_locked(path: Path) -> BinaryIO:

@@ -36,6 +36,8 @@ from flashsim_prod.physics.tensor_files import appearing_tensors
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 DEFAULT = "reference"
+#: where an entry's `fit` says which version of NanoAOD its tables were of, if it was not the default
+NANO_KEY = "nano"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,79}")
 
@@ -115,12 +117,23 @@ class Bundle:
 
     @property
     def nano(self) -> str:
-        """Version of NanoAOD whose attributes the models make."""
-        return NANO_VERSION
+        """Version of NanoAOD whose attributes the models make: that of the files that they were fitted to."""
+        return nano_of(self.manifest, str(self.path))
 
     def tensors(self, model: str) -> Tensors:
         """The weights, scalings and knots of one object model."""
         return read_tensors(self.path / self.manifest.models[model].file)
+
+
+def nano_of(manifest: Manifest, where: str) -> str:
+    """Version of NanoAOD that the models of a manifest were fitted to; `BundleError` if there are several."""
+    told = {str(entry.fit.get(NANO_KEY, NANO_VERSION)) for entry in manifest.models.values()}
+    if len(told) > 1:
+        versions = " and ".join(sorted(told))
+        raise BundleError(
+            f"{where}: its models were fitted to several versions of NanoAOD, {versions}; take those of one"
+        )
+    return told.pop()
 
 
 def find_bundle(name_or_path: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from flashsim_prod.physics.chain.compatibility import check_models
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.products import production_order, with_made
-from flashsim_prod.physics.definitions.completion import link
+from flashsim_prod.physics.definitions.completion import LINKED, link
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
 from flashsim_prod.physics.events import Column, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
@@ -59,7 +59,8 @@ class Chain:
     ) -> None:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
-        self.schema = Schema.load(bundle.nano)
+        self.made_for = bundle.nano
+        self.schema = Schema.default()
         models = check_models(bundle)
         if branches is not None:
             models = makers(branches, models)
@@ -121,14 +122,25 @@ class Chain:
 
 
 def makers(branches: Iterable[str], models: Sequence[ObjectModel]) -> list[ObjectModel]:
-    """Those of `models` that make `branches`, or something that one of these uses."""
+    """Those of `models` that make `branches`, or something that one of these uses or is linked to."""
     outputs = {output for model in models for output in model.outputs}
-    wanted = {output for name in branches for output in (name, split_name(name, outputs)[0])}
+    wanted = {
+        output
+        for name in branches
+        for output in (name, split_name(name, outputs)[0], *LINKED.get(name, ()), *_counted(name, outputs))
+    }
     found: list[ObjectModel] = []
     while more := [model for model in models if model not in found and model.outputs & wanted]:
         found += more
         wanted |= {use for model in more for use in model.uses}
     return [model for model in models if model in found]
+
+
+def _counted(name: str, outputs: Container[str]) -> tuple[str, ...]:
+    """What the branch `name` counts, or is drawn from the count of, if that is a model's."""
+    if name.split("_")[0] in ("OtherPV", "nOtherPV"):
+        return ("PV_npvs",)
+    return (name[1:],) if name.startswith("n") and name[1:] in outputs else ()
 
 
 def _copies(

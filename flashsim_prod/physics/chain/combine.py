@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsim_prod.physics.chain.assessment import Assessment
-from flashsim_prod.physics.chain.bundle import Bundle, ModelEntry, write_bundle
+from flashsim_prod.physics.chain.bundle import Bundle, ModelEntry, nano_of, write_bundle
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,10 @@ def completed(own: Bundle, base: Bundle, target: Path) -> Bundle:
         "training_sample": parts.training_sample,
         "fidelity": parts.fidelity,
     }
-    return write_bundle(target, own.manifest.model_copy(update=changes), parts.weights)
+    manifest = own.manifest.model_copy(update=changes)
+    # models of several versions of NanoAOD are no bundle
+    nano_of(manifest, str(own.path))
+    return write_bundle(target, manifest, parts.weights)
 
 
 def _renamed(model: str, entry: ModelEntry) -> ModelEntry:

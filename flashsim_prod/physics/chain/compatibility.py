@@ -38,7 +38,7 @@ def check_models(bundle: Bundle) -> list[ObjectModel]:
         if name not in DECLARED:
             raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(DECLARED))}")
         models.append(as_drawn_by(DECLARED[name], entry))
-    check_left_out(models, Schema.load(bundle.nano), str(bundle.path))
+    check_left_out(models, Schema.default(), str(bundle.path))
     return models
 
 
@@ -83,6 +83,23 @@ def told_lacks(name: str, entry: ModelEntry) -> str:
         f"{target} ({'left out' if default is None else f'drawn as {default:g} everywhere'})"
         for target, default in lacks(name, entry).items()
     )
+
+
+def told_missing(models: Mapping[str, ModelEntry]) -> tuple[str, ...]:
+    """What files simulated by these models will be without, a line each."""
+    told, made = [], {DECLARED[name].produces for name in models}
+    whole = sorted({model.produces for model in DECLARED.values()} - made)
+    if whole:
+        told.append(f"no {', '.join(whole)}: the bundle has no model that makes them")
+    parts = [name for name, model in DECLARED.items() if name not in models and model.produces in made]
+    if parts:
+        told.append(f"no objects of {', '.join(parts)}: the bundle lacks these models")
+    told += [
+        f"{DECLARED[name].produces} of {name}: {lacking}"
+        for name, entry in models.items()
+        if (lacking := told_lacks(name, entry))
+    ]
+    return tuple(told)
 
 
 def check_signature(model: ObjectModel, entry: ModelEntry) -> None:

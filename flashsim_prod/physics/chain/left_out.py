@@ -34,8 +34,12 @@ def check_left_out(models: Sequence[ObjectModel], schema: Schema, where: str) ->
     BundleError
         Naming the model, the target, and what needs it.
     """
-    if not any(model.left_out for model in models):
-        return
+    if any(model.left_out for model in models):
+        run_over_no_events(models, schema, where)
+
+
+def run_over_no_events(models: Sequence[ObjectModel], schema: Schema, where: str) -> Events:
+    """All that `models` make, with arrays of no length; `BundleError` as `check_left_out`."""
     events = _no_events(schema)
     for produced in production_order(models):
         group = [model for model in models if model.produces == produced]
@@ -46,7 +50,7 @@ def check_left_out(models: Sequence[ObjectModel], schema: Schema, where: str) ->
         with _asking(models, f"{produced} as a whole", where):
             events = with_made(events, group, made)
     with _asking(models, "the links between collections", where):
-        link(events)
+        return link(events)
 
 
 def _made_of_nothing(

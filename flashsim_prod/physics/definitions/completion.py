@@ -10,6 +10,30 @@ from flashsim_prod.physics.definitions.jets_muons import muon_mass, parton_flavo
 from flashsim_prod.physics.definitions.taus import with_tau_jets
 from flashsim_prod.physics.events import Collection, Events
 
+#: attributes that `link` makes of other collections than their own, and which these are
+LINKED = {
+    **dict.fromkeys(("Jet_muonIdx1", "Jet_muonIdx2", "Jet_nMuons"), ("Muon",)),
+    **dict.fromkeys(("Jet_electronIdx1", "Jet_electronIdx2", "Jet_nElectrons"), ("Electron",)),
+    "Jet_cleanmask": ("Muon", "Electron"),
+    "Muon_jetIdx": ("Jet",),
+    "Muon_fsrPhotonIdx": ("FsrPhoton",),
+    "Electron_jetIdx": ("Jet",),
+    "Electron_photonIdx": ("Photon",),
+    "Photon_jetIdx": ("Jet",),
+    "Photon_electronVeto": ("Electron",),
+    "Tau_jetIdx": ("Jet",),
+    **dict.fromkeys(
+        tuple(f"FatJet_{name}" for name in ("subJetIdx1", "subJetIdx2", "msoftdrop", "n2b1", "n3b1")),
+        ("SubJet",),
+    ),
+    **dict.fromkeys(
+        ("FatJet_electronIdx3SJ", "FatJet_muonIdx3SJ", "FatJet_lsf3"), ("SubJet", "Electron", "Muon")
+    ),
+    **dict.fromkeys(
+        tuple(f"SubJet_{name}" for name in ("hadronFlavour", "nBHadrons", "nCHadrons")), ("FatJet",)
+    ),
+}
+
 
 def complete(events: Events) -> Events:
     """The events with every link, flavour and mask that its collections allow.

@@ -71,13 +71,8 @@ def string_mother(particles: Particles, kept: Mask) -> Ints:
     whatever the hadron; of these mothers NanoAOD takes the first that it keeps or that has an ancestor
     which it keeps.
     """
-    mother, last = particles.mother, particles.mother2
-    known = kept | (nearest_ancestor(mother, kept) >= 0)
-    following = np.where(known, np.arange(len(known)), len(known))
-    following = np.minimum.accumulate(following[::-1])[::-1]
-    from_string = (mother >= 0) & (last > mother) & (np.abs(particles.code) // 10 == 8)
-    first = following[np.where(from_string, mother, 0)]
-    return np.where(from_string & (first <= last), first, mother)
+    known = kept | (nearest_ancestor(particles.mother, kept) >= 0)
+    return particles.mother_in_string(known)
 
 
 def at(values: Mask, positions: Ints) -> Mask:
@@ -93,38 +88,21 @@ class Ancestry:
     particles: Particles
 
     @cached_property
-    def previous_copy(self) -> Ints:
-        """The mother with the same PDG code, or -1."""
-        particles = self.particles
-        same = self._same(particles.mother)
-        return np.where(
-            same, particles.mother, np.where(self._same(particles.mother2), particles.mother2, -1)
-        )
-
-    @cached_property
-    def next_copy(self) -> Ints:
-        """The first daughter with the same PDG code, or -1."""
-        following = np.full(len(self.previous_copy), -1, dtype=np.int64)
-        copies = np.flatnonzero(self.previous_copy >= 0)[::-1]
-        following[self.previous_copy[copies]] = copies
-        return following
-
-    @cached_property
     def first_copy(self) -> Ints:
         """The first of the chain of copies."""
-        return walk(self.previous_copy)
+        return walk(self.particles.previous_copy)
 
     @cached_property
     def is_last_copy(self) -> Mask:
         """Whether no copy follows."""
-        return self.next_copy < 0
+        return self.particles.next_copy < 0
 
     @cached_property
     def is_decayed(self) -> Mask:
         """A hadron, muon or tau that has decayed."""
         particles = self.particles
         kind = particles.is_hadron | np.isin(particles.abs_id, (13, 15))
-        decayed: Mask = (particles.status == 2) & kind & self.is_last_copy
+        decayed: Mask = particles.may_have_decayed & kind & self.is_last_copy
         return decayed
 
     @cached_property
@@ -144,16 +122,16 @@ class Ancestry:
         status, mother = particles.status, particles.mother
         up = np.where(mother >= 0, mother, 0)
         from_resonance = (mother >= 0) & (status[self.first_copy[up]] == 22)
-        following = self.next_copy[up]
+        following = particles.next_copy[up]
         radiated = at((status > 50) & (status < 60), following)
         direct = (status <= 2) & from_resonance & ~radiated
-        hard: Mask = ((status > 20) & (status < 30)) | direct
+        hard: Mask = ((status > 20) & (status < 30)) | particles.is_marked_hard | direct
         return hard
 
     @cached_property
     def hard_copy(self) -> Ints:
         """The nearest copy, itself included, that is part of the hard process; -1 for none."""
-        found = walk(self.previous_copy, self.is_hard)
+        found = walk(self.particles.previous_copy, self.is_hard)
         return np.where(self.is_hard[found], found, -1)
 
     @cached_property
@@ -170,7 +148,7 @@ class Ancestry:
         incoming = (status[origin] == 21) & (origin == position)
         resonance = (status[origin] == 22) & self.is_last_copy
         outgoing = np.isin(status[origin], (23, 1)) & (self._radiating[origin] == position)
-        before: Mask = self.from_hard & (incoming | resonance | outgoing)
+        before: Mask = (status == 3) | (self.from_hard & (incoming | resonance | outgoing))
         return before
 
     def status_flags(self) -> NDArray[np.int32]:
@@ -212,7 +190,7 @@ class Ancestry:
     def _unlike_mother(self) -> Ints:
         """The first ancestor with another PDG code."""
         mother = self.particles.mother
-        return mother[walk(mother, ~self._same(mother))]
+        return mother[walk(mother, ~self.particles.same_kind(mother))]
 
     @cached_property
     def _radiating(self) -> Ints:
@@ -224,10 +202,5 @@ class Ancestry:
         radiates = np.zeros(len(particles.mother), dtype=bool)
         emitted = np.isin(particles.pdg_id, (21, 22)) & (particles.mother >= 0)
         radiates[particles.mother[emitted]] = True
-        end = walk(self.next_copy, radiates)
+        end = walk(particles.next_copy, radiates)
         return np.where(radiates[end], end, -1)
-
-    def _same(self, other: Ints) -> Mask:
-        ids = self.particles.pdg_id
-        same: Mask = (other >= 0) & (ids[np.where(other >= 0, other, 0)] == ids)
-        return same

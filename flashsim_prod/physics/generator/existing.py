@@ -109,7 +109,7 @@ class NanoKind(SourceKind):
             first=job.gen_first,
             n_events=job.gen_events,
             seed=job.pileup_seed,
-            schema=Schema.load(request.nano).with_carried(source.more_branches()),
+            schema=Schema.default().with_carried(source.more_branches()),
             pileup=request.pileup,
             carried=tuple(one.name for one in source.more_branches()),
         )

@@ -21,7 +21,7 @@ class FlavourGhosts:
     Attributes
     ----------
     b_hadron, c_hadron : the last of each chain of such hadrons
-    parton : the partons that hadronise (Pythia's status 71 and 72), light ones above 5 GeV
+    parton : the partons that hadronise, light ones above 5 GeV
     """
 
     particles: Particles
@@ -34,7 +34,7 @@ class FlavourGhosts:
         """Those of a batch."""
         particles = ancestry.particles
         light = np.isin(particles.abs_id, (1, 2, 3, 21)) & (particles.pt > _LIGHT_PARTON_MIN_PT)
-        parton = np.isin(particles.status, (71, 72)) & (light | np.isin(particles.abs_id, (4, 5)))
+        parton = particles.is_hadronising & (light | np.isin(particles.abs_id, (4, 5)))
         return cls(particles, _last_hadrons(particles, 5), _last_hadrons(particles, 4), parton)
 
     @property

@@ -117,7 +117,7 @@ def _summary(ancestry: Ancestry) -> Mask:
     """The matrix element and what became of its particles."""
     status = ancestry.particles.status
     result = ancestry.from_hard & ((status == 1) | ancestry.is_last_copy)
-    summary: Mask = ((status > 20) & (status < 30)) | ancestry.is_hard | result
+    summary: Mask = (status == 3) | ((status > 20) & (status < 30)) | ancestry.is_hard | result
     return summary
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _MODULES = {
     "pythia": "flashsim_prod.physics.generator.pythia",
     "lhe": "flashsim_prod.physics.generator.lhe.kind",
+    "gridpack": "flashsim_prod.physics.generator.gridpack.kind",
+    "hepmc": "flashsim_prod.physics.generator.hepmc.kind",
     "nano": "flashsim_prod.physics.generator.existing",
 }
 
@@ -44,6 +46,8 @@ class InputFacts:
     cross_section_pb : float or None
     heavy : frozenset of int or None
         PDG ids of the top quarks and bosons that its hard process has in most events.
+    is_whole : bool
+        Whether the hard process is told whole, so that what `heavy` lacks is not there.
     fallback : str or None
         What its primary dataset may be called where nobody says anything better.
     """
@@ -53,6 +57,7 @@ class InputFacts:
     energy_tev: float | None = None
     cross_section_pb: float | None = None
     heavy: frozenset[int] | None = None
+    is_whole: bool = False
     fallback: str | None = None
 
 
@@ -79,8 +84,12 @@ class SourceKind(ABC):
         """What the files tell of their process."""
         return InputFacts()
 
-    def showered(self, card: ProcessCard, shower: ProcessCard | None) -> ProcessCard:
+    def showered(
+        self, card: ProcessCard, shower: ProcessCard | None, source: Source | None = None
+    ) -> ProcessCard:
         """`card` with the tune and the settings of `shower`, or its own ones, of a kind that has a shower.
+
+        What `source` needs of the shower and nobody says is added.
 
         Raises
         ------
@@ -93,6 +102,10 @@ class SourceKind(ABC):
             raise RequestError("--shower is for LHE files as --input; leave it out")
         return card
 
+    def settled(self, source: Source, card: ProcessCard) -> Source:
+        """`source` as it says of itself once it is known by which `card` its events are showered."""
+        return source
+
     def runs(
         self, source: Source, first: int, number: int, folds: int, locate: Locate | None = None
     ) -> tuple[RunSums, ...]:
@@ -104,6 +117,21 @@ class SourceKind(ABC):
             Where a job finds the files; without it none is opened, and averages of weights are left out.
         """
         return ()
+
+    def of_card(
+        self, card: ProcessCard, shower: ProcessCard | None, energy_tev: float | None
+    ) -> tuple[Source, ProcessCard]:
+        """The source that `card` names by itself, and the card with what was found of it.
+
+        Raises
+        ------
+        FlashSimError
+            If jobs would all fail at it.
+        """
+        card = self.showered(card, shower)
+        source = self.of(())
+        self.check(source, card)
+        return source, card
 
     @abstractmethod
     def check(self, source: Source, card: ProcessCard) -> None:
@@ -130,3 +158,8 @@ def kind_of_file(url: str) -> SourceKind:
 def kind_without_files() -> SourceKind:
     """The kind of a request that names no input."""
     return find_kind("pythia")
+
+
+def kind_of_card(card: ProcessCard) -> SourceKind:
+    """The kind of a request that names no input but this card."""
+    return find_kind("gridpack") if card.gridpack else kind_without_files()

@@ -1,4 +1,4 @@
-"""All particles of a batch of Pythia events, as flat numpy columns."""
+"""All particles of a batch of generated events, as flat numpy columns."""
 
 from __future__ import annotations
 
@@ -25,54 +25,69 @@ _ETA_ALONG_BEAM = 22_756.0
 class Particles:
     """The particles of all events end to end; all arrays have the shape (n_particles,) but `counts`.
 
+    Who is whose copy, which hadrons have decayed and what a string began with is written in another way in
+    each generator's record, so each kind of record is a class below this one.
+
     Attributes
     ----------
     counts : int64 array of shape (n_events,)
     pdg_id : PDG code
-    code : Pythia's status code
-    mother, mother2 : position of the first and last mother in these arrays, -1 for none
-    daughter : position of the first daughter, -1 for none
+    mother : position of the first mother in these arrays, -1 for none
     px, py, pz, energy, mass : [GeV]
     """
 
     counts: Ints
     pdg_id: Ints
-    code: Ints
     mother: Ints
-    mother2: Ints
-    daughter: Ints
     px: Floats
     py: Floats
     pz: Floats
     energy: Floats
     mass: Floats
 
-    @staticmethod
-    def from_batch(records: Any) -> Particles:
-        """The particles of the ``prt`` records of Pythia's `nextBatch`.
+    @cached_property
+    def status(self) -> Ints:
+        """HepMC's status: 1 final, 2 decayed hadron, muon or tau, 4 beam, else the generator's own."""
+        raise NotImplementedError
 
-        Entry 0 of an event is the system as a whole; it becomes nobody's mother.
-        """
-        counts, pdg_id = flat_column(records, "id")
-        starts = np.repeat(np.cumsum(counts) - counts, counts)
+    @cached_property
+    def is_final(self) -> Mask:
+        """Stable in the detector."""
+        final: Mask = self.status == 1
+        return final
 
-        def link(name: str) -> Ints:
-            local = flat_column(records, name)[1].astype(np.int64)
-            return np.where(local > 0, local + starts, -1)
+    @cached_property
+    def may_have_decayed(self) -> Mask:
+        """Hadrons, muons and taus that have decayed; only the last of its copies really has."""
+        decayed: Mask = self.status == 2
+        return decayed
 
-        return Particles(
-            counts=counts,
-            pdg_id=pdg_id.astype(np.int64),
-            code=flat_column(records, "status")[1].astype(np.int64),
-            mother=link("mother1"),
-            mother2=link("mother2"),
-            daughter=link("daughter1"),
-            px=flat_column(records.p, "px")[1],
-            py=flat_column(records.p, "py")[1],
-            pz=flat_column(records.p, "pz")[1],
-            energy=flat_column(records.p, "e")[1],
-            mass=flat_column(records, "m")[1],
-        )
+    @cached_property
+    def is_marked_hard(self) -> Mask:
+        """Whether the record says, by other means than Pythia's codes, that it is of the hard process."""
+        return np.zeros(len(self.pdg_id), dtype=bool)
+
+    @cached_property
+    def is_hadronising(self) -> Mask:
+        """Partons that hadronise, by Pythia's codes."""
+        return np.isin(self.status, (71, 72))
+
+    @cached_property
+    def previous_copy(self) -> Ints:
+        """The mother with the same PDG code, or -1."""
+        raise NotImplementedError
+
+    @cached_property
+    def next_copy(self) -> Ints:
+        """The first daughter with the same PDG code, or -1."""
+        following = np.full(len(self.previous_copy), -1, dtype=np.int64)
+        copies = np.flatnonzero(self.previous_copy >= 0)[::-1]
+        following[self.previous_copy[copies]] = copies
+        return following
+
+    def mother_in_string(self, known: Mask) -> Ints:
+        """The mother of each particle; where a string's hadron has some, the first of its mothers `known`."""
+        raise NotImplementedError
 
     @cached_property
     def event(self) -> Ints:
@@ -83,11 +98,6 @@ class Particles:
     def abs_id(self) -> Ints:
         """|PDG code|."""
         return np.abs(self.pdg_id)
-
-    @cached_property
-    def is_final(self) -> Mask:
-        """Stable in the detector."""
-        return self.code > 0
 
     @cached_property
     def is_visible(self) -> Mask:
@@ -104,19 +114,6 @@ class Particles:
         """By the digits of the PDG code: two or three quarks; diquarks have none in the tens."""
         tens, hundreds = self.abs_id // 10 % 10, self.abs_id // 100 % 10
         return (self.abs_id > 100) & (self.abs_id < 10_000_000) & (tens > 0) & (hundreds > 0)
-
-    @cached_property
-    def status(self) -> Ints:
-        """HepMC's status: 1 final, 2 decayed hadron, muon or tau, 4 beam, else |Pythia's code|.
-
-        The rule is Pythia's own: a hadron counts as decayed if its daughters come from a decay
-        (codes 91 to 94) and the first of them is not the hadron itself again.
-        """
-        may_decay = (self.is_hadron | np.isin(self.abs_id, (13, 15))) & (self.daughter >= 0)
-        child = np.where(self.daughter >= 0, self.daughter, 0)
-        child_code = np.abs(self.code[child])
-        decayed = may_decay & (child_code > 90) & (child_code < 95) & (self.pdg_id[child] != self.pdg_id)
-        return np.select([self.code > 0, self.code == -12, decayed], [1, 4, 2], np.abs(self.code))
 
     @cached_property
     def pt(self) -> Floats:
@@ -136,6 +133,91 @@ class Particles:
     def momentum(self, rows: Ints) -> FourMomentum:
         """px, py, pz, energy of the particles `rows`."""
         return self.px[rows], self.py[rows], self.pz[rows], self.energy[rows]
+
+    def same_kind(self, other: Ints) -> Mask:
+        """Whether each particle has the PDG code of the `other` one, where there is one."""
+        ids = self.pdg_id
+        same: Mask = (other >= 0) & (ids[np.where(other >= 0, other, 0)] == ids)
+        return same
+
+
+@dataclass(frozen=True)
+class PythiaParticles(Particles):
+    """Pythia's record.
+
+    Attributes
+    ----------
+    code : Pythia's status code
+    mother2 : position of the last mother, -1 for none
+    daughter : position of the first daughter, -1 for none
+    """
+
+    code: Ints
+    mother2: Ints
+    daughter: Ints
+
+    @staticmethod
+    def from_batch(records: Any) -> PythiaParticles:
+        """The particles of the ``prt`` records of Pythia's `nextBatch`.
+
+        Entry 0 of an event is the system as a whole; it becomes nobody's mother.
+        """
+        counts, pdg_id = flat_column(records, "id")
+        starts = np.repeat(np.cumsum(counts) - counts, counts)
+
+        def link(name: str) -> Ints:
+            local = flat_column(records, name)[1].astype(np.int64)
+            return np.where(local > 0, local + starts, -1)
+
+        return PythiaParticles(
+            counts=counts,
+            pdg_id=pdg_id.astype(np.int64),
+            code=flat_column(records, "status")[1].astype(np.int64),
+            mother=link("mother1"),
+            mother2=link("mother2"),
+            daughter=link("daughter1"),
+            px=flat_column(records.p, "px")[1],
+            py=flat_column(records.p, "py")[1],
+            pz=flat_column(records.p, "pz")[1],
+            energy=flat_column(records.p, "e")[1],
+            mass=flat_column(records, "m")[1],
+        )
+
+    @cached_property
+    def is_final(self) -> Mask:
+        """Stable in the detector."""
+        return self.code > 0
+
+    @cached_property
+    def status(self) -> Ints:
+        """HepMC's status: 1 final, 2 decayed hadron, muon or tau, 4 beam, else |Pythia's code|.
+
+        The rule is Pythia's own: a hadron counts as decayed if its daughters come from a decay
+        (codes 91 to 94) and the first of them is not the hadron itself again.
+        """
+        may_decay = (self.is_hadron | np.isin(self.abs_id, (13, 15))) & (self.daughter >= 0)
+        child = np.where(self.daughter >= 0, self.daughter, 0)
+        child_code = np.abs(self.code[child])
+        decayed = may_decay & (child_code > 90) & (child_code < 95) & (self.pdg_id[child] != self.pdg_id)
+        return np.select([self.code > 0, self.code == -12, decayed], [1, 4, 2], np.abs(self.code))
+
+    @cached_property
+    def previous_copy(self) -> Ints:
+        """The first or else the last mother, if it has the same PDG code, or -1."""
+        first, last = self.same_kind(self.mother), self.same_kind(self.mother2)
+        return np.where(first, self.mother, np.where(last, self.mother2, -1))
+
+    def mother_in_string(self, known: Mask) -> Ints:
+        """The mother of each particle; where a string's hadron has some, the first of its mothers `known`.
+
+        The partons of a string stand together: they are all from the first mother to the last.
+        """
+        mother, last = self.mother, self.mother2
+        following = np.where(known, np.arange(len(known)), len(known))
+        following = np.minimum.accumulate(following[::-1])[::-1]
+        from_string = (mother >= 0) & (last > mother) & (np.abs(self.code) // 10 == 8)
+        first = following[np.where(from_string, mother, 0)]
+        return np.where(from_string & (first <= last), first, mother)
 
 
 def flat_column(records: Any, name: str) -> tuple[Ints, NDArray[Any]]:

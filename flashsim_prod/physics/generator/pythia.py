@@ -20,7 +20,7 @@ from flashsim_prod.physics.generator.genpart import gen_part
 from flashsim_prod.physics.generator.jets import gen_jets
 from flashsim_prod.physics.generator.kinds import Locate, SourceKind
 from flashsim_prod.physics.generator.leptons import gen_dressed_lepton, gen_isolated_photon
-from flashsim_prod.physics.generator.particles import Particles
+from flashsim_prod.physics.generator.particles import Particles, PythiaParticles
 from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
 from flashsim_prod.physics.generator.source import regrouped
 from flashsim_prod.physics.generator.taus import gen_vis_tau
@@ -166,7 +166,12 @@ def set_up(card: ProcessCard, run: tuple[str, ...]) -> Any:
 
 def analyse(records: Any) -> Events:
     """The NanoAOD generator collections of a batch from Pythia's `nextBatch`."""
-    particles = Particles.from_batch(records.prt)
+    found = of_particles(PythiaParticles.from_batch(records.prt))
+    return Events(found.n, {**_generator(records.info), **found.scalars}, found.collections)
+
+
+def of_particles(particles: Particles) -> Events:
+    """The NanoAOD generator collections of a batch of generated events, and what neutrinos carry away."""
     ancestry = Ancestry(particles)
     part, index = gen_part(ancestry)
     collections: dict[str, Collection] = {
@@ -176,7 +181,7 @@ def analyse(records: Any) -> Events:
         "GenDressedLepton": gen_dressed_lepton(ancestry),
         "GenIsolatedPhoton": gen_isolated_photon(ancestry),
     }
-    return Events(len(records), {**_generator(records.info), **_gen_met(particles)}, collections)
+    return Events(len(particles.counts), _gen_met(particles), collections)
 
 
 def _gen_met(particles: Particles) -> dict[str, Column]:

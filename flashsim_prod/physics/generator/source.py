@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from flashsim_prod.core.report import Accepted
 from flashsim_prod.physics.events import Events
 
 #: scalars of every source, under their NanoAODv9 names
@@ -52,6 +53,22 @@ class EventSource(Protocol):
 
     def chunks(self, size: int) -> Iterator[Events]:
         """All events in chunks of at most `size`; what an event holds does not depend on `size`."""
+        ...
+
+
+@runtime_checkable
+class VetoingSource(Protocol):
+    """Generator-level events of which some may be thrown away: those that are left say which they are, by
+    the scalar FlashSim_genEvent.
+    """
+
+    @property
+    def accepted(self) -> Accepted:
+        """What was tried so far, and what was left of it."""
+        ...
+
+    def specimen(self) -> Events:
+        """An event with all branches, for a file that none is left for."""
         ...
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import EventsError, InputError
 from flashsim_prod.physics.events import Collection, Column, Events, full_name
 from flashsim_prod.physics.nanoaod.carried import carried_branches
+from flashsim_prod.physics.nanoaod.content import ContentDigest
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.runs import RunSums, total, written_runs
 from flashsim_prod.physics.nanoaod.schema import Branch, Schema
@@ -44,11 +45,13 @@ class FileSummary:
     sum_of_weights : float
         genWeight over all events, every fold counted.
     first_event, last_event : int
-        Smallest and largest event number.
+        Smallest and largest event number; 0 like the others where there are none.
     gen_events, first_gen_event, last_gen_event : int
         Generated events, and the smallest and largest FlashSim_genEvent.
     lumis : tuple of LumiRange
         Luminosity sections, as stretches without holes.
+    content : mapping of str to str
+        Digests of all values, by part of the event.
     """
 
     events: int
@@ -59,6 +62,7 @@ class FileSummary:
     first_gen_event: int
     last_gen_event: int
     lumis: tuple[LumiRange, ...]
+    content: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def check_file(
@@ -70,6 +74,7 @@ def check_file(
     lumis: Sequence[LumiRange] | None = None,
     name: str | None = None,
     runs: Sequence[RunSums] = (),
+    may_be_empty: bool = False,
 ) -> FileSummary:
     """Check a file that `NanoWriter` or `merge_files` made, reading it in steps.
 
@@ -89,6 +94,8 @@ def check_file(
         What the file is called in messages, if `path` is a temporary one.
     runs : sequence of RunSums
         What its tree Runs must come to, where that is the input's and not the sum of the events.
+    may_be_empty : bool
+        Whether it may hold no events at all.
 
     Raises
     ------
@@ -99,19 +106,25 @@ def check_file(
     with _as_validation(), NanoFile(str(path)) as file:
         if events is not None and file.n_entries != events:
             where.fail(f"holds {file.n_entries} events, expected {events}")
-        if not file.n_entries:
+        if not file.n_entries and not may_be_empty:
             where.fail("holds no events")
         schema = schema.with_carried(carried_branches(file, schema.branches))
         known = _known_branches(file, schema, where)
         numbers = file.read([*_NUMBERS, *_FOLDS, "genWeight"], 0, file.n_entries)
         where.numbers = numbers
+        if not numbers.n:
+            _check_sums(str(path), numbers, where, runs, of_input=NORMALISATION in file.provenance())
+            return FileSummary(0, 0.0, 0, 0, 0, 0, 0, ())
         _check_numbers(numbers, event_numbers, lumis, where)
         _check_folds(numbers, where)
         weight = numbers.scalars["genWeight"]
         _check_column(schema.branch("genWeight"), weight, np.arange(numbers.n), 0, where)
         _check_sums(str(path), numbers, where, runs, of_input=NORMALISATION in file.provenance())
+        content = ContentDigest()
         for start in range(0, file.n_entries, _STEP):
-            _check_values(file.read(known, start, start + _STEP), schema, start, where)
+            stretch = file.read(known, start, start + _STEP)
+            _check_values(stretch, schema, start, where)
+            content.add(stretch)
     event, gen = numbers.scalars["event"], numbers.scalars["FlashSim_genEvent"]
     return FileSummary(
         events=numbers.n,
@@ -122,6 +135,7 @@ def check_file(
         first_gen_event=int(gen.min()),
         last_gen_event=int(gen.max()),
         lumis=_lumi_ranges(numbers),
+        content=content.result(),
     )
 
 

@@ -151,9 +151,13 @@ def _copy_events(inputs: Sequence[Path], merged: Path, schema: Schema) -> None:
             with _open(path) as source:
                 if full is None:
                     full = schema.with_carried(carried_branches(source, schema.branches))
+                    # where a bundle makes what is not quite the version's, the files say so
+                    full = full.called(
+                        {one: source.title(one) for one in full.titles if one in source.branches}
+                    )
                     tree = EventTree(target, str(merged), full)
                 names = [name for name in full.branches if name in source.branches]
-                for start in range(0, source.n_entries, EVENTS_PER_BASKET):
+                for start in range(0, max(1, source.n_entries), EVENTS_PER_BASKET):
                     tree.add(source.read(names, start, start + EVENTS_PER_BASKET))
         tree.finish()
         for name in _SUMMARY_TREES:

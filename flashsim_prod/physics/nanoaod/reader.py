@@ -33,6 +33,7 @@ from flashsim_prod.physics.nanoaod.remote import (
 )
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import read_header
+from flashsim_prod.physics.nanoaod.versions.names import Dialect, find_dialect, version_of
 
 #: what uproot and the decompressors were seen to raise, or can raise, on damaged bytes
 _DAMAGED = (
@@ -71,6 +72,9 @@ class NanoFile:
         A path, or a URL that fsspec or XRootD can open.
     schema : Schema, optional
         Whose types the events are to have, as `conform` gives them; those of the file by default.
+    declared : bool
+        Whether branches go by the names that models declare, whatever the file's version calls them; by
+        default they go by its own.
 
     Raises
     ------
@@ -80,7 +84,7 @@ class NanoFile:
         A remote file could not be reached.
     """
 
-    def __init__(self, url: str, schema: Schema | None = None) -> None:
+    def __init__(self, url: str, schema: Schema | None = None, *, declared: bool = False) -> None:
         self.url = url
         self._schema = schema
         if "://" not in url:
@@ -97,11 +101,28 @@ class NanoFile:
                 self.n_entries = int(self._tree.num_entries)
                 # an RNTuple lists its anonymous collections beside the branches that they are made of
                 names = self._tree.keys(recursive=False)
-                self.branches = frozenset(name for name in names if not name.startswith("_"))
+                own = frozenset(name for name in names if not name.startswith("_"))
+                self._own: dict[str, str] = {}
+                self._dialect: Dialect | None = None
+                self.branches = own
+                if declared and self.version:
+                    self._dialect = find_dialect(self.version)
+                    self._own = self._dialect.in_file(own)
+                    self.branches = frozenset(self._own)
         except FlashSimError:
             self.close()
             raise
         self._window = _Window.none()
+
+    @cached_property
+    def version(self) -> str:
+        """The version of NanoAOD that the file is of; empty if nothing in it tells."""
+        told = self.provenance()
+        if "nano" in told and re.fullmatch(r"v\d{1,3}", told["nano"][0]):
+            return told["nano"][0]
+        # of a bundle with few models there are few branches to tell it by
+        ours = any(one.startswith("flashsim-prod") for one in told.get("software", ()))
+        return Schema.default().version if ours else version_of(self._own.values() or self.branches)
 
     @property
     def identifier(self) -> uuid.UUID:
@@ -138,10 +159,11 @@ class NanoFile:
 
     def typename(self, name: str) -> str:
         """The type of a branch, as ROOT calls it."""
-        return str(self._tree[name].typename)
+        return str(self._tree[self._own.get(name, name)].typename)
 
     def title(self, name: str) -> str:
         """What the file says a branch is; empty where it says nothing."""
+        name = self._own.get(name, name)
         branch = self._tree[name]
         if hasattr(branch, "title"):
             title = str(branch.title)
@@ -210,24 +232,34 @@ class NanoFile:
     def _load(self, names: tuple[str, ...], start: int, stop: int) -> Events:
         with reading(self.url, f"cannot be read between events {start} and {stop}"):
             arrays = self._tree.arrays(
-                list(names), entry_start=start, entry_stop=stop, library="ak", how=dict, array_cache=None
+                [self._own.get(name, name) for name in names],
+                entry_start=start,
+                entry_stop=stop,
+                library="ak",
+                how=dict,
+                array_cache=None,
             )
             scalars: dict[str, Column] = {}
             counts: dict[str, NDArray[np.int64]] = {}
             columns: dict[str, dict[str, Column]] = {}
             for name in names:
-                if arrays[name].ndim > 2:
+                array = arrays[self._own.get(name, name)]
+                if array.ndim > 2:
                     raise InputError(f"{self.url}: '{name}' holds lists within lists, as no NANOAOD does")
-                if arrays[name].ndim == 1:
-                    scalars[name] = ak.to_numpy(arrays[name])
+                if array.ndim == 1:
+                    scalars[name] = self._meant(name, ak.to_numpy(array))
                     continue
                 collection, attribute = self.place(name)
-                found, column = _flatten(arrays[name])
+                found, column = _flatten(array)
+                column = self._meant(name, column)
                 if not np.array_equal(counts.setdefault(collection, found), found):
                     raise InputError(f"{self.url}: '{name}' has other lengths than its collection")
                 columns.setdefault(collection, {})[attribute] = column
         collections = {name: Collection(counts[name], columns[name], name) for name in columns}
         return Events(stop - start, scalars, collections)
+
+    def _meant(self, name: str, column: Column) -> Column:
+        return column if self._dialect is None else self._dialect.as_declared(name, column)
 
 
 class _Window:

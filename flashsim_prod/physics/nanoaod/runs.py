@@ -94,6 +94,14 @@ def written_runs(path: str) -> dict[str, NDArray[np.float64]]:
         return {name: file["Runs"][name].array(library="np") for name in names}
 
 
+def events_by_lumi(path: str) -> dict[int, int]:
+    """Number of events of each luminosity section of a produced file, by its number."""
+    with NanoFile(path) as file:
+        sections = file.first(["luminosityBlock"], file.n_entries).scalars["luminosityBlock"]
+    numbers, counts = np.unique(sections, return_counts=True)
+    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+
+
 def total(rows: Sequence[RunSums]) -> dict[str, float]:
     """The sums over several rows, by the names of their branches."""
     return {

@@ -11,15 +11,16 @@ The tables of a version are text files in ``tables/<version>/``, one line a bran
 values of a discrete one, ``->Jet`` the collection that an index points to (-1 for nothing), or ``-``.
 
 Names, types and mantissa bits are those of centrally produced files of the version (v9: CMS Run-2
-ultra-legacy simulation), without trigger, LHE and HTXS branches, and with the bookkeeping of oversampling
-added (``FlashSim_*``).
+ultra-legacy simulation; v15: Run 3), without trigger, LHE and HTXS branches, and with the bookkeeping of
+oversampling added (``FlashSim_*``). ``versions.draft`` makes a draft of them from a file,
+``versions/names.txt`` says what the versions call differently.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from types import MappingProxyType
@@ -34,12 +35,18 @@ from flashsim_prod.errors import EventsError, RequestError
 #: mantissa bits of a float32
 FULL_PRECISION = 23
 
-_TYPES = {"f32": "float32", "i32": "int32", "u8": "uint8", "u32": "uint32", "u64": "uint64", "bool": "bool"}
+#: types of branches, as tables call them
+TYPES = {
+    "f32": "float32",
+    **{f"i{bits}": f"int{bits}" for bits in (8, 16, 32)},
+    **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    "bool": "bool",
+}
 #: files of a version's tables, in the order that branches have in what is written
-_TABLES = ("event", "generator", "jets", "met", "leptons")
+TABLES = ("event", "generator", "jets", "met", "leptons")
 _VERSION = re.compile(r"v\d+")
 _UNIT = re.compile(r"\[([^\[\]]+)\]$")
-_FORM = re.compile(r"(\S+)\s+(f32|i32|u8|u32|u64|bool)\s+(full|-|\d+|\{[^}]*\}|->\S+)\s+(\S.*)")
+_FORM = re.compile(rf"(\S+)\s+({'|'.join(TYPES)})\s+(full|-|\d+|\{{[^}}]*\}}|->\S+)\s+(\S.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +164,14 @@ class Schema:
             MappingProxyType({**self.collections, **titles}),
         )
 
+    def called(self, titles: Mapping[str, str]) -> Schema:
+        """The same with other titles, by full names of branches and of counters; no empty ones."""
+        branches = {
+            name: replace(one, title=titles.get(name) or one.title) for name, one in self.branches.items()
+        }
+        collections = {name: titles.get(f"n{name}") or title for name, title in self.collections.items()}
+        return Schema(self.version, MappingProxyType(branches), MappingProxyType(collections))
+
     @cached_property
     def counters(self) -> Mapping[str, str]:
         """Title of every counter, by its branch's name: ``nJet``."""
@@ -204,7 +219,7 @@ def _load(version: str) -> Schema:
         raise RequestError(f"there is no schema of NanoAOD '{version}'; known: {', '.join(known)}")
     folder = files(__package__).joinpath("tables", version)
     return Schema.parse(
-        version, (folder.joinpath(f"{table}.txt").read_text(encoding="utf-8") for table in _TABLES)
+        version, (folder.joinpath(f"{table}.txt").read_text(encoding="utf-8") for table in TABLES)
     )
 
 
@@ -230,7 +245,7 @@ def _parse(text: str) -> Iterator[Branch]:
             raise ValueError(f"cannot read this line of the schema: {line}")
         name, dtype, detail, title = match.groups()
         precision, legal, links = _detail(detail)
-        yield Branch(prefix + name, collection, np.dtype(_TYPES[dtype]), title, precision, legal, links)
+        yield Branch(prefix + name, collection, np.dtype(TYPES[dtype]), title, precision, legal, links)
 
 
 def _detail(text: str) -> tuple[int | None, tuple[int, ...] | None, tuple[str, ...]]:

@@ -119,12 +119,24 @@ class NanoWriter:
         """
         if not events.n:
             return
-        stored = _stored(events, self._schema)
+        kept = stored(events, self._schema)
         for name in REQUIRED:
-            if name not in stored.scalars:
+            if name not in kept.scalars:
                 raise EventsError(f"{self._path}: the events lack '{name}', which every NANOAOD file needs")
         with storing(self._path), fixed_times():
-            self._sums.add(self._tree.add(stored))
+            self._sums.add(self._tree.add(kept))
+
+    def describe(self, specimen: Events) -> None:
+        """Have a file of no events that has the branches of `specimen`, unless there are events.
+
+        Its sums are zero, and vectors of weights have their lengths, so that it merges with others.
+        """
+        if not self._tree.is_empty:
+            return
+        kept = stored(specimen, self._schema)
+        with storing(self._path), fixed_times():
+            self._tree.add(kept.slice(0, 0))
+            self._sums.add_nothing(kept)
 
     def _finish(self) -> None:
         if self._tree.is_empty:
@@ -162,6 +174,11 @@ class _Sums:
             for name in ("run", "luminosityBlock", "event"):
                 self._digest.update(events.scalars[name].tobytes())
 
+    def add_nothing(self, specimen: Events) -> None:
+        """Have the run and the vectors of `specimen`, with sums of zero."""
+        self._add_varied(specimen.with_scalars({"genWeight": np.zeros(specimen.n, dtype=np.float32)}))
+        self._by_run = dict.fromkeys(np.unique(specimen.scalars["run"]).tolist(), (0, 0.0, 0.0))
+
     def _add_runs(self, run: Column, weight: Column) -> None:
         for one in np.unique(run).tolist():
             mine = weight[run == one]
@@ -183,7 +200,7 @@ class _Sums:
     def trees(self) -> Iterator[tuple[str, dict[str, str], dict[str, Any]]]:
         """Name, titles and columns of the trees Runs and LuminosityBlocks."""
         yield "Runs", *(self._runs_of_input() if self._runs else self._runs_of_events())
-        run, lumi = np.array(list(self._lumis), dtype=np.uint32).T
+        run, lumi = np.array(list(self._lumis), dtype=np.uint32).reshape(-1, 2).T
         yield "LuminosityBlocks", _LUMIS_TITLES, {"run": run, "luminosityBlock": lumi}
 
     def _runs_of_events(self) -> tuple[dict[str, str], dict[str, Any]]:
@@ -228,7 +245,7 @@ def _padded(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
     return np.pad(values, (0, max(0, length - len(values))))
 
 
-def _stored(events: Events, schema: Schema) -> Events:
+def stored(events: Events, schema: Schema) -> Events:
     """`events` with types and precision of `schema`; `EventsError` for branches that it lacks."""
     scalars = {}
     for name, column in events.scalars.items():

@@ -12,14 +12,17 @@ import numpy as np
 import torch
 
 from flashsim_prod import __version__
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.errors import BundleError
 from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.physics.chain.assessment import read_assessment
 from flashsim_prod.physics.chain.bundle import (
+    NANO_KEY,
     SCHEMA_VERSION,
     Bundle,
     Manifest,
     ModelEntry,
+    nano_of,
     of_a_flow,
     read_tensors,
     refuse_taken,
@@ -34,6 +37,8 @@ from flashsim_prod.physics.training.record import FitRecord, Losses
 
 ENTRY = "entry.json"
 RECORD = "fit.json"
+#: where an entry's `fit` lists the branches that its tables were without
+_WITHOUT = "without"
 
 
 def save_fitted(fitted: FittedModel, record: FitRecord, folder: Path) -> None:
@@ -74,6 +79,10 @@ def _figures(record: FitRecord) -> dict[str, float | int | str]:
         "seed": record.settings.seed,
         "seconds": round(record.seconds, 1),
     }
+    if record.version not in ("", NANO_VERSION):
+        figures[NANO_KEY] = record.version
+    if record.absent:
+        figures[_WITHOUT] = " ".join(record.absent)
     if record.left_out:
         figures["objects_left_out"] = record.left_out.objects
         figures["sources_left_out"] = record.left_out.sources
@@ -106,8 +115,8 @@ def build_bundle(
     Raises
     ------
     BundleError
-        If a fit is not there or of another declaration, if `target` exists, or if there would be nothing new
-        in the bundle: no fit, and no report.
+        If a fit is not there or of another declaration, if models were fitted to several versions of NanoAOD,
+        if `target` exists, or if there would be nothing new in the bundle: no fit, and no report.
     ConfigError
         If name or tag cannot be one.
     InputError
@@ -135,6 +144,7 @@ def build_bundle(
         "models": parts.entries,
     }
     checked = Manifest.from_mapping(manifest, "the new bundle")
+    nano_of(checked, str(target))
     refuse_taken(target)
     if not fits and not reports:
         raise BundleError(f"{target}: no fitted model to put into it; run 'flashsim-prod train all' first")
@@ -150,7 +160,7 @@ def _entry(folder: Path, model: str) -> ModelEntry:
     declared = DECLARED.get(model)
     if declared is not None:
         try:
-            check_signature(declared, entry)
+            check_signature(declared.drawing(entry.targets) if _WITHOUT in entry.fit else declared, entry)
         except BundleError as error:
             again = f"extract its tables and fit it again: flashsim-prod train fit {model} --anew"
             raise BundleError(f"{path}: fitted for another declaration of {model}; {again}") from error

@@ -91,7 +91,14 @@ def fit_model(
     fitted = start or untrained(model, table, settings.seed, size=size, kind=kind)
     stages = _stages(fitted, only)
     examples = _examples(fitted, table)
-    record = FitRecord(len(table.number), len(table.row), settings, left_out=table.left_out)
+    record = FitRecord(
+        len(table.number),
+        len(table.row),
+        settings,
+        left_out=table.left_out,
+        version=table.version,
+        absent=table.absent,
+    )
     for stage in stages:
         _optimise(stage, examples, settings, folder=folder, device=device, record=record, progress=progress)
     return fitted, record
@@ -204,6 +211,8 @@ def fit_into_folder(
     """
     folder = work / "fits" / model.name
     table = load_tables(work / "tables", model)
+    # of files that lack attributes, all but what is made of them
+    model = model.drawing({str(target) for target in model.targets if target.name in table.targets})
     losses: Losses = {}
     start = size = None
     if only or further:

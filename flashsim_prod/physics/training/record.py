@@ -25,6 +25,10 @@ class FitRecord:
         Source rows and reconstructed objects learned from.
     left_out : LeftOut
         Sources and objects that were not learned from, as they hold numbers that are not finite.
+    version : str
+        Of NanoAOD, that of the files; empty if it is not known.
+    absent : tuple of str
+        Branches that these files lacked, and the model with them.
     losses : mapping of network to list of (step, training loss, held-out loss)
     seconds : float
         Wall time, all sittings together.
@@ -36,6 +40,8 @@ class FitRecord:
     losses: Losses = field(default_factory=dict)
     seconds: float = 0.0
     left_out: LeftOut = field(default_factory=LeftOut)
+    version: str = ""
+    absent: tuple[str, ...] = ()
 
     def write(self, target: Path) -> None:
         """As JSON, whole or not at all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from flashsim_prod.physics.training.finite import LeftOut, finite
 
 _TARGET = "target."
 #: notes in a table's file
-_LEFT_OUT, _MADE_FOR = "left_out", "made_for"
+_LEFT_OUT, _MADE_FOR, _VERSION, _ABSENT = "left_out", "made_for", "version", "absent"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ class Table:
         As the flow is to learn them, in the type of the file.
     left_out : LeftOut
         Sources and objects that would be here if all their numbers were finite.
+    version : str
+        Of NanoAOD; empty if it is not known.
+    absent : tuple of str
+        Branches that the file lacked, and with them all targets that are made of them.
     """
 
     conditions: NDArray[np.float32]
@@ -46,6 +50,8 @@ class Table:
     row: NDArray[np.int64]
     targets: dict[str, NDArray[Any]]
     left_out: LeftOut = field(default_factory=LeftOut)
+    version: str = ""
+    absent: tuple[str, ...] = ()
 
     def save(self, path: Path, model: ObjectModel | None = None) -> None:
         """Write as safetensors, whole or not at all, with what of `model` it depends on."""
@@ -56,6 +62,10 @@ class Table:
         }
         tensors |= {_TARGET + name: np.ascontiguousarray(column) for name, column in self.targets.items()}
         notes = {_LEFT_OUT: self.left_out.to_json()}
+        if self.version:
+            notes[_VERSION] = self.version
+        if self.absent:
+            notes[_ABSENT] = json.dumps(self.absent)
         if model is not None:
             notes[_MADE_FOR] = json.dumps(model.signature())
         with appearing_tensors(path) as temporary:
@@ -71,8 +81,15 @@ class Table:
             targets = {
                 key.removeprefix(_TARGET): value for key, value in found.items() if key.startswith(_TARGET)
             }
-            left_out = LeftOut.from_json(notes.get(_LEFT_OUT, "{}"))
-            table = Table(found["conditions"], found["number"], found["row"], targets, left_out)
+            table = Table(
+                found["conditions"],
+                found["number"],
+                found["row"],
+                targets,
+                LeftOut.from_json(notes.get(_LEFT_OUT, "{}")),
+                notes.get(_VERSION, ""),
+                tuple(json.loads(notes.get(_ABSENT, "[]"))),
+            )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: no training table ({error}); extract it again") from error
         if model is not None:
@@ -92,25 +109,32 @@ class Table:
         kept = np.flatnonzero(there)[objects]
         place = np.cumsum(sources) - 1
         lost = LeftOut(int((~sources).sum()), len(self.row) - len(kept), {**of_conditions, **of_targets})
-        return Table(
-            self.conditions[sources],
-            self.number[sources],
-            place[self.row[kept]],
-            {name: column[kept] for name, column in self.targets.items()},
-            self.left_out + lost,
+        return replace(
+            self,
+            conditions=self.conditions[sources],
+            number=self.number[sources],
+            row=place[self.row[kept]],
+            targets={name: column[kept] for name, column in self.targets.items()},
+            left_out=self.left_out + lost,
         )
 
     @staticmethod
     def concatenate(tables: Sequence[Table]) -> Table:
-        """One table of several."""
+        """One table of several, with those targets that all have.
+
+        They must be of one version, and of files that lack the same.
+        """
         offsets = np.cumsum([0, *(len(table.number) for table in tables[:-1])])
-        names = tables[0].targets
+        # few objects may not tell that a target depends on what is lacking
+        names = [name for name in tables[0].targets if all(name in table.targets for table in tables)]
         return Table(
             np.concatenate([table.conditions for table in tables]),
             np.concatenate([table.number for table in tables]),
             np.concatenate([table.row + offset for table, offset in zip(tables, offsets, strict=True)]),
             {name: np.concatenate([table.targets[name] for table in tables]) for name in names},
             sum((table.left_out for table in tables), LeftOut()),
+            tables[0].version,
+            tables[0].absent,
         )
 
 
@@ -121,7 +145,7 @@ def _check_made_for(path: Path, table: Table, made_for: str | None, model: Objec
         raise InputError(f"{path}: drawn for another declaration or form of {model.name}; {again}")
     n, m = len(table.number), len(table.row)
     lacking = [target.name for target in model.targets if target.name not in table.targets]
-    if lacking:
+    if lacking and not table.absent:
         raise InputError(f"{path}: no table of {model.name}, target.{lacking[0]} is missing; {again}")
     if table.conditions.shape != (n, len(model.conditions)) or any(
         column.shape != (m,) for column in table.targets.values()
@@ -144,7 +168,27 @@ def sizes(path: Path) -> tuple[int, int]:
 def left_out_of(path: Path) -> LeftOut:
     """What was left out of the table in `path` for numbers that are not finite."""
     try:
+        return LeftOut.from_json(_notes(path).get(_LEFT_OUT, "{}"))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: no training table ({error}); extract it again") from error
+
+
+def version_of_table(path: Path) -> str:
+    """The version of NanoAOD that the table in `path` is of; empty if it does not say."""
+    return _notes(path).get(_VERSION, "")
+
+
+def lacking_in(path: Path, model: ObjectModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Branches that the file of the table in `path` lacked, and targets of `model` that lack with them."""
+    absent = tuple(json.loads(_notes(path).get(_ABSENT, "[]")))
+    with safe_open(path, framework="np") as file:
+        there = set(file.keys())
+    return absent, tuple(one.name for one in model.targets if _TARGET + one.name not in there)
+
+
+def _notes(path: Path) -> dict[str, str]:
+    try:
         with safe_open(path, framework="np") as file:
-            return LeftOut.from_json((file.metadata() or {}).get(_LEFT_OUT, "{}"))
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: no training table ({error}); extract it again") from error

@@ -14,15 +14,37 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.errors import InputError, MissingBranchError
+from flashsim_prod.errors import BundleError, InputError, MissingBranchError
+from flashsim_prod.physics.chain.left_out import check_left_out
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.finite import LeftOut, Noting, finite
-from flashsim_prod.physics.training.table import Table, left_out_of, sizes
+from flashsim_prod.physics.training.partial import partial_targets
+from flashsim_prod.physics.training.table import Table, lacking_in, left_out_of, sizes, version_of_table
 
 _CHUNK_EVENTS = 5000
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What a file could not give of one model.
+
+    Attributes
+    ----------
+    branches : tuple of str
+        That the file lacks.
+    targets : tuple of str
+        That are made of them.
+    trouble : str
+        Why no bundle can have the model without these; empty if one can.
+    """
+
+    branches: tuple[str, ...]
+    targets: tuple[str, ...]
+    trouble: str
 
 
 def table_path(folder: Path, file: str, model: ObjectModel) -> Path:
@@ -64,15 +86,20 @@ class Matched:
         return Matched(self.rows, self.number, self.row[kept], attributes)
 
 
-def extract(events: Events, model: ObjectModel) -> Table:
+def extract(events: Events, model: ObjectModel, *, partial: bool = False) -> Table:
     """The table of one object model from events that hold gen and reconstructed objects.
+
+    Parameters
+    ----------
+    partial : bool
+        Whether the table may lack targets that are made of attributes that the events lack.
 
     Raises
     ------
     InputError
-        If the events lack what the model uses or is to learn.
+        If the events lack what the model uses or, unless `partial`, is to learn.
     """
-    return tabulate(match_objects(events, model), model)[0]
+    return tabulate(match_objects(events, model), model, partial=partial)[0]
 
 
 @contextmanager
@@ -103,20 +130,21 @@ def match_objects(events: Events, model: ObjectModel) -> Matched:
     return Matched(rows, np.bincount(row, minlength=len(rows)).astype(np.int64), row, attributes)
 
 
-def tabulate(matched: Matched, model: ObjectModel) -> tuple[Table, Matched]:
+def tabulate(matched: Matched, model: ObjectModel, *, partial: bool = False) -> tuple[Table, Matched]:
     """The table of what was matched, and what of it the table holds: all with finite numbers.
 
     Raises
     ------
     InputError
-        If it lacks what the model is to learn.
+        If it lacks what the model is to learn, unless `partial`.
     """
     with _asking(model):
         kept, left_out = _finite_sources(matched, model)
-        targets, used = _targets(model, kept)
+        targets, used, absent = _targets(model, kept, partial)
         good, names = finite(used, len(kept.row))
         if names:
-            kept, (targets, _) = kept.of_objects(good), _targets(model, kept.of_objects(good))
+            kept = kept.of_objects(good)
+            targets, _, absent = _targets(model, kept, partial)
         # what is not finite only now was divided by nothing
         defined, more = finite({f"target {name}": column for name, column in targets.items()}, len(kept.row))
         if more:
@@ -124,7 +152,8 @@ def tabulate(matched: Matched, model: ObjectModel) -> tuple[Table, Matched]:
             targets = {name: column[defined] for name, column in targets.items()}
         lost = int((~good).sum() + (~defined).sum())
         left_out += LeftOut(0, lost, {**names, **more})
-        table = Table(model.condition_matrix(kept.rows), kept.number, kept.row, targets, left_out)
+        matrix = model.condition_matrix(kept.rows)
+        table = Table(matrix, kept.number, kept.row, targets, left_out, absent=absent)
     return table, kept
 
 
@@ -138,13 +167,20 @@ def _finite_sources(matched: Matched, model: ObjectModel) -> tuple[Matched, Left
     return kept, LeftOut(int((~good).sum()), len(matched.row) - len(kept.row), names)
 
 
-def _targets(model: ObjectModel, matched: Matched) -> tuple[dict[str, Column], dict[str, Column]]:
-    """Targets, and all columns that they were made of."""
-    attributes = Noting(matched.attributes, "{}" if model.scalar else f"{model.produces}_{{}}")
+def _targets(
+    model: ObjectModel, matched: Matched, partial: bool
+) -> tuple[dict[str, Column], dict[str, Column], tuple[str, ...]]:
+    """Targets, all columns that they were made of, and branches that are lacking."""
+    known_as = "{}" if model.scalar else f"{model.produces}_{{}}"
     rows = matched.rows.take(matched.row)
-    columns = Noting(rows.columns, "source {}")
-    targets = model.express_targets(attributes, replace(rows, columns=columns))
-    return targets, columns.used | attributes.used
+    attributes, columns = Noting(matched.attributes, known_as), Noting(rows.columns, "source {}")
+    try:
+        targets = model.express_targets(attributes, replace(rows, columns=columns))
+    except MissingBranchError:
+        if not partial:
+            raise
+        return partial_targets(model, matched.attributes, rows, known_as)
+    return targets, columns.used | attributes.used, ()
 
 
 def _first_matches(origin: NDArray[np.int64], n_rows: int, model: ObjectModel) -> NDArray[np.int64]:
@@ -156,32 +192,77 @@ def _first_matches(origin: NDArray[np.int64], n_rows: int, model: ObjectModel) -
     return np.sort(order[rank < max(1, model.most)])
 
 
-def extract_file(url: str, models: Sequence[ObjectModel], folder: Path) -> Iterator[tuple[int, int]]:
+def extract_file(
+    url: str, models: Sequence[ObjectModel], folder: Path, *, impossible: dict[str, str] | None = None
+) -> Iterator[tuple[int, int]]:
     """Write the tables of `models` from one NANOAOD file; those that are there already are kept.
+
+    Parameters
+    ----------
+    impossible : dict, optional
+        Is told the models that the file does not have enough for, and why; without it one is an error.
 
     Yields
     ------
     tuple of int
         Events done and events in the file, after each chunk.
+
+    Raises
+    ------
+    InputError
+        If a model cannot be extracted and that is an error, or none can; or if there are tables of another
+        version.
     """
     wanted = [model for model in models if not table_path(folder, url, model).exists()]
-    with NanoFile(url) as file:
+    with open_declared(url) as file:
         if not file.n_entries:
             raise InputError(f"{url} holds no events; leave it out")
-        parts: dict[str, list[Table]] = {model.name: [] for model in wanted}
-        names = sorted(file.branches) if wanted else []
+        refuse_other_version(folder, wanted, url, file.version)
+        found = _Found(url, wanted, impossible)
+        names = readable(file) if wanted else []
         for start in range(0, file.n_entries if wanted else 0, _CHUNK_EVENTS):
             stop = min(start + _CHUNK_EVENTS, file.n_entries)
-            events = file.read(names, start, stop)
-            for model in wanted:
-                parts[model.name].append(_extract_named(url, events, model))
+            found.add(file.read(names, start, stop))
             yield stop, file.n_entries
-    for model in wanted:
-        path = table_path(folder, url, model)
-        table = Table.concatenate(parts[model.name])
+    tables = {model: Table.concatenate(parts) for model, parts in found.parts.items()}
+    for model, table in tables.items():
         _refuse_nothing(url, table, model)
+    if impossible and len(impossible) == len(models):
+        raise InputError(f"{url}: no model can be extracted; {next(iter(impossible.values()))}")
+    for model, table in tables.items():
+        path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)
-        table.save(path, model)
+        replace(table, version=file.version).save(path, model)
+
+
+def open_declared(url: str) -> NanoFile:
+    """A file of any version, under the names and with the types that models declare."""
+    return NanoFile(url, Schema.default(), declared=True)
+
+
+def readable(file: NanoFile) -> list[str]:
+    """The branches of a file that models can ask for."""
+    return sorted(file.branches & Schema.default().branches.keys())
+
+
+class _Found:
+    """What the chunks of a file gave of each model, and which models it cannot give."""
+
+    def __init__(self, url: str, models: Sequence[ObjectModel], impossible: dict[str, str] | None) -> None:
+        self._url, self._impossible = url, impossible
+        self.parts: dict[ObjectModel, list[Table]] = {model: [] for model in models}
+
+    def add(self, events: Events) -> None:
+        """The next chunk; what it lacks, all lack."""
+        for model in list(self.parts):
+            try:
+                self.parts[model].append(extract(events, model, partial=True))
+            except InputError as error:
+                if self._impossible is None:
+                    advice = "name the models wanted with --model, or take other files"
+                    raise InputError(f"{self._url}: {error}; {advice}") from error
+                self._impossible[model.name] = str(error)
+                del self.parts[model]
 
 
 def _refuse_nothing(url: str, table: Table, model: ObjectModel) -> None:
@@ -198,9 +279,32 @@ def _refuse_nothing(url: str, table: Table, model: ObjectModel) -> None:
             )
 
 
+def lacking(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str, Lacking]:
+    """What the tables of one NANOAOD file lack since the file does, by model."""
+    paths = {model: table_path(folder, url, model) for model in models}
+    found = {model: lacking_in(path, model) for model, path in paths.items() if path.exists()}
+    return {
+        model.name: Lacking(absent, targets, _trouble(model, targets))
+        for model, (absent, targets) in found.items()
+        if absent
+    }
+
+
+def _trouble(model: ObjectModel, lacking: Sequence[str]) -> str:
+    """Why no bundle can have `model` without some targets; empty if one can."""
+    drawn = model.drawing({str(target) for target in model.targets if target.name not in lacking})
+    try:
+        models = [drawn if one.name == model.name else one for one in MODELS]
+        check_left_out(models, Schema.default(), "")
+    except BundleError as error:
+        return str(error).removeprefix(": ").partition(";")[0]
+    return ""
+
+
 def not_finite(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str, LeftOut]:
     """What was left out of the tables of one NANOAOD file for numbers that are not finite, by model."""
-    found = {model.name: left_out_of(table_path(folder, url, model)) for model in models}
+    paths = {model.name: table_path(folder, url, model) for model in models}
+    found = {name: left_out_of(path) for name, path in paths.items() if path.exists()}
     return {name: one for name, one in found.items() if one}
 
 
@@ -210,28 +314,20 @@ def left_out(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str,
     Every object has one source, but two kinds of objects none: taus and secondary vertices of an event
     without any jet within the tracker, and those beyond the most that a model gives for one source. Only
     collections with all their sources among `models` are counted, and only such with objects left out
-    are told. The tables must be there.
+    are told.
     """
     found: dict[str, tuple[int, int]] = {}
-    with NanoFile(url) as file:
+    with open_declared(url) as file:
         for name in dict.fromkeys(model.produces for model in models if not model.scalar):
             sources = [model for model in MODELS if model.produces == name]
-            if not all(model in models for model in sources):
+            paths = [table_path(folder, url, model) for model in sources]
+            if not all(model in models for model in sources) or not all(path.exists() for path in paths):
                 continue
             total = file.read([f"{name}_pt"], 0, file.n_entries)[name].n_objects
-            paths = [table_path(folder, url, model) for model in sources]
             taken = sum(sizes(path)[1] + left_out_of(path).objects for path in paths)
             if taken < total:
                 found[name] = (total - taken, total)
     return found
-
-
-def _extract_named(url: str, events: Events, model: ObjectModel) -> Table:
-    try:
-        return extract(events, model)
-    except InputError as error:
-        advice = "name the models wanted with --model, or take other files"
-        raise InputError(f"{url}: {error}; {advice}") from error
 
 
 def table_sizes(folder: Path, model: ObjectModel) -> tuple[int, int]:
@@ -247,4 +343,35 @@ def load_tables(folder: Path, model: ObjectModel) -> Table:
         raise InputError(
             f"{folder}: no training table of {model.name}; run 'flashsim-prod train extract' first"
         )
-    return Table.concatenate([Table.load(path, model).finite() for path in paths])
+    tables = [Table.load(path, model).finite() for path in paths]
+    _refuse_mixture(paths, tables)
+    return Table.concatenate(tables)
+
+
+def _refuse_mixture(paths: Sequence[Path], tables: Sequence[Table]) -> None:
+    """`InputError` if tables are of several versions, or of files that lack different branches."""
+    first, one = paths[0], tables[0]
+    for path, table in zip(paths[1:], tables[1:], strict=True):
+        if table.version != one.version and table.version and one.version:
+            raise InputError(
+                f"{path} is of NanoAOD {table.version} and {first} of {one.version}; fit each version in a "
+                "--work of its own"
+            )
+        if odd := sorted(set(table.absent) ^ set(one.absent)):
+            poor, rich = (path, first) if odd[0] in table.absent else (first, path)
+            raise InputError(
+                f"{poor} is of a file without {odd[0]}, which the one of {rich} has; fit on files that hold "
+                "the same, or leave one out"
+            )
+
+
+def refuse_other_version(folder: Path, models: Sequence[ObjectModel], url: str, version: str) -> None:
+    """`InputError` if there are tables of another version of NanoAOD than that of the file `url`."""
+    for model in models:
+        for path in sorted((folder / model.name).glob("*.safetensors")):
+            there = version_of_table(path)
+            if version and there and there != version:
+                raise InputError(
+                    f"{url} is NanoAOD {version}, and {path} is of {there}; extract each version into a "
+                    "--work of its own"
+                )

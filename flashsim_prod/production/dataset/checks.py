@@ -8,7 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.errors import EventsError, StorageError
+from flashsim_prod.core.names import NANO_VERSION
+from flashsim_prod.errors import EventsError, InputError, StorageError
 from flashsim_prod.grid.catalog.base import FileEntry
 from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.production.dataset.files import DatasetFiles
@@ -73,7 +74,7 @@ def check_dataset(
     for number, (url, entry) in enumerate(zip(found.urls, entries, strict=True)):
         progress("checking", number, len(found.urls))
         try:
-            summary = _check(url, entry, found.nano)
+            summary = _check(url, entry, found)
         except (EventsError, StorageError) as error:
             checked.append(CheckedFile(url, 0, 0, str(error)))
         else:
@@ -86,13 +87,14 @@ def check_dataset(
     return CheckedDataset(found.name, tuple(checked), tuple(problems))
 
 
-def _check(url: str, entry: FileEntry | None, nano: str) -> FileSummary:
+def _check(url: str, entry: FileEntry | None, found: DatasetFiles) -> FileSummary:
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.schema import Schema
 
-    schema = Schema.load(nano)
+    schema = Schema.load(found.request.nano if found.request else _version_in(url))
+    may_be_empty = found.request is not None and found.request.is_vetoed
     if entry is None:
-        return check_file(url, schema=schema)
+        return check_file(url, schema=schema, may_be_empty=may_be_empty)
     # what is elsewhere would have to be read twice; `verify` asks its storage
     if "://" not in url:
         sums = file_checksums(Path(url))
@@ -101,7 +103,22 @@ def _check(url: str, entry: FileEntry | None, nano: str) -> FileSummary:
                 f"{url} has {sums.bytes} bytes and adler32 {sums.adler32}, "
                 f"the catalogue says {entry.bytes} and {entry.adler32}"
             )
-    return check_file(url, schema=schema, events=entry.events, lumis=entry.lumis or None)
+    return check_file(
+        url, schema=schema, events=entry.events, lumis=entry.lumis or None, may_be_empty=may_be_empty
+    )
+
+
+def _version_in(url: str) -> str:
+    """The version of NanoAOD of a file that no request is known of."""
+    from flashsim_prod.physics.nanoaod.reader import NanoFile
+    from flashsim_prod.physics.nanoaod.schema import known_versions
+
+    try:
+        with NanoFile(url) as file:
+            told = file.version
+    except InputError as error:
+        raise EventsError(str(error)) from error
+    return told if told in known_versions() else NANO_VERSION
 
 
 def _overlaps(summaries: Iterable[tuple[str, FileSummary]]) -> Iterator[str]:
@@ -110,7 +127,9 @@ def _overlaps(summaries: Iterable[tuple[str, FileSummary]]) -> Iterator[str]:
         ("event", "first_event", "last_event"),
         ("FlashSim_genEvent", "first_gen_event", "last_gen_event"),
     ):
-        ranges = sorted((getattr(one, first), getattr(one, last), url) for url, one in summaries)
+        ranges = sorted(
+            (getattr(one, first), getattr(one, last), url) for url, one in summaries if one.events
+        )
         for (_, end, before), (start, _, after) in pairwise(ranges):
             if start <= end:
                 yield f"{after} begins at {what} {start}, but {before} goes on until {end}"
@@ -119,10 +138,24 @@ def _overlaps(summaries: Iterable[tuple[str, FileSummary]]) -> Iterator[str]:
 def _totals(found: DatasetFiles, summaries: list[FileSummary]) -> Iterator[str]:
     if found.request is None:
         return
+    if found.request.is_vetoed:
+        yield from _too_many(found, summaries)
+        return
     expected = (found.request.events, found.request.gen_events)
     held = (sum(one.events for one in summaries), sum(one.gen_events for one in summaries))
     if held != expected:
         yield (
             f"{found.name} holds {held[0]} events of {held[1]} generator events, "
             f"the request asked for {expected[0]} of {expected[1]}"
+        )
+
+
+def _too_many(found: DatasetFiles, summaries: list[FileSummary]) -> Iterator[str]:
+    """Events may have left in the shower, but only with all of their folds, and none can have come."""
+    assert found.request is not None
+    events, gen_events = sum(one.events for one in summaries), sum(one.gen_events for one in summaries)
+    if gen_events > found.request.gen_events or events != gen_events * found.request.oversample:
+        yield (
+            f"{found.name} holds {events} events of {gen_events} generator events, the request tried "
+            f"{found.request.gen_events}, each {found.request.oversample} times"
         )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flashsim_prod.core.names import NANO_VERSION, DatasetName
+from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.states import Stage
@@ -38,11 +38,6 @@ class DatasetFiles:
     urls: tuple[str, ...]
     entries: tuple[FileEntry, ...] = ()
     request: Request | None = None
-
-    @property
-    def nano(self) -> str:
-        """Version of NanoAOD that they are of."""
-        return self.request.nano if self.request else NANO_VERSION
 
 
 def find_files(

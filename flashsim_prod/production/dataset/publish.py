@@ -22,6 +22,7 @@ from flashsim_prod.grid.ledger.rows import FileRow
 from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.production.context import RequestContext, opened_request
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.job.accepted import accepted_of
 
 #: CMSSW release whose NANOAOD the files follow; version 9 was made with it
 _RELEASE = "CMSSW_10_6_26"
@@ -106,7 +107,7 @@ def _write_dump(context: RequestContext, path: Path, block: str, files: list[Fil
     if path.is_file() and _tells(_load(path), block, files, site):
         return
     entries = (_file(context, row) for row in files)
-    dump = block_dump(context.request.dataset, block, entries, site, _provenance(context.request))
+    dump = block_dump(context.request.dataset, block, entries, site, _provenance(context))
     write_json(path, dump)
 
 
@@ -142,13 +143,14 @@ def _file(context: RequestContext, row: FileRow) -> DbsFile:
     file = row.output
     with context.storage.readable(file.lfn) as path:
         sums, cksum = file_checksums(path), _cksum(path)
+        events = _events_by_lumi(context.request, path)
     if (sums.bytes, sums.sha256) != (file.bytes, file.sha256):
         raise StorageError(
             f"{file.pfn} has adler32 {sums.adler32} and {sums.bytes} bytes, expected {file.adler32} and "
             f"{file.bytes}; not published; remove it, then flashsim-prod retry {context.name}"
         )
     lumis = (
-        LumiCount(lumis.run, lumi, lumi_events(context.request, lumi))
+        LumiCount(lumis.run, lumi, events(lumi))
         for lumis in file.lumis
         for lumi in range(lumis.first, lumis.last + 1)
     )
@@ -156,6 +158,23 @@ def _file(context: RequestContext, row: FileRow) -> DbsFile:
     return DbsFile(
         file.lfn, file.bytes, file.events, file.adler32, sums.md5 or "", cksum, tuple(lumis), parents
     )
+
+
+def _cross_section(before: float | None, context: RequestContext) -> float | None:
+    """That of the events that are there: what merging threw away does not count."""
+    found = accepted_of(context.folder, context.request)
+    if before is None or found is None:
+        return before
+    return None if found.share is None else before * found.share
+
+
+def _events_by_lumi(request: Request, path: Path) -> Callable[[int], int]:
+    """The events of a luminosity section: as planned, or counted where events may have left."""
+    if not request.is_vetoed:
+        return lambda lumi: lumi_events(request, lumi)
+    from flashsim_prod.physics.nanoaod.runs import events_by_lumi
+
+    return events_by_lumi(str(path)).__getitem__
 
 
 def _cksum(path: Path) -> str:
@@ -166,7 +185,8 @@ def _cksum(path: Path) -> str:
     return done.stdout.split()[0]
 
 
-def _provenance(request: Request) -> Provenance:
+def _provenance(context: RequestContext) -> Provenance:
+    request = context.request
     energy = request.card.energy(request.energy_tev)
     bundle = re.sub(r"[^A-Za-z0-9]+", "_", Path(request.bundle.path).name).strip("_")
     return Provenance(
@@ -175,5 +195,5 @@ def _provenance(request: Request) -> Provenance:
         global_tag=f"FlashSim_{bundle}_{request.bundle.digest[:8]}",
         author=getuser(),
         created=int(request.created.timestamp()),
-        cross_section_pb=energy.cross_section_pb if energy else None,
+        cross_section_pb=_cross_section(energy.cross_section_pb if energy else None, context),
     )

@@ -13,7 +13,7 @@ from flashsim_prod.core.site import StorageRules
 from flashsim_prod.core.splitting import merge_job
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import CatalogError, RequestError, StateError, StorageError
-from flashsim_prod.grid.catalog.base import Catalog, CatalogFile
+from flashsim_prod.grid.catalog.base import MEASURED, Catalog, CatalogFile
 from flashsim_prod.grid.ledger.rows import FileRow, StageTotals
 from flashsim_prod.grid.storage.base import Storage
 from flashsim_prod.grid.storage.checksums import Checksums
@@ -21,6 +21,7 @@ from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.catalogs import RSE_VARIABLE, check_registration, open_catalog
 from flashsim_prod.production.context import Outcome, RequestContext, opened_request, request_state
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.job.accepted import accepted_of
 
 #: is told files registered and files in all
 FilesProgress = Callable[[int, int], None]
@@ -60,10 +61,50 @@ def register(context: RequestContext, catalog: Catalog, progress: FilesProgress 
         done += files
         if progress:
             progress(done, request.n_merge)
-    days = request.registration.lifetime_days
-    catalog.add_rule(container, request.rse_expression, lifetime_s=None if days is None else days * 86400)
-    _read_back(request, catalog)
+    _add_rule(request, catalog)
+    _read_back(context, catalog)
     context.ledger.set_registered(context.name, datetime.now(UTC))
+
+
+def register_part(context: RequestContext, catalog: Catalog, progress: FilesProgress | None = None) -> None:
+    """Declare the files that there are of a dataset that is not finished.
+
+    A block is closed once all of its files are declared; the dataset is registered only when it is whole.
+
+    Parameters and errors are those of `register`.
+    """
+    request, rse = context.request, context.request.rse
+    check_registration(catalog.kind, catalog.scope, rse)
+    container, done = str(request.dataset), 0
+    settled = {key: value for key, value in metadata(context).items() if key not in MEASURED}
+    catalog.ensure_container(container, settled)
+    whole = _whole_blocks(context)
+    for block, files in _blocks(context, catalog):
+        portion = list(files)
+        catalog.ensure_block(container, block)
+        catalog.declare(block, portion, rse)
+        if len(portion) == whole[block]:
+            catalog.close_block(block)
+        done += len(portion)
+        if progress:
+            progress(done, done)
+    _add_rule(request, catalog)
+
+
+def _whole_blocks(context: RequestContext) -> dict[str, int]:
+    """How many files each block has once it is whole, of the blocks that have a file by now."""
+    request, per_block = context.request, context.request.split.files_per_block
+    indices = (row.index for row in context.ledger.files(context.name, Stage.MERGE))
+    return {
+        merge_job(request, index).block: min(per_block, request.n_merge - index // per_block * per_block)
+        for index in indices
+    }
+
+
+def _add_rule(request: Request, catalog: Catalog) -> None:
+    days = request.registration.lifetime_days
+    lifetime_s = None if days is None else days * 86400
+    catalog.add_rule(str(request.dataset), request.rse_expression, lifetime_s=lifetime_s)
 
 
 def declare_blocks(
@@ -106,6 +147,7 @@ def metadata(context: RequestContext) -> dict[str, object]:
         "oversample": request.oversample,
         "gen_events": request.gen_events,
         "seed": request.seed,
+        **_merging(context),
         "bundle": request.bundle.path,
         "bundle_digest": request.bundle.digest,
         **({"extends": request.extends.dataset} if request.extends else {}),
@@ -113,6 +155,14 @@ def metadata(context: RequestContext) -> dict[str, object]:
         "software": f"flashsim-prod {request.software_version}",
         **_energy(list(context.ledger.totals(context.name).values())),
     }
+
+
+def _merging(context: RequestContext) -> dict[str, object]:
+    """What merging in the shower left of the events that were tried, if there was any."""
+    found = accepted_of(context.folder, context.request)
+    if found is None or found.share is None:
+        return {}
+    return {"gen_events_accepted": found.accepted, "accepted_share": float(f"{found.share:.6g}")}
 
 
 def _energy(stages: Sequence[StageTotals]) -> dict[str, object]:
@@ -199,12 +249,16 @@ def _entry(row: FileRow, pfn: str, sums: Checksums | None) -> CatalogFile:
     )
 
 
-def _read_back(request: Request, catalog: Catalog) -> None:
+def _read_back(context: RequestContext, catalog: Catalog) -> None:
+    request = context.request
+    events = request.events
+    if request.is_vetoed:
+        events = sum(file.output.events for file in context.ledger.files(context.name, Stage.MERGE))
     found = catalog.container(str(request.dataset))
-    if (found.files, found.events, found.open_blocks) != (request.n_merge, request.events, 0):
+    if (found.files, found.events, found.open_blocks) != (request.n_merge, events, 0):
         raise CatalogError(
             f"{found.name}: the catalogue has {found.files} files with {found.events} events and "
-            f"{found.open_blocks} open blocks, expected {request.n_merge}, {request.events} and 0"
+            f"{found.open_blocks} open blocks, expected {request.n_merge}, {events} and 0"
         )
 
 
@@ -212,6 +266,12 @@ def register_in(context: RequestContext, catalog: str, progress: FilesProgress |
     """Register the finished dataset of a request in the catalogue named; errors as of `register`."""
     with open_catalog(catalog, context.home, context.request.registration.scope) as opened:
         register(context, opened, progress)
+
+
+def register_part_in(context: RequestContext, catalog: str, progress: FilesProgress | None = None) -> None:
+    """Register what there is of a dataset in the catalogue named; errors as of `register`."""
+    with open_catalog(catalog, context.home, context.request.registration.scope) as opened:
+        register_part(context, opened, progress)
 
 
 def register_request(

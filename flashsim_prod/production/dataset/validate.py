@@ -114,7 +114,7 @@ def validate_dataset(
         progress=progress,
         problems=check_dataset(dataset, progress).all_problems if check else None,
         about=_about(dataset),
-        schema=Schema.load(dataset.nano),
+        schema=Schema.default(),
     )
     page = write_validation(found, output or _beside(home, dataset), progress, figures=figures)
     return ValidatedDataset(found, page)

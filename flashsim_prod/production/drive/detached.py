@@ -6,7 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.splitting import simulate_job
@@ -52,11 +52,21 @@ class HandOver:
     remarks: tuple[str, ...] = ()
 
 
-def hand_over(home: Home, name: str, display: Display | None = None) -> HandOver:
+def hand_over(
+    home: Home, name: str, display: Display | None = None, *, at_once: int | None = None
+) -> HandOver:
     """Hand all that is missing of a request to its batch system, unless that is at work on it already.
 
     What the batch system does not run is run here, as soon as its inputs are there; a dataset that is
     complete is registered.
+
+    Parameters
+    ----------
+    home : Home
+    name : str
+    display : Display, optional
+    at_once : int, optional
+        Jobs at a time, of an engine that can be told; as its site says by default.
 
     Raises
     ------
@@ -83,7 +93,7 @@ def hand_over(home: Home, name: str, display: Display | None = None) -> HandOver
         if theirs.simulate or theirs.merge:
             check_means(context, theirs)
             clean_storage(context)
-            return _submit(context, batch, remaining)
+            return _submit(_limited(context, at_once), batch, remaining)
         return HandOver(_finish_here(context, remaining, display), None, False)
 
 
@@ -108,6 +118,16 @@ def render(home: Home, name: str) -> None:
             nodes=tuple(nodes),
         )
     )
+
+
+def leftovers(home: Home, name: str) -> tuple[str, ...]:
+    """What a person has to remove of a request that is done, a line each; nothing at most sites."""
+    folder = home.existing(name)
+    request = load_request(folder.request)
+    if not request.site.rules.leaves_outputs():
+        return ()
+    whole = Submission(request, folder.request, home.path, folder.batch, nodes=())
+    return open_batch(request.site).leftovers(whole)
 
 
 def follow(home: Home, name: str, display: Display, stop: Callable[[], bool] = lambda: False) -> Outcome:
@@ -180,9 +200,14 @@ def tally(context: RequestContext) -> Tally:
     done = {stage: counts.get((stage, JobState.DONE), 0) for stage in Stage}
     last = simulate_job(request, request.n_simulate - 1).events
     per_job = request.split.gen_events_per_job * request.oversample
+    events = min(done[Stage.SIMULATE] * per_job, (request.n_simulate - 1) * per_job + last)
+    lost = 0
+    if request.is_vetoed:
+        made = context.ledger.totals(context.name).get(Stage.SIMULATE)
+        lost = max(0, events - (made.events if made else 0))
     return Tally(
-        events=min(done[Stage.SIMULATE] * per_job, (request.n_simulate - 1) * per_job + last),
-        events_expected=request.events,
+        events=events - lost,
+        events_expected=request.events - lost,
         done=done,
         expected={Stage.SIMULATE: request.n_simulate, Stage.MERGE: request.n_merge},
         running=in_state(counts, JobState.RUNNING),
@@ -196,6 +221,16 @@ def _restricted(remaining: Remaining, stages: frozenset[Stage]) -> Remaining:
         simulate=remaining.simulate if Stage.SIMULATE in stages else (),
         merge=remaining.merge if Stage.MERGE in stages else (),
     )
+
+
+def _limited(context: RequestContext, at_once: int | None) -> RequestContext:
+    """The same, its site with no more than so many jobs at a time: of this submission, not of the request."""
+    site = context.request.site
+    rules = None if at_once is None else site.rules.limited(at_once)
+    if rules is None:
+        return context
+    limited = context.request.model_copy(update={"site": site.model_copy(update={"rules": rules})})
+    return replace(context, request=limited)
 
 
 def _submit(context: RequestContext, batch: BatchSystem, remaining: Remaining) -> HandOver:

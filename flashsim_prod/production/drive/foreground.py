@@ -4,36 +4,60 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Callable, Collection
 from pathlib import PurePosixPath
 
 from flashsim_prod import __version__
 from flashsim_prod.core.sizes import format_bytes
-from flashsim_prod.core.states import FINAL, JobState
-from flashsim_prod.errors import NoSpaceError, StateError
+from flashsim_prod.core.states import FINAL, JobState, Stage
+from flashsim_prod.errors import LockedError, NoSpaceError, StateError
 from flashsim_prod.files import storage_errors
 from flashsim_prod.grid.batch.local import LocalBatch, RunSummary
 from flashsim_prod.grid.locks import request_lock
 from flashsim_prod.grid.storage.local import LocalStorage
 from flashsim_prod.production.context import Outcome, RequestContext, opened_request, outcome
-from flashsim_prod.production.dataset.register import register_in
+from flashsim_prod.production.dataset.register import register_in, register_part_in
 from flashsim_prod.production.drive.local_run import Display, LocalRun
 from flashsim_prod.production.drive.reconcile import Remaining, reconcile
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.place import measured_rates
+from flashsim_prod.production.quota import check_quota
 
 #: jobs that run at a time on a machine from which others are handed over
 _SLOTS_BESIDE_OTHERS = 2
 
 
-def drive(home: Home, name: str, display: Display | None = None) -> Outcome:
+def drive(
+    home: Home,
+    name: str,
+    display: Display | None = None,
+    *,
+    files: Collection[int] | None = None,
+    slots: int | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Outcome:
     """Run all that is missing of a request, then register its dataset.
 
     Kill it at any point: the next drive goes on from there to the very same dataset.
 
+    Parameters
+    ----------
+    home : Home
+    name : str
+        Name of the request.
+    display : Display, optional
+        Is shown how it goes on.
+    files : collection of int, optional
+        Only these files of the dataset, which are registered, their blocks staying open until all files are.
+    slots : int, optional
+        Jobs at a time; the site's by default.
+    meanwhile : callable
+        Called about once a second while jobs run.
+
     Raises
     ------
     LockedError
-        If another command drives the request.
+        If another command drives the request, or with `files` its jobs are at work elsewhere.
     RequestError
         If there is no such request.
     StateError
@@ -46,10 +70,21 @@ def drive(home: Home, name: str, display: Display | None = None) -> Outcome:
     with request_lock(folder.path), opened_request(home, folder) as context:
         context.ledger.set_cancelled(name, False)
         remaining = reconcile(context)
+        if files is not None:
+            remaining = _of_files(context, remaining, files)
         check_means(context, remaining)
-        summary = run_here(context, remaining, display)
+        summary = run_here(context, remaining, display, slots=slots, meanwhile=meanwhile)
         _finish(context, summary, display)
         return outcome(context, summary.stopped_by)
+
+
+def _of_files(context: RequestContext, remaining: Remaining, files: Collection[int]) -> Remaining:
+    if context.ledger.submissions.open(context.name) is not None:
+        raise LockedError(
+            f"request {context.name} is at work at {context.request.site.name}; wait for it to end, "
+            f"or stop it: flashsim-prod cancel {context.name}"
+        )
+    return remaining.of_files(context.request, files)
 
 
 def check_means(context: RequestContext, remaining: Remaining) -> None:
@@ -68,6 +103,8 @@ def check_means(context: RequestContext, remaining: Remaining) -> None:
     if not isinstance(context.storage, LocalStorage):
         return  # a server has its own room, and says when it is full
     needed = _bytes_needed(context, remaining)
+    if context.storage.prefix.is_relative_to(context.home.path.absolute()):
+        check_quota(context.home, needed, f"request {context.name}")
     with storage_errors(f"asking for free space in {context.home.path}"):
         free = shutil.disk_usage(context.home.path).free
     if free < needed:
@@ -85,21 +122,28 @@ def _bytes_needed(context: RequestContext, remaining: Remaining) -> float:
     return 2 * request.events * max(sizes) * len(remaining.simulate) / request.n_simulate
 
 
-def run_here(context: RequestContext, remaining: Remaining, display: Display) -> RunSummary:
-    """Run jobs as processes of this machine, to the end of all that can run."""
+def run_here(
+    context: RequestContext,
+    remaining: Remaining,
+    display: Display,
+    *,
+    slots: int | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> RunSummary:
+    """Run jobs as processes of this machine, to the end of all that can run; parameters as of `drive`."""
     clean_storage(context)
     site = context.request.site
     run = LocalRun(context, remaining, display)
     run.show()
     # where jobs run elsewhere, people share the machine from which they are handed over
-    slots = _SLOTS_BESIDE_OTHERS if site.rules.goes_on_alone else site.slots
-    batch = LocalBatch(slots, max_attempts=site.max_attempts)
-    return batch.run(
-        remaining.nodes(context.request),
-        run,
-        run,
-        stop=lambda: run.is_hopeless or context.ledger.request(context.name).cancelled,
-    )
+    usual = _SLOTS_BESIDE_OTHERS if site.rules.goes_on_alone else site.slots
+    batch = LocalBatch(usual if slots is None else slots, max_attempts=site.max_attempts)
+
+    def stop() -> bool:
+        meanwhile()
+        return run.is_hopeless or context.ledger.request(context.name).cancelled
+
+    return batch.run(remaining.nodes(context.request), run, run, stop=stop)
 
 
 def clean_storage(context: RequestContext) -> None:
@@ -115,4 +159,6 @@ def _finish(context: RequestContext, summary: RunSummary, display: Display) -> N
     if context.ledger.request(context.name).cancelled:
         context.ledger.move_all(context.name, set(JobState) - FINAL, JobState.CANCELLED)
     elif summary.succeeded and context.request.catalog != "none":
-        register_in(context, context.request.catalog, display.registered)
+        made = context.ledger.counts(context.name).get((Stage.MERGE, JobState.DONE), 0)
+        is_whole = made == context.request.n_merge
+        (register_in if is_whole else register_part_in)(context, context.request.catalog, display.registered)

@@ -44,7 +44,7 @@ def simulate_in_memory(request: Request) -> ak.Array:
     from flashsim_prod.physics.nanoaod.arrays import as_arrays
 
     bundle, resources = bound_bundle(request), request.site.resources
-    with _threads_put_back(), tempfile.TemporaryDirectory(prefix="flashsim-memory-") as scratch:
+    with threads_put_back(), tempfile.TemporaryDirectory(prefix="flashsim-memory-") as scratch:
         device = pick_device(request.device, threads=resources.cpus)
         chain = Chain(bundle, device=device, sampling=request.sampling, batch_rows=resources.batch_rows)
         about = provenance(request, bundle)
@@ -57,7 +57,7 @@ def simulate_in_memory(request: Request) -> ak.Array:
 def _job_file(request: Request, index: int, chain: Chain, about: dict[str, str], folder: Path) -> Path:
     job, path, timings = simulate_job(request, index), folder / f"{index}.root", Timings()
     batches = simulated(request, job, chain, event_source(request, job), timings)
-    write_checked(path, request, job, batches, about, timings)
+    write_checked(path, request, job, chain.made_for, batches, about, timings)
     return path
 
 
@@ -73,7 +73,7 @@ def _described(request: Request, about: dict[str, str]) -> dict[str, Any]:
 
 
 @contextmanager
-def _threads_put_back() -> Iterator[None]:
+def threads_put_back() -> Iterator[None]:
     """A job keeps torch to the cores that it was given; this process may be somebody's notebook."""
     import torch
 

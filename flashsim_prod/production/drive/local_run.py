@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import socket
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from flashsim_prod.core.report import JobReport
+from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import StorageError
@@ -76,13 +78,22 @@ class LocalRun(Observer):
         self._started: dict[NodeKey, tuple[int, datetime]] = {}
         self._report: JobReport | None = None
         self._events: dict[NodeKey, int] = {}
-        self._events_done = context.request.events - sum(
-            simulate_job(context.request, index).events for index in remaining.simulate
-        )
+        request, aside = context.request, remaining.aside or Remaining((), ())
+        self._expected = {
+            Stage.SIMULATE: request.n_simulate - len(aside.simulate),
+            Stage.MERGE: request.n_merge - len(aside.merge),
+        }
+        self._events_expected = request.events - _events(request, aside.simulate)
+        self._events_done = self._events_expected - _events(request, remaining.simulate)
+        #: events that were tried and have left in the shower
+        self._events_lost = 0
+        if request.is_vetoed:
+            made = context.ledger.totals(context.name).get(Stage.SIMULATE)
+            self._lose(self._events_done - (made.events if made else 0))
         self._done = Counter(
             {
-                Stage.SIMULATE: context.request.n_simulate - len(remaining.simulate),
-                Stage.MERGE: context.request.n_merge - len(remaining.merge),
+                Stage.SIMULATE: self._expected[Stage.SIMULATE] - len(remaining.simulate),
+                Stage.MERGE: self._expected[Stage.MERGE] - len(remaining.merge),
             }
         )
         self._failed = 0
@@ -156,7 +167,10 @@ class LocalRun(Observer):
         self._done[stage] += 1
         self._succeeded += 1
         if stage is Stage.SIMULATE:
-            self._events_done += simulate_job(self._desk.request, index).events
+            planned = simulate_job(self._desk.request, index).events
+            self._events_done += planned
+            if self._desk.request.is_vetoed and self._report is not None:
+                self._lose(planned - self._report.events)
         else:
             drop_inputs(self._desk, index)
 
@@ -189,21 +203,29 @@ class LocalRun(Observer):
             self._desk.name, stage, index, number, state, exit_code=exit_code, error=error, report=report
         )
 
+    def _lose(self, events: int) -> None:
+        """These are done with, and are not there."""
+        self._events_done -= events
+        self._events_lost += events
+
     def show(self) -> None:
         """Tell the display how far things are."""
-        request = self._desk.request
         simulating = sum(n for key, n in self._events.items() if key.stage is Stage.SIMULATE)
         self._display.tally(
             Tally(
                 events=self._events_done + simulating,
-                events_expected=request.events,
+                events_expected=self._events_expected - self._events_lost,
                 done=dict(self._done),
-                expected={Stage.SIMULATE: request.n_simulate, Stage.MERGE: request.n_merge},
+                expected=self._expected,
                 running=len(self._events),
                 failed=self._failed,
                 retried=self._retried,
             )
         )
+
+
+def _events(request: Request, jobs: Iterable[int]) -> int:
+    return sum(simulate_job(request, index).events for index in jobs)
 
 
 def _cause(exit_code: int) -> str:

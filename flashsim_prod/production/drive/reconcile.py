@@ -24,10 +24,27 @@ _TO_PLAN = (JobState.SUBMITTING, JobState.UNKNOWN, JobState.FAILED, JobState.CAN
 
 @dataclass(frozen=True)
 class Remaining:
-    """Jobs of a request that are not done."""
+    """Jobs of a request that are not done.
+
+    Attributes
+    ----------
+    simulate, merge : tuple of int
+        Those that are to be run.
+    aside : Remaining, optional
+        Those that are not, since nobody asked for their files.
+    """
 
     simulate: tuple[int, ...]
     merge: tuple[int, ...]
+    aside: Remaining | None = None
+
+    def of_files(self, request: Request, files: Collection[int]) -> Remaining:
+        """Those jobs alone that the dataset's `files` need; the others are left aside."""
+        wanted = frozenset(files)
+        mine = [index for index in self.simulate if merge_of(request, index) in wanted]
+        others = [index for index in self.simulate if merge_of(request, index) not in wanted]
+        aside = Remaining(tuple(others), tuple(index for index in self.merge if index not in wanted))
+        return Remaining(tuple(mine), tuple(index for index in self.merge if index in wanted), aside)
 
     def nodes(self, request: Request) -> list[Node]:
         """The graph of these jobs, each merge right behind the last of its inputs."""

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.core.report import OutputFile
+from flashsim_prod.core.report import Accepted, OutputFile
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.splitting import MergeJob, merge_job, simulate_job
 from flashsim_prod.core.states import Stage
@@ -35,13 +35,14 @@ def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     from flashsim_prod.physics.nanoaod.merger import merge_files
     from flashsim_prod.physics.nanoaod.schema import Schema
 
-    job = merge_job(attempt.request, attempt.index)
+    request = attempt.request
+    job = merge_job(request, attempt.index)
     inputs = reported_inputs(attempt, folder, job)
     attempt.need_space(sum(file.bytes for file in inputs))
     attempt.start_clock()
     with attempt.timings.step("stage_in"):
         paths = [verified(attempt, file) for file in inputs]
-    target, schema = attempt.work / "merged.root", Schema.load(attempt.request.nano)
+    target, schema = attempt.work / "merged.root", Schema.load(request.nano)
     with attempt.timings.step("merge"):
         tool = merge_files(paths, target, schema=schema)
     log.info("merge %d: %d files joined by %s", job.index, len(paths), tool)
@@ -50,12 +51,13 @@ def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
         found = check_file(
             target,
             schema=schema,
-            events=job.events,
+            events=sum(file.events for file in inputs) if request.is_vetoed else job.events,
             lumis=lumis,
             name=job.lfn,
-            runs=_runs(attempt.request, job),
+            runs=_runs(request, job),
+            may_be_empty=request.is_vetoed,
         )
-    attempt.events = found.events
+    attempt.events, attempt.content = found.events, dict(found.content)
     attempt.progress(found.events, job.events)
     return attempt.store(target, job.lfn, found.events, found.lumis)
 
@@ -80,6 +82,8 @@ def reported_inputs(attempt: JobRun, folder: RequestFolder, job: MergeJob) -> li
             raise StorageError(f"merge {job.index}: the output of simulate job {index} is not there ({path})")
         found.append(report.output)
         attempt.gen_events += report.gen_events
+        if report.merging is not None:
+            attempt.merging = report.merging + (attempt.merging or Accepted())
     return found
 
 

@@ -18,7 +18,7 @@ import psutil
 from pydantic import ValidationError
 
 from flashsim_prod import __version__
-from flashsim_prod.core.report import JobReport, LumiRange, OutputFile
+from flashsim_prod.core.report import Accepted, JobReport, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.core.speed import Timings
@@ -65,6 +65,10 @@ class JobRun:
         Folder that the job's input was sent to.
     kept : KeptHere or None
         The output is left on this machine.
+    content : dict of str to str, optional
+        Digests of the values in a merged file.
+    any_bundle : bool
+        Whether a bundle of another digest than the request's will do.
     """
 
     request: Request
@@ -84,6 +88,10 @@ class JobRun:
     energy: JobEnergy | None = None
     energy_void: str | None = None
     kept: KeptHere | None = None
+    merging: Accepted | None = None
+    events_by_lumi: dict[int, int] | None = None
+    content: dict[str, str] | None = None
+    any_bundle: bool = False
 
     def start_clock(self) -> None:
         """Count what the process has done so far as start-up."""
@@ -154,6 +162,9 @@ class JobRun:
             energy_from=self.energy.source if self.energy else None,
             energy_void=self.energy_void,
             output=output,
+            merging=self.merging,
+            events_by_lumi=self.events_by_lumi,
+            content=self.content if output else None,
         )
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.core.report import LumiRange, OutputFile
+from flashsim_prod.core.names import NANO_VERSION
+from flashsim_prod.core.report import Accepted, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
@@ -36,10 +37,13 @@ class Batch:
     events : Events
     gen_events : int
         Gen events whose last fold is among them.
+    is_specimen : bool
+        The events show which branches there are, and belong into no file.
     """
 
     events: Events
     gen_events: int
+    is_specimen: bool = False
 
 
 def simulate(attempt: JobRun) -> OutputFile:
@@ -58,12 +62,13 @@ def simulate(attempt: JobRun) -> OutputFile:
     """
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.chain.device import assigned_gpus, device_name, pick_device
+    from flashsim_prod.physics.nanoaod.runs import events_by_lumi
 
     request = attempt.request
     job = simulate_job(request, attempt.index)
     attempt.seed = job.seed
     attempt.need_space(job.events * request.site.rates.bytes_per_event)
-    bundle = bound_bundle(request, attempt.sandbox)
+    bundle = bound_bundle(request, attempt.sandbox, any_digest=attempt.any_bundle)
     attempt.gpus = assigned_gpus(request.site.gpus)
     device = pick_device(request.device, threads=request.site.resources.cpus)
     attempt.device = device_name(device)
@@ -80,20 +85,27 @@ def simulate(attempt: JobRun) -> OutputFile:
         path,
         request,
         job,
+        chain.made_for,
         _counted(batches, attempt, job.events),
         provenance(request, bundle),
         attempt.timings,
         attempt.sandbox,
     )
+    attempt.merging = accepted_by(source, request)
+    if attempt.merging is not None:
+        attempt.events_by_lumi = events_by_lumi(str(path))
     return attempt.store(path, job.lfn, found.events, found.lumis)
 
 
-def bound_bundle(request: Request, sandbox: Path | None = None) -> Bundle:
-    """The bundle that `request` is bound to, or its copy in `sandbox`; `BundleError` if it has changed."""
+def bound_bundle(request: Request, sandbox: Path | None = None, *, any_digest: bool = False) -> Bundle:
+    """The bundle that `request` is bound to, or its copy in `sandbox`; `BundleError` if it has changed.
+
+    With `any_digest` another one will do, for who compares what comes of it.
+    """
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 
     bundle = load_bundle(find_bundle(found_in(sandbox, request.bundle.path)))
-    if bundle.digest != request.bundle.digest:
+    if bundle.digest != request.bundle.digest and not any_digest:
         raise BundleError(
             f"{bundle.path}: this bundle's digest is {bundle.digest[:12]}..., but the request is bound to "
             f"{request.bundle.digest[:12]}...; bring that bundle back, or order a new request"
@@ -151,10 +163,12 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         "seed": str(request.seed),
         "oversample": str(request.oversample),
         "bundle": f"{bundle.name}: {bundle.title}",
-        "bundle_digest": bundle.digest,
+        "bundle_digest": request.bundle.digest,
         "sampling": request.sampling.model_dump_json(),
         "software": f"flashsim-prod {request.software_version}",
     }
+    if request.nano != NANO_VERSION:
+        about |= {"nano": request.nano, "made_for_nano": bundle.nano}
     if request.extends is not None:
         about["extends"] = request.extends.dataset
     told = dict(request.source.contents())
@@ -167,10 +181,14 @@ def simulated(
 ) -> Iterator[Batch]:
     """All events of a job, in order: the loop of whoever simulates, for a dataset, an array or a measurement.
 
+    They have the names of the version of NanoAOD that the request is of.
+
     Parameters
     ----------
     timings : Timings
         Is told the time of ``generate`` or ``read``, ``fold`` and ``simulate``.
+
+    Where the source may throw events away and none is left, a specimen of them comes at the end.
 
     Raises
     ------
@@ -179,25 +197,41 @@ def simulated(
     EventsError
         At the end, if the source gave another number of gen events than the job has.
     """
-    making = request.source.stage
+    from flashsim_prod.physics.generator.source import VetoingSource
+    from flashsim_prod.physics.nanoaod.versions.names import writing
+
+    making, way = request.source.stage, writing(chain.made_for, request.nano)
     size = max(1, request.site.resources.chunk_events // request.oversample)
     done = 0
     for gen in timings.through(making, source.chunks(size)):
         chunks = fold_chunks(gen, request, job, job.gen_first + done)
         for folds in timings.through("fold", chunks):
             with timings.step("simulate"):
-                events = chain.simulate(folds, seed=job.seed)
+                events = way.written(chain.simulate(folds, seed=job.seed))
             is_last = folds.scalars["FlashSim_fold"][-1] == request.oversample - 1
             yield Batch(events, gen.n if is_last else 0)
         done += gen.n
-    if done != job.gen_events:
-        raise EventsError(f"job {job.index} got {done} gen events, expected {job.gen_events}")
+    accepted = accepted_by(source, request)
+    tried = done if accepted is None else accepted.tried
+    if tried != job.gen_events or (accepted is not None and accepted.accepted != done):
+        raise EventsError(f"job {job.index} got {tried} gen events, expected {job.gen_events}")
+    if not done and isinstance(source, VetoingSource):
+        folds = next(fold_chunks(source.specimen(), request, job, job.gen_first))
+        yield Batch(chain.simulate(folds, seed=job.seed), 0, is_specimen=True)
+
+
+def accepted_by(source: EventSource, request: Request) -> Accepted | None:
+    """What the shower left of a job's gen events so far; ``None`` where it leaves all."""
+    from flashsim_prod.physics.generator.source import VetoingSource
+
+    return source.accepted if request.is_vetoed and isinstance(source, VetoingSource) else None
 
 
 def write_checked(
     path: Path,
     request: Request,
     job: SimulateJob,
+    made_for: str,
     batches: Iterable[Batch],
     about: dict[str, str],
     timings: Timings,
@@ -207,6 +241,8 @@ def write_checked(
 
     Parameters
     ----------
+    made_for : str
+        Version of NanoAOD that the models were made for.
     about : dict of str to str
         The file's `provenance`.
     timings : Timings
@@ -223,28 +259,32 @@ def write_checked(
     """
     from flashsim_prod.physics.generator.kinds import find_kind
     from flashsim_prod.physics.nanoaod.checks import check_file
-    from flashsim_prod.physics.nanoaod.schema import Schema
+    from flashsim_prod.physics.nanoaod.versions.names import writing
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
-    schema = Schema.load(request.nano).with_carried(request.source.more_branches())
+    schema = writing(made_for, request.nano).schema.with_carried(request.source.more_branches())
     runs = find_kind(request.source.kind).runs(
         request.source, job.gen_first, job.gen_events, request.oversample, lambda url: found_in(sandbox, url)
     )
     with NanoWriter(path, schema=schema, provenance=about, runs=runs) as writer:
         for batch in batches:
             with timings.step("write"):
-                writer.write(batch.events)
+                if batch.is_specimen:
+                    writer.describe(batch.events)
+                else:
+                    writer.write(batch.events)
         closing = time.perf_counter()
     timings.add("write", time.perf_counter() - closing)
     with timings.step("check"):
         return check_file(
             path,
             schema=schema,
-            events=job.events,
+            events=None if request.is_vetoed else job.events,
             event_numbers=range(job.first_event, job.first_event + job.events),
             lumis=[LumiRange(run=request.run, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)],
             name=job.lfn,
             runs=runs,
+            may_be_empty=request.is_vetoed,
         )
 
 
@@ -252,6 +292,8 @@ def _counted(batches: Iterable[Batch], attempt: JobRun, total: int) -> Iterator[
     """The batches, each counted and told of once it is written."""
     for batch in batches:
         yield batch
+        if batch.is_specimen:
+            continue
         attempt.events += batch.events.n
         attempt.gen_events += batch.gen_events
         attempt.progress(attempt.events, total)

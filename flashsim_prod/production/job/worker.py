@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ def run_job(
     report: Path | None = None,
     sandbox: bool = False,
     kept: KeptHere | None = None,
+    any_bundle: bool = False,
 ) -> JobReport:
     """Run job `index` of a request on this machine.
 
@@ -62,6 +64,8 @@ def run_job(
         fetched from there.
     kept : KeptHere, optional
         With `sandbox`: where the output is left, for somebody else to bring it into storage.
+    any_bundle : bool
+        Whether a bundle of another digest than the request's will do, since the outcome is compared.
 
     Returns
     -------
@@ -93,8 +97,19 @@ def run_job(
             return done
         with _scratch((work or folder.work) / f"{request.name}_{stage}_{index:06d}") as scratch:
             sent_to = here if sandbox else None
-            attempt = JobRun(request, stage, index, storage, scratch, report_path, sent_to, kept=kept)
-            return _reported(attempt, folder)
+            attempt = JobRun(
+                request,
+                stage,
+                index,
+                storage,
+                scratch,
+                report_path,
+                sent_to,
+                kept=kept,
+                any_bundle=any_bundle,
+            )
+            with _temporary_files_in(scratch):
+                return _reported(attempt, folder)
 
 
 def _reported(attempt: JobRun, folder: RequestFolder) -> JobReport:
@@ -177,6 +192,16 @@ def _scratch(path: Path) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Whatever is made for a while is made here, where a killed run's is swept out with all else."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _log_to_stderr() -> None:

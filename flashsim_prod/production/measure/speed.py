@@ -126,7 +126,8 @@ def _timed(
     loop = Timings()
     start = time.perf_counter()
     batches = simulated(request, job, chain, event_source(request, job), loop)
-    write_checked(path, request, job, _counted(batches, job.events, progress), about, loop)
+    counted = _counted(batches, job.events, progress)
+    write_checked(path, request, job, chain.made_for, counted, about, loop)
     seconds = time.perf_counter() - start
     for stage in STAGES:
         # the chain has told its stages itself

@@ -87,6 +87,29 @@ class HeldOutReport:
 
 
 @dataclass(frozen=True)
+class InVersion:
+    """A version of NanoAOD as a bundle can give it.
+
+    Attributes
+    ----------
+    renamed : mapping
+        The version's names of what the models declare under another one.
+    left_out : mapping
+        What the models make and is not written, with the reason.
+    otherwise : mapping
+        Collections that hold something else than the version's, and what.
+    absent : tuple of str
+        The version's branches that no model makes.
+    """
+
+    version: str
+    renamed: Mapping[str, str]
+    left_out: Mapping[str, str]
+    otherwise: Mapping[str, str]
+    absent: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class BundleContents:
     """All of a bundle.
 
@@ -94,6 +117,10 @@ class BundleContents:
     ----------
     manifest : mapping
         As ``manifest.json`` has it.
+    nano : str
+        Version of NanoAOD that the models were fitted to.
+    versions : tuple of InVersion
+        What becomes of them in each version that is written; empty if no request could run them.
     """
 
     path: Path
@@ -106,6 +133,8 @@ class BundleContents:
     models: tuple[ModelContents, ...]
     reports: tuple[HeldOutReport, ...]
     manifest: Mapping[str, Any]
+    nano: str
+    versions: tuple[InVersion, ...]
 
 
 @dataclass(frozen=True)
@@ -167,6 +196,25 @@ def _contents(bundle: Bundle) -> BundleContents:
         models=tuple(_model(name, entry) for name, entry in manifest.models.items()),
         reports=tuple(_report(one) for one in manifest.fidelity),
         manifest=manifest.model_dump(mode="json"),
+        nano=bundle.nano,
+        versions=_versions(bundle),
+    )
+
+
+def _versions(bundle: Bundle) -> tuple[InVersion, ...]:
+    from flashsim_prod.physics.chain.compatibility import check_models, check_needs
+    from flashsim_prod.physics.chain.coverage import coverage
+    from flashsim_prod.physics.nanoaod.schema import known_versions
+
+    try:
+        models = check_models(bundle)
+        check_needs(bundle)
+    except BundleError:
+        # what is wrong with it is told by whatever runs it
+        return ()
+    found = (coverage(models, bundle.nano, version) for version in known_versions())
+    return tuple(
+        InVersion(one.version, one.renamed, one.left_out, one.otherwise, one.absent) for one in found
     )
 
 

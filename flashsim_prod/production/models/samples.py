@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +68,32 @@ class WithoutSource:
 
 
 @dataclass(frozen=True)
+class LackingIn:
+    """What a file could not give of one model.
+
+    Attributes
+    ----------
+    version : str
+        Of NanoAOD, the file's; empty if nothing in it tells.
+    branches : tuple of str
+        That the file lacks; of a model without a table the one that is asked for first is in `trouble`.
+    targets : tuple of str
+        What the table lacks with them.
+    has_table : bool
+    trouble : str
+        Why there is no table, or why no bundle can have the model as the table is; empty if one can.
+    """
+
+    file: str
+    version: str
+    model: str
+    branches: tuple[str, ...]
+    targets: tuple[str, ...]
+    has_table: bool
+    trouble: str
+
+
+@dataclass(frozen=True)
 class Extracted:
     """Training tables.
 
@@ -83,6 +109,8 @@ class Extracted:
         Files all of whose tables were there already.
     not_finite, without_source
         What the tables do not hold.
+    lacking
+        What files did not have.
     """
 
     tables: Path
@@ -91,6 +119,7 @@ class Extracted:
     kept_files: int
     not_finite: tuple[NotFinite, ...]
     without_source: tuple[WithoutSource, ...]
+    lacking: tuple[LackingIn, ...] = ()
 
 
 def generate_sample(
@@ -164,14 +193,15 @@ def extract_tables(
     work : Path
         Folder of the tables, in ``tables``.
     models : sequence of str
-        Only these object models; all by default.
+        Only these object models; all that the files have enough for by default.
 
     Raises
     ------
     RequestError
         If there is no such model, or two files have the same name.
     InputError
-        If a file cannot be read, or lacks what a model needs.
+        If a file cannot be read, lacks what a model of `models` needs, or is of another version of NanoAOD
+        than the tables that are there.
     """
     from flashsim_prod.physics.training.fit import LEAST_OBJECTS
     from flashsim_prod.physics.training.tables import extract_file, table_sizes
@@ -181,9 +211,11 @@ def extract_tables(
     if twice:
         raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
     kept = 0
+    impossible: dict[str, dict[str, str]] = {file: {} for file in files}
     for file in files:
         done = 0
-        for done, total in extract_file(file, chosen, tables):
+        found = extract_file(file, chosen, tables, impossible=None if models else impossible[file])
+        for done, total in found:
             progress(Path(file).name, done, total)
         kept += not done
     return Extracted(
@@ -193,6 +225,7 @@ def extract_tables(
         kept,
         tuple(one for file in files for one in _not_finite(file, chosen, tables)),
         tuple(one for file in files for one in _without_source(file, chosen, tables)),
+        tuple(one for file in files for one in _lacking(file, chosen, tables, impossible[file])),
     )
 
 
@@ -200,6 +233,25 @@ def _chosen(names: Sequence[str]) -> list[ObjectModel]:
     from flashsim_prod.physics.chain.registry import MODELS, find_model
 
     return [find_model(name) for name in names] if names else list(MODELS)
+
+
+def _lacking(
+    file: str, models: Sequence[ObjectModel], tables: Path, impossible: Mapping[str, str]
+) -> list[LackingIn]:
+    from flashsim_prod.physics.training.tables import lacking, open_declared
+
+    found = lacking(file, models, tables)
+    if not found and not impossible:
+        return []
+    with open_declared(file) as opened:
+        version = opened.version
+    return [
+        *(
+            LackingIn(file, version, name, one.branches, one.targets, True, one.trouble)
+            for name, one in found.items()
+        ),
+        *(LackingIn(file, version, name, (), (), False, why) for name, why in impossible.items()),
+    ]
 
 
 def _not_finite(file: str, models: Sequence[ObjectModel], tables: Path) -> list[NotFinite]:

@@ -21,7 +21,7 @@ from flashsim_prod.core.strict import StrictModel
 _WIDTH = 110
 #: a site's field that a file has under the name of its engine
 _RULES = "rules"
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def commented_yaml(model: type[BaseModel], values: Mapping[str, Any]) -> str:
@@ -126,7 +126,7 @@ def _indented(lines: Iterator[str]) -> Iterator[str]:
 
 def card_schema() -> dict[str, Any]:
     """The JSON schema of cards."""
-    return {"$schema": _DIALECT, **ProcessCard.model_json_schema()}
+    return {"$schema": DIALECT, **ProcessCard.model_json_schema()}
 
 
 def site_schema() -> dict[str, Any]:
@@ -143,7 +143,7 @@ def site_schema() -> dict[str, Any]:
         properties[name] = {"anyOf": [refs[kind, "validation"], {"type": "null"}]}
     defs.pop(EngineRules.__name__, None)
     return {
-        "$schema": _DIALECT,
+        "$schema": DIALECT,
         **site,
         "properties": properties,
         "allOf": [_goes_with(name) for name in sections],

@@ -132,6 +132,7 @@ def extension_order(home: Home, name: str, typed: Extending) -> tuple[Order, Bun
         "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
         "bundle": first.bundle,
         "bundle_tag": bundle.tag,
+        "missing": bundle.missing,
         "events": events,
         "energy_tev": first.energy_tev,
         "source": first.source,

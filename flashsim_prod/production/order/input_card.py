@@ -28,7 +28,22 @@ _HINTS: dict[int, re.Pattern[str]] = {
     6: re.compile(r"^Top:|ttbar|^\d+:onIf\w+\s*=.*(?<!\d)6(?!\d)", re.IGNORECASE),
     25: re.compile(r"higgs|^25:|^\d+:onIf\w+\s*=.*(?<!\d)25(?!\d)", re.IGNORECASE),
 }
-_NAMES = {6: "top quarks", 23: "Z bosons", 24: "W bosons", 25: "Higgs bosons"}
+_NAMES = {6: "top quarks", 22: "photons", 23: "Z bosons", 24: "W bosons", 25: "Higgs bosons"}
+#: what processes of the standard model have, beside tops and Higgs bosons; others may have anything
+_MAKES: tuple[tuple[re.Pattern[str], frozenset[int]], ...] = (
+    (re.compile(r"^(HardQCD|SoftQCD|Charmonium|Bottomonium|Onia):", re.IGNORECASE), frozenset()),
+    (re.compile(r"^PromptPhoton:", re.IGNORECASE), frozenset({22})),
+    (re.compile(r"^Weak\w+:\w*gmZ\w*W", re.IGNORECASE), frozenset({23, 24})),
+    (re.compile(r"^Weak\w+:\w*gmZ\w*gamma", re.IGNORECASE), frozenset({22, 23})),
+    (re.compile(r"^Weak\w+:\w*gmZ", re.IGNORECASE), frozenset({23})),
+    (re.compile(r"^Weak\w+:\w*2ZW", re.IGNORECASE), frozenset({23, 24})),
+    (re.compile(r"^Weak\w+:\w*2W\w*gamma", re.IGNORECASE), frozenset({22, 24})),
+    (re.compile(r"^Weak\w+:\w*2W", re.IGNORECASE), frozenset({24})),
+    (re.compile(r"^Top:", re.IGNORECASE), frozenset({6, 24})),
+    (re.compile(r"^HiggsSM:", re.IGNORECASE), frozenset({23, 24, 25})),
+)
+#: settings that choose a process
+_PROCESS = re.compile(r"^(?!PhaseSpace:)[A-Z][\w*]*:(all|\w*2\w.*)\s*=?\s*on\b", re.IGNORECASE)
 
 
 def card_of_input(
@@ -76,7 +91,8 @@ def card_of_input(
     )
     checked_primary(name)
     if card is not None:
-        return card.model_copy(update={"primary": name, "energies": (energy,)})
+        # the events are those of the input, whatever would have made others
+        return card.model_copy(update={"primary": name, "energies": (energy,), "gridpack": ""})
     return ProcessCard(
         name=_slug(name),
         title=f"events of {name}",
@@ -108,6 +124,12 @@ def _energy(card: ProcessCard | None, facts: InputFacts, primary: str | None, ty
     if told is not None:
         if typed is not None and abs(typed - told) > _SAME * told:
             raise InputError(f"--energy {typed:g}: the input is of {told:g} TeV; leave --energy out")
+        if card is not None and not any(abs(one.tev - told) <= _SAME * told for one in card.energies):
+            offered = " and ".join(f"{energy.tev:g}" for energy in card.energies)
+            raise InputError(
+                f"--input: the events are of {told:g} TeV, card {card.name} ({card.title}) of {offered}; "
+                "leave the card out, and say --primary NAME"
+            )
         return told if typed is None else typed
     if card is not None:
         entry = card.energy(typed)
@@ -140,3 +162,26 @@ def _check_process(card: ProcessCard, facts: InputFacts) -> None:
             f"--input: card {card.name} ({card.title}) makes {_NAMES[odd]}, but the events have {found} in "
             "their hard process; leave the card out, and say --primary NAME"
         )
+    _check_bosons(card, facts.heavy, facts.is_whole)
+
+
+def _check_bosons(card: ProcessCard, heavy: frozenset[int], is_whole: bool) -> None:
+    """`InputError` if the events have bosons that the card does not make, or none where it makes some."""
+    makes = _made_by(card)
+    if makes is None or heavy & makes:
+        return
+    if (heavy and (is_whole or makes)) or (is_whole and makes):
+        found = " and ".join(_NAMES[one] for one in sorted(heavy)) or "no bosons"
+        made = " and ".join(_NAMES[one] for one in sorted(makes)) or "none of them"
+        raise InputError(
+            f"--input: the events have {found} in their hard process, but card {card.name} ({card.title}) "
+            f"makes {made}; leave the card out, and say --primary NAME"
+        )
+
+
+def _made_by(card: ProcessCard) -> frozenset[int] | None:
+    """PDG ids of what the hard processes of `card` have; ``None`` if one of them may have anything."""
+    processes = [setting for setting in card.settings if _PROCESS.match(setting)]
+    made = [next((ids for hint, ids in _MAKES if hint.match(one)), None) for one in processes]
+    known = [ids for ids in made if ids is not None]
+    return frozenset().union(*known) if known and len(known) == len(made) else None

@@ -29,7 +29,14 @@ from flashsim_prod.production.order.rucio_rses import find_registration
 from flashsim_prod.production.order.shower import find_shower
 
 if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.bundle import Bundle
     from flashsim_prod.physics.generator.kinds import SourceKind
+
+#: how files of events end, which no card does
+_FILES = (
+    ".root",
+    *(f"{form}{packed}" for form in (".lhe", ".hepmc", ".hepmc2", ".hepmc3") for packed in ("", ".gz")),
+)
 
 
 def _folds(typed: object) -> int:
@@ -74,6 +81,11 @@ class Typed(RequestOptions):
         return {name: value for name, value in typed.items() if value is not None}
 
     @property
+    def wanted_nano(self) -> str | None:
+        """The version of NanoAOD, if one was typed."""
+        return self.nano if "nano" in self.model_fields_set else None
+
+    @property
     def wanted_device(self) -> Device | None:
         """The device, if one was typed."""
         return self.device if "device" in self.model_fields_set else None
@@ -87,15 +99,45 @@ class BundleFound:
     ----------
     needs : frozenset of str
         Generator-level collections and scalars that its models use.
+    missing : tuple of str
+        What its files will be without, a line each.
+    bundle : Bundle
+        None where no event is to be made.
     """
 
     ref: BundleRef
     tag: str
     title: str
     needs: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
+    bundle: Bundle | None = None
 
 
-def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) -> tuple[Order, BundleFound]:
+class Seen:
+    """Bundles and inputs that were looked at, which takes seconds: each of them once for many orders."""
+
+    def __init__(self) -> None:
+        self._bundles: dict[str | None, BundleFound] = {}
+        self._sources: dict[tuple[tuple[str, ...], str], tuple[Source, SourceKind]] = {}
+
+    def bundle(self, name: str | None) -> BundleFound:
+        """As `find_checked_bundle`."""
+        if name not in self._bundles:
+            self._bundles[name] = find_checked_bundle(name)
+        return self._bundles[name]
+
+    def source(
+        self, inputs: tuple[str, ...], rse: str, inspected: Callable[[str], None] | None = None
+    ) -> tuple[Source, SourceKind]:
+        """As `named_source`."""
+        if (inputs, rse) not in self._sources:
+            self._sources[inputs, rse] = named_source(inputs, inspected, rse=rse)
+        return self._sources[inputs, rse]
+
+
+def make_order(
+    typed: Typed, *, inspected: Callable[[str], None] | None = None, seen: Seen | None = None
+) -> tuple[Order, BundleFound]:
     """The order behind `typed`, and the bundle that it is bound to.
 
     Parameters
@@ -103,6 +145,8 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     typed : Typed
     inspected : callable, optional
         Is told each input file that was inspected.
+    seen : Seen, optional
+        Remembers bundles and inputs from one order to the next.
 
     Raises
     ------
@@ -121,35 +165,83 @@ def make_order(typed: Typed, *, inspected: Callable[[str], None] | None = None) 
     device = typed.wanted_device
     check_device(device, site)
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
-    bundle = find_checked_bundle(typed.bundle)
-    rse = registration.rse or site.storage.rse
-    source, kind = named_source(typed.inputs, inspected, rse=rse)
-    kind.require(source, bundle.needs)
-    card = named
-    if source.files:
-        card = card_of_input(
-            named,
-            kind.facts(source),
-            primary=typed.primary,
-            energy_tev=typed.energy_tev,
-            cross_section_pb=typed.xsec,
+    seen = seen or Seen()
+    bundle = seen.bundle(typed.bundle)
+    shower = find_shower(typed.shower) if typed.shower is not None else None
+    if typed.inputs:
+        found = seen.source(typed.inputs, registration.rse or site.storage.rse, inspected)
+        source, card = _of_input(typed, named, shower, found, bundle.needs)
+    else:
+        assert named is not None
+        source, card = _of_card(named, shower, typed.energy_tev)
+    if typed.virtual and source.vetoes(card):
+        raise RequestError(
+            "--virtual: which events the merging of the shower leaves is only known when they are made, so "
+            "their numbers cannot be registered before; leave out --virtual"
         )
-    assert card is not None
-    card = kind.showered(card, find_shower(typed.shower) if typed.shower is not None else None)
-    # what every job would fail at
-    kind.check(source, card)
     own = {
         "card": card,
         "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
         "bundle": bundle.ref,
         "bundle_tag": bundle.tag,
+        "missing": bundle.missing,
         "events": events,
         "energy_tev": card.energies[0].tev if source.files else typed.energy_tev,
         "source": source,
         "events_per_job": per_job,
     }
     chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
+    energy = card.energy(typed.energy_tev if not source.files else None)
+    if bundle.bundle is not None and energy is not None:
+        nano, own["remarks"] = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
+        chosen["nano"] = nano
     return Order.from_mapping({**chosen, **own}, "request"), bundle
+
+
+def _written_as(wanted: str | None, energy_tev: float, bundle: Bundle) -> tuple[str, tuple[str, ...]]:
+    """The version of NanoAOD that is written, and what is not quite as that has it.
+
+    `RequestError` if there are no tables of the one `wanted`.
+    """
+    from flashsim_prod.physics.chain.coverage import remarks
+    from flashsim_prod.physics.nanoaod.schema import Schema
+    from flashsim_prod.physics.nanoaod.versions.names import default_version
+
+    version = Schema.load(wanted or default_version(energy_tev, bundle.nano)).version
+    return version, tuple(remarks(bundle, version))
+
+
+def _of_input(
+    typed: Typed,
+    named: ProcessCard | None,
+    shower: ProcessCard | None,
+    found: tuple[Source, SourceKind],
+    needs: frozenset[str],
+) -> tuple[Source, ProcessCard]:
+    """The source that the input files are, and the card of their process; errors as of `make_order`."""
+    source, kind = found
+    kind.require(source, needs)
+    card = card_of_input(
+        named,
+        kind.facts(source),
+        primary=typed.primary,
+        energy_tev=typed.energy_tev,
+        cross_section_pb=typed.xsec,
+    )
+    card = kind.showered(card, shower, source)
+    source = kind.settled(source, card)
+    # what every job would fail at
+    kind.check(source, card)
+    return source, card
+
+
+def _of_card(
+    card: ProcessCard, shower: ProcessCard | None, energy_tev: float | None
+) -> tuple[Source, ProcessCard]:
+    """The source that `card` is by itself, and the card with what was found of it; errors as above."""
+    from flashsim_prod.physics.generator.kinds import kind_of_card
+
+    return kind_of_card(card).of_card(card, shower, energy_tev)
 
 
 def find_checked_bundle(name_or_path: str | None) -> BundleFound:
@@ -161,7 +253,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
         If it is missing, not whole, or its models are not those that this software declares.
     """
     from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
-    from flashsim_prod.physics.chain.compatibility import check_models, check_needs
+    from flashsim_prod.physics.chain.compatibility import check_models, check_needs, told_missing
 
     wanted = name_or_path or DEFAULT
     bundle = load_bundle(find_bundle(wanted))
@@ -171,12 +263,19 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     made = {output for model in models for output in model.outputs}
     needs = frozenset(use for model in models for use in model.uses if use not in made)
     path = wanted if wanted in shipped_bundles() else str(bundle.path)
-    return BundleFound(BundleRef(path=path, digest=bundle.digest), bundle.manifest.tag, bundle.title, needs)
+    return BundleFound(
+        BundleRef(path=path, digest=bundle.digest),
+        bundle.manifest.tag,
+        bundle.title,
+        needs,
+        told_missing(bundle.manifest.models),
+        bundle,
+    )
 
 
 def is_input(word: str) -> bool:
     """Whether a word where a card can be is a file of events: no card is called so."""
-    return word.endswith((".root", ".lhe", ".lhe.gz")) or word.startswith(PREFIX) or "://" in word
+    return word.endswith(_FILES) or word.startswith(PREFIX) or "://" in word
 
 
 def _named_card(typed: Typed) -> ProcessCard | None:

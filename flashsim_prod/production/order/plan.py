@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flashsim_prod.core import splitting
@@ -42,6 +42,10 @@ class Order(HasSource, RequestOptions):
         ``None`` for the card's default.
     bundle_tag : str
         What the bundle is called in dataset names.
+    missing : tuple of str
+        What files simulated with the bundle will be without, a line each.
+    remarks : tuple of str
+        What was seen when names were looked up and its user should know before saying yes.
     events_per_job : int or None
         Output events of one job; ``None`` lets the site's limits decide.
     extends : Extension or None
@@ -52,11 +56,13 @@ class Order(HasSource, RequestOptions):
     site: Site
     bundle: BundleRef
     bundle_tag: str
+    missing: tuple[str, ...] = ()
     events: int | None = None
     energy_tev: float | None = None
     device: Device = Device.AUTO
     events_per_job: int | None = None
     catalog: RegisterIn = RegisterIn.LOCAL
+    remarks: tuple[str, ...] = ()
     extends: Extension | None = None
 
     @property
@@ -217,12 +223,17 @@ def make_plan(
         "extends": order.extends,
     }
     request = Request.from_mapping(contents, f"request {name}")
-    return _estimated(request, order, rates, measured)
+    return _estimated(request, order, measured)
 
 
-def _estimated(request: Request, order: Order, rates: Rates, measured: RatesSeen | None) -> Plan:
-    job_seconds = _job_seconds(request, rates, request.split.gen_events_per_job)
-    slots = slots_of(order.site)
+def _estimated(request: Request, order: Order, measured: RatesSeen | None) -> Plan:
+    made = estimate(request, measured)
+    return replace(made, notes=tuple(_notes(request, order, made.job_seconds)))
+
+
+def estimate(request: Request, measured: RatesSeen | None) -> Plan:
+    """What a request is expected to come to, with the rates that were seen, else those of its site."""
+    rates, slots = measured.rates if measured else request.site.rates, slots_of(request.site)
     busy = request.n_simulate * rates.startup_s + request.gen_events * splitting.seconds_per_gen_event(
         request.oversample, rates, generated=request.source.runs_generator
     )
@@ -230,11 +241,11 @@ def _estimated(request: Request, order: Order, rates: Rates, measured: RatesSeen
         request=request,
         slots=slots,
         seconds=_wall_seconds(request, rates, slots),
-        job_seconds=job_seconds,
+        job_seconds=_job_seconds(request, rates, request.split.gen_events_per_job),
         bytes=round(request.events * rates.bytes_per_event),
         energy_kwh=rates.watts * busy / 3.6e6 if rates.watts else None,
         rates_from=str(measured) if measured else "configured, not yet measured here",
-        notes=tuple(_notes(request, order, job_seconds)),
+        notes=(),
     )
 
 
@@ -334,5 +345,11 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
             f"a job is expected to take {format_duration(job_seconds)}, more than the site's limit of "
             f"{format_duration(limit)}; lower --events-per-job"
         )
+    notes += [f"the dataset will lack: {line}" for line in order.missing]
+    if request.is_vetoed:
+        notes.append(
+            "numbers of events, size, time and energy are estimates from above: merging throws events away "
+            "in the shower, and how many are left is known when the jobs are done"
+        )
     notes += order.site.rules.notes(request)
-    return notes
+    return [*notes, *order.remarks]

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from flashsim_prod import __version__, resources
-from flashsim_prod.core.report import JobReport, OutputFile
+from flashsim_prod.core.report import Accepted, JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.states import Stage
 from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.production.dataset.validate import VALIDATION_FOLDER
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.job.accepted import accepted_of, told
 from flashsim_prod.production.job.run import read_report
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.views.status import RequestDetail, detail
@@ -97,6 +98,22 @@ class RequestReport:
     energy_void: tuple[str, ...]
     fidelity: ValidationVerdict | None
     bundle: dict[str, Any]
+    merging: Accepted | None = None
+
+    @property
+    def cross_section_pb(self) -> float | None:
+        """That of the events in the files, which merging makes smaller than that of the process [pb]."""
+        entry = self.request.card.energy(self.request.energy_tev)
+        known = entry.cross_section_pb if entry else None
+        if known is None or self.merging is None:
+            return known
+        return None if self.merging.share is None else known * self.merging.share
+
+    @property
+    def of_merging(self) -> str | None:
+        """What merging has left, in a line for people; ``None`` where there is none."""
+        entry = self.request.card.energy(self.request.energy_tev)
+        return None if self.merging is None else told(self.merging, entry.cross_section_pb if entry else None)
 
     @property
     def wall_s(self) -> float | None:
@@ -136,6 +153,7 @@ def make_request_report(home: Home, name: str) -> RequestReport:
         energy_void=tuple(dict.fromkeys(one.energy_void for one in reports if one.energy_void)),
         fidelity=_fidelity(folder.path / VALIDATION_FOLDER),
         bundle=_bundle(request),
+        merging=accepted_of(folder, request),
     )
 
 

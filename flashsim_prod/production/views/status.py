@@ -12,13 +12,15 @@ from pathlib import Path
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.states import ACTIVE, JobState, RequestState, Stage
-from flashsim_prod.errors import RequestError
+from flashsim_prod.errors import FlashSimError, RequestError
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Counts, Failure, RequestRow, StageTotals
 from flashsim_prod.grid.locks import is_driven
 from flashsim_prod.production.context import in_state, request_state
+from flashsim_prod.production.drive.detached import leftovers
 from flashsim_prod.production.drive.watch import Glance, glance
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.job.accepted import accepted_of, told
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.order.plan import slots_of
 
@@ -136,6 +138,7 @@ def detail(home: Home, name: str) -> RequestDetail:
         if last is not None and last.stopped and line.state not in (RequestState.DONE, RequestState.RUNNING):
             warnings.append(f"{last.stopped}; to go on: flashsim-prod retry {name}")
         totals = ledger.totals(name)
+        notes = found.notes if found else leftovers(home, name) if line.state is RequestState.DONE else ()
         return RequestDetail(
             line=line,
             folder=row.folder,
@@ -145,9 +148,22 @@ def detail(home: Home, name: str) -> RequestDetail:
             speeds=tuple(_speed(stage, totals[stage]) for stage in Stage if stage in totals),
             failures=tuple(ledger.failures(name)),
             retries=ledger.retries(name),
-            notes=found.notes if found else (),
+            notes=(*notes, *_of_merging(home.folder(name))),
             warnings=tuple(warnings),
         )
+
+
+def _of_merging(folder: RequestFolder) -> tuple[str, ...]:
+    """What merging has left so far, of a request whose shower may throw events away."""
+    try:
+        request = load_request(folder.request)
+    except FlashSimError:
+        return ()
+    found = accepted_of(folder, request)
+    if found is None:
+        return ()
+    entry = request.card.energy(request.energy_tev)
+    return (told(found, entry.cross_section_pb if entry else None),)
 
 
 def _is_driven(home: Home, name: str, found: Glance | None) -> bool:
@@ -192,7 +208,8 @@ def _line(
         percent=100 * in_state(counts, JobState.DONE) / jobs,
         card=row.card,
         dataset=str(row.dataset),
-        events=row.events,
+        # of a finished one what is there, which the shower may have made fewer than were asked for
+        events=ledger.made_events(row.name) if state is RequestState.DONE else row.events,
         site=row.site,
         created=row.created,
         age_s=(datetime.now(UTC) - row.created).total_seconds(),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from flashsim_prod.physics.chain import compatibility
 from flashsim_prod.production.home import VARIABLE, Home
 from flashsim_prod.production.views.scan import find_proofs
 
@@ -40,6 +42,23 @@ def test_the_plan_is_the_requests(cli: Cli, home: Home) -> None:
     assert made["dataset"] in shown.out
     assert "WARNING: 100 events are 10 gen events 10 times over" in shown.out
     assert cli("plan", "ttbar", "--events", "10", "--name", "tops", "--json").json["name"] == "tops"
+
+
+def test_what_the_bundle_leaves_out_and_becomes_of_the_input_is_told(
+    cli: Cli, home: Home, hepmc: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compatibility, "told_missing", lambda models: (f"no {len(models)} things",))
+    event = hepmc.by_hand(hepmc.muon_pair(), cross_section=(7.0, 0.5))
+    asked = ("--input", str(hepmc.write_hepmc(tmp_path / "z.hepmc", [event])), "--oversample", "2")
+    told, shown = cli("plan", *asked, "--json").json, cli("plan", *asked)
+    made = cli("request", *asked, "--dry-run", "--json").json
+    assert list(told["contents"]) == ["carried", "dropped", "drawn", "normalisation"]
+    assert made["contents"] == told["contents"]
+    assert (told["source"], told["cross_section_pb"]) == ("hepmc", 7.0)
+    note = "the dataset will lack: no 25 things"
+    assert told["notes"] == made["notes"] == [note]
+    assert note in " ".join(shown.out.split())
+    assert cli("plan", "ttbar", "--events", "10", "--json").json["contents"] is None
 
 
 def test_nothing_is_written(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,3 +162,24 @@ def test_a_file_that_is_no_proof(cli: Cli, tmp_path: Path) -> None:
         (tmp_path / "proof.json").write_text(text)
         ended = cli("plan", "ttbar", "--events", "1k", "--scan-oversample", "2", "--proof", str(tmp_path))
         assert (ended.code, "not what 'flashsim-prod validate proof' writes" in ended.complaint) == (2, True)
+
+
+def test_the_plan_says_what_a_version_does_not_get(cli: Cli) -> None:
+    told = cli("plan", "ttbar", "--events", "100", "--energy", "13.6", "--json").json
+    assert told["nano"] == "v15"
+    (left_out, jets) = told["notes"]
+    assert left_out.startswith("NanoAOD v15 by models made for v9: 101 of their attributes are left out")
+    assert "bundle show reference" in left_out
+    assert jets.startswith("Jet of NanoAOD v15 will hold jets without charged pileup hadrons (CHS)")
+    same = cli("plan", "ttbar", "--events", "100", "--energy", "13.6", "--nano", "v9", "--json").json
+    assert (same["nano"], same["notes"]) == ("v9", [])
+    assert cli("plan", "ttbar", "--events", "100", "--json").json["nano"] == "v9"
+
+
+@pytest.mark.parametrize(
+    ("nano", "complaint"),
+    [("v8", "there is no schema of NanoAOD 'v8'; known: v9, v15"), ("15", "nano"), ("../v9", "nano")],
+)
+def test_a_version_that_is_not_written_is_refused(cli: Cli, nano: str, complaint: str) -> None:
+    told = cli("plan", "ttbar", "--events", "100", "--nano", nano)
+    assert (told.code, complaint in told.complaint) == (2, True), told.err

@@ -23,6 +23,7 @@ from flashsim_prod.physics.chain.compatibility import (
     check_needs,
     lacks,
     told_lacks,
+    told_missing,
 )
 from flashsim_prod.physics.chain.left_out import check_left_out
 from flashsim_prod.physics.chain.model import Target
@@ -86,6 +87,18 @@ def test_a_bundle_says_what_it_lacks(bundle, monkeypatch):
     assert all_lacks(bundle) == dict.fromkeys(sorted(JETS), lacking)
     entry = bundle.manifest.models[JETS[0]]
     assert told_lacks(JETS[0], entry) == "lateScore (left out), lateFlag (drawn as 0.5 everywhere)"
+    lacking = "lateScore (left out), lateFlag (drawn as 0.5 everywhere)"
+    assert told_missing(bundle.manifest.models) == tuple(f"Jet of {name}: {lacking}" for name in sorted(JETS))
+
+
+def test_what_a_bundle_makes_none_of_is_told(bundle):
+    models = dict(bundle.manifest.models)
+    assert told_missing(models) == ()
+    for name in ("fatjet_from_genjet", "jet_from_pileup"):
+        del models[name]
+    no_fat_jets, no_pileup = told_missing(models)
+    assert no_fat_jets == "no FatJet: the bundle has no model that makes them"
+    assert no_pileup == "no objects of jet_from_pileup: the bundle lacks these models"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.physics.events import Events
-from flashsim_prod.physics.generator.particles import Particles
+from flashsim_prod.physics.generator.particles import Particles, PythiaParticles
 from flashsim_prod.physics.generator.pythia import PythiaSource
 from flashsim_prod.resources import jobs_dir
 
@@ -45,7 +45,7 @@ def by_hand() -> Callable[[Sequence[Row]], Particles]:
         for child in range(len(table) - 1, 0, -1):
             if mother[child] >= 0:
                 daughter[mother[child]] = child
-        return Particles(
+        return PythiaParticles(
             counts=np.array([len(table)]),
             pdg_id=ids,
             code=code,

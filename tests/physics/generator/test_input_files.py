@@ -125,6 +125,7 @@ def test_weights_of_any_length_are_in_every_fold(write, tmp_path):
         "LHE_HT": np.linspace(0, 1, 40),
         "GenModel_T2tt_700_50": np.arange(40) % 2 == 0,
         "HTXS_Higgs_y": np.full(40, np.nan, np.float32),
+        "HTXS_Higgs_eta": np.where(np.arange(40) % 2 == 0, -np.inf, 1.5).astype(np.float32),
         "LHEPart_pdgId": _weights(40, 3) * 0 + 21,
     }
     source = _source(
@@ -138,7 +139,11 @@ def test_weights_of_any_length_are_in_every_fold(write, tmp_path):
     assert found.nLHEPdfWeight.to_list() == ak.num(wanted).to_list()
     for name in ("LHE_HT", "GenModel_T2tt_700_50"):
         assert found[name].to_list() == np.repeat(np.tile(more[name], 2), 3).tolist()
-    assert np.isnan(found.HTXS_Higgs_y).to_list() == [True] * 240
+    # what is no number is carried bit by bit, and told
+    for name in ("HTXS_Higgs_y", "HTXS_Higgs_eta"):
+        assert ak.to_numpy(found[name]).tobytes() == np.repeat(np.tile(more[name], 2), 3).tobytes()
+    assert "; HTXS_Higgs_eta, HTXS_Higgs_y not finite in some of the first 1,000" in source.told.carried
+    assert "not finite" not in _source(write("c.root", more={"LHEPdfWeight": pdf})).told.carried
 
 
 @pytest.mark.parametrize("tool", ["uproot", *(["hadd"] if find_hadd() else [])])

@@ -41,13 +41,14 @@ def make_events(
     first: int = 0,
     multiplicity: Mapping[str, float] = MULTIPLICITY,
     scalars: Callable[[str], bool] = lambda name: True,
+    schema: Schema = V9,
 ) -> Events:
     """Events [first, first + n_gen) of a made-up dataset, each `oversample` times."""
     rng = np.random.default_rng([seed, first])
     n = n_gen * oversample
     counts = {name: rng.poisson(mean, n) for name, mean in multiplicity.items()}
-    made = {name: _collection(name, counts, rng) for name in multiplicity}
-    single = (one for one in V9.branches.values() if one.collection is None and scalars(one.name))
+    made = {name: _collection(name, counts, rng, schema) for name in multiplicity}
+    single = (one for one in schema.branches.values() if one.collection is None and scalars(one.name))
     values = {one.name: _values(one, n, rng) for one in single}
     gen_event = np.repeat(np.arange(first, first + n_gen), oversample)
     fold = np.tile(np.arange(oversample), n_gen)
@@ -63,16 +64,22 @@ def make_events(
     return Events(n, values, made)
 
 
-def _collection(name: str, counts: Mapping[str, Column], rng: np.random.Generator) -> Collection:
+def _collection(
+    name: str, counts: Mapping[str, Column], rng: np.random.Generator, schema: Schema
+) -> Collection:
     n_objects = int(counts[name].sum())
-    columns = {one.attribute: _values(one, n_objects, rng) for one in V9.attributes(name) if not one.links}
-    for one in V9.attributes(name):
+    columns = {
+        one.attribute: _values(one, n_objects, rng) for one in schema.attributes(name) if not one.links
+    }
+    for one in schema.attributes(name):
         if one.links:
             # objects that point to each other must agree: none does so here
             room = np.repeat(counts.get(one.links[0], np.zeros_like(counts[name])), counts[name])
-            mutual = any(name in back.links for back in V9.attributes(one.links[0])) and one.links[0] != name
+            mutual = (
+                any(name in back.links for back in schema.attributes(one.links[0])) and one.links[0] != name
+            )
             room *= not mutual
-            columns[one.attribute] = (rng.integers(0, room + 1) - 1).astype(np.int32)
+            columns[one.attribute] = (rng.integers(0, room + 1) - 1).astype(one.dtype)
     made = Collection(counts[name].astype(np.int64), columns)
     return made.sorted_by("pt") if name in PT_ORDERED else made
 
@@ -107,6 +114,18 @@ def every_branch_file(every_branch: Events, tmp_path_factory: pytest.TempPathFac
     with NanoWriter(path, schema=V9, provenance={"software": "flashsim-prod", "request": "a test"}) as writer:
         writer.write(every_branch)
     return path
+
+
+@pytest.fixture(scope="session")
+def every_branch_of_v15(tmp_path_factory: pytest.TempPathFactory) -> tuple[Events, Path]:
+    """The same of version 15, and the file of it."""
+    v15 = Schema.load("v15")
+    events = make_events(30, oversample=3, multiplicity=dict.fromkeys(v15.collections, 2.0), schema=v15)
+    path = tmp_path_factory.mktemp("nano15") / "every_branch.root"
+    about = {"software": "flashsim-prod", "nano": "v15"}
+    with NanoWriter(path, schema=v15, provenance=about) as writer:
+        writer.write(events)
+    return events, path
 
 
 @pytest.fixture(scope="session")

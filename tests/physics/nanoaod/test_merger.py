@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import uproot
 
-from flashsim_prod.errors import NodeError, NoSpaceError, StorageError
+from flashsim_prod.errors import EventsError, NodeError, NoSpaceError, StorageError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod import merger
 from flashsim_prod.physics.nanoaod.checks import check_file
@@ -179,3 +179,23 @@ def test_too_little_space_is_seen_before(
     monkeypatch.setattr(merger.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(NoSpaceError, match=r"needs [0-9]+ MB, but only 0 MB are left"):
         merge_files(inputs, tmp_path / "merged.root", schema=V9)
+
+
+@pytest.mark.parametrize("full", [0, 1, 2])
+def test_files_without_events_are_merged(tmp_path: Path, make_events: Make, full: int) -> None:
+    events = make_events(6, multiplicity=FEW, scalars=is_met)
+    paths = [tmp_path / f"job_{number}.root" for number in range(2)]
+    for number, path in enumerate(paths):
+        with NanoWriter(path, schema=V9, provenance={"job": str(number)}) as writer:
+            if number < full:
+                writer.write(events.slice(3 * number, 3 * number + 3))
+            # of no consequence where there are events
+            writer.describe(events.slice(0, 1))
+        check_file(path, schema=V9, may_be_empty=True)
+        if number >= full:
+            with pytest.raises(EventsError, match="holds no events"):
+                check_file(path, schema=V9)
+    assert merge_files(paths, tmp_path / "all.root", schema=V9, tool="uproot") == "uproot"
+    found = check_file(tmp_path / "all.root", schema=V9, events=3 * full, may_be_empty=True)
+    assert (found.events, len(found.lumis) > 0) == (3 * full, full > 0)
+    assert rows(tmp_path / "all.root", "Runs")["genEventCount"] == [3 * (full > 0), 3 * (full > 1)]

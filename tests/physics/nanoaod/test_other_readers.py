@@ -40,8 +40,10 @@ print(json.dumps({
 """
 ROOT_TYPES = {
     "float32": "float",
+    "int16": "short",
     "int32": "int",
     "uint8": "uchar",
+    "uint16": "ushort",
     "uint32": "uint",
     "uint64": "ulong64",
     "bool": "bool",
@@ -50,24 +52,33 @@ ROOT_TYPES = {
 
 @pytest.mark.slow
 def test_root_reads_every_branch(every_branch_file: Path, root_python: str) -> None:
+    _root_reads(V9, every_branch_file, root_python)
+
+
+@pytest.mark.slow
+def test_root_reads_every_branch_of_v15(every_branch_of_v15: tuple[Events, Path], root_python: str) -> None:
+    _root_reads(Schema.load("v15"), every_branch_of_v15[1], root_python)
+
+
+def _root_reads(schema: Schema, path: Path, root_python: str) -> None:
     done = subprocess.run(
-        [root_python, "-W", "ignore", "-c", ROOT_SCRIPT, every_branch_file],
+        [root_python, "-W", "ignore", "-c", ROOT_SCRIPT, path],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     seen = json.loads(done.stdout.splitlines()[-1])
-    with NanoFile(str(every_branch_file)) as file:
-        events = file.read(sorted(V9.branches), 0, file.n_entries)
+    with NanoFile(str(path)) as file:
+        events = file.read(sorted(schema.branches), 0, file.n_entries)
     assert seen["entries"] == events.n
     assert seen["titles"] == {
-        **{name: one.title for name, one in V9.branches.items()},
-        **{f"n{name}": title for name, title in V9.collections.items()},
+        **{name: one.title for name, one in schema.branches.items()},
+        **{f"n{name}": title for name, title in schema.collections.items()},
     }
-    for name, one in V9.branches.items():
+    for name, one in schema.branches.items():
         column = events[one.collection][one.attribute] if one.collection else events.scalars[name]
         assert seen["sums"][name] == pytest.approx(column.sum(dtype=np.float64), rel=1e-6, abs=1e-3), name
         assert ROOT_TYPES[str(one.dtype)] in seen["types"][name].lower(), name
-    for name in V9.collections:
+    for name in schema.collections:
         assert seen["sums"][f"n{name}"] == events[name].n_objects
         assert seen["types"][f"n{name}"] == "UInt_t"
     assert seen["sumw"] == events.scalars["genWeight"].sum(dtype=np.float64)
@@ -90,7 +101,22 @@ def test_coffea_follows_the_links(
     nano = NanoEventsFactory.from_root({str(path): "Events"}, schemaclass=NanoAODSchema).events()
     assert len(nano) == every_branch.n * copies
     assert nano.Jet.pt.__doc__ == V9.branches["Jet_pt"].title
+    _links_hold(nano, every_branch, copies)
 
+
+@pytest.mark.filterwarnings("ignore:Missing cross-reference", "ignore:Branch Photon_")
+def test_coffea_follows_the_links_of_v15(every_branch_of_v15: tuple[Events, Path]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
+
+    events, path = every_branch_of_v15
+    nano = NanoEventsFactory.from_root({str(path): "Events"}, schemaclass=NanoAODSchema).events()
+    assert "int16" in str(nano.Jet.genJetIdx.type)
+    _links_hold(nano, events, 1)
+
+
+def _links_hold(nano: ak.Array, events: Events, copies: int) -> None:
     for collection, index, target, attribute, reference in [
         ("Jet", "genJetIdx", "GenJet", "hadronFlavour", "matched_gen"),
         ("Tau", "jetIdx", "Jet", "nConstituents", "matched_jet"),
@@ -98,7 +124,7 @@ def test_coffea_follows_the_links(
         ("GenPart", "genPartIdxMother", "GenPart", "pdgId", "parent"),
         ("FatJet", "genJetAK8Idx", "GenJetAK8", "hadronFlavour", "matched_gen"),
     ]:
-        one, other = every_branch[collection], every_branch[target]
+        one, other = events[collection], events[target]
         linked = one[index] >= 0
         assert linked.any()
         expected = np.full(one.n_objects, -999, np.int64)

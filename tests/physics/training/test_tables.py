@@ -20,6 +20,7 @@ from flashsim_prod.physics.training.tables import (
     Table,
     extract,
     extract_file,
+    lacking,
     left_out,
     load_tables,
     not_finite,
@@ -328,3 +329,121 @@ def test_a_table_from_elsewhere_is_cleaned(reconstructed, tmp_path):
     # each object is still beside its source
     kept = (table.row != first) & np.isfinite(table.targets["qgl"])
     assert np.array_equal(found.conditions[found.row], table.conditions[table.row[kept]])
+
+
+def test_without_an_attribute_all_targets_but_those_made_of_it_are_as_ever(reconstructed):
+    whole = extract(reconstructed, JETS)
+    for attribute, without in (
+        ("qgl", {"qgl"}),
+        ("btagDeepCvB", {"btagDeepCvB", "btagDeepCvL"}),
+        ("neHEF", {"muEF_share", "chEmEF_share", "chHEF_share", "neEmEF_share"}),
+    ):
+        table = extract(_without(reconstructed, "Jet", attribute), JETS, partial=True)
+        assert table.absent == (f"Jet_{attribute}",)
+        assert whole.targets.keys() - table.targets.keys() <= without
+        assert attribute == "neHEF" or whole.targets.keys() - table.targets.keys() == without
+        assert np.array_equal(table.conditions, whole.conditions)
+        for name, column in table.targets.items():
+            assert np.array_equal(column, whole.targets[name]), name
+
+
+def test_without_any_object_only_what_is_plainly_lacking_is_left_out(reconstructed):
+    jets = reconstructed["Jet"]
+    none = reconstructed.with_collections({"Jet": jets.select(np.zeros(jets.n_objects, bool))})
+    table = extract(_without(none, "Jet", "qgl"), JETS, partial=True)
+    assert len(table.row) == 0
+    assert "qgl" not in table.targets
+    assert len(table.targets) == len(JETS.targets) - 1
+
+
+def test_a_model_that_cannot_be_extracted_is_told_and_the_others_are(reconstructed, tmp_path):
+    nano, fat = tmp_path / "a.root", find_model("fatjet_from_genjet")
+    _write(_without(_without(reconstructed, "Jet", "genJetIdx"), "FatJet", "btagHbb"), nano)
+    impossible: dict[str, str] = {}
+    assert list(extract_file(str(nano), [JETS, fat], tmp_path, impossible=impossible))
+    assert impossible.keys() == {"jet_from_genjet"}
+    assert "no branch Jet_genJetIdx" in impossible["jet_from_genjet"]
+    assert not table_path(tmp_path, str(nano), JETS).exists()
+    found = lacking(str(nano), [JETS, fat], tmp_path)
+    assert found.keys() == {"fatjet_from_genjet"}
+    assert found["fatjet_from_genjet"].branches == ("FatJet_btagHbb",)
+    assert "btagHbb" in found["fatjet_from_genjet"].targets
+    # once more: the one that is there is kept, the other is told again
+    impossible.clear()
+    list(extract_file(str(nano), [JETS, fat], tmp_path, impossible=impossible))
+    assert impossible.keys() == {"jet_from_genjet"}
+    # asked for, it is an error
+    with pytest.raises(InputError, match=r"a\.root: jet_from_genjet cannot be extracted"):
+        list(extract_file(str(nano), [JETS, fat], tmp_path))
+    with pytest.raises(InputError, match="no model can be extracted"):
+        list(extract_file(str(nano), [JETS], tmp_path, impossible={}))
+
+
+def test_what_a_bundle_cannot_do_without_is_told(reconstructed, tmp_path):
+    nano = tmp_path / "a.root"
+    _write(_without(reconstructed, "Jet", "muEF"), nano)
+    list(extract_file(str(nano), [JETS], tmp_path))
+    trouble = lacking(str(nano), [JETS], tmp_path)["jet_from_genjet"].trouble
+    assert "is not drawn by jet_from_genjet" in trouble
+    assert "\n" not in trouble
+
+
+def test_a_table_remembers_its_version_and_none_is_mixed_with_another(reconstructed, tmp_path):
+    nano = tmp_path / "a.root"
+    _write(reconstructed, nano)
+    list(extract_file(str(nano), [JETS], tmp_path))
+    path = table_path(tmp_path, "a.root", JETS)
+    table = Table.load(path, JETS)
+    assert (table.version, table.absent) == ("v9", ())
+    other = table_path(tmp_path, "b.root", JETS)
+    replace(table, version="v15").save(other, JETS)
+    with pytest.raises(InputError, match=r"b\.safetensors is of NanoAOD v15 and .*a\.safetensors of v9"):
+        load_tables(tmp_path, JETS)
+    path.unlink()
+    with pytest.raises(InputError, match=r"a\.root is NanoAOD v9, and .*b\.safetensors is of v15"):
+        list(extract_file(str(nano), [JETS], tmp_path))
+    assert not path.exists()
+    # one from before tables remembered
+    replace(table, version="").save(other, JETS)
+    list(extract_file(str(nano), [JETS], tmp_path))
+    assert load_tables(tmp_path, JETS).version == "v9"
+
+
+def test_tables_of_files_that_lack_different_branches_are_not_mixed(reconstructed, tmp_path):
+    for name, events in (("a", reconstructed), ("b", _without(reconstructed, "Jet", "qgl"))):
+        _write(events, tmp_path / f"{name}.root")
+        list(extract_file(str(tmp_path / f"{name}.root"), [JETS], tmp_path))
+    with pytest.raises(InputError, match=r"b\.safetensors is of a file without Jet_qgl, which the one of"):
+        load_tables(tmp_path, JETS)
+    table_path(tmp_path, "a.root", JETS).unlink()
+    found = load_tables(tmp_path, JETS)
+    assert found.absent == ("Jet_qgl",)
+    assert "qgl" not in found.targets
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "version", "impossible"),
+    [
+        ("tt2l2nu_ul18_v9", "v9", 0),
+        ("dyjets_ul17_v8like", "v8", 1),
+        ("ttH_v7", "v7", 22),
+        ("gjet_v11", "v11", 0),
+        ("ttbar_v12", "v12", 24),
+        ("ggH_v13", "v13", 4),
+        ("ttbar_v15", "v15", 4),
+    ],
+)
+def test_public_files_of_all_versions_are_extracted(tmp_path, file, version, impossible):
+    folder = os.environ.get("FLASHSIM_PROD_NANO_SAMPLES")
+    if not folder:
+        pytest.skip("FLASHSIM_PROD_NANO_SAMPLES names no folder of NanoAOD files")
+    told: dict[str, str] = {}
+    url = str(Path(folder) / f"{file}.root")
+    list(extract_file(url, MODELS, tmp_path, impossible=told))
+    assert len(told) == impossible
+    for model in MODELS:
+        path = table_path(tmp_path, url, model)
+        assert path.exists() == (model.name not in told)
+        if path.exists():
+            assert Table.load(path, model).version == version

@@ -64,6 +64,46 @@ def test_a_card_that_contradicts_the_input(card: str, heavy: frozenset[int], sai
     assert "say --primary NAME" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("card", "heavy", "said"),
+    [
+        ("dyjets", {24}, "the events have W bosons .* card dyjets .* makes Z bosons"),
+        ("wjets", {23}, "the events have Z bosons .* makes W bosons"),
+        ("zz_llbb", {24}, "makes Z bosons"),
+        ("photon_jets", {23}, "makes photons"),
+        ("dyjets", {22}, "the events have photons"),
+    ],
+)
+def test_a_card_of_another_boson(card: str, heavy: set[int], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        _card(card, InputFacts(heavy=frozenset(heavy)))
+
+
+@pytest.mark.parametrize(
+    ("card", "heavy"),
+    [("dyjets", ()), ("wjets", ()), ("photon_jets", ()), ("qcd", (23,)), ("qcd_flat", (22,))],
+)
+def test_what_a_hard_process_lacks_that_is_told_whole_is_not_there(card: str, heavy: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="leave the card out"):
+        _card(card, InputFacts(heavy=frozenset(heavy), is_whole=True))
+    # a record that may leave out what it likes says nothing
+    assert _card(card, InputFacts(heavy=frozenset(heavy)))
+
+
+def test_what_a_card_can_make_is_not_refused() -> None:
+    for card, heavy in (
+        *(("dyjets", {23}), ("wjets", {24}), ("zz_llbb", {23}), ("photon_jets", {22}), ("qcd", set())),
+        *(("ttbar", {6, 24}), ("zh_bb", {23, 25}), ("wprime_wz", {23}), ("zprime_tt", {6})),
+        *(("dyjets", {22, 23}), ("wjets", {22, 24}), ("graviton_hh", {25})),
+    ):
+        assert _card(card, InputFacts(heavy=frozenset(heavy), is_whole=True)), card
+
+
+def test_a_card_of_another_energy() -> None:
+    with pytest.raises(InputError, match=r"the events are of 7 TeV, card ttbar .* of 13 and 13\.6"):
+        _card("ttbar", InputFacts(energy_tev=7.0))
+
+
 def test_nothing_is_said_against_any_card_of_a_process_that_may_be_it() -> None:
     for card in all_cards():
         assert _card(card.name, InputFacts()).primary == card.primary_name(card.energies[0].tev)

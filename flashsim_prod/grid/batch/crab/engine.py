@@ -4,8 +4,9 @@ CRAB runs the simulate jobs only. Their outputs and reports land on the storage 
 at a task brings the reports of finished jobs home, and merging happens where the command is typed.
 
 The folder of a submission holds CRAB's project folders, so that a task is found again by what its client
-wrote there, or by the server's list of tasks if even that was lost. It also holds the lists of jobs of tasks
-that were made for what others left undone (`flashsim_prod.grid.batch.crab.recovery`).
+wrote there. It also holds the lists of jobs of tasks that were made for what others left undone
+(`flashsim_prod.grid.batch.crab.recovery`). If it is lost, the request's record of its tasks
+(`flashsim_prod.grid.batch.crab.record`) and the server's list of them lead back to them.
 """
 
 from __future__ import annotations
@@ -32,14 +33,24 @@ from flashsim_prod.grid.batch.base import (
     Receipt,
     Submission,
 )
-from flashsim_prod.grid.batch.crab.client import CrabClient, by_hand, job_ranges
+from flashsim_prod.grid.batch.crab.client import CrabClient, by_hand
 from flashsim_prod.grid.batch.crab.collect import Arrival, bring_home
-from flashsim_prod.grid.batch.crab.recovery import drop_untried, known_tasks, write_recovery
+from flashsim_prod.grid.batch.crab.recovery import (
+    client_of,
+    drop_untried,
+    is_lost,
+    known_tasks,
+    record_of,
+    restore,
+    write_again,
+    write_recovery,
+)
 from flashsim_prod.grid.batch.crab.render import config_of, project_of, render
 from flashsim_prod.grid.batch.crab.replies import CrabJob, TaskStatus
 from flashsim_prod.grid.batch.crab.section import USER
-from flashsim_prod.grid.batch.crab.task import TaskAtCrab
+from flashsim_prod.grid.batch.crab.task import Going, TaskAtCrab
 from flashsim_prod.grid.batch.crab.tasks import OUTPUT, REPORT, crab_lfn, lfn_base, merged_place, rules_of
+from flashsim_prod.grid.batch.crab.telling import removals, told_of
 from flashsim_prod.grid.storage.opening import open_storage
 
 #: idle jobs are worth a note after this time [s]
@@ -58,8 +69,11 @@ class CrabBatch(BatchSystem):
 
     def submit(self, submission: Submission) -> Receipt:
         drop_untried(submission)
-        left = [(task, jobs) for task in known_tasks(submission) if (jobs := task.left(submission))]
-        new = [config_of(task.task) for task, _ in left if task.name is None]
+        tasks = known_tasks(submission)
+        if CrabClient.is_here():
+            restore(submission, tasks)
+        left = [(task, jobs) for task in tasks if (jobs := task.left(submission))]
+        new = [config_of(task.task) for task, _ in left if task.name is None and task.recorded is None]
         if new and not CrabClient.is_here():
             reminders = (
                 f"see first that {_software(self._site)} is there: jobs need it",
@@ -67,19 +81,20 @@ class CrabBatch(BatchSystem):
             )
             return Receipt(None, (*by_hand(submission.folder, new, submission.request.name), *reminders))
         if new:
-            self.check_software()
-            self._check_landing(submission)
+            self._check_means(submission)
         names: list[str] = []
         remarks: list[str] = []
         missing: list[tuple[TaskAtCrab, int]] = []
         try:
             for task, jobs in left:
-                going = task.set_going(jobs, self._site.resources)
+                going = self._set_going(submission, task, jobs)
                 names += [going.name] if going.name else []
                 remarks += going.remarks
                 missing += [(task, job) for job in going.missing]
+            if missing and not new:
+                self._check_means(submission)
             for task in write_recovery(submission, missing, self._site.resources) if missing else ():
-                going = task.set_going(list(task.owned), self._site.resources)
+                going = self._set_going(submission, task, list(task.owned))
                 names += [going.name] if going.name else []
                 remarks.append(f"new task {task.task.number} for {task.task.jobs} jobs: {going.name}")
         except StorageError as error:
@@ -89,25 +104,31 @@ class CrabBatch(BatchSystem):
         return Receipt(_batch_id(names), tuple(remarks))
 
     def find(self, submission: Submission) -> str | None:
-        names = []
-        for task in known_tasks(submission):
-            if task.name is None and task.project.exists() and not CrabClient.is_here():
+        tasks = known_tasks(submission)
+        if CrabClient.is_here():
+            restore(submission, tasks)
+        for task in tasks:
+            if task.name is None and (task.project.exists() or task.recorded) and not CrabClient.is_here():
                 raise StateError(
                     f"whether CRAB has {task.task.name} cannot be told: there is no 'crab' on this machine"
                 )
-            names += [name] if (name := task.found()) else []
+        names = [name for task in tasks if (name := task.name)]
         return _batch_id(names) if names else None
 
     def poll(self, submission: Submission, batch_id: str) -> Poll:
         tasks = known_tasks(submission)
+        if is_lost(submission, tasks):
+            restore(submission, tasks)
         handed = [task for task in tasks if task.name is not None]
         notes = [_not_handed(len(tasks) - len(handed), len(tasks))] if len(handed) < len(tasks) else []
         nodes: dict[NodeKey, NodeStatus] = {}
         alive = False
         for task in handed:
             status = task.status()
+            jobs = tuple(task.task.indices) if task.task.is_recovery else None
+            record_of(submission).enter(task.task.number, name=task.name, jobs=jobs)
             alive = alive or status.alive
-            notes += [f"task {task.task.number} ({status.name}): {told}" for told in _told(task, status)]
+            notes += [f"task {task.task.number} ({status.name}): {told}" for told in told_of(task, status)]
             self._bring_home(submission, task, status)
             _keep_logs(submission, task, status)
             nodes.update(_nodes(task, status))
@@ -119,12 +140,36 @@ class CrabBatch(BatchSystem):
             for task in known_tasks(submission)
             if task.name is None and (jobs := task.left(submission))
         ]
-        resources = self._site.resources
-        return tuple(f"handed over as well: {task.set_going(jobs, resources).name}" for task, jobs in new)
+        names = [self._set_going(submission, task, jobs).name for task, jobs in new]
+        return tuple(f"handed over as well: {name}" for name in names if name is not None)
+
+    def leftovers(self, submission: Submission) -> tuple[str, ...]:
+        names = [task.name for task in record_of(submission).tasks().values() if task.name is not None]
+        return removals(submission.request, names)
 
     def cancel(self, submission: Submission, batch_id: str) -> None:
+        failures = []
         for task in known_tasks(submission):
-            task.kill()
+            try:
+                task.kill()
+            except StorageError as error:
+                failures.append(f"task {task.task.number} was not taken back: {error}")
+        if failures:
+            raise StorageError(f"{'; '.join(failures)}; cancel again in a while")
+
+    def _set_going(self, submission: Submission, task: TaskAtCrab, jobs: list[int]) -> Going:
+        write_again(submission, task, self._site.resources)
+        going = task.set_going(jobs, self._site.resources)
+        if going.name is not None:
+            record_of(submission).enter(task.task.number, name=going.name)
+        return going
+
+    def _check_means(self, submission: Submission) -> None:
+        """See that new tasks will find their software, and may write to where they are told to."""
+        self.check_software()
+        client = client_of(submission)
+        for site, lfn in _landings(submission):
+            client.check_write(site, lfn)
 
     def check_software(self) -> None:
         # where there is a CRAB client there is CVMFS, too: what is not there is nowhere
@@ -154,12 +199,6 @@ class CrabBatch(BatchSystem):
                 yield Finding("landing", True, client.check_write(rules.storage_site, lfn))
             except FlashSimError as error:
                 yield Finding("landing", False, str(error))
-
-    def _check_landing(self, submission: Submission) -> None:
-        """See that CRAB may bring outputs to where it is told to, and that merged files can be written."""
-        client = CrabClient(submission.folder)
-        for site, lfn in _landings(submission):
-            client.check_write(site, lfn)
 
     def _bring_home(self, submission: Submission, task: TaskAtCrab, status: TaskStatus) -> None:
         files = RequestFolder(submission.request_file.parent)
@@ -209,20 +248,6 @@ def _keep_logs(submission: Submission, task: TaskAtCrab, status: TaskStatus) -> 
             )
             path = files.log(Stage.SIMULATE, task.task.index(number), submission.number)
             write_whole(path, "\n".join(lines) + "\n")
-
-
-def _told(task: TaskAtCrab, status: TaskStatus) -> Iterator[str]:
-    """What a user should know of a task, a line each."""
-    yield from status.remarks
-    if status.stillborn and status.page:
-        yield f"{status.server}; its page says why: {status.page}"
-    if status.purged:
-        yield "CRAB has purged it; what storage has of its jobs counts, the rest needs a new task"
-    if status.alive and status.waiting:
-        words = "; ".join(f"{word}: {job_ranges(jobs)}" for word, jobs in status.waiting.items())
-        yield f"jobs that CRAB goes on with by itself, sooner or later ({words})"
-    if status.rule:
-        yield f"its outputs are kept by Rucio's rule {status.rule}; once they are merged: rucio rule remove"
 
 
 def _batch_id(names: list[str]) -> str:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from flashsim_prod.core.report import JobReport, LumiRange
+from flashsim_prod.core.report import JobReport
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sources.base import InputFile
 from flashsim_prod.core.splitting import SimulateJob, lumi_events, simulate_job
@@ -92,7 +92,7 @@ def _file(request: Request, report: JobReport, pfn: str) -> Element:
     }
     for tag, text in texts.items():
         SubElement(file, tag).text = text
-    file.append(_runs(request, report.output.lumis if report.output else ()))
+    file.append(_runs(request, report))
     inputs = SubElement(file, "Inputs")
     for one in inputs_of(request, job):
         element = SubElement(inputs, "Input")
@@ -101,14 +101,16 @@ def _file(request: Request, report: JobReport, pfn: str) -> Element:
     return file
 
 
-def _runs(request: Request, lumis: tuple[LumiRange, ...]) -> Element:
+def _runs(request: Request, report: JobReport) -> Element:
+    lumis = report.output.lumis if report.output else ()
     runs = Element("Runs")
     for run in sorted({lumi.run for lumi in lumis}):
         element = SubElement(runs, "Run", {"ID": str(run)})
         for number in sorted(
             n for lumi in lumis if lumi.run == run for n in range(lumi.first, lumi.last + 1)
         ):
-            events = str(lumi_events(request, number))
+            counted = report.events_by_lumi
+            events = str(lumi_events(request, number) if counted is None else counted[number])
             SubElement(element, "LumiSection", {"ID": str(number), "NEvents": events})
     return runs
 

@@ -30,6 +30,13 @@ _EMPTY_WORDS = re.compile(
 _NEVER = re.compile(
     r"You cannot resubmit jobs if the task is in status KILLED|Resubmission of the task is not possible since"
 )
+#: what the client says where no release is set up; it ends with exit code 0 then
+_NO_RELEASE = re.compile(r"\$CMSSW_VERSION is not defined")
+#: what it says where there is no proxy, an old one, or no certificate to make one of
+_NO_PROXY = re.compile(
+    r"Problems creating proxy|delegating My-proxy|not been delegated to myproxy|expiration of the proxy|"
+    r"USER CERTIFICATE IS EXPIRED|[Pp]roxy (has |is )?expired|Proxy file .* not found"
+)
 _NO_STATUS = re.compile(r"status_cache\S* not found or corrupted|Format error in status_cache")
 
 
@@ -53,6 +60,16 @@ def last_line(said: str) -> str:
 def will_never_be_resubmitted(said: str) -> bool:
     """Whether the server refused to run jobs of a task again because of what the task is."""
     return bool(_NEVER.search(" ".join(_lines(said))))
+
+
+def lacks_release(said: str) -> bool:
+    """Whether the client did nothing because it stands in no CMSSW area."""
+    return bool(_NO_RELEASE.search(said))
+
+
+def lacks_proxy(said: str) -> bool:
+    """Whether the client had no credentials to call the server with."""
+    return bool(_NO_PROXY.search(" ".join(_lines(said))))
 
 
 def has_no_status(said: str) -> bool:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from flashsim_prod import resources
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Resources
 from flashsim_prod.core.sizes import format_bytes
-from flashsim_prod.errors import RequestError
+from flashsim_prod.errors import RequestError, StateError
 from flashsim_prod.files import read_text, storage_errors, write_whole
 from flashsim_prod.grid.batch.crab.framework_report import MODULE_LABEL
 from flashsim_prod.grid.batch.crab.sandbox import PACKAGE, check_size, pack_bundle, pack_package
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 PROJECTS = "projects"
 #: the simulate jobs of a recovery task, a line each; travels with it
 JOBS_FILE = "jobs.txt"
+_TASK_FOLDER = re.compile(r"task_[0-9]{3,}")
 _PSET, _SCRIPT, _SANDBOX = "PSet.py", "flashsim.sh", "sandbox"
 #: what a job can read wherever it runs
 _EVERYWHERE = ("root://", "xroot://", "https://", "http://", "/cvmfs/")
@@ -99,12 +101,29 @@ def render_recovery(request: Request, folder: Path, task: CrabTask, resources: R
 
 
 def recorded_jobs(folder: Path) -> dict[int, Sequence[int]]:
-    """The simulate jobs of all recovery tasks that a folder holds, by the tasks' numbers."""
-    lists = sorted(folder.glob(f"task_[0-9]*/{JOBS_FILE}"))
+    """The simulate jobs of all recovery tasks that a folder holds, by the tasks' numbers.
+
+    Folders of other names are none of them: a person may have put one aside.
+
+    Raises
+    ------
+    StateError
+        If something else is in a list.
+    """
     return {
-        int(path.parent.name.removeprefix("task_")): tuple(map(int, read_text(path).split()))
-        for path in lists
+        int(path.parent.name.removeprefix("task_")): _jobs_in(path)
+        for path in sorted(folder.glob(f"task_[0-9]*/{JOBS_FILE}"))
+        if _TASK_FOLDER.fullmatch(path.parent.name)
     }
+
+
+def _jobs_in(path: Path) -> tuple[int, ...]:
+    with storage_errors(f"reading {path}"):
+        text = read_text(path)
+    try:
+        return tuple(map(int, text.split()))
+    except ValueError as error:
+        raise StateError(f"{path}: it should have the number of a job in each line: {error}") from error
 
 
 def _write_task(task: CrabTask, folder: Path, environment: Environment, shared: dict[str, object]) -> None:
@@ -118,7 +137,7 @@ def _write_task(task: CrabTask, folder: Path, environment: Environment, shared: 
 
 
 def _check_inputs(request: Request) -> None:
-    for file in request.source.files:
+    for file in (*request.source.files, *request.source.sent):
         if not file.url.startswith(_EVERYWHERE):
             raise RequestError(
                 f"{file.url}: nodes of CRAB cannot read this; "

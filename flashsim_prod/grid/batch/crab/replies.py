@@ -15,6 +15,8 @@ from flashsim_prod.core.states import JobState
 from flashsim_prod.errors import StorageError
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+#: when a task was submitted, in UTC, at the beginning of the server's name of it
+_STAMP = "%y%m%d_%H%M%S"
 _TASK_NAME = r"[0-9]{6}_[0-9]{6}:[A-Za-z0-9._\-]+"
 #: the rule of Rucio by which outputs arrive
 _RULE = re.compile(r"Transfer container's rule:.*rule_id=([0-9a-f]{32})")
@@ -44,10 +46,14 @@ _STILLBORN = frozenset({"SUBMITFAILED", "SUBMITREFUSED"})
 _OVER = _STILLBORN | {"KILLED"}
 #: states of a task on the server in which it takes `crab resubmit` of its jobs
 _RESUBMITTABLE = frozenset({"SUBMITTED", "KILLFAILED", "RESUBMITFAILED", "FAILED"})
-#: what the scheduler says of a task that it is at work on: clients and servers before 2025, and since
-_AT_WORK = frozenset({"SUBMITTED", "RUNNING"})
-#: states of jobs that have not ended
-_WAITING = (JobState.IDLE, JobState.RUNNING, JobState.HELD)
+#: what the scheduler says of a task of which it has nothing more to start; of any other it is at work
+_ENDED = frozenset({"COMPLETED", "FAILED", "ERROR", "FAILED (KILLED)", "KILLED"})
+#: what it says while it works: clients and servers before 2025, and since
+_AT_WORK = frozenset({"SUBMITTED", "RUNNING", "UNKNOWN"})
+#: states of jobs that have not ended; of one that is not known here nobody can say that it has
+_WAITING = (JobState.IDLE, JobState.RUNNING, JobState.HELD, JobState.UNKNOWN)
+#: what jobs wait for by CRAB's own doing
+_PATIENT = frozenset({"cooloff", "toRetry", "unsubmitted", "held"})
 #: a task's jobs are taken out of the scheduler after this time, and its files some time later [days]
 LIFETIME_DAYS = 30
 #: CRAB's codes of jobs that took too much memory or time
@@ -127,17 +133,32 @@ class TaskStatus:
     @property
     def alive(self) -> bool:
         """Whether CRAB goes on with it by itself."""
-        if self.purged or self.killed:
+        if self.purged or self.killed or self.server in _OVER:
             return False
-        if self.server in _PASSING or (self.server == "SUBMITTED" and self.scheduler in (None, "UNKNOWN")):
+        if self.passing:
             return True
+        if self.scheduler is None:
+            # of a task that failed on the server nothing came to the scheduler
+            return self.server != "FAILED"
         # a command that failed on the server has not touched what runs
-        return self.server not in _OVER and (self.scheduler in _AT_WORK or self._has_stragglers)
+        return self.scheduler not in _ENDED or self._has_stragglers
+
+    @property
+    def passing(self) -> bool:
+        """Whether the server has not yet done what it was told last."""
+        return self.server in _PASSING
+
+    @property
+    def strange(self) -> tuple[str, ...]:
+        """Words of the server and the scheduler that are not known here."""
+        servers = _PASSING | _OVER | _RESUBMITTABLE
+        words = ((self.server, servers), (self.scheduler, _ENDED | _AT_WORK))
+        return tuple(word for word, known in words if word is not None and word not in known)
 
     @property
     def _has_stragglers(self) -> bool:
         """Whether jobs have not ended, though the scheduler has nothing more of them to start."""
-        if self.scheduler != "FAILED" or age_days(self.name) > LIFETIME_DAYS:
+        if self.scheduler not in ("FAILED", "ERROR") or age_days(self.name) > LIFETIME_DAYS:
             return False
         return any(job.state in _WAITING for job in self.jobs.values())
 
@@ -151,7 +172,7 @@ class TaskStatus:
         """Jobs that have not ended, by CRAB's word for what they wait for."""
         found: dict[str, list[int]] = {}
         for number, job in sorted(self.jobs.items()):
-            if job.word in ("cooloff", "toRetry", "unsubmitted", "held"):
+            if job.word in _PATIENT or job.state is JobState.UNKNOWN:
                 found.setdefault(job.word, []).append(number)
         return found
 
@@ -178,14 +199,32 @@ def cached_task(cache: bytes) -> str | None:
 
 def age_days(name: str) -> float:
     """Age of a task by the server's name of it."""
-    began = datetime.strptime(name[:13], "%y%m%d_%H%M%S").replace(tzinfo=UTC)
+    began = datetime.strptime(name[:13], _STAMP).replace(tzinfo=UTC)
     return (datetime.now(UTC) - began).total_seconds() / 86400
 
 
-def listed_task(text: str, name: str) -> str | None:
-    """The newest task of a request name in a reply to ``crab tasks``."""
-    found = re.findall(rf"({_TASK_NAME}_crab_{re.escape(name)})(?![A-Za-z0-9_\-])", _COLOUR.sub("", text))
-    return max(found, default=None)
+def listed_task(text: str, name: str, since: datetime | None = None) -> str | None:
+    """The newest task of a request name in a reply to ``crab tasks``; `StorageError` if it is none.
+
+    What is no list says nothing of tasks that are not in it.
+    """
+    return max(_listed(text, re.escape(name), since), default=None)
+
+
+def listed_tasks(text: str, stem: str, since: datetime | None = None) -> dict[int, str]:
+    """The newest task of each request name that is `stem`, ``_`` and a number, by that number."""
+    found = sorted(_listed(text, rf"{re.escape(stem)}_[0-9]{{3,}}", since))
+    return {int(name.rsplit("_", 1)[1]): name for name in found}
+
+
+def _listed(text: str, pattern: str, since: datetime | None) -> list[str]:
+    plain = _COLOUR.sub("", text)
+    if not re.search(r"^\s*(List of tasks|No tasks found) from ", plain, re.MULTILINE):
+        raise StorageError(f"crab tasks: this is no list of tasks: {_last(plain.splitlines())}")
+    stamped = rf"[0-9]{{6}}_[0-9]{{6}}:[A-Za-z0-9._\-]+_crab_{pattern}"
+    first = "" if since is None else since.strftime(_STAMP)
+    found: list[str] = re.findall(rf"(?<!\S)({stamped})(?![A-Za-z0-9_\-])", plain)
+    return [name for name in found if name >= first]
 
 
 def task_status(text: str) -> TaskStatus:
@@ -194,18 +233,23 @@ def task_status(text: str) -> TaskStatus:
     name, server = submitted_task(text), _after("Status on the CRAB server:", lines)
     if name is None or not server:
         raise StorageError(f"crab status: this is no status of a task: {_last(lines)}")
+    scheduler = _after("Status on the scheduler:", lines)
+    jobs = _jobs(lines)
+    if scheduler and jobs is None:
+        # nothing at all may be concluded from that: jobs would count as lost
+        raise StorageError(f"crab status: it says nothing of the jobs of {name}: {_last(lines)}")
     return TaskStatus(
         name=name,
         server=server.split(" on command ")[0],
-        scheduler=_after("Status on the scheduler:", lines),
-        jobs={job.number: job for job in _jobs(lines)},
+        scheduler=scheduler,
+        jobs={job.number: job for job in jobs or ()},
         page=_after("Task URL to use for HELP:", lines),
         rule=next((found[1] for line in lines if (found := _RULE.search(line))), None),
         purged=any(line.startswith("Files are purged") for line in lines),
         remarks=tuple(
             " ".join(line.split())
             for line in lines
-            if line.startswith(("Warning:", "Failure message from server:", "Hold reason:"))
+            if line.startswith(("Warning:", "Failure message from server:", "Hold reason:", "ALARM:"))
         ),
     )
 
@@ -215,20 +259,28 @@ def _after(label: str, lines: list[str]) -> str | None:
 
 
 def _last(lines: list[str]) -> str:
-    said = [line for line in lines if line and not line.startswith("Log file is")]
+    said = [line for line in map(str.strip, lines) if line and not line.startswith("Log file is")]
     return said[-1] if said else "nothing was printed"
 
 
-def _jobs(lines: list[str]) -> list[CrabJob]:
-    found = next((line for line in lines if line.startswith("{")), None)
-    if found is None:
-        return []
-    try:
-        told: dict[str, Any] = json.loads(found)
-        # automatic splitting has jobs such as 0-1; ours has not
-        return [_job(int(number), about) for number, about in told.items() if number.isdigit()]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StorageError(f"crab status: its JSON cannot be read: {error}") from error
+def _jobs(lines: list[str]) -> list[CrabJob] | None:
+    """The jobs in the line of JSON; ``None`` if there is no such line.
+
+    Warnings and messages of the server can have lines that begin like it.
+    """
+    trouble = None
+    for line in reversed([line for line in lines if line.startswith("{")]):
+        try:
+            told: dict[str, Any] = json.loads(line)
+            # automatic splitting has jobs such as 0-1; ours has not
+            jobs = [_job(int(number), about) for number, about in told.items() if number.isdecimal()]
+            if jobs:
+                return jobs
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            trouble = trouble or error
+    if trouble is not None:
+        raise StorageError(f"crab status: its JSON cannot be read: {trouble}")
+    return None
 
 
 def _job(number: int, about: dict[str, Any]) -> CrabJob:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from flashsim_prod.core.engines import EngineRules
+from flashsim_prod.core.engines import EngineRules, NodeSoftware
 from flashsim_prod.core.names import owner_of
 from flashsim_prod.core.site import Resources
 from flashsim_prod.core.strict import StrictModel
@@ -110,6 +110,9 @@ class CrabRules(EngineRules):
     def gpus_promised(self) -> int:
         return 0 if self.accelerator is None else 1
 
+    def node_software(self) -> NodeSoftware:
+        return NodeSoftware(self.software.python, self.software.container, brings_package=True)
+
     def check_limits(self, resources: Resources) -> None:
         cpus = resources.cpus
         if cpus not in CORES:
@@ -123,6 +126,9 @@ class CrabRules(EngineRules):
 
     def removed_by_rule(self, lfn: str) -> bool:
         return lfn.startswith(RUCIO_FOLDERS)
+
+    def leaves_outputs(self) -> bool:
+        return self.removed_by_rule(f"{self.lfn_base}/")
 
     def notes(self, request: Request) -> Iterable[str]:
         owner = owner_of(request.registration.scope)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flashsim_prod.core.site import Resources
 from flashsim_prod.core.states import JobState, Stage
+from flashsim_prod.errors import StorageError
 from flashsim_prod.files import read_text, storage_errors, write_json
 from flashsim_prod.grid.batch.base import NodeKey, Submission
 from flashsim_prod.grid.batch.crab.client import CrabClient, NeverResubmittedError, NoStatusError, job_ranges
@@ -68,12 +69,15 @@ class TaskAtCrab:
     client : CrabClient
     owned : tuple of int, optional
         Its jobs, by CRAB's numbers, that no later task has; by default all.
+    recorded : str, optional
+        The server's name of it, if the request knows it though the client's files are gone.
     """
 
     task: CrabTask
     folder: Path
     client: CrabClient
     owned: tuple[int, ...] = ()
+    recorded: str | None = None
 
     def __post_init__(self) -> None:
         if not self.owned:
@@ -98,18 +102,28 @@ class TaskAtCrab:
             return None
 
     def found(self) -> str | None:
-        """The server's name of the task, by the client's files or by the server's list.
+        """The server's name of the task, by the client's files, by what is recorded, or by the server's list.
 
-        A client that was killed may have left a folder without the name: then the server is asked, and the
-        folder made anew.
+        A client that was killed may have left a folder without the name, or the folder is lost: then it is
+        made anew.
         """
-        if self.name or not self.project.exists():
+        if self.name:
             return self.name
-        name = self.client.listed(self.task.name)
+        name = self.recorded or self.client.listed(self.task.name)
         if name is not None:
-            self._put_aside()
-            self.client.remake(name, self.folder / PROJECTS)
+            self.restore(name)
         return name
+
+    def restore(self, name: str) -> None:
+        """Make the client's folder anew, of a task with this name on the server."""
+        if self.project.exists():
+            self._put_aside()
+        projects = self.folder / PROJECTS
+        with storage_errors(f"making {projects}"):
+            projects.mkdir(parents=True, exist_ok=True)
+        self.client.remake(name, projects)
+        if self.name != name:
+            raise StorageError(f"crab remake --task={name}: it did not make {self.project}")
 
     def status(self) -> TaskStatus:
         """What CRAB says of it.
@@ -118,10 +132,10 @@ class TaskAtCrab:
         that was taken back is over.
         """
         status = self._asked()
-        if self._killed.exists():
+        if self._is_taken_back(status):
             status = replace(status, killed=True)
         self._remember(status)
-        again, numbers = self._resubmitted()
+        again, numbers = self._resubmitted(status)
         old = {n for n in numbers if (job := status.jobs.get(n)) and _is_old(job, again)}
         if not old or status.killed:
             return status
@@ -177,13 +191,15 @@ class TaskAtCrab:
         """CMS's exit codes of its failed jobs, as far as CRAB ever told them."""
         try:
             told: dict[str, int] = json.loads(read_text(self._codes))
-        except (OSError, ValueError):
+            return {int(number): code for number, code in told.items()}
+        except (OSError, ValueError, AttributeError):
             return {}
-        return {int(number): code for number, code in told.items()}
 
     def _submit_anew(self) -> Going:
         if self.project.exists():
             self._put_aside()
+        with storage_errors(f"removing {self._killed}"):
+            self._killed.unlink(missing_ok=True)
         return Going(self.client.submit(config_of(self.task)))
 
     def _remark(self, jobs: list[int], reason: str) -> str:
@@ -227,14 +243,24 @@ class TaskAtCrab:
     def _beside(self, suffix: str) -> Path:
         return self.project.with_name(f"{self.project.name}.{suffix}")
 
-    def _resubmitted(self) -> tuple[datetime, list[int]]:
-        """When jobs were resubmitted, and which; none if CRAB must have noticed by now."""
+    def _is_taken_back(self, status: TaskStatus) -> bool:
+        """Whether it was taken back from here, and the server may not have come to it yet."""
+        try:
+            age_s = time.time() - self._killed.stat().st_mtime
+        except OSError:
+            return False
+        # if it failed there, or was put aside, jobs run on
+        return age_s < _NOTICED_S and status.server != "KILLFAILED"
+
+    def _resubmitted(self, status: TaskStatus) -> tuple[datetime, list[int]]:
+        """When jobs were resubmitted, and which; none if CRAB must have noticed by now, or could not."""
         try:
             at_s = self._mark.stat().st_mtime
             jobs: list[int] = json.loads(read_text(self._mark))
         except (OSError, ValueError):
             return datetime.now(UTC), []
-        return datetime.fromtimestamp(at_s, UTC), jobs if time.time() - at_s < _NOTICED_S else []
+        noticed = not status.passing and time.time() - at_s >= _NOTICED_S
+        return datetime.fromtimestamp(at_s, UTC), [] if noticed or status.server == "RESUBMITFAILED" else jobs
 
     def _put_aside(self) -> None:
         """Make way for a new folder of the same name; this one may still tell a person something."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import format_duration
 from flashsim_prod.core.states import JobState
-from flashsim_prod.errors import FlashSimError, StateError
+from flashsim_prod.errors import ConfigError, FlashSimError, StateError
 from flashsim_prod.grid.batch.base import (
     Finding,
     NodeKey,
@@ -178,6 +179,16 @@ class HTCondorBatch(TrainingBatch):
         if self._rules.proxy:
             yield _proxy()
         yield self._negotiable(pool, machines)
+
+    def check_software(self) -> None:
+        # images on servers are opened by the nodes; paths that nodes see, a submit machine sees
+        path = self._rules.software.image or self._rules.software.archive
+        if path and os.path.isabs(path) and not os.path.exists(path):
+            raise ConfigError(
+                f"site {self._site.name}: there is no {path}, so no job could start; make one "
+                "(flashsim-prod software --help), name it in a copy of the site file (htcondor.software), "
+                "and say --site FILE"
+            )
 
     def train(self, training: Training) -> tuple[int, bool]:
         from flashsim_prod.grid.batch.htcondor.training import submit_training

@@ -232,7 +232,7 @@ def _inputs_of(request: Request, first: int, number: int) -> list[str]:
         raise RequestError(
             f"two input files are called {twice[0]}, which cannot both be sent to a job; rename one"
         )
-    return [file.url for file in request.source.files_of(first, number) if not file.is_url]
+    return [file.url for file in request.source.sent_for(first, number)]
 
 
 def _next_rescue(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from flashsim_prod.core.engines import EngineRules
+from flashsim_prod.core.engines import EngineRules, NodeSoftware
 from flashsim_prod.core.strict import StrictModel
 
 #: submit commands that the rendered files set themselves: a site file cannot set them again
@@ -135,6 +135,20 @@ class HTCondorRules(EngineRules):
 
     def gpus_promised(self) -> int:
         return self.gpus.count if self.gpus else 0
+
+    def node_software(self) -> NodeSoftware:
+        own = self.software
+        return NodeSoftware(own.python, own.image, own.archive, own.setup)
+
+    def most_at_once(self) -> int | None:
+        return self.throttle.max_jobs or None
+
+    def limited(self, jobs: int) -> Self:
+        # no limit is written as none
+        most = min(jobs, self.throttle.max_jobs or jobs)
+        idle = min(most, self.throttle.max_idle)
+        throttle = self.throttle.model_copy(update={"max_jobs": most, "max_idle": idle})
+        return self.model_copy(update={"throttle": throttle})
 
     def copies_urls(self) -> bool:
         return self.carries_urls

@@ -63,7 +63,7 @@ def _partition(slurm: Slurm, site: Site) -> str:
 
 def _accounting(slurm: Slurm) -> str:
     if slurm.accounted([1]) is None:
-        kept_s = slurm.setting("MinJobAge").split()[0]
+        kept_s = (slurm.setting("MinJobAge") or "?").split()[0]
         return f"off: why a job was ended by Slurm is known for {kept_s} s only, its exit code always"
     return "sacct answers"
 

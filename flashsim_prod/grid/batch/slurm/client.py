@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -109,6 +110,9 @@ class Slurm:
 
     def _accounts(self, *wanted: str) -> list[str] | None:
         columns = "--format=JobID,State,ExitCode,NodeList,Reason,JobName"
+        if shutil.which("sacct") is None:
+            # where no accounts are kept, some centres leave it out
+            return None
         done = _run(
             "sacct", "--allocations", "--noheader", "--parsable2", columns, f"--user={os.getuid()}", *wanted
         )
@@ -117,6 +121,19 @@ class Slurm:
         if done.returncode:
             raise _error("sacct", done)
         return done.stdout.splitlines()
+
+
+def check_client() -> None:
+    """See that Slurm's programs are here; `ConfigError` if they are not."""
+    for program in ("sbatch", "squeue", "scancel", "scontrol"):
+        if shutil.which(program) is None:
+            raise _not_here(program)
+
+
+def _not_here(program: str) -> ConfigError:
+    return ConfigError(
+        f"there is no '{program}' on this machine; log in to a login node of the Slurm cluster"
+    )
 
 
 def _said(program: str, *words: str) -> str:
@@ -140,9 +157,7 @@ def _run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
             timeout=PATIENCE_S,
         )
     except FileNotFoundError:
-        raise ConfigError(
-            f"there is no '{program}' on this machine; log in to a login node of the Slurm cluster"
-        ) from None
+        raise _not_here(program) from None
     except OSError as error:
         raise ConfigError(f"{program} cannot be started: {error.strerror}") from error
     except subprocess.TimeoutExpired:

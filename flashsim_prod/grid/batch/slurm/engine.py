@@ -23,7 +23,7 @@ from flashsim_prod.grid.batch.slurm.arrays import (
     write_number,
     write_plan,
 )
-from flashsim_prod.grid.batch.slurm.client import Slurm
+from flashsim_prod.grid.batch.slurm.client import Slurm, check_client
 from flashsim_prod.grid.batch.slurm.hand_over import HandOver
 from flashsim_prod.grid.batch.slurm.judge import Judge, Verdict, tries_of
 from flashsim_prod.grid.batch.slurm.records import Record, Task
@@ -111,6 +111,7 @@ class SlurmBatch(BatchSystem):
     def check_software(self) -> None:
         from flashsim_prod.grid.batch.slurm.check import check_software
 
+        check_client()
         check_software(self._site)
 
     def check(self) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from flashsim_prod.core.engines import EngineRules
+from flashsim_prod.core.engines import EngineRules, NodeSoftware
 from flashsim_prod.core.strict import StrictModel
 
 #: a word of sbatch's command line, as it stands in a script
@@ -58,7 +58,7 @@ class Software(StrictModel):
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if self.image and "{python}" in self.python:
-            raise ValueError("python must be a path inside the image, such as /usr/local/bin/python3")
+            raise ValueError("python must be a path inside the image, such as /opt/flashsim/bin/python")
         return self
 
 
@@ -102,6 +102,13 @@ class SlurmRules(EngineRules):
 
     def gpus_promised(self) -> int:
         return self.gpus.count if self.gpus else 0
+
+    def node_software(self) -> NodeSoftware:
+        own = self.software
+        return NodeSoftware(own.python, own.image, None, own.setup, own.runner)
+
+    def most_at_once(self) -> int | None:
+        return self.most_jobs or None
 
     @field_validator("options")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,8 @@ _READ = frozenset((*REQUIRED, *DRAWN, *NUMBERING, *(name for group in OPTIONAL_G
 _GENERATORS = re.compile(r"(Sub)?[Gg]en[A-Z_]\w*|Pileup_\w+|LHE\w*|HTXS_\w+|PSWeight\w*")
 #: events that are looked at for the particles of the hard process
 _SAMPLED = 100
+#: events of each file that are looked through for values that are no numbers
+LOOKED_THROUGH = 1000
 _HARD_PROCESS = 1 << 7
 _HEAVY = (6, 23, 24, 25)
 #: energies that there were or will be collisions at [TeV]
@@ -74,6 +77,8 @@ class FileLook:
         From the momenta of the incoming partons and their fractions, or from what made the file.
     dataset : str or None
         What the file itself says that it is of.
+    unusual : frozenset of str
+        Carried branches with values that are no finite numbers, in the first `LOOKED_THROUGH` events.
     """
 
     url: str
@@ -87,6 +92,7 @@ class FileLook:
     heavy: frozenset[int] | None
     energy_tev: float | None
     dataset: str | None
+    unusual: frozenset[str] = frozenset()
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -126,7 +132,15 @@ def look_at(url: str) -> FileLook:
             heavy=_heavy(file),
             energy_tev=_told_energy(made.get("energy_tev")) or _energy(file),
             dataset=made.get("dataset"),
+            unusual=_unusual(file, carried),
         )
+
+
+def _unusual(file: NanoFile, carried: Sequence[CarriedBranch]) -> frozenset[str]:
+    """Which of the `carried` branches hold values that are no finite numbers."""
+    names = [one.name for one in carried if np.dtype(one.type).kind == "f"]
+    found = file.first(names, LOOKED_THROUGH)
+    return frozenset(name for name in names if not np.isfinite(found.branch(name)[0]).all())
 
 
 def _sums(file: NanoFile) -> tuple[RunSums, str]:

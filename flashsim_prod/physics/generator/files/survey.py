@@ -12,7 +12,7 @@ from flashsim_prod.core.sources.base import CarriedBranch, InputFile
 from flashsim_prod.core.sources.nano import Contents, InputSums, NanoFiles
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import split_name
-from flashsim_prod.physics.generator.files.look import DRAWN, NUMBERING, REQUIRED, FileLook
+from flashsim_prod.physics.generator.files.look import DRAWN, LOOKED_THROUGH, NUMBERING, REQUIRED, FileLook
 from flashsim_prod.physics.generator.source import GEN_COLLECTIONS, OPTIONAL_COLLECTIONS
 
 #: names that are told one by one
@@ -109,13 +109,24 @@ def _contents(looks: Sequence[FileLook]) -> Contents:
     }
     numbering = " and its own numbering as FlashSim_input*" if names.issuperset(NUMBERING) else ""
     return Contents(
-        carried=f"{_grouped(names.difference(DRAWN, NUMBERING))}{numbering}; the same in every fold",
+        carried=f"{_grouped(names.difference(DRAWN, NUMBERING))}{numbering}; the same in every fold"
+        f"{_unusual(looks)}",
         dropped="; ".join(
             ["all reconstructed objects and triggers, which are made anew or left out"]
             + ([f"of the generator's side {_listed(sorted(lost))}"] if lost else [])
         ),
         drawn=_drawn(looks),
         normalisation=_normalisation(looks),
+    )
+
+
+def _unusual(looks: Sequence[FileLook]) -> str:
+    names = sorted(set().union(*(look.unusual for look in looks)))
+    if not names:
+        return ""
+    return (
+        f"; {_listed(names)} not finite in some of the first {LOOKED_THROUGH:,} events of a file, "
+        "carried as they are"
     )
 
 

@@ -36,6 +36,7 @@ def make_feed(pythia: Any, energy_gev: float) -> Any:
         def __init__(self) -> None:
             super().__init__(_STRATEGY)
             self.waiting: list[tuple[HardEvent, int]] = []
+            self.veto: Any = None
 
         def give(self, events: Sequence[HardEvent], seeds: Sequence[int]) -> None:
             self.waiting = list(zip(events, seeds, strict=True))[::-1]
@@ -52,6 +53,8 @@ def make_feed(pythia: Any, energy_gev: float) -> Any:
                 raise OutOfEventsError
             event, seed = self.waiting.pop()
             pythia.rndm.init(seed)
+            if self.veto is not None:
+                self.veto.begin(event.scale_gev)
             self.setProcess(1, event.weight, event.scale_gev, event.alpha_qed, event.alpha_qcd)
             for one in event.particles:
                 momentum = (one.px, one.py, one.pz, one.e, one.m)

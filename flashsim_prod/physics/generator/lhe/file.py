@@ -1,12 +1,13 @@
 """LHE files, plain or gzipped: their head, and the text of their events.
 
 Bytes are searched for the ends of events, not parsed, so that a job finds its first event as fast as the file
-can be read, or decompressed: millions of events in seconds.
+can be read, or decompressed: millions of events in seconds. Large files have an index, to be faster still.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import re
 import zlib
@@ -18,9 +19,17 @@ from typing import IO
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.files import open_regular
+from flashsim_prod.physics.generator.lhe import index
+from flashsim_prod.physics.generator.lhe.index import Marking, find_index, unpacking
+from flashsim_prod.physics.generator.lhe.merging.powheg import is_of_powheg
+from flashsim_prod.physics.generator.lhe.merging.settings import MadeFor, made_for
+from flashsim_prod.physics.generator.lhe.served import is_url, served
 from flashsim_prod.physics.generator.lhe.weights import Declared, declared_weights
 
 _PROTON = 2212
+_PACKED = b"\x1f\x8b"
+#: what is gzipped is at least so much of what it was
+_MOST_PACKED = 10
 _CHUNK = 1 << 20
 #: heads, with run cards, parameters and code, are a few MB at most
 _LARGEST_HEAD = 1 << 28
@@ -31,8 +40,6 @@ _TAIL = 4096
 _INIT = re.compile(r"<init\b[^>]*>(.*)\Z", re.DOTALL)
 _EVENT = re.compile(rb"<event\b[^>]*>.*\Z", re.DOTALL)
 _SLHA = re.compile(r"<slha\b[^>]*>(.*?)</slha>", re.DOTALL)
-_MERGED = re.compile(r"(?m)^\s*(\d+)\s*=\s*ickkw\b")
-_MERGERS = {1: "MLM", 2: "CKKW", 3: "FxFx"}
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,9 @@ class Head:
     weights : tuple of Declared
     slha : str
         Masses and decays of its model, empty if it has none.
-    merging : str
-        For which merging of samples it was made, that has the shower veto events; empty for none.
+    merging : MadeFor
+    is_powheg : bool
+        Whether POWHEG made it.
     """
 
     beams: tuple[int, int]
@@ -59,7 +67,8 @@ class Head:
     cross_section_pb: float
     weights: tuple[Declared, ...]
     slha: str
-    merging: str
+    merging: MadeFor
+    is_powheg: bool
 
     @property
     def energy_tev(self) -> float:
@@ -70,7 +79,7 @@ class Head:
 def read_head(url: str) -> Head:
     """The head of a file; `InputError` in one line if it is none, or cannot be read."""
     with _reading(url), _open(url) as stream:
-        text, _ = _head(stream, url)
+        text, _, _ = _head(stream, url)
     match = _INIT.search(text)
     if match is None:
         raise InputError(f"{url}: no <init> before the first event; is it an LHE file?")
@@ -78,12 +87,17 @@ def read_head(url: str) -> Head:
         beams, energies, cross_section = _init(match[1])
     except (ValueError, IndexError) as error:
         raise InputError(f"{url}: <init> cannot be read: {error}") from error
-    merged = _MERGED.search(text)
-    merging = _MERGERS.get(int(merged[1]), "") if merged else ""
     slha = _SLHA.search(text)
+    model = slha[1].strip() if slha else ""
     return Head(
-        beams, energies, cross_section, declared_weights(text), slha[1].strip() if slha else "", merging
+        beams, energies, cross_section, declared_weights(text), model, made_for(text), is_of_powheg(text)
     )
+
+
+def head_text(url: str) -> str:
+    """All of a file before its first event; errors as of `read_head`."""
+    with _reading(url), _open(url) as stream:
+        return _head(stream, url)[0] + "</init>\n"
 
 
 def check_usable(head: Head, url: str) -> None:
@@ -97,24 +111,31 @@ def check_usable(head: Head, url: str) -> None:
         raise InputError(f"{url}: beams of {one:g} and {other:g} GeV; only equal ones can be used")
     if not math.isfinite(head.cross_section_pb):
         raise InputError(f"{url}: the cross section in <init> is not finite")
-    if head.merging:
-        raise InputError(
-            f"{url}: made for {head.merging} merging (ickkw in its head), whose vetoes in the shower are not "
-            "supported; without them jets would be counted twice; give a file without merging"
-        )
 
 
 def count_events(url: str) -> int:
     """The number of events of a file, which is read to its end; `InputError` if it is cut off or damaged."""
-    with _reading(url), _open(url) as stream:
-        _, chunk = _head(stream, url)
-        number, tail = chunk.count(_END), chunk
-        while more := stream.read(_CHUNK):
+    marking = Marking(url)
+    with _reading(url), _open(url, is_indexed=True) as stream:
+        _, more, place = _head(stream, url)
+        more = more or stream.read(_CHUNK)
+        marking.mark(0, place)
+        number, tail = 0, b""
+        while more:
             # an end may lie across two chunks; what is kept of the first is too short to hold one
-            number += (tail[-_KEPT:] + more).count(_END)
+            kept = tail[-_KEPT:]
+            seen, place = kept + more, place - len(kept)
+            number += seen.count(_END)
+            end = seen.rfind(_END)
+            if end >= 0:
+                marking.mark(number, place + end + len(_END))
+            place += len(seen)
             tail = tail[-_TAIL:] + more
-    if b"</LesHouchesEvents>" not in tail:
-        raise InputError(f"{url} is truncated: it does not end with </LesHouchesEvents>; copy it again")
+            more = stream.read(_CHUNK)
+        if b"</LesHouchesEvents>" not in tail:
+            raise InputError(f"{url} is truncated: it does not end with </LesHouchesEvents>; copy it again")
+        if not is_url(url):
+            marking.write(place, stream)
     return number
 
 
@@ -126,9 +147,17 @@ def event_texts(url: str, first: int, number: int) -> Iterator[str]:
     InputError
         The file holds fewer, or is damaged.
     """
-    with _reading(url), _open(url) as stream:
-        _, buffer = _head(stream, url)
-        skip, left = first, number
+    known = None if is_url(url) else find_index(url)
+    mark = known.before(first) if known else None
+    with _reading(url), _open(url, known.states if known else b"") as stream:
+        if mark is None:
+            _, buffer, _ = _head(stream, url)
+            begin = 0
+        else:
+            begin, place = mark
+            stream.seek(place)
+            buffer = b""
+        skip, left = first - begin, number
         while left:
             ends = buffer.count(_END)
             if ends > skip:
@@ -152,8 +181,8 @@ def _event(text: bytes, url: str) -> str:
     return match[0].decode("utf-8", "replace")
 
 
-def _head(stream: IO[bytes], url: str) -> tuple[str, bytes]:
-    """What is before ``</init>``, and what was read beyond it."""
+def _head(stream: IO[bytes], url: str) -> tuple[str, bytes, int]:
+    """What is before ``</init>``, what was read beyond it, and where that begins."""
     read = b""
     while b"</init>" not in read:
         more = stream.read(_CHUNK)
@@ -163,7 +192,7 @@ def _head(stream: IO[bytes], url: str) -> tuple[str, bytes]:
     head, _, rest = read.partition(b"</init>")
     if b"<LesHouchesEvents" not in head:
         raise InputError(f"{url} does not begin with <LesHouchesEvents>; it is no LHE file")
-    return head.decode("utf-8", "replace"), rest
+    return head.decode("utf-8", "replace"), rest, len(read) - len(rest)
 
 
 def _init(text: str) -> tuple[tuple[int, int], tuple[float, float], float]:
@@ -186,15 +215,33 @@ def as_float(text: str) -> float:
 
 
 @contextmanager
-def _open(url: str) -> Iterator[IO[bytes]]:
-    if "://" in url:
-        raise InputError(f"{url}: LHE files are read from disks; copy it here and name the copy")
+def _open(url: str, states: bytes = b"", *, is_indexed: bool = False) -> Iterator[IO[bytes]]:
+    """The contents of a file, unpacked.
+
+    Parameters
+    ----------
+    url : str
+    states : bytes
+        Of its index, if it has one; it is then fast to seek in.
+    is_indexed : bool
+        Whether an index is to be made, where it is large enough.
+    """
+    if is_url(url):
+        with served(url) as stream:
+            yield stream
+        return
     with open_regular(Path(url)) as file:
-        is_packed = file.read(2) == b"\x1f\x8b"
+        is_packed = file.read(2) == _PACKED
+        size = file.seek(0, io.SEEK_END)
         file.seek(0)
         if not is_packed:
             yield file
             return
+        if states or (is_indexed and size * _MOST_PACKED >= index.LEAST_BYTES):
+            with unpacking(file, size, states) as found:
+                if found is not None:
+                    yield found
+                    return
         with gzip.GzipFile(fileobj=file) as unpacked:
             yield unpacked  # type: ignore[misc]
 

@@ -1,38 +1,47 @@
-"""Events of one job: hard processes of LHE files, showered and hadronised by Pythia8."""
+"""Events of LHE files: showered and hadronised by Pythia8, with their weights and hard processes."""
 
 from __future__ import annotations
 
-import tempfile
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.report import Accepted
+from flashsim_prod.core.sources.lhe import merging_of
 from flashsim_prod.errors import ConfigError, InputError, NodeError
-from flashsim_prod.files import write_whole
-from flashsim_prod.physics.events import Column, Events
+from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.generator.lhe.batch import ATTEMPTS, Batch, EventSeed
 from flashsim_prod.physics.generator.lhe.columns import hard_process
 from flashsim_prod.physics.generator.lhe.event import HardEvent, parse_event
 from flashsim_prod.physics.generator.lhe.feed import OutOfEventsError, make_feed
-from flashsim_prod.physics.generator.lhe.file import event_texts
+from flashsim_prod.physics.generator.lhe.file import event_texts, head_text
+from flashsim_prod.physics.generator.lhe.merging.powheg import make_veto, vetoes_emissions
+from flashsim_prod.physics.generator.lhe.merging.shower import MergingShower
+from flashsim_prod.physics.generator.lhe.starting import start
 from flashsim_prod.physics.generator.lhe.survey import Survey, survey
 from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
-from flashsim_prod.physics.generator.pythia import analyse, set_up
+from flashsim_prod.physics.generator.pythia import analyse
 from flashsim_prod.physics.generator.source import regrouped
 
 #: events that are showered and analysed together; bounds the memory, changes no content
 _BATCH = 100
-#: tries of an event that Pythia8 gives up, each with another seed
-_ATTEMPTS = 10
 #: an event's weight after the shower is the file's, but for rounding
 _SAME_WEIGHT = 1e-6
+_OF_MERGING = re.compile(r"\s*(JetMatching|Merging):", re.IGNORECASE)
 
-#: the generator's seed of a gen event, by its number and the attempt at it
-EventSeed = Callable[[int, int], int]
+
+class _AnyShower(Protocol):
+    """What makes events of hard processes."""
+
+    def run(self, batch: Batch, seed: EventSeed, init_seed: int) -> tuple[Events | None, tuple[int, ...]]:
+        """The events that are left, ``None`` for none, and their places in `batch`."""
+        ...
 
 
 class LheSource:
@@ -46,6 +55,8 @@ class LheSource:
         Path of each file and its number of events.
     first, n_events : int
         The job's events; `first` counts from 0.
+    number_of_first : int, optional
+        Number of the first event in the dataset, if it is not its place in the files.
     pileup : str
         Name of the profile that pileup is drawn from.
     init_seed : int
@@ -67,6 +78,7 @@ class LheSource:
         *,
         first: int,
         n_events: int,
+        number_of_first: int | None = None,
         pileup: str,
         init_seed: int,
         event_seed: EventSeed,
@@ -80,40 +92,75 @@ class LheSource:
         self._card = card
         self._files = tuple(files)
         self._first, self._n_events = first, n_events
+        self._number = first if number_of_first is None else number_of_first
         self._profile = find_profile(pileup)
         self._init_seed, self._event_seed, self._pileup_seed = init_seed, event_seed, pileup_seed
         self._survey = survey(self._files[0][0])
+        self._is_vetoed = bool(merging_of(card.settings))
+        self._accepted = Accepted()
 
     def chunks(self, size: int) -> Iterator[Events]:
         """All events, at most `size` at a time; their contents do not depend on `size`."""
         return regrouped(self._batches(), size)
 
-    def _batches(self) -> Iterator[Events]:
-        shower = _Shower(self._card, self._survey)
-        events, number = self._read(), self._first
-        while batch := list(islice(events, _BATCH)):
-            where, hard = zip(*batch, strict=True)
-            showered = shower.run(
-                hard, where, range(number, number + len(hard)), self._event_seed, self._init_seed
-            )
-            yield self._joined(showered, hard, number)
-            number += len(hard)
+    @property
+    def accepted(self) -> Accepted:
+        """What was tried so far, and what merging has left of it."""
+        return self._accepted
 
-    def _joined(self, showered: Events, hard: Sequence[HardEvent], number: int) -> Events:
+    def specimen(self) -> Events:
+        """The first event as if there were no merging: it has all branches, if no event is left at all."""
+        settings = tuple(one for one in self._card.settings if not _OF_MERGING.match(one))
+        card = self._card.model_copy(update={"settings": settings})
+        batch = next(self._read(1))
+        showered, _ = _Shower(card, self._survey).run(batch, self._event_seed, self._init_seed)
+        assert showered is not None
+        return self._joined(showered, batch, (0,), self._weight(showered, batch.hard))
+
+    def _batches(self) -> Iterator[Events]:
+        shower: _AnyShower = _Shower(self._card, self._survey)
+        if self._is_vetoed:
+            shower = MergingShower(self._card, self._survey, head_text(self._files[0][0]))
+        for batch in self._read(_BATCH):
+            showered, kept = shower.run(batch, self._event_seed, self._init_seed)
+            hard = [batch.hard[place] for place in kept]
+            weight = np.zeros(0) if showered is None else self._weight(showered, hard)
+            self._accepted += _counted(batch.hard, weight)
+            if showered is not None:
+                yield self._joined(showered, batch, kept, weight)
+
+    @staticmethod
+    def _weight(showered: Events, hard: Sequence[HardEvent]) -> NDArray[np.float64]:
+        """genWeight: the file's weight, times what the shower's settings may have made of it."""
+        nominal = np.array([event.weight for event in hard])
+        ratio = showered.scalars["genWeight"].astype(np.float64) / nominal
+        return np.where(np.abs(ratio - 1) < _SAME_WEIGHT, nominal, nominal * ratio)
+
+    def _joined(
+        self, showered: Events, batch: Batch, kept: Sequence[int], weight: NDArray[np.float64]
+    ) -> Events:
+        hard, numbers = [batch.hard[place] for place in kept], [batch.numbers[place] for place in kept]
         told = hard_process(hard, self._survey.weights, self._survey.branches)
-        pileup = [
-            Events(1, PileupDraws(self._profile, self._pileup_seed(one)).draw(1))
-            for one in range(number, number + len(hard))
-        ]
-        weight = _weight(showered, hard)
+        pileup = [Events(1, PileupDraws(self._profile, self._pileup_seed(one)).draw(1)) for one in numbers]
+        scalars = {name: weight.astype(np.float32) for name in ("genWeight", "Generator_weight")}
+        if self._is_vetoed:
+            scalars["FlashSim_genEvent"] = np.array(numbers, dtype=np.uint64)
         return Events(
             len(hard),
-            {**showered.scalars, **weight, **told.scalars, **Events.concatenate(pileup).scalars},
+            {**showered.scalars, **told.scalars, **Events.concatenate(pileup).scalars, **scalars},
             {**showered.collections, **told.collections},
         )
 
-    def _read(self) -> Iterator[tuple[str, HardEvent]]:
-        """Name and contents of each event, in order."""
+    def _read(self, size: int) -> Iterator[Batch]:
+        """All events, at most `size` at a time."""
+        events, number = self._events(), self._number
+        while part := list(islice(events, size)):
+            where, texts, hard = zip(*part, strict=True)
+            yield Batch(where, texts, hard, number)
+            number += len(hard)
+
+    def _events(self) -> Iterator[tuple[str, str, HardEvent]]:
+        """Name, text and contents of each event, in order."""
         offset, last = 0, self._first + self._n_events
         for url, entries in self._files:
             start, stop = max(self._first - offset, 0), min(last - offset, entries)
@@ -124,7 +171,19 @@ class LheSource:
                 raise InputError(f"{url} has not the same weights as {self._files[0][0]}; make a new request")
             for place, text in enumerate(event_texts(url, start, stop - start), start):
                 where = f"{url}: event {place}"
-                yield where, parse_event(text, self._survey.weights, where)
+                yield where, text, parse_event(text, self._survey.weights, where)
+
+
+def _counted(tried: Sequence[HardEvent], left: NDArray[np.float64]) -> Accepted:
+    before = np.array([event.weight for event in tried])
+    return Accepted(
+        tried=len(before),
+        accepted=len(left),
+        sumw_tried=float(before.sum()),
+        sumw_accepted=float(left.sum()),
+        sumw2_tried=float((before**2).sum()),
+        sumw2_accepted=float((left**2).sum()),
+    )
 
 
 class _Shower:
@@ -135,32 +194,32 @@ class _Shower:
         self._pythia: Any = None
         self._feed: Any = None
 
-    def run(
-        self,
-        events: Sequence[HardEvent],
-        where: Sequence[str],
-        numbers: Sequence[int],
-        seed: EventSeed,
-        init_seed: int,
-    ) -> Events:
-        """The generator-level collections of `events`, of which `numbers` are those in the dataset."""
-        found = self._tried(events, [seed(number, 0) for number in numbers], init_seed)
+    def run(self, batch: Batch, seed: EventSeed, init_seed: int) -> tuple[Events | None, tuple[int, ...]]:
+        """The generator-level collections of all events, and their places.
+
+        Raises
+        ------
+        InputError
+            If Pythia8 gives one up, whatever its seed.
+        """
+        everywhere = tuple(range(len(batch.hard)))
+        found = self._tried(batch.hard, [seed(number, 0) for number in batch.numbers], init_seed)
         if found is not None:
-            return found
+            return found, everywhere
         # one was given up; alone, each of the others comes out as it would have here
         singles = []
-        for event, name, number in zip(events, where, numbers, strict=True):
-            tries = (self._tried([event], [seed(number, one)], init_seed) for one in range(_ATTEMPTS))
-            single = next((one for one in tries if one is not None), None)
+        for one in batch.singles():
+            tries = (self._tried(one.hard, [seed(one.first, n)], init_seed) for n in range(ATTEMPTS))
+            single = next((each for each in tries if each is not None), None)
             if single is None:
-                raise InputError(f"{name}: Pythia8 cannot shower it; it was tried {_ATTEMPTS} times")
+                raise InputError(f"{one.where[0]}: Pythia8 cannot shower it; it was tried {ATTEMPTS} times")
             singles.append(single)
-        return Events.concatenate(singles)
+        return Events.concatenate(singles), everywhere
 
     def _tried(self, events: Sequence[HardEvent], seeds: Sequence[int], init_seed: int) -> Events | None:
         """All of `events`, or ``None`` if one was given up."""
         if self._pythia is None:
-            self._pythia, self._feed = start(self._card, self._of, init_seed)
+            self._pythia, self._feed = _start_plain(self._card, self._of, init_seed)
         self._feed.give(events, seeds)
         try:
             records = self._pythia.nextBatch(len(events))
@@ -174,37 +233,38 @@ class _Shower:
         return analyse(records) if is_whole else None
 
 
-def start(card: ProcessCard, of: Survey, seed: int) -> tuple[Any, Any]:
-    """Pythia8, initialised with the settings of `card`, and the feed that it takes hard processes from.
+def _start_plain(card: ProcessCard, of: Survey, seed: int) -> tuple[Any, Any]:
+    feeds: list[Any] = []
 
-    Raises
-    ------
-    ConfigError
-        If it does not take the settings.
-    """
-    with tempfile.TemporaryDirectory(prefix="lhe_") as folder:
-        run = ["Beams:frameType = 5", "Random:setSeed = on", f"Random:seed = {seed}"]
-        if of.head.slha:
-            model = Path(folder) / "model.slha"
-            write_whole(model, of.head.slha + "\n")
-            run += ["SLHA:readFrom = 2", "SLHA:verbose = 0", f"SLHA:file = {model}"]
-        pythia = set_up(card, tuple(run))
-        feed = make_feed(pythia, sum(of.head.energies_gev))
-        pythia.setLHAupPtr(feed)
-        if not pythia.init():
-            raise ConfigError(f"card {card.name}: Pythia8 cannot start with these settings")
-    return pythia, feed
+    def feed(pythia: Any) -> Any:
+        feeds.append(make_feed(pythia, sum(of.head.energies_gev)))
+        if vetoes_emissions(card.settings):
+            feeds[0].veto = make_veto(pythia, card.settings)
+            pythia.setUserHooksPtr(feeds[0].veto)
+        return feeds[0]
+
+    return start(card, of, seed, feed), feeds[0]
 
 
-def check_shower(card: ProcessCard, of: Survey, event: HardEvent) -> None:
+def check_shower(card: ProcessCard, of: Survey, url: str) -> None:
     """See that Pythia8 starts with the settings of `card` and showers nothing but what it is given.
+
+    Parameters
+    ----------
+    card : ProcessCard
+    of : Survey
+        Of the file `url`, whose first event is tried.
+    url : str
 
     Raises
     ------
     ConfigError
         If it does not take the settings, or they make it generate hard processes of its own.
     """
-    pythia, feed = start(card, of, 1)
+    where, text = f"{url}: event 0", next(event_texts(url, 0, 1))
+    event = parse_event(text, of.weights, where)
+    settings = tuple(one for one in card.settings if not _OF_MERGING.match(one))
+    pythia, feed = _start_plain(card.model_copy(update={"settings": settings}), of, 1)
     feed.give([event], [1])
     with suppress(OutOfEventsError):
         pythia.nextBatch(1)
@@ -214,11 +274,9 @@ def check_shower(card: ProcessCard, of: Survey, event: HardEvent) -> None:
             f"card {card.name}: its settings make hard processes beside those of the LHE files; "
             "leave out all but tune, shower, hadronisation and decays"
         )
+    if merging_of(card.settings):
+        MergingShower(card, of, head_text(url)).run(Batch((where,), (text,), (event,), 0), _one_seed, 1)
 
 
-def _weight(showered: Events, hard: Sequence[HardEvent]) -> dict[str, Column]:
-    """genWeight: the file's weight, times what the shower's settings may have made of it."""
-    nominal = np.array([event.weight for event in hard])
-    ratio = showered.scalars["genWeight"].astype(np.float64) / nominal
-    weight = np.where(np.abs(ratio - 1) < _SAME_WEIGHT, nominal, nominal * ratio).astype(np.float32)
-    return {"genWeight": weight, "Generator_weight": weight}
+def _one_seed(number: int, attempt: int) -> int:
+    return 1 + number + attempt

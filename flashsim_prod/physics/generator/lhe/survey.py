@@ -60,6 +60,8 @@ def survey_alike(urls: Iterable[str]) -> list[Survey]:
                 f"{url} is of {last.head.energy_tev:g} TeV, {names[0]} of {first.head.energy_tev:g} TeV; "
                 "give files of one energy"
             )
+        if last.head.merging != first.head.merging:
+            raise InputError(f"{url} is not of the merging of {names[0]}; give files of one generation")
         if last.weights != first.weights:
             raise InputError(f"{url} has not the same weights as {names[0]}; give files of one generation")
     return found

@@ -118,7 +118,7 @@ def read_sample(
     share = -(-max_events // len(urls))
     files, parts, gens = [], [], []
     for number, url in enumerate(urls):
-        with NanoFile(url, schema) as file:
+        with NanoFile(url, schema, declared=True) as file:
             if not file.n_entries:
                 raise InputError(f"{url} holds no events; leave it out")
             files.append(_described(file))

@@ -221,7 +221,7 @@ def read_chunks(url: str, number: int, schema: Schema) -> Iterator[tuple[int, Ev
 
     Every event has FlashSim_genEvent, unique among files of different `number`, and FlashSim_fold.
     """
-    with NanoFile(url, schema) as file:
+    with NanoFile(url, schema, declared=True) as file:
         names = sorted(name for name in file.branches if not name.startswith(_UNUSED))
         for start in range(0, file.n_entries, _CHUNK_EVENTS):
             events = file.read(names, start, start + _CHUNK_EVENTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -186,3 +187,26 @@ def order(cli: Cli, quick_site: Site, crab_sim: Path, fake_physics: Any, tmp_pat
         return cli(*words, "--name", "toy", *more)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def event_digests() -> Callable[[Path], dict[str, str]]:
+    """A function that makes a digest of each branch of a file's 60 events, in their order."""
+    import awkward as ak
+    import numpy as np
+    import uproot
+
+    def digest(array: Any) -> str:
+        if array.ndim == 1:
+            return hashlib.sha256(np.asarray(array).tobytes()).hexdigest()
+        counts, values = np.asarray(ak.num(array)), np.asarray(ak.flatten(array))
+        return hashlib.sha256(counts.tobytes() + values.tobytes()).hexdigest()
+
+    def digests(path: Path) -> dict[str, str]:
+        with uproot.open(path) as file:
+            tree = file["Events"]
+            arrays = {name: tree[name].array() for name in tree.keys()}  # noqa: SIM118 - no mapping
+        assert all(len(array) == 60 for array in arrays.values())
+        return {name: digest(array) for name, array in arrays.items()}
+
+    return digests

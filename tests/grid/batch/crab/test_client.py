@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsim_prod.errors import ConfigError, FlashSimError, StorageError
+from flashsim_prod.errors import ConfigError, FlashSimError, StateError, StorageError
 from flashsim_prod.grid.batch.crab.client import CrabClient, NeverResubmittedError, NoStatusError, job_ranges
 
 
@@ -127,3 +130,112 @@ def test_the_cause_is_told_wherever_it_stands_and_all_of_it_is_kept(
         str(raised.value) == f"crab resubmit -d project --jobids: exit code 200: {reason} (all of it: {log})"
     )
     assert said in log.read_text()
+
+
+def _client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> CrabClient:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (tmp_path / "crab").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "crab").chmod(0o755)
+    return CrabClient(tmp_path)
+
+
+def test_a_shell_without_a_release_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client ends with exit code 0 then, whatever it was to do."""
+    said = r"Error: \$CMSSW_VERSION is not defined. Make sure you do cmsenv first. Exiting..."
+    client = _client(tmp_path, monkeypatch, f'echo; echo "{said}"')
+    calls: list[Callable[[], object]] = [
+        client.version,
+        lambda: client.kill("project"),
+        lambda: client.resubmit("project", [1]),
+        lambda: client.check_write("T2_IT_Pisa", "/store/user/jdoe"),
+        lambda: client.listed("name"),
+    ]
+    for call in calls:
+        with pytest.raises(ConfigError, match=r"Make sure you do cmsenv first.*source /cvmfs/cms\.cern\.ch"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Problems creating proxy.",
+        "Problems delegating My-proxy. Error",
+        "It seems your proxy has not been delegated to myproxy. Please check the logfile",
+        "YOUR USER CERTIFICATE IS EXPIRED (OR WILL EXPIRE IN LESS THEN 1 DAYS).",
+    ],
+)
+def test_without_a_proxy_it_says_how_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    client = _client(tmp_path, monkeypatch, f'echo "{said}"; exit 194')
+    with pytest.raises(StorageError, match=r"make a new one: voms-proxy-init -voms cms"):
+        client.kill("project")
+
+
+def test_what_cannot_be_understood_is_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = _client(tmp_path, monkeypatch, "echo first; printf 'caf\\351\\n'; echo last")
+    told: list[Callable[[], object]] = [lambda: client.submit("config"), lambda: client.status("project")]
+    for number, call in enumerate(told, 1):
+        with pytest.raises(StorageError, match=r"last \(all of it: .*crab_client\.log\)"):
+            call()
+        assert (tmp_path / "crab_client.log").read_text().count("first\ncaf\ufffd\nlast") == number
+
+
+def test_what_a_client_said_that_does_not_come_back_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flashsim_prod.grid.batch.crab.client._PATIENCE_S", 0.5)
+    client = _client(tmp_path, monkeypatch, "echo asking for a pass phrase; exec sleep 5")
+    with pytest.raises(StorageError, match=r"no answer after 0\.5 s; try again later"):
+        client.submit("config")
+    assert "asking for a pass phrase" in (tmp_path / "crab_client.log").read_text()
+
+
+def test_nothing_is_submitted_while_a_client_that_was_left_behind_submits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it delivers is in no list yet; the command that started it was killed."""
+    left = tmp_path / "left"
+    client = _client(
+        tmp_path,
+        monkeypatch,
+        f"mkfifo {left}; (cat {left}) </dev/null >/dev/null 2>&1 &\nsleep 0.1; exit 1",
+    )
+    with pytest.raises(StorageError):
+        client.submit("config")
+    again = CrabClient(tmp_path)
+    with pytest.raises(StateError, match="a 'crab submit' still runs in"):
+        again.submit("config")
+    with pytest.raises(StateError, match="a 'crab submit' still runs in"):
+        again.listed("name")
+    left.write_text("over")
+    (tmp_path / "crab").write_text("#!/bin/sh\necho 'No tasks found from 2026-10-30 until 2026-11-29'\n")
+    for _ in range(50):
+        try:
+            assert again.listed("name") is None
+            break
+        except StateError:
+            time.sleep(0.1)
+    assert again.listed("name") is None
+
+
+def test_tasks_are_asked_for_since_the_request_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _client(tmp_path, monkeypatch, 'echo "No tasks found from x until y"; echo "$@" > told')
+    CrabClient(tmp_path, since=datetime.now(UTC) - timedelta(days=50)).listed("name")
+    assert (tmp_path / "told").read_text() == "tasks --days 51\n"
+
+
+def test_tasks_of_an_earlier_request_of_the_same_name_are_not_taken_for_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that was thrown away and made anew has the same contents, and so the same names of tasks."""
+    listed = "260921_221536:jdoe_crab_toy_0a1b2c3d_007"
+    client = _client(tmp_path, monkeypatch, f'printf "List of tasks from x until y\\n{listed}\\n"')
+    assert client.listed("toy_0a1b2c3d_007") == listed
+    for clock, found in (("22:20:00+00:00", True), ("22:30:00+00:00", False), ("00:20:00+02:00", True)):
+        day = "2026-09-22" if clock.endswith("02:00") else "2026-09-21"
+        client = CrabClient(tmp_path, since=datetime.fromisoformat(f"{day}T{clock}"))
+        assert client.listed("toy_0a1b2c3d_007") == (listed if found else None), clock
+        assert client.listed_below("toy_0a1b2c3d") == ({7: listed} if found else {}), clock

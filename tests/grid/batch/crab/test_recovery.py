@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,44 @@ def test_a_task_that_fails_in_every_way_and_is_purged_ends_in_the_local_dataset(
     assert _events(ended) == local_events()
 
 
+@pytest.mark.slow
+def test_with_real_physics_the_dataset_after_all_that_is_event_for_event_the_local_one(
+    cli: Cli,
+    home: Home,
+    real_site: Site,
+    crab_sim: Path,
+    tmp_path: Path,
+    event_digests: Callable[[Path], dict[str, str]],
+) -> None:
+    """One job fails for memory, one loses its output, one is killed with its task, which is then purged."""
+    rules = real_site.rules.model_copy(update={"jobs_per_task": 10})
+    local = {"rules": LocalRules(), "engine": "local", "name": "here", "slots": 1}
+    sites = {"toy": real_site.model_copy(update={"rules": rules}), "here": real_site.model_copy(update=local)}
+    for name, site in sites.items():
+        (tmp_path / f"{name}.yaml").write_text(site.to_yaml())
+    (crab_sim / "trouble" / "000.1").write_text("memory")
+    (crab_sim / "trouble" / "000.2").write_text("lost")
+
+    def place(name: str) -> Any:
+        site = ("--site", str(tmp_path / f"{name}.yaml"), "--scope", "user.jdoe", "--seed", "7")
+        return cli("request", "ttbar", *SIX, *site, "--name", name, "--json", "--yes")
+
+    assert place("toy").code == 0
+    for _ in range(5):
+        cli("status", "toy")
+    _kill(crab_sim, 0)
+    cli("status", "toy")
+    assert _states(home) == ["FAILED", "FAILED", "DONE", "DONE", "DONE", "FAILED"]
+    (crab_sim / "age.000").write_text("47")
+    made = {"toy": cli("retry", "toy", "--wait", "--json"), "here": place("here")}
+    assert [ended.code for ended in made.values()] == [0, 0]
+    assert [len(task["jobs"]) for task in _tasks(crab_sim)] == [6, 3]
+    files = {name: json.loads(ended.out)["files"] for name, ended in made.items()}
+    there, here = (event_digests(Path(file["pfn"])) for (file,) in files.values())
+    assert there == here
+    assert len(here) > 200
+
+
 def test_a_purged_task_is_over_and_what_storage_has_counts(
     order: Cli, cli: Cli, home: Home, crab_sim: Path, local_events: Callable[[], bytes]
 ) -> None:
@@ -161,7 +200,7 @@ def test_a_task_that_is_too_old_is_left_with_the_words_of_the_server(
     assert ended.code == 0, ended.err
     assert "Resubmission of the task is not possible since less than 7 days" in _plain(ended.err)
     assert f"all of it: {home.folder('toy').batch}/crab_client.log" in _plain(ended.err)
-    assert "A task expires 30 days" in (home.folder("toy").batch / "crab_client.log").read_text()
+    assert "A task expires 30.0 days" in (home.folder("toy").batch / "crab_client.log").read_text()
     assert [len(task["jobs"]) for task in _tasks(crab_sim)] == [6, 1]
     assert _events(ended) == local_events()
 
@@ -247,7 +286,16 @@ def test_outputs_under_a_rule_are_not_removed_behind_its_back(
     ended = order(*ONE, "--wait")
     assert ended.code == 0, ended.err
     assert "outputs of jobs are Rucio's" in _plain(ended.err)
-    assert len(list((tmp_path / "se" / "store" / "user" / "rucio").rglob("output_*.root"))) == 1
+    (task,) = _tasks(crab_sim)
+    digest = hashlib.md5(task["name"].encode()).hexdigest()
+    stem = f"rucio rule remove user.jdoe:/FakeDataset/fakefile-FakePublish-{digest}"
+    # each file is in two containers with a rule of its own
+    endings = (f"_TRANSFER.{digest[:8]}", "_output.root", "_report.json")
+    removals = [f"{stem}{ending}/USER --rses T2_IT_Pisa" for ending in endings]
+    # where it is done, and for whoever asks later
+    assert [line.strip() for line in ended.err.splitlines() if "rucio rule" in line] == removals
+    notes = json.loads(cli("status", "toy", "--json").out)["notes"]
+    assert [note.strip() for note in notes if "rucio rule" in note] == removals
 
 
 def test_a_site_check_fails_where_something_is_missing(

@@ -26,6 +26,7 @@ from flashsim_prod.grid.batch.crab import sandbox
 from flashsim_prod.grid.batch.crab.render import recorded_jobs, render, render_recovery
 from flashsim_prod.grid.batch.crab.section import CrabAccelerator, CrabSoftware
 from flashsim_prod.grid.batch.crab.tasks import recovery_task
+from flashsim_prod.grid.batch.crab.telling import removals
 from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.sandbox import found_in
@@ -293,3 +294,21 @@ def test_the_container_is_entered_with_a_clean_environment(
     assert around["PYTHONPATH"] == str(node.folder)
     assert around["OMP_NUM_THREADS"] == "1"
     assert str(tools) not in around["PATH"]
+
+
+def test_rules_to_remove_are_those_of_the_owner(crab_request: Callable[..., Request]) -> None:
+    def told(base: str) -> tuple[str, ...]:
+        site = crab_request().site
+        rules = site.rules.model_copy(update={"lfn_base": base})
+        request = crab_request(site=site.model_copy(update={"rules": rules}))
+        return removals(request, ["260921_221536:jdoe_crab_a"])
+
+    assert told("/store/user/{user}/flashsim") == ()
+    assert told("/store/group/higgs/flashsim") == ()
+    # /store/group/rucio/NAME is scope group.NAME of account NAME_group
+    lines = told("/store/group/rucio/higgs/flashsim")
+    assert len(lines) == 4
+    assert lines[1].startswith("  rucio --account higgs_group rule remove group.higgs:/FakeDataset/fakefile-")
+    assert told("/store/user/rucio/{user}")[1].startswith(
+        "  rucio rule remove user.jdoe:/FakeDataset/fakefile-"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import pytest
 
 from flashsim_prod.core.states import JobState
 from flashsim_prod.errors import StorageError
-from flashsim_prod.grid.batch.crab.replies import cached_task, listed_task, submitted_task, task_status
+from flashsim_prod.grid.batch.crab.replies import (
+    cached_task,
+    listed_task,
+    listed_tasks,
+    submitted_task,
+    task_status,
+)
 
 REPLIES = Path(__file__).parent / "replies"
 TASK = "260921_221536:jdoe_crab_toy-001_0a1b2c3d_000"
@@ -71,7 +78,8 @@ def test_the_scheduler_of_last_year_and_of_today_are_understood(word: str) -> No
 
 
 def test_jobs_that_crab_goes_on_with_by_itself_are_named() -> None:
-    assert task_status(_reply("status_running")).waiting == {"unsubmitted": [4], "cooloff": [6], "held": [9]}
+    waiting = task_status(_reply("status_running")).waiting
+    assert waiting == {"unsubmitted": [4], "cooloff": [6], "held": [9], "onHoliday": [10]}
 
 
 def test_the_rule_that_keeps_outputs_is_found() -> None:
@@ -139,3 +147,65 @@ def test_what_the_server_wants_people_to_know_is_kept() -> None:
 def test_what_is_no_status_is_said_in_one_line(text: str, line: str) -> None:
     with pytest.raises(StorageError, match=line):
         task_status(text)
+
+
+@pytest.mark.parametrize(
+    ("state", "alive"),
+    [
+        *((state, True) for state in ("WAITING", "NEW", "HOLDING", "QUEUED", "TAPERECALL", "KILLRECALL")),
+        *((state, True) for state in ("UPLOADED", "SUBMITTED", "KILLFAILED", "RESUBMITFAILED", "PARKED")),
+        *((state, False) for state in ("SUBMITFAILED", "SUBMITREFUSED", "KILLED", "FAILED")),
+    ],
+)
+def test_a_task_without_a_scheduler_is_over_only_where_the_server_says_so(state: str, alive: bool) -> None:
+    text = f"Task name:\t\t\t{TASK}\nStatus on the CRAB server:\t{state}\n"
+    assert task_status(text).alive is alive
+
+
+def test_words_that_are_not_known_count_as_at_work() -> None:
+    text = re.sub(r"(scheduler:\s+)\S+", r"\1DREAMING", _reply("status_failed"))
+    assert (task_status(text).alive, task_status(text).strange) == (True, ("DREAMING",))
+    assert not task_status(_reply("status_failed")).alive
+    assert task_status(_reply("status_failed")).strange == ()
+
+
+def test_a_job_in_a_state_that_is_not_known_has_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flashsim_prod.grid.batch.crab.replies.age_days", lambda name: 1)
+    text = _reply("status_failed").replace('"State": "finished"', '"State": "dreaming"')
+    assert task_status(text).alive
+
+
+def test_lines_that_begin_like_the_jobs_are_not_taken_for_them() -> None:
+    text = _reply("status_running")
+    warning = "Warning:\t\tquota\n\t{'bytes': 1}\n\t{oh\n"
+    warned = (
+        text.replace("Status on the scheduler", f"{warning}Status on the scheduler") + f"{warning}\t{{}}\n"
+    )
+    assert task_status(warned).jobs == task_status(text).jobs != {}
+    assert "Warning: quota" in task_status(warned).remarks
+
+
+@pytest.mark.parametrize("line", ["", "{}", '{"1": {"Sta', '{"1": {}}'])
+def test_a_scheduler_without_jobs_is_no_status(line: str) -> None:
+    """Of jobs that are not told nothing may be concluded: they would be made once more."""
+    lines = [line if one.startswith("{") else one for one in _reply("status_failed").splitlines()]
+    with pytest.raises(StorageError, match=r"crab status: it"):
+        task_status("\n".join(lines))
+
+
+def test_a_full_quota_is_told() -> None:
+    alarm = "\x1b[91mALARM: Not enough space at ASO destination \x1b[0m\n"
+    text = _reply("status_running").replace("Jobs status:", f"{alarm}Jobs status:")
+    assert "ALARM: Not enough space at ASO destination" in task_status(text).remarks
+
+
+@pytest.mark.parametrize("text", ["", "Error: $CMSSW_VERSION is not defined.", f"{TASK}\nSUBMITTED"])
+def test_what_is_no_list_says_nothing_of_tasks(text: str) -> None:
+    with pytest.raises(StorageError, match="this is no list of tasks"):
+        listed_task(text, "toy-001_0a1b2c3d_000")
+
+
+def test_all_tasks_of_a_request_are_found_in_the_list() -> None:
+    assert listed_tasks(_reply("tasks"), "toy-001_0a1b2c3d")[0] == TASK
+    assert listed_tasks(_reply("tasks"), "001_0a1b2c3d") == {}
+    assert listed_tasks("No tasks found from 2026-08-22 until 2026-09-21\n", "toy-001_0a1b2c3d") == {}

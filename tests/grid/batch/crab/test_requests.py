@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -199,7 +198,12 @@ def test_without_a_client_it_says_what_to_type_and_goes_on_from_there(
 
 @pytest.mark.slow
 def test_real_jobs_make_the_dataset_that_this_machine_makes(
-    cli: Cli, home: Home, real_site: Site, crab_sim: Path, tmp_path: Path
+    cli: Cli,
+    home: Home,
+    real_site: Site,
+    crab_sim: Path,
+    tmp_path: Path,
+    event_digests: Callable[[Path], dict[str, str]],
 ) -> None:
     site = tmp_path / "my_crab.yaml"
     site.write_text(real_site.to_yaml())
@@ -213,28 +217,8 @@ def test_real_jobs_make_the_dataset_that_this_machine_makes(
         assert ended.code == 0, ended.err
         _finished(home, where.stem)
         (file,) = json.loads(ended.out)["files"]
-        made[where.stem] = _events(Path(file["pfn"]))
+        made[where.stem] = event_digests(Path(file["pfn"]))
     assert [len(task["jobs"]) for task in _tasks(crab_sim)] == [2, 1]
     assert not list((tmp_path / "se").rglob("output_*.root")), "CRAB's files are gone once they are merged"
     assert made["my_crab"] == made["here"]
     assert len(made["here"]) > 200
-
-
-def _events(path: Path) -> dict[str, str]:
-    """A digest of each branch of Events."""
-    import awkward as ak
-    import numpy as np
-    import uproot
-
-    with uproot.open(path) as file:
-        tree = file["Events"]
-        arrays = {name: tree[name].array() for name in tree.keys()}  # noqa: SIM118 - no mapping
-    assert all(len(array) == 60 for array in arrays.values())
-    return {
-        name: hashlib.sha256(
-            np.asarray(ak.num(array)).tobytes() + np.asarray(ak.flatten(array)).tobytes()
-            if array.ndim > 1
-            else np.asarray(array).tobytes()
-        ).hexdigest()
-        for name, array in arrays.items()
-    }

@@ -18,6 +18,7 @@ from flashsim_prod.grid.batch.crab.client import NeverResubmittedError, NoStatus
 from flashsim_prod.grid.batch.crab.replies import TaskStatus, task_status
 from flashsim_prod.grid.batch.crab.task import Going, TaskAtCrab
 from flashsim_prod.grid.batch.crab.tasks import crab_tasks
+from flashsim_prod.grid.batch.crab.telling import told_of
 
 REPLIES = Path(__file__).parent / "replies"
 RESOURCES = Resources(cpus=2, memory_mb=4000, walltime_min=600, target_walltime_min=60)
@@ -197,3 +198,65 @@ def test_a_task_that_is_at_work_is_left_alone(task_at_crab: Make) -> None:
     task, client = task_at_crab("status_running")
     assert task.set_going([1, 2], RESOURCES) == Going(task.name)
     assert not client.resubmitted
+
+
+def _on_server(client: Client, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    text = (REPLIES / f"{client.reply}.txt").read_text()
+    told = text.replace("Status on the CRAB server:\tSUBMITTED", f"Status on the CRAB server:\t{state}")
+    assert told != text
+    monkeypatch.setattr(client, "status", lambda project: task_status(told))
+
+
+def test_a_task_that_could_not_be_killed_runs_on(task_at_crab: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new task for its jobs would run them twice."""
+    task, client = task_at_crab("status_running")
+    client.kill = lambda project: None  # type: ignore[attr-defined]
+    task.kill()
+    _on_server(client, monkeypatch, "NEW on command KILL")
+    assert not task.status().alive
+    _on_server(client, monkeypatch, "KILLFAILED")
+    assert task.status().alive
+    assert any("could not kill it, so cancel again" in line for line in told_of(task, task.status()))
+    assert task.set_going([1, 2], RESOURCES) == Going(task.name)
+
+
+def test_a_kill_that_the_server_put_aside_is_forgotten(task_at_crab: Make) -> None:
+    task, client = task_at_crab("status_running")
+    client.kill = lambda project: None  # type: ignore[attr-defined]
+    task.kill()
+    (mark,) = task.project.parent.glob("*.killed")
+    os.utime(mark, times=(time.time() - 3601,) * 2)
+    assert task.status().alive
+
+
+def test_a_resubmission_that_failed_is_not_waited_for(
+    task_at_crab: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, client = task_at_crab("status_failed")
+    task.set_going([2], RESOURCES)
+    assert task.status().jobs[2].state is JobState.IDLE
+    _on_server(client, monkeypatch, "RESUBMITFAILED")
+    assert not task.status().alive
+    assert task.status().jobs[2].state is JobState.FAILED
+    assert any("could not resubmit it, so retry again" in line for line in told_of(task, task.status()))
+    assert task.set_going([2], RESOURCES).name == task.name
+
+
+def test_a_resubmission_that_the_server_has_not_come_to_is_waited_for(
+    task_at_crab: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, client = task_at_crab("status_failed")
+    task.set_going([2], RESOURCES)
+    (mark,) = task.project.parent.glob("*.resubmitted.json")
+    began = task.client.status("").jobs[2].since
+    assert began is not None
+    os.utime(mark, times=(max(began.timestamp() + 1, time.time() - 7200),) * 2)
+    _on_server(client, monkeypatch, "QUEUED on command RESUBMIT")
+    assert task.status().jobs[2].state is JobState.IDLE
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"a": 1}', "{"])
+def test_codes_that_cannot_be_read_are_none(task_at_crab: Make, text: str) -> None:
+    task, _ = task_at_crab("status_failed")
+    task.project.with_name(f"{task.project.name}.codes.json").write_text(text)
+    assert task.codes() == {}

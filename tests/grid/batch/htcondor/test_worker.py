@@ -19,6 +19,7 @@ from flashsim_prod.physics.chain.bundle import find_bundle
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.place import place, preview
+from tests.gridpacks import write_gridpack
 
 from .conftest import TESTS, RunningPool, finished
 
@@ -33,7 +34,7 @@ def order(home: Home, tmp_path: Path) -> Callable[..., str]:
         told["htcondor"] |= {"disk_mb": 50, "software": {"python": "{python}", "setup": setup}, **rules}
         path = tmp_path / "site.yaml"
         path.write_text(yaml.safe_dump(told))
-        made, bundle = make_order(Typed(card="ttbar", seed=5, site=str(path), **typed))
+        made, bundle = make_order(Typed(**{"card": "ttbar", "seed": 5, "site": str(path), **typed}))
         plan = preview(home, made, None)
         return place(home, made, plan, bundle_title=bundle.title, named=False, dry_run=False).request.name
 
@@ -60,6 +61,21 @@ def test_input_files_and_a_bundle_of_ones_own_are_sent_along(
     dag = (home.folder(name).batch / "request.dag").read_text()
     assert [dag.count(f"{path}") for path in inputs] == [2, 2]
     assert f"{bundle}" in (home.folder(name).batch / "simulate.sub").read_text()
+
+
+@pytest.mark.slow
+def test_a_gridpack_is_sent_along(
+    pool: RunningPool, home: Home, tmp_path: Path, order: Callable[..., str]
+) -> None:
+    pack, card = write_gridpack(tmp_path), tmp_path / "zpack.yaml"
+    told = yaml.safe_load((resources.jobs_dir() / "dyjets.yaml").read_text())
+    told |= {"name": "zpack", "gridpack": str(pack), "settings": ["PartonLevel:MPI = off"]}
+    card.write_text(yaml.safe_dump(told))
+    name = order({}, {"files": "transfer"}, card=str(card), events="8", oversample="2", events_per_job="4")
+    outcome = finished(home, name)
+    assert outcome.state is RequestState.DONE, outcome.failures
+    assert sum(file.events for file in outcome.files) == 8
+    assert (home.folder(name).batch / "request.dag").read_text().count(str(pack)) == 2
 
 
 @pytest.mark.slow

@@ -92,6 +92,21 @@ def cluster(_cluster: RunningCluster, monkeypatch: pytest.MonkeyPatch) -> Iterat
     )
 
 
+@pytest.fixture
+def cluster_without_accounts(
+    _cluster: RunningCluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RunningCluster]:
+    """Another cluster, which keeps no accounts."""
+    monkeypatch.setattr(detached, "LOOK_INTERVAL_S", 0.5)
+    monkeypatch.setenv("FLASHSIM_SLURM_DIR", f"/tmp/flashsim-slurm-{os.getpid()}-b")
+    try:
+        _cluster.module.up(accounting=False)
+        monkeypatch.setenv("PATH", str(_cluster.module.programs()), prepend=os.pathsep)
+        yield _cluster
+    finally:
+        _cluster.module.down()
+
+
 CARD = ProcessCard(
     name="toy",
     title="a toy process",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flashsim_prod.core.engines import IMAGE_PYTHON
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.states import JobState, RequestState, Stage
 from flashsim_prod.errors import ConfigError, StorageError
 from flashsim_prod.grid.batch.slurm import client
 from flashsim_prod.grid.batch.slurm.engine import SlurmBatch
-from flashsim_prod.grid.batch.slurm.section import Gpus
+from flashsim_prod.grid.batch.slurm.section import Gpus, Software
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.submissions import Submissions
@@ -25,7 +29,7 @@ from flashsim_prod.production.drive.local_run import Display
 from flashsim_prod.production.home import VARIABLE, Home, open_home
 from flashsim_prod.production.views import status
 
-from .conftest import RunningCluster, finished, local_copy, remove_requests
+from .conftest import TESTS, RunningCluster, finished, local_copy, remove_requests
 
 Placed = Callable[..., str]
 MakeSite = Callable[..., Site]
@@ -243,6 +247,66 @@ def test_what_of_a_site_can_be_reached(cluster: RunningCluster, site: MakeSite) 
     assert all(one.is_fine for one in found.values()), found
     assert found["accounting"].detail == "sacct answers"
     assert "using 1 processors on nodes node-" in found["match"].detail
+
+
+def test_a_cluster_that_keeps_no_accounts(
+    cluster_without_accounts: RunningCluster, home: Home, placed: Placed, site: MakeSite, trouble: Path
+) -> None:
+    (trouble / "simulate_0").write_text("InputError")
+    (trouble / "simulate_2").write_text("rest")
+    name = placed(site(), 3, per_merge=1)
+    hand_over(home, name)
+    wait = cluster_without_accounts.wait
+    wait(lambda: seen(home, name) == {JobState.FAILED: 1, JobState.DONE: 1, JobState.RUNNING: 1})
+    cluster_without_accounts("scancel", f"--user={os.getuid()}")
+    outcome = follow(home, name, Display())
+    # by whom it was cancelled, only accounts would know
+    assert states(home, name) == ["FAILED", "DONE", "FAILED"]
+    assert {failure.exit_code: failure.error for failure in outcome.failures} == {
+        10: "trouble in simulate 0",
+        20: "cancelled in Slurm",
+    }
+    (accounting,) = (one for one in SlurmBatch(site()).check() if one.what == "accounting")
+    assert (accounting.is_fine, accounting.detail.partition(":")[0]) == (True, "off")
+    for path in trouble.iterdir():
+        path.unlink()
+    assert finished(home, name).state is RequestState.DONE
+
+
+def test_software_in_a_container(
+    cluster: RunningCluster,
+    home: Home,
+    placed: Placed,
+    site: MakeSite,
+    fake_python: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lacking: Callable[[str], None],
+) -> None:
+    monkeypatch.syspath_prepend(str(TESTS / "peers" / "htcondor"))
+    pool = importlib.import_module("pool")
+    if not pool.is_unpacked(pool.containers()):
+        lacking(f"Apptainer in {pool.containers()} (tests/peers/htcondor/pool.py unpack)")
+    # an image that holds next to nothing, into which the host's programs are bound
+    monkeypatch.setenv("FLASHSIM_CONDOR_DIR", str(tmp_path / "containers"))
+    pool.write_image()
+    python = pool.image() / IMAGE_PYTHON.lstrip("/")
+    python.parent.mkdir(parents=True)
+    script = fake_python.read_text(encoding="utf-8")
+    python.write_text(script.replace("#!/bin/sh\n", '#!/bin/sh\necho "in $0" >&2\n'), encoding="utf-8")
+    python.chmod(0o755)
+    software = Software(
+        python=IMAGE_PYTHON,
+        image=str(pool.image()),
+        runner=str(pool.containers() / "usr" / "bin" / "apptainer"),
+        # an environment may be a link to one that several checkouts share
+        binds=(*map(str, pool._bound()), str(Path(sys.prefix).resolve())),
+        # root of a machine that is a container itself may not do all that Apptainer asks for
+        setup=("export APPTAINER_USERNS=1",),
+    )
+    name = placed(site(software=software), 2)
+    assert finished(home, name).state is RequestState.DONE, status.detail(home, name)
+    assert f"in {IMAGE_PYTHON}" in (home.folder(name).logs / "simulate_000000.1.1.log").read_text()
 
 
 def seen(home: Home, name: str) -> dict[JobState, int]:

@@ -15,6 +15,7 @@ from flashsim_prod.errors import ConfigError, StorageError
 from flashsim_prod.grid.batch.base import NodeKey
 from flashsim_prod.grid.batch.slurm.arrays import Array
 from flashsim_prod.grid.batch.slurm.client import Slurm, environment
+from flashsim_prod.grid.batch.slurm.engine import SlurmBatch
 from flashsim_prod.grid.batch.slurm.judge import Judge, Verdict, tries_of
 from flashsim_prod.grid.batch.slurm.records import Record, accounting_line, queue_line
 from flashsim_prod.grid.batch.slurm.render import options_of_array, options_of_site
@@ -221,6 +222,9 @@ def test_without_slurm_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match=r"^there is no 'squeue' on this machine; log in to a login node"):
         Slurm().queue()
+    # a request is refused before its folder is written
+    with pytest.raises(ConfigError, match=r"^there is no 'sbatch' on this machine"):
+        SlurmBatch(find_site("slurm")).check_software()
 
 
 def test_a_cluster_that_keeps_no_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,8 +80,6 @@ def test_the_head_tells_beams_and_cross_section(write_lhe: WriteLhe) -> None:
     [
         ({"beams": (2212, -2212)}, "only proton-proton"),
         ({"energies": (6500.0, 4000.0)}, "only equal ones"),
-        ({"head": "  1 = ickkw ! MLM\n"}, "made for MLM merging"),
-        ({"head": "  3 = ickkw\n"}, "made for FxFx merging"),
         ({"change": lambda text: text.replace("1.9000000000E+03", "NaN")}, "not finite"),
         ({"change": lambda text: text.replace("1.9000000000E+03", "1e39")}, r"a weight of 1e\+39"),
         ({"change": lambda text: text.replace("1.9000000000E+03", "0.")}, "a weight of 0"),

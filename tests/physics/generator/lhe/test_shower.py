@@ -187,7 +187,7 @@ def test_hard_processes_of_a_card_are_left_out(write_lhe: WriteLhe) -> None:
     assert other.settings == ("TimeShower:pTmaxMatch = 1",)
 
 
-@pytest.mark.parametrize("setting", ["Beams:LHEF = x.lhe", "JetMatching:merge = on", "Merging:nJetMax = 2"])
+@pytest.mark.parametrize("setting", ["Beams:LHEF = x.lhe", "Random:seed = 3", "Merging:nJetMax = 2"])
 def test_what_would_change_which_events_there_are_is_refused(setting: str) -> None:
     with pytest.raises(ConfigError, match=setting):
         find_kind("lhe").showered(_card(setting), None)

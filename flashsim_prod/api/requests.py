@@ -1,9 +1,4 @@
-"""flashsim-prod in a notebook: events in memory, datasets, and how requests stand.
-
-What is named in `__all__` is all that is promised to code outside this package. Whatever goes wrong for a
-reason that can be told is a `FlashSimError` with one line that says what, where and how to mend it. Importing
-this module loads nothing heavy.
-"""
+"""Events in memory that are of no dataset, datasets that are made, and how requests stand."""
 
 from __future__ import annotations
 
@@ -14,7 +9,7 @@ from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Literal, overload
 
-from flashsim_prod.errors import FlashSimError, RequestError, StateError
+from flashsim_prod.errors import RequestError, StateError
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -23,8 +18,6 @@ if TYPE_CHECKING:
     from flashsim_prod.production.order.order import Typed
     from flashsim_prod.production.order.plan import Plan
     from flashsim_prod.production.views.status import RequestLine
-
-__all__ = ["Dataset", "FlashSimError", "RequestStatus", "request", "simulate", "status"]
 
 #: what events are called that were read from files and make no dataset
 _PRIMARY_OF_FILES = "Events"
@@ -360,7 +353,7 @@ def _dataset(outcome: Outcome) -> Dataset:
         request=name,
         name=str(ask.dataset),
         files=tuple(file.pfn for file in outcome.files),
-        events=ask.events,
+        events=sum(file.events for file in outcome.files) if ask.is_vetoed else ask.events,
         gen_events=ask.gen_events,
         oversample=ask.oversample,
         seed=ask.seed,

@@ -1,0 +1,1 @@
+"""Whole events of HepMC3 files, of whatever generator wrote them."""

@@ -1,0 +1,153 @@
+"""HepMC files in ASCII, of version 2 or 3, plain or gzipped: the text of their events.
+
+Bytes are searched for the beginnings of events, not parsed, so that a job finds its first event as fast as
+the file can be read, or decompressed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from flashsim_prod.errors import InputError
+from flashsim_prod.files import open_regular
+
+NAMES = tuple(f".hepmc{version}{packed}" for version in ("", "2", "3") for packed in ("", ".gz"))
+
+_CHUNK = 1 << 20
+#: heads hold names of weights and tools
+_LARGEST_HEAD = 1 << 26
+_EVENT = b"\nE "
+_MARK = b"HepMC::"
+#: by what begins the listing of events, the form that a file has
+_FORMS = {
+    b"HepMC::Asciiv3-START_EVENT_LISTING": "3",
+    b"HepMC::IO_GenEvent-START_EVENT_LISTING": "2",
+}
+_OTHERS = (b"HepMC::IO_Ascii", b"HepMC::IO_ExtendedAscii", b"<LesHouchesEvents")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is before the first event.
+
+    Attributes
+    ----------
+    form : str
+        Version of the ASCII form, ``2`` or ``3``.
+    text : bytes
+    """
+
+    form: str
+    text: bytes
+
+
+def is_hepmc(url: str) -> bool:
+    """Whether a file is one, by its name or by its first bytes."""
+    if url.lower().endswith(NAMES):
+        return True
+    try:
+        with _open(url) as stream:
+            return stream.read(64).lstrip().startswith(_MARK)
+    except (InputError, OSError, EOFError, zlib.error):
+        return False
+
+
+def read_head(url: str) -> Head:
+    """What a file says before its first event; `InputError` in one line if it is none, or cannot be read."""
+    with _reading(url), _open(url) as stream:
+        return _head(next(_parts(stream)), url)
+
+
+def event_texts(url: str, first: int = 0, number: int | None = None) -> Iterator[bytes]:
+    """The text of events [first, first + number), counted from 0; of all from `first` on without `number`.
+
+    Raises
+    ------
+    InputError
+        The file holds fewer, is cut off, or is damaged.
+    """
+    with _reading(url), _open(url) as stream:
+        parts = _parts(stream)
+        _head(next(parts), url)
+        found = 0
+        for text in islice(_whole(parts, url), first, None if number is None else first + number):
+            found += 1
+            yield text
+    if number is not None and found < number:
+        raise InputError(f"{url} holds fewer events than when the request was made; put it back")
+
+
+def _whole(parts: Iterator[bytes], url: str) -> Iterator[bytes]:
+    """All events, without what ends the listing; `InputError` if nothing does."""
+    last = b""
+    for last in parts:
+        text, mark, after = last.partition(b"\n" + _MARK)
+        if mark and b"START_EVENT_LISTING" in after:
+            raise InputError(f"{url} is several files in one, end to end; give each of them by itself")
+        yield text + b"\n"
+    if b"\n" + _MARK not in last or b"END_EVENT_LISTING" not in last.rpartition(_MARK)[2]:
+        raise InputError(
+            f"{url} is truncated: it does not end with 'END_EVENT_LISTING'; copy it again, or let its "
+            "generator finish"
+        )
+
+
+def _parts(stream: IO[bytes]) -> Iterator[bytes]:
+    """What is before the first event, then each event with all that follows it."""
+    tail, is_head = b"", True
+    while more := stream.read(_CHUNK):
+        *whole, tail = (tail + more).split(_EVENT)
+        for one in whole:
+            yield one if is_head else b"E " + one
+            is_head = False
+        if is_head and len(tail) > _LARGEST_HEAD:
+            break
+    yield tail if is_head else b"E " + tail
+
+
+def _head(text: bytes, url: str) -> Head:
+    head = text.lstrip()
+    if not head.startswith(_MARK) or any(one in head for one in _OTHERS):
+        raise InputError(f"{url} is no HepMC file in ASCII of version 2 or 3; convert it, or give another")
+    form = next((form for mark, form in _FORMS.items() if mark in head), None)
+    if form is None:
+        raise InputError(f"{url}: no HepMC::...START_EVENT_LISTING; is it a HepMC file, and whole?")
+    if b"END_EVENT_LISTING" in head:
+        raise InputError(f"{url} holds no events; leave it out")
+    return Head(form, head.rstrip() + b"\n")
+
+
+@contextmanager
+def _open(url: str) -> Iterator[IO[bytes]]:
+    if "://" in url:
+        raise InputError(f"{url}: HepMC files are read from disks; copy it here and name the copy")
+    with open_regular(Path(url)) as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not is_packed:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield unpacked  # type: ignore[misc]
+
+
+@contextmanager
+def _reading(url: str) -> Iterator[None]:
+    """Whatever the system or a damaged file raises, as one line."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{url} does not exist; check the path") from error
+    except EOFError as error:
+        raise InputError(f"{url} is truncated; copy it again") from error
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{url} is damaged: {error}; copy it again") from error
+    except OSError as error:
+        raise InputError(f"{url} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,141 @@
+"""Records of HepMC events: what pyhepmc reads of their text, as numpy columns in GeV."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.errors import InputError
+from flashsim_prod.physics.generator.hepmc.file import Head
+
+_ENDS = {"3": b"HepMC::Asciiv3-END_EVENT_LISTING\n\n", "2": b"HepMC::IO_GenEvent-END_EVENT_LISTING\n\n"}
+#: what NanoAOD has of partons that nobody tells of
+_UNTOLD = (-1, -1, -1.0, -1.0, -1.0, -1.0, -1.0)
+
+
+@dataclass(frozen=True)
+class Record:
+    """An event as its file has it, in GeV.
+
+    Attributes
+    ----------
+    number : int
+        Event number.
+    names, weights : tuple
+        Of its weights; no names where the file gives none.
+    particles : structured array
+        ``pid status mass px py pz e``, in the order of their ids.
+    links : int64 array of shape (n, 2)
+        From a particle (its id, from 1) to the vertex where it ends (its id, negative), or from a vertex to a
+        particle that begins there.
+    pdf : tuple
+        Flavours, fractions, densities of the two partons and their scale.
+    signal_vertex : int
+        Id of the vertex that is the hard process, 0 if the record does not say.
+    cross_section_pb, cross_section_error_pb : float or None
+        The generator's estimate so far [pb].
+    tools : tuple of str
+        What made it.
+    """
+
+    number: int
+    names: tuple[str, ...]
+    weights: tuple[float, ...]
+    particles: NDArray[Any]
+    links: NDArray[np.int64]
+    pdf: tuple[float, ...]
+    signal_vertex: int
+    cross_section_pb: float | None
+    cross_section_error_pb: float | None
+    tools: tuple[str, ...]
+
+
+@cache
+def library() -> Any:
+    """pyhepmc, which says nothing by itself: what is wrong is told in a line of one's own."""
+    import pyhepmc
+
+    pyhepmc.Setup.print_errors = False
+    pyhepmc.Setup.print_warnings = False
+    pyhepmc.Setup.debug_level = 0
+    return pyhepmc
+
+
+def read_records(head: Head, texts: Sequence[bytes], where: Sequence[str]) -> Iterator[Record]:
+    """The events that `texts` tell; `InputError`, which names one as in `where`, for what cannot be read."""
+    pyhepmc = library()
+    stream = pyhepmc.io.pyiostream(io.BytesIO(head.text + b"".join(texts) + _ENDS[head.form]))
+    reader = (pyhepmc.io.ReaderAscii if head.form == "3" else pyhepmc.io.ReaderAsciiHepMC2)(stream)
+    event = pyhepmc.GenEvent()
+    for text, name in zip(texts, where, strict=True):
+        vertices, particles = _sizes(head, text, name)
+        try:
+            reader.read_event(event)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{name} cannot be read: {' '.join(str(error).split())}") from error
+        found = len(event.vertices), len(event.particles)
+        if reader.failed() or found[0] != vertices or particles not in (None, found[1]) or not found[1]:
+            raise InputError(f"{name} cannot be read: its record is damaged or not complete")
+        event.set_units(pyhepmc.Units.GEV, pyhepmc.Units.MM)
+        # a new one each time: links are added to those that are there
+        data = pyhepmc.GenEventData()
+        event.write_data(data)
+        yield _record(event, data)
+
+
+def _sizes(head: Head, text: bytes, where: str) -> tuple[int, int | None]:
+    """Vertices and particles that an event says it has; the second is in version 3 only."""
+    words = text.partition(b"\n")[0].split()
+    try:
+        return (int(words[2]), int(words[3])) if head.form == "3" else (int(words[8]), None)
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{where} cannot be read: it does not say how many vertices it has") from error
+
+
+def _record(event: Any, data: Any) -> Record:
+    section = event.cross_section
+    is_told = section is not None and section.is_valid
+    return Record(
+        number=event.event_number,
+        names=_names(event),
+        weights=tuple(event.weights),
+        particles=np.array(data.particles),
+        links=np.stack([np.array(data.links1), np.array(data.links2)], axis=1).astype(np.int64),
+        pdf=_pdf(event.pdf_info),
+        signal_vertex=_signal_vertex(event),
+        cross_section_pb=float(section.xsec(0)) if is_told else None,
+        cross_section_error_pb=float(section.xsec_err(0)) if is_told else None,
+        tools=_tools(event.run_info),
+    )
+
+
+def _names(event: Any) -> tuple[str, ...]:
+    try:
+        return tuple(event.weight_names)
+    except RuntimeError:
+        return ()
+
+
+def _tools(info: Any) -> tuple[str, ...]:
+    return () if info is None else tuple(f"{one.name} {one.version}".strip() for one in info.tools)
+
+
+def _pdf(info: Any) -> tuple[float, ...]:
+    if info is None or not (info.x1 > 0 and info.x2 > 0):
+        return _UNTOLD
+    return (info.parton_id1, info.parton_id2, info.x1, info.x2, info.xf1, info.xf2, info.scale)
+
+
+def _signal_vertex(event: Any) -> int:
+    """Which vertex the record calls that of the hard process, in any of the ways there are."""
+    try:
+        told = event.attributes["signal_process_vertex"]
+        return min(int(told.astype(int) if hasattr(told, "astype") else told), 0)
+    except (KeyError, ValueError, TypeError):
+        return 0

@@ -1,0 +1,1 @@
+"""Merging of samples with several numbers of jets: its settings, and the shower that throws events away."""

@@ -1,0 +1,1 @@
+"""Versions of NanoAOD: what each calls what, how files are told apart, drafts of their tables."""

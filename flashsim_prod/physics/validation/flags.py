@@ -1,0 +1,154 @@
+"""How often flags, links and working points of central files follow from the other attributes of the file.
+
+    python -m flashsim_prod.physics.validation.flags FILE ...
+
+prints a row for each flag, by the definitions that the chain computes it with. A file of another version has
+its own definitions: where these differ, the row says so, and the flag must not be written into that version
+(section ``other`` of ``nanoaod/versions/names.txt``).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.errors import MissingBranchError
+from flashsim_prod.physics.definitions import jets_muons, links
+from flashsim_prod.physics.definitions.egamma import supercluster_eta
+from flashsim_prod.physics.definitions.electrons import electron_flags, heep_bits, track_classes
+from flashsim_prod.physics.definitions.photons import photon_flags, photon_levels
+from flashsim_prod.physics.definitions.taus import tau_flags
+from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema
+
+#: by full name, what the definitions make of the other attributes
+Found = Iterator[tuple[str, Column]]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of how many objects a flag is what the definitions say."""
+
+    flag: str
+    same: int
+    number: int
+
+    @property
+    def share(self) -> float:
+        """`same` of `number`; 1 of none."""
+        return self.same / self.number if self.number else 1.0
+
+
+class _Filled(dict[str, Column]):
+    """Attributes of a collection; those that a file lacks are ones, if no flag that it has needs them."""
+
+    def __init__(self, one: Collection, filled: tuple[str, ...] = ()) -> None:
+        super().__init__({**{name: np.ones(one.n_objects, np.int32) for name in filled}, **one.columns})
+
+    def __missing__(self, name: str) -> Column:
+        raise MissingBranchError(f"the file has no {name}")
+
+
+def _jets(events: Events) -> Found:
+    jets, gen_jets = events["Jet"], events["GenJet"]
+    yield "Jet_jetId", jets_muons.jet_id(jets)
+    yield "Jet_genJetIdx", links.local(links.jet_gen_jet(jets, gen_jets), gen_jets)
+
+
+def _pileup(events: Events) -> Found:
+    jets = events["Jet"]
+    yield "Jet_puId", jets_muons.pileup_id(jets["puIdDisc"], jets["pt"], np.abs(jets["eta"]))
+
+
+def _muons(events: Events) -> Found:
+    for name, flag in jets_muons.muon_flags(events["Muon"]).items():
+        yield f"Muon_{name}", flag
+
+
+def _muon_truth(events: Events) -> Found:
+    muons, particles = events["Muon"], events["GenPart"]
+    particle = links.muon_gen_part(muons, particles)
+    yield "Muon_genPartIdx", links.local(particle, particles)
+    yield "Muon_genPartFlav", links.lepton_flavour(particles, particle)
+
+
+def _jet_muons(events: Events) -> Found:
+    jets, muons = events["Jet"], events["Muon"]
+    first, second, number = links.jet_leptons(links.flat(muons["jetIdx"], muons, jets), muons, jets)
+    yield from (("Jet_muonIdx1", first), ("Jet_muonIdx2", second), ("Jet_nMuons", number))
+
+
+def _electrons(events: Events) -> Found:
+    electrons = events["Electron"]
+    columns: Mapping[str, Column] = _Filled(electrons, ("eCorr", "mvaFall17V2Iso", "mvaFall17V2noIso"))
+    columns = _Filled(electrons.with_columns(**{**columns, **track_classes(columns), **heep_bits(columns)}))
+    rho = events.scalars["fixedGridRhoFastjetAll"][electrons.event_index]
+    for name, flag in electron_flags(columns, rho).items():
+        yield f"Electron_{name}", flag
+
+
+def _photons(events: Events) -> Found:
+    photons = events["Photon"]
+    columns: Mapping[str, Column] = _Filled(
+        photons, ("eCorr", "cutBased_Fall17V1Bitmap", "mvaID_Fall17V1p1", "pfRelIso03_chg", "mass")
+    )
+    columns = _Filled(photons.with_columns(**{**columns, **photon_levels(columns)}))
+    cluster_eta = supercluster_eta(photons["eta"], events.scalars["PV_z"][photons.event_index])
+    for name, flag in photon_flags(columns, cluster_eta).items():
+        yield f"Photon_{name}", flag
+
+
+def _taus(events: Events) -> Found:
+    for name, flag in tau_flags(_Filled(events["Tau"])).items():
+        yield f"Tau_{name}", flag
+
+
+_DEFINITIONS: tuple[Callable[[Events], Found], ...] = (
+    *(_jets, _pileup, _muons, _muon_truth, _jet_muons),
+    *(_electrons, _photons, _taus),
+)
+#: energies with the calibration shifted, which are no flags
+_NO_FLAGS = ("dEscale", "dEsigma")
+
+
+def agreements(url: str) -> list[Agreement]:
+    """Of each flag of a file that the definitions give: how often they agree.
+
+    What the file lacks, or what the definitions need and it lacks, has no row.
+    """
+    with NanoFile(url, Schema.default(), declared=True) as file:
+        names = sorted(file.branches & Schema.default().branches.keys())
+        events = file.read(names, 0, file.n_entries)
+    found: dict[str, Agreement] = {}
+    for definition in _DEFINITIONS:
+        try:
+            for name, flag in definition(events):
+                if events.has_branch(name) and not any(word in name for word in _NO_FLAGS):
+                    found[name] = _compared(name, flag, events.branch(name)[0])
+        except MissingBranchError:
+            continue
+    return list(found.values())
+
+
+def _compared(name: str, flag: Column, stored: Column) -> Agreement:
+    same: NDArray[np.bool_] = np.asarray(flag).astype(np.int64) == stored.astype(np.int64)
+    return Agreement(name, int(same.sum()), len(same))
+
+
+def _main(urls: list[str]) -> None:
+    columns = {Path(url).stem: {one.flag: one for one in agreements(url)} for url in urls}
+    print("| Flag |", " | ".join(columns), "|")
+    print("|---|" + "---|" * len(columns))
+    for flag in dict.fromkeys(flag for its in columns.values() for flag in its):
+        shares = [f"{its[flag].share:.1%}" if flag in its else "-" for its in columns.values()]
+        print(f"| `{flag}` |", " | ".join(shares), "|")
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Making again what a request says: lost files, files that were never made, events in memory alone."""

@@ -1,0 +1,177 @@
+"""The events that a dataset's files hold, or would hold: simulated in memory, job by job, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from flashsim_prod import __version__
+from flashsim_prod.core.names import NANO_VERSION
+from flashsim_prod.core.request import Request, Sampling
+from flashsim_prod.core.speed import Timings
+from flashsim_prod.core.splitting import merge_job, simulate_job
+from flashsim_prod.errors import StateError
+from flashsim_prod.production.drive.in_memory import threads_put_back
+from flashsim_prod.production.job.simulate import bound_bundle, event_source, simulated
+
+if TYPE_CHECKING:
+    import awkward as ak
+
+    from flashsim_prod.physics.chain.chain import Chain
+    from flashsim_prod.physics.events import Events
+    from flashsim_prod.physics.nanoaod.schema import Schema
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which branches are wanted.
+
+    Attributes
+    ----------
+    patterns : tuple of str or None
+        Names of branches, in which ``*`` stands for anything; ``None`` for all.
+    candidates : tuple of str or None
+        What they mean among all that NanoAOD knows; not all of it need be made.
+    """
+
+    patterns: tuple[str, ...] | None = None
+    candidates: tuple[str, ...] | None = None
+
+    def chosen(self, schema: Schema, events: Events) -> tuple[str, ...] | None:
+        """What they mean of what is made; `RequestError` if one of them means nothing."""
+        from flashsim_prod.physics.nanoaod.arrays import branch_names, chosen_branches
+
+        return self.patterns and chosen_branches(self.patterns, schema, branch_names(events))
+
+
+def wanted_branches(request: Request, patterns: Sequence[str] | None) -> Wanted:
+    """The branches that `patterns` mean.
+
+    Raises
+    ------
+    RequestError
+        If one of them means no branch of NanoAOD, or of what the input brings.
+    """
+    if patterns is None:
+        return Wanted()
+    from flashsim_prod.physics.nanoaod.arrays import chosen_branches
+
+    schema = schema_of(request)
+    known = {*schema.branches, *schema.counters}
+    return Wanted(tuple(patterns), chosen_branches(patterns, schema, known))
+
+
+def schema_of(request: Request) -> Schema:
+    """What the files of `request` can have: NanoAOD's branches and those of its input."""
+    from flashsim_prod.physics.nanoaod.versions.names import writing
+
+    # what is not quite the version's has other titles
+    made_for = NANO_VERSION if request.nano == NANO_VERSION else bound_bundle(request).nano
+    return writing(made_for, request.nano).schema.with_carried(request.source.more_branches())
+
+
+def check_same_software(request: Request) -> None:
+    """`StateError` if other software may make other events than those of `request`."""
+    if request.software_version != __version__:
+        raise StateError(
+            f"request {request.name} was placed with flashsim-prod {request.software_version}, this is "
+            f"{__version__}, which may draw other numbers; install that version, or order a new request"
+        )
+
+
+def jobs_of(request: Request, files: Iterable[int]) -> list[int]:
+    """The simulate jobs whose events are in `files`, in order."""
+    merges = (merge_job(request, index) for index in files)
+    return [job for merge in merges for job in range(merge.first, merge.first + merge.count)]
+
+
+def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Iterator[tuple[int, Events]]:
+    """The events of simulate jobs and the number of each one's job, in chunks of the site's size.
+
+    Only the models run that the branches wanted need, and those that these use or are linked to.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is not the one that the request is bound to.
+    InputError
+        If input events are missing.
+    """
+    from flashsim_prod.physics.chain.device import pick_device
+    from flashsim_prod.physics.nanoaod.versions.names import find_dialect
+
+    dialect = find_dialect(request.nano)
+    with threads_put_back():
+        device = pick_device(request.device, threads=request.site.resources.cpus)
+        chain = _chain(
+            request.bundle.path,
+            request.bundle.digest,
+            request.sampling,
+            device,
+            request.site.resources.batch_rows,
+            None if wanted.candidates is None else dialect.made_of(wanted.candidates),
+            _Asked(request),
+        )
+        for index in jobs:
+            job = simulate_job(request, index)
+            for batch in simulated(request, job, chain, event_source(request, job), Timings()):
+                yield index, batch.events
+
+
+def chunks(request: Request, jobs: Iterable[int], wanted: Wanted) -> Iterator[ak.Array]:
+    """The same as awkward arrays, branch by branch what a file gives that holds these events."""
+    from flashsim_prod.physics.nanoaod.arrays import in_memory
+
+    schema, about = schema_of(request), _about(request)
+    for _, events in simulated_jobs(request, jobs, wanted):
+        yield in_memory(events, schema, wanted.chosen(schema, events), about)
+
+
+def with_step(request: Request, step: int | None) -> Request:
+    """The same request, `step` output events in memory at a time; what is drawn does not depend on it."""
+    if step is None:
+        return request
+    resources = request.site.resources.model_copy(update={"chunk_events": step})
+    return request.model_copy(update={"site": request.site.model_copy(update={"resources": resources})})
+
+
+def _about(request: Request) -> dict[str, Any]:
+    return {
+        "dataset": str(request.dataset),
+        "request": request.name,
+        "oversample": request.oversample,
+        "seed": request.seed,
+        "bundle_digest": request.bundle.digest,
+    }
+
+
+class _Asked:
+    """The request behind a cached chain, which is the same for all that have its bundle."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=4)
+def _chain(
+    path: str,
+    digest: str,
+    sampling: Sampling,
+    device: str,
+    batch_rows: int,
+    branches: tuple[str, ...] | None,
+    asked: _Asked,
+) -> Chain:
+    """Models stay loaded between the jobs of a process: a worker of dask has thousands."""
+    from flashsim_prod.physics.chain.chain import Chain
+
+    bundle = bound_bundle(asked.request)
+    return Chain(bundle, device=device, sampling=sampling, batch_rows=batch_rows, branches=branches)

@@ -1,0 +1,1 @@
+"""What takes room, and what of it nobody needs any more."""
