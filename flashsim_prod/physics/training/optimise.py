@@ -1,4 +1,4 @@
-"""The training loop: turns of optimisers, a cosine schedule, averaged weights, and checkpoints to go on from."""
+"""The training loop: optimisers in turns, a cosine schedule, averaged weights, checkpoints to go on from."""
 
 from __future__ import annotations
 
