@@ -90,14 +90,14 @@ def extract(
     model: Annotated[
         list[str] | None, typer.Option(help="Only these object models.", autocompletion=completing.models)
     ] = None,
-    events: Annotated[
-        str | None, typer.Option(help="The first events of each file only: 1000, 10k, ...")
+    first: Annotated[
+        str | None, typer.Option(metavar="N", help="Only so many events of each file: 1000, 10k, ...")
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Files at a time.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
-    most = None if events is None else parse_count(events)
+    most = None if first is None else parse_count(first)
     with shown_steps() as show:
         portions = [Portion(file, most) for file in files]
         made = extract_tables(portions, work, model or (), progress=_steps(show), jobs=jobs)

@@ -10,7 +10,7 @@ from pathlib import Path
 from flashsim_prod.errors import InputError
 from flashsim_prod.files import read_text, write_json
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.training.table import Origin, origin_of, version_of_table
+from flashsim_prod.physics.training.table import DrawnFrom, drawn_from, version_of_table
 
 
 def table_path(folder: Path, file: str, model: ObjectModel) -> Path:
@@ -28,7 +28,7 @@ def is_drawn(folder: Path, url: str, model: ObjectModel, n_events: int | None) -
     path = table_path(folder, url, model)
     if not path.exists():
         return False
-    origin = origin_of(path)
+    origin = drawn_from(path)
     return origin is None or origin.is_of(n_events)
 
 
@@ -36,7 +36,7 @@ def refuse_other_file(folder: Path, models: Sequence[ObjectModel], url: str, uui
     """`InputError` if a table that has the name of the file `url` is of another file."""
     for model in models:
         path = table_path(folder, url, model)
-        origin = origin_of(path) if path.exists() else None
+        origin = drawn_from(path) if path.exists() else None
         if origin is not None and origin.uuid != uuid:
             raise InputError(
                 f"{path} is of another file, {origin.url}, than {url}; rename one of them, or extract "
@@ -48,7 +48,7 @@ def _impossible_path(folder: Path, url: str, name: str) -> Path:
     return folder / name / f"{Path(url).stem}.none.json"
 
 
-def remember_impossible(folder: Path, url: str, impossible: Mapping[str, str], origin: Origin) -> None:
+def remember_impossible(folder: Path, url: str, impossible: Mapping[str, str], origin: DrawnFrom) -> None:
     """Note of which models a file has no table, and why."""
     for name, why in impossible.items():
         write_json(_impossible_path(folder, url, name), {**asdict(origin), "why": why})
@@ -65,7 +65,7 @@ def known_impossible(
             continue
         noted = json.loads(read_text(path))
         why = noted.pop("why")
-        origin = Origin(**noted)
+        origin = DrawnFrom(**noted)
         if origin.url == told_url(url) and origin.is_of(n_events):
             found[model.name] = why
     return found

@@ -14,7 +14,7 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.drawn import table_path
 from flashsim_prod.physics.training.finite import LeftOut
 from flashsim_prod.physics.training.stream import open_declared
-from flashsim_prod.physics.training.table import lacking_in, left_out_of, origin_of, sizes
+from flashsim_prod.physics.training.table import drawn_from, lacking_in, left_out_of, sizes
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def left_out(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str,
         paths = [table_path(folder, url, model) for model in sources]
         if not all(model in models for model in sources) or not all(path.exists() for path in paths):
             continue
-        origin = origin_of(paths[0])
+        origin = drawn_from(paths[0])
         total = _count(url, name) if origin is None else origin.objects
         taken = sum(sizes(path)[1] + left_out_of(path).objects for path in paths)
         if taken < total:

@@ -21,11 +21,11 @@ from flashsim_prod.physics.training.finite import LeftOut, finite
 _TARGET = "target."
 #: notes in a table's file
 _LEFT_OUT, _MADE_FOR, _VERSION, _ABSENT = "left_out", "made_for", "version", "absent"
-_ORIGIN = "origin"
+_DRAWN_FROM = "drawn_from"
 
 
 @dataclass(frozen=True)
-class Origin:
+class DrawnFrom:
     """The file that a table was drawn from, and how much of it.
 
     Attributes
@@ -83,7 +83,7 @@ class Table:
     version: str = ""
     absent: tuple[str, ...] = ()
 
-    def save(self, path: Path, model: ObjectModel | None = None, origin: Origin | None = None) -> None:
+    def save(self, path: Path, model: ObjectModel | None = None, source: DrawnFrom | None = None) -> None:
         """Write as safetensors, whole or not at all, with what of `model` it depends on."""
         tensors: dict[str, NDArray[Any]] = {
             "conditions": self.conditions,
@@ -98,8 +98,8 @@ class Table:
             notes[_ABSENT] = json.dumps(self.absent)
         if model is not None:
             notes[_MADE_FOR] = json.dumps(model.signature())
-        if origin is not None:
-            notes[_ORIGIN] = json.dumps(asdict(origin))
+        if source is not None:
+            notes[_DRAWN_FROM] = json.dumps(asdict(source))
         with appearing_tensors(path) as temporary:
             save_file(tensors, temporary, notes)
 
@@ -210,10 +210,10 @@ def version_of_table(path: Path) -> str:
     return _notes(path).get(_VERSION, "")
 
 
-def origin_of(path: Path) -> Origin | None:
+def drawn_from(path: Path) -> DrawnFrom | None:
     """What the table in `path` was drawn from; ``None`` if it is of before tables remembered."""
-    told = _notes(path).get(_ORIGIN)
-    return None if told is None else Origin(**json.loads(told))
+    told = _notes(path).get(_DRAWN_FROM)
+    return None if told is None else DrawnFrom(**json.loads(told))
 
 
 def lacking_in(path: Path, model: ObjectModel) -> tuple[tuple[str, ...], tuple[str, ...]]:

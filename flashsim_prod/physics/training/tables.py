@@ -33,7 +33,7 @@ from flashsim_prod.physics.training.finite import LeftOut, Noting, finite
 from flashsim_prod.physics.training.needed import PROBED_EVENTS, asked_for, needed_branches
 from flashsim_prod.physics.training.partial import partial_targets
 from flashsim_prod.physics.training.stream import Stream
-from flashsim_prod.physics.training.table import Origin, Table, sizes
+from flashsim_prod.physics.training.table import DrawnFrom, Table, sizes
 
 #: of files with no more events all branches are read: to find out which are needed takes longer
 WHOLE_EVENTS = 5000
@@ -235,7 +235,7 @@ def extract_file(
         _refuse_nothing(url, table, model)
     if impossible and len(impossible) == len(models):
         raise InputError(f"{url}: no model can be extracted; {next(iter(impossible.values()))}")
-    whence = Origin(told_url(url), stream.identifier, stream.events, stream.entries, 0)
+    whence = DrawnFrom(told_url(url), stream.identifier, stream.events, stream.entries, 0)
     for model, table in tables.items():
         path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from flashsim_prod.physics.training import stream, tables
 from flashsim_prod.physics.training.drawn import table_path
 from flashsim_prod.physics.training.needed import needed_branches
 from flashsim_prod.physics.training.stream import Stream
-from flashsim_prod.physics.training.table import Table, origin_of
+from flashsim_prod.physics.training.table import Table, drawn_from
 from flashsim_prod.physics.training.tables import extract, extract_file
 
 MUONS = find_model("muon_from_genmuon")
@@ -197,7 +197,7 @@ def test_the_first_events_only(nano, tmp_path, reconstructed):
     # more are asked for
     list(extract_file(str(nano), [MET], tmp_path))
     assert len(Table.load(path, MET).number) == reconstructed.n
-    origin = origin_of(path)
+    origin = drawn_from(path)
     assert origin is not None
     assert (origin.events, origin.of, origin.url) == (reconstructed.n, reconstructed.n, str(nano))
     assert list(extract_file(str(nano), [MET], tmp_path, n_events=10**9)) == []
