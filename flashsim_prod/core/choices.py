@@ -56,6 +56,8 @@ class ModelKind(StrEnum):
 
     FLOW = "flow"
     SPLINE = "spline"
+    GAN = "gan"
+    BIBAE = "bibae"
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ Blocks = Annotated[
 ]
 Kind = Annotated[
     ModelKind | None,
-    typer.Option(help="What draws the attributes: a continuous flow by default, or splines, one evaluation."),
+    typer.Option(
+        help="What draws the attributes: a continuous flow by default; all others in one evaluation."
+    ),
 ]
 Anew = Annotated[bool, typer.Option("--anew", help="Start over, whatever earlier fits left.")]
 

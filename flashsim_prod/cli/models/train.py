@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
+from flashsim_prod.cli.models import compare as comparing
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models.fidelity import print_fidelity
 from flashsim_prod.cli.models.fit import lost_rows
@@ -151,6 +152,7 @@ def _print_sizes(made: Extracted) -> None:
 
 
 fitting.add_to(app)
+comparing.add_to(app)
 
 
 @app.command()

@@ -18,7 +18,7 @@ import torch
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.base import Examples, Stage
-from flashsim_prod.physics.chain.kinds.registry import FLOW, find_kind
+from flashsim_prod.physics.chain.kinds.registry import FLOW, KINDS, find_kind
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
@@ -222,6 +222,7 @@ def fit_into_folder(
             size = start.kind.declared_size(model, width=width, blocks=blocks)
             start = _begun_anew(start, size, only, table, settings.seed)
     else:
+        _refuse_other_kind(folder, kind)
         size = find_kind(kind).declared_size(model, width=width, blocks=blocks)
     fitted, record = fit_model(
         model,
@@ -241,6 +242,17 @@ def fit_into_folder(
         _checkpoint(folder, stage).unlink(missing_ok=True)
     draw_losses(record, folder)
     return record
+
+
+def _refuse_other_kind(folder: Path, kind: str) -> None:
+    """`InputError` if a fit of another kind was interrupted in `folder`."""
+    for other in KINDS:
+        path = _checkpoint(folder, other)
+        if other != kind and path.exists():
+            raise InputError(
+                f"{path}: a checkpoint of a {other}, not of a {kind}; "
+                f"go on with --kind {other}, or fit with --anew to start over"
+            )
 
 
 def _begun_anew(last: FittedModel, size: Any, only: str, table: Table, seed: int) -> FittedModel:

@@ -50,9 +50,7 @@ TOY = ObjectModel(
     most=2,
     size=NetworkSize(width=16, blocks=1, time_frequencies=2, classifier=(8,), knots=4),
 )
-SETTINGS = FitSettings(
-    flow_steps=40, multiplicity_steps=20, batch=256, multiplicity_batch=256, report_every=20
-)
+SETTINGS = FitSettings(flow_steps=20, multiplicity_steps=10, batch=64, multiplicity_batch=64, report_every=20)
 N = 3000
 
 
@@ -228,6 +226,41 @@ def test_a_loss_has_gradients_for_what_it_trains(kind, table):
         assert again.item() == value.item()
 
 
+def test_turns_have_gradients_for_what_they_move_and_share_what_the_stage_trains(kind, table):
+    fitted = _untrained(table, kind)
+    examples = _examples(fitted, table)
+    for stage in fitted.kind.stages(fitted.networks):
+        loss, moved = stage.loss(examples), set()
+        # what is at rest in the beginning passes nothing back
+        with torch.no_grad():
+            for weight in stage.network.parameters():
+                weight.add_(0.01)
+        for turn in stage.turns:
+            asked = (turn.name, stage.network, torch.arange(200))
+            value = loss.in_turn(*asked, torch.Generator().manual_seed(1), "cpu")
+            gradients = torch.autograd.grad(value, turn.parameters(stage.network), allow_unused=True)
+            there = [one for one in gradients if one is not None]
+            assert any(bool(one.abs().sum() > 0) for one in there), turn.name
+            assert all(bool(torch.isfinite(one).all()) for one in there), turn.name
+            again = loss.in_turn(*asked, torch.Generator().manual_seed(1), "cpu")
+            assert again.item() == value.item()
+            moved |= set(turn.parameters(stage.network))
+        own = {one for name in stage.trains for one in fitted.networks[name].parameters()}
+        assert own & moved
+
+
+def test_what_only_training_needs_begins_alike_and_is_not_stored(kind, table):
+    fitted, again = _untrained(table, kind), _untrained(table, kind)
+    stored = {id(one) for network in fitted.networks.values() for one in network.parameters()}
+    pairs = zip(fitted.kind.stages(fitted.networks), again.kind.stages(again.networks), strict=True)
+    besides = 0
+    for stage, twin in pairs:
+        for one, other in zip(stage.network.parameters(), twin.network.parameters(), strict=True):
+            assert one.equal(other)
+            besides += id(one) not in stored
+    assert (besides > 0) == (kind in ("gan", "bibae"))
+
+
 def _examples(fitted: FittedModel, table: Table) -> Examples:
     levels = [
         one.levels(table.targets[name]) for one, name in zip(fitted.gaussianisers, ("x", "flag"), strict=True)
@@ -350,7 +383,7 @@ def test_a_kind_that_is_not_there_is_told_with_those_that_are(bundle, tmp_path):
     assert "\n" not in text
     assert told.value.exit_code == 11
     assert f"{copy / MANIFEST}: model electron_from_genelectron is of the kind 'gone'" in text
-    assert "known: flow, spline;" in text
+    assert "known: bibae, flow, gan, spline;" in text
     assert "flashsim-prod 0.1.0, python" in text
     with pytest.raises(BundleError, match="of the kind 'gone', which flashsim-prod"):
         find_kind("gone")
@@ -412,9 +445,29 @@ def test_a_spline_learns_a_density_that_it_can_say(tmp_path):
     x, noise = rng.normal(size=(2, 6000))
     targets = {"x": x, "flag": 0.8 * x + 0.6 * noise}
     table = Table(conditions, np.ones(6000, np.int64), np.arange(6000), targets)
-    settings = replace(SETTINGS, flow_steps=300)
+    settings = replace(SETTINGS, flow_steps=300, batch=256)
     fitted, record = fit_model(TOY, table, settings, tmp_path, kind="spline", only=None)
     entropy = np.log(2 * np.pi * np.e) + np.log(0.6)
     assert min(loss[2] for loss in record.losses["spline"]) == pytest.approx(entropy, abs=0.1)
     drawn = fitted.sample(conditions, rng.normal(size=(6000, 2)), Sampling())
     assert np.corrcoef(drawn["x"], drawn["flag"])[0, 1] == pytest.approx(0.8, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["gan", "bibae"])
+def test_a_kind_without_a_likelihood_learns_a_correlation(tmp_path, kind):
+    """Before, targets are independent; afterwards they have a good part of the table's correlation."""
+    rng = np.random.default_rng(5)
+    conditions = rng.normal(size=(4000, 2)).astype(np.float32)
+    x, noise = rng.normal(size=(2, 4000))
+    table = Table(
+        conditions, np.ones(4000, np.int64), np.arange(4000), {"x": x, "flag": 0.8 * x + 0.6 * noise}
+    )
+    settings = replace(SETTINGS, flow_steps=500, learning_rate=2e-3, batch=128, average=0.95, report_every=50)
+    model = replace(TOY, most=0)
+    fitted, record = fit_model(model, table, settings, tmp_path, kind=kind)
+    drawn = fitted.sample(conditions, rng.normal(size=(4000, 2)), Sampling())
+    assert np.corrcoef(drawn["x"], drawn["flag"])[0, 1] == pytest.approx(0.8, abs=0.25)
+    for column in drawn.values():
+        assert (column.mean(), column.std()) == pytest.approx((0, 1), abs=0.3)
+    losses = [held_out for _, _, held_out in record.losses[kind]]
+    assert min(losses) < 0.7 * losses[0]

@@ -258,6 +258,15 @@ def test_a_network_alone_needs_a_fit_before(work):
         fit_into_folder(TOY, work, SHORT, only="multiplicity")
 
 
+def test_a_checkpoint_of_another_kind_is_not_passed_over(work):
+    folder = work / "fits" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "flow.checkpoint.safetensors").write_bytes(b"of a flow")
+    with pytest.raises(InputError, match=r"a checkpoint of a flow, not of a gan; go on with --kind flow"):
+        fit_into_folder(TOY, work, SHORT, kind="gan")
+    assert [path.name for path in folder.iterdir()] == ["flow.checkpoint.safetensors"]
+
+
 def test_a_small_table_is_not_learned_by_heart(tmp_path):
     """With as many weights as rows, what is kept is what was best on rows never seen."""
     size = replace(TOY.size, classifier=(64, 32), knots=20)

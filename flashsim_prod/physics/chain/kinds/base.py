@@ -72,6 +72,25 @@ class Examples:
         return normal.float()
 
 
+class ObjectLoss(Loss):
+    """A loss of objects, each seen with the conditions of its row.
+
+    Parameters
+    ----------
+    examples : Examples
+    """
+
+    def __init__(self, examples: Examples) -> None:
+        self.examples = examples
+        self.conditions = examples.conditions[examples.row]
+        self.n = len(self.conditions)
+
+    def seen(self, rows: Tensor, generator: torch.Generator, device: str) -> tuple[Tensor, Tensor]:
+        """Targets of the objects `rows`, steps spread anew, and their conditions."""
+        x = self.examples.normal(rows, generator).to(device)
+        return x, self.conditions[rows].to(device)
+
+
 #: an optimiser for weights, with a learning rate to begin with
 NewOptimiser = Callable[[Iterable[nn.Parameter], float], Optimizer]
 
@@ -147,6 +166,8 @@ class Kind(ABC, Generic[Size]):
     """
 
     name: ClassVar[str]
+    #: whether its networks can be made without memory, where only their shapes are wanted
+    is_weightless: ClassVar[bool] = True
 
     @abstractmethod
     def declared_size(self, model: ObjectModel, *, width: int | None, blocks: int | None) -> Size:
@@ -170,8 +191,7 @@ class Kind(ABC, Generic[Size]):
 
     def expected_shapes(self, model: ObjectModel, size: Size) -> dict[str, tuple[int, ...]]:
         """Shape of every tensor of the networks, by name."""
-        # networks without memory: only their shapes are wanted
-        with torch.device("meta"):
+        with torch.device("meta" if self.is_weightless else "cpu"):
             networks = self.networks(model, size)
         return {
             f"{prefix}.{key}": tuple(one.shape)

@@ -1,4 +1,4 @@
-"""The two networks of an object model; the only module of the chain that defines torch modules."""
+"""Networks that kinds of model are made of."""
 
 from __future__ import annotations
 
@@ -86,6 +86,62 @@ class Velocity(nn.Module):
     def _time(self, t: Tensor) -> Tensor:
         angles = t * math.pi * torch.arange(1, self.frequencies + 1, device=t.device, dtype=t.dtype)
         return torch.cat((torch.cos(angles), torch.sin(angles)), dim=1)
+
+
+class Steered(nn.Module):
+    """A ResNet that conditions steer as they steer a `Velocity`, without time.
+
+    Parameters
+    ----------
+    n_inputs, n_conditions, n_outputs : int
+    width, blocks : int
+    at_rest : bool
+        Whether it gives nothing but zeros before it has learned.
+    """
+
+    def __init__(
+        self, n_inputs: int, n_conditions: int, n_outputs: int, width: int, blocks: int, *, at_rest: bool
+    ) -> None:
+        super().__init__()
+        self.context = nn.Sequential(nn.Linear(n_conditions, width), nn.SiLU(), nn.Linear(width, width))
+        self.from_context = nn.Linear(width, width * (2 * blocks + 1))
+        self.enter = nn.Linear(n_inputs, width, bias=False)
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
+        self.leave = nn.Linear(width, n_outputs)
+        if at_rest:
+            nn.init.zeros_(self.leave.weight)
+            nn.init.zeros_(self.leave.bias)
+
+    def forward(self, inputs: Tensor, conditions: Tensor) -> Tensor:
+        """Outputs, shape (n, n_outputs), of `inputs` and `conditions`, a row each."""
+        steering = self.from_context(nn.functional.silu(self.context(conditions)))
+        start, *rest = steering.chunk(2 * len(self.blocks) + 1, dim=1)
+        hidden = self.enter(inputs) + start
+        for block, gate, shift in zip(self.blocks, rest[::2], rest[1::2], strict=True):
+            hidden = block(hidden, gate, shift)
+        return cast(Tensor, self.leave(nn.functional.silu(hidden)))
+
+
+class Added(Steered):
+    """What comes in, and what conditions and it add to it: nothing, before it has learned.
+
+    Of normal numbers it then makes attributes that are independent and distributed as their knots say.
+    """
+
+    def __init__(self, n_targets: int, n_conditions: int, width: int, blocks: int) -> None:
+        super().__init__(n_targets, n_conditions, n_targets, width, blocks, at_rest=True)
+
+    def forward(self, inputs: Tensor, conditions: Tensor) -> Tensor:
+        """Shape (n, n_targets), as `inputs`."""
+        return inputs + super().forward(inputs, conditions)
+
+
+def alike(one: Steered, n_outputs: int, *, at_rest: bool, n_inputs: int | None = None) -> Steered:
+    """An untrained network of the sizes of `one`, but for what comes in and out."""
+    n_conditions = cast(nn.Linear, one.context[0]).in_features
+    n_inputs = n_inputs or one.enter.in_features
+    blocks, width = len(one.blocks), one.enter.out_features
+    return Steered(n_inputs, n_conditions, n_outputs, width, blocks, at_rest=at_rest)
 
 
 class Multiplicity(nn.Module):

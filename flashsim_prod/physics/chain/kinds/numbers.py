@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from dataclasses import asdict, replace
+from typing import Any, ClassVar, Protocol, TypeVar, cast
+
 import torch
 from torch import Tensor, nn
 
-from flashsim_prod.physics.chain.kinds.base import Examples, Loss, Networks, Stage
+from flashsim_prod.core.strict import StrictModel
+from flashsim_prod.physics.chain.kinds.base import Examples, Kind, Loss, Networks, Stage
 from flashsim_prod.physics.chain.kinds.lookup import LookedUp
 from flashsim_prod.physics.chain.kinds.networks import Multiplicity
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
@@ -55,3 +60,60 @@ class CountLoss(Loss):
         return nn.functional.cross_entropy(
             network(self.conditions[rows].to(device)), self.number[rows].to(device)
         )
+
+
+class WithClassifier(Protocol):
+    """Sizes of which some are the classifier's; dataclasses, as `NetworkSize` is."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def classifier(self) -> tuple[int, ...]: ...
+
+    @property
+    def knots(self) -> int: ...
+
+
+Sized = TypeVar("Sized", bound=WithClassifier)
+
+
+class KindWithNumbers(Kind[Sized]):
+    """A kind that has only attributes to draw: their number is the classifier's."""
+
+    #: of its sizes
+    sizes: type[Sized]
+
+    def size(self, section: StrictModel) -> Sized:
+        return self.sizes(**dict(section))
+
+    def section(self, size: Sized) -> dict[str, Any]:
+        return asdict(size)
+
+    def combined(self, stage: str, new: Sized, last: Sized) -> Sized:
+        if stage == MULTIPLICITY:
+            return replace(last, classifier=new.classifier, knots=new.knots)
+        return replace(new, classifier=last.classifier, knots=last.knots)
+
+    @abstractmethod
+    def of_attributes(self, model: ObjectModel, size: Sized) -> dict[str, nn.Module]:
+        """Untrained networks that draw the attributes."""
+
+    @abstractmethod
+    def stages_of_attributes(self, networks: Networks) -> tuple[Stage, ...]:
+        """How these are trained."""
+
+    def networks(self, model: ObjectModel, size: Sized) -> dict[str, nn.Module]:
+        of_numbers = NetworkSize(classifier=size.classifier, knots=size.knots)
+        return {**self.of_attributes(model, size), **networks_of_numbers(model, of_numbers)}
+
+    def prepare(self, networks: Networks, conditions: Tensor) -> None:
+        spread_knots(networks, conditions)
+
+    def for_inference(self, networks: Networks) -> Networks:
+        return networks_for_inference(networks)
+
+    def logits(self, networks: Networks, conditions: Tensor) -> Tensor:
+        return cast(Tensor, networks[MULTIPLICITY](conditions))
+
+    def stages(self, networks: Networks) -> tuple[Stage, ...]:
+        return (*self.stages_of_attributes(networks), *stages_of_numbers(networks))

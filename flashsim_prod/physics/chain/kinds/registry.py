@@ -19,7 +19,7 @@ from flashsim_prod.errors import BundleError, ConfigError
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.kinds.base import Kind
 
-FLOW, SPLINE = "flow", "spline"
+FLOW, SPLINE, GAN, BIBAE = "flow", "spline", "gan", "bibae"
 
 
 class FlowSection(StrictModel):
@@ -43,6 +43,26 @@ class SplineSection(StrictModel):
     knots: int = Field(default=0, ge=0)
 
 
+class GanSection(StrictModel):
+    """Sizes of a generator's networks, as an entry's ``network`` says them."""
+
+    width: int = Field(ge=1)
+    blocks: int = Field(ge=1)
+    classifier: tuple[int, ...]
+    knots: int = Field(default=0, ge=0)
+
+
+class BibAeSection(StrictModel):
+    """Sizes of an autoencoder's networks, as an entry's ``network`` says them."""
+
+    width: int = Field(ge=1)
+    blocks: int = Field(ge=1)
+    bottleneck: int = Field(ge=1)
+    after: int = Field(ge=1)
+    classifier: tuple[int, ...]
+    knots: int = Field(default=0, ge=0)
+
+
 @dataclass(frozen=True)
 class Known:
     """Where a kind is, and what the section ``network`` of its entries has to be.
@@ -62,6 +82,8 @@ class Known:
 KINDS: dict[str, Known] = {
     FLOW: Known(FlowSection, "flashsim_prod.physics.chain.kinds.flow"),
     SPLINE: Known(SplineSection, "flashsim_prod.physics.chain.kinds.spline"),
+    GAN: Known(GanSection, "flashsim_prod.physics.chain.kinds.gan"),
+    BIBAE: Known(BibAeSection, "flashsim_prod.physics.chain.kinds.bibae"),
 }
 
 

@@ -6,24 +6,17 @@ learns by its exact likelihood. The one owner of zuko.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.physics.chain.kinds import registry
-from flashsim_prod.physics.chain.kinds.base import Examples, Kind, Loss, Networks, Stage
-from flashsim_prod.physics.chain.kinds.numbers import (
-    MULTIPLICITY,
-    networks_for_inference,
-    networks_of_numbers,
-    spread_knots,
-    stages_of_numbers,
-)
-from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
+from flashsim_prod.physics.chain.kinds.base import Networks, ObjectLoss, Stage
+from flashsim_prod.physics.chain.kinds.numbers import KindWithNumbers
+from flashsim_prod.physics.chain.model import ObjectModel
 
 _SPLINE = "spline"
 #: couplings after another, and intervals of each spline
@@ -42,10 +35,6 @@ class SplineSize:
     bins: int
     classifier: tuple[int, ...]
     knots: int
-
-    def of_numbers(self) -> NetworkSize:
-        """As the classifier of numbers has them."""
-        return NetworkSize(classifier=self.classifier, knots=self.knots)
 
 
 class Spline(nn.Module):
@@ -83,66 +72,34 @@ class Spline(nn.Module):
         return cast(Tensor, self.flow(conditions).transform.inv(normals))
 
 
-class LikelihoodLoss(Loss):
+class LikelihoodLoss(ObjectLoss):
     """-log p(x | c), with steps of the targets dequantised anew each time."""
 
-    def __init__(self, examples: Examples) -> None:
-        self.examples = examples
-        self.conditions = examples.conditions[examples.row]
-        self.n = len(self.conditions)
-
     def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
-        x = self.examples.normal(rows, generator).clamp(-_BOUND, _BOUND).to(device)
-        return cast(Tensor, -network(x, self.conditions[rows].to(device)).mean())
+        x, conditions = self.seen(rows, generator, device)
+        return cast(Tensor, -network(x.clamp(-_BOUND, _BOUND), conditions).mean())
 
 
-class SplineKind(Kind[SplineSize]):
+class SplineKind(KindWithNumbers[SplineSize]):
     """Splines for the attributes, and a classifier for their number."""
 
     name = registry.SPLINE
+    sizes = SplineSize
+    # which of the masks' rows are alike has to be found out: networks without memory cannot
+    is_weightless = False
 
     def declared_size(self, model: ObjectModel, *, width: int | None, blocks: int | None) -> SplineSize:
         size = model.size
         return SplineSize(width or size.width, blocks or 2, _TRANSFORMS, _BINS, size.classifier, size.knots)
 
-    def size(self, section: StrictModel) -> SplineSize:
-        return SplineSize(**dict(section))
-
-    def section(self, size: SplineSize) -> dict[str, Any]:
-        return asdict(size)
-
-    def combined(self, stage: str, new: SplineSize, last: SplineSize) -> SplineSize:
-        of_numbers, of_spline = (new, last) if stage == MULTIPLICITY else (last, new)
-        return replace(of_spline, classifier=of_numbers.classifier, knots=of_numbers.knots)
-
-    def networks(self, model: ObjectModel, size: SplineSize) -> dict[str, nn.Module]:
-        spline = Spline(len(model.targets), len(model.conditions), size)
-        return {_SPLINE: spline, **networks_of_numbers(model, size.of_numbers())}
-
-    def expected_shapes(self, model: ObjectModel, size: SplineSize) -> dict[str, tuple[int, ...]]:
-        # which of the masks' rows are alike has to be found out: networks without memory cannot
-        networks = self.networks(model, size)
-        return {
-            f"{prefix}.{key}": tuple(one.shape)
-            for prefix, network in networks.items()
-            for key, one in network.state_dict().items()
-        }
-
-    def prepare(self, networks: Networks, conditions: Tensor) -> None:
-        spread_knots(networks, conditions)
-
-    def for_inference(self, networks: Networks) -> Networks:
-        return networks_for_inference(networks)
+    def of_attributes(self, model: ObjectModel, size: SplineSize) -> dict[str, nn.Module]:
+        return {_SPLINE: Spline(len(model.targets), len(model.conditions), size)}
 
     def sample(self, networks: Networks, conditions: Tensor, normals: Tensor, sampling: Sampling) -> Tensor:
         return cast(Spline, networks[_SPLINE]).draw(conditions, normals)
 
-    def logits(self, networks: Networks, conditions: Tensor) -> Tensor:
-        return cast(Tensor, networks[MULTIPLICITY](conditions))
-
-    def stages(self, networks: Networks) -> tuple[Stage, ...]:
-        spline = Stage(self.name, networks[_SPLINE], LikelihoodLoss, (_SPLINE,))
-        return (spline, *stages_of_numbers(networks))
+    def stages_of_attributes(self, networks: Networks) -> tuple[Stage, ...]:
+        return (Stage(self.name, networks[_SPLINE], LikelihoodLoss, (_SPLINE,)),)
 
 
 KIND = SplineKind()

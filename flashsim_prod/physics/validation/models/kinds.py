@@ -1,0 +1,273 @@
+"""Kinds of model side by side: one object model, the same tables, the same time on one core."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.core.request import Sampling
+from flashsim_prod.errors import InputError
+from flashsim_prod.files import json_text, read_text, write_json
+from flashsim_prod.physics.chain.bundle import ModelEntry, read_tensors
+from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.training.assemble import ENTRY, save_fitted
+from flashsim_prod.physics.training.fit import LEAST_OBJECTS, FitProgress, fit_model
+from flashsim_prod.physics.training.optimise import FitSettings
+from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.validation.statistics.c2st import tell_apart
+from flashsim_prod.physics.validation.statistics.distances import (
+    F64,
+    I64,
+    Measured,
+    rank_correlations,
+    wasserstein_in_sigma,
+)
+
+RESULT = "result.json"
+#: neighbouring sources, which stay together: those of an event, and reconstructions of one
+_STRETCH = 200
+#: share of the objects that is held out, where so many are not there
+_HELD_OUT = 0.25
+#: objects to compare with at least
+_LEAST_HELD_OUT = 200
+#: steps that a kind's time is measured with
+_STEPS_TIMED = 20
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What kinds of model have in common when they are compared.
+
+    Attributes
+    ----------
+    minutes : float
+        Training time on one core, in processor time.
+    objects : int
+        Held-out objects that are compared with, where the tables have four times as many.
+    sampling : Sampling
+        How flows are integrated.
+    """
+
+    minutes: float = 30.0
+    objects: int = 50_000
+    sampling: Sampling = field(default_factory=Sampling)
+    seed: int = 1
+
+    def told(self) -> dict[str, Any]:
+        """In plain values."""
+        return {**asdict(self), "sampling": self.sampling.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one kind of one object model came out.
+
+    Attributes
+    ----------
+    objects : int
+        Held-out objects compared with.
+    auc, auc_error, floor : float
+        Of boosted trees that see targets and conditions; `floor` of two halves of the truth.
+    median_w1 : float
+        Of all targets' Wasserstein distances, in standard deviations.
+    correlation_difference : float
+        Largest difference of rank correlations between targets.
+    objects_per_s : float
+        Drawn on one core.
+    weight_bytes : int
+        Of the file of weights, without the classifier of numbers.
+    minutes, steps : float, int
+        Training: processor time, and steps that went into it.
+    """
+
+    model: str
+    kind: str
+    objects: int
+    auc: float
+    auc_error: float
+    floor: float
+    median_w1: float
+    correlation_difference: float
+    objects_per_s: float
+    weight_bytes: int
+    minutes: float
+    steps: int
+
+
+def compare_kind(
+    model: ObjectModel, table: Table, kind: str, terms: Terms, folder: Path, progress: FitProgress
+) -> Standing:
+    """Train `model` as one kind and measure it; what `folder` holds of the same terms is taken up.
+
+    Raises
+    ------
+    InputError
+        If there are too few objects.
+    """
+    learned, held_out = split(table, terms.objects)
+    notes = _Notes.of(folder, {**terms.told(), "sources": len(table.number), "found": len(table.row)})
+    if (folder / RESULT).is_file():
+        return Standing(**json.loads(read_text(folder / RESULT)))
+    # how many objects there are is drawn alike by all
+    model = replace(model, most=0)
+    settings = replace(FitSettings(seed=terms.seed), flow_steps=notes.steps or 1)
+    if not notes.steps:
+        notes.steps = max(10, int(60 * terms.minutes / _seconds_a_step(model, learned, kind, settings)))
+        notes.write()
+        settings = replace(settings, flow_steps=notes.steps)
+
+    def shown(network: str, step: int, steps: int, loss: float) -> None:
+        notes.write()
+        progress(network, step, steps, loss)
+
+    notes.begin()
+    fitted, record = fit_model(model, learned, settings, folder, kind=kind, progress=shown)
+    notes.write()
+    save_fitted(fitted, record, folder)
+    entry = ModelEntry.from_mapping(json.loads(read_text(folder / ENTRY)), str(folder / ENTRY))
+    loaded = FittedModel.load(model, entry, read_tensors(folder / entry.file))
+    standing = Standing(
+        model=model.name,
+        kind=kind,
+        **_measured(loaded, held_out, terms),
+        weight_bytes=(folder / entry.file).stat().st_size,
+        minutes=round(notes.seconds / 60, 2),
+        steps=sum(losses[-1][0] for losses in record.losses.values()),
+    )
+    write_json(folder / RESULT, standing)
+    return standing
+
+
+def split(table: Table, objects: int) -> tuple[Table, Table]:
+    """What is learned from, and the last sources with `objects` objects, but a quarter of all at most.
+
+    Raises
+    ------
+    InputError
+        If there are too few objects.
+    """
+    wanted = min(objects, int(_HELD_OUT * len(table.row)))
+    if len(table.row) - wanted < LEAST_OBJECTS or wanted < _LEAST_HELD_OUT:
+        least = max(LEAST_OBJECTS, int(_LEAST_HELD_OUT / _HELD_OUT)) + _LEAST_HELD_OUT
+        raise InputError(f"only {len(table.row)} objects, at least {least} are needed to compare kinds")
+    stretch = np.arange(len(table.number)) // _STRETCH
+    order = np.random.default_rng(1).permutation(stretch[-1] + 1)
+    of_stretch = np.bincount(stretch[table.row], minlength=len(order))[order]
+    held_out = np.isin(stretch, order[: 1 + int(np.searchsorted(of_stretch.cumsum(), wanted))])
+    return _part(table, ~held_out), _part(table, held_out)
+
+
+def _part(table: Table, rows: NDArray[np.bool_]) -> Table:
+    """The sources `rows` with their objects."""
+    kept, place = rows[table.row], np.cumsum(rows) - 1
+    return replace(
+        table,
+        conditions=table.conditions[rows],
+        number=table.number[rows],
+        row=place[table.row[kept]],
+        targets={name: column[kept] for name, column in table.targets.items()},
+    )
+
+
+@dataclass
+class _Notes:
+    """What a comparison that is taken up again has to know: its terms, its steps, the time spent so far."""
+
+    path: Path
+    terms: dict[str, Any]
+    steps: int = 0
+    before: float = 0.0
+    began: float | None = None
+
+    @classmethod
+    def of(cls, folder: Path, terms: dict[str, Any]) -> _Notes:
+        """Those in `folder`; all that is in it goes if they are of other terms."""
+        path = folder / "terms.json"
+        terms = json.loads(json_text(terms))
+        if path.is_file():
+            found = json.loads(read_text(path))
+            if found["terms"] == terms:
+                return cls(path, terms, found["steps"], found["seconds"])
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return cls(path, terms)
+
+    def begin(self) -> None:
+        """Time is spent from now on."""
+        self.began = time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        """Processor time spent."""
+        return self.before + (0.0 if self.began is None else time.process_time() - self.began)
+
+    def write(self) -> None:
+        """Keep them."""
+        write_json(self.path, {"terms": self.terms, "steps": self.steps, "seconds": round(self.seconds, 1)})
+
+
+def _seconds_a_step(model: ObjectModel, table: Table, kind: str, settings: FitSettings) -> float:
+    """Processor time of a step, all stages together, from a few of them."""
+    looks: dict[str, list[tuple[int, float]]] = {}
+
+    def look(network: str, step: int, steps: int, loss: float) -> None:
+        looks.setdefault(network, []).append((step, time.process_time()))
+
+    few = replace(settings, flow_steps=_STEPS_TIMED, report_every=2)
+    with tempfile.TemporaryDirectory() as folder:
+        fit_model(model, table, few, Path(folder), kind=kind, progress=look)
+    seconds = 0.0
+    for found in looks.values():
+        (first, begun), (last, ended) = found[0], found[-1]
+        seconds += (ended - begun) / (last - first) * last
+    return seconds / _STEPS_TIMED
+
+
+def _measured(fitted: FittedModel, held_out: Table, terms: Terms) -> dict[str, Any]:
+    """All figures that are of what is drawn."""
+    conditions = held_out.conditions[held_out.row]
+    n, names = len(held_out.row), list(held_out.targets)
+    normals = np.random.default_rng(terms.seed).normal(size=(n, fitted.n_normals))
+    few = slice(min(n, 512))
+    # compiles, and fills caches
+    fitted.sample(conditions[few], normals[few], terms.sampling)
+    began = time.process_time()
+    found = fitted.sample(conditions, normals, terms.sampling)
+    seconds = time.process_time() - began
+    drawn, truth = (
+        np.stack([columns[name].astype(np.float64) for name in names], axis=1)
+        for columns in (found, held_out.targets)
+    )
+    group = held_out.row // _STRETCH
+    told, floor = _areas(truth, drawn, conditions, group, terms.seed)
+    apart = [wasserstein_in_sigma(drawn[:, column], truth[:, column]) for column in range(len(names))]
+    off = np.abs(rank_correlations(drawn) - rank_correlations(truth))
+    return {
+        "objects": n,
+        "auc": round(told.value, 4),
+        "auc_error": round(told.error, 4),
+        "floor": round(floor.value, 4),
+        "median_w1": round(float(np.median(apart)), 4),
+        "correlation_difference": round(float(np.nanmax(off)), 4),
+        "objects_per_s": round(n / max(seconds, 1e-9), 1),
+    }
+
+
+def _areas(
+    truth: F64, drawn: F64, conditions: NDArray[np.float32], group: I64, seed: int
+) -> tuple[Measured, Measured]:
+    """Area of trees that tell drawn from true objects, and one half of the true ones from the other."""
+    seen = conditions.astype(np.float64)
+    both, both_drawn = np.hstack((truth, seen)), np.hstack((drawn, seen))
+    second = np.random.default_rng(seed).random(len(truth)) < 0.5
+    floor = tell_apart(both[~second], both[second], (group[~second], group[second]), seed=seed)
+    return tell_apart(both, both_drawn, (group, group), seed=seed).auc, floor.auc
