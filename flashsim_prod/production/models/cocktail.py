@@ -100,7 +100,7 @@ def train_cocktail(
         work,
         output,
         name=cocktail.name,
-        title=cocktail.title,
+        title=cocktail.title + (f"; {len(fits.too_few)} models of {cocktail.base}" if fits.too_few else ""),
         tag=cocktail.tag,
         sample=sample_lines(cocktail, portions),
         base=cocktail.base if fits.too_few else None,

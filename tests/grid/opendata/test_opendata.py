@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +163,21 @@ def test_two_that_fetch_the_same_file_do_it_once(standin: Any, tmp_path: Path) -
     assert len(set(copies)) == 1
     # three parts, and what the library asks of the file itself
     assert len([one for one in standin.asked if one.startswith("/eos")]) <= 6
+
+
+def test_files_of_an_xrootd_server_are_copied_and_what_it_lacks_is_told(
+    standin: Any, xrootd_server: tuple[str, Path], tmp_path: Path, lacking: Callable[[str], None]
+) -> None:
+    if find_spec("fsspec_xrootd") is None:
+        lacking("fsspec-xrootd (pip install 'flashsim-prod[opendata]')")
+    url, folder = xrootd_server
+    there = folder / "store" / "a.root"
+    there.parent.mkdir(exist_ok=True)
+    there.write_bytes((tmp_path / "a.root").read_bytes())
+    there.chmod(0o644)
+    first = files_of(standin)[0]
+    cache = Cache(tmp_path / "cache", 10**6)
+    copy = cache.fetch(1, replace(first, url=f"{url}/store/a.root"), ())
+    assert copy.read_bytes() == there.read_bytes()
+    with pytest.raises(InputError, match="does not exist; is the record right"):
+        cache.fetch(2, replace(first, url=f"{url}/store/b.root"), ())

@@ -38,6 +38,12 @@ def quiet(*_: object) -> None:
     pass
 
 
+def code_of(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return int(ended.value.code or 0)
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("files")
@@ -61,6 +67,7 @@ def standin(files: list[Path], monkeypatch: pytest.MonkeyPatch, home: Home) -> I
         yield served
 
 
+@pytest.mark.slow
 def test_a_cocktail_becomes_a_tagged_bundle(
     standin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,13 +83,14 @@ def test_a_cocktail_becomes_a_tagged_bundle(
         "--quick",
     ]
     words += ["--steps", "100", "--server", standin.url, "--protocol", "http", "--json"]
-    assert main(words) == 0
+    assert code_of(words) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["events"] == 40
     assert "jet_from_genjet" in told["own_models"]
     assert set(told["energy"]) == set(told["own_models"])
     manifest = json.loads((tmp_path / "work" / "bundle" / "manifest.json").read_text())
     assert (manifest["name"], manifest["tag"]) == ("mine", "MineUL16")
+    assert manifest["title"] == "two processes of a stand-in; 24 models of reference"
     assert manifest["training_sample"][:3] == [
         "cocktail mine, era UL16postVFP",
         "tt: 30 events of record 1",
@@ -90,7 +98,7 @@ def test_a_cocktail_becomes_a_tagged_bundle(
     ]
     # a bundle that is there is never overwritten, and nothing is drawn for it
     asked = len(standin.asked)
-    assert main(words) == 11
+    assert code_of(words) == 11
     assert len(standin.asked) == asked
 
 
