@@ -43,6 +43,11 @@ def _sites() -> Iterable[str]:
         yield from _stems(folder)
 
 
+def _cocktails() -> Iterable[str]:
+    for folder in resources.card_folders():
+        yield from _stems(folder / "cocktails")
+
+
 def _bundles() -> Iterable[str]:
     for folder in (resources.bundles_dir(), resources.imported_bundles_dir()):
         yield from (path.parent.name for path in folder.glob("[!.]*/manifest.json"))
@@ -75,6 +80,7 @@ def _datasets() -> Iterable[str]:
 
 cards = _completer(_cards)
 sites = _completer(_sites)
+cocktails = _completer(_cocktails)
 bundles = _completer(_bundles)
 models = _completer(_models)
 bundles_and_models = _completer(_bundles, _models)

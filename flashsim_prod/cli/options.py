@@ -99,4 +99,5 @@ Folder = Annotated[Path, typer.Option("--work", file_okay=False, help="Folder of
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.")]
 
 
+Jobs = Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Files at a time.")]
 WORK = Path("training")

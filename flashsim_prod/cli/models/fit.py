@@ -9,19 +9,21 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.options import WORK, Folder, Json, OnDevice, Seed
-from flashsim_prod.cli.progress import Show, shown_steps
-from flashsim_prod.cli.show import counted, print_json
+from flashsim_prod.cli.models.cocktail import CocktailFiles, train_from_files
+from flashsim_prod.cli.models.opendata import Protocol, Server
+from flashsim_prod.cli.models.shown import FitsShown
+from flashsim_prod.cli.options import WORK, Folder, Jobs, Json, OnDevice, Seed
+from flashsim_prod.cli.progress import shown_steps
+from flashsim_prod.cli.show import print_json
 from flashsim_prod.core.choices import Device, ModelKind
+from flashsim_prod.errors import RequestError
 from flashsim_prod.production.models.fitting import (
-    FitDisplay,
     FitOptions,
     Fits,
-    Fitted,
-    Submitted,
     fit_all_models,
     fit_model,
 )
+from flashsim_prod.production.models.opendata import Where
 
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[
@@ -91,7 +93,7 @@ def fit(
         seed=seed,
     )
     with shown_steps() as show:
-        made = fit_model(model, work, options, _Shown(show, as_json))
+        made = fit_model(model, work, options, FitsShown(show, as_json))
     _tell(made, as_json)
 
 
@@ -119,6 +121,20 @@ def fit_all(
         typer.Option(help="Folder of the bundle that jobs of a site make; WORK/bundle by default."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow jobs of a site to their end.")] = False,
+    cocktail: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Datasets to draw tables from first, as cms_ul16; the bundle is made, too.",
+            autocompletion=completing.cocktails,
+        ),
+    ] = None,
+    events: Annotated[
+        str | None, typer.Option(help="Of the cocktail, in all: 400k, 4M; as it says by default.")
+    ] = None,
+    jobs: Jobs = 1,
+    server: Server = None,
+    protocol: Protocol = "",
     as_json: Json = False,
 ) -> None:
     """Fit every object model that is not fitted yet: one after another here, at once at a site."""
@@ -133,36 +149,16 @@ def fit_all(
         threads=threads,
         seed=seed,
     )
+    if cocktail is not None:
+        of_files = CocktailFiles(work, output or work / "bundle", site, events, jobs, Where(server, protocol))
+        train_from_files(cocktail, of_files, options, as_json=as_json)
+        return
+    if events is not None:
+        raise RequestError("--events is of a cocktail; name one with --cocktail")
     with shown_steps() as show:
-        made = fit_all_models(work, options, _Shown(show, as_json), site=site, output=output, wait=wait)
+        made = fit_all_models(work, options, FitsShown(show, as_json), site=site, output=output, wait=wait)
     _tell(made, as_json)
     made.raise_complaint()
-
-
-class _Shown(FitDisplay):
-    """Steps as they are shown everywhere; a line for what has ended, unless it goes to a program."""
-
-    def __init__(self, show: Show, is_quiet: bool) -> None:
-        self._show, self._is_quiet = show, is_quiet
-
-    def step(self, task: str, done: int, total: int, loss: float | None = None) -> None:
-        self._show(task, done, total, "" if loss is None else f"loss {loss:.4f}")
-
-    def fitted(self, fit: Fitted) -> None:
-        if not self._is_quiet:
-            losses = ", ".join(f"{network} {loss:.4f}" for network, loss in fit.held_out_loss.items())
-            typer.echo(f"{fit.model}: {fit.objects:,} objects, held-out loss {losses}, {fit.seconds:.0f} s")
-        lost = fit.left_out
-        if lost:
-            typer.echo(f"note: {lost_rows(fit.model, lost.objects, lost.sources, lost.told())}", err=True)
-
-    def submitted(self, found: Submitted) -> None:
-        if self._is_quiet:
-            return
-        how = "Submitted" if found.is_new else "At work already"
-        fits = f"{len(found.models)} fits and a bundle at {found.site}, {found.engine} {found.batch_id}"
-        typer.echo(f"{how}: {fits}")
-        typer.echo(f"See       {found.folder}; again with --wait to follow")
 
 
 def _tell(made: Fits, as_json: bool) -> None:
@@ -185,8 +181,3 @@ def _for_programs(made: Fits) -> dict[str, object]:
         names = ("site", "batch_id", "is_new", "models", "bundle", "is_done")
         return {name: getattr(found, name) for name in names}
     return {"work": made.work, "fits": [asdict(one) for one in made.fits], "too_few": made.too_few}
-
-
-def lost_rows(model: str, objects: int, sources: int, why: str) -> str:
-    """What a model does not learn from, in a line."""
-    return f"{model}: {counted(objects, 'object')} and {counted(sources, 'source')} left out, {why}"

@@ -11,13 +11,16 @@ import typer
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.models import compare as comparing
 from flashsim_prod.cli.models import fit as fitting
+from flashsim_prod.cli.models import opendata
+from flashsim_prod.cli.models.extracted import note_what_is_lacking, print_sizes, speed
 from flashsim_prod.cli.models.fidelity import print_fidelity
-from flashsim_prod.cli.models.fit import lost_rows
+from flashsim_prod.cli.models.opendata import Cache, Protocol, Server
 from flashsim_prod.cli.options import (
     WORK,
     Evaluations,
     Folder,
     GridPower,
+    Jobs,
     Json,
     OnDevice,
     Seed,
@@ -25,15 +28,14 @@ from flashsim_prod.cli.options import (
     sampling_of,
 )
 from flashsim_prod.cli.progress import Show, shown_steps
-from flashsim_prod.cli.show import console, counted, print_json, table
+from flashsim_prod.cli.show import counted, print_json
 from flashsim_prod.core.choices import Device, Solver
-from flashsim_prod.core.sizes import format_duration, parse_count
+from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.production.models.assembling import assemble_bundle
-from flashsim_prod.production.models.drawing import Portion, StepProgress
+from flashsim_prod.production.models.drawing import StepProgress
 from flashsim_prod.production.models.fidelity import FidelityOptions, report_fidelity
+from flashsim_prod.production.models.opendata import Where, located
 from flashsim_prod.production.models.samples import (
-    Extracted,
-    LackingIn,
     extract_tables,
     generate_sample,
     reconstruct_sample,
@@ -85,7 +87,8 @@ def reference(
 @app.command()
 def extract(
     files: Annotated[
-        list[str], typer.Argument(help="NANOAOD with truth: the reference detector's, or FullSim.")
+        list[str],
+        typer.Argument(help="NANOAOD with truth: files, URLs, or opendata:RECID[:EVENTS]."),
     ],
     work: Folder = WORK,
     model: Annotated[
@@ -94,65 +97,32 @@ def extract(
     first: Annotated[
         str | None, typer.Option(metavar="N", help="Only so many events of each file: 1000, 10k, ...")
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Files at a time.")] = 1,
+    jobs: Jobs = 1,
+    server: Server = None,
+    protocol: Protocol = "",
+    cache: Cache = None,
     as_json: Json = False,
 ) -> None:
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
     most = None if first is None else parse_count(first)
     with shown_steps() as show:
-        portions = [Portion(file, most) for file in files]
+        portions = located(files, Where(server, protocol, cache), most)
         made = extract_tables(portions, work, model or (), progress=_steps(show), jobs=jobs)
-    _note_what_is_lacking(made)
+    note_what_is_lacking(made)
     if as_json:
         print_json(made.sizes)
         return
-    _print_sizes(made)
+    print_sizes(made)
     if made.events:
-        typer.echo(_speed(made))
+        typer.echo(speed(made))
     if made.kept_files:
         again = f"remove them from {made.tables} to draw them again"
         typer.echo(f"tables of {counted(made.kept_files, 'file')} were there already and kept; {again}")
 
 
-def _speed(made: Extracted) -> str:
-    rate = made.events / max(made.seconds, 1e-3)
-    return f"{counted(made.events, 'event')} in {format_duration(made.seconds)}, {rate:,.0f} events/s"
-
-
-def _note_what_is_lacking(made: Extracted) -> None:
-    for poor in made.lacking:
-        version = f" (NanoAOD {poor.version})" if poor.version else ""
-        typer.echo(f"note: {poor.file}{version}: {_told(poor)}", err=True)
-    for lost in made.not_finite:
-        told = lost_rows(lost.model, lost.objects, lost.sources, lost.why)
-        typer.echo(f"note: {lost.file}: {told}", err=True)
-    for one in made.without_source:
-        lacking = f"{one.objects:,} of {one.number:,} {one.collection} are in no table, for want of a source"
-        typer.echo(f"note: {one.file}: {lacking}", err=True)
-
-
-def _told(one: LackingIn) -> str:
-    """What a file could not give of a model, in a line."""
-    if not one.has_table:
-        return f"no table: {one.trouble}"
-    without = f"has no {', '.join(one.branches)}"
-    if not one.targets:
-        return f"{one.model}: {without}; nothing depends on it"
-    trouble = f"; no bundle can have it so: {one.trouble}" if one.trouble else ""
-    return f"{one.model}: {without}, so the table lacks {', '.join(one.targets)}{trouble}"
-
-
-def _print_sizes(made: Extracted) -> None:
-    """What there is to learn from."""
-    listing = table("MODEL", "SOURCES", "OBJECTS", "", right=("SOURCES", "OBJECTS"))
-    for name, size in made.sizes.items():
-        note = f"at least {made.least_objects:,} are needed" if size.objects < made.least_objects else ""
-        listing.add_row(name, f"{size.sources:,}", f"{size.objects:,}", note)
-    console().print(listing)
-
-
 fitting.add_to(app)
 comparing.add_to(app)
+opendata.add_to(app)
 
 
 @app.command()

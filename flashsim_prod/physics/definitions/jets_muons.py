@@ -12,35 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.physics.definitions.eras import DEFAULT, find_era
 from flashsim_prod.physics.events import Collection, Column
-
-#: Working points of the pileup score, those of the 2017 and 2018 Ultra-Legacy training in CMSSW
-#: (RecoJets/JetProducers/python/PileupJetIDCutParams_cfi.py, ``full_106x_UL18_chs_wp``): rows pt < 20, 30, 40
-#: GeV and above; columns abs(eta) < 2.5, 2.75, 3, 5
-_LOOSE = np.array(
-    [
-        [-0.95, -0.72, -0.68, -0.47],
-        [-0.88, -0.55, -0.60, -0.43],
-        [-0.63, -0.18, -0.43, -0.24],
-        [-0.19, 0.22, -0.13, -0.03],
-    ]
-)
-_MEDIUM = np.array(
-    [
-        [0.26, -0.33, -0.54, -0.37],
-        [0.68, -0.04, -0.43, -0.30],
-        [0.90, 0.36, -0.16, -0.09],
-        [0.96, 0.61, 0.14, 0.12],
-    ]
-)
-_TIGHT = np.array(
-    [
-        [0.77, 0.38, -0.31, -0.21],
-        [0.90, 0.60, -0.12, -0.13],
-        [0.96, 0.82, 0.20, 0.09],
-        [0.98, 0.92, 0.47, 0.29],
-    ]
-)
 
 #: Of jets with a generator jet of these flavours, those that keep it and those that count as of a gluon; the
 #: others are of a light quark. Rates of centrally produced files, where both kinds of jet are given flavours
@@ -98,17 +71,19 @@ def jet_id(jets: Collection) -> NDArray[np.int32]:
     return (2 * tight + 4 * (tight & no_lepton)).astype(np.int32)
 
 
-def pileup_id(disc: Column, pt: Column, abs_eta: Column) -> NDArray[np.int32]:
-    """Bits of the pileup identification: 4 loose, 2 medium, 1 tight, nested.
+def pileup_id(disc: Column, pt: Column, abs_eta: Column, era: str = DEFAULT) -> NDArray[np.int32]:
+    """Bits of the pileup identification: 4 loose, 2 medium, 1 tight, nested (in 2016: 1, 2, 4).
 
     Parameters
     ----------
     disc, pt, abs_eta : arrays of shape (n_jets,)
         Pileup score, transverse momentum [GeV] and absolute pseudorapidity.
+    era : str
+        Whose working points; `ConfigError` if it is not known.
     """
     column = np.searchsorted(np.array([2.5, 2.75, 3.0]), abs_eta)
     row = np.searchsorted(np.array([20.0, 30.0, 40.0]), pt, side="right")
-    passed = [disc > cuts[row, column] for cuts in (_LOOSE, _MEDIUM, _TIGHT)]
+    passed = [disc > cuts[row, column] for cuts in find_era(era).pileup_id]
     bits: NDArray[np.int32] = (4 * passed[0] + 2 * passed[1] + 1 * passed[2]).astype(np.int32)
     return bits
 

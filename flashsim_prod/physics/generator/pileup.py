@@ -48,7 +48,30 @@ class PileupProfile:
     spread_ns: float
 
 
+#: beam spots of 2016 and 2017 as in CMSSW's IOMC/EventVertexGenerators (Realistic25ns13TeV2016, Early2017)
+_OF_2016 = PileupProfile(
+    stands_for="simulation of 2016: 23 interactions in the mean",
+    mean=23.0,
+    width=7.5,
+    low=3.0,
+    high=60.0,
+    beam_spot_cm=(0.0916, 0.1696, 0.93),
+    spread_cm=(0.0010, 0.0010, 3.65),
+    spread_ns=0.12,
+)
 PROFILES: dict[str, PileupProfile] = {
+    "Run2_2016preVFP": _OF_2016,
+    "Run2_2016postVFP": _OF_2016,
+    "Run2_2017": PileupProfile(
+        stands_for="simulation of 2017: 33 interactions in the mean, a broad distribution",
+        mean=33.0,
+        width=11.0,
+        low=5.0,
+        high=75.0,
+        beam_spot_cm=(-0.0248, 0.0692, 0.82),
+        spread_cm=(0.0008, 0.0008, 3.5),
+        spread_ns=0.11,
+    ),
     "Run2_2018": PileupProfile(
         stands_for="simulation of 2018: 32 interactions in the mean, a broad distribution",
         mean=32.0,

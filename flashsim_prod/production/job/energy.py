@@ -39,6 +39,11 @@ class NodeEnergy:
         #: why meters that are there gave no figure
         self.void: str | None = None
 
+    @property
+    def seconds(self) -> float:
+        """Wall time of the block, once it has ended."""
+        return self._seconds
+
     def __enter__(self) -> Self:
         self._start_s, self._busy_s = time.monotonic(), busy_s()
         if self._meters:

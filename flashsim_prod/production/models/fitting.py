@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod.core.choices import Device, ModelKind
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.production.models.fit_energy import measured_fit
 from flashsim_prod.production.models.training import follow_fits, hand_over_fits
 from flashsim_prod.production.order.library import find_site
 
@@ -245,20 +246,21 @@ def _fit_here(models: Sequence[ObjectModel], work: Path, options: FitOptions, di
 def _fit(model: ObjectModel, work: Path, options: FitOptions, device: str, display: FitDisplay) -> Fitted:
     from flashsim_prod.physics.training.fit import fit_into_folder
 
-    record = fit_into_folder(
-        model,
-        work,
-        _settings(options),
-        width=options.width,
-        blocks=options.blocks,
-        kind=options.kind or ModelKind.FLOW,
-        only=options.only,
-        further=options.further,
-        device=device,
-        progress=lambda network, step, steps, loss: display.step(
-            f"{model.name} {network}", step, steps, loss
-        ),
-    )
+    with measured_fit(work, model.name, on_gpu=device != "cpu"):
+        record = fit_into_folder(
+            model,
+            work,
+            _settings(options),
+            width=options.width,
+            blocks=options.blocks,
+            kind=options.kind or ModelKind.FLOW,
+            only=options.only,
+            further=options.further,
+            device=device,
+            progress=lambda network, step, steps, loss: display.step(
+                f"{model.name} {network}", step, steps, loss
+            ),
+        )
     return _told(model.name, record)
 
 

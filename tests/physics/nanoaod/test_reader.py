@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import awkward as ak
+import fsspec
 import numpy as np
 import pytest
 import uproot
@@ -190,7 +192,11 @@ def test_damaged_bytes_never_raise_anything_else(tmp_path: Path, make_events: Ma
     assert refused > 10
 
 
-def test_unknown_schemes_need_a_package() -> None:
+def test_unknown_schemes_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    # as where the extra is not installed
+    monkeypatch.delitem(fsspec.registry._registry, "root", raising=False)
+    for name in ("fsspec_xrootd", "fsspec_xrootd.xrootd"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=r"^root://nowhere\.invalid/a\.root needs another Python package"):
         NanoFile("root://nowhere.invalid/a.root")
 

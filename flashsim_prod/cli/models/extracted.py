@@ -1,0 +1,49 @@
+"""What was drawn into tables, as it is told."""
+
+from __future__ import annotations
+
+import typer
+
+from flashsim_prod.cli.models.told import lost_rows
+from flashsim_prod.cli.show import console, counted, table
+from flashsim_prod.core.sizes import format_duration
+from flashsim_prod.production.models.samples import Extracted, LackingIn
+
+
+def speed(made: Extracted) -> str:
+    """How fast events were drawn."""
+    rate = made.events / max(made.seconds, 1e-3)
+    return f"{counted(made.events, 'event')} in {format_duration(made.seconds)}, {rate:,.0f} events/s"
+
+
+def note_what_is_lacking(made: Extracted) -> None:
+    """What the tables do not hold, a line each, on standard error."""
+    for poor in made.lacking:
+        version = f" (NanoAOD {poor.version})" if poor.version else ""
+        typer.echo(f"note: {poor.file}{version}: {_told(poor)}", err=True)
+    for lost in made.not_finite:
+        told = lost_rows(lost.model, lost.objects, lost.sources, lost.why)
+        typer.echo(f"note: {lost.file}: {told}", err=True)
+    for one in made.without_source:
+        lacking = f"{one.objects:,} of {one.number:,} {one.collection} are in no table, for want of a source"
+        typer.echo(f"note: {one.file}: {lacking}", err=True)
+
+
+def _told(one: LackingIn) -> str:
+    """What a file could not give of a model, in a line."""
+    if not one.has_table:
+        return f"no table: {one.trouble}"
+    without = f"has no {', '.join(one.branches)}"
+    if not one.targets:
+        return f"{one.model}: {without}; nothing depends on it"
+    trouble = f"; no bundle can have it so: {one.trouble}" if one.trouble else ""
+    return f"{one.model}: {without}, so the table lacks {', '.join(one.targets)}{trouble}"
+
+
+def print_sizes(made: Extracted) -> None:
+    """What there is to learn from."""
+    listing = table("MODEL", "SOURCES", "OBJECTS", "", right=("SOURCES", "OBJECTS"))
+    for name, size in made.sizes.items():
+        note = f"at least {made.least_objects:,} are needed" if size.objects < made.least_objects else ""
+        listing.add_row(name, f"{size.sources:,}", f"{size.objects:,}", note)
+    console().print(listing)

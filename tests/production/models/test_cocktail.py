@@ -1,0 +1,137 @@
+"""From records of a stand-in to a tagged bundle, and what is refused on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flashsim_prod.cli.main import main
+from flashsim_prod.core.names import check_primary
+from flashsim_prod.errors import ConfigError, InputError, RequestError
+from flashsim_prod.physics.definitions.eras import ERAS
+from flashsim_prod.physics.training import fit
+from flashsim_prod.production.home import Home
+from flashsim_prod.production.models.cocktail import COCKTAILS, find_cocktail
+from flashsim_prod.production.models.opendata import Where, fetch, located
+from flashsim_prod.production.models.samples import generate_sample, reconstruct_sample
+
+CAMPAIGN = "RunIISummer20UL16NanoAODv9-106X_mcRun2_asymptotic_v17-v1"
+COCKTAIL = """
+name: mine
+title: two processes of a stand-in
+era: UL16postVFP
+tag: MineUL16
+events: 40
+base: reference
+processes:
+  - {name: tt, fraction: 0.75, record: 1}
+  - {name: dy, fraction: 0.25, dataset: /DY/CAMPAIGN/NANOAODSIM}
+""".replace("CAMPAIGN", CAMPAIGN)
+
+
+def quiet(*_: object) -> None:
+    pass
+
+
+def code_of(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("files")
+    made = []
+    for seed, name in enumerate(("one", "two", "three"), 1):
+        gen = folder / f"gen_{name}.root"
+        generate_sample("ttbar", gen, events=10, energy_tev=None, seed=seed, progress=quiet)
+        made.append(folder / f"{name}.root")
+        reconstruct_sample([str(gen)], made[-1], folds=2, seed=seed, progress=quiet)
+    return made
+
+
+@pytest.fixture
+def standin(files: list[Path], monkeypatch: pytest.MonkeyPatch, home: Home) -> Iterator[Any]:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "peers"))
+    import opendata_portal
+
+    with opendata_portal.serve() as served:
+        served.add(1, f"/TT/{CAMPAIGN}/NANOAODSIM", files[:2])
+        served.add(2, f"/DY/{CAMPAIGN}/NANOAODSIM", files[2:])
+        yield served
+
+
+@pytest.mark.slow
+def test_a_cocktail_becomes_a_tagged_bundle(
+    standin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fit, "LEAST_OBJECTS", 150)
+    (tmp_path / "mine.yaml").write_text(COCKTAIL)
+    words = [
+        "train",
+        "all",
+        "--cocktail",
+        str(tmp_path / "mine.yaml"),
+        "--work",
+        str(tmp_path / "work"),
+        "--quick",
+    ]
+    words += ["--steps", "100", "--server", standin.url, "--protocol", "http", "--json"]
+    assert code_of(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["events"] == 40
+    assert "jet_from_genjet" in told["own_models"]
+    assert set(told["energy"]) == set(told["own_models"])
+    manifest = json.loads((tmp_path / "work" / "bundle" / "manifest.json").read_text())
+    assert (manifest["name"], manifest["tag"]) == ("mine", "MineUL16")
+    assert manifest["title"] == "two processes of a stand-in; 24 models of reference"
+    assert manifest["training_sample"][:3] == [
+        "cocktail mine, era UL16postVFP",
+        "tt: 30 events of record 1",
+        f"dy: 10 events of /DY/{CAMPAIGN}/NANOAODSIM",
+    ]
+    # a bundle that is there is never overwritten, and nothing is drawn for it
+    asked = len(standin.asked)
+    assert code_of(words) == 11
+    assert len(standin.asked) == asked
+
+
+def test_files_of_a_record_are_fetched_and_then_found(standin: Any, home: Home) -> None:
+    where = Where(standin.url, "http")
+    urls = [one.url for one in located(["opendata:1"], where)]
+    assert all(url.startswith("http://") for url in urls)
+    made = fetch("1", 15, where, progress=quiet)
+    assert (made.events, len(made.files), made.recid) == (20, 1, 1)
+    assert [(one.url, one.events) for one in located(["opendata:1:25"], where)] == [
+        (str(made.files[0]), 20),
+        (urls[1], 5),
+    ]
+    with pytest.raises(InputError, match="opendata:1:1k has 40 events, and 1,000 are wanted; ask for fewer"):
+        located(["opendata:1:1k"], where)
+    with pytest.raises(RequestError, match="more than --cache-limit 1KB"):
+        fetch("1", None, Where(standin.url, "http", cache_limit="1KB"), progress=quiet)
+
+
+def test_an_era_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(COCKTAIL.replace("UL16postVFP", "UL15"))
+    with pytest.raises(ConfigError, match="unknown era 'UL15'"):
+        find_cocktail(str(path))
+    with pytest.raises(RequestError, match="no cocktail 'cms_ul61'; did you mean 'cms_ul16'"):
+        find_cocktail("cms_ul61")
+
+
+@pytest.mark.parametrize("name", COCKTAILS.names())
+def test_shipped_cocktails(name: str) -> None:
+    found = find_cocktail(name)
+    assert found.era in ERAS
+    for one in found.processes:
+        assert one.dataset is not None
+        check_primary(one.dataset.split("/")[1])
+        assert re.search(CAMPAIGN, one.dataset)
