@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.campaigns.extension import Before, Extension
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.names import DatasetName, lasting_rse
@@ -62,6 +63,9 @@ class Request(HasSource, RequestOptions):
     software_version: str
     created: datetime
     extends: Extension | None = None
+    analysis: Ntuple | None = Field(
+        default=None, description="makes flat ntuples of this analysis, not NANOAOD"
+    )
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
@@ -93,6 +97,11 @@ class Request(HasSource, RequestOptions):
     def is_vetoed(self) -> bool:
         """Whether the shower may throw events away; its numbers of events are then of those tried."""
         return self.source.vetoes(self.card)
+
+    @property
+    def is_thinned(self) -> bool:
+        """Whether events may be left out, thrown away by the shower or not selected by an analysis."""
+        return self.is_vetoed or self.analysis is not None
 
     @property
     def n_simulate(self) -> int:

@@ -104,7 +104,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("dataset", str(ask.dataset)),
         (
             "events",
-            f"{'at most ' * ask.is_vetoed}{format_count(ask.events)} = {gen_events} x {ask.oversample}",
+            f"{'at most ' * ask.is_thinned}{format_count(ask.events)} = {gen_events} x {ask.oversample}",
         ),
         *([("extends", _extends_line(ask.extends))] if ask.extends else []),
         ("from", f"{ask.card.title}; {source}; bundle {ask.bundle.path}; seed {ask.seed}"),

@@ -157,7 +157,7 @@ def _figures(made: Plan) -> dict[str, Any]:
         "card": ask.card.name,
         "site": ask.site.name,
         "events": ask.events,
-        "events_are_estimate": ask.is_vetoed,
+        "events_are_estimate": ask.is_thinned,
         "gen_events": ask.gen_events,
         "oversample": ask.oversample,
         "energy_tev": ask.energy_tev,
