@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
+from flashsim_prod.cli.models import analysis as of_analysis
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models.fidelity import print_fidelity
 from flashsim_prod.cli.models.fit import lost_rows
@@ -138,6 +139,7 @@ def _print_sizes(made: Extracted) -> None:
 
 
 fitting.add_to(app)
+of_analysis.add_to(app)
 
 
 @app.command()

@@ -108,7 +108,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ),
         *([("extends", _extends_line(ask.extends))] if ask.extends else []),
         ("from", f"{ask.card.title}; {source}; bundle {ask.bundle.path}; seed {ask.seed}"),
-        ("nano", f"NanoAOD {ask.nano}"),
+        _written_line(ask),
         ("jobs", f"{jobs} of up to {format_count(job_events)} events, {plan.slots} at a time"),
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
         ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),
@@ -122,6 +122,14 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
     if plan.energy_kwh is not None:
         lines.append(("energy", _energy_line(plan.energy_kwh, ask.site.electricity)))
     return lines
+
+
+def _written_line(ask: Request) -> tuple[str, str]:
+    """What the files hold of each event."""
+    if ask.analysis is None:
+        return ("nano", f"NanoAOD {ask.nano}")
+    names = ", ".join(one.name for one in ask.analysis.columns)
+    return ("ntuple", f"of the analysis {ask.analysis.name}, no NANOAOD: {names}")
 
 
 def _extends_line(extends: Extension) -> str:

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from flashsim_prod.core.analyses.ntuple import Column, Ntuple, check_word
+from flashsim_prod.core.choices import ModelKind
 from flashsim_prod.core.names import check_processing_string
 from flashsim_prod.core.strict import StrictModel
 
@@ -50,7 +51,7 @@ class Variable(StrictModel):
 class FitOptions(StrictModel):
     """How the networks are trained."""
 
-    kind: str = Field(default="spline", description="what draws the variables (see: train fit --kind)")
+    kind: ModelKind = Field(default=ModelKind.SPLINE, description="what draws the variables")
     steps: int = Field(default=8000, ge=100, description="of what draws the variables")
     efficiency_steps: int = Field(default=4000, ge=100, description="of the selection's efficiency")
     width: int | None = Field(default=None, ge=8)
@@ -101,3 +102,15 @@ class Analysis(StrictModel):
     def dataset_tag(self) -> str:
         """Its word in names of datasets."""
         return self.tag or "".join(word[:1].upper() + word[1:] for word in self.name.split("_"))
+
+
+class AnalysisConfig(Analysis):
+    """A configuration file: an analysis, and the files that it is learned from."""
+
+    files: tuple[str, ...] = Field(
+        default=(), description="NANOAOD with both levels, from the file's folder on"
+    )
+
+    def analysis(self) -> Analysis:
+        """What a bundle keeps of it."""
+        return Analysis(**{name: getattr(self, name) for name in Analysis.model_fields})
