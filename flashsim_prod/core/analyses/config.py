@@ -52,8 +52,8 @@ class FitOptions(StrictModel):
     """How the networks are trained."""
 
     kind: ModelKind = Field(default=ModelKind.SPLINE, description="what draws the variables")
-    steps: int = Field(default=8000, ge=100, description="of what draws the variables")
-    efficiency_steps: int = Field(default=4000, ge=100, description="of the selection's efficiency")
+    steps: int = Field(default=6000, ge=100, description="of what draws the variables")
+    efficiency_steps: int = Field(default=3000, ge=100, description="of the selection's efficiency")
     width: int | None = Field(default=None, ge=8)
     blocks: int | None = Field(default=None, ge=1)
     held_out: float = Field(

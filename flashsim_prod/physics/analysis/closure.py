@@ -1,8 +1,9 @@
 """Whether the model of an analysis closes: each variable drawn for held-out events, beside the truth.
 
 Both are of the same generator events, so what is compared bin by bin is paired. With T_g and R_g the weights
-that generator event g puts into a bin, by the truth and by the model, the ratio r = sum R / sum T has the
-variance sum (R_g - r T_g)^2 / (sum T)^2, however many folds and draws a generator event has.
+that generator event g puts into a bin, by the truth and by the model, the ratio sum R / sum T has the
+variance sum (R_g - T_g)^2 / (sum T)^2 if the model is right, however many folds and draws a generator event
+has: so it is that of what is to be refuted, and not zero where the model gives nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from flashsim_prod.physics.randoms import DrawKeys, Draws
 TOLERANCE = 0.05
 ENOUGH = TOLERANCE / 3
 _BINS, _DRAWS = 20, 4
+#: with fewer generator events, a bin's uncertainty is not known either
+_FEWEST = 30
 #: whole numbers with more values than this are binned like others
 _MOST_VALUES = 25
 _NAME_OF_RATE = "events that pass"
@@ -41,6 +44,8 @@ class Bins:
         Sums of weights; of the model over its draws, divided by their number.
     ratio, error : array of shape (n_bins,)
         NaN in bins that the truth has nothing in.
+    gen_events : array of shape (n_bins,)
+        That the truth has in a bin.
     """
 
     name: str
@@ -50,11 +55,12 @@ class Bins:
     model: F64
     ratio: F64
     error: F64
+    gen_events: NDArray[np.int64]
 
     @property
     def enough(self) -> NDArray[np.bool_]:
         """Bins with enough events to tell."""
-        return np.asarray(self.error <= ENOUGH)
+        return np.asarray((self.error <= ENOUGH) & (self.gen_events >= _FEWEST))
 
     @property
     def off(self) -> NDArray[np.bool_]:
@@ -181,8 +187,9 @@ def _compared(name: str, title: str, edges: F64, truth: F64, model: F64, sides: 
     of_truth, of_model = (table.sum(axis=0) for table in tables)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = of_model / of_truth
-        error = np.sqrt(((tables[1] - ratio * tables[0]) ** 2).sum(axis=0)) / np.abs(of_truth)
-    return Bins(name, title, edges, of_truth, of_model, ratio, error)
+        error = np.sqrt(((tables[1] - tables[0]) ** 2).sum(axis=0)) / np.abs(of_truth)
+    gen_events = np.count_nonzero(tables[0], axis=0)
+    return Bins(name, title, edges, of_truth, of_model, ratio, error, gen_events)
 
 
 def _edges(values: F64, variable: Variable) -> F64:

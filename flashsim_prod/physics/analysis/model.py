@@ -22,7 +22,7 @@ from flashsim_prod.physics.events import Column, Events
 _MISSING = {Against.VALUE: None, Against.RATIO: -1.0, Against.DIFFERENCE: -1e5}
 #: what a ratio's denominator is at least, and what it is where there is no counterpart
 _SMALLEST, _NO_COUNTERPART = 1e-3, 1.0
-_SIZE = NetworkSize(width=128, blocks=3, classifier=(192, 128, 64), knots=12)
+_SIZE = NetworkSize(width=64, blocks=2, classifier=(128, 64, 32), knots=12)
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,8 @@ def fit_analysis(
         flow_steps=fit.steps,
         multiplicity_steps=fit.efficiency_steps,
         seed=fit.seed,
+        batch=1024,
+        multiplicity_batch=2048,
         checkpoint_every=200,
     )
     settings = settings.quick() if quick else settings

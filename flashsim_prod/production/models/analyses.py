@@ -206,7 +206,8 @@ def _figures(closure: Closure) -> dict[str, Any]:
         "of": closure.pair,
         "bins": {
             one.name: {
-                key: getattr(one, key).tolist() for key in ("edges", "truth", "model", "ratio", "error")
+                key: getattr(one, key).tolist()
+                for key in ("edges", "truth", "model", "ratio", "error", "gen_events")
             }
             for one in (closure.rate, *closure.variables)
         },
