@@ -32,6 +32,10 @@ _FIRST_FORM = (
 )
 
 
+#: what is said of a source's contents that is true of ntuples, too
+_OF_NTUPLES = frozenset({"drawn", "normalisation"})
+
+
 class BundleRef(StrictModel):
     """The model bundle that a request is bound to."""
 
@@ -102,6 +106,18 @@ class Request(HasSource, RequestOptions):
     def is_thinned(self) -> bool:
         """Whether events may be left out, thrown away by the shower or not selected by an analysis."""
         return self.is_vetoed or self.analysis is not None
+
+    def contents(self) -> tuple[tuple[str, str], ...]:
+        """What is in the events beside what was simulated, or what the ntuple is, in labelled lines for people.
+
+        Nothing of an input is carried into the ntuple of an analysis.
+        """
+        told = tuple(self.source.contents())
+        if self.analysis is None:
+            return told
+        names = ", ".join(one.name for one in self.analysis.columns)
+        what = f"events that pass the selection of the analysis {self.analysis.name}, no NANOAOD: {names}"
+        return (("ntuple", what), *(one for one in told if one[0] in _OF_NTUPLES))
 
     @property
     def n_simulate(self) -> int:

@@ -160,7 +160,7 @@ def test_the_whole_way(bundle: Path, folder: Path, home: Home, tmp_path: Path) -
     options = ("--events", 300, "--oversample", 3, "--events-per-job", 150, "--slots", 1)
     told, _ = _made(home, bundle, folder, "whole", *options)
     assert told["dataset"].endswith("/NTUPLE")
-    assert "Zmumu_x3" in told["dataset"]
+    assert "RefDet_Zmumu_x3" in told["dataset"]
     (file,) = told["files"]
     path = file["pfn"].removeprefix("file://")
     with uproot.open(path) as opened:

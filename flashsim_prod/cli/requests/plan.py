@@ -173,7 +173,7 @@ def _figures(made: Plan) -> dict[str, Any]:
         "rates_from": made.rates_from,
         "cross_section_pb": cross_section_of(ask),
         "source": ask.source.kind,
-        "contents": dict(ask.source.contents()) or None,
+        "contents": dict(ask.contents()) or None,
         "notes": list(made.notes),
         "warnings": list(made.warnings),
     }

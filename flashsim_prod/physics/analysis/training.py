@@ -151,7 +151,8 @@ def bundle_of(regression: Regression, parts: Parts, work: Path, target: Path) ->
         target,
         name=analysis.name,
         title=f"{analysis.title}{whose}",
-        tag=analysis.dataset_tag,
+        # as of all that was trained on it, datasets say so in their names
+        tag=f"RefDet_{analysis.dataset_tag}" if by_reference else analysis.dataset_tag,
         training_sample=(f"{n:,} events, of which {passing:,} pass the selection, of {files}{whose}",),
         analysis=analysis,
     )

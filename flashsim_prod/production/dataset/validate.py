@@ -130,8 +130,8 @@ def _refuse_ntuples(dataset: DatasetFiles) -> None:
         ntuple = ntuple_in(file.provenance(), dataset.name)
     if ntuple is not None:
         raise RequestError(
-            f"{dataset.name} is the ntuple of the analysis {ntuple.name}, not NANOAOD; what it is compared with is "
-            "the closure that 'train analysis' writes, and 'validate check' and 'validate histogram' take it"
+            f"{dataset.name} is the ntuple of the analysis {ntuple.name}, not NANOAOD; it is compared by "
+            "the closure of 'train analysis'; 'validate check' and 'validate histogram' take it"
         )
 
 
