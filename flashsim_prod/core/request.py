@@ -108,7 +108,7 @@ class Request(HasSource, RequestOptions):
         return self.is_vetoed or self.analysis is not None
 
     def contents(self) -> tuple[tuple[str, str], ...]:
-        """What is in the events beside what was simulated, or what the ntuple is, in labelled lines for people.
+        """What is in the events beside what was simulated, or what the ntuple is, in lines for people.
 
         Nothing of an input is carried into the ntuple of an analysis.
         """
