@@ -370,7 +370,7 @@ def _dataset(outcome: Outcome) -> Dataset:
         request=name,
         name=str(ask.dataset),
         files=tuple(file.pfn for file in outcome.files),
-        events=sum(file.events for file in outcome.files) if ask.is_vetoed else ask.events,
+        events=sum(file.events for file in outcome.files) if ask.is_thinned else ask.events,
         gen_events=ask.gen_events,
         oversample=ask.oversample,
         seed=ask.seed,

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.campaigns.extension import Before, Extension
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.names import DatasetName, lasting_rse
@@ -29,6 +30,10 @@ _FIRST_FORM = (
     *("inputs", "bundle", "sampling", "device", "split", "site", "catalog", "registration"),
     *("software_version", "created"),
 )
+
+
+#: what is said of a source's contents that is true of ntuples, too
+_OF_NTUPLES = frozenset({"drawn", "normalisation"})
 
 
 class BundleRef(StrictModel):
@@ -62,6 +67,9 @@ class Request(HasSource, RequestOptions):
     software_version: str
     created: datetime
     extends: Extension | None = None
+    analysis: Ntuple | None = Field(
+        default=None, description="makes flat ntuples of this analysis, not NANOAOD"
+    )
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
@@ -93,6 +101,23 @@ class Request(HasSource, RequestOptions):
     def is_vetoed(self) -> bool:
         """Whether the shower may throw events away; its numbers of events are then of those tried."""
         return self.source.vetoes(self.card)
+
+    @property
+    def is_thinned(self) -> bool:
+        """Whether events may be left out, thrown away by the shower or not selected by an analysis."""
+        return self.is_vetoed or self.analysis is not None
+
+    def contents(self) -> tuple[tuple[str, str], ...]:
+        """What is in the events beside what was simulated, or what the ntuple is, in lines for people.
+
+        Nothing of an input is carried into the ntuple of an analysis.
+        """
+        told = tuple(self.source.contents())
+        if self.analysis is None:
+            return told
+        names = ", ".join(one.name for one in self.analysis.columns)
+        what = f"events that pass the selection of the analysis {self.analysis.name}, no NANOAOD: {names}"
+        return (("ntuple", what), *(one for one in told if one[0] in _OF_NTUPLES))
 
     @property
     def n_simulate(self) -> int:

@@ -46,6 +46,8 @@ def make_several(
     for option, value in (("--primary", typed.primary), ("--xsec", typed.xsec)):
         if value is not None:
             raise RequestError(f"{option} goes with --input, and so with one request")
+    if typed.analysis is not None:
+        raise RequestError("--analysis goes with one card; make the requests one by one")
     if typed.virtual:
         raise RequestError("--virtual goes with one card; register them one by one")
     per_job = typed.events_per_job

@@ -10,6 +10,7 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.models import compare as comparing
+from flashsim_prod.cli.models import analysis as of_analysis
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models import opendata
 from flashsim_prod.cli.models.extracted import note_what_is_lacking, print_sizes, speed
@@ -123,6 +124,7 @@ def extract(
 fitting.add_to(app)
 comparing.add_to(app)
 opendata.add_to(app)
+of_analysis.add_to(app)
 
 
 @app.command()

@@ -140,7 +140,7 @@ def summary(request: Request, state: RequestState, files: tuple[OutputFile, ...]
 
 def events_of(request: Request, files: tuple[OutputFile, ...]) -> int:
     """Those that there are, where the shower may have thrown some away; else those that were asked for."""
-    return sum(file.events for file in files) if request.is_vetoed and files else request.events
+    return sum(file.events for file in files) if request.is_thinned and files else request.events
 
 
 def _print_dataset(outcome: Outcome) -> None:

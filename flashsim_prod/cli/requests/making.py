@@ -104,11 +104,11 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("dataset", str(ask.dataset)),
         (
             "events",
-            f"{'at most ' * ask.is_vetoed}{format_count(ask.events)} = {gen_events} x {ask.oversample}",
+            f"{'at most ' * ask.is_thinned}{format_count(ask.events)} = {gen_events} x {ask.oversample}",
         ),
         *([("extends", _extends_line(ask.extends))] if ask.extends else []),
         ("from", f"{ask.card.title}; {source}; bundle {ask.bundle.path}; seed {ask.seed}"),
-        ("nano", f"NanoAOD {ask.nano}"),
+        *([("nano", f"NanoAOD {ask.nano}")] if ask.analysis is None else []),
         ("jobs", f"{jobs} of up to {format_count(job_events)} events, {plan.slots} at a time"),
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
         ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),
@@ -116,7 +116,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
     if ask.source.contents():
         known = cross_section_of(ask)
         lines.append(("xsec", f"{known:g} pb" if known else "not known; say --xsec, or keep it beside"))
-    lines += ask.source.contents()
+    lines += ask.contents()
     if ask.catalog is RegisterIn.RUCIO:
         lines.append(("rucio", _rucio_line(ask)))
     if plan.energy_kwh is not None:
@@ -176,9 +176,7 @@ def _tell_virtual(outcome: Outcome, *, as_json: bool) -> None:
 def _tell_dry_run(plan: Plan, folder: Path, *, as_json: bool) -> None:
     if as_json:
         told = summary(plan.request, RequestState.PLANNED, ())
-        print_json(
-            {**told, "contents": dict(plan.request.source.contents()) or None, "notes": list(plan.notes)}
-        )
+        print_json({**told, "contents": dict(plan.request.contents()) or None, "notes": list(plan.notes)})
         return
     for line in (
         f"Written, not started: {folder}",

@@ -94,6 +94,14 @@ def request(
             autocompletion=completing.bundles,
         ),
     ] = None,
+    analysis: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Bundle of an analysis: writes its flat ntuple instead of NANOAOD (see: train analysis).",
+            autocompletion=completing.bundles,
+        ),
+    ] = None,
     nano: Annotated[
         str | None,
         typer.Option(metavar="v9|v15", help="Version of NanoAOD to write; by default by energy and bundle."),

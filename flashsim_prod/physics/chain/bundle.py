@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from flashsim_prod import resources
+from flashsim_prod.core.analyses.config import Analysis
 from flashsim_prod.core.names import NANO_VERSION, check_processing_string
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
@@ -72,6 +73,9 @@ class Manifest(StrictModel):
     training_sample: tuple[str, ...] = Field(description="what the models were trained on, a line each")
     fidelity: tuple[Assessment, ...] = Field(default=(), description="how close the models came")
     models: dict[str, ModelEntry] = Field(min_length=1)
+    analysis: Analysis | None = Field(
+        default=None, description="what its one model is of, if it is no object"
+    )
 
     @field_validator("name")
     @classmethod
@@ -213,7 +217,13 @@ def save_model(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, the last file of a bundle to be written."""
-    write_whole(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    write_whole(folder / MANIFEST, _as_ever(manifest) + "\n")
+
+
+def _as_ever(manifest: Manifest) -> str:
+    """A manifest as JSON; of object models without a word of analyses, as it has ever been."""
+    none = {"analysis"} if manifest.analysis is None else set()
+    return manifest.model_dump_json(indent=1, exclude=none)
 
 
 def write_bundle(target: Path, manifest: Manifest, weights: Mapping[str, Path]) -> Bundle:

@@ -34,6 +34,11 @@ def check_models(bundle: Bundle) -> list[ObjectModel]:
         difference.
     """
     models = []
+    if bundle.manifest.analysis is not None:
+        raise BundleError(
+            f"{bundle.path}: a bundle of the analysis {bundle.manifest.analysis.name}, which makes flat "
+            "ntuples and no NANOAOD; give it by --analysis"
+        )
     for name, entry in bundle.manifest.models.items():
         if name not in DECLARED:
             raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(DECLARED))}")

@@ -57,9 +57,10 @@ def _identity(bundle: Bundle) -> str:
 
 def _intended_use(manifest: Manifest) -> str:
     products = ", ".join(sorted({entry.produces for entry in manifest.models.values()}))
+    option = "--bundle" if manifest.analysis is None else "--analysis"
     return (
         f"To draw {products} for generator-level events, in the place of a detector simulation:\n\n"
-        f"```\nflashsim-prod request ttbar --events 1000 --oversample 10 --bundle {manifest.name}\n```\n\n"
+        f"```\nflashsim-prod request ttbar --events 1000 --oversample 10 {option} {manifest.name}\n```\n\n"
         f"What is drawn stands for what the models were trained on and nothing else: *{manifest.title}*. "
         f"Datasets carry `{manifest.tag}` in their names, and the digest above in their provenance."
     )

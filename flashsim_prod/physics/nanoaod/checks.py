@@ -11,6 +11,7 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
+from flashsim_prod.core.analyses.ntuple import ANALYSIS
 from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import EventsError, InputError
 from flashsim_prod.physics.events import Collection, Column, Events, full_name
@@ -116,7 +117,8 @@ def check_file(
             _check_sums(str(path), numbers, where, runs, of_input=NORMALISATION in file.provenance())
             return FileSummary(0, 0.0, 0, 0, 0, 0, 0, ())
         _check_numbers(numbers, event_numbers, lumis, where)
-        _check_folds(numbers, where)
+        is_selected = ANALYSIS in file.provenance()
+        _check_folds(numbers, where, is_selected=is_selected)
         weight = numbers.scalars["genWeight"]
         _check_column(schema.branch("genWeight"), weight, np.arange(numbers.n), 0, where)
         _check_sums(str(path), numbers, where, runs, of_input=NORMALISATION in file.provenance())
@@ -131,7 +133,7 @@ def check_file(
         sum_of_weights=float(numbers.scalars["genWeight"].sum(dtype=np.float64)),
         first_event=int(event.min()),
         last_event=int(event.max()),
-        gen_events=int((numbers.scalars["FlashSim_fold"] == 0).sum()),
+        gen_events=len(np.unique(gen)),
         first_gen_event=int(gen.min()),
         last_gen_event=int(gen.max()),
         lumis=_lumi_ranges(numbers),
@@ -200,9 +202,21 @@ def _check_numbers(
         where.fail_first(~inside, "luminosityBlock lies outside what was asked for")
 
 
-def _check_folds(numbers: Events, where: _Where) -> None:
-    """Folds 0 to k-1 of each generated event follow each other, and no generated event comes twice."""
+def _check_folds(numbers: Events, where: _Where, *, is_selected: bool = False) -> None:
+    """Folds 0 to k-1 of each generated event follow each other, and no generated event comes twice.
+
+    Where events are selected, some of the folds: then all that is known is their order.
+    """
     gen, fold, oversample = (numbers.scalars[name].astype(np.int64) for name in _FOLDS)
+    if is_selected:
+        where.fail_first((fold < 0) | (fold >= oversample), "FlashSim_fold is none of FlashSim_oversample")
+        new = np.append(True, gen[1:] != gen[:-1])
+        back = np.append(False, fold[1:] <= fold[:-1]) & ~new
+        where.fail_first(back, "FlashSim_fold does not come after the fold before it")
+        started, position = np.unique(gen[new], return_index=True)
+        if len(started) != int(new.sum()):
+            where.fail("FlashSim_genEvent occurs twice", int(np.delete(np.flatnonzero(new), position)[0]))
+        return
     first = fold == 0
     follows = np.zeros(numbers.n, dtype=bool)
     follows[1:] = (gen[1:] == gen[:-1]) & (fold[1:] == fold[:-1] + 1) & (oversample[1:] == oversample[:-1])

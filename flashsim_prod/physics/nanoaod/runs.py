@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -35,6 +36,33 @@ class RunSums:
     sumw: float
     sumw2: float
     vectors: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+class TriedSums:
+    """The sums over events that need not all be written: the same however they come in batches.
+
+    Attributes
+    ----------
+    rows : list of RunSums
+        One row when the end has come, if anything was added.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[RunSums] = []
+        self._weights: list[NDArray[np.float32]] = []
+
+    def add(self, weights: NDArray[np.float32] | None) -> None:
+        """Count the weights of a batch; ``None`` where all events are written."""
+        if weights is not None:
+            self._weights.append(weights.astype(np.float32))
+
+    def end(self) -> None:
+        """Have the row."""
+        if self._weights:
+            all_of_them = np.concatenate(self._weights).astype(np.float64)
+            # exact sums do not depend on the order of adding
+            sumw, sumw2 = math.fsum(all_of_them), math.fsum(all_of_them**2)
+            self.rows.append(RunSums(len(all_of_them), sumw, sumw2))
 
 
 def read_runs(url: str) -> RunSums | None:

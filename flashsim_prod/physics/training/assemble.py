@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from flashsim_prod import __version__
+from flashsim_prod.core.analyses.config import Analysis
 from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.errors import BundleError
 from flashsim_prod.files import read_text, write_whole
@@ -102,6 +103,7 @@ def build_bundle(
     training_sample: tuple[str, ...],
     base: Bundle | None = None,
     reports: Sequence[Path] = (),
+    analysis: Analysis | None = None,
 ) -> Bundle:
     """A bundle in the new folder `target` from the folders that `save_fitted` wrote, by model name.
 
@@ -111,6 +113,8 @@ def build_bundle(
         Gives the models that were not fitted. Without any fit at all this is `base` with more reports.
     reports : sequence of Path
         Fidelity reports of these very weights, for the manifest.
+    analysis : Analysis, optional
+        What its one model is of, if that is no object.
 
     Raises
     ------
@@ -142,6 +146,7 @@ def build_bundle(
         "training_sample": parts.training_sample,
         "fidelity": (*old, *new),
         "models": parts.entries,
+        "analysis": analysis,
     }
     checked = Manifest.from_mapping(manifest, "the new bundle")
     nano_of(checked, str(target))

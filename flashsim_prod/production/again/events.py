@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from flashsim_prod import __version__
 from flashsim_prod.core.names import NANO_VERSION
-from flashsim_prod.core.request import Request, Sampling
+from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.errors import StateError
 from flashsim_prod.production.drive.in_memory import threads_put_back
+from flashsim_prod.production.job.producing import producer_of
 from flashsim_prod.production.job.simulate import Batch, bound_bundle, event_source, simulated
 
 if TYPE_CHECKING:
     import awkward as ak
 
-    from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.nanoaod.schema import Schema
+    from flashsim_prod.physics.producing import Producer
 
 #: generators, FastJet and the models' work space are of a process: its threads, as dask has them, take turns
 _ONE_AT_A_TIME = Lock()
@@ -69,8 +70,11 @@ def wanted_branches(request: Request, patterns: Sequence[str] | None) -> Wanted:
 
 def schema_of(request: Request) -> Schema:
     """What the files of `request` can have: NanoAOD's branches and those of its input."""
+    from flashsim_prod.physics.analysis.schemas import flat_schema
     from flashsim_prod.physics.nanoaod.versions.names import writing
 
+    if request.analysis is not None:
+        return flat_schema(request.analysis)
     # what is not quite the version's has other titles
     made_for = NANO_VERSION if request.nano == NANO_VERSION else bound_bundle(request).nano
     return writing(made_for, request.nano).schema.with_carried(request.source.more_branches())
@@ -110,19 +114,15 @@ def simulated_jobs(request: Request, jobs: Iterable[int], wanted: Wanted) -> Ite
     with threads_put_back():
         with _ONE_AT_A_TIME:
             device = pick_device(request.device, threads=request.site.resources.cpus)
-            chain = _chain(
-                request.bundle.path,
-                request.bundle.digest,
-                request.sampling,
+            producer = _producer(
                 device,
-                request.site.resources.batch_rows,
                 None if wanted.candidates is None else dialect.made_of(wanted.candidates),
                 _Asked(request),
             )
         for index in jobs:
             job = simulate_job(request, index)
             with _ONE_AT_A_TIME:
-                batches = simulated(request, job, chain, event_source(request, job), Timings())
+                batches = simulated(request, job, producer, event_source(request, job), Timings())
             while (batch := _next(batches)) is not None:
                 yield batch
 
@@ -164,30 +164,23 @@ def _about(request: Request) -> dict[str, Any]:
 
 
 class _Asked:
-    """The request behind a cached chain, which is the same for all that have its bundle."""
+    """The request behind cached models, which are the same for all that want the same of a bundle."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self._same = (
+            *(request.bundle.path, request.bundle.digest, request.sampling, request.nano),
+            *(request.site.resources.batch_rows, request.analysis is None),
+        )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Asked)
+        return isinstance(other, _Asked) and self._same == other._same
 
     def __hash__(self) -> int:
-        return 0
+        return hash(self._same)
 
 
 @lru_cache(maxsize=4)
-def _chain(
-    path: str,
-    digest: str,
-    sampling: Sampling,
-    device: str,
-    batch_rows: int,
-    branches: tuple[str, ...] | None,
-    asked: _Asked,
-) -> Chain:
+def _producer(device: str, branches: tuple[str, ...] | None, asked: _Asked) -> Producer:
     """Models stay loaded between the jobs of a process: a worker of dask has thousands."""
-    from flashsim_prod.physics.chain.chain import Chain
-
-    bundle = bound_bundle(asked.request)
-    return Chain(bundle, device=device, sampling=sampling, batch_rows=batch_rows, branches=branches)
+    return producer_of(asked.request, bound_bundle(asked.request), device, branches=branches)

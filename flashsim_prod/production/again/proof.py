@@ -96,8 +96,8 @@ def _merged_otherwise(
 
     hadd and uproot write other bytes for the same events, and a file was joined by what its node had.
     """
+    from flashsim_prod.physics.analysis.schemas import schema_of
     from flashsim_prod.physics.nanoaod.merger import find_hadd, merge_files
-    from flashsim_prod.physics.nanoaod.schema import Schema
 
     inputs = run.inputs(index)
     if find_hadd() is None or not inputs:
@@ -105,7 +105,7 @@ def _merged_otherwise(
         return None
     other = path.with_name("otherwise.root")
     try:
-        merge_files(inputs, other, schema=Schema.load(request.nano), tool="uproot")
+        merge_files(inputs, other, schema=schema_of(request), tool="uproot")
         sums = file_checksums(other)
         if not matches(sums, entry):
             return None

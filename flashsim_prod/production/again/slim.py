@@ -89,7 +89,7 @@ def slim_files(
         job = merge_job(request, index)
         path = folder / f"{request.name}_{index:06d}.root"
         # a shower that throws events away does not tell how many stay
-        if not _is_there(path, None if request.is_vetoed else job.events, about):
+        if not _is_there(path, None if request.is_thinned else job.events, about):
             _write(path, request, index, wanted, about, _Later(progress, done, total))
         done += job.events
         progress(done, total)

@@ -8,8 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.core.names import NANO_VERSION
-from flashsim_prod.errors import EventsError, InputError, StorageError
+from flashsim_prod.errors import EventsError, StorageError
 from flashsim_prod.grid.catalog.base import FileEntry
 from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.production.dataset.files import DatasetFiles
@@ -88,12 +87,11 @@ def check_dataset(
 
 
 def _check(url: str, entry: FileEntry | None, found: DatasetFiles) -> FileSummary:
+    from flashsim_prod.physics.analysis.schemas import schema_in, schema_of
     from flashsim_prod.physics.nanoaod.checks import check_file
-    from flashsim_prod.physics.nanoaod.schema import Schema
 
-    nano = found.requests[0].nano if len(found.requests) == 1 else _version_in(url)
-    schema = Schema.load(nano)
-    may_be_empty = any(one.is_vetoed for one in found.requests)
+    schema = schema_of(found.requests[0]) if len(found.requests) == 1 else schema_in(url)
+    may_be_empty = any(one.is_thinned for one in found.requests)
     if entry is None:
         return check_file(url, schema=schema, may_be_empty=may_be_empty)
     # what is elsewhere would have to be read twice; `verify` asks its storage
@@ -107,19 +105,6 @@ def _check(url: str, entry: FileEntry | None, found: DatasetFiles) -> FileSummar
     return check_file(
         url, schema=schema, events=entry.events, lumis=entry.lumis or None, may_be_empty=may_be_empty
     )
-
-
-def _version_in(url: str) -> str:
-    """The version of NanoAOD of a file that no request is known of."""
-    from flashsim_prod.physics.nanoaod.reader import NanoFile
-    from flashsim_prod.physics.nanoaod.schema import known_versions
-
-    try:
-        with NanoFile(url) as file:
-            told = file.version
-    except InputError as error:
-        raise EventsError(str(error)) from error
-    return told if told in known_versions() else NANO_VERSION
 
 
 def _overlaps(summaries: Iterable[tuple[str, FileSummary]]) -> Iterator[str]:
@@ -141,7 +126,7 @@ def _totals(found: DatasetFiles, summaries: list[FileSummary]) -> Iterator[str]:
         return
     expected = tuple(sum(getattr(one, name) for one in found.requests) for name in ("events", "gen_events"))
     held = (sum(one.events for one in summaries), sum(one.gen_events for one in summaries))
-    if any(one.is_vetoed for one in found.requests):
+    if any(one.is_thinned for one in found.requests):
         yield from _too_many(found, held, expected)
     elif held != expected:
         asked = "request" if len(found.requests) == 1 else "requests"
@@ -154,7 +139,8 @@ def _totals(found: DatasetFiles, summaries: list[FileSummary]) -> Iterator[str]:
 def _too_many(found: DatasetFiles, held: tuple[int, ...], tried: tuple[int, ...]) -> Iterator[str]:
     """Events may have left in the shower, but only with all of their folds, and none can have come."""
     folds = {one.oversample for one in found.requests}
-    is_whole = len(folds) > 1 or held[0] == held[1] * min(folds)
+    is_selected = any(one.analysis is not None for one in found.requests)
+    is_whole = is_selected or len(folds) > 1 or held[0] == held[1] * min(folds)
     if held[1] > tried[1] or not is_whole:
         yield (
             f"{found.name} holds {held[0]} events of {held[1]} generator events, {tried[1]} were tried, "

@@ -178,7 +178,7 @@ def _cross_section(before: float | None, context: RequestContext) -> float | Non
 
 def _events_by_lumi(request: Request, path: Path) -> Callable[[int], int]:
     """The events of a luminosity section: as planned, or counted where events may have left."""
-    if not request.is_vetoed:
+    if not request.is_thinned:
         return lambda lumi: lumi_events(request, lumi)
     from flashsim_prod.physics.nanoaod.runs import events_by_lumi
 

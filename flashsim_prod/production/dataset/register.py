@@ -256,7 +256,7 @@ def _entry(row: FileRow, pfn: str, sums: Checksums | None) -> CatalogFile:
 def _read_back(context: RequestContext, catalog: Catalog) -> None:
     request = context.request
     events = request.events
-    if request.is_vetoed:
+    if request.is_thinned:
         events = sum(file.output.events for file in context.ledger.files(context.name, Stage.MERGE))
     found = catalog.container(str(request.dataset))
     if (found.files, found.events, found.open_blocks) != (request.n_merge, events, 0):

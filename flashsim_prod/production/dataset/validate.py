@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flashsim_prod.errors import FidelityError
+from flashsim_prod.errors import FidelityError, RequestError
 from flashsim_prod.files import write_whole
 from flashsim_prod.production.dataset.checks import check_dataset
 from flashsim_prod.production.dataset.files import DatasetFiles, find_files
@@ -106,6 +106,7 @@ def validate_dataset(
     from flashsim_prod.physics.validation.dataset.page import validate, write_validation
 
     dataset = find_files(home, [name], catalog=catalog, scope=scope)
+    _refuse_ntuples(dataset)
     found = validate(
         dataset.name,
         dataset.urls,
@@ -118,6 +119,20 @@ def validate_dataset(
     )
     page = write_validation(found, output or _beside(home, dataset), progress, figures=figures)
     return ValidatedDataset(found, page)
+
+
+def _refuse_ntuples(dataset: DatasetFiles) -> None:
+    """`RequestError` if what is to be compared branch by branch is the ntuple of an analysis."""
+    from flashsim_prod.physics.analysis.schemas import ntuple_in
+    from flashsim_prod.physics.nanoaod.reader import NanoFile
+
+    with NanoFile(dataset.urls[0]) as file:
+        ntuple = ntuple_in(file.provenance(), dataset.name)
+    if ntuple is not None:
+        raise RequestError(
+            f"{dataset.name} is the ntuple of the analysis {ntuple.name}, not NANOAOD; it is compared by "
+            "the closure of 'train analysis'; 'validate check' and 'validate histogram' take it"
+        )
 
 
 def histograms(

@@ -112,7 +112,7 @@ def verify(
         request = load_request(home.folder(row.name).request)
         storage = storage_of(home, request, opened, entries)
     # of events that may leave in the shower, only the jobs know how many are left
-    expected = sum(file.output.events for file in recorded.values()) if request.is_vetoed else row.events
+    expected = sum(file.output.events for file in recorded.values()) if request.is_thinned else row.events
     problems = list(_against_ledger(entries, recorded, row, expected))
     for entry in entries:
         problems += against_storage(entry, storage)

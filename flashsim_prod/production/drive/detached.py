@@ -202,7 +202,7 @@ def tally(context: RequestContext) -> Tally:
     per_job = request.split.gen_events_per_job * request.oversample
     events = min(done[Stage.SIMULATE] * per_job, (request.n_simulate - 1) * per_job + last)
     lost = 0
-    if request.is_vetoed:
+    if request.is_thinned:
         made = context.ledger.totals(context.name).get(Stage.SIMULATE)
         lost = max(0, events - (made.events if made else 0))
     return Tally(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import simulate_job
+from flashsim_prod.production.job.producing import producer_of
 from flashsim_prod.production.job.simulate import (
     bound_bundle,
     event_source,
@@ -22,7 +23,7 @@ from flashsim_prod.production.job.simulate import (
 if TYPE_CHECKING:
     import awkward as ak
 
-    from flashsim_prod.physics.chain.chain import Chain
+    from flashsim_prod.physics.producing import Producer
 
 #: of a file's provenance, what a dataset alone has
 _OF_DATASETS = ("dataset", "request", "request_digest")
@@ -39,25 +40,24 @@ def simulate_in_memory(request: Request) -> ak.Array:
     FlashSimError
         As of a simulate job.
     """
-    from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.nanoaod.arrays import as_arrays
 
     bundle, resources = bound_bundle(request), request.site.resources
     with threads_put_back(), tempfile.TemporaryDirectory(prefix="flashsim-memory-") as scratch:
         device = pick_device(request.device, threads=resources.cpus)
-        chain = Chain(bundle, device=device, sampling=request.sampling, batch_rows=resources.batch_rows)
+        producer = producer_of(request, bundle, device)
         about = provenance(request, bundle)
         paths = [
-            _job_file(request, index, chain, about, Path(scratch)) for index in range(request.n_simulate)
+            _job_file(request, index, producer, about, Path(scratch)) for index in range(request.n_simulate)
         ]
         return as_arrays(paths, _described(request, about))
 
 
-def _job_file(request: Request, index: int, chain: Chain, about: dict[str, str], folder: Path) -> Path:
+def _job_file(request: Request, index: int, producer: Producer, about: dict[str, str], folder: Path) -> Path:
     job, path, timings = simulate_job(request, index), folder / f"{index}.root", Timings()
-    batches = simulated(request, job, chain, event_source(request, job), timings)
-    write_checked(path, request, job, chain.made_for, batches, about, timings)
+    batches = simulated(request, job, producer, event_source(request, job), timings)
+    write_checked(path, request, job, producer.schema, batches, about, timings)
     return path
 
 

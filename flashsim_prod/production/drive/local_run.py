@@ -87,7 +87,7 @@ class LocalRun(Observer):
         self._events_done = self._events_expected - _events(request, remaining.simulate)
         #: events that were tried and have left in the shower
         self._events_lost = 0
-        if request.is_vetoed:
+        if request.is_thinned:
             made = context.ledger.totals(context.name).get(Stage.SIMULATE)
             self._lose(self._events_done - (made.events if made else 0))
         self._done = Counter(
@@ -169,7 +169,7 @@ class LocalRun(Observer):
         if stage is Stage.SIMULATE:
             planned = simulate_job(self._desk.request, index).events
             self._events_done += planned
-            if self._desk.request.is_vetoed and self._report is not None:
+            if self._desk.request.is_thinned and self._report is not None:
                 self._lose(planned - self._report.events)
         else:
             drop_inputs(self._desk, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,9 @@ def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     ValidationError
         If the merged file does not hold exactly what its inputs hold.
     """
+    from flashsim_prod.physics.analysis.schemas import schema_of
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.merger import merge_files
-    from flashsim_prod.physics.nanoaod.schema import Schema
 
     request = attempt.request
     job = merge_job(request, attempt.index)
@@ -42,7 +43,7 @@ def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     attempt.start_clock()
     with attempt.timings.step("stage_in"):
         paths = [verified(attempt, file) for file in inputs]
-    target, schema = attempt.work / "merged.root", Schema.load(request.nano)
+    target, schema = attempt.work / "merged.root", schema_of(request)
     with attempt.timings.step("merge"):
         tool = merge_files(paths, target, schema=schema)
     log.info("merge %d: %d files joined by %s", job.index, len(paths), tool)
@@ -51,20 +52,24 @@ def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
         found = check_file(
             target,
             schema=schema,
-            events=sum(file.events for file in inputs) if request.is_vetoed else job.events,
+            events=sum(file.events for file in inputs) if request.is_thinned else job.events,
             lumis=lumis,
             name=job.lfn,
-            runs=_runs(request, job),
-            may_be_empty=request.is_vetoed,
+            runs=_runs(request, job, paths),
+            may_be_empty=request.is_thinned,
         )
     attempt.events, attempt.content = found.events, dict(found.content)
     attempt.progress(found.events, job.events)
     return attempt.store(target, job.lfn, found.events, found.lumis)
 
 
-def _runs(request: Request, job: MergeJob) -> tuple[RunSums, ...]:
-    """What the events count for, if it is the input that says so."""
+def _runs(request: Request, job: MergeJob, paths: Sequence[Path]) -> tuple[RunSums, ...]:
+    """What the events count for, if they are not all that was simulated or it is the input that says so."""
     from flashsim_prod.physics.generator.kinds import find_kind
+    from flashsim_prod.physics.nanoaod.runs import read_runs
+
+    if request.analysis is not None:
+        return tuple(sums for path in paths if (sums := read_runs(str(path))) is not None)
 
     jobs = [simulate_job(request, index) for index in (job.first, job.first + job.count - 1)]
     first, last = jobs[0].gen_first, jobs[-1].gen_first + jobs[-1].gen_events

@@ -1,4 +1,4 @@
-"""A simulate job: generator-level events in, one checked NANOAOD file in storage out."""
+"""A simulate job: generator-level events in, one checked file of NANOAOD, or of an ntuple, in storage out."""
 
 from __future__ import annotations
 
@@ -9,23 +9,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flashsim_prod.core.analyses.ntuple import ANALYSIS
 from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.report import Accepted, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.errors import BundleError, EventsError
+from flashsim_prod.production.job.producing import producer_of
 from flashsim_prod.production.job.run import JobRun
 from flashsim_prod.production.job.sandbox import found_in
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from flashsim_prod.physics.chain.bundle import Bundle
-    from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.generator.source import EventSource
     from flashsim_prod.physics.nanoaod.checks import FileSummary
+    from flashsim_prod.physics.nanoaod.schema import Schema
+    from flashsim_prod.physics.producing import Producer
 
 log = logging.getLogger("flashsim_prod.worker")
+
+#: what the sums of an ntuple's Runs are of
+_OF_TRIED = "all events simulated, of which the file holds those that pass the selection"
 
 
 @dataclass(frozen=True)
@@ -39,11 +48,14 @@ class Batch:
         Gen events whose last fold is among them.
     is_specimen : bool
         The events show which branches there are, and belong into no file.
+    tried : array, optional
+        genWeight of all that was simulated, where some of it may not be among the events.
     """
 
     events: Events
     gen_events: int
     is_specimen: bool = False
+    tried: NDArray[np.float32] | None = None
 
 
 def simulate(attempt: JobRun) -> OutputFile:
@@ -60,7 +72,6 @@ def simulate(attempt: JobRun) -> OutputFile:
     ValidationError
         If the output does not hold what it should.
     """
-    from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.chain.device import assigned_gpus, device_name, pick_device
     from flashsim_prod.physics.nanoaod.runs import events_by_lumi
 
@@ -72,27 +83,26 @@ def simulate(attempt: JobRun) -> OutputFile:
     attempt.gpus = assigned_gpus(request.site.gpus)
     device = pick_device(request.device, threads=request.site.resources.cpus)
     attempt.device = device_name(device)
-    rows = request.site.resources.batch_rows
-    chain = Chain(bundle, device=device, sampling=request.sampling, batch_rows=rows)
+    producer = producer_of(request, bundle, device)
     source = event_source(request, job, attempt.sandbox)
     attempt.start_clock()
     log.info(
         "job %d: %d gen events x %d on %s", job.index, job.gen_events, request.oversample, attempt.device
     )
     path = attempt.work / "output.root"
-    batches = simulated(request, job, chain, source, attempt.timings)
+    batches = simulated(request, job, producer, source, attempt.timings)
     found = write_checked(
         path,
         request,
         job,
-        chain.made_for,
+        producer.schema,
         _counted(batches, attempt, job.events),
         provenance(request, bundle),
         attempt.timings,
         attempt.sandbox,
     )
     attempt.merging = accepted_by(source, request)
-    if attempt.merging is not None:
+    if request.is_thinned:
         attempt.events_by_lumi = events_by_lumi(str(path))
     return attempt.store(path, job.lfn, found.events, found.lumis)
 
@@ -167,7 +177,9 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         "sampling": request.sampling.model_dump_json(),
         "software": f"flashsim-prod {request.software_version}",
     }
-    if request.nano != NANO_VERSION:
+    if request.analysis is not None:
+        about |= {ANALYSIS: request.analysis.model_dump_json(), "normalisation": _OF_TRIED}
+    elif request.nano != NANO_VERSION:
         about |= {"nano": request.nano, "made_for_nano": bundle.nano}
     if request.extends is not None:
         about["extends"] = request.extends.dataset
@@ -177,18 +189,16 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
 
 
 def simulated(
-    request: Request, job: SimulateJob, chain: Chain, source: EventSource, timings: Timings
+    request: Request, job: SimulateJob, producer: Producer, source: EventSource, timings: Timings
 ) -> Iterator[Batch]:
     """All events of a job, in order: the loop of whoever simulates, for a dataset, an array or a measurement.
-
-    They have the names of the version of NanoAOD that the request is of.
 
     Parameters
     ----------
     timings : Timings
         Is told the time of ``generate`` or ``read``, ``fold`` and ``simulate``.
 
-    Where the source may throw events away and none is left, a specimen of them comes at the end.
+    Where events may be left out and none is left, a specimen of them comes at the end.
 
     Raises
     ------
@@ -198,27 +208,28 @@ def simulated(
         At the end, if the source gave another number of gen events than the job has.
     """
     from flashsim_prod.physics.generator.source import VetoingSource
-    from flashsim_prod.physics.nanoaod.versions.names import writing
 
-    making, way = request.source.stage, writing(chain.made_for, request.nano)
     size = max(1, request.site.resources.chunk_events // request.oversample)
-    done = 0
-    for gen in timings.through(making, source.chunks(size)):
+    done = made = 0
+    fold: Events | None = None
+    for gen in timings.through(request.source.stage, source.chunks(size)):
         chunks = fold_chunks(gen, request, job, job.gen_first + done)
         for folds in timings.through("fold", chunks):
             with timings.step("simulate"):
-                events = way.written(chain.simulate(folds, seed=job.seed))
+                events = producer.produce(folds, seed=job.seed)
             is_last = folds.scalars["FlashSim_fold"][-1] == request.oversample - 1
-            yield Batch(events, gen.n if is_last else 0)
+            weights = None if request.analysis is None else folds.scalars["genWeight"]
+            made, fold = made + events.n, folds.slice(0, 1)
+            yield Batch(events, gen.n if is_last else 0, tried=weights)
         done += gen.n
     accepted = accepted_by(source, request)
     tried = done if accepted is None else accepted.tried
     if tried != job.gen_events or (accepted is not None and accepted.accepted != done):
         raise EventsError(f"job {job.index} got {tried} gen events, expected {job.gen_events}")
     if not done and isinstance(source, VetoingSource):
-        folds = next(fold_chunks(source.specimen(), request, job, job.gen_first))
-        specimen = way.written(chain.simulate(folds, seed=job.seed))
-        yield Batch(specimen, 0, is_specimen=True)
+        fold = next(fold_chunks(source.specimen(), request, job, job.gen_first)).slice(0, 1)
+    if not made and fold is not None:
+        yield Batch(producer.specimen(fold, seed=job.seed), 0, is_specimen=True)
 
 
 def accepted_by(source: EventSource, request: Request) -> Accepted | None:
@@ -232,7 +243,7 @@ def write_checked(
     path: Path,
     request: Request,
     job: SimulateJob,
-    made_for: str,
+    schema: Schema,
     batches: Iterable[Batch],
     about: dict[str, str],
     timings: Timings,
@@ -242,8 +253,8 @@ def write_checked(
 
     Parameters
     ----------
-    made_for : str
-        Version of NanoAOD that the models were made for.
+    schema : Schema
+        Of what the producer makes.
     about : dict of str to str
         The file's `provenance`.
     timings : Timings
@@ -260,32 +271,37 @@ def write_checked(
     """
     from flashsim_prod.physics.generator.kinds import find_kind
     from flashsim_prod.physics.nanoaod.checks import check_file
-    from flashsim_prod.physics.nanoaod.versions.names import writing
+    from flashsim_prod.physics.nanoaod.runs import TriedSums
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
-    schema = writing(made_for, request.nano).schema.with_carried(request.source.more_branches())
-    runs = find_kind(request.source.kind).runs(
+    # numbers of an analysis' ntuple are all that it has
+    schema = schema.with_carried(request.source.more_branches() if request.analysis is None else ())
+    of_input = find_kind(request.source.kind).runs(
         request.source, job.gen_first, job.gen_events, request.oversample, lambda url: found_in(sandbox, url)
     )
+    tried = TriedSums()
+    runs = of_input or tried.rows
     with NanoWriter(path, schema=schema, provenance=about, runs=runs) as writer:
         for batch in batches:
             with timings.step("write"):
+                tried.add(batch.tried)
                 if batch.is_specimen:
                     writer.describe(batch.events)
                 else:
                     writer.write(batch.events)
+        tried.end()
         closing = time.perf_counter()
     timings.add("write", time.perf_counter() - closing)
     with timings.step("check"):
         return check_file(
             path,
             schema=schema,
-            events=None if request.is_vetoed else job.events,
+            events=None if request.is_thinned else job.events,
             event_numbers=range(job.first_event, job.first_event + job.events),
             lumis=[LumiRange(run=request.run, first=job.first_lumi, last=job.first_lumi + job.n_lumis - 1)],
             name=job.lfn,
             runs=runs,
-            may_be_empty=request.is_vetoed,
+            may_be_empty=request.is_thinned,
         )
 
 

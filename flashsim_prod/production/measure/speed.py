@@ -16,6 +16,7 @@ from flashsim_prod.core.sizes import counted
 from flashsim_prod.core.speed import Speed, Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.errors import RequestError
+from flashsim_prod.production.job.producing import producer_of
 from flashsim_prod.production.job.simulate import (
     Batch,
     bound_bundle,
@@ -28,8 +29,8 @@ from flashsim_prod.production.job.simulate import (
 from flashsim_prod.production.order.plan import Order, make_plan
 
 if TYPE_CHECKING:
-    from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.nanoaod.checks import FileSummary
+    from flashsim_prod.physics.producing import Producer
 
 #: gen events of the run that is not counted: it loads libraries and warms caches
 _WARM_UP = 20
@@ -50,7 +51,6 @@ def measure_speed(order: Order, progress: EventsProgress = lambda done, total: N
     FlashSimError
         As of a plan and of a simulate job.
     """
-    from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.chain.fitted import block_rows
 
@@ -60,13 +60,13 @@ def measure_speed(order: Order, progress: EventsProgress = lambda done, total: N
     device = pick_device(request.device, threads=resources.cpus)
     rows = resources.batch_rows or block_rows(device)
     timings = Timings()
-    chain = Chain(bundle, device=device, sampling=request.sampling, timings=timings, batch_rows=rows)
-    _warm_up(request, job, chain)
+    producer = producer_of(request, bundle, device, timings=timings)
+    _warm_up(request, job, producer)
     timings.seconds.clear()
     about = provenance(request, bundle)
     with tempfile.TemporaryDirectory(prefix="flashsim-bench-") as scratch:
         path, cpu_s = Path(scratch) / "bench.root", time.process_time()
-        seconds, found = _timed(request, job, chain, timings, path, about, progress)
+        seconds, found = _timed(request, job, producer, timings, path, about, progress)
         cpu_s, size = time.process_time() - cpu_s, path.stat().st_size
     timings.add("other", seconds - sum(timings.seconds.values()))
     if not found.events:
@@ -112,17 +112,17 @@ def _request(order: Order) -> Request:
     return plan.request.model_copy(update={"split": split})
 
 
-def _warm_up(request: Request, job: SimulateJob, chain: Chain) -> None:
+def _warm_up(request: Request, job: SimulateJob, producer: Producer) -> None:
     for gen in event_source(request, job).chunks(_WARM_UP):
         folds = next(fold_chunks(gen.slice(0, 1), request, job, job.gen_first))
-        chain.simulate(folds, seed=job.seed)
+        producer.produce(folds, seed=job.seed)
         return
 
 
 def _timed(
     request: Request,
     job: SimulateJob,
-    chain: Chain,
+    producer: Producer,
     timings: Timings,
     path: Path,
     about: dict[str, str],
@@ -131,9 +131,9 @@ def _timed(
     """Wall time of the work of a simulate job [s], and what its file holds."""
     loop = Timings()
     start = time.perf_counter()
-    batches = simulated(request, job, chain, event_source(request, job), loop)
+    batches = simulated(request, job, producer, event_source(request, job), loop)
     batches_counted = _counted(batches, job.events, progress)
-    found = write_checked(path, request, job, chain.made_for, batches_counted, about, loop)
+    found = write_checked(path, request, job, producer.schema, batches_counted, about, loop)
     seconds = time.perf_counter() - start
     for stage in STAGES:
         # the chain has told its stages itself

@@ -177,9 +177,13 @@ def _checked(source: Path, base: str | None, scratch: Path) -> tuple[Bundle, tup
 
 
 def _refuse_what_cannot_run(bundle: Bundle) -> None:
+    from flashsim_prod.physics.analysis.producer import AnalysisProducer
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.chain.compatibility import check_needs
 
+    if bundle.manifest.analysis is not None:
+        AnalysisProducer(bundle).regression.needs  # noqa: B018
+        return
     Chain(bundle)
     check_needs(bundle)
 

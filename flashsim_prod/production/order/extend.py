@@ -25,7 +25,7 @@ from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.order.library import find_site
-from flashsim_prod.production.order.order import BundleFound, check_device, find_checked_bundle
+from flashsim_prod.production.order.order import BundleFound, check_device, find_analysis, find_checked_bundle
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_rses import find_registration
 
@@ -131,6 +131,7 @@ def extension_order(home: Home, name: str, typed: Extending) -> tuple[Order, Bun
         "card": first.card,
         "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
         "bundle": first.bundle,
+        "analysis": first.analysis,
         "bundle_tag": bundle.tag,
         "missing": bundle.missing,
         "events": events,
@@ -222,7 +223,8 @@ def _state_of(ledger: Ledger, family: Family) -> Iterator[str]:
 
 
 def _same_bundle(first: Request) -> BundleFound:
-    found = find_checked_bundle(first.bundle.path)
+    find = find_checked_bundle if first.analysis is None else find_analysis
+    found = find(first.bundle.path)
     if found.ref.digest != first.bundle.digest:
         raise BundleError(
             f"bundle {first.bundle.path} is another one than when {first.name} was made (digest "

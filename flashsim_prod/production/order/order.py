@@ -13,6 +13,7 @@ from urllib.request import url2pathname
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions
@@ -71,6 +72,7 @@ class Typed(RequestOptions):
     primary: str | None = None
     xsec: float | None = Field(default=None, gt=0)
     bundle: str | None = None
+    analysis: str | None = None
     device: Device = Device.AUTO
     slots: int | None = None
     events_per_job: str | None = None
@@ -103,6 +105,8 @@ class BundleFound:
         What its files will be without, a line each.
     bundle : Bundle
         None where no event is to be made.
+    ntuple : Ntuple, optional
+        What it makes, if that is an analysis' and no NANOAOD.
     """
 
     ref: BundleRef
@@ -111,20 +115,22 @@ class BundleFound:
     needs: frozenset[str] = frozenset()
     missing: tuple[str, ...] = ()
     bundle: Bundle | None = None
+    ntuple: Ntuple | None = None
 
 
 class Seen:
     """Bundles and inputs that were looked at, which takes seconds: each of them once for many orders."""
 
     def __init__(self) -> None:
-        self._bundles: dict[str | None, BundleFound] = {}
+        self._bundles: dict[tuple[str | None, str | None], BundleFound] = {}
         self._sources: dict[tuple[tuple[str, ...], str], tuple[Source, SourceKind]] = {}
 
-    def bundle(self, name: str | None) -> BundleFound:
-        """As `find_checked_bundle`."""
-        if name not in self._bundles:
-            self._bundles[name] = find_checked_bundle(name)
-        return self._bundles[name]
+    def bundle(self, name: str | None, analysis: str | None = None) -> BundleFound:
+        """As `find_checked_bundle`, or of an analysis as `find_analysis`."""
+        key = (name, analysis)
+        if key not in self._bundles:
+            self._bundles[key] = find_checked_bundle(name) if analysis is None else find_analysis(analysis)
+        return self._bundles[key]
 
     def source(
         self, inputs: tuple[str, ...], rse: str, inspected: Callable[[str], None] | None = None
@@ -159,6 +165,7 @@ def make_order(
     NodeError
         If a GPU is asked for on this machine, which has none.
     """
+    _check_analysis(typed)
     events = parse_count(typed.events, "--events") if typed.events is not None else None
     per_job = parse_count(typed.events_per_job, "--events-per-job") if typed.events_per_job else None
     named, site = _named_card(typed), find_site(typed.site)
@@ -166,7 +173,7 @@ def make_order(
     check_device(device, site)
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     seen = seen or Seen()
-    bundle = seen.bundle(typed.bundle)
+    bundle = seen.bundle(typed.bundle, typed.analysis)
     shower = find_shower(typed.shower) if typed.shower is not None else None
     if typed.inputs:
         found = seen.source(typed.inputs, registration.rse or site.storage.rse, inspected)
@@ -189,10 +196,11 @@ def make_order(
         "energy_tev": card.energies[0].tev if source.files else typed.energy_tev,
         "source": source,
         "events_per_job": per_job,
+        "analysis": bundle.ntuple,
     }
     chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
     energy = card.energy(typed.energy_tev if not source.files else None)
-    if bundle.bundle is not None and energy is not None:
+    if bundle.bundle is not None and bundle.ntuple is None and energy is not None:
         nano, own["remarks"] = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
         chosen["nano"] = nano
     return Order.from_mapping({**chosen, **own}, "request"), bundle
@@ -271,6 +279,46 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
         told_missing(bundle.manifest.models),
         bundle,
     )
+
+
+def find_analysis(name_or_path: str) -> BundleFound:
+    """The bundle of an analysis by name or path, every digest checked, that jobs can run.
+
+    Raises
+    ------
+    BundleError
+        If it is missing, not whole, or of no analysis.
+    """
+    from flashsim_prod.physics.analysis.producer import AnalysisProducer
+    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+
+    bundle = load_bundle(find_bundle(name_or_path))
+    # what every job would fail at
+    regression = AnalysisProducer(bundle).regression
+    return BundleFound(
+        BundleRef(path=str(bundle.path), digest=bundle.digest),
+        bundle.manifest.tag,
+        bundle.title,
+        frozenset(regression.gen_needs),
+        bundle=bundle,
+        ntuple=regression.analysis.ntuple(),
+    )
+
+
+def _check_analysis(typed: Typed) -> None:
+    """`RequestError` if options contradict --analysis."""
+    if typed.analysis is None:
+        return
+    for option, value in (("--nano", typed.wanted_nano), ("--bundle", typed.bundle)):
+        if value is not None:
+            raise RequestError(
+                f"--analysis has a bundle of its own and makes flat ntuples, {option} is of NANOAOD: say one"
+            )
+    if typed.virtual:
+        raise RequestError(
+            "--virtual: which events pass the selection of an analysis is only known when they are made, so "
+            "their numbers cannot be registered before; leave out --virtual"
+        )
 
 
 def is_input(word: str) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flashsim_prod.core import splitting
+from flashsim_prod.core.analyses.ntuple import NTUPLE_TIER, Ntuple
 from flashsim_prod.core.campaigns.extension import Extension
 from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
@@ -50,6 +51,8 @@ class Order(HasSource, RequestOptions):
         Output events of one job; ``None`` lets the site's limits decide.
     extends : Extension or None
         Where another request ended that this one goes on with.
+    analysis : Ntuple or None
+        What the files hold of each event, if not NANOAOD.
     """
 
     card: ProcessCard
@@ -64,6 +67,7 @@ class Order(HasSource, RequestOptions):
     catalog: RegisterIn = RegisterIn.LOCAL
     remarks: tuple[str, ...] = ()
     extends: Extension | None = None
+    analysis: Ntuple | None = None
 
     @property
     def available(self) -> int | None:
@@ -171,8 +175,9 @@ def dataset_name(order: Order, version: int) -> DatasetName:
             version=version,
             tier=USER_TIER,
         )
+    tier = {} if order.analysis is None else {"tier": NTUPLE_TIER}
     return DatasetName(
-        primary=order.card.primary_name(energy.tev), era=_era(energy), string=string, version=version
+        primary=order.card.primary_name(energy.tev), era=_era(energy), string=string, version=version, **tier
     )
 
 
@@ -221,6 +226,7 @@ def make_plan(
         "software_version": software_version,
         "created": created,
         "extends": order.extends,
+        "analysis": order.analysis,
     }
     request = Request.from_mapping(contents, f"request {name}")
     return _estimated(request, order, measured)
@@ -350,6 +356,11 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
         notes.append(
             "numbers of events, size, time and energy are estimates from above: merging throws events away "
             "in the shower, and how many are left is known when the jobs are done"
+        )
+    if request.analysis is not None:
+        notes.append(
+            f"the files hold the events that pass the selection of {request.analysis.name}, the sums in Runs "
+            "are of all that are simulated; numbers of events and size are estimates from above"
         )
     notes += order.site.rules.notes(request)
     return [*notes, *order.remarks]

@@ -206,7 +206,7 @@ def test_some_branches_of_some_files_by_only_the_models_they_need(
         return run(self, fitted, *arguments)
 
     monkeypatch.setattr(Chain, "_run", told)
-    of_datasets._chain.cache_clear()
+    of_datasets._producer.cache_clear()
     branches = ["event", "Jet_pt", "Jet_muon*", "nGenJet"]
     found = ak.concatenate(list(api.events("lazy", files=[2, 1], branches=branches, step=7)))
     expected = everything[20:]

@@ -1,0 +1,89 @@
+"""``train analysis``: the model of one analysis, from its configuration to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flashsim_prod.cli.options import Json, OnDevice
+from flashsim_prod.cli.progress import shown_steps
+from flashsim_prod.cli.show import console, print_json, table
+from flashsim_prod.core.choices import Device
+from flashsim_prod.production.models.analyses import (
+    AnalysisOptions,
+    ClosedVariable,
+    TrainedAnalysis,
+    train_analysis,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command()(analysis)
+
+
+def analysis(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml", help="Name, selection and variables of the analysis.")
+    ],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="NANOAOD with both levels; those that the configuration names by default."),
+    ] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder of the training; NAME_work by default.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the new bundle; WORK/bundle by default.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")] = False,
+    device: OnDevice = Device.AUTO,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Start over, whatever an earlier training left.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train the model of one analysis, show how well it closes, and make a bundle of it."""
+    options = AnalysisOptions(quick=quick, anew=anew, device=device, threads=threads)
+    with shown_steps() as show:
+        made = train_analysis(
+            config,
+            files or (),
+            options,
+            work=work,
+            output=output,
+            progress=lambda task, done, total, loss: show(
+                task, done, total, "" if loss is None else f"loss {loss:.4f}"
+            ),
+        )
+    if as_json:
+        print_json(made)
+        return
+    _tell(made)
+
+
+def _tell(made: TrainedAnalysis) -> None:
+    typer.echo(
+        f"closure on {made.events:,} held-out events of {made.gen_events:,} generator events, "
+        f"{made.passing:,} of which pass"
+    )
+    listing = table("VARIABLE", "BINS", "ENOUGH", "OFF", "WORST RATIO", right=("BINS", "ENOUGH", "OFF"))
+    for one in (made.rate, *made.variables):
+        listing.add_row(one.name, str(one.bins), str(one.enough), str(one.off), _worst(one))
+    console().print(listing)
+    typer.echo(f"rank correlations: at most {made.correlation:.3f} off ({made.pair[0]}, {made.pair[1]})")
+    verdict = (
+        "no bin" if made.closes else f"{sum(one.off for one in (made.rate, *made.variables))} of the bins"
+    )
+    typer.echo(f"off by more than 5 %: {verdict} with enough events, which is a ratio known to 1.7 %")
+    if not made.pictures:
+        typer.echo("no pictures: for these, pip install 'flashsim-prod[report]'", err=True)
+    typer.echo(f"{made.report}")
+    typer.echo(f"{made.bundle.path}: {made.bundle.title}, digest {made.bundle.digest[:12]}")
+
+
+def _worst(one: ClosedVariable) -> str:
+    if one.worst_ratio is None:
+        return "-"
+    return f"{one.worst_ratio:.3f} +- {one.worst_error:.3f}"

@@ -1,0 +1,1 @@
+"""Analyses: what their flat ntuples hold."""

@@ -1,0 +1,116 @@
+"""What one analysis looks at, as its configuration file says it and its bundle keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from flashsim_prod.core.analyses.ntuple import Column, Ntuple, check_word
+from flashsim_prod.core.choices import ModelKind
+from flashsim_prod.core.names import check_processing_string
+from flashsim_prod.core.strict import StrictModel
+
+
+class Against(StrEnum):
+    """How a variable is learned against its generator-level counterpart."""
+
+    VALUE = "value"
+    RATIO = "ratio"
+    DIFFERENCE = "difference"
+
+
+class Variable(StrictModel):
+    """One variable: what it is of reconstructed events, and what it is like at generator level."""
+
+    value: str = Field(description="expression of reconstructed columns and named objects")
+    title: str = Field(min_length=1, description="what it is, with its unit in brackets")
+    type: Literal["float", "int"] = "float"
+    gen: str | None = Field(
+        default=None, description="expression of generator-level columns that it is near to, if there is one"
+    )
+    against: Against = Field(
+        default=Against.VALUE,
+        description="what is learned: the value, or its ratio to or difference from gen",
+    )
+    missing: float | None = Field(
+        default=None, description="what stands for it in selected events that have none; an error by default"
+    )
+
+    @model_validator(mode="after")
+    def _against_something(self) -> Self:
+        if self.against is not Against.VALUE and self.gen is None:
+            raise ValueError(f"against: {self.against} needs gen, an expression of generator-level columns")
+        if self.against is not Against.VALUE and self.type == "int":
+            raise ValueError(f"against: {self.against} is of numbers with fractions; leave it out of an int")
+        return self
+
+
+class FitOptions(StrictModel):
+    """How the networks are trained."""
+
+    kind: ModelKind = Field(default=ModelKind.SPLINE, description="what draws the variables")
+    steps: int = Field(default=6000, ge=100, description="of what draws the variables")
+    efficiency_steps: int = Field(default=3000, ge=100, description="of the selection's efficiency")
+    width: int | None = Field(default=None, ge=8)
+    blocks: int | None = Field(default=None, ge=1)
+    held_out: float = Field(
+        default=0.2, ge=0.02, le=0.8, description="share of the generator events kept for the closure"
+    )
+    seed: int = Field(default=1, ge=0)
+
+
+class Analysis(StrictModel):
+    """An analysis: a selection of reconstructed events, and variables of those that pass."""
+
+    name: str
+    title: str = Field(min_length=1)
+    tag: str | None = Field(default=None, description="word for dataset names; the name's letters and digits")
+    objects: Mapping[str, str] = Field(default_factory=dict, description="reconstructed objects, by name")
+    gen_objects: Mapping[str, str] = Field(default_factory=dict, description="generator-level ones, by name")
+    selection: str = Field(description="expression: the event passes where it is true")
+    variables: Mapping[str, Variable] = Field(min_length=1)
+    fit: FitOptions = FitOptions()
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_word(cls, value: str) -> str:
+        return check_word(value, "an analysis")
+
+    @field_validator("tag")
+    @classmethod
+    def _tag_can_be_in_dataset_names(cls, value: str | None) -> str | None:
+        return None if value is None else check_processing_string(value)
+
+    @model_validator(mode="after")
+    def _names_are_good(self) -> Self:
+        for what, names in (("an object", self.objects), ("an object", self.gen_objects)):
+            for name in names:
+                check_word(name, what)
+        # what a column must be called
+        self.ntuple()
+        return self
+
+    def ntuple(self) -> Ntuple:
+        """What its files hold."""
+        columns = (Column(name=name, type=one.type, title=one.title) for name, one in self.variables.items())
+        return Ntuple(name=self.name, columns=tuple(columns))
+
+    @property
+    def dataset_tag(self) -> str:
+        """Its word in names of datasets."""
+        return self.tag or "".join(word[:1].upper() + word[1:] for word in self.name.split("_"))
+
+
+class AnalysisConfig(Analysis):
+    """A configuration file: an analysis, and the files that it is learned from."""
+
+    files: tuple[str, ...] = Field(
+        default=(), description="NANOAOD with both levels, from the file's folder on"
+    )
+
+    def analysis(self) -> Analysis:
+        """What a bundle keeps of it."""
+        return Analysis(**{name: getattr(self, name) for name in Analysis.model_fields})

@@ -1,0 +1,1 @@
+"""Models of one analysis: generator-level events to the few numbers that it looks at."""

@@ -1,0 +1,184 @@
+"""An analysis as a model of the chain's kind: a row an event, an efficiency, and variables as targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.core.analyses.config import Against, Analysis, Variable
+from flashsim_prod.errors import ConfigError
+from flashsim_prod.physics.analysis.expressions import Expression, as_number
+from flashsim_prod.physics.analysis.features import CONDITIONS, features, gen_names
+from flashsim_prod.physics.analysis.tracking import Tracked
+from flashsim_prod.physics.analysis.values import F64, PerEvent, Value
+from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Rows, Scale, Target
+from flashsim_prod.physics.events import Column, Events
+
+#: beside ratios, which are positive, and differences: what stands for a variable that is missing
+_MISSING = {Against.VALUE: None, Against.RATIO: -1.0, Against.DIFFERENCE: -1e5}
+#: what a ratio's denominator is at least, and what it is where there is no counterpart
+_SMALLEST, _NO_COUNTERPART = 1e-3, 1.0
+_SIZE = NetworkSize(width=64, blocks=2, classifier=(128, 64, 32), knots=12)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """The expressions of an analysis, checked, and its model.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    where : str
+        The file that it is from, for messages.
+    """
+
+    analysis: Analysis
+    where: str
+
+    @cached_property
+    def _objects(self) -> dict[str, Expression]:
+        return self._expressions("objects", self.analysis.objects)
+
+    @cached_property
+    def _gen_objects(self) -> dict[str, Expression]:
+        return self._expressions("gen_objects", self.analysis.gen_objects)
+
+    @cached_property
+    def _selection(self) -> Expression:
+        return Expression(self.analysis.selection, f"{self.where}: selection")
+
+    @cached_property
+    def _values(self) -> dict[str, Expression]:
+        return self._expressions("variables", {n: one.value for n, one in self.analysis.variables.items()})
+
+    @cached_property
+    def _counterparts(self) -> dict[str, Expression]:
+        known = {name: one.gen for name, one in self.analysis.variables.items() if one.gen is not None}
+        return self._expressions("variables", known)
+
+    def _expressions(self, section: str, texts: Mapping[str, str]) -> dict[str, Expression]:
+        return {name: Expression(text, f"{self.where}: {section}.{name}") for name, text in texts.items()}
+
+    def check(self, known: Events) -> None:
+        """Evaluate all of it on events that have every branch; `ConfigError` for what has no meaning."""
+        self.reconstructed(known)
+        self.rows(known)
+
+    def reconstructed(self, events: Events) -> tuple[NDArray[np.bool_], dict[str, F64]]:
+        """Which events pass, and each variable of all of them, NaN where an event has none."""
+        names: dict[str, Value] = {}
+        for name, expression in self._objects.items():
+            names[name] = expression(events, names)
+        values = {}
+        for name, expression in self._values.items():
+            values[name] = as_number(expression(events, names), events.n, expression)
+            names[name] = PerEvent(values[name])
+        selected = as_number(self._selection(events, names), events.n, self._selection)
+        return (selected != 0) & ~np.isnan(selected), values
+
+    def rows(self, events: Events) -> Rows:
+        """A row for each event: features, and counterparts of variables."""
+        names = gen_names(events)
+        columns: dict[str, Column] = dict(features(events, names))
+        for name, expression in self._gen_objects.items():
+            names[name] = expression(events, names)
+        for name, expression in self._counterparts.items():
+            values = as_number(expression(events, names), events.n, expression)
+            there = np.isfinite(values)
+            columns[f"has_{name}"] = there.astype(np.float64)
+            columns[f"gen_{name}"] = np.where(there, values, 0.0)
+        return Rows(np.arange(events.n), np.zeros(events.n, dtype=np.int64), columns)
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """Branches that it reads, reconstructed ones included."""
+        seen = Tracked()
+        self.check(seen.events)
+        return tuple(sorted(seen.used))
+
+    @cached_property
+    def gen_needs(self) -> tuple[str, ...]:
+        """Collections and scalars at generator level that it uses."""
+        seen = Tracked()
+        self.rows(seen.events)
+        return tuple(
+            sorted({name if name in seen.events.scalars else seen.owner(name) for name in seen.used})
+        )
+
+    @cached_property
+    def model(self) -> ObjectModel:
+        """As the kinds know it."""
+        counterparts = tuple(
+            condition
+            for name, one in self.analysis.variables.items()
+            if one.gen is not None
+            for condition in (
+                Condition(f"gen_{name}", Scale.LOG1P if one.against is Against.RATIO else Scale.LINEAR),
+                Condition(f"has_{name}"),
+            )
+        )
+        return ObjectModel(
+            name=self.analysis.name,
+            produces=f"analysis {self.analysis.name}",
+            uses=self.gen_needs,
+            source=self.rows,
+            conditions=(*CONDITIONS, *counterparts),
+            targets=tuple(Target(name) for name in self.analysis.variables),
+            match=lambda events, rows: np.flatnonzero(self.reconstructed(events)[0]),
+            most=1,
+            scalar=True,
+            size=_SIZE,
+        )
+
+    def express(self, values: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
+        """The variables of events that pass, as they are learned; their rows stand beside them.
+
+        Raises
+        ------
+        ConfigError
+            If a variable is not defined in an event that passes, and nothing stands for it.
+        """
+        return {name: self._expressed(name, one, values[name], rows) for name, one in self._items()}
+
+    def _items(self) -> Iterable[tuple[str, Variable]]:
+        return self.analysis.variables.items()
+
+    def _expressed(self, name: str, one: Variable, values: F64, rows: Rows) -> Column:
+        lost = ~np.isfinite(values)
+        if lost.any() and one.missing is None:
+            raise ConfigError(
+                f"{self.where}: variables.{name} is not defined in {int(lost.sum()):,} of {len(values):,} "
+                "events that pass the selection; say what stands for it, as missing: -1, or select events "
+                "that have it"
+            )
+        if one.against is Against.VALUE:
+            filled = np.where(lost, one.missing or 0.0, values)
+            return np.round(filled).astype(np.int32) if one.type == "int" else filled.astype(np.float32)
+        base = self._base(name, one, rows)
+        found = values / base if one.against is Against.RATIO else values - base
+        return np.where(lost, _MISSING[one.against] or 0.0, found).astype(np.float32)
+
+    def _base(self, name: str, one: Variable, rows: Rows) -> F64:
+        base, there = rows[f"gen_{name}"].astype(np.float64), rows[f"has_{name}"] > 0
+        if one.against is Against.DIFFERENCE:
+            return base
+        return np.where(there & (base > _SMALLEST), base, _NO_COUNTERPART)
+
+    def restore(self, drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
+        """The variables of what was drawn."""
+        return {name: self._restored(name, one, drawn[name], rows) for name, one in self._items()}
+
+    def _restored(self, name: str, one: Variable, drawn: F64, rows: Rows) -> Column:
+        if one.type == "int":
+            return np.round(drawn).astype(np.int32)
+        mark = _MISSING[one.against]
+        if mark is None:
+            return drawn.astype(np.float32)
+        base = self._base(name, one, rows)
+        found = drawn * base if one.against is Against.RATIO else drawn + base
+        # halfway to the mark nothing was seen
+        return np.where(drawn < mark / 2, one.missing or 0.0, found).astype(np.float32)

@@ -1,0 +1,158 @@
+"""From events with both levels to the bundle of an analysis; whatever was interrupted goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flashsim_prod.core.analyses.config import Analysis
+from flashsim_prod.errors import InputError
+from flashsim_prod.files import read_text, write_whole
+from flashsim_prod.physics.analysis.model import Regression
+from flashsim_prod.physics.analysis.sample import Sample, notes_of, read_samples
+from flashsim_prod.physics.chain.bundle import Bundle
+from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.kinds.registry import find_kind
+from flashsim_prod.physics.training.assemble import ENTRY, build_bundle, load_fitted, save_fitted
+from flashsim_prod.physics.training.fit import LEAST_OBJECTS, fit_model
+from flashsim_prod.physics.training.losses import draw_losses
+from flashsim_prod.physics.training.optimise import FitSettings
+
+#: called with a task, how much of it is done, how much there is, and the loss if it is a fit's
+Progress = Callable[[str, int, int, float | None], None]
+
+_CONFIG, _DETECTORS = "analysis.json", "detectors.json"
+_PARTS = ("learned", "held_out")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Events that are learned from, others that the closure is measured on, and what detector made them."""
+
+    learned: Sample
+    held_out: Sample
+    detectors: Mapping[str, str]
+
+
+def refuse_other_analysis(analysis: Analysis, work: Path, *, quick: bool) -> None:
+    """`InputError` if the folder `work` is of another analysis, or of another form of this one."""
+    path = work / _CONFIG
+    if not path.is_file():
+        return
+    there, mine = json.loads(read_text(path)), _told(analysis, quick)
+    if there == mine:
+        return
+    name = there["analysis"]["name"]
+    if name != analysis.name:
+        whose = f"the analysis {name}, not {analysis.name}"
+    elif there["analysis"] == mine["analysis"]:
+        whose = f"a training {'without' if quick else 'with'} --quick"
+    else:
+        whose = f"{name} as it was before its configuration was changed"
+    raise InputError(f"{work} is of {whose}; give another --work, or --anew to start over")
+
+
+def _told(analysis: Analysis, quick: bool) -> dict[str, Any]:
+    return {"analysis": json.loads(analysis.model_dump_json()), "quick": quick}
+
+
+def note_analysis(analysis: Analysis, work: Path, *, quick: bool) -> None:
+    """Have the folder `work` say whose it is."""
+    work.mkdir(parents=True, exist_ok=True)
+    write_whole(work / _CONFIG, json.dumps(_told(analysis, quick), indent=1) + "\n")
+
+
+def parts_of(regression: Regression, files: Sequence[str], work: Path, progress: Progress) -> Parts:
+    """The events of `files`, read anew only if they were not.
+
+    Raises
+    ------
+    InputError
+        If too few events pass, or a file cannot be read.
+    """
+    paths = [work / f"{name}.safetensors" for name in _PARTS]
+    notes = notes_of(regression, files)
+    if all(path.is_file() for path in paths) and (work / _DETECTORS).is_file():
+        loaded = [Sample.load(path) for path in paths]
+        if all(told == notes for _, told in loaded):
+            return Parts(loaded[0][0], loaded[1][0], json.loads(read_text(work / _DETECTORS)))
+    found, detectors = [], dict[str, str]()
+    for url, done, total, one in read_samples(files, regression, detectors):
+        found.append(one)
+        progress(Path(url).name, done, total, None)
+    whole, fit = Sample.concatenate(found), regression.analysis.fit
+    passing = int(whole.passes.sum())
+    if not passing:
+        raise InputError(
+            f"{regression.where}: no event of {len(whole):,} passes the selection; mend it, or give files of "
+            "another process"
+        )
+    learned, held_out = whole.cut(fit.held_out, fit.seed)
+    if learned.passes.sum() < LEAST_OBJECTS or not held_out.passes.any():
+        raise InputError(
+            f"{regression.where}: {passing:,} of {len(whole):,} events pass the selection, of which "
+            f"{int(learned.passes.sum()):,} can be learned from and at least {LEAST_OBJECTS:,} are needed; "
+            "give more files"
+        )
+    for path, one in zip(paths, (learned, held_out), strict=True):
+        one.save(path, notes)
+    write_whole(work / _DETECTORS, json.dumps(detectors) + "\n")
+    return Parts(learned, held_out, detectors)
+
+
+def fit_analysis(
+    regression: Regression, parts: Parts, work: Path, *, quick: bool, device: str, progress: Progress
+) -> FittedModel:
+    """The model of an analysis, fitted to what there is to learn; from a checkpoint if there is one."""
+    fit, folder, model = regression.analysis.fit, work / "fit", regression.model
+    settings = FitSettings(
+        flow_steps=fit.steps,
+        multiplicity_steps=fit.efficiency_steps,
+        seed=fit.seed,
+        batch=1024,
+        multiplicity_batch=2048,
+        checkpoint_every=200,
+    )
+    settings = settings.quick() if quick else settings
+    if not (folder / ENTRY).is_file():
+        size = find_kind(fit.kind).declared_size(model, width=fit.width, blocks=fit.blocks)
+        fitted, record = fit_model(
+            model,
+            parts.learned.table(),
+            settings,
+            folder,
+            device=device,
+            size=size,
+            kind=fit.kind,
+            progress=lambda network, step, steps, loss: progress(
+                f"{model.name} {network}", step, steps, loss
+            ),
+        )
+        save_fitted(fitted, record, folder)
+        draw_losses(record, folder)
+        for checkpoint in folder.glob("*.checkpoint.safetensors"):
+            checkpoint.unlink()
+    # as jobs will have it: with its weights rounded
+    return load_fitted(folder, model)[0]
+
+
+def bundle_of(regression: Regression, parts: Parts, work: Path, target: Path) -> Bundle:
+    """The bundle of a fitted analysis, in the new folder `target`; `BundleError` if that exists."""
+    analysis = regression.analysis
+    by_reference = sorted(set(filter(None, parts.detectors.values())))
+    whose = f", trained on the {' and the '.join(by_reference)}" if by_reference else ""
+    n, passing = len(parts.learned), int(parts.learned.passes.sum())
+    files = " ".join(Path(url).name for url in parts.detectors)
+    return build_bundle(
+        {analysis.name: work / "fit"},
+        target,
+        name=analysis.name,
+        title=f"{analysis.title}{whose}",
+        # as of all that was trained on it, datasets say so in their names
+        tag=f"RefDet_{analysis.dataset_tag}" if by_reference else analysis.dataset_tag,
+        training_sample=(f"{n:,} events, of which {passing:,} pass the selection, of {files}{whose}",),
+        analysis=analysis,
+    )

@@ -1,0 +1,214 @@
+"""Models of an analysis: trained by its configuration, judged, and put into a bundle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flashsim_prod.core.analyses.config import AnalysisConfig
+from flashsim_prod.core.choices import Device
+from flashsim_prod.errors import ConfigError, RequestError
+from flashsim_prod.files import read_text, storage_errors, write_json
+from flashsim_prod.production.models.bundles import BundleSummary, summary
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.analysis.closure import Bins, Closure
+    from flashsim_prod.physics.analysis.training import Progress
+
+
+@dataclass(frozen=True)
+class AnalysisOptions:
+    """How the model of an analysis is made.
+
+    Attributes
+    ----------
+    quick : bool
+        A tenth of the steps.
+    anew : bool
+        Start over, whatever is in the work folder.
+    """
+
+    quick: bool = False
+    anew: bool = False
+    device: Device = Device.AUTO
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class ClosedVariable:
+    """How one variable closes.
+
+    Attributes
+    ----------
+    bins, enough, off : int
+        Bins, those with enough events to tell, and those of these that are off by more than 5 %.
+    worst_ratio, worst_error : float, optional
+        Of the bin with enough events that is off the most; None if none has enough.
+    """
+
+    name: str
+    title: str
+    bins: int
+    enough: int
+    off: int
+    worst_ratio: float | None
+    worst_error: float | None
+
+
+@dataclass(frozen=True)
+class TrainedAnalysis:
+    """What came of a training.
+
+    Attributes
+    ----------
+    events, gen_events, passing : int
+        Held-out ones, that the closure is of.
+    rate : ClosedVariable
+        Of the events that pass.
+    correlation, pair : float, tuple of str
+        Largest difference of a rank correlation, and of which two variables.
+    report : Path
+        Figures of every bin.
+    pictures : tuple of Path
+    """
+
+    bundle: BundleSummary
+    events: int
+    gen_events: int
+    passing: int
+    closes: bool
+    rate: ClosedVariable
+    variables: tuple[ClosedVariable, ...]
+    correlation: float
+    pair: tuple[str, str]
+    report: Path
+    pictures: tuple[Path, ...]
+
+
+def train_analysis(
+    config: Path,
+    files: Sequence[str],
+    options: AnalysisOptions,
+    *,
+    work: Path | None,
+    output: Path | None,
+    progress: Progress,
+) -> TrainedAnalysis:
+    """Train the model of an analysis, measure its closure, and make a bundle of it.
+
+    Parameters
+    ----------
+    config : Path
+    files : sequence of str
+        NANOAOD with both levels; those of the configuration by default.
+    work : Path, optional
+        Folder for what a training leaves, that goes on from there if it is interrupted.
+    output : Path, optional
+        Folder of the bundle.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is none: an unknown key or column, an expression of anything else.
+    InputError
+        If no event passes, a file cannot be read, or the work folder is of another analysis.
+    BundleError
+        If there is something where the bundle is to be written.
+    """
+    from flashsim_prod.physics.analysis.closure import close
+    from flashsim_prod.physics.analysis.model import Regression
+    from flashsim_prod.physics.analysis.pictures import draw
+    from flashsim_prod.physics.analysis.training import (
+        bundle_of,
+        fit_analysis,
+        note_analysis,
+        parts_of,
+        refuse_other_analysis,
+    )
+    from flashsim_prod.physics.chain.bundle import refuse_taken
+    from flashsim_prod.physics.chain.device import pick_device
+
+    found = read_config(config)
+    regression = Regression(found.analysis(), str(config))
+    # what every file would fail at
+    regression.needs  # noqa: B018
+    wanted = tuple(files) or tuple(
+        str(config.parent / one) if "://" not in one else one for one in found.files
+    )
+    if not wanted:
+        raise RequestError(f"{config}: no files to learn from; name them behind it, or as files: [...]")
+    work = work or Path(f"{found.name}_work")
+    target = output or work / "bundle"
+    if options.anew:
+        shutil.rmtree(work, ignore_errors=True)
+    refuse_other_analysis(regression.analysis, work, quick=options.quick)
+    refuse_taken(target)
+    device = pick_device(options.device, threads=options.threads)
+    with storage_errors(f"writing {work}"):
+        note_analysis(regression.analysis, work, quick=options.quick)
+        parts = parts_of(regression, wanted, work, progress)
+        fitted = fit_analysis(regression, parts, work, quick=options.quick, device=device, progress=progress)
+        closure = close(regression, fitted, parts.held_out)
+        report = work / "closure" / "closure.json"
+        report.parent.mkdir(exist_ok=True)
+        write_json(report, _figures(closure))
+        pictures = draw(closure, report.parent)
+        bundle = bundle_of(regression, parts, work, target)
+    return TrainedAnalysis(
+        bundle=summary(bundle),
+        events=closure.events,
+        gen_events=closure.gen_events,
+        passing=closure.passing,
+        closes=closure.closes,
+        rate=_closed(closure.rate),
+        variables=tuple(map(_closed, closure.variables)),
+        correlation=closure.correlations,
+        pair=closure.pair,
+        report=report,
+        pictures=pictures,
+    )
+
+
+def read_config(path: Path) -> AnalysisConfig:
+    """The configuration in a file; `ConfigError` if it is none."""
+    try:
+        text = read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(f"{path}: cannot be read: {why}") from error
+    return AnalysisConfig.from_yaml(text, str(path))
+
+
+def _closed(one: Bins) -> ClosedVariable:
+    worst = one.worst
+    return ClosedVariable(
+        one.name,
+        one.title,
+        len(one.truth),
+        int(one.enough.sum()),
+        int(one.off.sum()),
+        None if worst is None else float(one.ratio[worst]),
+        None if worst is None else float(one.error[worst]),
+    )
+
+
+def _figures(closure: Closure) -> dict[str, Any]:
+    """All bins, for programs."""
+    return {
+        "events": closure.events,
+        "gen_events": closure.gen_events,
+        "passing": closure.passing,
+        "closes": closure.closes,
+        "rank_correlation_difference": closure.correlations,
+        "of": closure.pair,
+        "bins": {
+            one.name: {
+                key: getattr(one, key).tolist()
+                for key in ("edges", "truth", "model", "ratio", "error", "gen_events")
+            }
+            for one in (closure.rate, *closure.variables)
+        },
+    }
