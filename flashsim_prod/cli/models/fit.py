@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +10,12 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
+from flashsim_prod.cli.models.tune import tune
 from flashsim_prod.cli.options import WORK, Folder, Json, OnDevice, Seed
 from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import counted, print_json
 from flashsim_prod.core.choices import Device, ModelKind
+from flashsim_prod.errors import RequestError
 from flashsim_prod.production.models.fitting import (
     FitDisplay,
     FitOptions,
@@ -22,6 +25,7 @@ from flashsim_prod.production.models.fitting import (
     fit_all_models,
     fit_model,
 )
+from flashsim_prod.production.models.tuning import TuneOptions
 
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[
@@ -51,8 +55,19 @@ def add_to(app: typer.Typer) -> None:
 
 
 def fit(
-    model: Annotated[str, typer.Argument(help="Object model to fit.", autocompletion=completing.models)],
+    model: Annotated[
+        str,
+        typer.Argument(help="Object model to fit; with --base also: all.", autocompletion=completing.models),
+    ],
     work: Folder = WORK,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Fine-tune the model of this bundle: calibrate it, and train on where objects suffice.",
+            autocompletion=completing.bundles,
+        ),
+    ] = None,
     quick: Quick = False,
     steps: Steps = None,
     width: Width = None,
@@ -75,6 +90,12 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit one object model; a fit that was interrupted goes on from its checkpoint."""
+    if base is not None:
+        given = {"--steps": steps, "--width": width, "--blocks": blocks, "--kind": kind, "--only": only}
+        _refuse_beside_base({**given, "--further": further or None})
+        tuning = TuneOptions(quick=quick, anew=anew, device=device, threads=threads, seed=seed)
+        tune(model, base, work, tuning, only_calibrate=False, as_json=as_json)
+        return
     options = FitOptions(
         quick=quick,
         steps=steps,
@@ -91,6 +112,14 @@ def fit(
     with shown_steps() as show:
         made = fit_model(model, work, options, _Shown(show, as_json))
     _tell(made, as_json)
+
+
+def _refuse_beside_base(given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise RequestError(
+                f"--base keeps the networks of the bundle and knows how long to train: leave out {option}"
+            )
 
 
 def fit_all(

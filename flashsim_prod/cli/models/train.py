@@ -10,6 +10,7 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.models import fit as fitting
+from flashsim_prod.cli.models import tune as tuning
 from flashsim_prod.cli.models.fidelity import print_fidelity
 from flashsim_prod.cli.models.fit import lost_rows
 from flashsim_prod.cli.options import (
@@ -30,6 +31,7 @@ from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.production.models.assembling import assemble_bundle
 from flashsim_prod.production.models.fidelity import FidelityOptions, report_fidelity
 from flashsim_prod.production.models.samples import (
+    Choice,
     Extracted,
     LackingIn,
     StepProgress,
@@ -37,6 +39,13 @@ from flashsim_prod.production.models.samples import (
     generate_sample,
     reconstruct_sample,
 )
+
+PartOfFiles = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIRST:LAST", help="Only these events of each file, as 0:300, 300: or :50%; all by default."
+    ),
+]
 
 app = typer.Typer(no_args_is_help=True, help="Train object models and make bundles of them.")
 
@@ -90,11 +99,24 @@ def extract(
     model: Annotated[
         list[str] | None, typer.Option(help="Only these object models.", autocompletion=completing.models)
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODELS",
+            help="Object models that these files are not to teach, as: 'muon_*'.",
+            autocompletion=completing.models,
+        ),
+    ] = None,
+    events: PartOfFiles = None,
+    weight: Annotated[
+        float, typer.Option(metavar="W", help="What each event counts for in fits with --base.")
+    ] = 1.0,
     as_json: Json = False,
 ) -> None:
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
     with shown_steps() as show:
-        made = extract_tables(files, work, model or (), progress=_steps(show))
+        choice = Choice(without or (), events, weight)
+        made = extract_tables(files, work, model or (), choice=choice, progress=_steps(show))
     _note_what_is_lacking(made)
     if as_json:
         print_json(made.sizes)
@@ -138,6 +160,7 @@ def _print_sizes(made: Extracted) -> None:
 
 
 fitting.add_to(app)
+tuning.add_to(app)
 
 
 @app.command()

@@ -14,6 +14,8 @@ F64 = NDArray[np.float64]
 
 #: a value that more than this fraction of the sample takes exactly is a spike, not part of a continuum
 _SPIKE = 1e-3
+#: and so often at least: in a small sample every value is more than such a fraction
+_REPEATS = 5
 _QUANTILES = 200
 _GAPS = 20
 #: cumulative probabilities stay this far from 0 and 1: about 4.9 standard deviations
@@ -39,12 +41,16 @@ class Gaussianiser:
     value: F32
 
     @classmethod
-    def fit(cls, sample: NDArray[np.generic]) -> Self:
-        """The map for the distribution of `sample`, shape (n,); integers and booleans become steps."""
-        values, counts = np.unique(sample.astype(np.float32), return_counts=True)
-        upper = np.cumsum(counts) / len(sample)
+    def fit(cls, sample: NDArray[np.generic], weight: F64 | None = None) -> Self:
+        """The map for the distribution of `sample`, shape (n,); integers and booleans become steps.
+
+        Values count as `weight`, of the same shape, says, all alike by default.
+        """
+        values, place, counts = np.unique(sample.astype(np.float32), return_inverse=True, return_counts=True)
+        sums = counts if weight is None else np.bincount(place, weight, len(values))
+        upper = np.cumsum(sums) / sums.sum()
         lower = np.concatenate(([0.0], upper[:-1]))
-        step = counts > _SPIKE * len(sample)
+        step = (sums > _SPIKE * sums.sum()) & (counts >= _REPEATS)
         if sample.dtype.kind in "iub" or len(values) <= 2:
             step[:] = True
         keep = step | _at_quantiles((lower + upper) / 2) | _beside_gaps(values)

@@ -17,10 +17,12 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.tensor_files import appearing_tensors
 from flashsim_prod.physics.training.finite import LeftOut, finite
+from flashsim_prod.physics.training.portion import WHOLE, Portion
 
 _TARGET = "target."
 #: notes in a table's file
 _LEFT_OUT, _MADE_FOR, _VERSION, _ABSENT = "left_out", "made_for", "version", "absent"
+_WEIGHT, _ORIGIN, _EVENTS = "weight", "origin", "events"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class Table:
         Of NanoAOD; empty if it is not known.
     absent : tuple of str
         Branches that the file lacked, and with them all targets that are made of them.
+    weight : float array of shape (n_rows,), optional
+        What each source counts for when a bundle's models are fine-tuned; all alike by default.
+    origin : str
+        What made the reconstruction if it is not FullSim; empty if the file does not say.
     """
 
     conditions: NDArray[np.float32]
@@ -52,9 +58,24 @@ class Table:
     left_out: LeftOut = field(default_factory=LeftOut)
     version: str = ""
     absent: tuple[str, ...] = ()
+    weight: NDArray[np.float64] | None = None
+    origin: str = ""
 
-    def save(self, path: Path, model: ObjectModel | None = None) -> None:
-        """Write as safetensors, whole or not at all, with what of `model` it depends on."""
+    @property
+    def source_weight(self) -> NDArray[np.float64]:
+        """What each source counts for, shape (n_rows,)."""
+        return np.ones(len(self.number)) if self.weight is None else self.weight
+
+    @property
+    def object_weight(self) -> NDArray[np.float64]:
+        """What each object counts for, shape (n_objects,)."""
+        return self.source_weight[self.row]
+
+    def save(self, path: Path, model: ObjectModel | None = None, portion: Portion = WHOLE) -> None:
+        """Write as safetensors, whole or not at all, with what of `model` and of the file it depends on.
+
+        Of `portion`, all sources have the weight.
+        """
         tensors: dict[str, NDArray[Any]] = {
             "conditions": self.conditions,
             "number": self.number,
@@ -68,6 +89,12 @@ class Table:
             notes[_ABSENT] = json.dumps(self.absent)
         if model is not None:
             notes[_MADE_FOR] = json.dumps(model.signature())
+        if self.origin:
+            notes[_ORIGIN] = self.origin
+        if not portion.is_whole:
+            notes[_EVENTS] = str(portion)
+        if portion.weight != 1.0:
+            notes[_WEIGHT] = f"{portion.weight!r}"
         with appearing_tensors(path) as temporary:
             save_file(tensors, temporary, notes)
 
@@ -89,6 +116,8 @@ class Table:
                 LeftOut.from_json(notes.get(_LEFT_OUT, "{}")),
                 notes.get(_VERSION, ""),
                 tuple(json.loads(notes.get(_ABSENT, "[]"))),
+                np.full(len(found["number"]), float(notes[_WEIGHT])) if _WEIGHT in notes else None,
+                notes.get(_ORIGIN, ""),
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: no training table ({error}); extract it again") from error
@@ -116,6 +145,7 @@ class Table:
             row=place[self.row[kept]],
             targets={name: column[kept] for name, column in self.targets.items()},
             left_out=self.left_out + lost,
+            weight=None if self.weight is None else self.weight[sources],
         )
 
     @staticmethod
@@ -135,6 +165,10 @@ class Table:
             sum((table.left_out for table in tables), LeftOut()),
             tables[0].version,
             tables[0].absent,
+            None
+            if all(table.weight is None for table in tables)
+            else np.concatenate([table.source_weight for table in tables]),
+            " and ".join(sorted({table.origin for table in tables if table.origin})),
         )
 
 
@@ -176,6 +210,17 @@ def left_out_of(path: Path) -> LeftOut:
 def version_of_table(path: Path) -> str:
     """The version of NanoAOD that the table in `path` is of; empty if it does not say."""
     return _notes(path).get(_VERSION, "")
+
+
+def origin_of_table(path: Path) -> str:
+    """What made the reconstruction that the table in `path` is of; empty if it is FullSim, or not known."""
+    return _notes(path).get(_ORIGIN, "")
+
+
+def portion_of(path: Path) -> tuple[str, float]:
+    """Which events of its file the table in `path` holds, empty for all, and what they count for."""
+    notes = _notes(path)
+    return notes.get(_EVENTS, ""), float(notes.get(_WEIGHT, 1.0))
 
 
 def lacking_in(path: Path, model: ObjectModel) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -23,7 +23,16 @@ from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.finite import LeftOut, Noting, finite
 from flashsim_prod.physics.training.partial import partial_targets
-from flashsim_prod.physics.training.table import Table, lacking_in, left_out_of, sizes, version_of_table
+from flashsim_prod.physics.training.portion import WHOLE, Portion
+from flashsim_prod.physics.training.table import (
+    Table,
+    lacking_in,
+    left_out_of,
+    origin_of_table,
+    portion_of,
+    sizes,
+    version_of_table,
+)
 
 _CHUNK_EVENTS = 5000
 
@@ -193,7 +202,12 @@ def _first_matches(origin: NDArray[np.int64], n_rows: int, model: ObjectModel) -
 
 
 def extract_file(
-    url: str, models: Sequence[ObjectModel], folder: Path, *, impossible: dict[str, str] | None = None
+    url: str,
+    models: Sequence[ObjectModel],
+    folder: Path,
+    *,
+    impossible: dict[str, str] | None = None,
+    portion: Portion = WHOLE,
 ) -> Iterator[tuple[int, int]]:
     """Write the tables of `models` from one NANOAOD file; those that are there already are kept.
 
@@ -201,11 +215,13 @@ def extract_file(
     ----------
     impossible : dict, optional
         Is told the models that the file does not have enough for, and why; without it one is an error.
+    portion : Portion
+        Which events, and what they count for.
 
     Yields
     ------
     tuple of int
-        Events done and events in the file, after each chunk.
+        Events done and events to be done, after each chunk.
 
     Raises
     ------
@@ -214,16 +230,19 @@ def extract_file(
         version.
     """
     wanted = [model for model in models if not table_path(folder, url, model).exists()]
+    _refuse_other_portion(folder, [model for model in models if model not in wanted], url, portion)
     with open_declared(url) as file:
         if not file.n_entries:
             raise InputError(f"{url} holds no events; leave it out")
         refuse_other_version(folder, wanted, url, file.version)
         found = _Found(url, wanted, impossible)
         names = readable(file) if wanted else []
-        for start in range(0, file.n_entries if wanted else 0, _CHUNK_EVENTS):
-            stop = min(start + _CHUNK_EVENTS, file.n_entries)
+        first, last = portion.of(file.n_entries, url)
+        origin = origin_of(file)
+        for start in range(first, last if wanted else first, _CHUNK_EVENTS):
+            stop = min(start + _CHUNK_EVENTS, last)
             found.add(file.read(names, start, stop))
-            yield stop, file.n_entries
+            yield stop - first, last - first
     tables = {model: Table.concatenate(parts) for model, parts in found.parts.items()}
     for model, table in tables.items():
         _refuse_nothing(url, table, model)
@@ -232,7 +251,30 @@ def extract_file(
     for model, table in tables.items():
         path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(table, version=file.version).save(path, model)
+        replace(table, version=file.version, origin=origin).save(path, model, portion)
+
+
+def origin_of(file: NanoFile) -> str:
+    """What made the reconstruction in a file, in short; empty for what does not say it: FullSim."""
+    about = file.provenance()
+    if "bundle_digest" in about:
+        return "FlashSim"
+    # what stands before a remark in brackets
+    return " and ".join(sorted({text.partition(" (")[0] for text in about.get("detector", ())}))
+
+
+def _refuse_other_portion(folder: Path, models: Sequence[ObjectModel], url: str, portion: Portion) -> None:
+    """`InputError` if a table that is there already is of other events of the file, or counts otherwise."""
+    wanted = ("" if portion.is_whole else str(portion), portion.weight)
+    for model in models:
+        path = table_path(folder, url, model)
+        events, weight = portion_of(path)
+        if (events, weight) != wanted:
+            there = f"{f'events {events}' if events else 'all events'}, weight {weight:g}"
+            raise InputError(
+                f"{path} is there already, of {there}; remove it to draw it again, or extract into "
+                "another --work"
+            )
 
 
 def open_declared(url: str) -> NanoFile:
@@ -308,7 +350,9 @@ def not_finite(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[st
     return {name: one for name, one in found.items() if one}
 
 
-def left_out(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str, tuple[int, int]]:
+def left_out(
+    url: str, models: Sequence[ObjectModel], folder: Path, portion: Portion = WHOLE
+) -> dict[str, tuple[int, int]]:
     """Objects of one NANOAOD file that went into no table, and all of them, by collection.
 
     Every object has one source, but two kinds of objects none: taus and secondary vertices of an event
@@ -323,7 +367,8 @@ def left_out(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str,
             paths = [table_path(folder, url, model) for model in sources]
             if not all(model in models for model in sources) or not all(path.exists() for path in paths):
                 continue
-            total = file.read([f"{name}_pt"], 0, file.n_entries)[name].n_objects
+            first, last = portion.of(file.n_entries, url)
+            total = file.read([f"{name}_pt"], first, last)[name].n_objects
             taken = sum(sizes(path)[1] + left_out_of(path).objects for path in paths)
             if taken < total:
                 found[name] = (total - taken, total)
@@ -336,9 +381,19 @@ def table_sizes(folder: Path, model: ObjectModel) -> tuple[int, int]:
     return sum(sources for sources, _ in found), sum(objects for _, objects in found)
 
 
+def table_files(folder: Path, model: ObjectModel) -> list[Path]:
+    """The tables of one object model."""
+    return sorted((folder / model.name).glob("*.safetensors"))
+
+
+def origins(folder: Path, model: ObjectModel) -> dict[str, Path]:
+    """What made the reconstruction in the tables of a model, each with one of these; "" is FullSim."""
+    return {origin_of_table(path): path for path in table_files(folder, model)}
+
+
 def load_tables(folder: Path, model: ObjectModel) -> Table:
     """All tables of one object model, finite rows only; `InputError` if there is none, or one is unfit."""
-    paths = sorted((folder / model.name).glob("*.safetensors"))
+    paths = table_files(folder, model)
     if not paths:
         raise InputError(
             f"{folder}: no training table of {model.name}; run 'flashsim-prod train extract' first"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.errors import RequestError
+from flashsim_prod.core.strict import nearest
+from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.order.library import find_card
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.model import ObjectModel
+    from flashsim_prod.physics.training.portion import Portion
 
 #: called with what is being done, how much of it is done, and how much there is if that is known
 StepProgress = Callable[[str, int, int | None], None]
@@ -183,8 +187,32 @@ def _refuse_existing(output: Path) -> None:
         raise RequestError(f"{output} exists; give another name, or remove it")
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What is drawn from files, and what it counts for.
+
+    Attributes
+    ----------
+    without : sequence of str
+        Object models that these files are not to teach; ``*`` and ``?`` as in file names.
+    events : str, optional
+        FIRST:LAST of each file, in events or in percent; all by default.
+    weight : float
+        Of each event, where a bundle's models are fine-tuned.
+    """
+
+    without: Sequence[str] = ()
+    events: str | None = None
+    weight: float = 1.0
+
+
 def extract_tables(
-    files: Sequence[str], work: Path, models: Sequence[str], *, progress: StepProgress
+    files: Sequence[str],
+    work: Path,
+    models: Sequence[str],
+    *,
+    choice: Choice | None = None,
+    progress: StepProgress,
 ) -> Extracted:
     """Draw training tables from NANOAOD with truth; tables that are there already are kept.
 
@@ -194,19 +222,25 @@ def extract_tables(
         Folder of the tables, in ``tables``.
     models : sequence of str
         Only these object models; all that the files have enough for by default.
+    choice : Choice, optional
+        Which models are left out, which events are taken, and what they count for.
 
     Raises
     ------
     RequestError
-        If there is no such model, or two files have the same name.
+        If there is no such model, or two files have the same name, or the choice is none.
     InputError
         If a file cannot be read, lacks what a model of `models` needs, or is of another version of NanoAOD
         than the tables that are there.
     """
     from flashsim_prod.physics.training.fit import LEAST_OBJECTS
+    from flashsim_prod.physics.training.portion import Portion
     from flashsim_prod.physics.training.tables import extract_file, table_sizes
 
-    chosen, tables = _chosen(models), work / "tables"
+    choice = choice or Choice()
+    portion = Portion.parse(choice.events, choice.weight)
+    chosen, tables = _without(_chosen(models), choice.without), work / "tables"
+    _refuse_unwanted(files, choice.without, tables)
     twice = [name for name, times in Counter(Path(file).stem for file in files).items() if times > 1]
     if twice:
         raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
@@ -214,7 +248,9 @@ def extract_tables(
     impossible: dict[str, dict[str, str]] = {file: {} for file in files}
     for file in files:
         done = 0
-        found = extract_file(file, chosen, tables, impossible=None if models else impossible[file])
+        found = extract_file(
+            file, chosen, tables, impossible=None if models else impossible[file], portion=portion
+        )
         for done, total in found:
             progress(Path(file).name, done, total)
         kept += not done
@@ -224,7 +260,7 @@ def extract_tables(
         LEAST_OBJECTS,
         kept,
         tuple(one for file in files for one in _not_finite(file, chosen, tables)),
-        tuple(one for file in files for one in _without_source(file, chosen, tables)),
+        tuple(one for file in files for one in _without_source(file, chosen, tables, portion)),
         tuple(one for file in files for one in _lacking(file, chosen, tables, impossible[file])),
     )
 
@@ -233,6 +269,26 @@ def _chosen(names: Sequence[str]) -> list[ObjectModel]:
     from flashsim_prod.physics.chain.registry import MODELS, find_model
 
     return [find_model(name) for name in names] if names else list(MODELS)
+
+
+def _without(models: list[ObjectModel], patterns: Sequence[str]) -> list[ObjectModel]:
+    """`models` but those whose names fit one of `patterns`; `RequestError` if one fits none, or all do."""
+    for pattern in patterns:
+        if not any(fnmatchcase(model.name, pattern) for model in models):
+            near = nearest(pattern, [one.name for one in models])
+            raise RequestError(f"--without {pattern}: no object model is called so{near}")
+    kept = [model for model in models if not any(fnmatchcase(model.name, one) for one in patterns)]
+    if not kept:
+        raise RequestError(f"--without {' '.join(patterns)} leaves no object model")
+    return kept
+
+
+def _refuse_unwanted(files: Sequence[str], patterns: Sequence[str], tables: Path) -> None:
+    """`InputError` if tables of models that are to learn nothing of these files are there already."""
+    for file in files:
+        for path in sorted(tables.glob(f"*/{glob.escape(Path(file).stem)}.safetensors")):
+            if any(fnmatchcase(path.parent.name, pattern) for pattern in patterns):
+                raise InputError(f"{path} is there already, and would teach {path.parent.name}; remove it")
 
 
 def _lacking(
@@ -261,8 +317,10 @@ def _not_finite(file: str, models: Sequence[ObjectModel], tables: Path) -> list[
     return [NotFinite(file, name, one.sources, one.objects, one.told()) for name, one in found.items()]
 
 
-def _without_source(file: str, models: Sequence[ObjectModel], tables: Path) -> list[WithoutSource]:
+def _without_source(
+    file: str, models: Sequence[ObjectModel], tables: Path, portion: Portion
+) -> list[WithoutSource]:
     from flashsim_prod.physics.training.tables import left_out
 
-    found = left_out(file, models, tables)
+    found = left_out(file, models, tables, portion)
     return [WithoutSource(file, name, none, number) for name, (none, number) in found.items()]

@@ -13,6 +13,7 @@ from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.training.portion import WHOLE, Portion
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import match_objects, tabulate
 from flashsim_prod.physics.validation.statistics.distances import I64
@@ -216,16 +217,19 @@ def sample_title(files: Sequence[HeldOutFile]) -> str:
     return "input NANOAOD"
 
 
-def read_chunks(url: str, number: int, schema: Schema) -> Iterator[tuple[int, Events]]:
-    """A file's events in the types of `schema`, in pieces, each with the position of its first event.
+def read_chunks(
+    url: str, number: int, schema: Schema, portion: Portion = WHOLE
+) -> Iterator[tuple[int, Events]]:
+    """A file's events in the types of `schema`, in pieces, each with the events that were before it.
 
     Every event has FlashSim_genEvent, unique among files of different `number`, and FlashSim_fold.
     """
     with NanoFile(url, schema, declared=True) as file:
         names = sorted(name for name in file.branches if not name.startswith(_UNUSED))
-        for start in range(0, file.n_entries, _CHUNK_EVENTS):
-            events = file.read(names, start, start + _CHUNK_EVENTS)
-            yield start, _traceable(events, start, number)
+        first, last = portion.of(file.n_entries, url)
+        for start in range(first, last, _CHUNK_EVENTS):
+            events = file.read(names, start, min(start + _CHUNK_EVENTS, last))
+            yield start - first, _traceable(events, start, number)
 
 
 def _traceable(events: Events, start: int, number: int) -> Events:
