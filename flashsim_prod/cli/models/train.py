@@ -28,6 +28,7 @@ from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.choices import Device, Solver
 from flashsim_prod.core.sizes import parse_count
+from flashsim_prod.errors import RequestError
 from flashsim_prod.production.models.assembling import assemble_bundle
 from flashsim_prod.production.models.fidelity import FidelityOptions, report_fidelity
 from flashsim_prod.production.models.samples import (
@@ -211,8 +212,25 @@ def report(
         str, typer.Argument(help="Name of a bundle, or a folder.", autocompletion=completing.bundles)
     ],
     files: Annotated[
-        list[str], typer.Argument(help="NANOAOD with truth that no model of the bundle was trained on.")
-    ],
+        list[str] | None,
+        typer.Argument(help="NANOAOD with truth that no model of the bundle was trained on."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILES",
+            help="The same if they are FullSim: whole events and collections are told apart, too.",
+        ),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="With --against: show this one beside it; by default the --base of its fits.",
+            autocompletion=completing.bundles,
+        ),
+    ] = None,
+    events: PartOfFiles = None,
     output: Annotated[Path, typer.Option(help="Folder for index.html and report.json.")] = Path("fidelity"),
     max_rows: Annotated[
         int, typer.Option(min=1000, metavar="N", help="Objects of each model, and whole events, at most.")
@@ -221,6 +239,7 @@ def report(
         list[str] | None,
         typer.Option(help="Only these object models, and no whole events.", autocompletion=completing.models),
     ] = None,
+    figures: Annotated[bool, typer.Option(help="Draw every attribute, which takes most of the time.")] = True,
     solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
@@ -231,7 +250,17 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Measure how close a bundle's models come to held-out events; writes a page and JSON."""
+    if before is not None and not against:
+        raise RequestError("--before goes with --against FILES, which are FullSim")
+    # a glob that the shell expanded leaves its first match to --against and the rest as arguments
+    chosen = [*(against or ()), *(files or ())]
+    if not chosen:
+        raise RequestError("say what to compare with: FILES, or --against FILES if they are FullSim")
     options = FidelityOptions(
+        is_fullsim=bool(against),
+        before=before,
+        events=events,
+        figures=figures,
         max_rows=max_rows,
         sampling=sampling_of(solver, evaluations, grid_power),
         models=model or (),
@@ -242,7 +271,7 @@ def report(
     with shown_steps() as show:
         made = report_fidelity(
             bundle,
-            files,
+            chosen,
             output,
             options,
             work=work,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,12 +14,14 @@ from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.production.models.tuning import (
     ALL,
-    ModelTuned,
     TuneDisplay,
     TuneOptions,
     Tunings,
     tune_models,
 )
+
+if TYPE_CHECKING:
+    from flashsim_prod.production.models.tuning import ModelTuned
 
 Base = Annotated[
     str,
@@ -85,7 +87,7 @@ class _Shown(TuneDisplay):
 def _print_models(made: Tunings) -> None:
     """Losses on held-out rows and objects of each source, before and after."""
     numbers = ("OBJECTS", "LOSS", "OF NUMBERS", "RATE", "BEFORE", "AFTER")
-    listing = table("MODEL", "DONE", *numbers, right=numbers, whole=("MODEL",))
+    listing = table("MODEL", "DONE", *numbers, right=numbers, whole=("MODEL", "DONE"))
     for one in made.models:
         listing.add_row(one.model, str(one.done), f"{one.objects:,}", *_losses(one), *_rates(one))
     console().print(listing)

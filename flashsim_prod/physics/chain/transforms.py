@@ -42,7 +42,7 @@ class Gaussianiser:
 
     @classmethod
     def fit(cls, sample: NDArray[np.generic], weight: F64 | None = None) -> Self:
-        """The map for the distribution of `sample`, shape (n,); integers and booleans become steps.
+        """The map for the distribution of `sample`, shape (n,); whole numbers and booleans become steps.
 
         Values count as `weight`, of the same shape, says, all alike by default.
         """
@@ -50,10 +50,12 @@ class Gaussianiser:
         sums = counts if weight is None else np.bincount(place, weight, len(values))
         upper = np.cumsum(sums) / sums.sum()
         lower = np.concatenate(([0.0], upper[:-1]))
-        step = (sums > _SPIKE * sums.sum()) & (counts >= _REPEATS)
-        if sample.dtype.kind in "iub" or len(values) <= 2:
+        alone = _beside_gaps(values)
+        # what stands apart, such as what is put where nothing is known, needs only to be there twice
+        step = (sums > _SPIKE * sums.sum()) & (counts >= np.where(alone, 2, _REPEATS))
+        if sample.dtype.kind in "iub" or len(values) <= 2 or np.all(values == np.round(values)):
             step[:] = True
-        keep = step | _at_quantiles((lower + upper) / 2) | _beside_gaps(values)
+        keep = step | _at_quantiles((lower + upper) / 2) | alone
         # the neighbours of a step bound the gap around it, in which nothing was seen
         after, before = np.zeros_like(step), np.zeros_like(step)
         after[1:], before[:-1] = step[:-1], step[1:]

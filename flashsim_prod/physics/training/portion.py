@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 from flashsim_prod.errors import RequestError
 
-_END = re.compile(r"(\d+)(%?)")
+_EVENTS, _WEIGHT = ", events ", ", weight "
+_END = re.compile(r"([0-9]+)(%?)")
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,34 @@ class Portion:
             raise RequestError(f"--events {self}: {name} has {n:,} events, none of them there")
         return first, last
 
+    def meets(self, sample: Iterable[str], stem: str, n: int) -> bool:
+        """Whether a training sample names events of this portion of a file of `n` events.
+
+        Parameters
+        ----------
+        sample : iterable of str
+            Lines; those of files are their names without a suffix, with ``told``.
+        stem : str
+            Of the file.
+        """
+        first, last = self.of(n, stem)
+        for line in sample:
+            if line == stem or line.startswith(f"{stem}{_WEIGHT}"):
+                return True
+            if line.startswith(f"{stem}{_EVENTS}"):
+                events = line.removeprefix(f"{stem}{_EVENTS}").partition(_WEIGHT)[0]
+                other = Portion.parse(events).of(n, stem)
+                if first < other[1] and other[0] < last:
+                    return True
+        return False
+
     def __str__(self) -> str:
         return ":".join("" if end is None else f"{end[0]}{'%' * end[1]}" for end in (self.first, self.last))
+
+
+def told(stem: str, events: str, weight: float) -> str:
+    """A file of a training sample in a line: which events, and what they counted for."""
+    return f"{stem}{f'{_EVENTS}{events}' if events else ''}{f'{_WEIGHT}{weight:g}' if weight != 1 else ''}"
 
 
 #: all events, each counted once

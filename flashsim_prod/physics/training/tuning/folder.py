@@ -115,6 +115,37 @@ def about_base(base: Bundle) -> dict[str, object]:
     return {"name": base.name, "digest": base.digest, "training_sample": list(manifest.training_sample)}
 
 
+def begun_as(work: Path, models: Sequence[str]) -> tuple[str, ...]:
+    """What a bundle of the fits of `models` has to say of the bundle that some began as, a line.
+
+    Raises
+    ------
+    BundleError
+        If they began as several, or it is not known what that was trained on.
+    """
+    digests: dict[str, list[str]] = {}
+    for model in models:
+        digest = (fit_in(work / "fits" / model) or {}).get(BASE_DIGEST)
+        if digest is not None:
+            digests.setdefault(str(digest), []).append(model)
+    if len(digests) > 1:
+        ways = "; ".join(f"{digest[:12]}: {', '.join(names)}" for digest, names in digests.items())
+        raise BundleError(f"{work / 'fits'}: fits began as several bundles ({ways}); fit all from one --base")
+    path = work / "fits" / BASE_FILE
+    for digest, names in digests.items():
+        try:
+            about = json.loads(read_text(path))
+            base, sample = about["name"], "; ".join(about["training_sample"])
+            if about["digest"] != digest:
+                raise ValueError("it is of another bundle")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BundleError(
+                f"{path}: does not say what the fits began as ({error}); fit with --anew"
+            ) from error
+        return (f"{len(names)} models began as those of bundle {base} ({digest[:12]}): {sample}",)
+    return ()
+
+
 def recipe(model: ObjectModel, work: Path, settings: TuneSettings) -> str:
     """What tells tables and settings of a fit from others."""
     digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
@@ -126,7 +157,12 @@ def recipe(model: ObjectModel, work: Path, settings: TuneSettings) -> str:
 
 def fit_of(work: Path, model: ObjectModel) -> Mapping[str, object] | None:
     """What the entry of a model in the folder of fits says of its fit; None if there is none."""
-    path = work / "fits" / model.name / ENTRY
+    return fit_in(work / "fits" / model.name)
+
+
+def fit_in(folder: Path) -> Mapping[str, object] | None:
+    """What the entry in a folder says of its fit; None if there is none."""
+    path = folder / ENTRY
     if not path.is_file():
         return None
     try:

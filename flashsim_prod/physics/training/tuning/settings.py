@@ -61,8 +61,8 @@ class TuneSettings:
     batch: int = 192
     replay: int = 64
     numbers_batch: int = 1024
-    pull: float = 1e-3
-    numbers_pull: float = 3e-2
+    pull: float = 1e-4
+    numbers_pull: float = 1e-2
     average: float = 0.99
     held_out: float = 0.1
     looks: int = 20

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from flashsim_prod.errors import InputError
+from flashsim_prod.physics.chain.assessment import WHOLE_EVENTS, AreaFigures
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.events import Collection, Events, full_name
 from flashsim_prod.physics.folding import fold_events
@@ -15,8 +17,9 @@ from flashsim_prod.physics.nanoaod.precision import as_stored
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.portion import WHOLE, Portion
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples
-from flashsim_prod.physics.validation.dataset.figures import DatasetFidelity
+from flashsim_prod.physics.validation.dataset.figures import DatasetFidelity, ToldApart
 from flashsim_prod.physics.validation.dataset.samples import Sample, alike
+from flashsim_prod.physics.validation.models.figures import Light
 from flashsim_prod.physics.validation.models.held_out import HeldOutFile, inspect, read_chunks
 from flashsim_prod.physics.validation.models.whole_events import generator_level
 
@@ -25,6 +28,54 @@ StageProgress = Callable[[str, int, int], None]
 
 #: what such files are called
 FULLSIM = "FullSim"
+#: objects of a model below which nothing is said: of FullSim there may be only a few hundred events
+FEWEST = 60
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A bundle beside FullSim, and the one that its models began as.
+
+    Attributes
+    ----------
+    after : DatasetFidelity
+    before : DatasetFidelity, optional
+        Of the other bundle.
+    begun_as : str
+        What the other bundle is; empty if there is none.
+    models_before : mapping of object model to area
+        Of the other bundle's models alone.
+    """
+
+    after: DatasetFidelity
+    before: DatasetFidelity | None = None
+    begun_as: str = ""
+    models_before: Mapping[str, float] = field(default_factory=dict)
+
+    def figures(self) -> dict[str, AreaFigures]:
+        """Whole events and collections, as manifests keep them."""
+        now, then = told_of(self.after), told_of(self.before) if self.before else {}
+        return {
+            name: AreaFigures(
+                rows=one.rows[1],
+                auc=round(one.auc.value, 4),
+                auc_error=round(one.auc.error, 4),
+                auc_floor=round(one.floor.value, 4),
+                auc_before=round(then[name].auc.value, 4) if name in then else None,
+            )
+            for name, one in now.items()
+        }
+
+
+def told_of(found: DatasetFidelity) -> dict[str, ToldApart]:
+    """How well whole events, and the objects of each collection, are told apart."""
+    of_groups = {group.name: group.told for group in sorted(found.groups, key=lambda one: one.name)}
+    return {name: told for name, told in ({WHOLE_EVENTS: found.told} | of_groups).items() if told is not None}
+
+
+def lights_of(found: DatasetFidelity) -> dict[str, int]:
+    """How many groups are green, amber and red."""
+    return {light.value: sum(group.light is light for group in found.groups) for light in Light}
 
 
 def full_sim(urls: Sequence[str]) -> tuple[HeldOutFile, ...]:

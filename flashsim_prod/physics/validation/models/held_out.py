@@ -136,7 +136,8 @@ def view(events: Events, model: ObjectModel) -> HeldOut:
         events.scalars["FlashSim_genEvent"].astype(np.int64)[rows.event_index],
         events.scalars["FlashSim_fold"].astype(np.int64)[rows.event_index],
         rows.take(matched.row),
-        matched.attributes,
+        # of an event's scalars only those that the model makes
+        {name: one for name, one in matched.attributes.items() if not model.scalar or name in model.outputs},
     )
 
 
