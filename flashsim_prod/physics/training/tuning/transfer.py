@@ -70,6 +70,9 @@ def tuned(
     examples = examples_of(fitted, table)
     found: dict[str, StageTuned] = {}
     for stage in fitted.kind.stages(networks):
+        if len(stage.turns) > 1:
+            # networks that learn against each other find nothing in a few hundred objects
+            continue
         work: _Tuning
         if stage.of_numbers:
             work = _OfNumbers(stage, examples, table, settings, device)
@@ -105,7 +108,7 @@ class _Tuning:
         self._weight = torch.from_numpy(weight[~held_out])
         rows = torch.from_numpy(np.flatnonzero(held_out & (weight > 0)))
         self._looked_at = rows.repeat(max(1, _LOOKED_AT // max(1, len(rows)))) if len(rows) else rows
-        self.steps = settings.steps(n)
+        self.steps = max(1, round(stage.share * settings.steps(n)))
 
     def batch(self) -> Tensor:
         """Rows of the next step."""
