@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,59 @@ from safetensors.numpy import save_file
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.event_range import WHOLE, EventRange, told
 from flashsim_prod.physics.tensor_files import appearing_tensors
 from flashsim_prod.physics.training.finite import LeftOut, finite
-from flashsim_prod.physics.training.portion import WHOLE, Portion
 
 _TARGET = "target."
 #: notes in a table's file
 _LEFT_OUT, _MADE_FOR, _VERSION, _ABSENT = "left_out", "made_for", "version", "absent"
-_WEIGHT, _ORIGIN, _EVENTS = "weight", "origin", "events"
+_ORIGIN = "origin"
+_DRAWN_FROM = "drawn_from"
+
+
+@dataclass(frozen=True)
+class DrawnFrom:
+    """The file that a table was drawn from, and how much of it.
+
+    Attributes
+    ----------
+    url : str
+        Local files with their whole path.
+    uuid : str
+        The file's own.
+    events : int
+        That were looked at, one after another.
+    of : int
+        Events in the file.
+    objects : int
+        Of the model's collection in these events.
+    first : int
+        Event of the file where they begin.
+    weight : float
+        What each counts for when a bundle's models are fine-tuned.
+    """
+
+    url: str
+    uuid: str
+    events: int
+    of: int
+    objects: int
+    first: int = 0
+    weight: float = 1.0
+
+    def is_of(self, events: int | None, part: EventRange = WHOLE) -> bool:
+        """Whether just this part was looked at, its first events if so many are given."""
+        first, last = part.of(self.of, self.url)
+        wanted = last - first if events is None else min(events, last - first)
+        return (self.first, self.events, self.weight) == (first, wanted, part.weight)
+
+    def told(self) -> str:
+        """The file in a line of a training sample."""
+        is_whole = self.events == self.of
+        return told(
+            Path(self.url).stem, "" if is_whole else f"{self.first}:{self.first + self.events}", self.weight
+        )
 
 
 @dataclass(frozen=True)
@@ -71,11 +116,8 @@ class Table:
         """What each object counts for, shape (n_objects,)."""
         return self.source_weight[self.row]
 
-    def save(self, path: Path, model: ObjectModel | None = None, portion: Portion = WHOLE) -> None:
-        """Write as safetensors, whole or not at all, with what of `model` and of the file it depends on.
-
-        Of `portion`, all sources have the weight.
-        """
+    def save(self, path: Path, model: ObjectModel | None = None, source: DrawnFrom | None = None) -> None:
+        """Write as safetensors, whole or not at all, with what of `model` it depends on."""
         tensors: dict[str, NDArray[Any]] = {
             "conditions": self.conditions,
             "number": self.number,
@@ -91,10 +133,8 @@ class Table:
             notes[_MADE_FOR] = json.dumps(model.signature())
         if self.origin:
             notes[_ORIGIN] = self.origin
-        if not portion.is_whole:
-            notes[_EVENTS] = str(portion)
-        if portion.weight != 1.0:
-            notes[_WEIGHT] = f"{portion.weight!r}"
+        if source is not None:
+            notes[_DRAWN_FROM] = json.dumps(asdict(source))
         with appearing_tensors(path) as temporary:
             save_file(tensors, temporary, notes)
 
@@ -116,7 +156,7 @@ class Table:
                 LeftOut.from_json(notes.get(_LEFT_OUT, "{}")),
                 notes.get(_VERSION, ""),
                 tuple(json.loads(notes.get(_ABSENT, "[]"))),
-                np.full(len(found["number"]), float(notes[_WEIGHT])) if _WEIGHT in notes else None,
+                _weights(notes.get(_DRAWN_FROM), len(found["number"])),
                 notes.get(_ORIGIN, ""),
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -172,6 +212,12 @@ class Table:
         )
 
 
+def _weights(drawn_from: str | None, n: int) -> NDArray[np.float64] | None:
+    """What each of `n` sources counts for, if not all alike."""
+    weight = 1.0 if drawn_from is None else float(json.loads(drawn_from).get("weight", 1.0))
+    return None if weight == 1.0 else np.full(n, weight)
+
+
 def _check_made_for(path: Path, table: Table, made_for: str | None, model: ObjectModel) -> None:
     """`InputError` for a table of another form or declaration, and for one that is none."""
     again = "remove it and run 'flashsim-prod train extract' again"
@@ -217,10 +263,10 @@ def origin_of_table(path: Path) -> str:
     return _notes(path).get(_ORIGIN, "")
 
 
-def portion_of(path: Path) -> tuple[str, float]:
-    """Which events of its file the table in `path` holds, empty for all, and what they count for."""
-    notes = _notes(path)
-    return notes.get(_EVENTS, ""), float(notes.get(_WEIGHT, 1.0))
+def drawn_from(path: Path) -> DrawnFrom | None:
+    """What the table in `path` was drawn from; ``None`` if it is of before tables remembered."""
+    told = _notes(path).get(_DRAWN_FROM)
+    return None if told is None else DrawnFrom(**json.loads(told))
 
 
 def lacking_in(path: Path, model: ObjectModel) -> tuple[tuple[str, ...], tuple[str, ...]]:

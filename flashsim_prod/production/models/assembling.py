@@ -89,7 +89,7 @@ def assemble_bundle(
 
 def _tables_of(work: Path) -> list[str]:
     """The files that the tables were drawn from: their names, which events, and what these counted for."""
-    from flashsim_prod.physics.training.portion import told
-    from flashsim_prod.physics.training.table import portion_of
+    from flashsim_prod.physics.training.table import drawn_from
 
-    return sorted({told(path.stem, *portion_of(path)) for path in (work / "tables").glob("*/*.safetensors")})
+    found = {path.stem: drawn_from(path) for path in (work / "tables").glob("*/*.safetensors")}
+    return sorted(stem if one is None else one.told() for stem, one in found.items())

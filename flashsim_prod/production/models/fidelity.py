@@ -215,7 +215,7 @@ def report_fidelity(
     # what follows loads them
     check_libraries()
     from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.training.portion import Portion
+    from flashsim_prod.physics.event_range import EventRange
     from flashsim_prod.physics.validation.models.page import write_page
     from flashsim_prod.physics.validation.models.report import Options, make_fidelity_report, write_json
 
@@ -226,7 +226,7 @@ def report_fidelity(
         models=tuple(options.models),
         device=pick_device(options.device, threads=options.threads),
         fits=work / "fits",
-        portion=Portion.parse(options.events),
+        event_range=EventRange.parse(options.events),
         is_fullsim=options.is_fullsim,
     )
     found = open_bundle(bundle)
@@ -276,7 +276,7 @@ def _beside(
     from flashsim_prod.physics.validation.models.against import Beside, compare_with, read_held_out
     from flashsim_prod.physics.validation.models.report import make_fidelity_report
 
-    held_out = read_held_out(files, asked.portion, asked.max_rows, progress)
+    held_out = read_held_out(files, asked.event_range, asked.max_rows, progress)
 
     def compared(one: Bundle) -> DatasetFidelity:
         chain = Chain(one, device=asked.device, sampling=asked.sampling)

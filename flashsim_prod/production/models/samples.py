@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,14 +11,11 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.production.models.drawing import Portion, StepProgress, draw
 from flashsim_prod.production.order.library import find_card
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.model import ObjectModel
-    from flashsim_prod.physics.training.portion import Portion
-
-#: called with what is being done, how much of it is done, and how much there is if that is known
-StepProgress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -115,6 +111,10 @@ class Extracted:
         What the tables do not hold.
     lacking
         What files did not have.
+    events : int
+        Looked at now.
+    seconds : float
+        That took.
     """
 
     tables: Path
@@ -124,6 +124,8 @@ class Extracted:
     not_finite: tuple[NotFinite, ...]
     without_source: tuple[WithoutSource, ...]
     lacking: tuple[LackingIn, ...] = ()
+    events: int = 0
+    seconds: float = 0.0
 
 
 def generate_sample(
@@ -187,32 +189,13 @@ def _refuse_existing(output: Path) -> None:
         raise RequestError(f"{output} exists; give another name, or remove it")
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What is drawn from files, and what it counts for.
-
-    Attributes
-    ----------
-    without : sequence of str
-        Object models that these files are not to teach; ``*`` and ``?`` as in file names.
-    events : str, optional
-        FIRST:LAST of each file, in events or in percent; all by default.
-    weight : float
-        Of each event, where a bundle's models are fine-tuned.
-    """
-
-    without: Sequence[str] = ()
-    events: str | None = None
-    weight: float = 1.0
-
-
 def extract_tables(
-    files: Sequence[str],
+    files: Sequence[str | Portion],
     work: Path,
     models: Sequence[str],
     *,
-    choice: Choice | None = None,
     progress: StepProgress,
+    jobs: int = 1,
 ) -> Extracted:
     """Draw training tables from NANOAOD with truth; tables that are there already are kept.
 
@@ -222,47 +205,78 @@ def extract_tables(
         Folder of the tables, in ``tables``.
     models : sequence of str
         Only these object models; all that the files have enough for by default.
-    choice : Choice, optional
-        Which models are left out, which events are taken, and what they count for.
+    jobs : int
+        Files at a time, each in a process of its own.
 
     Raises
     ------
     RequestError
-        If there is no such model, or two files have the same name, or the choice is none.
+        If there is no such model, or two files have the same name.
     InputError
         If a file cannot be read, lacks what a model of `models` needs, or is of another version of NanoAOD
         than the tables that are there.
     """
     from flashsim_prod.physics.training.fit import LEAST_OBJECTS
-    from flashsim_prod.physics.training.portion import Portion
-    from flashsim_prod.physics.training.tables import extract_file, table_sizes
+    from flashsim_prod.physics.training.tables import table_sizes
 
-    choice = choice or Choice()
-    portion = Portion.parse(choice.events, choice.weight)
-    chosen, tables = _without(_chosen(models), choice.without), work / "tables"
-    _refuse_unwanted(files, choice.without, tables)
-    twice = [name for name, times in Counter(Path(file).stem for file in files).items() if times > 1]
-    if twice:
-        raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
-    kept = 0
-    impossible: dict[str, dict[str, str]] = {file: {} for file in files}
-    for file in files:
-        done = 0
-        found = extract_file(
-            file, chosen, tables, impossible=None if models else impossible[file], portion=portion
-        )
-        for done, total in found:
-            progress(Path(file).name, done, total)
-        kept += not done
+    chosen, tables = _chosen(models), work / "tables"
+    portions = [Portion(one) if isinstance(one, str) else one for one in files]
+    refuse_same_names(portions)
+    for portion in portions:
+        _refuse_no_choice(portion, chosen, tables)
+    made = draw(
+        portions, [one.name for one in chosen] if models else (), tables, jobs=jobs, progress=progress
+    )
+    made.raise_failures()
+    there = {one.url: made.files[one.url].impossible for one in portions}
+    chosen = [model for model in chosen if any(model in one.taught([model]) for one in portions)]
     return Extracted(
         tables,
         {model.name: TableSize(*table_sizes(tables, model)) for model in chosen},
         LEAST_OBJECTS,
-        kept,
-        tuple(one for file in files for one in _not_finite(file, chosen, tables)),
-        tuple(one for file in files for one in _without_source(file, chosen, tables, portion)),
-        tuple(one for file in files for one in _lacking(file, chosen, tables, impossible[file])),
+        made.kept_files,
+        tuple(one for file in there for one in _not_finite(file, chosen, tables)),
+        tuple(one for file in there for one in _without_source(file, chosen, tables)),
+        tuple(one for file, why in there.items() for one in _lacking(file, chosen, tables, why)),
+        made.events,
+        made.seconds,
     )
+
+
+def refuse_same_names(portions: Sequence[Portion]) -> None:
+    """`RequestError` if two files have the same name, by which their tables are called."""
+    twice = [name for name, times in Counter(Path(one.url).stem for one in portions).items() if times > 1]
+    if twice:
+        raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
+
+
+def _refuse_no_choice(portion: Portion, models: Sequence[ObjectModel], tables: Path) -> None:
+    """Errors where nothing can be meant by what of a file is chosen, or a table of it is there nonetheless.
+
+    Raises
+    ------
+    RequestError
+        If the part or the weight are none, or a pattern fits no model, or all of them.
+    InputError
+        If there is a table of a model that the file is not to teach.
+    """
+    from flashsim_prod.physics.event_range import EventRange
+    from flashsim_prod.physics.training.drawn import table_path
+
+    EventRange.parse(portion.part, portion.weight)
+    if portion.part is not None and portion.events is not None:
+        raise RequestError("--first and --events both say which events: choose one")
+    for pattern in portion.without:
+        if not any(fnmatchcase(model.name, pattern) for model in models):
+            near = nearest(pattern, [one.name for one in models])
+            raise RequestError(f"--without {pattern}: no object model is called so{near}")
+    taught = portion.taught(models)
+    if not taught:
+        raise RequestError(f"--without {' '.join(portion.without)} leaves no object model")
+    for model in models:
+        path = table_path(tables, portion.url, model)
+        if model not in taught and path.exists():
+            raise InputError(f"{path} is there already, and would teach {model.name}; remove it")
 
 
 def _chosen(names: Sequence[str]) -> list[ObjectModel]:
@@ -271,36 +285,20 @@ def _chosen(names: Sequence[str]) -> list[ObjectModel]:
     return [find_model(name) for name in names] if names else list(MODELS)
 
 
-def _without(models: list[ObjectModel], patterns: Sequence[str]) -> list[ObjectModel]:
-    """`models` but those whose names fit one of `patterns`; `RequestError` if one fits none, or all do."""
-    for pattern in patterns:
-        if not any(fnmatchcase(model.name, pattern) for model in models):
-            near = nearest(pattern, [one.name for one in models])
-            raise RequestError(f"--without {pattern}: no object model is called so{near}")
-    kept = [model for model in models if not any(fnmatchcase(model.name, one) for one in patterns)]
-    if not kept:
-        raise RequestError(f"--without {' '.join(patterns)} leaves no object model")
-    return kept
-
-
-def _refuse_unwanted(files: Sequence[str], patterns: Sequence[str], tables: Path) -> None:
-    """`InputError` if tables of models that are to learn nothing of these files are there already."""
-    for file in files:
-        for path in sorted(tables.glob(f"*/{glob.escape(Path(file).stem)}.safetensors")):
-            if any(fnmatchcase(path.parent.name, pattern) for pattern in patterns):
-                raise InputError(f"{path} is there already, and would teach {path.parent.name}; remove it")
-
-
 def _lacking(
     file: str, models: Sequence[ObjectModel], tables: Path, impossible: Mapping[str, str]
 ) -> list[LackingIn]:
-    from flashsim_prod.physics.training.tables import lacking, open_declared
+    from flashsim_prod.physics.training.drawn import version_drawn
+    from flashsim_prod.physics.training.shortfall import lacking
+    from flashsim_prod.physics.training.stream import open_declared
 
     found = lacking(file, models, tables)
     if not found and not impossible:
         return []
-    with open_declared(file) as opened:
-        version = opened.version
+    version = version_drawn(tables, file, models)
+    if version is None:
+        with open_declared(file) as opened:
+            version = opened.version
     return [
         *(
             LackingIn(file, version, name, one.branches, one.targets, True, one.trouble)
@@ -311,16 +309,14 @@ def _lacking(
 
 
 def _not_finite(file: str, models: Sequence[ObjectModel], tables: Path) -> list[NotFinite]:
-    from flashsim_prod.physics.training.tables import not_finite
+    from flashsim_prod.physics.training.shortfall import not_finite
 
     found = not_finite(file, models, tables)
     return [NotFinite(file, name, one.sources, one.objects, one.told()) for name, one in found.items()]
 
 
-def _without_source(
-    file: str, models: Sequence[ObjectModel], tables: Path, portion: Portion
-) -> list[WithoutSource]:
-    from flashsim_prod.physics.training.tables import left_out
+def _without_source(file: str, models: Sequence[ObjectModel], tables: Path) -> list[WithoutSource]:
+    from flashsim_prod.physics.training.shortfall import left_out
 
-    found = left_out(file, models, tables, portion)
+    found = left_out(file, models, tables)
     return [WithoutSource(file, name, none, number) for name, (none, number) in found.items()]

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.assessment import WHOLE_EVENTS, AreaFigures
 from flashsim_prod.physics.chain.chain import Chain
+from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Collection, Events, full_name
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.precision import as_stored
 from flashsim_prod.physics.nanoaod.schema import Schema
-from flashsim_prod.physics.training.portion import WHOLE, Portion
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples
 from flashsim_prod.physics.validation.dataset.figures import DatasetFidelity, ToldApart
 from flashsim_prod.physics.validation.dataset.samples import Sample, alike
@@ -66,6 +67,26 @@ class Beside:
             for name, one in now.items()
         }
 
+    def as_json(self) -> dict[str, Any]:
+        """What ``report.json`` says of it."""
+        both = {"after": self.after, "before": self.before}
+        return {
+            "begun_as": self.begun_as,
+            "told_apart": {name: one.model_dump() for name, one in self.figures().items()},
+            "importance": {
+                name: [[attribute, round(fall, 4)] for attribute, fall in told.importance[:10]]
+                for name, told in told_of(self.after).items()
+            },
+            **{
+                name: {
+                    "lights": lights_of(one),
+                    "red": [group.name for group in one.groups if group.light is Light.RED],
+                }
+                for name, one in both.items()
+                if one is not None
+            },
+        }
+
 
 def told_of(found: DatasetFidelity) -> dict[str, ToldApart]:
     """How well whole events, and the objects of each collection, are told apart."""
@@ -91,7 +112,7 @@ def full_sim(urls: Sequence[str]) -> tuple[HeldOutFile, ...]:
 
 def read_held_out(
     urls: Sequence[str],
-    portion: Portion = WHOLE,
+    event_range: EventRange = WHOLE,
     most: int = 20_000,
     progress: StageProgress = lambda *now: None,
 ) -> Sample:
@@ -101,7 +122,7 @@ def read_held_out(
     share = -(-most // len(urls))
     for number, (url, file) in enumerate(zip(urls, files, strict=True)):
         done = 0
-        for start, events in read_chunks(url, number, schema, portion):
+        for start, events in read_chunks(url, number, schema, event_range):
             progress(Path(url).name, start, file.entries)
             parts.append(_known(events.slice(0, share - done), schema))
             done += parts[-1].n

@@ -10,10 +10,10 @@ import numpy as np
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
+from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
-from flashsim_prod.physics.training.portion import WHOLE, Portion
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import match_objects, tabulate
 from flashsim_prod.physics.validation.statistics.distances import I64
@@ -219,7 +219,7 @@ def sample_title(files: Sequence[HeldOutFile]) -> str:
 
 
 def read_chunks(
-    url: str, number: int, schema: Schema, portion: Portion = WHOLE
+    url: str, number: int, schema: Schema, event_range: EventRange = WHOLE
 ) -> Iterator[tuple[int, Events]]:
     """A file's events in the types of `schema`, in pieces, each with the events that were before it.
 
@@ -227,7 +227,7 @@ def read_chunks(
     """
     with NanoFile(url, schema, declared=True) as file:
         names = sorted(name for name in file.branches if not name.startswith(_UNUSED))
-        first, last = portion.of(file.n_entries, url)
+        first, last = event_range.of(file.n_entries, url)
         for start in range(first, last, _CHUNK_EVENTS):
             events = file.read(names, start, min(start + _CHUNK_EVENTS, last))
             yield start - first, _traceable(events, start, number)

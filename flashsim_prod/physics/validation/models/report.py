@@ -21,8 +21,8 @@ from flashsim_prod.physics.chain.assessment import REPORT_NAME, Assessment, Mode
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Events
-from flashsim_prod.physics.training.portion import WHOLE, Portion
 from flashsim_prod.physics.training.record import FitRecord, Losses
 from flashsim_prod.physics.validation.models.against import (
     FEWEST,
@@ -30,13 +30,11 @@ from flashsim_prod.physics.validation.models.against import (
     Beside,
     full_sim,
     lights_of,
-    told_of,
 )
 from flashsim_prod.physics.validation.models.fidelity import MIN_ROWS, Samples, assess
 from flashsim_prod.physics.validation.models.figures import (
     AUC_LIMITS,
     CHI2_LIMITS,
-    Light,
     ModelFidelity,
     worst,
 )
@@ -69,7 +67,7 @@ class Options:
         Only these object models; then no whole events are compared.
     fits : Path, optional
         Folder of the fits, for the losses of those that the bundle was made of.
-    portion : Portion
+    event_range : EventRange
         Which events of the files.
     is_fullsim : bool
         Whether the files are known to be FullSim, of which there is little: fewer objects have to do.
@@ -81,7 +79,7 @@ class Options:
     models: tuple[str, ...] = ()
     device: str = "cpu"
     fits: Path | None = None
-    portion: Portion = WHOLE
+    event_range: EventRange = WHOLE
     is_fullsim: bool = False
 
 
@@ -157,25 +155,7 @@ class FidelityReport:
             "models": [_with_lights(part.fidelity) for part in self.parts],
             "events": self.n_events,
             "derived": [_with_lights(part.derived) for part in self.whole],
-            **({"against": self._against()} if self.beside else {}),
-        }
-
-    def _against(self) -> dict[str, Any]:
-        found = self.beside
-        assert found is not None
-        both = {"after": found.after, "before": found.before}
-        return {
-            "begun_as": found.begun_as,
-            "told_apart": {name: one.model_dump() for name, one in found.figures().items()},
-            "importance": {
-                name: [[attribute, round(fall, 4)] for attribute, fall in told.importance[:10]]
-                for name, told in told_of(found.after).items()
-            },
-            **{
-                name: {"lights": lights_of(one), "red": [g.name for g in one.groups if g.light is Light.RED]}
-                for name, one in both.items()
-                if one is not None
-            },
+            **({"against": self.beside.as_json()} if self.beside else {}),
         }
 
     @property
@@ -185,8 +165,8 @@ class FidelityReport:
         files = [file.name for file in self.files]
         words = ["flashsim-prod", "train", "report", self.bundle.name]
         words += ["--against", *files] if options.is_fullsim else files
-        if not options.portion.is_whole:
-            words += ["--events", str(options.portion)]
+        if not options.event_range.is_whole:
+            words += ["--events", str(options.event_range)]
         for model in options.models:
             words += ["--model", model]
         words += ["--max-rows", str(options.max_rows), "--seed", str(options.seed)]
@@ -205,7 +185,7 @@ class FidelityReport:
             seed=self.options.seed,
             sampling=self.options.sampling,
             models={part.fidelity.name: self._kept(part.fidelity) for part in self.parts},
-            events="" if self.options.portion.is_whole else str(self.options.portion),
+            events="" if self.options.event_range.is_whole else str(self.options.event_range),
             before=self.beside.begun_as if self.beside else "",
             told_apart=self.beside.figures() if self.beside else {},
             groups=lights_of(self.beside.after) if self.beside else {},
@@ -300,8 +280,8 @@ def make_fidelity_report(
     gatherings = [Gathering(fitted.model, share) for fitted in chosen]
     whole = WholeEvents(chain, options.seed) if not options.models else None
     for number, url in enumerate(files):
-        chunks = read_chunks(url, number, chain.schema, options.portion)
-        first, last = options.portion.of(inputs[number].entries, url)
+        chunks = read_chunks(url, number, chain.schema, options.event_range)
+        first, last = options.event_range.of(inputs[number].entries, url)
         _gather(url, chunks, last - first, gatherings, whole, share, progress)
     parts = []
     for number, (fitted, gathering) in enumerate(zip(chosen, gatherings, strict=True)):
@@ -324,7 +304,7 @@ def make_fidelity_report(
         tuple(parts),
         tuple(WholePart(*result) for result in whole.results()) if whole else (),
         whole.n_events if whole else 0,
-        _notes(bundle, inputs, options.portion, whole),
+        _notes(bundle, inputs, options.event_range, whole),
     )
 
 
@@ -378,11 +358,11 @@ def _losses(fits: Path | None, model: str, bundle: Bundle) -> Losses:
 
 
 def _notes(
-    bundle: Bundle, files: tuple[HeldOutFile, ...], portion: Portion, whole: WholeEvents | None
+    bundle: Bundle, files: tuple[HeldOutFile, ...], event_range: EventRange, whole: WholeEvents | None
 ) -> tuple[str, ...]:
     notes = []
     for file in files:
-        if portion.meets(bundle.manifest.training_sample, Path(file.name).stem, file.entries):
+        if event_range.meets(bundle.manifest.training_sample, Path(file.name).stem, file.entries):
             notes.append(f"{file.name} is named in the bundle's training sample: its events are not held out")
     if whole is not None and whole.skipped:
         notes.append(f"whole events are not compared: {whole.skipped}")

@@ -17,9 +17,8 @@ from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
 from flashsim_prod.physics.training.fit import fit_into_folder
 from flashsim_prod.physics.training.optimise import FitSettings
-from flashsim_prod.physics.training.portion import Portion
 from flashsim_prod.physics.training.record import FitRecord
-from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.table import DrawnFrom, Table
 from flashsim_prod.physics.training.tuning import folder as tuning
 from flashsim_prod.physics.training.tuning.folder import (
     begun_as,
@@ -82,12 +81,12 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle]:
 def extracted(tmp_path: Path) -> Callable[..., Path]:
     """Puts a table into the work folder, which is returned."""
 
-    def put(
-        file: str = "real", model: ObjectModel = TOY, portion: Portion | None = None, **changes: object
-    ) -> Path:
+    def put(file: str = "real", model: ObjectModel = TOY, **changes: object) -> Path:
         path = tmp_path / "tables" / model.name / f"{file}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
-        _table(**changes).save(path, model, portion or Portion())  # type: ignore[arg-type]
+        weight = changes.pop("weight", 1.0)
+        source = DrawnFrom("real.root", "", 60, 60, 60, weight=weight)  # type: ignore[arg-type]
+        _table(**changes).save(path, model, source)  # type: ignore[arg-type]
         return tmp_path
 
     return put
@@ -203,6 +202,6 @@ def test_a_base_without_the_model_is_refused(
 
 
 def test_a_fit_without_a_base_does_not_overlook_weights(extracted: Callable[..., Path]) -> None:
-    work = extracted(portion=Portion(weight=0.5))
+    work = extracted(weight=0.5)
     with pytest.raises(InputError, match="which only fits with --base know"):
         fit_into_folder(TOY, work, FitSettings())

@@ -23,6 +23,7 @@ from flashsim_prod.physics.chain.model_card import model_card
 from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.detector.reference import ReferenceDetector
+from flashsim_prod.physics.event_range import EventRange
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
@@ -30,7 +31,6 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
 from flashsim_prod.physics.training.optimise import FitSettings
-from flashsim_prod.physics.training.portion import Portion
 from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.tables import extract
 from flashsim_prod.physics.validation.drawing import libraries
@@ -458,7 +458,7 @@ def test_events_that_were_learned_from_are_told(bundle, reconstructed, folder):
     known = replace(
         bundle, manifest=bundle.manifest.model_copy(update={"training_sample": ("known, events 0:50%",)})
     )
-    for portion, is_told in ((":5", True), ("10:", False)):
-        options = Options(models=("jet_from_pileup",), portion=Portion.parse(portion))
+    for event_range, is_told in ((":5", True), ("10:", False)):
+        options = Options(models=("jet_from_pileup",), event_range=EventRange.parse(event_range))
         notes = make_fidelity_report(known, [file], options).notes
         assert any("its events are not held out" in note for note in notes) is is_told

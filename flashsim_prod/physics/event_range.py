@@ -14,7 +14,7 @@ _END = re.compile(r"([0-9]+)(%?)")
 
 
 @dataclass(frozen=True)
-class Portion:
+class EventRange:
     """Some events of a file.
 
     Attributes
@@ -63,7 +63,7 @@ class Portion:
         return first, last
 
     def meets(self, sample: Iterable[str], stem: str, n: int) -> bool:
-        """Whether a training sample names events of this portion of a file of `n` events.
+        """Whether a training sample names events of this part of a file of `n` events.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class Portion:
                 return True
             if line.startswith(f"{stem}{_EVENTS}"):
                 events = line.removeprefix(f"{stem}{_EVENTS}").partition(_WEIGHT)[0]
-                other = Portion.parse(events).of(n, stem)
+                other = EventRange.parse(events).of(n, stem)
                 if first < other[1] and other[0] < last:
                     return True
         return False
@@ -93,7 +93,7 @@ def told(stem: str, events: str, weight: float) -> str:
 
 
 #: all events, each counted once
-WHOLE = Portion()
+WHOLE = EventRange()
 
 
 def _end(text: str, whole: str) -> tuple[int, bool]:
