@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flashsim_prod.physics.training.table import Table
 from flashsim_prod.production.home import Home
 
 Cli = Callable[..., Any]
@@ -71,8 +72,7 @@ def test_all_that_has_tables_is_calibrated_then_tuned_and_put_into_a_bundle(
             2,
             "has 600 events, none of them there",
         ),
-        (["extract", "{full}", "--model", MODEL, "--events", ":50%"], 10, "is there already, of all events"),
-        (["extract", "{full}", "--model", MODEL, "--weight", "0.5"], 10, "is there already, of all events"),
+        (["extract", "{full}", "--events", ":50%", "--first", "9"], 2, "choose one"),
         (["extract", "{full}", "--weight", "0"], 2, "a weight is a number above 0"),
     ],
 )
@@ -104,3 +104,15 @@ def test_a_part_of_a_file_without_some_models_is_extracted(
     assert sizes.keys() == {MODEL}
     # its sources are events
     assert sizes[MODEL]["sources"] == 60
+    table = Path(work) / "tables" / MODEL / "full.safetensors"
+    assert Table.load(table).source_weight.tolist() == [0.5] * 60
+    # another part takes its place, and weights are not kept
+    part = ("--model", MODEL, "--events", "10%:30%")
+    assert cli("train", "extract", full, "--work", work, *part, "--json").json[MODEL]["sources"] == 120
+    assert Table.load(table).weight is None
+    fitted = cli("train", "calibrate", "--base", "reference", "--work", work, "--json").json
+    assert fitted["models"][0]["rows"] == 120
+    bundle = ("train", "bundle", str(tmp_path / "new"), "--work", work, "--base", "reference", "--name", "new")
+    assert cli(*bundle).code == 0
+    sample = cli("bundle", "show", str(tmp_path / "new"), "--json").json["training_sample"]
+    assert sample[0] == "full, events 60:180"
