@@ -112,7 +112,17 @@ def test_a_part_of_a_file_without_some_models_is_extracted(
     assert Table.load(table).weight is None
     fitted = cli("train", "calibrate", "--base", "reference", "--work", work, "--json").json
     assert fitted["models"][0]["rows"] == 120
-    bundle = ("train", "bundle", str(tmp_path / "new"), "--work", work, "--base", "reference", "--name", "new")
+    bundle = (
+        "train",
+        "bundle",
+        str(tmp_path / "new"),
+        "--work",
+        work,
+        "--base",
+        "reference",
+        "--name",
+        "new",
+    )
     assert cli(*bundle).code == 0
     sample = cli("bundle", "show", str(tmp_path / "new"), "--json").json["training_sample"]
     assert sample[0] == "full, events 60:180"
