@@ -77,6 +77,12 @@ def _print_report(found: HeldOutReport) -> None:
         f"held out: {found.compared_with}, {files}; {found.made:%Y-%m-%d}, {found.software}",
         f"          {found.command}",
     )
+    if found.events:
+        _print_lines(f"          events {found.events} of each file")
+    for name, told in found.told_apart.items():
+        before = "" if told.auc_before is None else f", before {told.auc_before:.3f}"
+        area = f"AUC {told.auc:.3f}±{told.auc_error:.3f} (floor {told.auc_floor:.3f}{before})"
+        _print_lines(f"          {name} told from {found.compared_with}: {area}, {told.rows:,} rows")
     numbers = ("OBJECTS", "W1", "AUC", "FLOOR", "CHI2 PT", "ETA", "OTHER")
     listing = table("MODEL", *numbers, right=numbers, whole=("MODEL",))
     for name, one in found.models.items():

@@ -14,12 +14,13 @@ def print_fidelity(found: Fidelity) -> None:
     out = console()
     out.print(f"[bold]{found.bundle}[/bold] compared with {found.compared_with}", soft_wrap=True)
     _print_notes(found)
-    numbers = ("OBJECTS", "W1", "AUC", "FLOOR")
+    before = ("BEFORE",) if found.begun_as else ()
+    numbers = ("OBJECTS", "W1", *before, "AUC", "FLOOR")
     models = table(
         "MODEL", *numbers, "WORST", "CHI2", right=numbers, whole=("MODEL", "CHI2"), title="Object models"
     )
     for one in found.models:
-        models.add_row(*_model_row(one))
+        models.add_row(*_model_row(one, bool(before)))
     out.print(models)
     out.print(
         "W1: median over the attributes, in sigma; AUC: 0.5 is indistinguishable; "
@@ -33,6 +34,8 @@ def print_fidelity(found: Fidelity) -> None:
     )
     if found.whole:
         _print_events(found.whole)
+    if found.told:
+        _print_told(found)
 
 
 def _print_notes(found: Fidelity) -> None:
@@ -50,15 +53,31 @@ def _print_events(found: tuple[EventVerdict, ...]) -> None:
     console().print(whole)
 
 
-def _model_row(one: ModelVerdict) -> list[str]:
+def _print_told(found: Fidelity) -> None:
+    """How well whole events and collections are told from FullSim's, before and after."""
+    numbers = ("ROWS", "BEFORE", "AUC", "FLOOR")
+    listing = table("TOLD APART", *numbers, right=numbers, title=f"Beside {found.compared_with}")
+    for one in found.told:
+        before = "-" if one.before is None else f"{one.before:.3f}"
+        area = _coloured(f"{one.auc:.3f}±{one.error:.3f}", one.light)
+        listing.add_row(one.name, f"{one.rows:,}", before, area, f"{one.floor:.3f}")
+    console().print(listing)
+    lights = ", ".join(f"{number} {light}" for light, number in found.groups.items())
+    then = ", ".join(f"{number} {light}" for light, number in found.groups_before.items())
+    before = f"; before, {found.begun_as}: {then}" if then else ""
+    console().print(f"groups of attributes: {lights}{before}", soft_wrap=True)
+
+
+def _model_row(one: ModelVerdict, with_before: bool) -> list[str]:
     row = [_coloured(one.name, one.light)]
     if one.properties is None:
-        row += ["-"] * 5
+        row += ["-"] * (6 if with_before else 5)
     else:
         found = one.properties
         row += [
             f"{found.objects:,}",
             f"{found.median_w1:.3f}",
+            *(("-" if found.before is None else f"{found.before:.3f}",) if with_before else ()),
             _coloured(f"{found.auc:.3f}", found.light),
             f"{found.floor:.3f}",
             found.worst,

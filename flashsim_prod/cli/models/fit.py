@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from flashsim_prod.cli import completing
 from flashsim_prod.cli.models.cocktail import CocktailFiles, train_from_files
 from flashsim_prod.cli.models.opendata import Protocol, Server
 from flashsim_prod.cli.models.shown import FitsShown
+from flashsim_prod.cli.models.tune import tune
 from flashsim_prod.cli.options import WORK, Folder, Jobs, Json, OnDevice, Seed
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import print_json
@@ -24,6 +26,7 @@ from flashsim_prod.production.models.fitting import (
     fit_model,
 )
 from flashsim_prod.production.models.opendata import Where
+from flashsim_prod.production.models.tuning import TuneOptions
 
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[
@@ -55,8 +58,19 @@ def add_to(app: typer.Typer) -> None:
 
 
 def fit(
-    model: Annotated[str, typer.Argument(help="Object model to fit.", autocompletion=completing.models)],
+    model: Annotated[
+        str,
+        typer.Argument(help="Object model to fit; with --base also: all.", autocompletion=completing.models),
+    ],
     work: Folder = WORK,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Fine-tune the model of this bundle: calibrate it, and train on where objects suffice.",
+            autocompletion=completing.bundles,
+        ),
+    ] = None,
     quick: Quick = False,
     steps: Steps = None,
     width: Width = None,
@@ -79,6 +93,12 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit one object model; a fit that was interrupted goes on from its checkpoint."""
+    if base is not None:
+        given = {"--steps": steps, "--width": width, "--blocks": blocks, "--kind": kind, "--only": only}
+        _refuse_beside_base({**given, "--further": further or None})
+        tuning = TuneOptions(quick=quick, anew=anew, device=device, threads=threads, seed=seed)
+        tune(model, base, work, tuning, only_calibrate=False, as_json=as_json)
+        return
     options = FitOptions(
         quick=quick,
         steps=steps,
@@ -95,6 +115,14 @@ def fit(
     with shown_steps() as show:
         made = fit_model(model, work, options, FitsShown(show, as_json))
     _tell(made, as_json)
+
+
+def _refuse_beside_base(given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise RequestError(
+                f"--base keeps the networks of the bundle and knows how long to train: leave out {option}"
+            )
 
 
 def fit_all(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.models import compare as comparing
 from flashsim_prod.cli.models import analysis as of_analysis
+from flashsim_prod.cli.models import compare as comparing
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models import opendata
+from flashsim_prod.cli.models import tune as tuning
 from flashsim_prod.cli.models.extracted import note_what_is_lacking, print_sizes, speed
 from flashsim_prod.cli.models.fidelity import print_fidelity
 from flashsim_prod.cli.models.opendata import Cache, Protocol, Server
@@ -32,6 +33,7 @@ from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import counted, print_json
 from flashsim_prod.core.choices import Device, Solver
 from flashsim_prod.core.sizes import parse_count
+from flashsim_prod.errors import RequestError
 from flashsim_prod.production.models.assembling import assemble_bundle
 from flashsim_prod.production.models.drawing import StepProgress
 from flashsim_prod.production.models.fidelity import FidelityOptions, report_fidelity
@@ -41,6 +43,13 @@ from flashsim_prod.production.models.samples import (
     generate_sample,
     reconstruct_sample,
 )
+
+PartOfFiles = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIRST:LAST", help="Only these events of each file, as 0:300, 300: or :50%; all by default."
+    ),
+]
 
 app = typer.Typer(no_args_is_help=True, help="Train object models and make bundles of them.")
 
@@ -95,6 +104,18 @@ def extract(
     model: Annotated[
         list[str] | None, typer.Option(help="Only these object models.", autocompletion=completing.models)
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODELS",
+            help="Object models that these files are not to teach, as: 'muon_*'.",
+            autocompletion=completing.models,
+        ),
+    ] = None,
+    events: PartOfFiles = None,
+    weight: Annotated[
+        float, typer.Option(metavar="W", help="What each event counts for in fits with --base.")
+    ] = 1.0,
     first: Annotated[
         str | None, typer.Option(metavar="N", help="Only so many events of each file: 1000, 10k, ...")
     ] = None,
@@ -107,7 +128,8 @@ def extract(
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
     most = None if first is None else parse_count(first)
     with shown_steps() as show:
-        portions = located(files, Where(server, protocol, cache), most)
+        found = located(files, Where(server, protocol, cache), most)
+        portions = [replace(one, part=events, weight=weight, without=tuple(without or ())) for one in found]
         made = extract_tables(portions, work, model or (), progress=_steps(show), jobs=jobs)
     note_what_is_lacking(made)
     if as_json:
@@ -125,6 +147,7 @@ fitting.add_to(app)
 comparing.add_to(app)
 opendata.add_to(app)
 of_analysis.add_to(app)
+tuning.add_to(app)
 
 
 @app.command()
@@ -175,8 +198,25 @@ def report(
         str, typer.Argument(help="Name of a bundle, or a folder.", autocompletion=completing.bundles)
     ],
     files: Annotated[
-        list[str], typer.Argument(help="NANOAOD with truth that no model of the bundle was trained on.")
-    ],
+        list[str] | None,
+        typer.Argument(help="NANOAOD with truth that no model of the bundle was trained on."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILES",
+            help="The same if they are FullSim: whole events and collections are told apart, too.",
+        ),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="With --against: show this one beside it; by default the --base of its fits.",
+            autocompletion=completing.bundles,
+        ),
+    ] = None,
+    events: PartOfFiles = None,
     output: Annotated[Path, typer.Option(help="Folder for index.html and report.json.")] = Path("fidelity"),
     max_rows: Annotated[
         int, typer.Option(min=1000, metavar="N", help="Objects of each model, and whole events, at most.")
@@ -185,6 +225,7 @@ def report(
         list[str] | None,
         typer.Option(help="Only these object models, and no whole events.", autocompletion=completing.models),
     ] = None,
+    figures: Annotated[bool, typer.Option(help="Draw every attribute, which takes most of the time.")] = True,
     solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
@@ -195,7 +236,17 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Measure how close a bundle's models come to held-out events; writes a page and JSON."""
+    if before is not None and not against:
+        raise RequestError("--before goes with --against FILES, which are FullSim")
+    # a glob that the shell expanded leaves its first match to --against and the rest as arguments
+    chosen = [*(against or ()), *(files or ())]
+    if not chosen:
+        raise RequestError("say what to compare with: FILES, or --against FILES if they are FullSim")
     options = FidelityOptions(
+        is_fullsim=bool(against),
+        before=before,
+        events=events,
+        figures=figures,
         max_rows=max_rows,
         sampling=sampling_of(solver, evaluations, grid_power),
         models=model or (),
@@ -206,7 +257,7 @@ def report(
     with shown_steps() as show:
         made = report_fidelity(
             bundle,
-            files,
+            chosen,
             output,
             options,
             work=work,

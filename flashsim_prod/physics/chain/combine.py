@@ -85,5 +85,6 @@ def _of_models(assessments: tuple[Assessment, ...], models: Container[str]) -> l
     for one in assessments:
         chosen = {name: found for name, found in one.models.items() if name in models}
         if chosen:
-            kept.append(one.model_copy(update={"models": chosen}))
+            # whole events and collections are of all models together
+            kept.append(one.model_copy(update={"models": chosen, "told_apart": {}, "groups": {}}))
     return kept

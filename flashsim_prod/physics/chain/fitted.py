@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -144,19 +144,27 @@ class FittedModel:
 
     def sample(self, conditions: F32, normals: F64, sampling: Sampling) -> dict[str, F64]:
         """Targets, a value per row, for unscaled `conditions` and `normals` of shape (n, n_normals)."""
-
-        networks = self.drawing or self.networks
-
-        def draw(c: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-            return self.kind.sample(networks, c, z, sampling)
-
-        drawn = self._in_blocks(draw, self.standardiser(conditions), normals.astype(np.float32))
+        drawn = self.latents(conditions, normals, sampling)
         return {
             target.name: gaussianiser.from_normal(drawn[:, position])
             for position, (target, gaussianiser) in enumerate(
                 zip(self.model.targets, self.gaussianisers, strict=True)
             )
         }
+
+    def latents(self, conditions: F32, normals: F64, sampling: Sampling) -> F32:
+        """The same before its transforms make attributes of them: numbers of shape (n, n_targets)."""
+        networks = self.drawing or self.networks
+
+        def draw(c: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+            return self.kind.sample(networks, c, z, sampling)
+
+        return self._in_blocks(draw, self.standardiser(conditions), normals.astype(np.float32))
+
+    def with_networks(self, networks: Networks) -> FittedModel:
+        """This model with other networks of the same sizes."""
+        drawing = self.kind.for_inference(networks) if self.drawing else {}
+        return replace(self, networks=networks, drawing=drawing)
 
     def _in_blocks(self, function: Callable[..., torch.Tensor], *inputs: F32) -> F32:
         n, block = len(inputs[0]), self.batch_rows

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from flashsim_prod.physics.chain.assessment import Assessment, ModelFigures
+from flashsim_prod.physics.chain.assessment import AreaFigures, Assessment, ModelFigures
 from flashsim_prod.physics.chain.bundle import Bundle, Manifest
 
 #: a classifier that is this many of its errors above its floor tells drawn from true objects
@@ -101,6 +101,7 @@ def _fidelity(manifest: Manifest) -> list[str]:
             "Not measured, or not recorded: `flashsim-prod train report` measures it on events that were "
             "held out, and `flashsim-prod train bundle --report` records it."
         ]
+    beside = [part for one in manifest.fidelity if one.told_apart for part in _told_apart(one)]
     legend = (
         "AUC is that of a classifier which sees conditions and attributes as stored: 0.5 is "
         "indistinguishable, and the floor is what two samples of the reference give. W1 is the median "
@@ -108,28 +109,66 @@ def _fidelity(manifest: Manifest) -> list[str]:
         "the numbers of objects: against pt and eta of their source, and the worst of all axes. A dash was "
         "not measured, for want of objects."
     )
-    return [legend, *(part for one in manifest.fidelity for part in _assessment(one))]
+    return [*beside, legend, *(part for one in manifest.fidelity for part in _assessment(one))]
 
 
-def _assessment(found: Assessment) -> list[str]:
-    files = ", ".join(f"{name} ({events:,} events)" for name, events in found.files.items())
-    sampling = found.sampling
-    head = ("Model", "Objects", "W1", "AUC", "Floor", "pt", "eta", "Any axis", "Worst attribute")
+def _told_apart(found: Assessment) -> list[str]:
+    """Whole events and collections beside FullSim's."""
+    before = f", and before for {found.before}, which the models began as" if found.before else ""
+    lights = ", ".join(f"{number} {light}" for light, number in found.groups.items())
+    rows = [
+        (
+            name,
+            _count(one.rows),
+            *_before(one.auc_before, found),
+            _with_error(one),
+            _decimal(one.auc_floor, 2),
+        )
+        for name, one in found.told_apart.items()
+    ]
     return [
-        f"### {', '.join(found.files)}",
-        f"Against {found.compared_with}: {files}; {found.made:%Y-%m-%d}, {found.software}, solver "
-        f"{sampling.solver}, {sampling.evaluations} evaluations, at most {found.max_rows:,} objects a model.",
-        f"```\n{found.command}\n```",
-        _table(head, [(f"`{name}`", *_figures(one)) for name, one in found.models.items()]),
+        f"### Told apart from {found.compared_with}: {_files(found)}",
+        f"AUC of a classifier that sees events, or all attributes of objects, of {found.compared_with} and "
+        f"of these models on the same generator events{before}; the floor is what two halves of "
+        f"{found.compared_with} give. "
+        f"Groups of attributes: {lights}.",
+        _table(("", "Rows", *(("Before",) if found.before else ()), "AUC", "Floor"), rows),
     ]
 
 
-def _figures(one: ModelFigures) -> tuple[str, ...]:
+def _files(found: Assessment) -> str:
+    files = ", ".join(f"{name} ({events:,} events)" for name, events in found.files.items())
+    return f"{files}, of each {found.events}" if found.events else files
+
+
+def _before(area: float | None, found: Assessment) -> tuple[str, ...]:
+    return (_decimal(area, 2),) if found.before else ()
+
+
+def _with_error(one: AreaFigures | ModelFigures) -> str:
+    return _decimal(one.auc, 2) if one.auc_error is None else f"{_decimal(one.auc, 2)} ± {one.auc_error:.2f}"
+
+
+def _assessment(found: Assessment) -> list[str]:
+    sampling = found.sampling
+    before = ("AUC before",) if found.before else ()
+    head = ("Model", "Objects", "W1", *before, "AUC", "Floor", "pt", "eta", "Any axis", "Worst attribute")
+    return [
+        f"### {', '.join(found.files)}",
+        f"Against {found.compared_with}: {_files(found)}; {found.made:%Y-%m-%d}, {found.software}, solver "
+        f"{sampling.solver}, {sampling.evaluations} evaluations, at most {found.max_rows:,} objects a model.",
+        f"```\n{found.command}\n```",
+        _table(head, [(f"`{name}`", *_figures(one, found)) for name, one in found.models.items()]),
+    ]
+
+
+def _figures(one: ModelFigures, found: Assessment) -> tuple[str, ...]:
     axes = one.chi2_per_ndf
     return (
         _count(one.objects),
         _decimal(one.median_w1, 3),
-        _decimal(one.auc, 2) if one.auc_error is None else f"{_decimal(one.auc, 2)} ± {one.auc_error:.2f}",
+        *_before(one.auc_before, found),
+        _with_error(one),
         _decimal(one.auc_floor, 2),
         *(_decimal(axes.get(axis), 1) for axis in ("pt", "eta")),
         _decimal(max(axes.values(), default=None), 1),

@@ -14,6 +14,8 @@ F64 = NDArray[np.float64]
 
 #: a value that more than this fraction of the sample takes exactly is a spike, not part of a continuum
 _SPIKE = 1e-3
+#: and so often at least: in a small sample every value is more than such a fraction
+_REPEATS = 5
 _QUANTILES = 200
 _GAPS = 20
 #: cumulative probabilities stay this far from 0 and 1: about 4.9 standard deviations
@@ -39,15 +41,21 @@ class Gaussianiser:
     value: F32
 
     @classmethod
-    def fit(cls, sample: NDArray[np.generic]) -> Self:
-        """The map for the distribution of `sample`, shape (n,); integers and booleans become steps."""
-        values, counts = np.unique(sample.astype(np.float32), return_counts=True)
-        upper = np.cumsum(counts) / len(sample)
+    def fit(cls, sample: NDArray[np.generic], weight: F64 | None = None) -> Self:
+        """The map for the distribution of `sample`, shape (n,); whole numbers and booleans become steps.
+
+        Values count as `weight`, of the same shape, says, all alike by default.
+        """
+        values, place, counts = np.unique(sample.astype(np.float32), return_inverse=True, return_counts=True)
+        sums = counts if weight is None else np.bincount(place, weight, len(values))
+        upper = np.cumsum(sums) / sums.sum()
         lower = np.concatenate(([0.0], upper[:-1]))
-        step = counts > _SPIKE * len(sample)
-        if sample.dtype.kind in "iub" or len(values) <= 2:
+        alone = _beside_gaps(values)
+        # what stands apart, such as what is put where nothing is known, needs only to be there twice
+        step = (sums > _SPIKE * sums.sum()) & (counts >= np.where(alone, 2, _REPEATS))
+        if sample.dtype.kind in "iub" or len(values) <= 2 or np.all(values == np.round(values)):
             step[:] = True
-        keep = step | _at_quantiles((lower + upper) / 2) | _beside_gaps(values)
+        keep = step | _at_quantiles((lower + upper) / 2) | alone
         # the neighbours of a step bound the gap around it, in which nothing was seen
         after, before = np.zeros_like(step), np.zeros_like(step)
         after[1:], before[:-1] = step[:-1], step[1:]

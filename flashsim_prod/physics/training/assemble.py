@@ -42,8 +42,10 @@ RECORD = "fit.json"
 _WITHOUT = "without"
 
 
-def save_fitted(fitted: FittedModel, record: FitRecord, folder: Path) -> None:
-    """Write one fitted model and its entry for a manifest into `folder`."""
+def save_fitted(
+    fitted: FittedModel, record: FitRecord, folder: Path, about: Mapping[str, float | int | str] | None = None
+) -> None:
+    """Write one fitted model and its entry for a manifest into `folder`; its `fit` says `about`, too."""
     folder.mkdir(parents=True, exist_ok=True)
     file, sha256 = save_model(folder, fitted.model.name, fitted.tensors())
     entry = ModelEntry(
@@ -53,7 +55,7 @@ def save_fitted(fitted: FittedModel, record: FitRecord, folder: Path) -> None:
         **fitted.model.signature(),  # type: ignore[arg-type]
         network=fitted.kind.section(fitted.size),
         parameters=fitted.n_parameters,
-        fit=_figures(record),
+        fit={**_figures(record), **(about or {})},
     )
     record.write(folder / RECORD)
     # last, since a fit whose entry is there is done

@@ -10,6 +10,7 @@ from pathlib import Path
 from flashsim_prod.errors import InputError
 from flashsim_prod.files import read_text, write_json
 from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.training.table import DrawnFrom, drawn_from, version_of_table
 
 
@@ -23,13 +24,17 @@ def told_url(url: str) -> str:
     return url if "://" in url else str(Path(url).absolute())
 
 
-def is_drawn(folder: Path, url: str, model: ObjectModel, n_events: int | None) -> bool:
+def is_drawn(
+    folder: Path, url: str, model: ObjectModel, n_events: int | None, part: EventRange = WHOLE
+) -> bool:
     """Whether there is a table of `model` from just so many events of a file of this name."""
     path = table_path(folder, url, model)
     if not path.exists():
         return False
     origin = drawn_from(path)
-    return origin is None or origin.is_of(n_events)
+    if origin is None:
+        return part == WHOLE
+    return origin.is_of(n_events, part)
 
 
 def refuse_other_file(folder: Path, models: Sequence[ObjectModel], url: str, uuid: str) -> None:
@@ -55,7 +60,7 @@ def remember_impossible(folder: Path, url: str, impossible: Mapping[str, str], o
 
 
 def known_impossible(
-    folder: Path, url: str, models: Sequence[ObjectModel], n_events: int | None
+    folder: Path, url: str, models: Sequence[ObjectModel], n_events: int | None, part: EventRange = WHOLE
 ) -> dict[str, str]:
     """Those of `models` that are known to have no table of this very file, and why."""
     found = {}
@@ -66,7 +71,7 @@ def known_impossible(
         noted = json.loads(read_text(path))
         why = noted.pop("why")
         origin = DrawnFrom(**noted)
-        if origin.url == told_url(url) and origin.is_of(n_events):
+        if origin.url == told_url(url) and origin.is_of(n_events, part):
             found[model.name] = why
     return found
 

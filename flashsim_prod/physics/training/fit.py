@@ -90,7 +90,7 @@ def fit_model(
     folder.mkdir(parents=True, exist_ok=True)
     fitted = start or untrained(model, table, settings.seed, size=size, kind=kind)
     stages = _stages(fitted, only)
-    examples = _examples(fitted, table)
+    examples = examples_of(fitted, table)
     record = FitRecord(
         len(table.number),
         len(table.row),
@@ -115,7 +115,7 @@ def _stages(fitted: FittedModel, only: str | None) -> list[Stage]:
     return [stage for stage in stages if only in (None, stage.name)]
 
 
-def _examples(fitted: FittedModel, table: Table) -> Examples:
+def examples_of(fitted: FittedModel, table: Table) -> Examples:
     """A table in the numbers that the networks see."""
     slices = [
         gaussianiser.levels(table.targets[target.name])
@@ -212,6 +212,11 @@ def fit_into_folder(
     """
     folder = work / "fits" / model.name
     table = load_tables(work / "tables", model)
+    if table.weight is not None:
+        raise InputError(
+            f"{work / 'tables' / model.name}: tables with a weight, which only fits with --base know; "
+            "extract them without --weight"
+        )
     # of files that lack attributes, all but what is made of them
     model = model.drawing({str(target) for target in model.targets if target.name in table.targets})
     losses: Losses = {}

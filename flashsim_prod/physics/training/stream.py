@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from flashsim_prod.errors import InputError, NoSpaceError, StorageError
+from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
@@ -28,13 +29,15 @@ def open_declared(url: str) -> NanoFile:
 
 
 class Stream:
-    """The first events of a file, which is opened again where its server dropped it.
+    """Events of a file, which is opened again where its server dropped it.
 
     Parameters
     ----------
     url : str
     events : int, optional
         So many at most; all by default.
+    part : EventRange
+        Which of the file.
 
     Raises
     ------
@@ -42,13 +45,14 @@ class Stream:
         As of `NanoFile`; `StorageError` after several tries only.
     """
 
-    def __init__(self, url: str, events: int | None = None) -> None:
+    def __init__(self, url: str, events: int | None = None, part: EventRange = WHOLE) -> None:
         self.url = url
         self._file: NanoFile | None = None
         self.identifier = ""
         self.file = self._patiently(self._opened)
         entries = self.file.n_entries
-        self.events = entries if events is None else min(events, entries)
+        self.first, last = part.of(entries, url)
+        self.events = last - self.first if events is None else min(events, last - self.first)
         self.entries = entries
         self.identifier = str(self.file.identifier)
 
@@ -70,10 +74,10 @@ class Stream:
 
     def portions(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
         """Ranges of events that are stored together, so that nothing is unpacked twice."""
-        edges = [edge for edge in self.file.edges(names) if 0 < edge < self.events]
-        start = 0
-        for edge in (*edges, self.events):
-            if edge - start < _LEAST_EVENTS and edge != self.events:
+        start, last = self.first, self.first + self.events
+        edges = [edge for edge in self.file.edges(names) if start < edge < last]
+        for edge in (*edges, last):
+            if edge - start < _LEAST_EVENTS and edge != last:
                 continue
             while edge - start > _MOST_EVENTS:
                 yield start, start + _MOST_EVENTS

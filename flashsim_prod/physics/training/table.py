@@ -15,12 +15,14 @@ from safetensors.numpy import save_file
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.event_range import WHOLE, EventRange, told
 from flashsim_prod.physics.tensor_files import appearing_tensors
 from flashsim_prod.physics.training.finite import LeftOut, finite
 
 _TARGET = "target."
 #: notes in a table's file
 _LEFT_OUT, _MADE_FOR, _VERSION, _ABSENT = "left_out", "made_for", "version", "absent"
+_ORIGIN = "origin"
 _DRAWN_FROM = "drawn_from"
 
 
@@ -35,11 +37,15 @@ class DrawnFrom:
     uuid : str
         The file's own.
     events : int
-        The first ones of the file, that were looked at.
+        That were looked at, one after another.
     of : int
         Events in the file.
     objects : int
         Of the model's collection in these events.
+    first : int
+        Event of the file where they begin.
+    weight : float
+        What each counts for when a bundle's models are fine-tuned.
     """
 
     url: str
@@ -47,10 +53,21 @@ class DrawnFrom:
     events: int
     of: int
     objects: int
+    first: int = 0
+    weight: float = 1.0
 
-    def is_of(self, events: int | None) -> bool:
-        """Whether just this many events were looked at, or all of the file if it has no more."""
-        return self.events == (self.of if events is None else min(events, self.of))
+    def is_of(self, events: int | None, part: EventRange = WHOLE) -> bool:
+        """Whether just this part was looked at, its first events if so many are given."""
+        first, last = part.of(self.of, self.url)
+        wanted = last - first if events is None else min(events, last - first)
+        return (self.first, self.events, self.weight) == (first, wanted, part.weight)
+
+    def told(self) -> str:
+        """The file in a line of a training sample."""
+        is_whole = self.events == self.of
+        return told(
+            Path(self.url).stem, "" if is_whole else f"{self.first}:{self.first + self.events}", self.weight
+        )
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,10 @@ class Table:
         Of NanoAOD; empty if it is not known.
     absent : tuple of str
         Branches that the file lacked, and with them all targets that are made of them.
+    weight : float array of shape (n_rows,), optional
+        What each source counts for when a bundle's models are fine-tuned; all alike by default.
+    origin : str
+        What made the reconstruction if it is not FullSim; empty if the file does not say.
     """
 
     conditions: NDArray[np.float32]
@@ -82,6 +103,18 @@ class Table:
     left_out: LeftOut = field(default_factory=LeftOut)
     version: str = ""
     absent: tuple[str, ...] = ()
+    weight: NDArray[np.float64] | None = None
+    origin: str = ""
+
+    @property
+    def source_weight(self) -> NDArray[np.float64]:
+        """What each source counts for, shape (n_rows,)."""
+        return np.ones(len(self.number)) if self.weight is None else self.weight
+
+    @property
+    def object_weight(self) -> NDArray[np.float64]:
+        """What each object counts for, shape (n_objects,)."""
+        return self.source_weight[self.row]
 
     def save(self, path: Path, model: ObjectModel | None = None, source: DrawnFrom | None = None) -> None:
         """Write as safetensors, whole or not at all, with what of `model` it depends on."""
@@ -98,6 +131,8 @@ class Table:
             notes[_ABSENT] = json.dumps(self.absent)
         if model is not None:
             notes[_MADE_FOR] = json.dumps(model.signature())
+        if self.origin:
+            notes[_ORIGIN] = self.origin
         if source is not None:
             notes[_DRAWN_FROM] = json.dumps(asdict(source))
         with appearing_tensors(path) as temporary:
@@ -121,6 +156,8 @@ class Table:
                 LeftOut.from_json(notes.get(_LEFT_OUT, "{}")),
                 notes.get(_VERSION, ""),
                 tuple(json.loads(notes.get(_ABSENT, "[]"))),
+                _weights(notes.get(_DRAWN_FROM), len(found["number"])),
+                notes.get(_ORIGIN, ""),
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: no training table ({error}); extract it again") from error
@@ -148,6 +185,7 @@ class Table:
             row=place[self.row[kept]],
             targets={name: column[kept] for name, column in self.targets.items()},
             left_out=self.left_out + lost,
+            weight=None if self.weight is None else self.weight[sources],
         )
 
     @staticmethod
@@ -167,7 +205,17 @@ class Table:
             sum((table.left_out for table in tables), LeftOut()),
             tables[0].version,
             tables[0].absent,
+            None
+            if all(table.weight is None for table in tables)
+            else np.concatenate([table.source_weight for table in tables]),
+            " and ".join(sorted({table.origin for table in tables if table.origin})),
         )
+
+
+def _weights(drawn_from: str | None, n: int) -> NDArray[np.float64] | None:
+    """What each of `n` sources counts for, if not all alike."""
+    weight = 1.0 if drawn_from is None else float(json.loads(drawn_from).get("weight", 1.0))
+    return None if weight == 1.0 else np.full(n, weight)
 
 
 def _check_made_for(path: Path, table: Table, made_for: str | None, model: ObjectModel) -> None:
@@ -208,6 +256,11 @@ def left_out_of(path: Path) -> LeftOut:
 def version_of_table(path: Path) -> str:
     """The version of NanoAOD that the table in `path` is of; empty if it does not say."""
     return _notes(path).get(_VERSION, "")
+
+
+def origin_of_table(path: Path) -> str:
+    """What made the reconstruction that the table in `path` is of; empty if it is FullSim, or not known."""
+    return _notes(path).get(_ORIGIN, "")
 
 
 def drawn_from(path: Path) -> DrawnFrom | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.errors import InputError, MissingBranchError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
+from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
@@ -33,7 +34,7 @@ from flashsim_prod.physics.training.finite import LeftOut, Noting, finite
 from flashsim_prod.physics.training.needed import PROBED_EVENTS, asked_for, needed_branches
 from flashsim_prod.physics.training.partial import partial_targets
 from flashsim_prod.physics.training.stream import Stream
-from flashsim_prod.physics.training.table import DrawnFrom, Table, sizes
+from flashsim_prod.physics.training.table import DrawnFrom, Table, origin_of_table, sizes
 
 #: of files with no more events all branches are read: to find out which are needed takes longer
 WHOLE_EVENTS = 5000
@@ -186,6 +187,7 @@ def extract_file(
     *,
     impossible: dict[str, str] | None = None,
     n_events: int | None = None,
+    part: EventRange = WHOLE,
 ) -> Iterator[tuple[int, int]]:
     """Write the tables of `models` from one NANOAOD file; those that are there already are kept.
 
@@ -195,6 +197,8 @@ def extract_file(
         Is told the models that the file does not have enough for, and why; without it one is an error.
     n_events : int, optional
         Only the first events of the file; tables of another number of events are drawn again.
+    part : EventRange
+        Which events of the file, and what they count for; likewise.
 
     Yields
     ------
@@ -209,39 +213,50 @@ def extract_file(
     StorageError
         If a server drops the file again and again.
     """
-    remembered = {} if impossible is None else known_impossible(folder, url, models, n_events)
+    remembered = {} if impossible is None else known_impossible(folder, url, models, n_events, part)
     if impossible is not None:
         impossible |= remembered
     missing = [model for model in models if model.name not in remembered]
-    wanted = [model for model in missing if not is_drawn(folder, url, model, n_events)]
+    wanted = [model for model in missing if not is_drawn(folder, url, model, n_events, part)]
     if not wanted and "://" in url:
         return
-    with Stream(url, n_events) as stream:
+    with Stream(url, n_events, part) as stream:
         file = stream.file
         if not file.n_entries:
             raise InputError(f"{url} holds no events; leave it out")
         refuse_other_file(folder, missing, url, stream.identifier)
         refuse_other_version(folder, wanted, url, file.version)
-        found = _Found(url, wanted, impossible)
+        found, origin = _Found(url, wanted, impossible), origin_of(file)
         everything = readable(file) if wanted else []
         names = _looked_at(stream, wanted, everything)
         for start, stop in stream.portions(everything) if wanted else ():
             if not found.add(stream.read(names, start, stop), frozenset(everything).difference(names)):
                 names = everything
                 found.add(stream.read(names, start, stop), frozenset())
-            yield stop, stream.events
+            yield stop - stream.first, stream.events
     tables = {model: Table.concatenate(parts) for model, parts in found.parts.items()}
     for model, table in tables.items():
         _refuse_nothing(url, table, model)
     if impossible and len(impossible) == len(models):
         raise InputError(f"{url}: no model can be extracted; {next(iter(impossible.values()))}")
-    whence = DrawnFrom(told_url(url), stream.identifier, stream.events, stream.entries, 0)
+    whence = DrawnFrom(
+        told_url(url), stream.identifier, stream.events, stream.entries, 0, stream.first, part.weight
+    )
     for model, table in tables.items():
         path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = replace(table, version=file.version)
+        whole = replace(table, version=file.version, origin=origin)
         whole.save(path, model, replace(whence, objects=found.objects[model]))
     remember_impossible(folder, url, impossible or {}, whence)
+
+
+def origin_of(file: NanoFile) -> str:
+    """What made the reconstruction in a file, in short; empty for what does not say it: FullSim."""
+    about = file.provenance()
+    if "bundle_digest" in about:
+        return "FlashSim"
+    # what stands before a remark in brackets
+    return " and ".join(sorted({text.partition(" (")[0] for text in about.get("detector", ())}))
 
 
 def readable(file: NanoFile) -> list[str]:
@@ -253,7 +268,9 @@ def _looked_at(stream: Stream, models: Sequence[ObjectModel], everything: list[s
     """What of `everything` is worth reading: all of a small file."""
     if not models or stream.events <= WHOLE_EVENTS:
         return everything
-    found = needed_branches(stream.read(everything, 0, PROBED_EVENTS), models, extract)
+    found = needed_branches(
+        stream.read(everything, stream.first, stream.first + PROBED_EVENTS), models, extract
+    )
     return everything if found is None else found
 
 
@@ -313,9 +330,19 @@ def table_sizes(folder: Path, model: ObjectModel) -> tuple[int, int]:
     return sum(sources for sources, _ in found), sum(objects for _, objects in found)
 
 
+def table_files(folder: Path, model: ObjectModel) -> list[Path]:
+    """The tables of one object model."""
+    return sorted((folder / model.name).glob("*.safetensors"))
+
+
+def origins(folder: Path, model: ObjectModel) -> dict[str, Path]:
+    """What made the reconstruction in the tables of a model, each with one of these; "" is FullSim."""
+    return {origin_of_table(path): path for path in table_files(folder, model)}
+
+
 def load_tables(folder: Path, model: ObjectModel) -> Table:
     """All tables of one object model, finite rows only; `InputError` if there is none, or one is unfit."""
-    paths = sorted((folder / model.name).glob("*.safetensors"))
+    paths = table_files(folder, model)
     if not paths:
         raise InputError(
             f"{folder}: no training table of {model.name}; run 'flashsim-prod train extract' first"

@@ -60,6 +60,7 @@ def assemble_bundle(
         If there is nothing to make a bundle of, or a fit is of another declaration, or `output` is there.
     """
     from flashsim_prod.physics.training.assemble import ENTRY, build_bundle
+    from flashsim_prod.physics.training.tuning.folder import begun_as
 
     folder = work / "fits"
     fits = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{ENTRY}"))}
@@ -79,7 +80,7 @@ def assemble_bundle(
         name=name or (same.name if same else "custom"),
         title=title or (same.title if same else "Models trained by the user"),
         tag=tag or (same.tag if same else "Custom"),
-        training_sample=tuple(sample or _tables_of(work)),
+        training_sample=(*(sample or _tables_of(work)), *begun_as(work, sorted(fits))),
         base=found,
         reports=tuple(reports),
     )
@@ -87,5 +88,8 @@ def assemble_bundle(
 
 
 def _tables_of(work: Path) -> list[str]:
-    """Names of the files that the tables were drawn from."""
-    return sorted({path.stem for path in (work / "tables").glob("*/*.safetensors")})
+    """The files that the tables were drawn from: their names, which events, and what these counted for."""
+    from flashsim_prod.physics.training.table import drawn_from
+
+    found = {path.stem: drawn_from(path) for path in (work / "tables").glob("*/*.safetensors")}
+    return sorted(stem if one is None else one.told() for stem, one in found.items())

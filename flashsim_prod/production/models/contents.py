@@ -64,6 +64,18 @@ class HeldOutFigures:
     worst_attribute: str | None
     sources: int | None
     chi2_per_ndf: Mapping[str, float]
+    auc_before: float | None = None
+
+
+@dataclass(frozen=True)
+class ToldFigures:
+    """How well whole events, or objects of a collection, are told from FullSim's; before, as models began."""
+
+    rows: int
+    auc: float
+    auc_error: float
+    auc_floor: float
+    auc_before: float | None
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,10 @@ class HeldOutReport:
         Makes it again.
     files : mapping of name to events
     models : mapping of name to HeldOutFigures
+    events : str
+        Which events of each file; empty for all.
+    told_apart : mapping of name to ToldFigures
+        Whole events and collections, where the files are FullSim.
     """
 
     made: datetime
@@ -84,6 +100,8 @@ class HeldOutReport:
     compared_with: str
     files: Mapping[str, int]
     models: Mapping[str, HeldOutFigures]
+    events: str
+    told_apart: Mapping[str, ToldFigures]
 
 
 @dataclass(frozen=True)
@@ -253,4 +271,6 @@ def _report(found: Assessment) -> HeldOutReport:
         compared_with=found.compared_with,
         files=found.files,
         models={name: HeldOutFigures(**dict(one)) for name, one in found.models.items()},
+        events=found.events,
+        told_apart={name: ToldFigures(**dict(one)) for name, one in found.told_apart.items()},
     )

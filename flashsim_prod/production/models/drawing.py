@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flashsim_prod.errors import NodeError, NoSpaceError, StorageError
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.model import ObjectModel
 
 #: called with what is being done, how much of it is done, and how much there is if that is known
 StepProgress = Callable[[str, int, int | None], None]
@@ -18,17 +23,30 @@ StepProgress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True)
 class Portion:
-    """A file, or its first events.
+    """A file, or some of its events.
 
     Attributes
     ----------
     url : str
     events : int, optional
         So many at most; all by default.
+    part : str, optional
+        FIRST:LAST in events or in percent, instead.
+    weight : float
+        What each event counts for when a bundle's models are fine-tuned.
+    without : tuple of str
+        Object models that the file is not to teach; ``*`` and ``?`` as in names of files.
     """
 
     url: str
     events: int | None = None
+    part: str | None = None
+    weight: float = 1.0
+    without: tuple[str, ...] = ()
+
+    def taught(self, models: Iterable[ObjectModel]) -> list[ObjectModel]:
+        """Those of `models` that the file is to teach."""
+        return [one for one in models if not any(fnmatchcase(one.name, odd) for odd in self.without)]
 
 
 @dataclass(frozen=True)
@@ -152,9 +170,10 @@ def _tried(
 ) -> Drawn | StorageError:
     """The tables of one file; the error where it cannot be reached, but not where nothing can be written."""
     from flashsim_prod.physics.chain.registry import MODELS, find_model
+    from flashsim_prod.physics.event_range import EventRange
     from flashsim_prod.physics.training.tables import extract_file
 
-    chosen = [find_model(name) for name in models] or list(MODELS)
+    chosen = portion.taught([find_model(name) for name in models] or MODELS)
     impossible: dict[str, str] = {}
     events = 0
     try:
@@ -164,6 +183,7 @@ def _tried(
             tables,
             impossible=None if models else impossible,
             n_events=portion.events,
+            part=EventRange.parse(portion.part, portion.weight),
         ):
             if progress is not None:
                 progress(Path(portion.url).name, events, total)

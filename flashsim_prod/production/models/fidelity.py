@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import Sampling
+from flashsim_prod.errors import BundleError
 from flashsim_prod.production.models.bundles import open_bundle
 
 if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.bundle import Bundle
+    from flashsim_prod.physics.validation.dataset.figures import DatasetFidelity
+    from flashsim_prod.physics.validation.models.against import Beside
     from flashsim_prod.physics.validation.models.figures import (
         ModelFidelity,
         MultiplicityFidelity,
         Properties,
     )
-    from flashsim_prod.physics.validation.models.report import FidelityReport, WholePart
+    from flashsim_prod.physics.validation.models.report import FidelityReport, Options, WholePart
     from flashsim_prod.physics.validation.statistics.distances import Measured
 
 #: called with what is being done, how much of it is done and how much there is
@@ -36,12 +40,24 @@ class FidelityOptions:
         How the flows are integrated.
     models : sequence of str
         Only these object models, and no whole events.
+    is_fullsim : bool
+        Whether the files are FullSim: then whole events and collections are told apart from it.
+    before : str, optional
+        Bundle to be measured beside it; by default the one that its models began as.
+    events : str, optional
+        FIRST:LAST of each file, in events or in percent; all by default.
+    figures : bool
+        Draw every attribute, most of the time that it takes.
     device : Device
     """
 
     max_rows: int = 20_000
     sampling: Sampling = field(default_factory=Sampling)
     models: Sequence[str] = ()
+    is_fullsim: bool = False
+    before: str | None = None
+    events: str | None = None
+    figures: bool = True
     device: Device = Device.AUTO
     threads: int = 1
     seed: int = 1
@@ -49,7 +65,7 @@ class FidelityOptions:
 
 @dataclass(frozen=True)
 class PropertyFigures:
-    """Of the attributes that a model draws; `light` is the verdict on the area."""
+    """Of the attributes that a model draws; `light` is the verdict on the area, `before` that of its base."""
 
     objects: int
     median_w1: float
@@ -57,6 +73,7 @@ class PropertyFigures:
     floor: float
     worst: str
     light: str
+    before: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +94,19 @@ class ModelVerdict:
     properties: PropertyFigures | None
     numbers: NumberFigures | None
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ToldVerdict:
+    """How well whole events or the objects of a collection are told from FullSim's."""
+
+    name: str
+    rows: int
+    before: float | None
+    auc: float
+    error: float
+    floor: float
+    light: str
 
 
 @dataclass(frozen=True)
@@ -106,6 +136,12 @@ class Fidelity:
     ----------
     compared_with : str
         What the held-out sample may be called.
+    told : tuple of ToldVerdict
+        Whole events and collections beside FullSim's; empty if they were not compared.
+    groups, groups_before : mapping of light to number
+        Of the groups that ``validate`` has; before, as the models began.
+    begun_as : str
+        The bundle that was measured as before.
     notes : tuple of str
         What a reader should know beside the figures.
     curves, curves_above : int
@@ -119,6 +155,10 @@ class Fidelity:
     notes: tuple[str, ...]
     models: tuple[ModelVerdict, ...]
     whole: tuple[EventVerdict, ...]
+    told: tuple[ToldVerdict, ...]
+    groups: Mapping[str, int]
+    groups_before: Mapping[str, int]
+    begun_as: str
     curves: int
     curves_above: int
     above_by_chance: float
@@ -175,6 +215,7 @@ def report_fidelity(
     # what follows loads them
     check_libraries()
     from flashsim_prod.physics.chain.device import pick_device
+    from flashsim_prod.physics.event_range import EventRange
     from flashsim_prod.physics.validation.models.page import write_page
     from flashsim_prod.physics.validation.models.report import Options, make_fidelity_report, write_json
 
@@ -185,11 +226,72 @@ def report_fidelity(
         models=tuple(options.models),
         device=pick_device(options.device, threads=options.threads),
         fits=work / "fits",
+        event_range=EventRange.parse(options.events),
+        is_fullsim=options.is_fullsim,
     )
-    made = make_fidelity_report(open_bundle(bundle), files, asked, progress)
+    found = open_bundle(bundle)
+    begun_as, why_not = _begun_as(found, options.before) if options.is_fullsim else (None, "")
+    made = make_fidelity_report(found, files, asked, progress)
+    if options.is_fullsim and not options.models:
+        made = replace(made, beside=_beside(found, begun_as, files, asked, progress))
+    if why_not:
+        made = replace(made, notes=(*made.notes, why_not))
     write_json(made, output)
-    page = write_page(made, output, progress)
+    page = write_page(made, output, progress, figures=options.figures)
     return WrittenReport(fidelity_of(made), page, made.figures())
+
+
+def _begun_as(bundle: Bundle, named: str | None) -> tuple[Bundle | None, str]:
+    """The bundle that the models of another began as, and what is to be said if it is not at hand."""
+    from flashsim_prod.physics.training.tuning.folder import BASE, BASE_DIGEST
+
+    if named is not None:
+        return open_bundle(named), ""
+    told = {
+        (str(entry.fit[BASE]), str(entry.fit[BASE_DIGEST]))
+        for entry in bundle.manifest.models.values()
+        if BASE_DIGEST in entry.fit
+    }
+    for name, digest in sorted(told):
+        try:
+            found = open_bundle(name)
+        except BundleError:
+            continue
+        if found.digest == digest:
+            return found, ""
+    if not told:
+        return None, ""
+    names = " and ".join(f"{name} ({digest[:12]})" for name, digest in sorted(told))
+    return (
+        None,
+        f"nothing is said of before: the models began as {names}, which is not here; name it with --before",
+    )
+
+
+def _beside(
+    bundle: Bundle, begun_as: Bundle | None, files: Sequence[str], asked: Options, progress: StageProgress
+) -> Beside:
+    """Both bundles on the generator level of FullSim's events, beside these."""
+    from flashsim_prod.physics.chain.chain import Chain
+    from flashsim_prod.physics.validation.models.against import Beside, compare_with, read_held_out
+    from flashsim_prod.physics.validation.models.report import make_fidelity_report
+
+    held_out = read_held_out(files, asked.event_range, asked.max_rows, progress)
+
+    def compared(one: Bundle) -> DatasetFidelity:
+        chain = Chain(one, device=asked.device, sampling=asked.sampling)
+        return compare_with(chain, held_out, asked.seed, progress)
+
+    after = compared(bundle)
+    if begun_as is None:
+        return Beside(after)
+    # of single models only: named, so that no whole events are compared once more
+    alone = replace(asked, models=tuple(begun_as.manifest.models), fits=None)
+    parts = make_fidelity_report(begun_as, files, alone, progress).parts
+    areas = {
+        part.fidelity.name: part.fidelity.properties.auc.value for part in parts if part.fidelity.properties
+    }
+    return Beside(after, compared(begun_as), f"{begun_as.name} ({begun_as.digest[:12]})", areas)
 
 
 def fidelity_of(report: FidelityReport) -> Fidelity:
@@ -199,8 +301,15 @@ def fidelity_of(report: FidelityReport) -> Fidelity:
         bundle=report.bundle.name,
         compared_with=report.title,
         notes=report.notes,
-        models=tuple(_model(part.fidelity) for part in report.parts),
+        models=tuple(
+            _model(part.fidelity, report.beside.models_before if report.beside else {})
+            for part in report.parts
+        ),
         whole=tuple(_event(part) for part in report.whole),
+        told=_told(report.beside),
+        groups=_lights(report.beside.after if report.beside else None),
+        groups_before=_lights(report.beside.before if report.beside else None),
+        begun_as=report.beside.begun_as if report.beside else "",
         curves=found["chi2_curves"],
         curves_above=found["chi2_above_limit"],
         above_by_chance=found["chi2_above_limit_by_chance"],
@@ -208,13 +317,31 @@ def fidelity_of(report: FidelityReport) -> Fidelity:
     )
 
 
-def _model(one: ModelFidelity) -> ModelVerdict:
-    properties = None if one.properties is None else _properties(one.properties)
+def _told(beside: Beside | None) -> tuple[ToldVerdict, ...]:
+    from flashsim_prod.physics.validation.models.against import told_of
+
+    if beside is None:
+        return ()
+    lights = {name: one.light.value for name, one in told_of(beside.after).items()}
+    return tuple(
+        ToldVerdict(name, one.rows, one.auc_before, one.auc, one.auc_error, one.auc_floor, lights[name])
+        for name, one in beside.figures().items()
+    )
+
+
+def _lights(found: DatasetFidelity | None) -> Mapping[str, int]:
+    from flashsim_prod.physics.validation.models.against import lights_of
+
+    return lights_of(found) if found is not None else {}
+
+
+def _model(one: ModelFidelity, before: Mapping[str, float]) -> ModelVerdict:
+    properties = None if one.properties is None else _properties(one.properties, before.get(one.name))
     numbers = None if one.multiplicity is None else _numbers(one.multiplicity)
     return ModelVerdict(one.name, one.light, properties, numbers, one.notes)
 
 
-def _properties(found: Properties) -> PropertyFigures:
+def _properties(found: Properties, before: float | None) -> PropertyFigures:
     return PropertyFigures(
         found.objects,
         found.median_wasserstein,
@@ -222,6 +349,7 @@ def _properties(found: Properties) -> PropertyFigures:
         found.floor.value,
         found.attributes[0].name,
         found.light,
+        before,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flashsim_prod import __version__, resources
 from flashsim_prod.core.report import Accepted, JobReport, OutputFile
@@ -22,6 +22,9 @@ from flashsim_prod.production.job.accepted import accepted_of, told
 from flashsim_prod.production.job.run import read_report
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.views.status import RequestDetail, detail
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.assessment import Assessment
 
 #: folders and names beside the request
 REPORT_FOLDER = "report"
@@ -227,7 +230,19 @@ def _bundle(request: Request) -> dict[str, Any]:
         "title": found.title,
         "models": list(found.manifest.models),
         "training_sample": list(found.manifest.training_sample),
+        "told_apart": [line for one in found.manifest.fidelity for line in _told_apart(one)],
     }
+
+
+def _told_apart(found: Assessment) -> Iterable[str]:
+    """How well the bundle's events are told from FullSim's, where that was measured; a line."""
+    if found.told_apart:
+        areas = (
+            f"{name} {one.auc:.2f} ± {one.auc_error:.2f} (floor {one.auc_floor:.2f})"
+            for name, one in found.told_apart.items()
+        )
+        events = f", events {found.events} of each" if found.events else ""
+        yield f"{', '.join(areas)}; on {', '.join(found.files)}{events}"
 
 
 def write_request_report(home: Home, report: RequestReport, output: Path | None = None) -> Path:

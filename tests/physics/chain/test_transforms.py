@@ -90,3 +90,24 @@ def test_standardiser_keeps_constants_and_clips():
     scaled = Standardiser.fit(sample)
     assert np.allclose(scaled(sample).mean(axis=0), 0, atol=1e-5)
     assert scaled(np.array([[1e9, 7.0]]))[0, 0] == 8.0
+
+
+def test_in_a_small_sample_a_spike_is_what_comes_again_and_again():
+    rng = np.random.default_rng(1)
+    sample = np.concatenate((rng.normal(size=300), np.full(5, 0.25), np.full(2, -10.0)))
+    fitted = Gaussianiser.fit(sample)
+    lower, upper = fitted.levels(np.concatenate(([0.25, -10.0], sample[:300])))
+    assert upper[0] - lower[0] == pytest.approx(5 / 307, rel=0.3)
+    assert upper[1] - lower[1] == pytest.approx(2 / 307, rel=0.3)
+    # all others but the neighbours of these, and the ends
+    assert np.count_nonzero(upper[2:] > lower[2:]) <= 6
+    # neither do whole numbers get broken
+    numbers = Gaussianiser.fit(np.array([0.0, 1, 1, 2, 7, 30]))
+    assert set(numbers.from_normal(rng.normal(size=500))) <= {0, 1, 2, 7, 30}
+
+
+def test_values_count_as_their_weights_say():
+    sample = np.concatenate((np.zeros(50), np.ones(50))).astype(np.int32)
+    weighted = Gaussianiser.fit(sample, np.where(sample > 0, 3.0, 1.0))
+    drawn = weighted.from_normal(np.random.default_rng(2).normal(size=4000))
+    assert drawn.mean() == pytest.approx(0.75, abs=0.03)

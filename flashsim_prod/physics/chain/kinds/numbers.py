@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, Protocol, TypeVar, cast
@@ -39,6 +40,22 @@ def networks_for_inference(networks: Networks) -> Networks:
     if not (isinstance(found, Multiplicity) and hasattr(found, "knots")):
         return networks
     return {**networks, MULTIPLICITY: LookedUp(found)}
+
+
+def shift_logits(networks: Networks, shift: Tensor) -> Networks:
+    """The same networks, with `shift`, of shape (most + 1,), added to the logits of the numbers.
+
+    Networks that have another classifier than this one, or none, are as they were.
+    """
+    found = networks.get(MULTIPLICITY)
+    if not isinstance(found, Multiplicity):
+        return networks
+    shifted = copy.deepcopy(found)
+    with torch.no_grad():
+        last = shifted.layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.add_(shift)
+    return {**networks, MULTIPLICITY: shifted}
 
 
 def stages_of_numbers(networks: Networks) -> tuple[Stage, ...]:

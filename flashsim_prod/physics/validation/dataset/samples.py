@@ -135,7 +135,7 @@ def read_sample(
             progress(Path(url).name, stop, stop)
     if not parts:
         raise InputError(f"{urls[0]} and all other files of the dataset hold no events")
-    joined = Events.concatenate(_alike(parts))
+    joined = Events.concatenate(alike(parts))
     weight = joined.scalars.get("genWeight", np.ones(joined.n)).astype(np.float64)
     if odd := int(np.count_nonzero(~np.isfinite(weight))):
         raise InputError(
@@ -150,7 +150,7 @@ def _is_wanted(name: str, file: NanoFile, schema: Schema) -> bool:
     return attribute in _GEN_ATTRIBUTES if collection in _GEN else name in schema.branches
 
 
-def _alike(parts: Sequence[Events]) -> list[Events]:
+def alike(parts: Sequence[Events]) -> list[Events]:
     """The parts with only those branches that all have."""
     scalars = set.intersection(*(set(part.scalars) for part in parts))
     collections = set.intersection(*(set(part.collections) for part in parts))

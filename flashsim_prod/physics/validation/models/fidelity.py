@@ -52,9 +52,17 @@ class Samples:
 
 
 def assess(
-    fitted: FittedModel, held_out: HeldOut, schema: Schema, sampling: Sampling, seed: int
+    fitted: FittedModel,
+    held_out: HeldOut,
+    schema: Schema,
+    sampling: Sampling,
+    seed: int,
+    *,
+    least: int = MIN_ROWS,
 ) -> tuple[ModelFidelity, Samples]:
     """All figures of one object model, and the samples that they are of, stored as `schema` says.
+
+    Nothing is said of fewer than `least` objects, or sources.
 
     Raises
     ------
@@ -69,11 +77,11 @@ def assess(
         notes.append(f"left out: objects {lost.objects:,}, sources {lost.sources:,}; {lost.told()}")
     samples = draw(fitted, held_out, schema, sampling, seed)
     properties = multiplicity = None
-    if held_out.n_objects >= MIN_ROWS:
+    if held_out.n_objects >= least:
         properties = _properties(fitted, held_out, samples, seed)
     else:
         notes.append(f"only {held_out.n_objects} objects: the property model is not assessed")
-    if model.most and len(held_out.table.number) >= MIN_ROWS:
+    if model.most and len(held_out.table.number) >= least:
         multiplicity = _multiplicity(fitted, held_out)
     elif model.most:
         notes.append(f"only {len(held_out.table.number)} sources: their numbers are not assessed")

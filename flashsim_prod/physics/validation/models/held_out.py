@@ -10,6 +10,7 @@ import numpy as np
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
+from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
@@ -135,7 +136,8 @@ def view(events: Events, model: ObjectModel) -> HeldOut:
         events.scalars["FlashSim_genEvent"].astype(np.int64)[rows.event_index],
         events.scalars["FlashSim_fold"].astype(np.int64)[rows.event_index],
         rows.take(matched.row),
-        matched.attributes,
+        # of an event's scalars only those that the model makes
+        {name: one for name, one in matched.attributes.items() if not model.scalar or name in model.outputs},
     )
 
 
@@ -216,16 +218,19 @@ def sample_title(files: Sequence[HeldOutFile]) -> str:
     return "input NANOAOD"
 
 
-def read_chunks(url: str, number: int, schema: Schema) -> Iterator[tuple[int, Events]]:
-    """A file's events in the types of `schema`, in pieces, each with the position of its first event.
+def read_chunks(
+    url: str, number: int, schema: Schema, event_range: EventRange = WHOLE
+) -> Iterator[tuple[int, Events]]:
+    """A file's events in the types of `schema`, in pieces, each with the events that were before it.
 
     Every event has FlashSim_genEvent, unique among files of different `number`, and FlashSim_fold.
     """
     with NanoFile(url, schema, declared=True) as file:
         names = sorted(name for name in file.branches if not name.startswith(_UNUSED))
-        for start in range(0, file.n_entries, _CHUNK_EVENTS):
-            events = file.read(names, start, start + _CHUNK_EVENTS)
-            yield start, _traceable(events, start, number)
+        first, last = event_range.of(file.n_entries, url)
+        for start in range(first, last, _CHUNK_EVENTS):
+            events = file.read(names, start, min(start + _CHUNK_EVENTS, last))
+            yield start - first, _traceable(events, start, number)
 
 
 def _traceable(events: Events, start: int, number: int) -> Events:

@@ -48,20 +48,25 @@ def write_page(
     report: FidelityReport,
     folder: Path,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    *,
+    figures: bool = True,
 ) -> Path:
-    """Write ``index.html`` into `folder`, which is made if need be."""
+    """Write ``index.html`` into `folder`, which is made if need be; tables alone without `figures`."""
     sections = []
-    for number, part in enumerate(report.parts):
+    for number, part in enumerate(report.parts if figures else ()):
         progress("figures", number, len(report.parts))
         sections.append(_section(part, report.title))
-    progress("figures", len(report.parts), len(report.parts))
+    if figures:
+        progress("figures", len(report.parts), len(report.parts))
+    else:
+        sections = [ModelSection(part.fidelity, [], "", [], []) for part in report.parts]
     return pages.write_page(
         folder,
         "fidelity.html.j2",
         report=report,
         figures=report.figures(),
         sections=sections,
-        whole=[(part.derived, _whole_figure(part, report.title)) for part in report.whole],
+        whole=[(part.derived, _whole_figure(part, report.title) if figures else "") for part in report.whole],
         auc_limits=AUC_LIMITS,
         chi2_limits=CHI2_LIMITS,
         chi2_light=chi2_light,

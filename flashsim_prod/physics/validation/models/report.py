@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +21,23 @@ from flashsim_prod.physics.chain.assessment import REPORT_NAME, Assessment, Mode
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.event_range import WHOLE, EventRange
+from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.training.record import FitRecord, Losses
-from flashsim_prod.physics.validation.models.fidelity import Samples, assess
-from flashsim_prod.physics.validation.models.figures import AUC_LIMITS, CHI2_LIMITS, ModelFidelity, worst
+from flashsim_prod.physics.validation.models.against import (
+    FEWEST,
+    FULLSIM,
+    Beside,
+    full_sim,
+    lights_of,
+)
+from flashsim_prod.physics.validation.models.fidelity import MIN_ROWS, Samples, assess
+from flashsim_prod.physics.validation.models.figures import (
+    AUC_LIMITS,
+    CHI2_LIMITS,
+    ModelFidelity,
+    worst,
+)
 from flashsim_prod.physics.validation.models.held_out import (
     Gathering,
     HeldOutFile,
@@ -54,6 +67,10 @@ class Options:
         Only these object models; then no whole events are compared.
     fits : Path, optional
         Folder of the fits, for the losses of those that the bundle was made of.
+    event_range : EventRange
+        Which events of the files.
+    is_fullsim : bool
+        Whether the files are known to be FullSim, of which there is little: fewer objects have to do.
     """
 
     max_rows: int = 20_000
@@ -62,6 +79,8 @@ class Options:
     models: tuple[str, ...] = ()
     device: str = "cpu"
     fits: Path | None = None
+    event_range: EventRange = WHOLE
+    is_fullsim: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +124,7 @@ class FidelityReport:
     whole: tuple[WholePart, ...]
     n_events: int
     notes: tuple[str, ...]
+    beside: Beside | None = None
     made: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def figures(self) -> dict[str, Any]:
@@ -135,13 +155,18 @@ class FidelityReport:
             "models": [_with_lights(part.fidelity) for part in self.parts],
             "events": self.n_events,
             "derived": [_with_lights(part.derived) for part in self.whole],
+            **({"against": self.beside.as_json()} if self.beside else {}),
         }
 
     @property
     def command(self) -> str:
         """What makes this report again, where bundle and files are at hand."""
         options, sampling = self.options, self.options.sampling
-        words = ["flashsim-prod", "train", "report", self.bundle.name, *(file.name for file in self.files)]
+        files = [file.name for file in self.files]
+        words = ["flashsim-prod", "train", "report", self.bundle.name]
+        words += ["--against", *files] if options.is_fullsim else files
+        if not options.event_range.is_whole:
+            words += ["--events", str(options.event_range)]
         for model in options.models:
             words += ["--model", model]
         words += ["--max-rows", str(options.max_rows), "--seed", str(options.seed)]
@@ -159,8 +184,18 @@ class FidelityReport:
             max_rows=self.options.max_rows,
             seed=self.options.seed,
             sampling=self.options.sampling,
-            models={part.fidelity.name: _kept_figures(part.fidelity) for part in self.parts},
+            models={part.fidelity.name: self._kept(part.fidelity) for part in self.parts},
+            events="" if self.options.event_range.is_whole else str(self.options.event_range),
+            before=self.beside.begun_as if self.beside else "",
+            told_apart=self.beside.figures() if self.beside else {},
+            groups=lights_of(self.beside.after) if self.beside else {},
         )
+
+    def _kept(self, found: ModelFidelity) -> ModelFigures:
+        """Figures of one model, with the area before if it is known."""
+        kept = _kept_figures(found)
+        before = self.beside.models_before.get(found.name) if self.beside else None
+        return kept if before is None else kept.model_copy(update={"auc_before": round(before, 4)})
 
     def summary(self) -> dict[str, Any]:
         """The worst and the usual, over all models."""
@@ -240,27 +275,36 @@ def make_fidelity_report(
     options = options or Options()
     chain = Chain(bundle, device=options.device, sampling=options.sampling)
     chosen = _chosen(chain, bundle, options.models)
-    inputs = tuple(inspect(url) for url in files)
+    inputs = full_sim(files) if options.is_fullsim else tuple(inspect(url) for url in files)
     share = -(-options.max_rows // len(files))
     gatherings = [Gathering(fitted.model, share) for fitted in chosen]
     whole = WholeEvents(chain, options.seed) if not options.models else None
     for number, url in enumerate(files):
-        _gather(url, number, inputs[number].entries, chain.schema, gatherings, whole, share, progress)
+        chunks = read_chunks(url, number, chain.schema, options.event_range)
+        first, last = options.event_range.of(inputs[number].entries, url)
+        _gather(url, chunks, last - first, gatherings, whole, share, progress)
     parts = []
     for number, (fitted, gathering) in enumerate(zip(chosen, gatherings, strict=True)):
         progress("models", number, len(chosen))
-        fidelity, samples = assess(fitted, gathering.result(), chain.schema, options.sampling, options.seed)
+        fidelity, samples = assess(
+            fitted,
+            gathering.result(),
+            chain.schema,
+            options.sampling,
+            options.seed,
+            least=FEWEST if options.is_fullsim else MIN_ROWS,
+        )
         parts.append(Part(fidelity, samples, _losses(options.fits, fitted.model.name, bundle)))
     progress("models", len(chosen), len(chosen))
     return FidelityReport(
         bundle,
         inputs,
-        sample_title(inputs),
+        FULLSIM if options.is_fullsim else sample_title(inputs),
         options,
         tuple(parts),
         tuple(WholePart(*result) for result in whole.results()) if whole else (),
         whole.n_events if whole else 0,
-        _notes(bundle, inputs, whole),
+        _notes(bundle, inputs, options.event_range, whole),
     )
 
 
@@ -276,16 +320,15 @@ def _chosen(chain: Chain, bundle: Bundle, names: tuple[str, ...]) -> list[Fitted
 
 def _gather(
     url: str,
-    number: int,
+    chunks: Iterator[tuple[int, Events]],
     entries: int,
-    schema: Schema,
     gatherings: Sequence[Gathering],
     whole: WholeEvents | None,
     share: int,
     progress: StageProgress,
 ) -> None:
     """Read a file until every model, and the whole chain, has its share."""
-    for start, events in read_chunks(url, number, schema):
+    for start, events in chunks:
         progress(Path(url).name, start, entries)
         for gathering in gatherings:
             gathering.add(events, url)
@@ -314,11 +357,12 @@ def _losses(fits: Path | None, model: str, bundle: Bundle) -> Losses:
     return losses
 
 
-def _notes(bundle: Bundle, files: tuple[HeldOutFile, ...], whole: WholeEvents | None) -> tuple[str, ...]:
+def _notes(
+    bundle: Bundle, files: tuple[HeldOutFile, ...], event_range: EventRange, whole: WholeEvents | None
+) -> tuple[str, ...]:
     notes = []
-    trained = set(bundle.manifest.training_sample)
     for file in files:
-        if Path(file.name).stem in trained:
+        if event_range.meets(bundle.manifest.training_sample, Path(file.name).stem, file.entries):
             notes.append(f"{file.name} is named in the bundle's training sample: its events are not held out")
     if whole is not None and whole.skipped:
         notes.append(f"whole events are not compared: {whole.skipped}")

@@ -15,12 +15,15 @@ import torch
 from flashsim_prod.cli.main import main
 from flashsim_prod.cli.models.fidelity import print_fidelity
 from flashsim_prod.errors import InputError, NodeError, RequestError
+from flashsim_prod.physics.chain.assessment import read_assessment
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import NetworkSize
+from flashsim_prod.physics.chain.model_card import model_card
 from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.detector.reference import ReferenceDetector
+from flashsim_prod.physics.event_range import EventRange
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
@@ -40,7 +43,12 @@ from flashsim_prod.physics.validation.models.report import (
     make_fidelity_report,
     write_json,
 )
-from flashsim_prod.production.models.fidelity import fidelity_of
+from flashsim_prod.production.models.fidelity import (
+    FidelityOptions,
+    WrittenReport,
+    fidelity_of,
+    report_fidelity,
+)
 
 V9 = Schema.load("v9")
 
@@ -384,3 +392,73 @@ def test_missing_libraries_are_one_line(monkeypatch, bundle, file, capsys):
 def test_bad_input_has_its_exit_code(bundle, tmp_path, capsys):
     assert _run(str(bundle.path), str(tmp_path / "none.root")) == InputError.exit_code
     assert "none.root" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def beside(bundle, reconstructed, folder) -> WrittenReport:
+    """The bundle beside what says nothing of a detector, as FullSim does, before and after."""
+    twice = reconstructed.take(np.flatnonzero(np.arange(reconstructed.n) % 5 == 0))
+    file = str(_write(twice, folder / "real.root", {}))
+    options = FidelityOptions(
+        max_rows=1000, is_fullsim=True, before=str(bundle.path), events="20%:", figures=False
+    )
+    return report_fidelity(
+        str(bundle.path), [file], folder / "beside", options, work=folder, progress=lambda *now: None
+    )
+
+
+def test_beside_fullsim_whole_events_and_collections_are_told_apart(beside, bundle):
+    figures = beside.figures
+    told = figures["against"]["told_apart"]
+    assert told.keys() == {"whole events", "Jet", "OtherPV"}
+    assert figures["compared_with"] == "FullSim"
+    # the shifted attribute is seen, and the same before, as it is the same bundle
+    assert told["Jet"]["auc"] > 0.95
+    assert told["Jet"]["auc_before"] == told["Jet"]["auc"]
+    assert 0.3 < told["Jet"]["auc_floor"] < 0.7
+    assert told["whole events"]["rows"] == 96
+    assert "Jet" in figures["against"]["after"]["red"]
+    jets = figures["assessment"]["models"][BROKEN]
+    assert jets["auc_before"] == jets["auc"]
+    assert figures["assessment"]["events"] == "20%:"
+    assert "--against real.root --events 20%:" in figures["command"]
+    page = beside.page.read_text()
+    assert "Beside FullSim" in page
+    assert "data:image" not in page
+
+
+def test_what_is_told_apart_comes_into_card_and_bundle(beside, bundle, folder, capsys):
+    recorded = build_bundle(
+        {},
+        folder / "recorded",
+        name="x",
+        title="x",
+        tag="X",
+        training_sample=(),
+        base=bundle,
+        reports=[beside.page.parent],
+    )
+    card = model_card(recorded)
+    assert "### Told apart from FullSim: real.root (120 events), of each 20%:" in card
+    assert "which the models began as" in card
+    assert "| whole events | 96 |" in card
+    print_fidelity(beside.fidelity)
+    assert "groups of attributes: " in capsys.readouterr().out
+    # a bundle with another model has no such whole events
+    path = beside.page.parent / "report.json"
+    other = json.loads(path.read_text())
+    other["weights"]["met"] = "0" * 64
+    (folder / "other.json").write_text(json.dumps(other))
+    with pytest.raises(InputError, match="whole events are of other models"):
+        read_assessment(folder / "other.json", {n: e.sha256 for n, e in bundle.manifest.models.items()})
+
+
+def test_events_that_were_learned_from_are_told(bundle, reconstructed, folder):
+    file = str(_write(reconstructed.slice(0, 20), folder / "known.root", _DETECTOR))
+    known = replace(
+        bundle, manifest=bundle.manifest.model_copy(update={"training_sample": ("known, events 0:50%",)})
+    )
+    for event_range, is_told in ((":5", True), ("10:", False)):
+        options = Options(models=("jet_from_pileup",), event_range=EventRange.parse(event_range))
+        notes = make_fidelity_report(known, [file], options).notes
+        assert any("its events are not held out" in note for note in notes) is is_told

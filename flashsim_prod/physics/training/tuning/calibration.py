@@ -1,0 +1,128 @@
+"""Calibration: a fitted model's transforms and numbers moved to a sample, its networks left as they are.
+
+Each target's transform takes the model's own latent numbers, on the sources of the sample, to the sample's
+distribution, quantile by quantile. The logits of the numbers of objects get two biases, b1 k + b2 k^2, by
+which mean and width of these numbers are right.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import logsumexp, ndtr
+
+from flashsim_prod.core.request import Sampling
+from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.kinds.numbers import shift_logits
+from flashsim_prod.physics.chain.transforms import Gaussianiser
+from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+#: latent numbers of each target that its quantiles are found from, about, and most draws of one object
+_LATENTS, _MOST_DRAWS = 20_000, 50
+
+
+def calibrated(
+    fitted: FittedModel, table: Table, settings: TuneSettings, sampling: Sampling | None = None
+) -> FittedModel:
+    """`fitted` with transforms and biases that fit `table`; targets that the table lacks stay as they are.
+
+    Parameters
+    ----------
+    sampling : Sampling, optional
+        How the latent numbers are drawn, as requests draw them.
+    """
+    fitted = with_numbers_of(fitted, table, settings)
+    if settings.done_with(len(table.row)) is Done.NUMBERS:
+        return fitted
+    return with_marginals_of(fitted, table, settings, sampling or Sampling())
+
+
+def with_marginals_of(
+    fitted: FittedModel, table: Table, settings: TuneSettings, sampling: Sampling
+) -> FittedModel:
+    """`fitted` with transforms by which what it draws on the sources of `table` is distributed as there."""
+    latents, row = drawn_latents(fitted, table, settings.seed, sampling)
+    is_blended = settings.done_with(len(table.row)) is Done.BLENDED
+    pseudo = settings.pseudo_objects if is_blended else 0.0
+    weight = table.object_weight
+    gaussianisers = []
+    for place, (target, base) in enumerate(zip(fitted.model.targets, fitted.gaussianisers, strict=True)):
+        column = table.targets.get(target.name)
+        if column is None:
+            gaussianisers.append(base)
+            continue
+        level = ndtr(latents[:, place].astype(np.float64))
+        wanted = _wanted(column, weight, base.from_normal(latents[:, place]), pseudo)
+        gaussianisers.append(_through(wanted, level, weight[row]))
+    return replace(fitted, gaussianisers=tuple(gaussianisers))
+
+
+def drawn_latents(
+    fitted: FittedModel, table: Table, seed: int, sampling: Sampling
+) -> tuple[F32, NDArray[np.int64]]:
+    """What the networks draw for the objects of `table`, several times each, and for which object."""
+    n = len(table.row)
+    draws = min(_MOST_DRAWS, max(1, _LATENTS // max(1, n)))
+    place = np.tile(np.arange(n), draws)
+    conditions = table.conditions[table.row[place]]
+    rng = np.random.default_rng([seed, zlib.crc32(fitted.model.name.encode())])
+    normals = rng.normal(size=(len(place), fitted.n_normals))
+    return fitted.latents(conditions, normals, sampling), place
+
+
+def _wanted(column: NDArray[Any], weight: F64, of_base: F64, pseudo: float) -> Gaussianiser:
+    """The distribution of the sample, with so many objects of the base's beside them."""
+    if not pseudo:
+        return Gaussianiser.fit(column, weight)
+    is_discrete = column.dtype.kind in "iub"
+    both = np.concatenate((column.astype(np.float32), of_base.astype(np.float32)))
+    share = np.full(len(of_base), pseudo / len(of_base))
+    return Gaussianiser.fit(both.astype(np.int64) if is_discrete else both, np.concatenate((weight, share)))
+
+
+def _through(wanted: Gaussianiser, level: F64, weight: F64) -> Gaussianiser:
+    """`wanted` for numbers whose distribution is not the normal one but that of the sample `level`."""
+    order = np.argsort(level, kind="stable")
+    below = (np.cumsum(weight[order]) - weight[order] / 2) / weight.sum()
+    cdf = np.interp(
+        wanted.cdf, np.concatenate(([0.0], below, [1.0])), np.concatenate(([0.0], level[order], [1.0]))
+    )
+    return Gaussianiser(np.maximum.accumulate(cdf).astype(np.float32), wanted.value)
+
+
+def with_numbers_of(fitted: FittedModel, table: Table, settings: TuneSettings) -> FittedModel:
+    """`fitted` with biases on the logits of its numbers, which gives them the table's mean and width."""
+    if not fitted.model.most or not len(table.number):
+        return fitted
+    logits = np.log(np.maximum(fitted.probabilities(table.conditions), 1e-30))
+    biases = _biases(logits, np.minimum(table.number, fitted.model.most), table.source_weight, settings)
+    networks = shift_logits(fitted.networks, torch.from_numpy(biases.astype(np.float32)))
+    return fitted.with_networks(networks)
+
+
+def _biases(logits: F64, number: NDArray[np.int64], weight: F64, settings: TuneSettings) -> F64:
+    """What is to be added to the logits of 0, 1, ...: the likeliest, with a guess that it is little."""
+    n = logits.shape[1]
+    k = np.arange(n, dtype=np.float64)
+    powers = np.stack((k, k**2) if n > 2 else (k,), axis=1)
+    seen = weight @ powers[number]
+
+    def loss(b: F64) -> tuple[float, F64]:
+        shifted = logits + powers @ b
+        norm = logsumexp(shifted, axis=1)
+        expected = weight @ (np.exp(shifted - norm[:, None]) @ powers)
+        value = weight @ norm - b @ seen + b @ b / (2 * settings.width_of_biases**2)
+        return float(value), expected - seen + b / settings.width_of_biases**2
+
+    found: F64 = minimize(loss, np.zeros(powers.shape[1]), jac=True, method="BFGS").x
+    return powers @ found

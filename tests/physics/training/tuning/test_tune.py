@@ -1,0 +1,187 @@
+"""A fitted model is brought near to another sample: distributions, numbers, what depends on what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from flashsim_prod.core.request import Sampling
+from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
+from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
+from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tuning.calibration import calibrated
+from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
+from flashsim_prod.physics.training.tuning.tune import tune
+
+TOY = ObjectModel(
+    name="toy",
+    produces="Toy",
+    uses=(),
+    source=lambda events: pytest.fail("tuning needs no events"),
+    conditions=(Condition("a"), Condition("b")),
+    targets=(Target("x"), Target("flag")),
+    match=lambda events, rows: pytest.fail("tuning needs no events"),
+    most=2,
+    size=NetworkSize(width=32, blocks=2, time_frequencies=4, classifier=(16,), knots=4),
+)
+CALIBRATION = TuneSettings(is_calibration=True)
+TUNING = TuneSettings(steps_per_row=0.05)
+
+
+def _table(n: int, *, shift: float = 0.0, rate: float = 0.5, seed: int = 2) -> Table:
+    """The mean of `x` goes with `b`; some sources give two objects."""
+    rng = np.random.default_rng(seed)
+    conditions = rng.normal(size=(n, 2)).astype(np.float32)
+    number = rng.binomial(2, rate, size=n)
+    row = np.repeat(np.arange(n), number)
+    x = shift + conditions[row, 1] + 0.3 * rng.normal(size=len(row))
+    return Table(conditions, number, row, {"x": x, "flag": (rng.random(len(row)) < 0.3).astype(np.int32)})
+
+
+def _begun(kind: str) -> FittedModel:
+    """What knows the distributions of another sample, and of conditions nothing."""
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    table = _table(4000, shift=-1.0, rate=0.2)
+    gaussianisers = tuple(Gaussianiser.fit(table.targets[target.name]) for target in TOY.targets)
+    standardiser = Standardiser.fit(table.conditions)
+    return FittedModel.untrained(TOY, standardiser, gaussianisers, kind=kind)
+
+
+@pytest.fixture(scope="module")
+def base() -> FittedModel:
+    return _begun("flow")
+
+
+@pytest.fixture(scope="module", params=["flow", "spline"])
+def of_any_kind(request: pytest.FixtureRequest) -> FittedModel:
+    return _begun(request.param)
+
+
+def _drawn(fitted: FittedModel, table: Table) -> dict[str, np.ndarray]:
+    normals = np.random.default_rng(5).normal(size=(len(table.row), 2))
+    return fitted.sample(table.conditions[table.row], normals, Sampling())
+
+
+def _numbers(fitted: FittedModel, table: Table) -> tuple[float, float]:
+    """Mean and mean square of the numbers that are drawn."""
+    likely = fitted.probabilities(table.conditions).mean(axis=0)
+    return float(likely @ [0, 1, 2]), float(likely @ [0, 1, 4])
+
+
+def test_distributions_and_numbers_become_those_of_the_sample(of_any_kind: FittedModel) -> None:
+    base = of_any_kind
+    table = _table(4000, shift=2.0)
+    found = calibrated(base, table, CALIBRATION)
+    drawn = _drawn(found, table)
+    levels = [0.05, 0.25, 0.5, 0.75, 0.95]
+    wanted = np.quantile(table.targets["x"], levels)
+    assert np.quantile(drawn["x"], levels) == pytest.approx(wanted, abs=0.12)
+    assert np.abs(np.quantile(_drawn(base, table)["x"], levels) - wanted).min() > 1
+    assert set(drawn["flag"]) == {0.0, 1.0}
+    assert drawn["flag"].mean() == pytest.approx(table.targets["flag"].mean(), abs=0.03)
+    assert _numbers(found, table) == pytest.approx((table.number.mean(), (table.number**2).mean()), abs=0.01)
+    for name, network in base.networks.items():
+        if name != "multiplicity":
+            assert found.networks[name] is network
+
+
+def test_what_the_base_draws_otherwise_on_these_sources_is_made_up_for(base: FittedModel) -> None:
+    """Of the sources at hand the base thinks otherwise than of all it has seen."""
+    networks = dict(base.networks)
+    drifting = FittedModel.untrained(TOY, base.standardiser, base.gaussianisers).networks["velocity"]
+    with torch.no_grad():
+        drifting.leave.bias += 0.8
+    networks["velocity"] = drifting
+    table = _table(4000)
+    found = calibrated(replace(base, networks=networks), table, CALIBRATION)
+    assert np.median(_drawn(found, table)["x"]) == pytest.approx(np.median(table.targets["x"]), abs=0.1)
+
+
+def test_few_objects_move_only_numbers_and_a_few_more_half_of_the_way(base: FittedModel) -> None:
+    few = _table(15, shift=3.0)
+    assert len(few.row) < 20
+    found = calibrated(base, few, TuneSettings())
+    assert found.gaussianisers == base.gaussianisers
+    some = _table(45, shift=3.0)
+    assert 20 <= len(some.row) < 100
+    half = TuneSettings(pseudo_objects=float(len(some.row)))
+    middle = _drawn(calibrated(base, some, half), some)["x"].mean()
+    low, high = _drawn(base, some)["x"].mean(), some.targets["x"].mean()
+    assert low + 0.3 * (high - low) < middle < low + 0.7 * (high - low)
+
+
+def test_numbers_without_evidence_stay_near_to_the_base(base: FittedModel) -> None:
+    table = _table(3)
+    nothing = replace(
+        table,
+        number=np.zeros(3, dtype=np.int64),
+        row=np.zeros(0, dtype=np.int64),
+        targets={name: column[:0] for name, column in table.targets.items()},
+    )
+    found, done = tune(base, nothing, TuneSettings())
+    assert done.done is Done.NUMBERS
+    assert 0.1 < _numbers(found, nothing)[0] < _numbers(base, nothing)[0]
+
+
+def test_rows_count_as_their_weights_say(base: FittedModel) -> None:
+    one, other = _table(1000, shift=0.0, rate=0.1), _table(1000, shift=10.0, rate=0.9)
+    both = Table.concatenate([one, replace(other, weight=np.full(1000, 1e-4))])
+    found = calibrated(base, both, CALIBRATION)
+    assert _drawn(found, one)["x"].mean() == pytest.approx(0.0, abs=0.2)
+    assert _numbers(found, one)[0] == pytest.approx(one.number.mean(), abs=0.02)
+
+
+def test_a_target_that_is_lacking_stays_as_it_was_and_networks_with_it(base: FittedModel) -> None:
+    table = _table(500, shift=2.0)
+    poor = replace(table, targets={"x": table.targets["x"]}, absent=("Toy_flag",))
+    found, done = tune(base, poor, TUNING)
+    assert (done.done, done.lacking, done.stages) == (Done.CALIBRATED, ("flag",), {})
+    assert found.gaussianisers[1] is base.gaussianisers[1]
+    assert found.gaussianisers[0] is not base.gaussianisers[0]
+
+
+def test_what_depends_on_conditions_is_learned_and_the_best_is_kept(of_any_kind: FittedModel) -> None:
+    base = of_any_kind
+    table = _table(1500, shift=2.0)
+    found, done = tune(base, table, replace(TuneSettings(), steps_per_row=0.12))
+    assert done.done is Done.TUNED
+    assert done.stages.keys() == {base.kind.name, "multiplicity"}
+    flow, numbers = done.stages[base.kind.name], done.stages["multiplicity"]
+    assert flow.best < flow.start - 0.05
+    assert numbers.best <= numbers.start < numbers.base
+    b = table.conditions[table.row, 1]
+    before, after = (np.corrcoef(b, _drawn(one, table)["x"])[0, 1] for one in (base, found))
+    assert abs(before) < 0.1 < 0.5 < after
+    assert done.rates is not None
+    assert done.rates.sample == pytest.approx(done.rates.tuned, abs=0.03)
+    assert np.median(_drawn(found, table)["x"]) == pytest.approx(np.median(table.targets["x"]), abs=0.15)
+
+
+def test_weights_are_held_near_to_their_start(base: FittedModel) -> None:
+    table, name = _table(300), next(name for name in base.networks if name != "multiplicity")
+
+    def moved(pull: float) -> float:
+        found, _ = tune(base, table, replace(TUNING, pull=pull, least_steps=40))
+        pairs = zip(found.networks[name].parameters(), base.networks[name].parameters(), strict=True)
+        return sum(float((now - then).detach().square().sum()) for now, then in pairs)
+
+    assert moved(100.0) < 0.2 * moved(0.0)
+
+
+def test_the_same_sample_and_seed_give_the_same_weights(base: FittedModel) -> None:
+    table, settings = _table(300), replace(TUNING, least_steps=20)
+    first, second = (tune(base, table, settings)[0].tensors() for _ in range(2))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("objects", "done"), [(0, Done.NUMBERS), (20, Done.BLENDED), (100, Done.TUNED), (10_000_000, Done.TUNED)]
+)
+def test_what_is_done_goes_by_the_objects(objects: int, done: Done) -> None:
+    assert TuneSettings().done_with(objects) is done
+    assert TuneSettings().steps(objects) <= 12_000
