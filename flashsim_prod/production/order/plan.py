@@ -16,6 +16,7 @@ from flashsim_prod.core.campaigns.extension import Extension
 from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.names import USER_TIER, DatasetName, check_era, check_processing_string, owner_of
+from flashsim_prod.core.notices.targets import Notify
 from flashsim_prod.core.options import RequestOptions
 from flashsim_prod.core.request import BundleRef, Request, Split
 from flashsim_prod.core.site import Rates, Site
@@ -50,6 +51,8 @@ class Order(HasSource, RequestOptions):
         Output events of one job; ``None`` lets the site's limits decide.
     extends : Extension or None
         Where another request ended that this one goes on with.
+    notify : Notify or None
+        Who is told of it; ``None`` leaves that to the state folder.
     """
 
     card: ProcessCard
@@ -64,6 +67,7 @@ class Order(HasSource, RequestOptions):
     catalog: RegisterIn = RegisterIn.LOCAL
     remarks: tuple[str, ...] = ()
     extends: Extension | None = None
+    notify: Notify | None = None
 
     @property
     def available(self) -> int | None:
@@ -113,6 +117,8 @@ class Plan:
         Where the rates come from, for people.
     notes : tuple of str
         What a user should know before saying yes, a line each.
+    notify : Notify or None
+        As of the order.
     """
 
     request: Request
@@ -123,6 +129,7 @@ class Plan:
     energy_kwh: float | None
     rates_from: str
     notes: tuple[str, ...]
+    notify: Notify | None = None
 
     @property
     def is_long(self) -> bool:
@@ -228,7 +235,8 @@ def make_plan(
 
 def _estimated(request: Request, order: Order, measured: RatesSeen | None) -> Plan:
     made = estimate(request, measured)
-    return replace(made, notes=tuple(_notes(request, order, made.job_seconds)))
+    notes = tuple(_notes(request, order, made.job_seconds))
+    return replace(made, notes=notes, notify=order.notify)
 
 
 def estimate(request: Request, measured: RatesSeen | None) -> Plan:
