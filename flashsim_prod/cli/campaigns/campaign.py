@@ -9,14 +9,14 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.campaigns.making import How, go_on, make_campaign
-from flashsim_prod.cli.campaigns.tables import print_campaigns, print_status, status_figures
+from flashsim_prod.cli.campaigns.tables import print_campaigns, print_status
 from flashsim_prod.cli.groups import DefaultGroup
 from flashsim_prod.cli.options import Json, Tell, Wait, Yes, notify_of
 from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.production.campaigns.cancel import cancel_campaign
 from flashsim_prod.production.campaigns.own import campaign_schema, new_campaign
 from flashsim_prod.production.campaigns.report import write_campaign_report
-from flashsim_prod.production.campaigns.status import all_campaigns, campaign_status
+from flashsim_prod.production.campaigns.status import all_campaigns, campaign_status, status_figures
 from flashsim_prod.production.campaigns.store import read_campaign
 from flashsim_prod.production.home import home_to_read, open_home
 

@@ -17,8 +17,8 @@ from flashsim_prod.errors import RequestError
 from flashsim_prod.files import write_whole
 from flashsim_prod.production.asked import Asked, ask, asked_of
 from flashsim_prod.production.home import home_to_read, open_home
+from flashsim_prod.production.live.server import serve as serve_page
 from flashsim_prod.production.notices.trying import try_notify
-from flashsim_prod.production.views.live.server import serve as serve_page
 from flashsim_prod.production.views.metrics import exposition, metrics_of
 from flashsim_prod.production.views.status import all_standings
 
