@@ -81,6 +81,11 @@ COMMANDS = {
         "metrics",
         "Tell how requests stand in the text format of Prometheus: jobs, events, failures by cause, joules.",
     ),
+    "notify": Entry(
+        "requests.serve",
+        "notify",
+        "Say who is told when requests end, fail or idle: of all requests here, or of one.",
+    ),
     "retry": Entry(
         "requests.control",
         "retry",

@@ -11,6 +11,7 @@ import typer
 from flashsim_prod.core.choices import CatalogKind, Device, Solver
 
 if TYPE_CHECKING:
+    from flashsim_prod.core.notices.targets import Notify
     from flashsim_prod.core.request import Registration, Sampling
 
 OnDevice = Annotated[Device, typer.Option(help="Where the networks run.")]
@@ -88,6 +89,45 @@ Batch = Annotated[
 Wait = Annotated[
     bool, typer.Option("--wait", help="Follow a request that runs elsewhere to its end, then finish it.")
 ]
+
+
+Slots = Annotated[
+    int | None, typer.Option("--slots", metavar="N", min=1, help="Jobs at a time; the site's by default.")
+]
+
+
+EventsPerJob = Annotated[
+    str | None,
+    typer.Option(
+        "--events-per-job", metavar="N", help="Output events of a job; by default the site decides."
+    ),
+]
+
+
+MaybeDevice = Annotated[Device | None, typer.Option("--device", help="Where the networks run.")]
+
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Write the folder to review, and stop.")]
+
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however long it takes.")]
+
+
+Tell = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--notify",
+        metavar="URL|mailto:WHO",
+        help="Tell when it ends, fails or idles; several times for several; none for nobody.",
+    ),
+]
+
+
+def notify_of(typed: list[str] | None) -> Notify | None:
+    """Who is told; `ConfigError` if an address is none."""
+    from flashsim_prod.core.notices.targets import typed_notify
+
+    return typed_notify(typed)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]

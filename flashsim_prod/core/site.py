@@ -20,6 +20,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from flashsim_prod.core.choices import Device
 from flashsim_prod.core.engines import ALWAYS_WRITTEN, EngineRules, LocalRules, load_rules, section_names
+from flashsim_prod.core.notices.targets import NotifyField
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import ConfigError
 
@@ -119,12 +120,24 @@ class Site(StrictModel):
     storage: StorageRules
     merge: MergeRules = MergeRules()
     electricity: Electricity = Electricity()
+    notify: NotifyField = Field(
+        default=None,
+        description="who is told of requests here that end, fail or idle, unless --notify is given",
+    )
     rules: SerializeAsAny[EngineRules] = LocalRules()
 
     @property
     def gpus(self) -> int:
         """GPUs that a simulate job is promised."""
         return self.rules.gpus_promised()
+
+    def as_ordered(self, slots: int | None = None) -> Site:
+        """The same as it goes into a request: with `slots`, if so many were asked for, and without addresses.
+
+        Requests go to nodes and are shown to others, and who knows an address can write there.
+        """
+        changes = {"notify": None, **({} if slots is None else {"slots": slots})}
+        return self.model_copy(update={key: new for key, new in changes.items() if getattr(self, key) != new})
 
     def rules_as(self, kind: type[Rules]) -> Rules:
         """The engine's section, if it is of this kind; `ConfigError` otherwise."""
@@ -192,6 +205,8 @@ class Site(StrictModel):
     ) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
         rules = written.pop(_RULES, None)
+        if self.notify is None:
+            written.pop("notify", None)
         if not info.exclude_none:
             written |= dict.fromkeys(ALWAYS_WRITTEN)
         has_section = rules is not None and type(self.rules).model_fields

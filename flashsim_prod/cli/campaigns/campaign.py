@@ -9,14 +9,14 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.campaigns.making import How, go_on, make_campaign
-from flashsim_prod.cli.campaigns.tables import print_campaigns, print_status, status_figures
+from flashsim_prod.cli.campaigns.tables import print_campaigns, print_status
 from flashsim_prod.cli.groups import DefaultGroup
-from flashsim_prod.cli.options import Json, Wait
+from flashsim_prod.cli.options import Json, Tell, Wait, Yes, notify_of
 from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.production.campaigns.cancel import cancel_campaign
 from flashsim_prod.production.campaigns.own import campaign_schema, new_campaign
 from flashsim_prod.production.campaigns.report import write_campaign_report
-from flashsim_prod.production.campaigns.status import all_campaigns, campaign_status
+from flashsim_prod.production.campaigns.status import all_campaigns, campaign_status, status_figures
 from flashsim_prod.production.campaigns.store import read_campaign
 from flashsim_prod.production.home import home_to_read, open_home
 
@@ -36,7 +36,6 @@ app = typer.Typer(
 Name = Annotated[
     str, typer.Argument(metavar="CAMPAIGN", help="Its name.", autocompletion=completing.campaigns)
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however long it takes.")]
 
 
 @app.command(name=_DEFAULT)
@@ -46,12 +45,13 @@ def run(
         bool, typer.Option("--dry-run", help="Show the plan of all of it, and write nothing.")
     ] = False,
     wait: Wait = False,
+    notify: Tell = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Make what is new or has grown in a file, go on with what is not finished, and leave the rest alone."""
     how = How(dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)
-    make_campaign(read_campaign(file), str(file), how)
+    make_campaign(read_campaign(file).telling(notify_of(notify)), str(file), how)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import typer
 
-from flashsim_prod.cli.campaigns.tables import plan_figures, print_status, show_plan, status_figures
+from flashsim_prod.cli.campaigns.tables import plan_figures, print_status, show_plan
 from flashsim_prod.cli.requests.display import shown_progress
 from flashsim_prod.cli.show import console, counted, print_json
 from flashsim_prod.core.campaigns.campaign import Campaign
@@ -17,7 +17,7 @@ from flashsim_prod.core.states import RequestState
 from flashsim_prod.errors import JobsFailedError, RequestError, StateError
 from flashsim_prod.production.campaigns.plan import CampaignPlan, plan_campaign
 from flashsim_prod.production.campaigns.run import CampaignOutcome, Shown, run_campaign
-from flashsim_prod.production.campaigns.status import campaign_status
+from flashsim_prod.production.campaigns.status import campaign_status, status_figures
 from flashsim_prod.production.campaigns.store import campaign_folder, stored_campaign
 from flashsim_prod.production.home import Home, home_to_read, open_home
 from flashsim_prod.production.order.plan import LONG

@@ -15,7 +15,7 @@ from flashsim_prod.production.home import home_to_read
 from flashsim_prod.production.order.order import Typed
 
 #: options that a campaign's entry has under the same names
-_SAME = ("bundle", "nano", "sampling", "slots", "catalog", "registration")
+_SAME = ("bundle", "nano", "sampling", "slots", "catalog", "registration", "notify")
 
 
 def make_several(

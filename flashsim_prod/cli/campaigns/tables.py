@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from flashsim_prod.cli.show import console, counted, table
@@ -95,11 +94,6 @@ def _row_figures(row: Row) -> dict[str, Any]:
         "requests": [line.name for line in row.lines],
         "remark": row.remark,
     }
-
-
-def status_figures(found: CampaignStatus) -> dict[str, Any]:
-    """What ``--json`` prints of a campaign."""
-    return {**asdict(found), "percent": found.percent, "states": found.states}
 
 
 def _kwh(energy: float | None) -> str:

@@ -7,9 +7,19 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.options import Json, Rse, Wait
+from flashsim_prod.cli.options import (
+    DryRun,
+    EventsPerJob,
+    Json,
+    MaybeDevice,
+    Rse,
+    Slots,
+    Tell,
+    Wait,
+    Yes,
+    notify_of,
+)
 from flashsim_prod.cli.requests.making import Making, make_extension
-from flashsim_prod.core.choices import Device
 from flashsim_prod.production.order.extend import Extending
 
 
@@ -36,16 +46,13 @@ def extend(
     new_name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="REQUEST_ext1 and so on by default.")
     ] = None,
-    device: Annotated[Device | None, typer.Option(help="Where the networks run.")] = None,
-    slots: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Jobs at a time; the site's by default.")
-    ] = None,
-    events_per_job: Annotated[
-        str | None, typer.Option(metavar="N", help="Output events of a job; by default the site decides.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder to review, and stop.")] = False,
+    device: MaybeDevice = None,
+    slots: Slots = None,
+    events_per_job: EventsPerJob = None,
+    dry_run: DryRun = False,
     wait: Wait = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however long it takes.")] = False,
+    notify: Tell = None,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Make more events of a sample: a dataset _ext1 that goes on where that of REQUEST ended.
@@ -61,6 +68,7 @@ def extend(
         device=device,
         slots=slots,
         events_per_job=events_per_job,
+        notify=notify_of(notify),
     )
     how = Making(name=new_name, dry_run=dry_run, wait=wait, yes=yes, as_json=as_json)
     make_extension(name, typed, how)

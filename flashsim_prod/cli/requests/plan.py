@@ -25,7 +25,7 @@ from flashsim_prod.production.views.scan import Factor, Proofs, figures, find_pr
 
 Command = TypeVar("Command", bound=Callable[..., None])
 #: of the options of `request`, those that say what becomes of a plan
-_OF_MAKING = frozenset({"dry_run", "wait", "yes", "as_json", "context"})
+_OF_MAKING = frozenset({"dry_run", "wait", "notify", "yes", "as_json", "context"})
 
 
 def _with_options_of_request(command: Command) -> Command:

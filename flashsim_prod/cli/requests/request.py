@@ -8,19 +8,26 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import (
+    DryRun,
     Evaluations,
+    EventsPerJob,
     GridPower,
     Json,
     Lifetime,
+    MaybeDevice,
     Rse,
     RseExpression,
     Scope,
+    Slots,
     SolverOption,
+    Tell,
     Wait,
+    Yes,
+    notify_of,
     registration_of,
     sampling_of,
 )
-from flashsim_prod.core.choices import Device, RegisterIn, Solver
+from flashsim_prod.core.choices import RegisterIn, Solver
 from flashsim_prod.errors import RequestError
 
 if TYPE_CHECKING:
@@ -106,13 +113,9 @@ def request(
         str | None,
         typer.Option(metavar="v9|v15", help="Version of NanoAOD to write; by default by energy and bundle."),
     ] = None,
-    device: Annotated[Device | None, typer.Option(help="Where the networks run.")] = None,
-    slots: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Jobs at a time; the site's by default.")
-    ] = None,
-    events_per_job: Annotated[
-        str | None, typer.Option(metavar="N", help="Output events of a job; by default the site decides.")
-    ] = None,
+    device: MaybeDevice = None,
+    slots: Slots = None,
+    events_per_job: EventsPerJob = None,
     solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
@@ -120,9 +123,10 @@ def request(
         bool,
         typer.Option("--virtual", help="Register what it would hold, and make no file (see: materialise)."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder to review, and stop.")] = False,
+    dry_run: DryRun = False,
     wait: Wait = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however long it takes.")] = False,
+    notify: Tell = None,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Make a dataset: show the plan, run it (or hand it to a batch system), merge, check and register."""
@@ -154,6 +158,7 @@ def typed_request(
     solver: Solver,
     evaluations: int,
     grid_power: float,
+    notify: list[str] | None = None,
     **others: Any,
 ) -> Typed:
     """The request behind the options of `request`; those that say how it is made are left aside."""
@@ -170,6 +175,7 @@ def typed_request(
         **{name: value for name, value in others.items() if name in Typed.model_fields},
         "registration": registration_of(scope, rse, rse_expression, lifetime),
         "sampling": sampling_of(solver, evaluations, grid_power),
+        "notify": notify_of(notify),
         # a glob that the shell expanded leaves its first match to --input and the rest as arguments
         "inputs": tuple(files),
         "card": card,

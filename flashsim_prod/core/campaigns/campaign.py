@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from flashsim_prod.core.choices import Device, RegisterIn
+from flashsim_prod.core.notices.targets import Notify, NotifyField
 from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, Registration, Sampling
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.splitting import gen_events_for
@@ -98,6 +99,10 @@ class Choices(StrictModel):
     events_per_job: Count | None = Field(default=None, description="output events of a job")
     catalog: RegisterIn | None = Field(default=None, description="where to register; local by default")
     registration: Registration | None = None
+    notify: NotifyField = Field(
+        default=None,
+        description="who is told of requests that end, fail or idle: https://..., mailto:NAME@HOST",
+    )
 
     @field_validator("cards", "eras", "sites", mode="before", json_schema_input_type=str | list[str] | None)
     @classmethod
@@ -241,6 +246,14 @@ class Campaign(StrictModel):
                     "leave one out, or give it another seed",
                 )
             seen[own] = one
+
+    def telling(self, notify: Notify | None) -> Self:
+        """The same with others to be told of all that is made, if there are any."""
+        if notify is None:
+            return self
+        entries = [self.defaults, *self.requests]
+        defaults, *requests = (one.model_copy(update={"notify": notify}) for one in entries)
+        return self.model_copy(update={"defaults": defaults, "requests": tuple(requests)})
 
     def wanted(self) -> Iterator[Wanted]:
         """All requests, in the order of the file."""

@@ -20,6 +20,7 @@ from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.database import Database
 from flashsim_prod.grid.ledger import attempts, files, requests, views
+from flashsim_prod.grid.ledger.notices import Notices
 from flashsim_prod.grid.ledger.records import to_attempt, to_file, to_job, to_request
 from flashsim_prod.grid.ledger.rows import (
     AttemptRow,
@@ -53,6 +54,7 @@ class Ledger:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._database = Database(path, "ledger", APPLICATION_ID, SCHEMA, read_only=read_only)
         self.submissions = Submissions(self._database)
+        self.notices = Notices(self._database)
 
     def __enter__(self) -> Self:
         return self

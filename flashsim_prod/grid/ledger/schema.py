@@ -85,6 +85,19 @@ _VERSION_2 = (
 #: why a graph was ended before its jobs had
 _STOPPED = ("ALTER TABLE submissions ADD COLUMN stopped TEXT",)
 
+#: what was told of requests, to whom (a digest of the address, which may be a secret)
+_NOTICES = (
+    """
+    CREATE TABLE notices (
+        request INTEGER NOT NULL REFERENCES requests,
+        event TEXT NOT NULL, sign TEXT NOT NULL, target TEXT NOT NULL,
+        begun REAL NOT NULL, tries INTEGER NOT NULL DEFAULT 1, sent REAL,
+        PRIMARY KEY (request, event, sign, target)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX notices_open ON notices (request) WHERE sent IS NULL",
+)
+
 #: statements that lead from each schema version to the next; append, never alter. (Jobs of the
 #: first ledgers have a column batch_id that nothing reads: not every SQLite can drop one.)
-SCHEMA = (_VERSION_1, _VERSION_2, _STOPPED)
+SCHEMA = (_VERSION_1, _VERSION_2, _STOPPED, _NOTICES)

@@ -274,6 +274,7 @@ class _Planning:
             device=choices.device,
             slots=choices.slots,
             events_per_job=None if choices.events_per_job is None else str(choices.events_per_job),
+            notify=choices.notify,
         )
         with self._looking.told(wanted):
             order, bundle, notes = extension_order(self._home, first, typed)
@@ -390,4 +391,7 @@ class _Planning:
 #: what cannot be extended before somebody has looked at it
 _STUCK = {RequestState.FAILED: "failed", RequestState.CANCELLED: "was cancelled"}
 #: options of a request that a file has under the same names
-_AS_TYPED = ("bundle", "seed", "primary", "xsec", "shower", "nano", "sampling", "device", "slots", "catalog")
+_AS_TYPED = (
+    *("bundle", "seed", "primary", "xsec", "shower", "nano", "sampling", "device", "slots", "catalog"),
+    "notify",
+)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from flashsim_prod.core.campaigns.campaign import Campaign
+from flashsim_prod.core.campaigns.campaign import Budget, Campaign
 from flashsim_prod.core.campaigns.matching import match
 from flashsim_prod.core.states import RequestState, Stage
 from flashsim_prod.grid.ledger.ledger import Ledger
@@ -43,6 +45,8 @@ class CampaignStatus:
         Until all that is at work is done [s].
     failures : dict of str to Failure
         The commonest cause of each request that failed.
+    budget : Budget
+        What all of it may come to, as its file says.
     """
 
     name: str
@@ -57,6 +61,7 @@ class CampaignStatus:
     energy_kwh: float | None
     eta_s: float | None
     failures: dict[str, Failure]
+    budget: Budget
 
     @property
     def percent(self) -> float:
@@ -69,11 +74,17 @@ class CampaignStatus:
         return dict(Counter(line.state.value for line in self.lines))
 
 
-def all_campaigns(home: Home) -> list[CampaignStatus]:
-    """Every campaign, by name."""
-    lines = {line.name: line for line in all_lines(home)}
+def all_campaigns(home: Home, seen: Iterable[RequestLine] | None = None) -> list[CampaignStatus]:
+    """Every campaign, by name; with the lines of all requests, if somebody has looked at them just now."""
+    lines = {line.name: line for line in (all_lines(home) if seen is None else seen)}
     with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
         return [_status(home, ledger, stored_campaign(home, name), lines) for name in campaign_names(home)]
+
+
+def status_figures(found: CampaignStatus) -> dict[str, Any]:
+    """What ``--json`` prints of a campaign."""
+    budget = found.budget.model_dump(mode="json")
+    return {**asdict(found), "budget": budget, "percent": found.percent, "states": found.states}
 
 
 def campaign_status(home: Home, name: str) -> CampaignStatus:
@@ -114,6 +125,7 @@ def _status(home: Home, ledger: Ledger, campaign: Campaign, lines: dict[str, Req
         energy_kwh=joules / _JOULES_PER_KWH if joules else None,
         eta_s=max(etas, default=None),
         failures=failures,
+        budget=campaign.budget,
     )
 
 

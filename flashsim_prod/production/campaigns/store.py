@@ -98,7 +98,8 @@ def keep_campaign(home: Home, campaign: Campaign) -> CampaignFolder:
     text = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100)
     # before anything is kept: what is written is what was read
     assert Campaign.from_yaml(text, str(folder.file)) == campaign
-    write_whole(folder.file, text)
+    # an address of a server may be a secret
+    write_whole(folder.file, text, mode=0o600 if "http" in text and "notify" in text else 0o644)
     return folder
 
 

@@ -13,6 +13,7 @@ from flashsim_prod.grid.locks import is_driven, request_lock
 from flashsim_prod.production.context import opened_request, request_state
 from flashsim_prod.production.drive.watch import look, submission_of
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.notices.telling import telling
 
 #: a driver looks about once a second, and gives its workers ten seconds to end
 _PATIENCE_S = 30.0
@@ -36,7 +37,7 @@ def cancel(home: Home, name: str, *, patience_s: float = _PATIENCE_S) -> int:
         If its batch system cannot be reached; then nothing was taken back.
     """
     folder = home.existing(name)
-    with Ledger(home.ledger) as ledger:
+    with telling(home, name), Ledger(home.ledger) as ledger:
         if not ledger.has_request(name):
             raise StateError(f"request {name} was never started; delete {folder.path} to be rid of it")
         before = ledger.counts(name)

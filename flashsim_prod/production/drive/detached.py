@@ -22,6 +22,7 @@ from flashsim_prod.production.drive.local_run import Display, Tally
 from flashsim_prod.production.drive.reconcile import Remaining, reconcile
 from flashsim_prod.production.drive.watch import adopt, look, submission_of
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.notices.telling import telling
 from flashsim_prod.production.order.folder import load_request
 
 #: between two looks of a command that follows a request [s]
@@ -76,7 +77,7 @@ def hand_over(
         If it cannot go on; nothing is lost.
     """
     folder, display = home.existing(name), display or Display()
-    with request_lock(folder.path), opened_request(home, folder) as context:
+    with telling(home, name), request_lock(folder.path), opened_request(home, folder) as context:
         batch = open_batch(context.request.site)
         poll = look(context, batch)
         row = context.ledger.submissions.open(name)
@@ -147,7 +148,11 @@ def follow(home: Home, name: str, display: Display, stop: Callable[[], bool] = l
 def observe(home: Home, name: str, display: Display) -> Outcome | None:
     """One look at a request that was handed over; ``None`` once nothing is at work on it."""
     folder = home.existing(name)
-    with request_lock(folder.path, patience_s=_PATIENCE_S), opened_request(home, folder) as context:
+    with (
+        telling(home, name),
+        request_lock(folder.path, patience_s=_PATIENCE_S),
+        opened_request(home, folder) as context,
+    ):
         poll = look(context, open_batch(context.request.site))
         display.tally(tally(context))
         return outcome(context) if poll is not None and poll.alive else None
@@ -156,7 +161,11 @@ def observe(home: Home, name: str, display: Display) -> Outcome | None:
 def hand_over_rest(home: Home, name: str, display: Display) -> Outcome:
     """Finish on this machine what a batch system has left to do here; hands nothing over again."""
     folder = home.existing(name)
-    with request_lock(folder.path, patience_s=_PATIENCE_S), opened_request(home, folder) as context:
+    with (
+        telling(home, name, errors=True),
+        request_lock(folder.path, patience_s=_PATIENCE_S),
+        opened_request(home, folder) as context,
+    ):
         batch = open_batch(context.request.site)
         row = context.ledger.request(name)
         given_up = in_state(context.ledger.counts(name), JobState.FAILED, JobState.CANCELLED)
@@ -181,7 +190,11 @@ def register_finished(home: Home, name: str) -> Outcome:
         If some job is not done after all; worth another try, since files can be late to appear.
     """
     folder = home.existing(name)
-    with request_lock(folder.path, patience_s=_PATIENCE_S), opened_request(home, folder) as context:
+    with (
+        telling(home, name),
+        request_lock(folder.path, patience_s=_PATIENCE_S),
+        opened_request(home, folder) as context,
+    ):
         adopt(context)
         counts = context.ledger.counts(name)
         done = in_state(counts, JobState.DONE)

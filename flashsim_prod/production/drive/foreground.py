@@ -20,6 +20,7 @@ from flashsim_prod.production.dataset.register import register_in, register_part
 from flashsim_prod.production.drive.local_run import Display, LocalRun
 from flashsim_prod.production.drive.reconcile import Remaining, reconcile
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.notices.telling import telling
 from flashsim_prod.production.order.place import measured_rates
 from flashsim_prod.production.quota import check_quota
 
@@ -67,7 +68,11 @@ def drive(
     """
     folder = home.existing(name)
     display = display or Display()
-    with request_lock(folder.path), opened_request(home, folder) as context:
+    with (
+        telling(home, name, errors=True) as ending,
+        request_lock(folder.path),
+        opened_request(home, folder) as context,
+    ):
         context.ledger.set_cancelled(name, False)
         remaining = reconcile(context)
         if files is not None:
@@ -75,6 +80,7 @@ def drive(
         check_means(context, remaining)
         summary = run_here(context, remaining, display, slots=slots, meanwhile=meanwhile)
         _finish(context, summary, display)
+        ending.stopped_by = summary.stopped_by
         return outcome(context, summary.stopped_by)
 
 

@@ -23,6 +23,7 @@ from flashsim_prod.production.context import RequestContext, opened_request
 from flashsim_prod.production.drive.reconcile import Remaining, drop_inputs
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.run import read_report
+from flashsim_prod.production.notices.telling import tell_aside
 
 #: what a batch system says of these, a report must bear out
 _ENDED = (JobState.DONE, JobState.FAILED)
@@ -102,6 +103,7 @@ def glance(home: Home, name: str) -> Glance | None:
         return None
     except FlashSimError as error:
         return Glance(False, trouble=str(error))
+    tell_aside(home, name)
     return None if poll is None else Glance(poll.alive, poll.notes)
 
 

@@ -16,12 +16,14 @@ from flashsim_prod import __version__
 from flashsim_prod.core.campaigns.extension import Extension
 from flashsim_prod.core.choices import Device
 from flashsim_prod.core.names import DatasetName
+from flashsim_prod.core.notices.targets import Notify
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_count, parse_count
 from flashsim_prod.core.states import JobState
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.errors import BundleError, ConfigError, InputError, RequestError, StateError
 from flashsim_prod.grid.ledger.ledger import Ledger
+from flashsim_prod.production.asked import asked_of
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.order.library import find_site
@@ -42,6 +44,7 @@ class Extending(StrictModel):
     slots: int | None = None
     events_per_job: str | None = None
     rse: str | None = None
+    notify: Notify | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ def extension_order(home: Home, name: str, typed: Extending) -> tuple[Order, Bun
     bundle = _same_bundle(first)
     own = {
         "card": first.card,
-        "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
+        "site": site.as_ordered(typed.slots),
+        "notify": typed.notify or site.notify or _as_of(home, first),
         "bundle": first.bundle,
         "analysis": first.analysis,
         "bundle_tag": bundle.tag,
@@ -140,12 +144,19 @@ def extension_order(home: Home, name: str, typed: Extending) -> tuple[Order, Bun
         "events_per_job": per_job,
         "extends": begins,
     }
-    device = typed.device or (first.device if site == first.site else site.device)
+    is_same_site = site.as_ordered() == first.site
+    device = typed.device or (first.device if is_same_site else site.device)
     chosen = {**first.chosen(), "device": device, "registration": registration}
     order = Order.from_mapping({**chosen, **own}, f"extension of {first.name}")
     check_left(order)
     _check_inputs(first, begins.gen_events)
     return order, bundle, tuple(notes)
+
+
+def _as_of(home: Home, first: Request) -> Notify | None:
+    """Who is told of the request that is extended, if that was said of it."""
+    asked = asked_of(home, first.name)
+    return None if asked is None or asked.file.parent == home.path else asked.notify
 
 
 def check_left(order: Order) -> None:

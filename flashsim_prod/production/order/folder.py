@@ -14,6 +14,7 @@ from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.errors import RequestError
 from flashsim_prod.files import appearing_folder, read_text, write_whole
+from flashsim_prod.production.asked import ask
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.plan import Plan
 
@@ -90,6 +91,8 @@ def _fill(scratch: Path, plan: Plan, home: Home, bundle_title: str) -> None:
         worker_command=shlex.join(worker_command("simulate", "request.yaml", "0")),
     )
     write_whole(scratch / "README.md", readme)
+    if plan.notify is not None:
+        ask(scratch, plan.notify, request.created)
     (scratch / "logs").mkdir()
     (scratch / "reports").mkdir()
 

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
+from flashsim_prod.core.notices.targets import Notify
 from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions
 from flashsim_prod.core.request import BundleRef
 from flashsim_prod.core.site import Site
@@ -76,6 +77,7 @@ class Typed(RequestOptions):
     device: Device = Device.AUTO
     slots: int | None = None
     events_per_job: str | None = None
+    notify: Notify | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -188,7 +190,8 @@ def make_order(
         )
     own = {
         "card": card,
-        "site": site if typed.slots is None else site.model_copy(update={"slots": typed.slots}),
+        "site": site.as_ordered(typed.slots),
+        "notify": typed.notify or site.notify,
         "bundle": bundle.ref,
         "bundle_tag": bundle.tag,
         "missing": bundle.missing,

@@ -17,6 +17,7 @@ from flashsim_prod.core.campaigns.extension import Extension
 from flashsim_prod.core.card import Energy, ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.names import USER_TIER, DatasetName, check_era, check_processing_string, owner_of
+from flashsim_prod.core.notices.targets import Notify
 from flashsim_prod.core.options import RequestOptions
 from flashsim_prod.core.request import BundleRef, Request, Split
 from flashsim_prod.core.site import Rates, Site
@@ -53,6 +54,8 @@ class Order(HasSource, RequestOptions):
         Where another request ended that this one goes on with.
     analysis : Ntuple or None
         What the files hold of each event, if not NANOAOD.
+    notify : Notify or None
+        Who is told of it; ``None`` leaves that to the state folder.
     """
 
     card: ProcessCard
@@ -68,6 +71,7 @@ class Order(HasSource, RequestOptions):
     remarks: tuple[str, ...] = ()
     extends: Extension | None = None
     analysis: Ntuple | None = None
+    notify: Notify | None = None
 
     @property
     def available(self) -> int | None:
@@ -117,6 +121,8 @@ class Plan:
         Where the rates come from, for people.
     notes : tuple of str
         What a user should know before saying yes, a line each.
+    notify : Notify or None
+        As of the order.
     """
 
     request: Request
@@ -127,6 +133,7 @@ class Plan:
     energy_kwh: float | None
     rates_from: str
     notes: tuple[str, ...]
+    notify: Notify | None = None
 
     @property
     def is_long(self) -> bool:
@@ -234,7 +241,8 @@ def make_plan(
 
 def _estimated(request: Request, order: Order, measured: RatesSeen | None) -> Plan:
     made = estimate(request, measured)
-    return replace(made, notes=tuple(_notes(request, order, made.job_seconds)))
+    notes = tuple(_notes(request, order, made.job_seconds))
+    return replace(made, notes=notes, notify=order.notify)
 
 
 def estimate(request: Request, measured: RatesSeen | None) -> Plan:

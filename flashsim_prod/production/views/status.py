@@ -22,6 +22,7 @@ from flashsim_prod.production.drive.detached import leftovers
 from flashsim_prod.production.drive.watch import Glance, glance
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.accepted import accepted_of, told
+from flashsim_prod.production.notices.telling import tell_aside
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.order.plan import slots_of
 
@@ -154,11 +155,17 @@ def all_standings(home: Home) -> list[RequestStanding]:
 def _entered(home: Home, ledger: Ledger) -> Iterator[tuple[RequestRow, Counts, RequestLine]]:
     """The requests of the ledger, the oldest first; batch systems are asked before anything is told."""
     glances = {name: glance(home, name) for name in sorted(ledger.submissions.open_names())}
+    for name in sorted(ledger.notices.left() - set(glances)):
+        tell_aside(home, name)
     all_counts = ledger.all_counts()
     for row in ledger.requests():
         driven = _is_driven(home, row.name, glances.get(row.name))
         counts = _believable(all_counts.get(row.name, {}), driven=driven)
-        yield row, counts, _line(home, ledger, row, counts, driven=driven)[0]
+        line = _line(home, ledger, row, counts, driven=driven)[0]
+        if line.state is RequestState.INTERRUPTED and row.name not in glances:
+            # of what nobody drives any more, whoever looks has to tell
+            tell_aside(home, row.name)
+        yield row, counts, line
 
 
 def _only_written(home: Home, lines: Iterable[RequestLine]) -> Iterator[tuple[RequestFolder, Request]]:

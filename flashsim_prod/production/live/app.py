@@ -11,14 +11,17 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Any
 
+from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
 from flashsim_prod.files import json_text
+from flashsim_prod.production.campaigns.status import CampaignStatus, status_figures
 from flashsim_prod.production.home import Home
-from flashsim_prod.production.views.live import pages
-from flashsim_prod.production.views.live.logs import end_of, own_log
-from flashsim_prod.production.views.live.looks import FRESH_S, Look, Looks
+from flashsim_prod.production.live import pages
+from flashsim_prod.production.live.everything import Everything, everything
+from flashsim_prod.production.live.logs import end_of, own_log
+from flashsim_prod.production.live.looks import FRESH_S, Look, Looks
 from flashsim_prod.production.views.metrics import exposition, metrics_of
-from flashsim_prod.production.views.status import RequestDetail, RequestStanding, all_standings, detail
+from flashsim_prod.production.views.status import RequestDetail, detail
 
 try:
     from starlette.applications import Starlette
@@ -55,6 +58,9 @@ def make_app(home: Home, stopping: Callable[[], bool] = lambda: False) -> Starle
             Route("/live.js", live.script),
             Route("/status.json", live.all_json),
             Route("/metrics", live.metrics),
+            Route("/campaigns/{name}", live.campaign_page),
+            Route("/campaigns/{name}/live", live.campaign_changes),
+            Route("/campaigns/{name}/status.json", live.campaign_json),
             Route("/requests/{name}", live.one_page),
             Route("/requests/{name}/live", live.one_changes),
             Route("/requests/{name}/status.json", live.one_json),
@@ -69,7 +75,7 @@ class _Live:
     """What answers."""
 
     def __init__(self, home: Home, stopping: Callable[[], bool]) -> None:
-        self._all: Looks[list[RequestStanding]] = Looks(lambda _: all_standings(home))
+        self._all: Looks[Everything] = Looks(lambda _: everything(home))
         self._one: Looks[RequestDetail] = Looks(lambda name: detail(home, name))
         self._stopping = stopping
 
@@ -80,13 +86,13 @@ class _Live:
         return _html(pages.page_of_one((await self._one.at(_name(request))).seen))
 
     async def all_json(self, request: Request) -> Response:
-        return _json([asdict(one.line) for one in (await self._all.at("")).seen])
+        return _json([asdict(one.line) for one in (await self._all.at("")).seen.standings])
 
     async def one_json(self, request: Request) -> Response:
         return _json(asdict((await self._one.at(_name(request))).seen))
 
     async def metrics(self, request: Request) -> Response:
-        text = exposition(metrics_of((await self._all.at("")).seen))
+        text = exposition(metrics_of((await self._all.at("")).seen.standings))
         return Response(text, media_type="text/plain; version=0.0.4", headers=_HEADERS)
 
     async def script(self, request: Request) -> Response:
@@ -96,6 +102,18 @@ class _Live:
         found = (await self._one.at(_name(request))).seen
         path = own_log(found.folder, found.failures, request.path_params["log"])
         return PlainTextResponse(await asyncio.to_thread(end_of, path), headers=_HEADERS)
+
+    async def campaign_page(self, request: Request) -> Response:
+        seen, name = (await self._all.at("")).seen, _name(request)
+        return _html(pages.page_of_campaign(seen, _campaign(seen, name)))
+
+    async def campaign_json(self, request: Request) -> Response:
+        return _json(status_figures(_campaign((await self._all.at("")).seen, _name(request))))
+
+    async def campaign_changes(self, request: Request) -> Response:
+        name = _name(request)
+        _campaign((await self._all.at("")).seen, name)  # an answer of its own if there is none such
+        return self._changes(self._all, "", lambda seen: pages.body_of_campaign(seen, _campaign(seen, name)))
 
     async def all_changes(self, request: Request) -> Response:
         return self._changes(self._all, "", pages.body_of_all)
@@ -115,13 +133,13 @@ class _Live:
         while not self._stopping():
             try:
                 found = await looks.at(name)
+                # else a remark, which only finds out whether somebody still listens
+                said = _event("look", body(found.seen)) if found is not last else ":\n\n"
+                last = found
             except FlashSimError as error:
                 last = None
-                yield _event("trouble", str(error))
-            else:
-                # else a remark, which only finds out whether somebody still listens
-                yield _event("look", body(found.seen)) if found is not last else ":\n\n"
-                last = found
+                said = _event("trouble", str(error))
+            yield said
             for _ in range(round(FRESH_S / _STOP_S)):
                 if not self._stopping():
                     await asyncio.sleep(_STOP_S)
@@ -133,6 +151,15 @@ def _event(kind: str, data: str) -> str:
 
 def _name(request: Request) -> str:
     return str(request.path_params["name"])
+
+
+def _campaign(seen: Everything, name: str) -> CampaignStatus:
+    found = seen.campaign(name)
+    if found is None:
+        known = [one.name for one in seen.campaigns]
+        said = seen.trouble or (nearest(name, known) if known else "; there are none yet").lstrip("; ")
+        raise RequestError(f"no campaign '{name}'; {said}")
+    return found
 
 
 def _html(text: str) -> Response:

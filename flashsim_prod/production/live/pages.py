@@ -1,4 +1,4 @@
-"""The live pages as HTML: of all requests, and of one."""
+"""The live pages as HTML: of all requests, of one, and of a campaign."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.files import read_text
 from flashsim_prod.grid.ledger.rows import Failure
-from flashsim_prod.production.views.live.logs import log_name
+from flashsim_prod.production.campaigns.status import CampaignStatus
+from flashsim_prod.production.live.everything import Everything
+from flashsim_prod.production.live.logs import log_name
 from flashsim_prod.production.views.status import RequestDetail, RequestStanding, StageLine, StageSpeed
 
 if TYPE_CHECKING:
@@ -34,9 +36,23 @@ class ShownFailure:
     link: str | None
 
 
-def page_of_all(standings: Sequence[RequestStanding]) -> str:
+@dataclass(frozen=True)
+class Group:
+    """Requests that are shown together; `campaign` is what they belong to, if to anything."""
+
+    campaign: CampaignStatus | None
+    requests: list[tuple[RequestStanding, float | None, float | None]]
+
+
+def page_of_all(seen: Everything) -> str:
     """The whole page of all requests."""
-    return _page(body=body_of_all(standings), title="requests", live="live")
+    return _page(body=body_of_all(seen), title="requests", live="live")
+
+
+def page_of_campaign(seen: Everything, campaign: CampaignStatus) -> str:
+    """The whole page of a campaign."""
+    live = f"/campaigns/{quote(campaign.name)}/live"
+    return _page(body=body_of_campaign(seen, campaign), title=campaign.name, live=live)
 
 
 def page_of_one(detail: RequestDetail) -> str:
@@ -45,21 +61,42 @@ def page_of_one(detail: RequestDetail) -> str:
     return _page(body=body_of_one(detail), title=name, live=f"/requests/{quote(name)}/live")
 
 
-def body_of_all(standings: Sequence[RequestStanding]) -> str:
+def body_of_all(seen: Everything) -> str:
     """What changes of the page of all requests."""
-    failures = [shown for one in standings for shown in _failures(one)]
-    failures.sort(key=lambda one: one.failure.attempts, reverse=True)
+    standings = seen.standings
+    failures = _commonest(standings)
     sites = _by_site(standings)
     return (
         _environment()
         .get_template("live_all.html.j2")
         .render(
-            requests=[(one, _speed(one.speeds), _kwh(one.speeds)) for one in reversed(standings)],
+            groups=_groups(seen),
+            trouble=seen.trouble,
             sites=sites,
             states=_shown_states(sites.values()),
             failures=failures[:_SHOWN],
             more_failures=len(failures[_SHOWN:]),
             kwh=_sum([_kwh(one.speeds) for one in standings]),
+        )
+    )
+
+
+def body_of_campaign(seen: Everything, campaign: CampaignStatus) -> str:
+    """What changes of the page of a campaign."""
+    standings = seen.of(campaign)
+    failures, sites = _commonest(standings), _by_site(standings)
+    return (
+        _environment()
+        .get_template("live_campaign.html.j2")
+        .render(
+            campaign=campaign,
+            group=_group(None, standings),
+            total=_total(standings),
+            budget=_budget(campaign),
+            sites=sites,
+            states=_shown_states(sites.values()),
+            failures=failures[:_SHOWN],
+            more_failures=len(failures[_SHOWN:]),
         )
     )
 
@@ -90,6 +127,7 @@ def _environment() -> Environment:
     made = resources.templates("pages", are_pages=True)
     made.filters.update(count=format_count, bytes=format_bytes, duration=format_duration)
     made.globals["parts"] = _parts
+    made.globals["total"] = _total
     return made
 
 
@@ -106,7 +144,49 @@ def _parts(total: StageLine) -> list[tuple[str, float]]:
         "red": (JobState.FAILED, JobState.CANCELLED),
     }
     jobs = {colour: sum(total.states.get(one, 0) for one in states) for colour, states in colours.items()}
-    return [(colour, 100 * number / total.expected) for colour, number in jobs.items() if number]
+    return [(colour, 100 * number / max(1, total.expected)) for colour, number in jobs.items() if number]
+
+
+def _groups(seen: Everything) -> list[Group]:
+    """Campaigns with their requests, then the requests of none, the newest first."""
+    groups = [_group(one, seen.of(one)) for one in seen.campaigns]
+    taken = {one.line.name for group in groups for one, _, _ in group.requests}
+    rest = [one for one in seen.standings if one.line.name not in taken]
+    return groups + ([_group(None, rest)] if rest else [])
+
+
+def _group(campaign: CampaignStatus | None, standings: Sequence[RequestStanding]) -> Group:
+    shown = [(one, _speed(one.speeds), _kwh(one.speeds)) for one in reversed(standings)]
+    return Group(campaign, shown)
+
+
+def _total(standings: Sequence[RequestStanding]) -> StageLine:
+    """The jobs of all of these."""
+    states: Counter[JobState] = Counter()
+    for one in standings:
+        states.update(one.stages[0].states)
+    return StageLine("TOTAL", dict(states), sum(one.stages[0].expected for one in standings))
+
+
+def _budget(campaign: CampaignStatus) -> list[tuple[str, str, float]]:
+    """What of a campaign's budget is used: what it is of, both in words, and the share [%]."""
+    allowed, used_kwh = campaign.budget, campaign.energy_kwh or 0.0
+    found = []
+    if allowed.events:
+        said = f"{format_count(campaign.events)} ordered of {format_count(allowed.events)}"
+        found.append(("events", said, 100 * campaign.events / allowed.events))
+    if allowed.tb:
+        said = f"{format_bytes(campaign.bytes)} made of {allowed.tb:g} TB"
+        found.append(("size", said, 100 * campaign.bytes / (allowed.tb * 1e12)))
+    if allowed.kwh:
+        said = f"{used_kwh:.3g} kWh measured of {allowed.kwh:g} kWh"
+        found.append(("energy", said, 100 * used_kwh / allowed.kwh))
+    return found
+
+
+def _commonest(standings: Sequence[RequestStanding]) -> list[ShownFailure]:
+    failures = [shown for one in standings for shown in _failures(one)]
+    return sorted(failures, key=lambda one: one.failure.attempts, reverse=True)
 
 
 def _by_site(standings: Sequence[RequestStanding]) -> dict[str, Counter[JobState]]:

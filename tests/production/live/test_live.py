@@ -24,9 +24,9 @@ from flashsim_prod.files import json_text
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.locks import request_lock
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.live.logs import SHOWN_BYTES, end_of
+from flashsim_prod.production.live.server import listening, make_server, serve
 from flashsim_prod.production.order.plan import Plan
-from flashsim_prod.production.views.live.logs import SHOWN_BYTES, end_of
-from flashsim_prod.production.views.live.server import listening, make_server, serve
 from flashsim_prod.production.views.status import all_lines, all_standings, detail
 
 Placed = Callable[..., Plan]
@@ -306,3 +306,14 @@ def test_the_command_itself_loads_no_server() -> None:
     code = "import sys, flashsim_prod.cli.requests.serve; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"starlette", "uvicorn", "prometheus_client"} & set(done.stdout.split())
+
+
+def test_a_campaign_has_addresses_of_its_own(site: Site, seen: Any) -> None:
+    assert "all of &lt;summer&gt;" in site.get("/campaigns/summer").text
+    assert json.loads(site.get("/campaigns/summer/status.json").text)["events"] == 40
+    for path in ("/campaigns/sumer", "/campaigns/sumer/live", "/campaigns/sumer/status.json"):
+        refused = site.get(path)
+        assert (refused.status, "did you mean 'summer'" in refused.text) == (404, True)
+    stream = site.stream("/campaigns/summer/live")
+    assert stream.readline() == b"event: look\n"
+    stream.close()

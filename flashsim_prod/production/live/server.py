@@ -67,7 +67,7 @@ def listening(port: int) -> socket.socket:
 def make_server(home: Home) -> Server:
     """The server, not started; ``should_exit`` ends it and all that it streams."""
     # who asks for the command's help need not have them
-    from flashsim_prod.production.views.live.app import make_app
+    from flashsim_prod.production.live.app import make_app
 
     try:
         from uvicorn import Config, Server

@@ -1,0 +1,1 @@
+"""Who is told when a request ends, fails or idles."""

@@ -1,0 +1,1 @@
+"""Telling people, and other programs, when a request ends, fails or idles."""
