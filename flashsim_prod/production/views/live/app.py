@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
@@ -18,6 +18,7 @@ from flashsim_prod.production.views.live import pages
 from flashsim_prod.production.views.live.logs import end_of, own_log
 from flashsim_prod.production.views.live.looks import FRESH_S, Look, Looks
 from flashsim_prod.production.views.metrics import exposition, metrics_of
+from flashsim_prod.production.views.spoiled import spoiled
 from flashsim_prod.production.views.status import RequestDetail, RequestStanding, all_standings, detail
 
 try:
@@ -65,28 +66,37 @@ def make_app(home: Home, stopping: Callable[[], bool] = lambda: False) -> Starle
     )
 
 
+@dataclass(frozen=True)
+class _Whole:
+    """All requests, and what keeps some from being shown."""
+
+    standings: list[RequestStanding]
+    spoiled: tuple[str, ...]
+
+
 class _Live:
     """What answers."""
 
     def __init__(self, home: Home, stopping: Callable[[], bool]) -> None:
-        self._all: Looks[list[RequestStanding]] = Looks(lambda _: all_standings(home))
+        self._all: Looks[_Whole] = Looks(lambda _: _Whole(all_standings(home), spoiled(home)))
         self._one: Looks[RequestDetail] = Looks(lambda name: detail(home, name))
         self._stopping = stopping
 
     async def all_page(self, request: Request) -> Response:
-        return _html(pages.page_of_all((await self._all.at("")).seen))
+        found = (await self._all.at("")).seen
+        return _html(pages.page_of_all(found.standings, found.spoiled))
 
     async def one_page(self, request: Request) -> Response:
         return _html(pages.page_of_one((await self._one.at(_name(request))).seen))
 
     async def all_json(self, request: Request) -> Response:
-        return _json([asdict(one.line) for one in (await self._all.at("")).seen])
+        return _json([asdict(one.line) for one in (await self._all.at("")).seen.standings])
 
     async def one_json(self, request: Request) -> Response:
         return _json(asdict((await self._one.at(_name(request))).seen))
 
     async def metrics(self, request: Request) -> Response:
-        text = exposition(metrics_of((await self._all.at("")).seen))
+        text = exposition(metrics_of((await self._all.at("")).seen.standings))
         return Response(text, media_type="text/plain; version=0.0.4", headers=_HEADERS)
 
     async def script(self, request: Request) -> Response:
@@ -98,7 +108,7 @@ class _Live:
         return PlainTextResponse(await asyncio.to_thread(end_of, path), headers=_HEADERS)
 
     async def all_changes(self, request: Request) -> Response:
-        return self._changes(self._all, "", pages.body_of_all)
+        return self._changes(self._all, "", lambda found: pages.body_of_all(found.standings, found.spoiled))
 
     async def one_changes(self, request: Request) -> Response:
         name = _name(request)

@@ -34,9 +34,9 @@ class ShownFailure:
     link: str | None
 
 
-def page_of_all(standings: Sequence[RequestStanding]) -> str:
-    """The whole page of all requests."""
-    return _page(body=body_of_all(standings), title="requests", live="live")
+def page_of_all(standings: Sequence[RequestStanding], spoiled: Sequence[str] = ()) -> str:
+    """The whole page of all requests; `spoiled` tells of those that cannot be shown."""
+    return _page(body=body_of_all(standings, spoiled), title="requests", live="live")
 
 
 def page_of_one(detail: RequestDetail) -> str:
@@ -45,7 +45,7 @@ def page_of_one(detail: RequestDetail) -> str:
     return _page(body=body_of_one(detail), title=name, live=f"/requests/{quote(name)}/live")
 
 
-def body_of_all(standings: Sequence[RequestStanding]) -> str:
+def body_of_all(standings: Sequence[RequestStanding], spoiled: Sequence[str] = ()) -> str:
     """What changes of the page of all requests."""
     failures = [shown for one in standings for shown in _failures(one)]
     failures.sort(key=lambda one: one.failure.attempts, reverse=True)
@@ -55,6 +55,7 @@ def body_of_all(standings: Sequence[RequestStanding]) -> str:
         .get_template("live_all.html.j2")
         .render(
             requests=[(one, _speed(one.speeds), _kwh(one.speeds)) for one in reversed(standings)],
+            spoiled=spoiled,
             sites=sites,
             states=_shown_states(sites.values()),
             failures=failures[:_SHOWN],
