@@ -86,7 +86,7 @@ def _file(folder: Path, **events: int) -> Path:
     path = folder / "five.yaml"
     said = {
         "name": "five",
-        "defaults": {"oversample": FOLDS, "events_per_job": 20, "sites": "./pool.yaml", "seed": SEED},
+        "defaults": {"oversample": FOLDS, "events_per_job": 40, "sites": "./pool.yaml", "seed": SEED},
         "at_once": {"pool": AT_ONCE},
         "requests": [
             {"cards": card, "events": events.get(card, EVENTS), "priority": -number}
@@ -215,7 +215,7 @@ def _check_analysis(home: Home) -> None:
         card="ttbar",
         events=str(EVENTS),
         oversample=str(FOLDS),
-        events_per_job="20",
+        events_per_job="40",
         seed=SEED,
         device="cpu",
         virtual=True,
