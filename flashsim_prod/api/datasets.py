@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from operator import index
 from os import fspath
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import awkward as ak
     from dask_awkward.lib.core import Array as DaskArray
 
-    from flashsim_prod.core.request import Request
+    from flashsim_prod.production.again.subject import Subject
 
 
 def events(
@@ -27,6 +28,8 @@ def events(
 
     They are those that its files hold, or would hold, branch by branch and bit by bit: of a dataset that is
     only registered (``flashsim-prod request ... --virtual``), of one whose files are elsewhere or lost.
+    Networks round otherwise on a GPU than on a CPU: where its jobs ran on the other kind of device, a warning
+    says so.
 
     Parameters
     ----------
@@ -57,13 +60,17 @@ def events(
     >>> for chunk in events("ttbar-001", files=range(3), branches=["Jet_pt", "MET_*"]):
     ...     ht.fill(ak.sum(chunk.Jet_pt, axis=1))
     """
-    from flashsim_prod.production.again.events import chunks, wanted_branches, with_step
+    from flashsim_prod.production.again.events import chunks, other_device, wanted_branches, with_step
 
-    found, jobs, patterns = _asked(name, files, branches)
+    subject, jobs, patterns = _asked(name, files, branches)
+    found = subject.request
     if step is not None and (not isinstance(step, int) or step < 1):
         raise RequestError(f"step: {step!r} is no number of events")
     # looked at now, not when the first chunk is asked for
     wanted = wanted_branches(found, patterns)
+    remark = other_device(subject.folder, found, jobs)
+    if remark:
+        warnings.warn(remark, stacklevel=2)
     return chunks(with_step(found, step), jobs, wanted)
 
 
@@ -94,18 +101,20 @@ def dask_events(
     """
     from flashsim_prod.production.again.lazy import lazy_events
 
-    return lazy_events(*_asked(name, files, branches))
+    subject, jobs, patterns = _asked(name, files, branches)
+    return lazy_events(subject.request, jobs, patterns)
 
 
 def _asked(
     name: str, files: int | str | Iterable[int] | None, branches: str | Sequence[str] | None
-) -> tuple[Request, list[int], list[str] | None]:
+) -> tuple[Subject, list[int], list[str] | None]:
     """The request, its simulate jobs, and the patterns that are meant."""
     from flashsim_prod.production.again.events import check_same_software, jobs_of
     from flashsim_prod.production.again.subject import chosen_files, find_subject
     from flashsim_prod.production.home import home_to_read
 
-    found = find_subject(home_to_read(), fspath(name)).request
+    subject = find_subject(home_to_read(), fspath(name))
+    found = subject.request
     check_same_software(found)
     if files is None:
         words = []
@@ -121,4 +130,4 @@ def _asked(
     patterns = [branches] if isinstance(branches, str) else branches
     if patterns is not None and not patterns:
         raise RequestError("branches: none are named; leave it out for all of them")
-    return found, jobs_of(found, chosen_files(found, words)), None if patterns is None else list(patterns)
+    return subject, jobs_of(found, chosen_files(found, words)), None if patterns is None else list(patterns)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -157,7 +159,18 @@ class Request(HasSource, RequestOptions):
         field = type(self).model_fields[key]
         return not field.is_required() and getattr(self, key) == field.get_default(call_default_factory=True)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        copied = super().model_copy(update=update, deep=deep)
+        # pydantic copies what is remembered as well, and of something else it is another one
+        copied.__dict__.pop("_digest", None)
+        return copied
+
     def digest(self) -> str:
         """sha256 over all that decides the dataset's contents and names."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        # of thousands of input files it takes as long as reading a report, and each of thousands of jobs asks
         chosen = self.model_dump(mode="json", exclude=_NOT_CONTENTS)
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()

@@ -130,6 +130,10 @@ def _explain(model: type[StrictModel], error: ErrorDetails, options: Mapping[str
         return f"the key '{where}' is missing"
     if error["type"] in _IS_NO:
         return f"{where}: {error['input']!r} is no {_IS_NO[error['type']]}"
+    if error["type"] == "too_short" and not error["input"]:
+        return f"{where}: is empty"
+    if error["type"] == "string_pattern_mismatch":
+        return f"{where}: {error['input']!r} is not of the form {error['ctx']['pattern']}"
     said = error["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
     return f"{where}: {said}"
 

@@ -74,3 +74,15 @@ def test_the_version_of_nanoaod_is_known_and_needs_no_key(make_request: Make) ->
     assert Request.from_mapping(_changed(request, nano="v15"), "request.yaml").nano == "v15"
     with pytest.raises(ConfigError, match="nano"):
         Request.from_mapping(_changed(request, nano="fifteen"), "request.yaml")
+
+
+def test_what_is_remembered_of_a_request_is_not_that_of_another(make_request: Make) -> None:
+    request = make_request()
+    asked, untouched = request.digest(), make_request()
+    assert request.digest() is asked, "worked out once: each of thousands of jobs asks"
+    assert request == untouched
+    assert hash(request) == hash(untouched)
+    assert request.to_yaml() == untouched.to_yaml()
+    other = request.model_copy(update={"seed": request.seed + 1})
+    assert other.digest() == make_request(seed=request.seed + 1).digest() != asked
+    assert request.model_copy().digest() == asked

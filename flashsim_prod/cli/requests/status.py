@@ -21,6 +21,7 @@ from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.states import JobState, RequestState
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.home import Home, home_to_read
+from flashsim_prod.production.views.spoiled import spoiled
 from flashsim_prod.production.views.status import RequestDetail, RequestLine, all_lines, detail
 
 _REFRESH_S = 2.0
@@ -45,6 +46,8 @@ def status(
     home = home_to_read()
     if as_json:
         print_json(_as_json(home, name))
+        for line in spoiled(home) if name is None else ():
+            console(stderr=True).print(f"warning: {line}", markup=False, soft_wrap=True)
     elif watch:
         _watch(home, name)
     else:
@@ -82,7 +85,8 @@ def _parts(home: Home, name: str | None) -> list[RenderableType]:
     if name is not None:
         return _detail(detail(home, name))
     lines = all_lines(home)
-    return [_lines(lines) if lines else _NONE_YET]
+    warnings = [f"[yellow]warning:[/yellow] {escape(line)}" for line in spoiled(home)]
+    return [_lines(lines) if lines else _NONE_YET, *warnings]
 
 
 def _lines(lines: list[RequestLine]) -> RenderableType:

@@ -27,7 +27,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import ClassVar, Self
 
-from flashsim_prod.core.report import LumiRange
+from flashsim_prod.core.report import LumiRange, OutputFile
 from flashsim_prod.errors import CatalogError
 
 
@@ -47,6 +47,20 @@ class CatalogFile:
     sha256: str
     lumis: tuple[LumiRange, ...] = ()
     md5: str | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, output: OutputFile, pfn: str, md5: str | None = None) -> Self:
+        """What a job left, lying at `pfn`."""
+        return cls(
+            lfn=output.lfn,
+            pfn=pfn,
+            bytes=output.bytes,
+            events=output.events,
+            adler32=output.adler32,
+            sha256=output.sha256,
+            lumis=output.lumis,
+            md5=md5,
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,24 @@ class FileEntry:
     sha256: str
     lumis: tuple[LumiRange, ...]
     replicas: tuple[Replica, ...]
+
+    @classmethod
+    def of(cls, output: OutputFile, block: str, replica: Replica) -> Self:
+        """What a catalogue would say of what a job left, with one copy of it."""
+        return cls(
+            lfn=output.lfn,
+            block=block,
+            bytes=output.bytes,
+            events=output.events,
+            adler32=output.adler32,
+            sha256=output.sha256,
+            lumis=output.lumis,
+            replicas=(replica,),
+        )
+
+    def made_anew(self, pfn: str, size: int, adler32: str, sha256: str) -> CatalogFile:
+        """The same events at `pfn`, in a file of this size and of these checksums."""
+        return CatalogFile(self.lfn, pfn, size, self.events, adler32, sha256, self.lumis)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from flashsim_prod.core.report import JobReport, OutputFile
 from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import StateError
+from flashsim_prod.grid.ledger import files
 from flashsim_prod.grid.ledger.causes import cause, one_line
 from flashsim_prod.grid.ledger.steps import step_jobs
 
@@ -79,7 +80,7 @@ def end(
     step_jobs(db, request, stage, [index], to)
     _write_end(db, attempt, exit_code, error, report)
     if output is not None:
-        _record(db, request, stage, index, output)
+        files.record(db, request, stage, index, output)
 
 
 def _proven_output(
@@ -132,40 +133,3 @@ def _measured(report: JobReport) -> dict[str, object]:
         "device": report.device,
         "host": report.host,
     }
-
-
-def _record(
-    db: sqlite3.Connection, request: sqlite3.Row, stage: Stage, index: int, output: OutputFile
-) -> None:
-    owner = db.execute("SELECT stage, idx FROM files WHERE lfn = ?", (output.lfn,)).fetchone()
-    if owner is not None:
-        raise StateError(
-            f"request {request['name']}: {output.lfn}, made by {stage} {index}, "
-            f"is known as the output of another job ({owner['stage']} {owner['idx']})"
-        )
-    db.execute(
-        "INSERT INTO files (request, stage, idx, lfn, pfn, bytes, events, adler32, sha256, lumis) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            request["id"],
-            stage,
-            index,
-            output.lfn,
-            output.pfn,
-            output.bytes,
-            output.events,
-            output.adler32,
-            output.sha256,
-            json.dumps([lumi.model_dump() for lumi in output.lumis]),
-        ),
-    )
-
-
-def replace(
-    db: sqlite3.Connection, request: sqlite3.Row, stage: Stage, index: int, sums: tuple[int, str, str]
-) -> None:
-    """The output of a DONE job has another size, adler32 and sha256 by now."""
-    db.execute(
-        "UPDATE files SET bytes = ?, adler32 = ?, sha256 = ? WHERE request = ? AND stage = ? AND idx = ?",
-        (*sums, request["id"], stage, index),
-    )

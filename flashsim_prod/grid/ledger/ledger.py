@@ -348,7 +348,7 @@ class Ledger:
     def replace_file(self, name: str, stage: Stage, index: int, size: int, adler32: str, sha256: str) -> None:
         """Note that the output of a DONE job was made again: the same events in `size` other bytes."""
         with self._database.writing() as db:
-            attempts.replace(db, requests.find(db, name), stage, index, (size, adler32, sha256))
+            files.set_sums(db, requests.find(db, name), stage, index, (size, adler32, sha256))
 
     # ---- summaries
 

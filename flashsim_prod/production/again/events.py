@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from flashsim_prod import __version__
 from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import merge_job, simulate_job
+from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import StateError
 from flashsim_prod.production.drive.in_memory import threads_put_back
 from flashsim_prod.production.job.producing import producer_of
+from flashsim_prod.production.job.run import read_report
 from flashsim_prod.production.job.simulate import Batch, bound_bundle, event_source, simulated
 
 if TYPE_CHECKING:
@@ -87,6 +90,26 @@ def check_same_software(request: Request) -> None:
             f"request {request.name} was placed with flashsim-prod {request.software_version}, this is "
             f"{__version__}, which may draw other numbers; install that version, or order a new request"
         )
+
+
+def other_device(folder: RequestFolder, request: Request, jobs: Sequence[int]) -> str | None:
+    """Why events drawn here may not be those of the files: these were drawn on another kind of device.
+
+    ``None`` where the jobs' reports name the kind that is taken here, or there are none.
+    """
+    from flashsim_prod.physics.chain.device import pick_device
+
+    reports = (read_report(folder.report(Stage.SIMULATE, index)) for index in jobs)
+    made = next((report.device for report in reports if report is not None and report.succeeded), None)
+    if made is None:
+        return None
+    here = pick_device(request.device)
+    if (made == "cpu") == (here == "cpu"):
+        return None
+    return (
+        f"the files of {request.dataset} were made on {made}, and these events are drawn on {here}: networks "
+        "round otherwise there, so values differ in their last digits, and some objects altogether"
+    )
 
 
 def jobs_of(request: Request, files: Iterable[int]) -> list[int]:

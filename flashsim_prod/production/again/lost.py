@@ -158,13 +158,4 @@ def reported_entry(subject: Subject, index: int, storage: Storage) -> FileEntry 
     file = report.output
     if file.lfn != job.lfn:
         return None
-    return FileEntry(
-        lfn=file.lfn,
-        block=job.block,
-        bytes=file.bytes,
-        events=file.events,
-        adler32=file.adler32,
-        sha256=file.sha256,
-        lumis=file.lumis,
-        replicas=(Replica(storage.rse, storage.pfn(file.lfn)),),
-    )
+    return FileEntry.of(file, job.block, Replica(storage.rse, storage.pfn(file.lfn)))

@@ -224,15 +224,7 @@ def _repair(dataset: Dataset, run: AgainRun, lost: LostFile, verdict: Verdict) -
     expected = Checksums(sums.bytes, sums.adler32, sums.sha256)
     # the copy here stays until all is told
     pfn = storage.put(run.output(entry.lfn), entry.lfn, expected, overwrite=True)
-    file = CatalogFile(
-        lfn=entry.lfn,
-        pfn=pfn,
-        bytes=sums.bytes,
-        events=entry.events,
-        adler32=sums.adler32,
-        sha256=sums.sha256,
-        lumis=entry.lumis,
-    )
+    file = entry.made_anew(pfn, sums.bytes, sums.adler32, sums.sha256)
     if dataset.catalog is not None:
         dataset.catalog.repair(entry.block, file, storage.rse)
     if not matches(sums, entry):

@@ -15,7 +15,7 @@ from flashsim_prod.core.splitting import merge_job
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.home import Home
-from flashsim_prod.production.order.folder import load_request
+from flashsim_prod.production.order.folder import load_request, readable_requests
 
 _RANGE = re.compile(r"(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?")
 
@@ -77,8 +77,7 @@ def find_subject(home: Home, word: str) -> Subject:
 def _of_dataset(home: Home, name: str) -> Subject:
     DatasetName.parse(name)
     known: list[str] = []
-    for one in home.names():
-        request = load_request(home.folder(one).request)
+    for one, request in readable_requests(home):
         if str(request.dataset) == name:
             return Subject(home, home.folder(one), request, is_at_home=True)
         known.append(str(request.dataset))

@@ -15,7 +15,7 @@ from flashsim_prod.grid.catalog.base import FileEntry
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.catalogs import open_catalog
 from flashsim_prod.production.home import Home
-from flashsim_prod.production.order.folder import load_request
+from flashsim_prod.production.order.folder import load_request, readable_requests
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ def _of_name(home: Home, name: str, catalog: str, scope: str) -> DatasetFiles:
         request = load_request(home.existing(name).request)
         return _of_dataset(home, str(request.dataset), request, catalog, scope)
     DatasetName.parse(name)
-    requests = (load_request(home.folder(one).request) for one in home.names())
-    made_by = next((one for one in requests if str(one.dataset) == name), None)
+    made_by = next((one for _, one in readable_requests(home) if str(one.dataset) == name), None)
     return _of_dataset(home, name, made_by, catalog, scope)
 
 

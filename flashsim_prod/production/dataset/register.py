@@ -240,17 +240,7 @@ def _brought(context: RequestContext, row: FileRow, target: Storage) -> Checksum
 
 
 def _entry(row: FileRow, pfn: str, sums: Checksums | None) -> CatalogFile:
-    file = row.output
-    return CatalogFile(
-        lfn=file.lfn,
-        pfn=pfn,
-        bytes=file.bytes,
-        events=file.events,
-        adler32=file.adler32,
-        sha256=file.sha256,
-        lumis=file.lumis,
-        md5=sums.md5 if sums else None,
-    )
+    return CatalogFile.of(row.output, pfn, sums.md5 if sums else None)
 
 
 def _read_back(context: RequestContext, catalog: Catalog) -> None:

@@ -7,6 +7,7 @@ import math
 from flashsim_prod.core.report import Accepted
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
+from flashsim_prod.core.splitting import merge_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.production.job.run import read_report
 
@@ -16,11 +17,21 @@ def accepted_of(folder: RequestFolder, request: Request) -> Accepted | None:
     if not request.is_vetoed:
         return None
     total = Accepted()
-    for index in range(request.n_simulate):
-        report = read_report(folder.report(Stage.SIMULATE, index))
-        if report is not None and report.succeeded and report.merging is not None:
-            total += report.merging
+    for index in range(request.n_merge):
+        # a merge job tells the sum of what its inputs told: of thousands of jobs hundreds of reports are read
+        of_merge = _told_by(folder, Stage.MERGE, index)
+        if of_merge is not None:
+            total += of_merge
+            continue
+        job = merge_job(request, index)
+        for one in range(job.first, job.first + job.count):
+            total += _told_by(folder, Stage.SIMULATE, one) or Accepted()
     return total
+
+
+def _told_by(folder: RequestFolder, stage: Stage, index: int) -> Accepted | None:
+    report = read_report(folder.report(stage, index))
+    return report.merging if report is not None and report.succeeded else None
 
 
 def told(found: Accepted, cross_section_pb: float | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flashsim_prod.errors import FlashSimError
 from flashsim_prod.production.campaigns.status import CampaignStatus, all_campaigns
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.views.spoiled import spoiled
 from flashsim_prod.production.views.status import RequestStanding, all_standings
 
 
@@ -19,12 +20,15 @@ class Everything:
     standings : list of RequestStanding
     campaigns : list of CampaignStatus
         By name.
+    spoiled : tuple of str
+        What keeps some requests from being shown, a line for each.
     trouble : str or None
         Why campaigns cannot be told; their requests are told nonetheless.
     """
 
     standings: list[RequestStanding]
     campaigns: list[CampaignStatus]
+    spoiled: tuple[str, ...] = ()
     trouble: str | None = None
 
     def campaign(self, name: str) -> CampaignStatus | None:
@@ -39,9 +43,9 @@ class Everything:
 
 def everything(home: Home) -> Everything:
     """Look at all requests, once, and at what campaigns they belong to."""
-    standings = all_standings(home)
+    standings, wrong = all_standings(home), spoiled(home)
     try:
         campaigns = all_campaigns(home, [one.line for one in standings])
     except FlashSimError as error:
-        return Everything(standings, [], str(error))
-    return Everything(standings, campaigns)
+        return Everything(standings, [], wrong, str(error))
+    return Everything(standings, campaigns, wrong)

@@ -72,6 +72,7 @@ def body_of_all(seen: Everything) -> str:
         .render(
             groups=_groups(seen),
             trouble=seen.trouble,
+            spoiled=seen.spoiled,
             sites=sites,
             states=_shown_states(sites.values()),
             failures=failures[:_SHOWN],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.splitting import merge_job, simulate_job
-from flashsim_prod.errors import RequestError
+from flashsim_prod.errors import ConfigError, RequestError
 from flashsim_prod.files import appearing_folder, read_text, write_whole
 from flashsim_prod.production.asked import ask
 from flashsim_prod.production.home import Home
@@ -54,6 +55,15 @@ def load_request(path: Path) -> Request:
     except UnicodeDecodeError as error:
         raise RequestError(f"{path}: this request file is not text") from error
     return Request.from_yaml(text, str(path))
+
+
+def readable_requests(home: Home) -> Iterator[tuple[str, Request]]:
+    """All requests with a folder, by name; one that somebody spoiled keeps nobody from the others."""
+    for name in home.names():
+        try:
+            yield name, load_request(home.folder(name).request)
+        except (ConfigError, RequestError):
+            continue
 
 
 def worker_command(stage: str, request_file: Path | str, index: int | str) -> list[str]:

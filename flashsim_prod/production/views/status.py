@@ -13,7 +13,7 @@ from pathlib import Path
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.states import ACTIVE, JobState, RequestState, Stage
-from flashsim_prod.errors import FlashSimError, RequestError
+from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Counts, Failure, RequestRow, StageTotals
 from flashsim_prod.grid.locks import is_driven
@@ -169,10 +169,13 @@ def _entered(home: Home, ledger: Ledger) -> Iterator[tuple[RequestRow, Counts, R
 
 
 def _only_written(home: Home, lines: Iterable[RequestLine]) -> Iterator[tuple[RequestFolder, Request]]:
-    """Dry runs: requests with a folder that are not in the ledger."""
+    """Dry runs: requests with a folder that are not in the ledger; `spoiled` tells of those left out."""
     known = {line.name for line in lines}
     for folder in (home.folder(name) for name in home.names() if name not in known):
-        yield folder, load_request(folder.request)
+        try:
+            yield folder, load_request(folder.request)
+        except (ConfigError, RequestError):
+            continue
 
 
 def detail(home: Home, name: str) -> RequestDetail:

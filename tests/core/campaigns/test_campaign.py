@@ -78,7 +78,7 @@ def test_a_key_is_of_contents_alone() -> None:
 @pytest.mark.parametrize(
     ("requests", "line"),
     [
-        ("[]", "requests: Tuple should have at least 1 item"),
+        ("[]", "requests: is empty"),
         ("[{events: 5}]", "requests.0: say cards, or inputs"),
         ("[{cards: a, events: 1}, {cards: ttbar}]", "requests.1.events: say how many are wanted"),
         ("[{cards: ttbar, evnts: 3}]", "unknown key 'requests.0.evnts'; did you mean 'events'?"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -246,6 +247,15 @@ def test_datasets_that_are_none(home: Home, placed: Callable[..., Plan], tmp_pat
     ):
         with pytest.raises(RequestError, match=says):
             find_subject(home, word)
+
+
+def test_a_spoiled_folder_keeps_no_other_from_being_found(home: Home, placed: Callable[..., Plan]) -> None:
+    spoiled = placed("a", dry_run=True, events=100)
+    plan = placed("b", events=100)
+    home.folder(spoiled.request.name).request.write_text("nonsense: [")
+    assert find_subject(home, str(plan.request.dataset)).request == plan.request
+    with pytest.raises(RequestError, match=r"no request in .* makes .*-v9/NANOAODSIM"):
+        find_subject(home, re.sub("-v[0-9]+/", "-v9/", str(plan.request.dataset)))
 
 
 def test_a_request_without_files_has_nothing_lost(home: Home, placed: Callable[..., Plan]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ import pytest
 import uproot
 
 from flashsim_prod import api
-from flashsim_prod.core.report import Accepted
+from flashsim_prod.core.report import Accepted, JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
+from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import BundleError, FlashSimError, LockedError, RequestError, StateError
 from flashsim_prod.grid.catalog.local import LocalCatalog
 from flashsim_prod.grid.ledger.ledger import Ledger
@@ -30,6 +33,7 @@ from flashsim_prod.production.dataset import register
 from flashsim_prod.production.dataset.verify import verify
 from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import VARIABLE, Home
+from flashsim_prod.production.job.run import write_report
 from flashsim_prod.production.order.plan import Plan
 
 ROOT = Path(__file__).parents[3]
@@ -308,6 +312,39 @@ def test_other_software_or_another_bundle_is_refused(
     for call in (api.events, api.dask_events):
         with pytest.raises(StateError, match=r"placed with flashsim-prod .* this is 99\.0"):
             call("toy-001")
+
+
+@pytest.mark.parametrize(
+    ("device", "says"), [("cpu", None), ("NVIDIA A100", "made on NVIDIA A100.*drawn on cpu")]
+)
+def test_another_kind_of_device_is_told(
+    home: Home, placed: Callable[..., Plan], device: str, says: str | None
+) -> None:
+    request = placed(events=60, virtual=True, device="cpu").request
+    now = datetime.now(UTC)
+    output = OutputFile(lfn="/l", pfn="/l", bytes=1, events=1, adler32="0" * 8, sha256="0" * 64, lumis=())
+    report = JobReport(
+        request=request.name,
+        request_digest=request.digest(),
+        stage=Stage.SIMULATE,
+        index=0,
+        exit_code=0,
+        started=now,
+        ended=now,
+        host="h",
+        device=device,
+        software_version="0",
+        output=output,
+    )
+    with warnings.catch_warnings(record=True) as none_yet:
+        api.events(request.name)
+    write_report(home.folder(request.name).report(Stage.SIMULATE, 0), report)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        api.events(request.name)
+    assert not none_yet
+    assert len(told) == (says is not None)
+    assert all(re.search(str(says), str(one.message)) for one in told)
 
 
 def test_a_branch_that_is_not_made_is_told(place: Path) -> None:

@@ -217,12 +217,30 @@ def test_damage_is_told_in_a_line_and_does_not_end_it(home: Home, placed: Placed
     path = home.folder(name).request
     whole = path.read_text()
     path.write_text("nonsense: [")
-    answer = site.get("/")
+    answer = site.get(f"/requests/{name}")
     assert (answer.status, len(answer.text.splitlines())) == (503, 1)
     assert str(path) in answer.text
-    assert site.stream("/live").readline() == b"event: trouble\n"
     path.write_text(whole)
+    assert site.get(f"/requests/{name}").status == 200
+    home.ledger.rename(home.path / "away")
+    home.ledger.write_text("nonsense")
+    answer = site.get("/")
+    assert (answer.status, len(answer.text.splitlines())) == (503, 1)
+    assert str(home.ledger) in answer.text
+    assert site.stream("/live").readline() == b"event: trouble\n"
+    (home.path / "away").replace(home.ledger)
     assert site.get("/").status == 200
+
+
+def test_one_that_is_spoiled_is_told_and_the_others_are_shown(home: Home, placed: Placed, site: Site) -> None:
+    kept, bad = (placed(dry_run=True, **SMALL).request.name for _ in range(2))
+    home.folder(bad).request.write_text("nonsense: [")
+    page = site.get("/").text
+    assert f'href="/requests/{kept}"' in page
+    assert f'href="/requests/{bad}"' not in page
+    assert f"request {bad} is not shown: {home.folder(bad).request}" in page
+    assert [one["name"] for one in json.loads(site.get("/status.json").text)] == [kept]
+    assert f"request {bad} is not shown" in _next_look(site.stream("/live"))
 
 
 def _next_look(stream: http.client.HTTPResponse) -> str:

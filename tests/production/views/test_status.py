@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from flashsim_prod.core.report import JobReport, OutputFile
+from flashsim_prod.cli.main import app
+from flashsim_prod.core.report import Accepted, JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.core.states import JobState, RequestState, Stage
@@ -19,6 +22,8 @@ from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.locks import request_lock
 from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.job.accepted import accepted_of
+from flashsim_prod.production.job.run import write_report
 from flashsim_prod.production.order.plan import Plan
 from flashsim_prod.production.views.status import all_lines, detail
 
@@ -186,3 +191,63 @@ def test_the_flag_is_the_worst_state(home: Home, placed: Placed, state: JobState
             ledger.transition(name, Stage.SIMULATE, [index], JobState.RUNNING)
             ledger.transition(name, Stage.SIMULATE, [index], wanted)
         assert all_lines(home)[0].flag == flag
+
+
+def test_one_that_is_spoiled_does_not_hide_the_others(home: Home, placed: Placed) -> None:
+    started, dry = placed(**SMALL).request.name, placed(dry_run=True, **SMALL).request.name
+    bad = placed(dry_run=True, **SMALL).request.name
+    home.folder(bad).request.write_bytes(b"\xff\xfe")
+    assert [line.name for line in all_lines(home)] == [started, dry]
+    called = CliRunner().invoke(app, ["status"], env={"COLUMNS": "400"})
+    assert called.exit_code == 0
+    assert (
+        f"request {bad} is not shown: {home.folder(bad).request}: this request file is not text"
+        in called.stdout
+    )
+    called = CliRunner().invoke(app, ["status", "--json"])
+    assert [one["name"] for one in json.loads(called.stdout)] == [started, dry]
+    assert f"warning: request {bad} is not shown" in called.stderr
+    # one that was started is in the ledger
+    home.folder(started).request.write_text("nonsense: [")
+    assert started in [line.name for line in all_lines(home)]
+
+
+def test_what_merging_left_is_told_by_the_merged_files(
+    home: Home, placed: Placed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = placed(**SMALL).request
+    folder = home.folder(request.name)
+    monkeypatch.setattr(type(request), "is_vetoed", property(lambda _: True))
+
+    def tell(stage: Stage, index: int, accepted: int) -> None:
+        now = datetime.now(UTC)
+        output = OutputFile(lfn="/l", pfn="/l", bytes=1, events=1, adler32="0" * 8, sha256="0" * 64, lumis=())
+        report = JobReport(
+            request=request.name,
+            request_digest=request.digest(),
+            stage=stage,
+            index=index,
+            exit_code=0,
+            started=now,
+            ended=now,
+            host="h",
+            device="cpu",
+            software_version="0",
+            output=output,
+            merging=Accepted(tried=10, accepted=accepted, sumw_tried=10, sumw_accepted=accepted),
+        )
+        write_report(folder.report(stage, index), report)
+
+    for index in range(request.n_simulate):
+        tell(Stage.SIMULATE, index, accepted=index + 1)
+    found = accepted_of(folder, request)
+    assert found is not None
+    assert (found.tried, found.accepted) == (10 * request.n_simulate, sum(range(request.n_simulate + 1)))
+    # once merged, nothing more is read of the inputs
+    for index in range(request.n_merge):
+        tell(Stage.MERGE, index, accepted=100)
+    for path in folder.reports.glob("simulate_*"):
+        path.unlink()
+    found = accepted_of(folder, request)
+    assert found is not None
+    assert found.accepted == 100 * request.n_merge
