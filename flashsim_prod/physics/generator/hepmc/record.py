@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,6 +14,8 @@ from flashsim_prod.physics.generator.hepmc.file import Head
 from flashsim_prod.physics.generator.hepmc.tables import Table, split
 
 _ENDS = {"3": b"HepMC::Asciiv3-END_EVENT_LISTING\n\n", "2": b"HepMC::IO_GenEvent-END_EVENT_LISTING\n\n"}
+#: the particles that a vertex of version 3 names
+_ENDED = re.compile(rb"^V[^\[\n]*\[([^\]\n]*)", re.MULTILINE)
 #: as the library has it
 _GEV_PER_MEV = 0.001
 #: what NanoAOD has of partons that nobody tells of
@@ -117,9 +120,17 @@ def _sizes(head: Head, text: bytes, where: str) -> tuple[int, int | None]:
     """Vertices and particles that an event says it has; the second is in version 3 only."""
     words = text.partition(b"\n")[0].split()
     try:
-        return (int(words[2]), int(words[3])) if head.form == "3" else (int(words[8]), None)
+        if head.form == "2":
+            return int(words[8]), None
+        vertices, particles = int(words[2]), int(words[3])
+        ended = b",".join(_ENDED.findall(text)).split(b",")
+        highest = max((int(one) for one in ended if one.strip()), default=0)
     except (ValueError, IndexError) as error:
         raise InputError(f"{where} cannot be read: it does not say how many vertices it has") from error
+    if highest > particles:
+        # the library would look for it beyond the end of its memory
+        raise InputError(f"{where} cannot be read: a vertex names particle {highest} of {particles}")
+    return vertices, particles
 
 
 def _record(event: Any, table: Table) -> Record:

@@ -181,6 +181,15 @@ def test_an_odd_line_is_read_as_the_library_reads_it(old: bytes, new: bytes, pai
     _check_alike(pair, lambda text: text.replace(old, new) if text.startswith(b"E 1 ") else text)
 
 
+def test_a_particle_that_is_not_there_is_told_before_the_library_looks_for_it(pair: Path) -> None:
+    def change(text: bytes) -> bytes:
+        return text.replace(b"\nV -3 0 [3,4]", b"\nV -3 0 [3,99999]")
+
+    for is_compiled in (True, False):
+        told = _read(pair, change, is_compiled=is_compiled)
+        assert told == "event 0 cannot be read: a vertex names particle 99999 of 9"
+
+
 def test_no_damage_makes_a_difference(pair: Path) -> None:
     rng = random.Random(3)
 
