@@ -51,7 +51,9 @@ def main(events: int) -> None:
         head, where = read_head(url), [str(number) for number in range(events)]
         _, looking = _timed(lambda: survey(url))
         texts, skipping = _timed(lambda: list(event_texts(url)))
-        records, reading = _timed(lambda: list(read_records(head, texts, where)))
+        list(read_records(head, texts[:1], where[:1], is_compiled=True))
+        records, reading = _timed(lambda: list(read_records(head, texts, where, is_compiled=True)))
+        _, by_library = _timed(lambda: list(read_records(head, texts, where)))
     batches = [records[start : start + _BATCH] for start in range(0, events, _BATCH)]
     particles, graph = _timed(lambda: [GraphParticles.of(batch) for batch in batches])
     _, checking = _timed(lambda: [check_graph(one, where) for one in particles])
@@ -61,6 +63,7 @@ def main(events: int) -> None:
         ("looking, once", looking),
         ("skipping", skipping),
         ("reading", reading),
+        ("by pyhepmc alone", by_library),
         ("graph and checks", graph + checking),
         ("collections", finding),
     ):

@@ -166,16 +166,17 @@ def test_without_numba_torch_serves(bundle: Bundle, monkeypatch: pytest.MonkeyPa
 
 
 def test_nothing_is_written_where_there_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flashsim_prod.physics import compiling
     from flashsim_prod.physics.chain.kinds import kernels
 
-    monkeypatch.setattr(kernels, "_private_folder", lambda: None)
-    monkeypatch.setattr(kernels.config, "CACHE_DIR", "/proc/nowhere")
+    monkeypatch.setattr(compiling, "_private_folder", lambda: None)
+    monkeypatch.setattr(compiling.config, "CACHE_DIR", "/proc/nowhere")
 
     def doubled(values: np.ndarray, out: np.ndarray) -> None:
         out[:] = 2 * values
 
     matrix: Callable[..., object] = kernels._MATRIX
-    twice = kernels._compiled(matrix, matrix)(doubled)
+    twice = compiling.compiled(matrix, matrix)(doubled)
     out = np.empty((2, 2), np.float32)
     twice(np.ones((2, 2), np.float32), out)
     assert np.all(out == 2)

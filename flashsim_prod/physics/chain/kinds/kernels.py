@@ -1,32 +1,20 @@
-"""What stands between the matrix products of a velocity, a pass over each row; the one owner of numba.
+"""What stands between the matrix products of a velocity, a pass over each row, compiled by numba.
 
-Import it where it is used: numba takes a third of a second to load, and may be missing. What is compiled for
-a machine is kept where numba keeps it, beside this file or in the user's cache, or else in a folder of the
-user's own among the temporary files: only the first process on a machine spends two seconds on it.
+Import it where it is used: numba takes a third of a second to load, and may be missing.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import pickle
-import stat
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
-from numba import float32, njit, void
-from numba.core import entrypoints
+from numba import float32, njit
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
+from flashsim_prod.physics.compiling import compiled
 
-#: numba makes its attributes when it is loaded
-config: Any = numba.config
+F32 = NDArray[np.float32]
 
 _EPSILON = np.finfo(np.float32).eps
 #: beyond it, half of a silu's argument has a tanh of 1 in single precision
@@ -46,56 +34,6 @@ _MATRIX, _VECTOR = float32[:, ::1], float32[::1]
 _OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
 
 
-def _compiled(*arguments: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Compiled for `arguments`, or loaded if it was on this machine before."""
-
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        signature = void(*arguments)
-        for folder in (config.CACHE_DIR, _private_folder()):
-            if folder is None:
-                continue
-            config.CACHE_DIR = folder
-            try:
-                with _alone():
-                    return njit(signature, cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
-            except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
-                # no place to write to, none left, or a damaged file: a cache must not stop a job
-                continue
-        with _alone():
-            return njit(signature, **_OPTIONS)(function)  # type: ignore[no-any-return]
-
-    return decorate
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """While this lasts, numba does not load what other packages add to it, which may take seconds.
-
-    It does so when something needs it later.
-    """
-    before = getattr(entrypoints, "_already_initialized", None)
-    if before is None:
-        yield
-        return
-    entrypoints._already_initialized = True
-    try:
-        yield
-    finally:
-        entrypoints._already_initialized = before
-
-
-def _private_folder() -> str | None:
-    """A folder among the temporary files that nobody else can put code into."""
-    folder = Path(tempfile.gettempdir()) / f"flashsim-prod-compiled-{os.getuid()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError:
-        return None
-    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    return str(folder) if ours and not found.st_mode & 0o077 else None
-
-
 @njit(inline="always", **_OPTIONS)  # type: ignore[untyped-decorator]
 def _silu(u: np.float32) -> np.float32:
     """u times the logistic function of u, without a call that would keep the loop from being vectorised."""
@@ -106,7 +44,7 @@ def _silu(u: np.float32) -> np.float32:
     return u * (_HALF + _HALF * (odd / even))
 
 
-@_compiled(*[_MATRIX] * 4, *[_VECTOR] * 4)
+@compiled(*[_MATRIX] * 4, *[_VECTOR] * 4, **_OPTIONS)
 def steer(
     hidden: F32, inner: F32, gate: F32, shift: F32, gate_now: F32, shift_now: F32, first: F32, second: F32
 ) -> None:
@@ -127,7 +65,7 @@ def steer(
             u[j] = _silu((u[j] * norm + first[j]) * (g[j] + gate_now[j]) + (s[j] + shift_now[j]))
 
 
-@_compiled(_MATRIX, _MATRIX)
+@compiled(_MATRIX, _MATRIX, **_OPTIONS)
 def silu(values: F32, out: F32) -> None:
     """The sigmoid linear unit of every number."""
     n, width = values.shape

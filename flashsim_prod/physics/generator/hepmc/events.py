@@ -21,6 +21,8 @@ from flashsim_prod.physics.generator.source import regrouped
 
 #: events that are read and analysed together; bounds the memory, changes no content
 _BATCH = 100
+#: of fewer events compiling the reader would take longer than it saves; changes no content
+_WORTH_COMPILING = 500
 _ENERGY_AGREES = 1e-3
 
 
@@ -73,7 +75,7 @@ class HepmcSource:
     def _batches(self) -> Iterator[Events]:
         number = self._first
         for head, where, texts in self._read():
-            records = list(read_records(head, texts, where))
+            records = list(read_records(head, texts, where, is_compiled=self._n_events >= _WORTH_COMPILING))
             for record, name in zip(records, where, strict=True):
                 self._check(record, name)
             particles = GraphParticles.of(records)

@@ -16,11 +16,10 @@ import numpy as np
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.generator.ancestry import walk
 from flashsim_prod.physics.generator.hepmc.record import Record
-from flashsim_prod.physics.generator.particles import Ints, Mask, Particles
+from flashsim_prod.physics.generator.particles import Floats, Ints, Mask, Particles
 
 _PARTONS = (1, 2, 3, 4, 5, 6, 21)
 _MAY_DECAY = (13, 15)
-_COLUMNS = ("px", "py", "pz", "e", "mass")
 _FINAL, _BEAM, _DOCUMENTED, _INCOMING = 1, 4, 3, 21
 
 
@@ -46,27 +45,24 @@ class GraphParticles(Particles):
     @staticmethod
     def of(records: Sequence[Record]) -> GraphParticles:
         """The particles of some events."""
-        counts = np.array([len(one.particles) for one in records], dtype=np.int64)
-        offsets = np.cumsum(counts) - counts
-        n_vertices = np.array([-min(one.links.min(initial=0), 0) for one in records], dtype=np.int64)
-        firsts = np.cumsum(n_vertices) - n_vertices
-        rows = np.concatenate([one.particles for one in records])
-        into, out = [], []
-        for one, offset, first in zip(records, offsets, firsts, strict=True):
-            a, b = one.links[:, 0], one.links[:, 1]
-            entering, leaving = (a > 0) & (b < 0), (a < 0) & (b > 0)
-            into.append(np.stack([a[entering] - 1 + offset, -b[entering] - 1 + first]))
-            out.append(np.stack([b[leaving] - 1 + offset, -a[leaving] - 1 + first]))
-        (parent, end), (child, begin) = np.concatenate(into, axis=1), np.concatenate(out, axis=1)
-        n, total = len(rows), int(n_vertices.sum())
-        produced_at, ends_at = np.full((2, n), -1, dtype=np.int64)
-        produced_at[child], ends_at[parent] = begin, end
-        pdg_id = rows["pid"].astype(np.int64)
-        place = _place_in_string(pdg_id, parent, end, child, begin, total)
-        incoming = np.isin(rows["status"][parent], (_DOCUMENTED, _INCOMING))
-        # of the two partons that collide, that of the first beam is the first mother
-        order = np.lexsort((np.where(incoming, -rows["pz"][parent], 0.0), place, end))
-        parent_stop = np.cumsum(np.bincount(end, minlength=total)).astype(np.int64)
+        tables = [one.table for one in records]
+        counts = np.array([len(one.pdg_id) for one in tables], dtype=np.int64)
+        n_vertices = np.array([one.n_vertices for one in tables], dtype=np.int64)
+        n_links = [len(one.parent) for one in tables]
+        offsets, firsts = np.cumsum(counts) - counts, np.cumsum(n_vertices) - n_vertices
+        pdg_id, status, produced_at, parent, end = (
+            np.concatenate([getattr(one, name) for one in tables], dtype=np.int64)
+            for name in ("pdg_id", "status", "produced_at", "parent", "end")
+        )
+        momenta = np.concatenate([one.momenta for one in tables], axis=1)
+        produced_at = np.where(produced_at < 0, -1, produced_at + np.repeat(firsts, counts))
+        parent += np.repeat(offsets, n_links)
+        end += np.repeat(firsts, n_links)
+        ends_at = np.full(len(pdg_id), -1, dtype=np.int64)
+        ends_at[parent] = end
+        sizes = np.bincount(end, minlength=int(n_vertices.sum()))
+        parent = _in_order(parent, end, sizes, pdg_id, status, momenta[2], produced_at)
+        lists = _Lists(parent, np.cumsum(sizes).astype(np.int64))
         signal = np.array(
             [
                 first - one.signal_vertex - 1 if one.signal_vertex else -2
@@ -74,8 +70,6 @@ class GraphParticles(Particles):
             ]
         )
         of_event = np.repeat(signal, counts)
-        momenta = [rows[name].astype(np.float64) for name in _COLUMNS]
-        lists = _Lists(parent[order], parent_stop)
         return GraphParticles(
             counts=counts,
             pdg_id=pdg_id,
@@ -85,11 +79,11 @@ class GraphParticles(Particles):
             pz=momenta[2],
             energy=momenta[3],
             mass=momenta[4],
-            own_status=rows["status"].astype(np.int64),
+            own_status=status,
             produced_at=produced_at,
             ends_at=ends_at,
             parent=lists.of,
-            parent_stop=parent_stop,
+            parent_stop=lists.stop,
             in_signal=(produced_at == of_event) | (ends_at == of_event),
         )
 
@@ -101,7 +95,8 @@ class GraphParticles(Particles):
     @cached_property
     def is_parton(self) -> Mask:
         """Quarks and gluons."""
-        return np.isin(self.abs_id, _PARTONS)
+        parton: Mask = ((self.abs_id >= _PARTONS[0]) & (self.abs_id <= 6)) | (self.abs_id == 21)
+        return parton
 
     @cached_property
     def has_daughters(self) -> Mask:
@@ -150,12 +145,13 @@ class GraphParticles(Particles):
     @cached_property
     def previous_copy(self) -> Ints:
         """The first of its mothers with the same PDG code, or -1."""
-        return self._pairs_alike(first_of_children=False)
+        mother, child = self._pairs_alike
+        return self._first_partner(child, mother)
 
     @cached_property
     def next_copy(self) -> Ints:
         """The first of its daughters with the same PDG code, or -1."""
-        return self._pairs_alike(first_of_children=True)
+        return self._first_partner(*self._pairs_alike)
 
     def mother_in_string(self, known: Mask) -> Ints:
         """The mother of each particle; where a string's hadron has some, the first of its mothers `known`.
@@ -188,14 +184,18 @@ class GraphParticles(Particles):
         has: Mask = found[self.ends_at]
         return has
 
-    def _pairs_alike(self, *, first_of_children: bool) -> Ints:
-        """Over all pairs of mother and daughter with one PDG code: the first partner of each."""
+    @cached_property
+    def _pairs_alike(self) -> tuple[Ints, Ints]:
+        """Those of `pairs` that have one PDG code, the last ones first."""
         mother, child = self.pairs
-        alike = self.pdg_id[mother] == self.pdg_id[child]
-        one, other = (mother, child) if first_of_children else (child, mother)
+        alike = np.flatnonzero(self.pdg_id[mother] == self.pdg_id[child])[::-1]
+        return mother[alike], child[alike]
+
+    def _first_partner(self, of: Ints, partner: Ints) -> Ints:
+        """The first partner of each particle, of pairs that begin with the last ones; -1 for none."""
         found = np.full(len(self.pdg_id), -1, dtype=np.int64)
-        # of several assignments the last stands, so the first pair comes last
-        found[one[alike][::-1]] = other[alike][::-1]
+        # of several assignments the last stands
+        found[of] = partner
         return found
 
 
@@ -205,27 +205,42 @@ def _is_diquark(pdg_id: Ints) -> Mask:
     return diquark
 
 
-def _place_in_string(
-    pdg_id: Ints, parent: Ints, end: Ints, child: Ints, begin: Ints, n_vertices: int
+def _in_order(
+    parent: Ints, end: Ints, sizes: Ints, pdg_id: Ints, status: Ints, pz: Floats, produced_at: Ints
 ) -> Ints:
+    """The mothers of each vertex in NanoAOD's order.
+
+    Files list mothers by their numbers. Of the two partons that collide, that of the first beam is the first;
+    those of a string's hadrons stand as in the string.
+    """
+    several = sizes > 1
+    among = np.flatnonzero(several[end])
+    some, at = parent[among], end[among]
+    child = np.flatnonzero(several[produced_at] & (produced_at >= 0)) if len(sizes) else among[:0]
+    place = _place_in_string(pdg_id[some], at, pdg_id[child], produced_at[child], len(sizes))
+    incoming = np.isin(status[some], (_DOCUMENTED, _INCOMING))
+    ordered = parent.copy()
+    ordered[among] = some[np.lexsort((np.where(incoming, -pz[some], 0.0), place, at))]
+    return ordered
+
+
+def _place_in_string(ids: Ints, end: Ints, ids_of_children: Ints, begin: Ints, n_vertices: int) -> Ints:
     """Where mothers of a string's hadrons stand: colour end, gluons, the other end; 0 for all others.
 
-    Files list mothers by their numbers. NanoAOD's order is that of the string, which begins with a quark or
-    an antidiquark.
+    NanoAOD's order is that of the string, which begins with a quark or an antidiquark.
     """
-    ids = pdg_id[parent]
     quark, diquark = np.abs(ids) <= 6, _is_diquark(ids)
     coloured = quark | diquark | (ids == 21)
     hadron = (
-        ~np.isin(np.abs(pdg_id[child]), _PARTONS)
-        & ~_is_diquark(pdg_id[child])
-        & (np.abs(pdg_id[child]) > 100)
+        ~np.isin(np.abs(ids_of_children), _PARTONS)
+        & ~_is_diquark(ids_of_children)
+        & (np.abs(ids_of_children) > 100)
     )
     is_string = np.bincount(end[~coloured], minlength=n_vertices) == 0
     is_string &= np.bincount(begin[hadron], minlength=n_vertices) > 0
     first = (quark & (ids > 0)) | (diquark & (ids < 0))
     place = np.select([first, ids == 21], [0, 1], 2)
-    return np.where(is_string[end], place, 0) if len(end) else place
+    return np.where(is_string[end], place, 0)
 
 
 @dataclass(frozen=True)
@@ -255,7 +270,8 @@ def check_graph(particles: GraphParticles, where: Sequence[str]) -> None:
     """`InputError`, which names the event as in `where`, for records that would be read wrongly."""
     numbers = (particles.px, particles.py, particles.pz, particles.energy, particles.mass)
     final = particles.is_final
-    _refuse(np.any(~np.isfinite(numbers), axis=0), particles, where, "has a momentum that is not finite")
+    if not np.isfinite(sum(numbers)).all():
+        _refuse(np.any(~np.isfinite(numbers), axis=0), particles, where, "has a momentum that is not finite")
     _refuse(
         final & particles.has_daughters,
         particles,
@@ -284,6 +300,11 @@ def _refuse(bad: Mask, particles: GraphParticles, where: Sequence[str], problem:
 
 def _in_cycle(particles: GraphParticles) -> Mask:
     """Particles from which the way to their ancestors, or along their copies, has no end."""
-    links = (particles.mother, particles.previous_copy, particles.next_copy)
-    endless: Mask = np.any([link[walk(link)] >= 0 for link in links], axis=0)
+    here = np.arange(len(particles.mother))
+    endless = np.zeros(len(here), dtype=bool)
+    for link in (particles.mother, particles.previous_copy, particles.next_copy):
+        is_linked = link >= 0
+        # what only leads back, or only on, ends; so it is in nearly all files
+        if not ((link < here).all() or (link[is_linked] > here[is_linked]).all()):
+            endless |= link[walk(link)] >= 0
     return endless

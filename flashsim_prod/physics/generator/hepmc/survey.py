@@ -126,20 +126,24 @@ def survey_alike(surveys: Sequence[Survey]) -> Survey:
 
 def _digest(record: Record) -> str:
     """Of its final particles, whatever the form, order and number that the event is written with."""
-    final = record.particles[record.particles["status"] == 1]
-    rows = sorted(f"{one['pid']} {one['px']:.6g} {one['py']:.6g} {one['pz']:.6g}" for one in final)
+    table = record.table
+    final = table.status == 1
+    columns = (table.pdg_id[final].tolist(), *table.momenta[:3, final].tolist())
+    rows = sorted(f"{one} {px:.6g} {py:.6g} {pz:.6g}" for one, px, py, pz in zip(*columns, strict=True))
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
 def beams_of(record: Record, where: str) -> float | None:
     """Energy of both beams [GeV], `None` of a record without any; `InputError` for what CMS does not see."""
-    found = record.particles[record.particles["status"] == 4]
-    if not len(found):
+    table = record.table
+    beam = table.status == 4
+    ids = table.pdg_id[beam].tolist()
+    if not ids:
         return None
-    if len(found) != 2 or (found["pid"] != _PROTON).any():
-        told = " and ".join(map(str, found["pid"].tolist()))
+    if ids != [_PROTON, _PROTON]:
+        told = " and ".join(map(str, ids))
         raise InputError(f"{where}: its beams are {told}; only proton-proton can be used")
-    one, other = found["e"].tolist()
+    one, other = table.momenta[3, beam].tolist()
     if not math.isclose(one, other, rel_tol=_ENERGY_AGREES):
         raise InputError(f"{where}: beams of {one:g} and {other:g} GeV; only equal ones can be used")
     return float(one + other)
