@@ -24,7 +24,8 @@ from flashsim_prod.production.context import Outcome
 from flashsim_prod.production.drive.detached import check_software, render
 from flashsim_prod.production.home import Home, open_home
 from flashsim_prod.production.order.extend import Extending, extension_order
-from flashsim_prod.production.order.order import BundleFound, Typed, make_order
+from flashsim_prod.production.order.library import BundleFound
+from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.place import place, preview
 from flashsim_prod.production.order.plan import Order, Plan
 

@@ -26,8 +26,8 @@ from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.asked import asked_of
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request
-from flashsim_prod.production.order.library import find_site
-from flashsim_prod.production.order.order import BundleFound, check_device, find_analysis, find_checked_bundle
+from flashsim_prod.production.order.library import BundleFound, find_analysis, find_checked_bundle, find_site
+from flashsim_prod.production.order.order import check_device
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_rses import find_registration
 

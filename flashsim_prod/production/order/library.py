@@ -1,4 +1,4 @@
-"""Cards and sites: what can be requested, and where it can run; the shipped ones and a user's own."""
+"""Cards, sites and bundles by name: what can be requested, where it can run, and what makes it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from flashsim_prod import resources
+from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.request import BundleRef
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
 from flashsim_prod.files import read_text
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.bundle import Bundle
 
 Model = TypeVar("Model", bound=StrictModel)
 
@@ -133,3 +138,81 @@ def all_cards(broken: Callable[[str], None] | None = None) -> list[ProcessCard]:
 def all_sites(broken: Callable[[str], None] | None = None) -> list[Site]:
     """Every site, by name; see `Shelf.all`."""
     return SITES.all(broken)
+
+
+@dataclass(frozen=True)
+class BundleFound:
+    """The bundle that an order is bound to, verified.
+
+    Attributes
+    ----------
+    needs : frozenset of str
+        Generator-level collections and scalars that its models use.
+    missing : tuple of str
+        What its files will be without, a line each.
+    bundle : Bundle
+        None where no event is to be made.
+    ntuple : Ntuple, optional
+        What it makes, if that is an analysis' and no NANOAOD.
+    """
+
+    ref: BundleRef
+    tag: str
+    title: str
+    needs: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
+    bundle: Bundle | None = None
+    ntuple: Ntuple | None = None
+
+
+def find_checked_bundle(name_or_path: str | None) -> BundleFound:
+    """A bundle by name (``None``: the default one) or by path, every digest checked, that jobs can run.
+
+    Raises
+    ------
+    BundleError
+        If it is missing, not whole, or its models are not those that this software declares.
+    """
+    from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
+    from flashsim_prod.physics.chain.compatibility import check_models, check_needs, told_missing
+
+    wanted = name_or_path or DEFAULT
+    bundle = load_bundle(find_bundle(wanted))
+    # what every job would fail at
+    models = check_models(bundle)
+    check_needs(bundle)
+    made = {output for model in models for output in model.outputs}
+    needs = frozenset(use for model in models for use in model.uses if use not in made)
+    path = wanted if wanted in shipped_bundles() else str(bundle.path)
+    return BundleFound(
+        BundleRef(path=path, digest=bundle.digest),
+        bundle.manifest.tag,
+        bundle.title,
+        needs,
+        told_missing(bundle.manifest.models),
+        bundle,
+    )
+
+
+def find_analysis(name_or_path: str) -> BundleFound:
+    """The bundle of an analysis by name or path, every digest checked, that jobs can run.
+
+    Raises
+    ------
+    BundleError
+        If it is missing, not whole, or of no analysis.
+    """
+    from flashsim_prod.physics.analysis.producer import AnalysisProducer
+    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+
+    bundle = load_bundle(find_bundle(name_or_path))
+    # what every job would fail at
+    regression = AnalysisProducer(bundle).regression
+    return BundleFound(
+        BundleRef(path=str(bundle.path), digest=bundle.digest),
+        bundle.manifest.tag,
+        bundle.title,
+        frozenset(regression.gen_needs),
+        bundle=bundle,
+        ntuple=regression.analysis.ntuple(),
+    )

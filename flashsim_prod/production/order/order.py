@@ -6,25 +6,28 @@ import glob
 import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.request import url2pathname
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.notices.targets import Notify
 from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions
-from flashsim_prod.core.request import BundleRef
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.order.input_card import card_of_input
-from flashsim_prod.production.order.library import find_card, find_site
+from flashsim_prod.production.order.library import (
+    BundleFound,
+    find_analysis,
+    find_card,
+    find_checked_bundle,
+    find_site,
+)
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_input import PREFIX, NamedInput, input_files
 from flashsim_prod.production.order.rucio_rses import find_registration
@@ -93,31 +96,6 @@ class Typed(RequestOptions):
     def wanted_device(self) -> Device | None:
         """The device, if one was typed."""
         return self.device if "device" in self.model_fields_set else None
-
-
-@dataclass(frozen=True)
-class BundleFound:
-    """The bundle that an order is bound to, verified.
-
-    Attributes
-    ----------
-    needs : frozenset of str
-        Generator-level collections and scalars that its models use.
-    missing : tuple of str
-        What its files will be without, a line each.
-    bundle : Bundle
-        None where no event is to be made.
-    ntuple : Ntuple, optional
-        What it makes, if that is an analysis' and no NANOAOD.
-    """
-
-    ref: BundleRef
-    tag: str
-    title: str
-    needs: frozenset[str] = frozenset()
-    missing: tuple[str, ...] = ()
-    bundle: Bundle | None = None
-    ntuple: Ntuple | None = None
 
 
 class Seen:
@@ -253,59 +231,6 @@ def _of_card(
     from flashsim_prod.physics.generator.kinds import kind_of_card
 
     return kind_of_card(card).of_card(card, shower, energy_tev)
-
-
-def find_checked_bundle(name_or_path: str | None) -> BundleFound:
-    """A bundle by name (``None``: the default one) or by path, every digest checked, that jobs can run.
-
-    Raises
-    ------
-    BundleError
-        If it is missing, not whole, or its models are not those that this software declares.
-    """
-    from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
-    from flashsim_prod.physics.chain.compatibility import check_models, check_needs, told_missing
-
-    wanted = name_or_path or DEFAULT
-    bundle = load_bundle(find_bundle(wanted))
-    # what every job would fail at
-    models = check_models(bundle)
-    check_needs(bundle)
-    made = {output for model in models for output in model.outputs}
-    needs = frozenset(use for model in models for use in model.uses if use not in made)
-    path = wanted if wanted in shipped_bundles() else str(bundle.path)
-    return BundleFound(
-        BundleRef(path=path, digest=bundle.digest),
-        bundle.manifest.tag,
-        bundle.title,
-        needs,
-        told_missing(bundle.manifest.models),
-        bundle,
-    )
-
-
-def find_analysis(name_or_path: str) -> BundleFound:
-    """The bundle of an analysis by name or path, every digest checked, that jobs can run.
-
-    Raises
-    ------
-    BundleError
-        If it is missing, not whole, or of no analysis.
-    """
-    from flashsim_prod.physics.analysis.producer import AnalysisProducer
-    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
-
-    bundle = load_bundle(find_bundle(name_or_path))
-    # what every job would fail at
-    regression = AnalysisProducer(bundle).regression
-    return BundleFound(
-        BundleRef(path=str(bundle.path), digest=bundle.digest),
-        bundle.manifest.tag,
-        bundle.title,
-        frozenset(regression.gen_needs),
-        bundle=bundle,
-        ntuple=regression.analysis.ntuple(),
-    )
 
 
 def _check_analysis(typed: Typed) -> None:

@@ -25,7 +25,7 @@ from flashsim_prod.production.measure.per_mode import PerMode
 from flashsim_prod.production.measure.protocol import EnergyProtocol
 from flashsim_prod.production.measure.workloads import WorkerProgram, WorkerTask
 from flashsim_prod.production.order.folder import load_request
-from flashsim_prod.production.order.order import BundleFound
+from flashsim_prod.production.order.library import BundleFound
 from flashsim_prod.production.order.plan import Order
 
 

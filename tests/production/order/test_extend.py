@@ -19,7 +19,7 @@ from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order import extend
 from flashsim_prod.production.order.extend import Extending, extension_order, find_family
-from flashsim_prod.production.order.order import BundleFound
+from flashsim_prod.production.order.library import BundleFound
 from flashsim_prod.production.order.place import place, preview
 from flashsim_prod.production.order.plan import Plan
 
