@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flashsim_prod.core.cocktail import Cocktail
+from flashsim_prod.core.training.cocktail import Cocktail
 from flashsim_prod.errors import ConfigError
 
 DATASET = "/TTTo2L2Nu/RunIISummer20UL16NanoAODv9-v1/NANOAODSIM"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.physics.definitions.eras import DEFAULT, find_era
+from flashsim_prod.physics.eras import DEFAULT, find_era
 from flashsim_prod.physics.events import Collection, Column
 
 #: Of jets with a generator jet of these flavours, those that keep it and those that count as of a gluon; the

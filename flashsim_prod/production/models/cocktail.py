@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flashsim_prod import resources
-from flashsim_prod.core.cocktail import Cocktail, Ingredient
 from flashsim_prod.core.sizes import format_count
+from flashsim_prod.core.training.cocktail import Cocktail, Ingredient
 from flashsim_prod.errors import BundleError, RequestError
 from flashsim_prod.production.models.assembling import AssembledBundle, assemble_bundle
 from flashsim_prod.production.models.drawing import Portion, StepProgress
@@ -46,7 +46,7 @@ class Trained:
 
 def find_cocktail(name_or_file: str) -> Cocktail:
     """The cocktail of this name, or in a file; `RequestError`, `ConfigError` as of `find_card`."""
-    from flashsim_prod.physics.definitions.eras import find_era
+    from flashsim_prod.physics.eras import find_era
 
     found = COCKTAILS.find(name_or_file)
     find_era(found.era)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import awkward as ak
-import fsspec
 import numpy as np
 import pytest
 import uproot
@@ -194,7 +193,7 @@ def test_damaged_bytes_never_raise_anything_else(tmp_path: Path, make_events: Ma
 
 def test_unknown_schemes_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
     # as where the extra is not installed
-    monkeypatch.delitem(fsspec.registry._registry, "root", raising=False)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "root", raising=False)
     for name in ("fsspec_xrootd", "fsspec_xrootd.xrootd"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=r"^root://nowhere\.invalid/a\.root needs another Python package"):

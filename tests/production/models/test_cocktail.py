@@ -13,7 +13,7 @@ import pytest
 from flashsim_prod.cli.main import main
 from flashsim_prod.core.names import check_primary
 from flashsim_prod.errors import ConfigError, InputError, RequestError
-from flashsim_prod.physics.definitions.eras import ERAS
+from flashsim_prod.physics.eras import ERAS
 from flashsim_prod.physics.training import fit
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.models.cocktail import COCKTAILS, find_cocktail
