@@ -56,7 +56,7 @@ def test_kinds_are_compared_and_what_is_there_is_kept(cli: Cli, work: Path) -> N
         ((MODEL, "--kinds", ","), "name at least one of flow"),
         ((MODEL, "--minutes", "0"), "give a time above 0"),
         (("muon_from_genmuo",), "did you mean 'muon_from_genmuon'"),
-        (("met",), "no training tables"),
+        (("met",), "no training table of met"),
     ],
 )
 def test_what_cannot_be_compared_is_told_in_a_line(

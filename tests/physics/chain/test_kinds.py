@@ -470,4 +470,4 @@ def test_a_kind_without_a_likelihood_learns_a_correlation(tmp_path, kind):
     for column in drawn.values():
         assert (column.mean(), column.std()) == pytest.approx((0, 1), abs=0.3)
     losses = [held_out for _, _, held_out in record.losses[kind]]
-    assert min(losses) < 0.7 * losses[0]
+    assert min(losses) < 0.85 * losses[0]

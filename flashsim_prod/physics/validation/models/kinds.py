@@ -33,7 +33,7 @@ from flashsim_prod.physics.validation.statistics.distances import (
 )
 
 RESULT = "result.json"
-#: neighbouring sources, which stay together: those of an event, and reconstructions of one
+#: neighbouring sources that stay together, where there are many: those of an event, and of its folds
 _STRETCH = 200
 #: share of the objects that is held out, where so many are not there
 _HELD_OUT = 0.25
@@ -138,7 +138,7 @@ def compare_kind(
     standing = Standing(
         model=model.name,
         kind=kind,
-        **_measured(loaded, held_out, terms),
+        **_measured(loaded, held_out, _stretch(table), terms),
         weight_bytes=(folder / entry.file).stat().st_size,
         minutes=round(notes.seconds / 60, 2),
         steps=sum(losses[-1][0] for losses in record.losses.values()),
@@ -159,11 +159,16 @@ def split(table: Table, objects: int) -> tuple[Table, Table]:
     if len(table.row) - wanted < LEAST_OBJECTS or wanted < _LEAST_HELD_OUT:
         least = max(LEAST_OBJECTS, int(_LEAST_HELD_OUT / _HELD_OUT)) + _LEAST_HELD_OUT
         raise InputError(f"only {len(table.row)} objects, at least {least} are needed to compare kinds")
-    stretch = np.arange(len(table.number)) // _STRETCH
+    stretch = np.arange(len(table.number)) // _stretch(table)
     order = np.random.default_rng(1).permutation(stretch[-1] + 1)
     of_stretch = np.bincount(stretch[table.row], minlength=len(order))[order]
     held_out = np.isin(stretch, order[: 1 + int(np.searchsorted(of_stretch.cumsum(), wanted))])
     return _part(table, ~held_out), _part(table, held_out)
+
+
+def _stretch(table: Table) -> int:
+    """Neighbouring sources that stay together."""
+    return max(1, min(_STRETCH, len(table.number) // 100))
 
 
 def _part(table: Table, rows: NDArray[np.bool_]) -> Table:
@@ -232,7 +237,7 @@ def _seconds_a_step(model: ObjectModel, table: Table, kind: str, settings: FitSe
     return seconds / _STEPS_TIMED
 
 
-def _measured(fitted: FittedModel, held_out: Table, terms: Terms) -> dict[str, Any]:
+def _measured(fitted: FittedModel, held_out: Table, stretch: int, terms: Terms) -> dict[str, Any]:
     """All figures that are of what is drawn."""
     conditions = held_out.conditions[held_out.row]
     n, names = len(held_out.row), list(held_out.targets)
@@ -247,7 +252,7 @@ def _measured(fitted: FittedModel, held_out: Table, terms: Terms) -> dict[str, A
         np.stack([columns[name].astype(np.float64) for name in names], axis=1)
         for columns in (found, held_out.targets)
     )
-    group = held_out.row // _STRETCH
+    group = held_out.row // stretch
     told, floor = _areas(truth, drawn, conditions, group, terms.seed)
     apart = [wasserstein_in_sigma(drawn[:, column], truth[:, column]) for column in range(len(names))]
     off = np.abs(rank_correlations(drawn) - rank_correlations(truth))
