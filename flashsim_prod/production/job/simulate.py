@@ -5,45 +5,26 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.names import NANO_VERSION
-from flashsim_prod.core.report import Accepted, LumiRange, OutputFile
+from flashsim_prod.core.report import LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
-from flashsim_prod.errors import BundleError, EventsError
+from flashsim_prod.errors import BundleError
+from flashsim_prod.production.job.batches import Batch, Simulation, processes_for, threads_for
+from flashsim_prod.production.job.cores import memory_mb
 from flashsim_prod.production.job.run import JobRun
 from flashsim_prod.production.job.sandbox import found_in
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
-    from flashsim_prod.physics.chain.chain import Chain
-    from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.generator.source import EventSource
     from flashsim_prod.physics.nanoaod.checks import FileSummary
 
 log = logging.getLogger("flashsim_prod.worker")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Simulated events of a job.
-
-    Attributes
-    ----------
-    events : Events
-    gen_events : int
-        Gen events whose last fold is among them.
-    is_specimen : bool
-        The events show which branches there are, and belong into no file.
-    """
-
-    events: Events
-    gen_events: int
-    is_specimen: bool = False
 
 
 def simulate(attempt: JobRun) -> OutputFile:
@@ -61,7 +42,7 @@ def simulate(attempt: JobRun) -> OutputFile:
         If the output does not hold what it should.
     """
     from flashsim_prod.physics.chain.chain import Chain
-    from flashsim_prod.physics.chain.device import assigned_gpus, device_name, pick_device
+    from flashsim_prod.physics.chain.device import assigned_gpus, device_name, keep_to_threads, pick_device
     from flashsim_prod.physics.nanoaod.runs import events_by_lumi
 
     request = attempt.request
@@ -70,28 +51,33 @@ def simulate(attempt: JobRun) -> OutputFile:
     attempt.need_space(job.events * request.site.rates.bytes_per_event)
     bundle = bound_bundle(request, attempt.sandbox, any_digest=attempt.any_bundle)
     attempt.gpus = assigned_gpus(request.site.gpus)
-    device = pick_device(request.device, threads=request.site.resources.cpus)
+    device = pick_device(request.device)
+    keep_to_threads(threads_for(request, device))
     attempt.device = device_name(device)
     rows = request.site.resources.batch_rows
     chain = Chain(bundle, device=device, sampling=request.sampling, batch_rows=rows)
     source = event_source(request, job, attempt.sandbox)
     attempt.start_clock()
+    attempt.processes = processes_for(request, job, device)
     log.info(
-        "job %d: %d gen events x %d on %s", job.index, job.gen_events, request.oversample, attempt.device
+        "job %d: %d gen events x %d on %s, %d at a time",
+        *(job.index, job.gen_events, request.oversample, attempt.device, attempt.processes),
     )
     path = attempt.work / "output.root"
-    batches = simulated(request, job, chain, source, attempt.timings)
+    simulation = Simulation(request, job, chain, source, attempt.timings, attempt.processes)
+    batches = _counted(simulation.batches(), attempt, job.events)
     found = write_checked(
         path,
         request,
         job,
         chain.made_for,
-        _counted(batches, attempt, job.events),
+        batches,
         provenance(request, bundle),
         attempt.timings,
         attempt.sandbox,
+        processes=attempt.processes,
     )
-    attempt.merging = accepted_by(source, request)
+    attempt.merging = simulation.accepted
     if attempt.merging is not None:
         attempt.events_by_lumi = events_by_lumi(str(path))
     return attempt.store(path, job.lfn, found.events, found.lumis)
@@ -122,35 +108,6 @@ def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None
     )
 
 
-def fold_chunks(gen: Events, request: Request, job: SimulateJob, gen_first: int) -> Iterator[Events]:
-    """The numbered folds of consecutive gen events, at most the site's `chunk_events` at a time.
-
-    What is drawn and written does not depend on how many that are.
-
-    Parameters
-    ----------
-    gen : Events
-        Several gen events only if all of their folds fit into a chunk.
-    gen_first : int
-        Number in the dataset, from 0, of the first of them.
-    """
-    from flashsim_prod.physics.folding import fold_events
-
-    chunk_events = request.site.resources.chunk_events
-    for start in range(0, request.oversample, chunk_events):
-        yield fold_events(
-            gen,
-            oversample=request.oversample,
-            gen_first=gen_first,
-            run=request.run,
-            first_event=job.first_event,
-            first_lumi=job.first_lumi,
-            gen_events_per_lumi=request.split.gen_events_per_lumi,
-            job_gen_first=job.gen_first,
-            folds=range(start, min(start + chunk_events, request.oversample)),
-        )
-
-
 def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
     """What the file itself says of where it comes from; the same in all files of a dataset."""
     about = {
@@ -176,58 +133,6 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
     return about | {"normalisation": told["normalisation"]} if "normalisation" in told else about
 
 
-def simulated(
-    request: Request, job: SimulateJob, chain: Chain, source: EventSource, timings: Timings
-) -> Iterator[Batch]:
-    """All events of a job, in order: the loop of whoever simulates, for a dataset, an array or a measurement.
-
-    They have the names of the version of NanoAOD that the request is of.
-
-    Parameters
-    ----------
-    timings : Timings
-        Is told the time of ``generate`` or ``read``, ``fold`` and ``simulate``.
-
-    Where the source may throw events away and none is left, a specimen of them comes at the end.
-
-    Raises
-    ------
-    InputError
-        If input events are missing or lack a branch.
-    EventsError
-        At the end, if the source gave another number of gen events than the job has.
-    """
-    from flashsim_prod.physics.generator.source import VetoingSource
-    from flashsim_prod.physics.nanoaod.versions.names import writing
-
-    making, way = request.source.stage, writing(chain.made_for, request.nano)
-    size = max(1, request.site.resources.chunk_events // request.oversample)
-    done = 0
-    for gen in timings.through(making, source.chunks(size)):
-        chunks = fold_chunks(gen, request, job, job.gen_first + done)
-        for folds in timings.through("fold", chunks):
-            with timings.step("simulate"):
-                events = way.written(chain.simulate(folds, seed=job.seed))
-            is_last = folds.scalars["FlashSim_fold"][-1] == request.oversample - 1
-            yield Batch(events, gen.n if is_last else 0)
-        done += gen.n
-    accepted = accepted_by(source, request)
-    tried = done if accepted is None else accepted.tried
-    if tried != job.gen_events or (accepted is not None and accepted.accepted != done):
-        raise EventsError(f"job {job.index} got {tried} gen events, expected {job.gen_events}")
-    if not done and isinstance(source, VetoingSource):
-        folds = next(fold_chunks(source.specimen(), request, job, job.gen_first))
-        specimen = way.written(chain.simulate(folds, seed=job.seed))
-        yield Batch(specimen, 0, is_specimen=True)
-
-
-def accepted_by(source: EventSource, request: Request) -> Accepted | None:
-    """What the shower left of a job's gen events so far; ``None`` where it leaves all."""
-    from flashsim_prod.physics.generator.source import VetoingSource
-
-    return source.accepted if request.is_vetoed and isinstance(source, VetoingSource) else None
-
-
 def write_checked(
     path: Path,
     request: Request,
@@ -237,6 +142,8 @@ def write_checked(
     about: dict[str, str],
     timings: Timings,
     sandbox: Path | None = None,
+    *,
+    processes: int = 1,
 ) -> FileSummary:
     """Write the events of a job into the file `path`, and check that it holds what it should.
 
@@ -250,6 +157,8 @@ def write_checked(
         Is told the time of ``write`` and ``check``.
     sandbox : Path, optional
         Where input files are that were sent.
+    processes : int
+        So many others make batches while one is written: of the time it takes, that part is this one's.
 
     Raises
     ------
@@ -269,7 +178,7 @@ def write_checked(
     )
     with NanoWriter(path, schema=schema, provenance=about, runs=runs) as writer:
         for batch in batches:
-            with timings.step("write"):
+            with timings.step("write", among=processes):
                 if batch.is_specimen:
                     writer.describe(batch.events)
                 else:
@@ -298,3 +207,5 @@ def _counted(batches: Iterable[Batch], attempt: JobRun, total: int) -> Iterator[
         attempt.events += batch.events.n
         attempt.gen_events += batch.gen_events
         attempt.progress(attempt.events, total)
+        if attempt.processes > 1:
+            attempt.memory_mb = max(attempt.memory_mb, memory_mb())
