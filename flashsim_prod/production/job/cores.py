@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -81,6 +81,14 @@ def in_order(feed: Callable[[], Iterator[Item]], work: Callable[[Item], Result],
         yield from team.results()
     finally:
         team.end()
+
+
+def each_in_order(work: Callable[[Item], Result], items: Iterable[Item], *, n: int) -> Iterator[Result]:
+    """As `map`, by at most `n` processes, if there are several items."""
+    all_items = list(items)
+    if min(n, len(all_items)) < 2:
+        return map(work, all_items)
+    return in_order(lambda: iter(all_items), work, min(n, len(all_items)))
 
 
 class _Team:
@@ -183,16 +191,21 @@ def _child(role: Callable[[], None], others: Sequence[Connection], life: Connect
     try:
         role()
     except BrokenPipeError:
-        os._exit(_LEFT_ALONE)
+        _leave()
 
 
 def _watch(life: Connection) -> None:
     with suppress(EOFError, OSError):
         life.recv_bytes()
+    _leave()
+
+
+def _leave() -> None:
+    """End this process, whose other ends are gone, and what it has started."""
     for one in _started_by(os.getpid()):
         with suppress(psutil.Error):
             one.kill()
-    os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(_LEFT_ALONE)
 
 
 def _started_by(pid: int | None) -> list[psutil.Process]:
@@ -240,7 +253,7 @@ def _send(made: Queue[bytes | None], results: Connection) -> None:
         while (one := made.get()) is not None:
             results.send_bytes(one)
     except BrokenPipeError:
-        os._exit(_LEFT_ALONE)
+        _leave()
 
 
 def _received(items: Connection) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.errors import BundleError
 from flashsim_prod.production.job.batches import Batch, Simulation, processes_for, threads_for
-from flashsim_prod.production.job.cores import memory_mb
+from flashsim_prod.production.job.cores import each_in_order, memory_mb
 from flashsim_prod.production.job.run import JobRun
 from flashsim_prod.production.job.sandbox import found_in
 
@@ -195,6 +196,8 @@ def write_checked(
             name=job.lfn,
             runs=runs,
             may_be_empty=request.is_vetoed,
+            digests=False,
+            in_turn=partial(each_in_order, n=processes) if processes > 1 else map,
         )
 
 

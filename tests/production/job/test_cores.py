@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from flashsim_prod.errors import EventsError, NodeError, exit_code_is_retryable
-from flashsim_prod.production.job.cores import can_fork, in_order, memory_mb
+from flashsim_prod.production.job.cores import can_fork, each_in_order, in_order, memory_mb
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")
 
@@ -46,6 +46,13 @@ def test_results_are_in_the_order_of_items(n: int, items: int) -> None:
     assert [number for number, _ in found] == list(range(items))
     assert len({pid for _, pid in found} | {os.getpid()}) == min(n, items) + 1
     assert not _children()
+
+
+def test_a_map_of_one_item_needs_no_other_process() -> None:
+    assert list(each_in_order(lambda number: (number, os.getpid()), [3], n=4)) == [(3, os.getpid())]
+    found = list(each_in_order(lambda number: (number, os.getpid()), [3, 4], n=4))
+    assert [number for number, _ in found] == [3, 4]
+    assert os.getpid() not in {pid for _, pid in found}
 
 
 def test_no_more_than_a_few_items_are_under_way(tmp_path: Path) -> None:
@@ -157,6 +164,7 @@ def test_nobody_is_left_when_the_first_process_dies(signum: int) -> None:
 def test_memory_that_is_shared_counts_once() -> None:
     shared = b"x" * (64 << 20)
     before = memory_mb()
+    assert before > 64
 
     def work(number: int) -> float:
         return float(len(shared))
@@ -165,4 +173,5 @@ def test_memory_that_is_shared_counts_once() -> None:
     next(results)
     grown = memory_mb() - before
     results.close()
-    assert 0 < grown < 64
+    # three processes more, each with all of it in its reach
+    assert grown < 64
