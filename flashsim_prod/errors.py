@@ -60,7 +60,17 @@ class InputError(FlashSimError):
 
 
 class MissingBranchError(InputError, KeyError):
-    """Events were asked for a branch or a collection that they do not have."""
+    """Events were asked for a branch or a collection that they do not have.
+
+    Attributes
+    ----------
+    lacking : str
+        Its full name, with a ``*`` for a collection that is not known; empty if it has none.
+    """
+
+    def __init__(self, message: str, lacking: str = "") -> None:
+        super().__init__(message)
+        self.lacking = lacking
 
     # a KeyError shows its argument in quotes
     __str__ = Exception.__str__

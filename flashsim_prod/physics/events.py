@@ -67,7 +67,7 @@ class Collection:
             return self.columns[name]
         except KeyError:
             branch = f"{self.name}_{name}" if self.name else name
-            raise MissingBranchError(f"the events have no branch {branch}") from None
+            raise MissingBranchError(f"the events have no branch {branch}", branch) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self.columns
@@ -176,7 +176,7 @@ class _Scalars(dict[str, Column]):
     """Columns of which one that is not there is told as a missing branch."""
 
     def __missing__(self, name: str) -> Column:
-        raise MissingBranchError(f"the events have no branch {name}")
+        raise MissingBranchError(f"the events have no branch {name}", name)
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class Events:
         try:
             return self.collections[name]
         except KeyError:
-            raise MissingBranchError(f"the events have no collection {name}") from None
+            raise MissingBranchError(f"the events have no collection {name}", name) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self.collections or name in self.scalars

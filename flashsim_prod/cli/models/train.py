@@ -26,13 +26,13 @@ from flashsim_prod.cli.options import (
 from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.choices import Device, Solver
-from flashsim_prod.core.sizes import parse_count
+from flashsim_prod.core.sizes import format_duration, parse_count
 from flashsim_prod.production.models.assembling import assemble_bundle
+from flashsim_prod.production.models.drawing import Portion, StepProgress
 from flashsim_prod.production.models.fidelity import FidelityOptions, report_fidelity
 from flashsim_prod.production.models.samples import (
     Extracted,
     LackingIn,
-    StepProgress,
     extract_tables,
     generate_sample,
     reconstruct_sample,
@@ -90,19 +90,32 @@ def extract(
     model: Annotated[
         list[str] | None, typer.Option(help="Only these object models.", autocompletion=completing.models)
     ] = None,
+    first: Annotated[
+        str | None, typer.Option(metavar="N", help="Only so many events of each file: 1000, 10k, ...")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Files at a time.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Draw training tables from NANOAOD files; tables that are there already are kept."""
+    most = None if first is None else parse_count(first)
     with shown_steps() as show:
-        made = extract_tables(files, work, model or (), progress=_steps(show))
+        portions = [Portion(file, most) for file in files]
+        made = extract_tables(portions, work, model or (), progress=_steps(show), jobs=jobs)
     _note_what_is_lacking(made)
     if as_json:
         print_json(made.sizes)
         return
     _print_sizes(made)
+    if made.events:
+        typer.echo(_speed(made))
     if made.kept_files:
         again = f"remove them from {made.tables} to draw them again"
         typer.echo(f"tables of {counted(made.kept_files, 'file')} were there already and kept; {again}")
+
+
+def _speed(made: Extracted) -> str:
+    rate = made.events / max(made.seconds, 1e-3)
+    return f"{counted(made.events, 'event')} in {format_duration(made.seconds)}, {rate:,.0f} events/s"
 
 
 def _note_what_is_lacking(made: Extracted) -> None:

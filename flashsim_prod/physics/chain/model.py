@@ -44,7 +44,8 @@ class Rows:
         try:
             return self.columns[name]
         except KeyError:
-            raise MissingBranchError(f"the events have no branch that gives its sources {name}") from None
+            told = f"the events have no branch that gives its sources {name}"
+            raise MissingBranchError(told, f"*_{name}") from None
 
     def take(self, index: NDArray[np.int64]) -> Rows:
         """The rows `index`, which may repeat."""

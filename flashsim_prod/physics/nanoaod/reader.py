@@ -182,6 +182,14 @@ class NanoFile:
             told = ", ".join(f"'{name}'" for name in lacking)
             raise InputError(f"{self.url} has no branch {told}; give an input file that has it")
 
+    def edges(self, names: Sequence[str]) -> list[int]:
+        """Events at which what is stored together of all `names` begins; empty for RNTuples."""
+        if not names or not hasattr(self._tree, "common_entry_offsets"):
+            return []
+        own = [self._own.get(name, name) for name in names]
+        with reading(self.url, "is damaged"):
+            return [int(edge) for edge in self._tree.common_entry_offsets(filter_name=own)]
+
     def read(self, names: Sequence[str], start: int, stop: int) -> Events:
         """The branches `names` of events [start, min(stop, n_entries)).
 

@@ -80,7 +80,8 @@ class Noting(dict[str, Column]):
         return column
 
     def __missing__(self, name: str) -> Column:
-        raise MissingBranchError(f"the events have no branch {self._known_as.format(name)}")
+        known = self._known_as.format(name)
+        raise MissingBranchError(f"the events have no branch {known}", known)
 
 
 def finite(columns: Mapping[str, Column], n: int) -> tuple[Bools, dict[str, int]]:

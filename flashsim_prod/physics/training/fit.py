@@ -161,7 +161,8 @@ def _optimise(
 ) -> None:
     """Train a stage's network in place; at the end it holds the averaged weights that were best."""
     steps, settings = settings.of(stage)
-    work = Optimisation(stage.network.to(device), stage.loss(examples), steps, settings, device)
+    loss = stage.loss(examples)
+    work = Optimisation(stage.network.to(device), loss, steps, settings, device, stage.turns)
     checkpoint = _checkpoint(folder, stage.name)
     spent_s = work.restore(checkpoint) if checkpoint.exists() else 0.0
     started = time.monotonic()

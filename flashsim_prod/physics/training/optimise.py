@@ -1,10 +1,10 @@
-"""The training loop: AdamW, a cosine schedule, averaged weights, and checkpoints to go on from."""
+"""The training loop: optimisers in turns, a cosine schedule, averaged weights, checkpoints to go on from."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,46 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics.chain.kinds.base import Loss, Stage
+from flashsim_prod.physics.chain.kinds.base import Loss, Stage, Turn
 from flashsim_prod.physics.tensor_files import appearing_tensors
 
 #: neighbouring rows that are held out together
 _STRETCH = 200
 #: rows that the held-out loss is found from at most
 _MOST_HELD_OUT = 32_768
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A turn, with the weights that it moves and its optimiser."""
+
+    turn: Turn
+    weights: list[nn.Parameter]
+    optimiser: Optimizer
+
+    @property
+    def _prefix(self) -> str:
+        return f"moment.{self.turn.name}." if self.turn.name else "moment."
+
+    def moments(self) -> dict[str, Tensor]:
+        """The optimiser's state, by the names that a checkpoint has for it."""
+        return {
+            f"{self._prefix}{number}.{key}": value
+            for number, state in self.optimiser.state_dict()["state"].items()
+            for key, value in state.items()
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go back to what `moments` gave, among other tensors."""
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in _below(tensors, self._prefix).items():
+            number, name = key.split(".", 1)
+            state.setdefault(int(number), {})[name] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
 
 
 @dataclass(frozen=True)
@@ -59,7 +89,7 @@ class FitSettings:
         """Steps of a stage, and the settings that it is trained with."""
         if stage.of_numbers:
             return self.multiplicity_steps, replace(self, batch=self.multiplicity_batch)
-        return self.flow_steps, self
+        return max(1, round(stage.share * self.flow_steps)), self
 
     def quick(self) -> FitSettings:
         """A tenth of the work, to try things out."""
@@ -79,6 +109,8 @@ class Optimisation:
         Total number, which the schedule of the learning rate depends on.
     settings : FitSettings
     device : str
+    turns : sequence of Turn
+        What a step consists of, one after another.
 
     Attributes
     ----------
@@ -87,7 +119,13 @@ class Optimisation:
     """
 
     def __init__(
-        self, network: nn.Module, loss: Loss, steps: int, settings: FitSettings, device: str
+        self,
+        network: nn.Module,
+        loss: Loss,
+        steps: int,
+        settings: FitSettings,
+        device: str,
+        turns: Sequence[Turn] = (Turn(),),
     ) -> None:
         self.network, self.loss, self.steps, self.settings, self.device = (
             network,
@@ -97,7 +135,11 @@ class Optimisation:
             device,
         )
         self.averaged = AveragedModel(network, avg_fn=_growing_average(settings.average))
-        self.optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
+        self._turns = [
+            _Taken(turn, weights, turn.optimiser(weights, settings.learning_rate * turn.rate))
+            for turn in turns
+            for weights in [turn.parameters(network)]
+        ]
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
         self.losses: list[tuple[int, float, float]] = []
@@ -110,35 +152,41 @@ class Optimisation:
         total = 0.0
         self.network.train()
         for _ in range(steps):
-            rows = self._rows[
-                torch.randint(len(self._rows), (self.settings.batch,), generator=self.generator)
-            ]
-            for group in self.optimiser.param_groups:
-                group["lr"] = self._learning_rate()
-            self.optimiser.zero_grad(set_to_none=True)
-            loss = self.loss(self.network, rows, self.generator, self.device)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimiser.step()
+            for taken in self._turns:
+                total += self._take(taken)
             self.averaged.update_parameters(self.network)
-            total += loss.item()
             self.step += 1
         held_out = self._held_out_loss()
         if held_out <= min((before for _, _, before in self.losses), default=math.inf):
             self.best = {key: value.clone() for key, value in self.averaged.module.state_dict().items()}
         self.losses.append((self.step, total / steps, held_out))
 
+    def _take(self, taken: _Taken) -> float:
+        """One turn; the mean of its loss."""
+        turn, total = taken.turn, 0.0
+        for _ in range(turn.steps):
+            rows = self._rows[
+                torch.randint(len(self._rows), (self.settings.batch,), generator=self.generator)
+            ]
+            for group in taken.optimiser.param_groups:
+                group["lr"] = self._learning_rate() * turn.rate
+            loss = self.loss.in_turn(turn.name, self.network, rows, self.generator, self.device)
+            # what another turn moves stands still, and gathers nothing on the way
+            gradients = torch.autograd.grad(loss, taken.weights, allow_unused=True)
+            for weight, gradient in zip(taken.weights, gradients, strict=True):
+                weight.grad = gradient
+            nn.utils.clip_grad_norm_(taken.weights, 1.0)
+            taken.optimiser.step()
+            total += loss.item()
+        return total / turn.steps
+
     def save(self, path: Path, seconds: float) -> None:
         """Write all state to a safetensors file, whole or not at all."""
-        moments = self.optimiser.state_dict()["state"]
         tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
         tensors |= {f"averaged.{key}": value for key, value in self.averaged.state_dict().items()}
         tensors |= {f"best.{key}": value for key, value in self.best.items()}
-        tensors |= {
-            f"moment.{number}.{key}": value
-            for number, state in moments.items()
-            for key, value in state.items()
-        }
+        for taken in self._turns:
+            tensors |= taken.moments()
         tensors["generator"] = self.generator.get_state()
         notes = {"step": self.step, "losses": self.losses, "seconds": seconds, "for": self._identity()}
         with appearing_tensors(path) as temporary:
@@ -176,17 +224,11 @@ class Optimisation:
                 "repeat --width and --blocks, or fit with --anew to start over"
             ) from error
         self.best = _below(tensors, "best.")
-        self._restore_moments(_below(tensors, "moment."))
+        for taken in self._turns:
+            taken.restore(tensors)
         self.generator.set_state(tensors["generator"])
         self.step, self.losses = notes["step"], [tuple(entry) for entry in notes["losses"]]
         return float(notes["seconds"])
-
-    def _restore_moments(self, moments: dict[str, Tensor]) -> None:
-        state: dict[int, dict[str, Any]] = {}
-        for key, value in moments.items():
-            number, name = key.split(".", 1)
-            state.setdefault(int(number), {})[name] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
 
     def _identity(self) -> str:
         return json.dumps([asdict(self.settings), self.steps, self.loss.n], sort_keys=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,36 @@ from flashsim_prod.physics.training.finite import LeftOut, finite
 _TARGET = "target."
 #: notes in a table's file
 _LEFT_OUT, _MADE_FOR, _VERSION, _ABSENT = "left_out", "made_for", "version", "absent"
+_DRAWN_FROM = "drawn_from"
+
+
+@dataclass(frozen=True)
+class DrawnFrom:
+    """The file that a table was drawn from, and how much of it.
+
+    Attributes
+    ----------
+    url : str
+        Local files with their whole path.
+    uuid : str
+        The file's own.
+    events : int
+        The first ones of the file, that were looked at.
+    of : int
+        Events in the file.
+    objects : int
+        Of the model's collection in these events.
+    """
+
+    url: str
+    uuid: str
+    events: int
+    of: int
+    objects: int
+
+    def is_of(self, events: int | None) -> bool:
+        """Whether just this many events were looked at, or all of the file if it has no more."""
+        return self.events == (self.of if events is None else min(events, self.of))
 
 
 @dataclass(frozen=True)
@@ -53,7 +83,7 @@ class Table:
     version: str = ""
     absent: tuple[str, ...] = ()
 
-    def save(self, path: Path, model: ObjectModel | None = None) -> None:
+    def save(self, path: Path, model: ObjectModel | None = None, source: DrawnFrom | None = None) -> None:
         """Write as safetensors, whole or not at all, with what of `model` it depends on."""
         tensors: dict[str, NDArray[Any]] = {
             "conditions": self.conditions,
@@ -68,6 +98,8 @@ class Table:
             notes[_ABSENT] = json.dumps(self.absent)
         if model is not None:
             notes[_MADE_FOR] = json.dumps(model.signature())
+        if source is not None:
+            notes[_DRAWN_FROM] = json.dumps(asdict(source))
         with appearing_tensors(path) as temporary:
             save_file(tensors, temporary, notes)
 
@@ -176,6 +208,12 @@ def left_out_of(path: Path) -> LeftOut:
 def version_of_table(path: Path) -> str:
     """The version of NanoAOD that the table in `path` is of; empty if it does not say."""
     return _notes(path).get(_VERSION, "")
+
+
+def drawn_from(path: Path) -> DrawnFrom | None:
+    """What the table in `path` was drawn from; ``None`` if it is of before tables remembered."""
+    told = _notes(path).get(_DRAWN_FROM)
+    return None if told is None else DrawnFrom(**json.loads(told))
 
 
 def lacking_in(path: Path, model: ObjectModel) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -7,6 +7,7 @@ simulation cannot drift apart.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,42 +15,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.errors import BundleError, InputError, MissingBranchError
-from flashsim_prod.physics.chain.left_out import check_left_out
+from flashsim_prod.errors import InputError, MissingBranchError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
-from flashsim_prod.physics.chain.registry import MODELS
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.training.drawn import (
+    is_drawn,
+    known_impossible,
+    refuse_other_file,
+    refuse_other_version,
+    remember_impossible,
+    table_path,
+    told_url,
+)
 from flashsim_prod.physics.training.finite import LeftOut, Noting, finite
+from flashsim_prod.physics.training.needed import PROBED_EVENTS, asked_for, needed_branches
 from flashsim_prod.physics.training.partial import partial_targets
-from flashsim_prod.physics.training.table import Table, lacking_in, left_out_of, sizes, version_of_table
+from flashsim_prod.physics.training.stream import Stream
+from flashsim_prod.physics.training.table import DrawnFrom, Table, sizes
 
-_CHUNK_EVENTS = 5000
-
-
-@dataclass(frozen=True)
-class Lacking:
-    """What a file could not give of one model.
-
-    Attributes
-    ----------
-    branches : tuple of str
-        That the file lacks.
-    targets : tuple of str
-        That are made of them.
-    trouble : str
-        Why no bundle can have the model without these; empty if one can.
-    """
-
-    branches: tuple[str, ...]
-    targets: tuple[str, ...]
-    trouble: str
-
-
-def table_path(folder: Path, file: str, model: ObjectModel) -> Path:
-    """Where the table of `model` from one NANOAOD `file` stands."""
-    return folder / model.name / f"{Path(file).stem}.safetensors"
+#: of files with no more events all branches are read: to find out which are needed takes longer
+WHOLE_EVENTS = 5000
 
 
 @dataclass(frozen=True)
@@ -193,7 +180,12 @@ def _first_matches(origin: NDArray[np.int64], n_rows: int, model: ObjectModel) -
 
 
 def extract_file(
-    url: str, models: Sequence[ObjectModel], folder: Path, *, impossible: dict[str, str] | None = None
+    url: str,
+    models: Sequence[ObjectModel],
+    folder: Path,
+    *,
+    impossible: dict[str, str] | None = None,
+    n_events: int | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Write the tables of `models` from one NANOAOD file; those that are there already are kept.
 
@@ -201,48 +193,68 @@ def extract_file(
     ----------
     impossible : dict, optional
         Is told the models that the file does not have enough for, and why; without it one is an error.
+    n_events : int, optional
+        Only the first events of the file; tables of another number of events are drawn again.
 
     Yields
     ------
     tuple of int
-        Events done and events in the file, after each chunk.
+        Events done and events to be done, after each portion.
 
     Raises
     ------
     InputError
         If a model cannot be extracted and that is an error, or none can; or if there are tables of another
-        version.
+        version, or of another file of the same name.
+    StorageError
+        If a server drops the file again and again.
     """
-    wanted = [model for model in models if not table_path(folder, url, model).exists()]
-    with open_declared(url) as file:
+    remembered = {} if impossible is None else known_impossible(folder, url, models, n_events)
+    if impossible is not None:
+        impossible |= remembered
+    missing = [model for model in models if model.name not in remembered]
+    wanted = [model for model in missing if not is_drawn(folder, url, model, n_events)]
+    if not wanted and "://" in url:
+        return
+    with Stream(url, n_events) as stream:
+        file = stream.file
         if not file.n_entries:
             raise InputError(f"{url} holds no events; leave it out")
+        refuse_other_file(folder, missing, url, stream.identifier)
         refuse_other_version(folder, wanted, url, file.version)
         found = _Found(url, wanted, impossible)
-        names = readable(file) if wanted else []
-        for start in range(0, file.n_entries if wanted else 0, _CHUNK_EVENTS):
-            stop = min(start + _CHUNK_EVENTS, file.n_entries)
-            found.add(file.read(names, start, stop))
-            yield stop, file.n_entries
+        everything = readable(file) if wanted else []
+        names = _looked_at(stream, wanted, everything)
+        for start, stop in stream.portions(everything) if wanted else ():
+            if not found.add(stream.read(names, start, stop), frozenset(everything).difference(names)):
+                names = everything
+                found.add(stream.read(names, start, stop), frozenset())
+            yield stop, stream.events
     tables = {model: Table.concatenate(parts) for model, parts in found.parts.items()}
     for model, table in tables.items():
         _refuse_nothing(url, table, model)
     if impossible and len(impossible) == len(models):
         raise InputError(f"{url}: no model can be extracted; {next(iter(impossible.values()))}")
+    whence = DrawnFrom(told_url(url), stream.identifier, stream.events, stream.entries, 0)
     for model, table in tables.items():
         path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(table, version=file.version).save(path, model)
-
-
-def open_declared(url: str) -> NanoFile:
-    """A file of any version, under the names and with the types that models declare."""
-    return NanoFile(url, Schema.default(), declared=True)
+        whole = replace(table, version=file.version)
+        whole.save(path, model, replace(whence, objects=found.objects[model]))
+    remember_impossible(folder, url, impossible or {}, whence)
 
 
 def readable(file: NanoFile) -> list[str]:
     """The branches of a file that models can ask for."""
     return sorted(file.branches & Schema.default().branches.keys())
+
+
+def _looked_at(stream: Stream, models: Sequence[ObjectModel], everything: list[str]) -> list[str]:
+    """What of `everything` is worth reading: all of a small file."""
+    if not models or stream.events <= WHOLE_EVENTS:
+        return everything
+    found = needed_branches(stream.read(everything, 0, PROBED_EVENTS), models, extract)
+    return everything if found is None else found
 
 
 class _Found:
@@ -251,18 +263,34 @@ class _Found:
     def __init__(self, url: str, models: Sequence[ObjectModel], impossible: dict[str, str] | None) -> None:
         self._url, self._impossible = url, impossible
         self.parts: dict[ObjectModel, list[Table]] = {model: [] for model in models}
+        #: objects of each model's collection
+        self.objects = dict.fromkeys(models, 0)
 
-    def add(self, events: Events) -> None:
-        """The next chunk; what it lacks, all lack."""
-        for model in list(self.parts):
+    def add(self, events: Events, unread: AbstractSet[str]) -> bool:
+        """The next chunk, but nothing of it if what is `unread` is asked for; what it lacks, all lack."""
+        drawn: dict[ObjectModel, Table] = {}
+        lost: dict[ObjectModel, str] = {}
+        for model in self.parts:
             try:
-                self.parts[model].append(extract(events, model, partial=True))
+                drawn[model] = extract(events, model, partial=True)
             except InputError as error:
+                if asked_for(error, unread):
+                    return False
                 if self._impossible is None:
                     advice = "name the models wanted with --model, or take other files"
                     raise InputError(f"{self._url}: {error}; {advice}") from error
-                self._impossible[model.name] = str(error)
-                del self.parts[model]
+                lost[model] = str(error)
+            else:
+                if not unread.isdisjoint(drawn[model].absent):
+                    return False
+        for model, why in lost.items():
+            assert self._impossible is not None
+            self._impossible[model.name] = why
+            del self.parts[model]
+        for model, table in drawn.items():
+            self.parts[model].append(table)
+            self.objects[model] += 0 if model.scalar else events[model.produces].n_objects
+        return True
 
 
 def _refuse_nothing(url: str, table: Table, model: ObjectModel) -> None:
@@ -277,57 +305,6 @@ def _refuse_nothing(url: str, table: Table, model: ObjectModel) -> None:
                 f"{url}: {model.name} has nothing to learn from, all {number:,} {what} are left out, "
                 f"{lost.told()}; name the models wanted with --model, or take other files"
             )
-
-
-def lacking(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str, Lacking]:
-    """What the tables of one NANOAOD file lack since the file does, by model."""
-    paths = {model: table_path(folder, url, model) for model in models}
-    found = {model: lacking_in(path, model) for model, path in paths.items() if path.exists()}
-    return {
-        model.name: Lacking(absent, targets, _trouble(model, targets))
-        for model, (absent, targets) in found.items()
-        if absent
-    }
-
-
-def _trouble(model: ObjectModel, lacking: Sequence[str]) -> str:
-    """Why no bundle can have `model` without some targets; empty if one can."""
-    drawn = model.drawing({str(target) for target in model.targets if target.name not in lacking})
-    try:
-        models = [drawn if one.name == model.name else one for one in MODELS]
-        check_left_out(models, Schema.default(), "")
-    except BundleError as error:
-        return str(error).removeprefix(": ").partition(";")[0]
-    return ""
-
-
-def not_finite(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str, LeftOut]:
-    """What was left out of the tables of one NANOAOD file for numbers that are not finite, by model."""
-    paths = {model.name: table_path(folder, url, model) for model in models}
-    found = {name: left_out_of(path) for name, path in paths.items() if path.exists()}
-    return {name: one for name, one in found.items() if one}
-
-
-def left_out(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str, tuple[int, int]]:
-    """Objects of one NANOAOD file that went into no table, and all of them, by collection.
-
-    Every object has one source, but two kinds of objects none: taus and secondary vertices of an event
-    without any jet within the tracker, and those beyond the most that a model gives for one source. Only
-    collections with all their sources among `models` are counted, and only such with objects left out
-    are told.
-    """
-    found: dict[str, tuple[int, int]] = {}
-    with open_declared(url) as file:
-        for name in dict.fromkeys(model.produces for model in models if not model.scalar):
-            sources = [model for model in MODELS if model.produces == name]
-            paths = [table_path(folder, url, model) for model in sources]
-            if not all(model in models for model in sources) or not all(path.exists() for path in paths):
-                continue
-            total = file.read([f"{name}_pt"], 0, file.n_entries)[name].n_objects
-            taken = sum(sizes(path)[1] + left_out_of(path).objects for path in paths)
-            if taken < total:
-                found[name] = (total - taken, total)
-    return found
 
 
 def table_sizes(folder: Path, model: ObjectModel) -> tuple[int, int]:
@@ -363,15 +340,3 @@ def _refuse_mixture(paths: Sequence[Path], tables: Sequence[Table]) -> None:
                 f"{poor} is of a file without {odd[0]}, which the one of {rich} has; fit on files that hold "
                 "the same, or leave one out"
             )
-
-
-def refuse_other_version(folder: Path, models: Sequence[ObjectModel], url: str, version: str) -> None:
-    """`InputError` if there are tables of another version of NanoAOD than that of the file `url`."""
-    for model in models:
-        for path in sorted((folder / model.name).glob("*.safetensors")):
-            there = version_of_table(path)
-            if version and there and there != version:
-                raise InputError(
-                    f"{url} is NanoAOD {version}, and {path} is of {there}; extract each version into a "
-                    "--work of its own"
-                )

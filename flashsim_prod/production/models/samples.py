@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.errors import RequestError
+from flashsim_prod.production.models.drawing import Portion, StepProgress, draw
 from flashsim_prod.production.order.library import find_card
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.model import ObjectModel
-
-#: called with what is being done, how much of it is done, and how much there is if that is known
-StepProgress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,10 @@ class Extracted:
         What the tables do not hold.
     lacking
         What files did not have.
+    events : int
+        Looked at now.
+    seconds : float
+        That took.
     """
 
     tables: Path
@@ -120,6 +122,8 @@ class Extracted:
     not_finite: tuple[NotFinite, ...]
     without_source: tuple[WithoutSource, ...]
     lacking: tuple[LackingIn, ...] = ()
+    events: int = 0
+    seconds: float = 0.0
 
 
 def generate_sample(
@@ -184,7 +188,12 @@ def _refuse_existing(output: Path) -> None:
 
 
 def extract_tables(
-    files: Sequence[str], work: Path, models: Sequence[str], *, progress: StepProgress
+    files: Sequence[str | Portion],
+    work: Path,
+    models: Sequence[str],
+    *,
+    progress: StepProgress,
+    jobs: int = 1,
 ) -> Extracted:
     """Draw training tables from NANOAOD with truth; tables that are there already are kept.
 
@@ -194,6 +203,8 @@ def extract_tables(
         Folder of the tables, in ``tables``.
     models : sequence of str
         Only these object models; all that the files have enough for by default.
+    jobs : int
+        Files at a time, each in a process of its own.
 
     Raises
     ------
@@ -204,29 +215,34 @@ def extract_tables(
         than the tables that are there.
     """
     from flashsim_prod.physics.training.fit import LEAST_OBJECTS
-    from flashsim_prod.physics.training.tables import extract_file, table_sizes
+    from flashsim_prod.physics.training.tables import table_sizes
 
     chosen, tables = _chosen(models), work / "tables"
-    twice = [name for name, times in Counter(Path(file).stem for file in files).items() if times > 1]
-    if twice:
-        raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
-    kept = 0
-    impossible: dict[str, dict[str, str]] = {file: {} for file in files}
-    for file in files:
-        done = 0
-        found = extract_file(file, chosen, tables, impossible=None if models else impossible[file])
-        for done, total in found:
-            progress(Path(file).name, done, total)
-        kept += not done
+    portions = [Portion(one) if isinstance(one, str) else one for one in files]
+    refuse_same_names(portions)
+    made = draw(
+        portions, [one.name for one in chosen] if models else (), tables, jobs=jobs, progress=progress
+    )
+    made.raise_failures()
+    there = {one.url: made.files[one.url].impossible for one in portions}
     return Extracted(
         tables,
         {model.name: TableSize(*table_sizes(tables, model)) for model in chosen},
         LEAST_OBJECTS,
-        kept,
-        tuple(one for file in files for one in _not_finite(file, chosen, tables)),
-        tuple(one for file in files for one in _without_source(file, chosen, tables)),
-        tuple(one for file in files for one in _lacking(file, chosen, tables, impossible[file])),
+        made.kept_files,
+        tuple(one for file in there for one in _not_finite(file, chosen, tables)),
+        tuple(one for file in there for one in _without_source(file, chosen, tables)),
+        tuple(one for file, why in there.items() for one in _lacking(file, chosen, tables, why)),
+        made.events,
+        made.seconds,
     )
+
+
+def refuse_same_names(portions: Sequence[Portion]) -> None:
+    """`RequestError` if two files have the same name, by which their tables are called."""
+    twice = [name for name, times in Counter(Path(one.url).stem for one in portions).items() if times > 1]
+    if twice:
+        raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
 
 
 def _chosen(names: Sequence[str]) -> list[ObjectModel]:
@@ -238,13 +254,17 @@ def _chosen(names: Sequence[str]) -> list[ObjectModel]:
 def _lacking(
     file: str, models: Sequence[ObjectModel], tables: Path, impossible: Mapping[str, str]
 ) -> list[LackingIn]:
-    from flashsim_prod.physics.training.tables import lacking, open_declared
+    from flashsim_prod.physics.training.drawn import version_drawn
+    from flashsim_prod.physics.training.shortfall import lacking
+    from flashsim_prod.physics.training.stream import open_declared
 
     found = lacking(file, models, tables)
     if not found and not impossible:
         return []
-    with open_declared(file) as opened:
-        version = opened.version
+    version = version_drawn(tables, file, models)
+    if version is None:
+        with open_declared(file) as opened:
+            version = opened.version
     return [
         *(
             LackingIn(file, version, name, one.branches, one.targets, True, one.trouble)
@@ -255,14 +275,14 @@ def _lacking(
 
 
 def _not_finite(file: str, models: Sequence[ObjectModel], tables: Path) -> list[NotFinite]:
-    from flashsim_prod.physics.training.tables import not_finite
+    from flashsim_prod.physics.training.shortfall import not_finite
 
     found = not_finite(file, models, tables)
     return [NotFinite(file, name, one.sources, one.objects, one.told()) for name, one in found.items()]
 
 
 def _without_source(file: str, models: Sequence[ObjectModel], tables: Path) -> list[WithoutSource]:
-    from flashsim_prod.physics.training.tables import left_out
+    from flashsim_prod.physics.training.shortfall import left_out
 
     found = left_out(file, models, tables)
     return [WithoutSource(file, name, none, number) for name, (none, number) in found.items()]

@@ -16,14 +16,12 @@ from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
+from flashsim_prod.physics.training.shortfall import lacking, left_out, not_finite
 from flashsim_prod.physics.training.tables import (
     Table,
     extract,
     extract_file,
-    lacking,
-    left_out,
     load_tables,
-    not_finite,
     table_path,
 )
 

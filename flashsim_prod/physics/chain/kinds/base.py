@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.core.strict import StrictModel
@@ -21,13 +22,23 @@ Networks = Mapping[str, nn.Module]
 
 
 class Loss:
-    """What is to become small: called with a network and the rows of a batch."""
+    """What is to become small: called with a network and the rows of a batch.
+
+    Of a stage whose networks take turns, the call itself judges them all: those are kept for which it was
+    least on rows held out.
+    """
 
     n: int
 
     def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
         """The mean loss over `rows`; random numbers only from `generator`."""
         raise NotImplementedError
+
+    def in_turn(
+        self, turn: str, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str
+    ) -> Tensor:
+        """What the turn called `turn` takes down."""
+        return self(network, rows, generator, device)
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,39 @@ class Examples:
         return normal.float()
 
 
+#: an optimiser for weights, with a learning rate to begin with
+NewOptimiser = Callable[[Iterable[nn.Parameter], float], Optimizer]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is optimised while the rest of a stage's network stands still.
+
+    Attributes
+    ----------
+    name : str
+        What its loss is asked for, and what a checkpoint calls its moments by.
+    trains : tuple of str
+        Children of the stage's network that it moves; all of it by default.
+    steps : int
+        Optimiser's steps, each with rows of its own, before it is the next one's turn.
+    optimiser : callable
+    rate : float
+        Its learning rate, as a multiple of what the settings say.
+    """
+
+    name: str = ""
+    trains: tuple[str, ...] = ()
+    steps: int = 1
+    optimiser: NewOptimiser = AdamW
+    rate: float = 1.0
+
+    def parameters(self, network: nn.Module) -> list[nn.Parameter]:
+        """The weights of a stage's network that it moves."""
+        parts = [network.get_submodule(name) for name in self.trains] or [network]
+        return [weight for part in parts for weight in part.parameters() if weight.requires_grad]
+
+
 @dataclass(frozen=True)
 class Stage:
     """One optimisation of a fit.
@@ -79,6 +123,10 @@ class Stage:
         The model's networks that it trains, by name.
     of_numbers : bool
         Whether it learns how many objects a row gives, from rows instead of objects.
+    turns : tuple of Turn
+        What one step consists of, one turn after another.
+    share : float
+        Its steps, as a share of those that are asked for.
     """
 
     name: str
@@ -86,6 +134,8 @@ class Stage:
     loss: Callable[[Examples], Loss]
     trains: tuple[str, ...]
     of_numbers: bool = False
+    turns: tuple[Turn, ...] = (Turn(),)
+    share: float = 1.0
 
 
 class Kind(ABC, Generic[Size]):

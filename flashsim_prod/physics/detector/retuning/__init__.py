@@ -1,1 +1,0 @@
-"""The reference detector moved to quantiles and rank correlations of real files."""

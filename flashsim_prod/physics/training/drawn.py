@@ -1,0 +1,89 @@
+"""Which tables are there, of which files: what was drawn once is not drawn again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from flashsim_prod.errors import InputError
+from flashsim_prod.files import read_text, write_json
+from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.training.table import DrawnFrom, drawn_from, version_of_table
+
+
+def table_path(folder: Path, file: str, model: ObjectModel) -> Path:
+    """Where the table of `model` from one NANOAOD `file` stands."""
+    return folder / model.name / f"{Path(file).stem}.safetensors"
+
+
+def told_url(url: str) -> str:
+    """How a file is called in tables: a local one by its whole path."""
+    return url if "://" in url else str(Path(url).absolute())
+
+
+def is_drawn(folder: Path, url: str, model: ObjectModel, n_events: int | None) -> bool:
+    """Whether there is a table of `model` from just so many events of a file of this name."""
+    path = table_path(folder, url, model)
+    if not path.exists():
+        return False
+    origin = drawn_from(path)
+    return origin is None or origin.is_of(n_events)
+
+
+def refuse_other_file(folder: Path, models: Sequence[ObjectModel], url: str, uuid: str) -> None:
+    """`InputError` if a table that has the name of the file `url` is of another file."""
+    for model in models:
+        path = table_path(folder, url, model)
+        origin = drawn_from(path) if path.exists() else None
+        if origin is not None and origin.uuid != uuid:
+            raise InputError(
+                f"{path} is of another file, {origin.url}, than {url}; rename one of them, or extract "
+                "them into a --work of their own (if the file was made anew, remove its old tables)"
+            )
+
+
+def _impossible_path(folder: Path, url: str, name: str) -> Path:
+    return folder / name / f"{Path(url).stem}.none.json"
+
+
+def remember_impossible(folder: Path, url: str, impossible: Mapping[str, str], origin: DrawnFrom) -> None:
+    """Note of which models a file has no table, and why."""
+    for name, why in impossible.items():
+        write_json(_impossible_path(folder, url, name), {**asdict(origin), "why": why})
+
+
+def known_impossible(
+    folder: Path, url: str, models: Sequence[ObjectModel], n_events: int | None
+) -> dict[str, str]:
+    """Those of `models` that are known to have no table of this very file, and why."""
+    found = {}
+    for model in models:
+        path = _impossible_path(folder, url, model.name)
+        if not path.is_file() or table_path(folder, url, model).exists():
+            continue
+        noted = json.loads(read_text(path))
+        why = noted.pop("why")
+        origin = DrawnFrom(**noted)
+        if origin.url == told_url(url) and origin.is_of(n_events):
+            found[model.name] = why
+    return found
+
+
+def version_drawn(folder: Path, url: str, models: Sequence[ObjectModel]) -> str | None:
+    """The version of NanoAOD that the tables of the file `url` remember; ``None`` if there are none."""
+    paths = (table_path(folder, url, model) for model in models)
+    return next((version_of_table(path) for path in paths if path.exists()), None)
+
+
+def refuse_other_version(folder: Path, models: Sequence[ObjectModel], url: str, version: str) -> None:
+    """`InputError` if there are tables of another version of NanoAOD than that of the file `url`."""
+    for model in models:
+        for path in sorted((folder / model.name).glob("*.safetensors")):
+            there = version_of_table(path)
+            if version and there and there != version:
+                raise InputError(
+                    f"{url} is NanoAOD {version}, and {path} is of {there}; extract each version into a "
+                    "--work of its own"
+                )

@@ -1,1 +1,0 @@
-"""The reference detector beside real files, on the same generator events."""

@@ -1,0 +1,174 @@
+"""Tables drawn from files: one after another here, or several at a time in processes of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flashsim_prod.errors import NodeError, NoSpaceError, StorageError
+
+#: called with what is being done, how much of it is done, and how much there is if that is known
+StepProgress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Portion:
+    """A file, or its first events.
+
+    Attributes
+    ----------
+    url : str
+    events : int, optional
+        So many at most; all by default.
+    """
+
+    url: str
+    events: int | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What came of one file.
+
+    Attributes
+    ----------
+    events : int
+        Looked at now; 0 if all its tables were there already.
+    impossible : mapping of object model to str
+        Those without a table, and why.
+    """
+
+    events: int
+    impossible: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Drawings:
+    """What came of all files.
+
+    Attributes
+    ----------
+    files : mapping of URL to Drawn
+    seconds : float
+        Wall time.
+    failed : list of StorageError
+        Of files that could not be reached; the others are done nonetheless.
+    """
+
+    files: dict[str, Drawn] = field(default_factory=dict)
+    seconds: float = 0.0
+    failed: list[StorageError] = field(default_factory=list)
+
+    @property
+    def events(self) -> int:
+        """Looked at now."""
+        return sum(one.events for one in self.files.values())
+
+    @property
+    def kept_files(self) -> int:
+        """Files all of whose tables were there already."""
+        return sum(not one.events for one in self.files.values())
+
+    def raise_failures(self) -> None:
+        """`StorageError` if some files could not be reached, with how many."""
+        if not self.failed:
+            return
+        number = len(self.failed)
+        others = f" (so are {number - 1} other files)" if number > 2 else " (so is another file)"
+        raise StorageError(f"{self.failed[0]}{others if number > 1 else ''}") from self.failed[0]
+
+
+def draw(
+    portions: Sequence[Portion],
+    models: Sequence[str],
+    tables: Path,
+    *,
+    jobs: int,
+    progress: StepProgress,
+) -> Drawings:
+    """Draw the tables of `portions`, which are of different names, into the folder `tables`.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Those without which it is an error; if empty, all that each file has enough for.
+    jobs : int
+        Files at a time.
+
+    Raises
+    ------
+    InputError, RequestError
+        As of `extract_file`, for the first file that is no good.
+    """
+    found, began_s = Drawings(), time.monotonic()
+    steps = _here if jobs == 1 or len(portions) < 2 else _in_processes
+    for portion, drawn in steps(portions, models, tables, jobs, progress):
+        if isinstance(drawn, StorageError):
+            found.failed.append(drawn)
+        else:
+            found.files[portion.url] = drawn
+    found.seconds = time.monotonic() - began_s
+    return found
+
+
+def _here(
+    portions: Sequence[Portion], models: Sequence[str], tables: Path, jobs: int, progress: StepProgress
+) -> Iterator[tuple[Portion, Drawn | StorageError]]:
+    for portion in portions:
+        yield portion, _tried(portion, models, tables, progress)
+
+
+def _in_processes(
+    portions: Sequence[Portion], models: Sequence[str], tables: Path, jobs: int, progress: StepProgress
+) -> Iterator[tuple[Portion, Drawn | StorageError]]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(portions)), mp_context=context) as pool:
+        futures: dict[Future[Drawn | StorageError], Portion] = {
+            pool.submit(_tried, one, tuple(models), tables): one for one in portions
+        }
+        left = set(futures)
+        try:
+            while left:
+                done, left = wait(left, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield futures[future], future.result()
+                progress("files", len(futures) - len(left), len(futures))
+        except BrokenProcessPool as error:
+            raise NodeError("a process that drew tables was killed; is there enough memory?") from error
+        finally:
+            # what is not done would be waited for, for minutes
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children() if left else ():
+                process.terminate()
+
+
+def _tried(
+    portion: Portion, models: Sequence[str], tables: Path, progress: StepProgress | None = None
+) -> Drawn | StorageError:
+    """The tables of one file; the error where it cannot be reached, but not where nothing can be written."""
+    from flashsim_prod.physics.chain.registry import MODELS, find_model
+    from flashsim_prod.physics.training.tables import extract_file
+
+    chosen = [find_model(name) for name in models] or list(MODELS)
+    impossible: dict[str, str] = {}
+    events = 0
+    try:
+        for events, total in extract_file(
+            portion.url,
+            chosen,
+            tables,
+            impossible=None if models else impossible,
+            n_events=portion.events,
+        ):
+            if progress is not None:
+                progress(Path(portion.url).name, events, total)
+    except NoSpaceError:
+        raise
+    except StorageError as error:
+        return error
+    return Drawn(events, impossible)
