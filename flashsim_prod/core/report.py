@@ -90,7 +90,8 @@ class JobReport(StrictModel):
     gen_events: int = Field(default=0, ge=0)
     events: int = Field(default=0, ge=0)
     timings_s: dict[str, float] = Field(default_factory=dict, description="wall time by step [s]")
-    peak_rss_mb: float = Field(default=0.0, ge=0)
+    processes: int = Field(default=1, ge=1, description="processes that simulated at a time")
+    peak_rss_mb: float = Field(default=0.0, ge=0, description="of all processes, what they share once [MB]")
     energy_j: float | None = Field(default=None, description="measured on the node, if it has a meter [J]")
     energy_from: str | None = Field(default=None, description="the meter, and how its energy was attributed")
     energy_void: str | None = Field(

@@ -127,6 +127,11 @@ class Site(StrictModel):
     rules: SerializeAsAny[EngineRules] = LocalRules()
 
     @property
+    def threads(self) -> int:
+        """Threads of numerical libraries in each process of a job; its cores are those of its processes."""
+        return 1 if self.device is Device.CPU else self.resources.cpus
+
+    @property
     def gpus(self) -> int:
         """GPUs that a simulate job is promised."""
         return self.rules.gpus_promised()

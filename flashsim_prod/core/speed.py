@@ -21,7 +21,8 @@ class Speed(StrictModel):
     site: str
     device: Literal["cpu", "cuda"]
     device_name: str
-    threads: int = Field(ge=1)
+    threads: int = Field(ge=1, description="of the networks of each process")
+    cpus: int = Field(default=1, ge=1, description="processes that simulated at a time")
     bundle: str
     bundle_digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     sampling: Sampling
@@ -31,9 +32,14 @@ class Speed(StrictModel):
     batch_rows: int = Field(ge=1, description="objects that a network sees at a time")
     gen_events: int = Field(ge=1)
     events: int = Field(ge=1)
-    stages_s: dict[str, float] = Field(description="wall time by stage, in the order of the work [s]")
+    stages_s: dict[str, float] = Field(
+        description="time by stage, in the order of the work [s]; of several processes, "
+        "divided by their number but for the generator's, which is one process's"
+    )
     seconds: float = Field(gt=0, description="wall time of the whole, start-up not counted [s]")
-    cpu_s: float = Field(ge=0, description="CPU time of the process meanwhile, all its threads [s]")
+    cpu_s: float = Field(
+        ge=0, description="CPU time of the process meanwhile, all its threads [s]; of several, of all"
+    )
     bytes_per_event: float = Field(gt=0)
     measured: datetime
     host: str
@@ -52,7 +58,10 @@ class Speed(StrictModel):
     @property
     def flashsim_hz(self) -> float:
         """Output events per second of all but the generator, as sites state it."""
-        return self.events / max(self.seconds - self.stages_s.get("generate", 0.0), 1e-9)
+        spent = self.stages_s.get("generate", 0.0)
+        # what runs beside the generator is not what is left of the time
+        busy = self.seconds - spent if self.cpus == 1 else sum(self.stages_s.values()) - spent
+        return self.events / max(busy, 1e-9)
 
     @property
     def generator_hz(self) -> float | None:
@@ -60,10 +69,12 @@ class Speed(StrictModel):
         spent = self.stages_s.get("generate", 0.0)
         return self.gen_events / spent if spent > 0 else None
 
-    def is_of(self, site: str, device: Device, bundle_digest: str, sampling: Sampling) -> bool:
+    def is_of(self, site: str, device: Device, bundle_digest: str, sampling: Sampling, cpus: int = 1) -> bool:
         """Whether it says how fast such jobs are; `Device.AUTO` is whatever was measured."""
         asked = (site, bundle_digest, sampling)
         same = (self.site, self.bundle_digest, self.sampling) == asked
+        # where networks run on a GPU one process feeds it, whatever the cores
+        same = same and (self.device != "cpu" or self.cpus == cpus)
         return same and (device is Device.AUTO or device.value == self.device)
 
     def replaces(self, other: Speed) -> bool:
@@ -72,10 +83,13 @@ class Speed(StrictModel):
 
     @property
     def _key(self) -> tuple[object, ...]:
-        return (self.site, self.device, self.bundle_digest, self.sampling, self.card)
+        return (self.site, self.device, self.bundle_digest, self.sampling, self.card, self.cpus)
 
 
 Item = TypeVar("Item")
+
+#: the step, of negative time, by which the others' come to more than has passed: they were done side by side
+OVERLAP = "overlap"
 
 
 class Timings:
@@ -85,17 +99,22 @@ class Timings:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Count the time of the block as `name`."""
+    def step(self, name: str, *, among: int = 1) -> Iterator[None]:
+        """Count the time of the block as `name`; only its share, if so many processes work meanwhile."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.add(name, time.perf_counter() - start)
+            self.add(name, (time.perf_counter() - start) / among)
 
     def add(self, name: str, seconds: float) -> None:
         """Count `seconds` as `name`."""
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def taken(self) -> dict[str, float]:
+        """What was counted so far, to be counted elsewhere; it begins anew here."""
+        seconds, self.seconds = self.seconds, {}
+        return seconds
 
     def through(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
         """The items, with the time that making them takes counted as `name`."""
@@ -107,3 +126,9 @@ class Timings:
                 except StopIteration:
                     return
             yield item
+
+
+def add_overlap(timings: Timings, seconds: float) -> None:
+    """Have all steps come to the `seconds` that have passed, where several processes did them."""
+    timings.seconds.pop(OVERLAP, None)
+    timings.add(OVERLAP, seconds - sum(timings.seconds.values()))

@@ -13,8 +13,9 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
+from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import Request
-from flashsim_prod.core.site import MergeRules, Rates, Resources
+from flashsim_prod.core.site import MergeRules, Rates, Resources, Site
 from flashsim_prod.errors import RequestError
 
 #: output events that a luminosity section holds at most, folds of one gen event never being parted
@@ -141,7 +142,14 @@ def gen_events_per_lumi(oversample: int) -> int:
 
 
 def gen_events_per_job(
-    gen_events: int, oversample: int, *, rates: Rates, resources: Resources, slots: int, generated: bool
+    gen_events: int,
+    oversample: int,
+    *,
+    rates: Rates,
+    resources: Resources,
+    slots: int,
+    generated: bool,
+    processes: int = 1,
 ) -> int:
     """How many gen events one job takes.
 
@@ -160,13 +168,15 @@ def gen_events_per_job(
         Jobs that run at a time.
     generated : bool
         Whether events are generated (rather than read).
+    processes : int
+        That simulate at a time in a job.
 
     Raises
     ------
     RequestError
         If the folds of one gen event alone are more than a job may hold.
     """
-    seconds = seconds_per_gen_event(oversample, rates, generated=generated)
+    seconds = seconds_per_gen_event(oversample, rates, generated=generated, processes=processes)
     by_time = int((resources.target_walltime_min * 60 - rates.startup_s) / seconds)
     by_size = int(resources.max_file_mb * 1e6 / (rates.bytes_per_event * oversample))
     if min(by_time, by_size) < 1:
@@ -179,9 +189,25 @@ def gen_events_per_job(
     return min(by_time, by_size, max(shared, worthwhile), gen_events)
 
 
-def seconds_per_gen_event(oversample: int, rates: Rates, *, generated: bool) -> float:
-    """Time of one gen event with all its folds [s]: 1/g + k/f, with generator and FlashSim rates g, f."""
-    return (1 / rates.generator_hz if generated else 0.0) + oversample / rates.flashsim_hz
+def processes_of(site: Site, device: Device) -> int:
+    """Processes that simulate at a time in a job of `site`; one that feeds the GPU where it asks for one."""
+    return 1 if device is Device.CUDA else site.resources.cpus
+
+
+def seconds_per_gen_event(oversample: int, rates: Rates, *, generated: bool, processes: int = 1) -> float:
+    """Time of one gen event with all its folds in a job [s].
+
+    It is 1/g + k/f, with generator and FlashSim rates g, f of the job. With several processes the generator
+    takes its part of one of their cores, but can be no faster than it is.
+    """
+    making = 1 / rates.generator_hz if generated else 0.0
+    return max(making, making / processes + oversample / rates.flashsim_hz)
+
+
+def generator_share(oversample: int, rates: Rates, *, processes: int = 1) -> float:
+    """How much of the time of a job its generator is at work."""
+    each = seconds_per_gen_event(oversample, rates, generated=True, processes=processes)
+    return 1 / rates.generator_hz / each
 
 
 def jobs_per_merge(events_per_job: int, rates: Rates, rules: MergeRules) -> int:

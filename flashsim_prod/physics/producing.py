@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from flashsim_prod.core.speed import Timings
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.schema import Schema
@@ -17,9 +18,12 @@ class Producer(Protocol):
     ----------
     schema : Schema
         What it makes; an input may bring more.
+    timings : Timings
+        Is told the time of each stage.
     """
 
     schema: Schema
+    timings: Timings
 
     def produce(self, folds: Events, *, seed: int) -> Events:
         """The events of `folds` that are written, which may be fewer; drawn as a function of `seed` alone."""
@@ -40,7 +44,7 @@ class NanoProducer:
     """
 
     def __init__(self, chain: Chain, version: str) -> None:
-        self.chain = chain
+        self.chain, self.timings = chain, chain.timings
         self._way = writing(chain.made_for, version)
         self.schema = self._way.schema
 

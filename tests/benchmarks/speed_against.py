@@ -2,10 +2,11 @@
 
 Run by hand, from a checkout with its history::
 
-    python tests/benchmarks/speed_against.py [--commit 21d948b] [--events 4000] [--turns 3]
+    python tests/benchmarks/speed_against.py [--commit 21d948b] [--events 4000] [--turns 3] [--cpus 2]
 
 Both read the same generator events, which are made first, and run `bench` in a process of its own. What is
-compared is CPU time, which neighbours on the machine disturb least, and of all turns the least.
+compared is CPU time, which neighbours on the machine disturb least, and of all turns the least. The same job
+by several processes takes its turn, too: what it gains, its wall time and the cores that it had tell.
 """
 
 from __future__ import annotations
@@ -35,15 +36,22 @@ def main() -> None:
     parser.add_argument("--commit", default="21d948b", help="what to compare with")
     parser.add_argument("--events", type=int, default=4000, help="output events of a run, ten of a gen event")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--cpus", type=int, default=2, help="processes of a job that takes its turn, too")
     parser.add_argument("--card", default="ttbar")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, _checkout(options.commit, Path(folder)) as before:
         gen = _generator_events(Path(folder) / "home", options.card, options.events // 10)
-        runs: dict[Path, list[Figures]] = {before: [], _HERE: []}
+        ways: dict[str, tuple[Path, list[str]]] = {
+            options.commit: (before, []),
+            "now": (_HERE, []),
+            f"{options.cpus} cpus": (_HERE, ["--cpus", str(options.cpus)]),
+        }
+        runs: dict[str, list[Figures]] = {name: [] for name in ways}
         for _ in range(options.turns):
-            for tree, found in runs.items():
-                found.append(_bench(tree, Path(folder) / "home", options.card, gen))
-    _show(options.commit, _least(runs[before]), _least(runs[_HERE]))
+            for name, (tree, more) in ways.items():
+                runs[name].append(_bench(tree, Path(folder) / "home", options.card, gen, more))
+    print(f"load average of a minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+    _show({name: _least(turns) for name, turns in runs.items()})
 
 
 @contextmanager
@@ -72,9 +80,9 @@ def _generator_events(home: Path, card: str, number: int) -> Path:
     return next((home / "store").rglob("*.root"))
 
 
-def _bench(tree: Path, home: Path, card: str, gen: Path) -> Figures:
+def _bench(tree: Path, home: Path, card: str, gen: Path, more: list[str]) -> Figures:
     command = [sys.executable, "-m", "flashsim_prod.cli", "bench", card, "--input", str(gen)]
-    command += ["--oversample", "10", "--no-store", "--json"]
+    command += ["--oversample", "10", "--no-store", "--json", *more]
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(
             command, env=_environment(tree, home), cwd=home.parent, stdout=out, stderr=subprocess.DEVNULL
@@ -87,13 +95,15 @@ def _bench(tree: Path, home: Path, card: str, gen: Path) -> Figures:
         told = json.loads(out.read())
     speed, total = told.get("speed", told), usage.ru_utime + usage.ru_stime
     # CPU time a stage: of one busy thread, its share of the wall time
-    scale = 1000 * speed["cpu_s"] / speed["seconds"] / speed["events"]
+    stages_s = sum(speed["stages_s"].values()) if speed.get("cpus", 1) > 1 else speed["seconds"]
+    scale = 1000 * speed["cpu_s"] / stages_s / speed["events"]
     networks = {name: speed["stages_s"][name] * scale for name in _NETWORKS}
     every = 1000 * speed["cpu_s"] / speed["events"]
     rest = {name: found * scale for name, found in speed["stages_s"].items() if name not in _NETWORKS}
     return {
         "whole, ms/event": every,
         "whole, wall ms/event": 1000 * speed["seconds"] / speed["events"],
+        "cores that it had": speed["cpu_s"] / speed["seconds"],
         **{f"{name}, ms/event": found for name, found in networks.items()},
         "all but networks, ms/event": every - sum(networks.values()),
         **{f"  {name}, ms/event": found for name, found in rest.items()},
@@ -103,13 +113,23 @@ def _bench(tree: Path, home: Path, card: str, gen: Path) -> Figures:
 
 
 def _least(turns: list[Figures]) -> Figures:
-    return {name: min(turn[name] for turn in turns) for name in turns[0]}
+    best = {name: min(turn[name] for turn in turns) for name in turns[0]}
+    # of the turn with the least wall time
+    quick = min(turns, key=lambda turn: turn["whole, wall ms/event"])
+    return best | {"cores that it had": quick["cores that it had"]}
 
 
-def _show(commit: str, before: Figures, now: Figures) -> None:
-    print(f"{'CPU time, if not said otherwise':32} {commit:>9} {'now':>9} {'ratio':>7}")
-    for name, value in before.items():
-        print(f"{name:32} {value:9.3f} {now[name]:9.3f} {value / now[name]:7.2f}")
+def _show(found: dict[str, Figures]) -> None:
+    first, *others = found
+    heads = [word for name in others for word in (name, "ratio")]
+    print(f"{'CPU time, if not said otherwise':32} {first:>9} " + " ".join(f"{head:>9}" for head in heads))
+    for name, value in found[first].items():
+        row = [f"{name:32} {value:9.3f}"]
+        for other in others:
+            # a stage that one way has not is no ratio
+            mine = found[other].get(name, float("nan"))
+            row.append(f"{mine:9.3f} {value / mine:9.2f}")
+        print(" ".join(row))
 
 
 if __name__ == "__main__":

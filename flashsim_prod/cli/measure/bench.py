@@ -61,7 +61,13 @@ def bench(
         ),
     ] = None,
     device: OnDevice = Device.AUTO,
-    threads: Annotated[int, typer.Option(metavar="N", min=1, help="CPU threads of the networks.")] = 1,
+    cpus: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Processes, as of a job with so many cores; the site's."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="CPU threads of each process's networks.")
+    ] = None,
     solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
@@ -95,9 +101,9 @@ def bench(
     if home:
         # a damaged file is better told before the work than after it
         stored_speeds(home)
-    order = make_order(typed)[0].with_resources(cpus=threads, chunk_events=chunk, batch_rows=batch)
+    order = make_order(typed)[0].with_resources(cpus=cpus, chunk_events=chunk, batch_rows=batch)
     with shown_steps() as show:
-        speed = measure_speed(order, lambda done, total: show("bench", done, total, ""))
+        speed = measure_speed(order, lambda done, total: show("bench", done, total, ""), threads=threads)
     if home:
         store_speed(home, speed)
     if as_json:
@@ -115,7 +121,7 @@ def _print(speed: Speed) -> None:
     grid = f", grid power {sampling.grid_power:g}" if sampling.grid_power != 1 else ""
     device = speed.device if speed.device_name == speed.device else f"{speed.device} ({speed.device_name})"
     for line in (
-        f"{speed.card} at {speed.site} on {device}, {counted(speed.threads, 'thread')}",
+        f"{speed.card} at {speed.site} on {device}, {_cores(speed)}",
         f"bundle {speed.bundle} ({speed.bundle_digest[:12]}), {sampling.solver}, "
         f"{counted(sampling.evaluations, 'evaluation')}{grid}",
         f"{speed.events:,} events = {speed.gen_events:,} gen events x {speed.oversample}, "
@@ -128,7 +134,7 @@ def _print(speed: Speed) -> None:
         rate = f"{speed.events / seconds:,.0f}" if seconds > 0 else "-"
         listing.add_row(name, f"{seconds:.2f}", f"{seconds / speed.seconds:.0%}", rate)
     out.print(listing)
-    if speed.device == "cpu" and speed.cores < _BUSY:
+    if speed.device == "cpu" and speed.cpus == 1 and speed.cores < _BUSY:
         alone = speed.events / speed.cpu_s
         out.print(
             f"note: others were at work, this process had {speed.cores:.2f} cores; "
@@ -137,3 +143,8 @@ def _print(speed: Speed) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _cores(speed: Speed) -> str:
+    threads = counted(speed.threads, "thread")
+    return threads if speed.cpus == 1 else f"{speed.cpus} processes of {threads}"

@@ -147,8 +147,8 @@ def recent_rates(db: sqlite3.Connection, site: str, card: str, on_gpu: bool | No
         )
         SELECT count(*) AS jobs,
                sum(gen_events) FILTER (WHERE generate_s > 0) / sum(generate_s) AS generator_hz,
-               sum(events) / nullif(sum(wall_s - coalesce(startup_s, 0) - coalesce(generate_s, 0)), 0)
-                   AS flashsim_hz,
+               sum(events) / nullif(sum(wall_s - coalesce(startup_s, 0) - coalesce(generate_s, 0)
+                   - coalesce(json_extract(timings_s, '$.overlap'), 0)), 0) AS flashsim_hz,
                avg(startup_s) AS startup_s,
                (SELECT 1.0 * sum(bytes) / sum(events) FROM merged) AS bytes_per_event,
                sum(energy_j) / nullif(sum(wall_s) FILTER (WHERE energy_j IS NOT NULL), 0) AS watts

@@ -25,8 +25,7 @@ def pick_device(wanted: Device, *, threads: int | None = None) -> str:
     import torch
 
     if threads is not None:
-        # more threads than a job was given fight with its neighbours' for the same cores
-        torch.set_num_threads(threads)
+        keep_to_threads(threads)
     if wanted is Device.CPU:
         return "cpu"
     if torch.cuda.is_available():
@@ -34,6 +33,14 @@ def pick_device(wanted: Device, *, threads: int | None = None) -> str:
     if wanted is Device.CUDA:
         raise NodeError("a GPU was asked for, but torch finds none here; use --device cpu, or another node")
     return "cpu"
+
+
+def keep_to_threads(threads: int) -> None:
+    """Have the networks use so many threads of the CPU."""
+    import torch
+
+    # more threads than a job was given fight with its neighbours' for the same cores
+    torch.set_num_threads(threads)
 
 
 def assigned_gpus(promised: int) -> tuple[str, ...]:

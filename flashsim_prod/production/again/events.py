@@ -17,9 +17,10 @@ from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import StateError
 from flashsim_prod.production.drive.in_memory import threads_put_back
+from flashsim_prod.production.job.batches import Batch, simulated
 from flashsim_prod.production.job.producing import producer_of
 from flashsim_prod.production.job.run import read_report
-from flashsim_prod.production.job.simulate import Batch, bound_bundle, event_source, simulated
+from flashsim_prod.production.job.simulate import bound_bundle, event_source
 
 if TYPE_CHECKING:
     import awkward as ak

@@ -22,6 +22,7 @@ from flashsim_prod.production.drive.reconcile import Remaining, reconcile
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.notices.telling import telling
 from flashsim_prod.production.order.place import measured_rates
+from flashsim_prod.production.order.plan import slots_of
 from flashsim_prod.production.quota import check_quota
 
 #: jobs that run at a time on a machine from which others are handed over
@@ -142,7 +143,7 @@ def run_here(
     run = LocalRun(context, remaining, display)
     run.show()
     # where jobs run elsewhere, people share the machine from which they are handed over
-    usual = _SLOTS_BESIDE_OTHERS if site.rules.goes_on_alone else site.slots
+    usual = _SLOTS_BESIDE_OTHERS if site.rules.goes_on_alone else slots_of(site)
     batch = LocalBatch(usual if slots is None else slots, max_attempts=site.max_attempts)
 
     def stop() -> bool:

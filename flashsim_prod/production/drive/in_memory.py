@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING, Any
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import simulate_job
+from flashsim_prod.production.job.batches import simulated
 from flashsim_prod.production.job.producing import producer_of
-from flashsim_prod.production.job.simulate import (
-    bound_bundle,
-    event_source,
-    provenance,
-    simulated,
-    write_checked,
-)
+from flashsim_prod.production.job.simulate import bound_bundle, event_source, provenance, write_checked
 
 if TYPE_CHECKING:
     import awkward as ak

@@ -21,7 +21,7 @@ from flashsim_prod import __version__
 from flashsim_prod.core.report import Accepted, JobReport, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes
-from flashsim_prod.core.speed import Timings
+from flashsim_prod.core.speed import Timings, add_overlap
 from flashsim_prod.core.states import Stage
 from flashsim_prod.energy.results.attribution import JobEnergy
 from flashsim_prod.errors import NoSpaceError
@@ -69,6 +69,10 @@ class JobRun:
         Digests of the values in a merged file.
     any_bundle : bool
         Whether a bundle of another digest than the request's will do.
+    processes : int
+        So many simulate at a time.
+    memory_mb : float
+        Most that all processes together were seen to have [MB]; what one alone had is known anyway.
     """
 
     request: Request
@@ -92,6 +96,8 @@ class JobRun:
     events_by_lumi: dict[int, int] | None = None
     content: dict[str, str] | None = None
     any_bundle: bool = False
+    processes: int = 1
+    memory_mb: float = 0.0
 
     def start_clock(self) -> None:
         """Count what the process has done so far as start-up."""
@@ -139,6 +145,9 @@ class JobRun:
         self, exit_code: int, *, error: str | None = None, output: OutputFile | None = None
     ) -> JobReport:
         """The report of this attempt, as things stand now."""
+        ended = datetime.now(UTC)
+        if self.processes > 1:
+            add_overlap(self.timings, (ended - self.started).total_seconds())
         return JobReport(
             request=self.request.name,
             request_digest=self.request.digest(),
@@ -147,7 +156,7 @@ class JobRun:
             exit_code=exit_code,
             error=error,
             started=self.started,
-            ended=datetime.now(UTC),
+            ended=ended,
             host=socket.gethostname(),
             device=self.device,
             gpus=self.gpus,
@@ -157,7 +166,8 @@ class JobRun:
             gen_events=self.gen_events,
             events=self.events,
             timings_s={name: round(seconds, 4) for name, seconds in self.timings.seconds.items()},
-            peak_rss_mb=_peak_rss_mb(),
+            processes=self.processes,
+            peak_rss_mb=round(max(_peak_rss_mb(), self.memory_mb), 3),
             energy_j=round(self.energy.energy_j, 3) if self.energy else None,
             energy_from=self.energy.source if self.energy else None,
             energy_void=self.energy_void,

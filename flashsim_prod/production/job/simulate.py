@@ -5,57 +5,33 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.analyses.ntuple import ANALYSIS
 from flashsim_prod.core.names import NANO_VERSION
-from flashsim_prod.core.report import Accepted, LumiRange, OutputFile
+from flashsim_prod.core.report import LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
-from flashsim_prod.errors import BundleError, EventsError
+from flashsim_prod.errors import BundleError
+from flashsim_prod.production.job.batches import Batch, Simulation, processes_for, threads_for
+from flashsim_prod.production.job.cores import each_in_order, memory_mb
 from flashsim_prod.production.job.producing import producer_of
 from flashsim_prod.production.job.run import JobRun
 from flashsim_prod.production.job.sandbox import found_in
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from flashsim_prod.physics.chain.bundle import Bundle
-    from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.generator.source import EventSource
     from flashsim_prod.physics.nanoaod.checks import FileSummary
     from flashsim_prod.physics.nanoaod.schema import Schema
-    from flashsim_prod.physics.producing import Producer
 
 log = logging.getLogger("flashsim_prod.worker")
 
 #: what the sums of an ntuple's Runs are of
 _OF_TRIED = "all events simulated, of which the file holds those that pass the selection"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Simulated events of a job.
-
-    Attributes
-    ----------
-    events : Events
-    gen_events : int
-        Gen events whose last fold is among them.
-    is_specimen : bool
-        The events show which branches there are, and belong into no file.
-    tried : array, optional
-        genWeight of all that was simulated, where some of it may not be among the events.
-    """
-
-    events: Events
-    gen_events: int
-    is_specimen: bool = False
-    tried: NDArray[np.float32] | None = None
 
 
 def simulate(attempt: JobRun) -> OutputFile:
@@ -72,7 +48,7 @@ def simulate(attempt: JobRun) -> OutputFile:
     ValidationError
         If the output does not hold what it should.
     """
-    from flashsim_prod.physics.chain.device import assigned_gpus, device_name, pick_device
+    from flashsim_prod.physics.chain.device import assigned_gpus, device_name, keep_to_threads, pick_device
     from flashsim_prod.physics.nanoaod.runs import events_by_lumi
 
     request = attempt.request
@@ -81,27 +57,32 @@ def simulate(attempt: JobRun) -> OutputFile:
     attempt.need_space(job.events * request.site.rates.bytes_per_event)
     bundle = bound_bundle(request, attempt.sandbox, any_digest=attempt.any_bundle)
     attempt.gpus = assigned_gpus(request.site.gpus)
-    device = pick_device(request.device, threads=request.site.resources.cpus)
+    device = pick_device(request.device)
+    keep_to_threads(threads_for(request, device))
     attempt.device = device_name(device)
     producer = producer_of(request, bundle, device)
     source = event_source(request, job, attempt.sandbox)
     attempt.start_clock()
+    attempt.processes = processes_for(request, job, device)
     log.info(
-        "job %d: %d gen events x %d on %s", job.index, job.gen_events, request.oversample, attempt.device
+        "job %d: %d gen events x %d on %s, %d at a time",
+        *(job.index, job.gen_events, request.oversample, attempt.device, attempt.processes),
     )
     path = attempt.work / "output.root"
-    batches = simulated(request, job, producer, source, attempt.timings)
+    simulation = Simulation(request, job, producer, source, attempt.timings, attempt.processes)
+    batches = _counted(simulation.batches(), attempt, job.events)
     found = write_checked(
         path,
         request,
         job,
         producer.schema,
-        _counted(batches, attempt, job.events),
+        batches,
         provenance(request, bundle),
         attempt.timings,
         attempt.sandbox,
+        processes=attempt.processes,
     )
-    attempt.merging = accepted_by(source, request)
+    attempt.merging = simulation.accepted
     if request.is_thinned:
         attempt.events_by_lumi = events_by_lumi(str(path))
     return attempt.store(path, job.lfn, found.events, found.lumis)
@@ -132,35 +113,6 @@ def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None
     )
 
 
-def fold_chunks(gen: Events, request: Request, job: SimulateJob, gen_first: int) -> Iterator[Events]:
-    """The numbered folds of consecutive gen events, at most the site's `chunk_events` at a time.
-
-    What is drawn and written does not depend on how many that are.
-
-    Parameters
-    ----------
-    gen : Events
-        Several gen events only if all of their folds fit into a chunk.
-    gen_first : int
-        Number in the dataset, from 0, of the first of them.
-    """
-    from flashsim_prod.physics.folding import fold_events
-
-    chunk_events = request.site.resources.chunk_events
-    for start in range(0, request.oversample, chunk_events):
-        yield fold_events(
-            gen,
-            oversample=request.oversample,
-            gen_first=gen_first,
-            run=request.run,
-            first_event=job.first_event,
-            first_lumi=job.first_lumi,
-            gen_events_per_lumi=request.split.gen_events_per_lumi,
-            job_gen_first=job.gen_first,
-            folds=range(start, min(start + chunk_events, request.oversample)),
-        )
-
-
 def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
     """What the file itself says of where it comes from; the same in all files of a dataset."""
     about = {
@@ -188,57 +140,6 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
     return about | {"normalisation": told["normalisation"]} if "normalisation" in told else about
 
 
-def simulated(
-    request: Request, job: SimulateJob, producer: Producer, source: EventSource, timings: Timings
-) -> Iterator[Batch]:
-    """All events of a job, in order: the loop of whoever simulates, for a dataset, an array or a measurement.
-
-    Parameters
-    ----------
-    timings : Timings
-        Is told the time of ``generate`` or ``read``, ``fold`` and ``simulate``.
-
-    Where events may be left out and none is left, a specimen of them comes at the end.
-
-    Raises
-    ------
-    InputError
-        If input events are missing or lack a branch.
-    EventsError
-        At the end, if the source gave another number of gen events than the job has.
-    """
-    from flashsim_prod.physics.generator.source import VetoingSource
-
-    size = max(1, request.site.resources.chunk_events // request.oversample)
-    done = made = 0
-    fold: Events | None = None
-    for gen in timings.through(request.source.stage, source.chunks(size)):
-        chunks = fold_chunks(gen, request, job, job.gen_first + done)
-        for folds in timings.through("fold", chunks):
-            with timings.step("simulate"):
-                events = producer.produce(folds, seed=job.seed)
-            is_last = folds.scalars["FlashSim_fold"][-1] == request.oversample - 1
-            weights = None if request.analysis is None else folds.scalars["genWeight"]
-            made, fold = made + events.n, folds.slice(0, 1)
-            yield Batch(events, gen.n if is_last else 0, tried=weights)
-        done += gen.n
-    accepted = accepted_by(source, request)
-    tried = done if accepted is None else accepted.tried
-    if tried != job.gen_events or (accepted is not None and accepted.accepted != done):
-        raise EventsError(f"job {job.index} got {tried} gen events, expected {job.gen_events}")
-    if not done and isinstance(source, VetoingSource):
-        fold = next(fold_chunks(source.specimen(), request, job, job.gen_first)).slice(0, 1)
-    if not made and fold is not None:
-        yield Batch(producer.specimen(fold, seed=job.seed), 0, is_specimen=True)
-
-
-def accepted_by(source: EventSource, request: Request) -> Accepted | None:
-    """What the shower left of a job's gen events so far; ``None`` where it leaves all."""
-    from flashsim_prod.physics.generator.source import VetoingSource
-
-    return source.accepted if request.is_vetoed and isinstance(source, VetoingSource) else None
-
-
 def write_checked(
     path: Path,
     request: Request,
@@ -248,6 +149,8 @@ def write_checked(
     about: dict[str, str],
     timings: Timings,
     sandbox: Path | None = None,
+    *,
+    processes: int = 1,
 ) -> FileSummary:
     """Write the events of a job into the file `path`, and check that it holds what it should.
 
@@ -261,6 +164,8 @@ def write_checked(
         Is told the time of ``write`` and ``check``.
     sandbox : Path, optional
         Where input files are that were sent.
+    processes : int
+        So many others make batches while one is written: of the time it takes, that part is this one's.
 
     Raises
     ------
@@ -283,7 +188,7 @@ def write_checked(
     runs = of_input or tried.rows
     with NanoWriter(path, schema=schema, provenance=about, runs=runs) as writer:
         for batch in batches:
-            with timings.step("write"):
+            with timings.step("write", among=processes):
                 tried.add(batch.tried)
                 if batch.is_specimen:
                     writer.describe(batch.events)
@@ -302,6 +207,8 @@ def write_checked(
             name=job.lfn,
             runs=runs,
             may_be_empty=request.is_thinned,
+            digests=False,
+            in_turn=partial(each_in_order, n=processes) if processes > 1 else map,
         )
 
 
@@ -314,3 +221,5 @@ def _counted(batches: Iterable[Batch], attempt: JobRun, total: int) -> Iterator[
         attempt.events += batch.events.n
         attempt.gen_events += batch.gen_events
         attempt.progress(attempt.events, total)
+        if attempt.processes > 1:
+            attempt.memory_mb = max(attempt.memory_mb, memory_mb())

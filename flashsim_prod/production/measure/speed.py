@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 import time
@@ -16,16 +17,9 @@ from flashsim_prod.core.sizes import counted
 from flashsim_prod.core.speed import Speed, Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.errors import RequestError
+from flashsim_prod.production.job.batches import Batch, Simulation, fold_chunks, processes_for, threads_for
 from flashsim_prod.production.job.producing import producer_of
-from flashsim_prod.production.job.simulate import (
-    Batch,
-    bound_bundle,
-    event_source,
-    fold_chunks,
-    provenance,
-    simulated,
-    write_checked,
-)
+from flashsim_prod.production.job.simulate import bound_bundle, event_source, provenance, write_checked
 from flashsim_prod.production.order.plan import Order, make_plan
 
 if TYPE_CHECKING:
@@ -43,21 +37,34 @@ STAGES = (
 EventsProgress = Callable[[int, int], None]
 
 
-def measure_speed(order: Order, progress: EventsProgress = lambda done, total: None) -> Speed:
+def measure_speed(
+    order: Order,
+    progress: EventsProgress = lambda done, total: None,
+    *,
+    threads: int | None = None,
+) -> Speed:
     """Time the one simulate job that `order` comes to; its output is thrown away.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Of the networks of each process; by default as of a job.
 
     Raises
     ------
     FlashSimError
         As of a plan and of a simulate job.
     """
-    from flashsim_prod.physics.chain.device import pick_device
+    from flashsim_prod.physics.chain.device import keep_to_threads, pick_device
     from flashsim_prod.physics.chain.fitted import block_rows
 
     request = _request(order)
     job, resources = simulate_job(request, 0), request.site.resources
     bundle = bound_bundle(request)
-    device = pick_device(request.device, threads=resources.cpus)
+    device = pick_device(request.device)
+    threads = threads or threads_for(request, device)
+    keep_to_threads(threads)
+    processes = processes_for(request, job, device)
     rows = resources.batch_rows or block_rows(device)
     timings = Timings()
     producer = producer_of(request, bundle, device, timings=timings)
@@ -65,15 +72,17 @@ def measure_speed(order: Order, progress: EventsProgress = lambda done, total: N
     timings.seconds.clear()
     about = provenance(request, bundle)
     with tempfile.TemporaryDirectory(prefix="flashsim-bench-") as scratch:
-        path, cpu_s = Path(scratch) / "bench.root", time.process_time()
-        seconds, found = _timed(request, job, producer, timings, path, about, progress)
-        cpu_s, size = time.process_time() - cpu_s, path.stat().st_size
-    timings.add("other", seconds - sum(timings.seconds.values()))
+        path, cpu_s = Path(scratch) / "bench.root", _cpu_s()
+        seconds, found = _timed(request, job, producer, timings, path, about, processes, progress)
+        cpu_s, size = _cpu_s() - cpu_s, path.stat().st_size
+    if processes == 1:
+        timings.add("other", seconds - sum(timings.seconds.values()))
     if not found.events:
         raise RequestError(f"merging left none of {counted(job.gen_events, 'gen event')}; say more --events")
     return Speed(
         **_circumstances(request, device),
-        threads=resources.cpus,
+        threads=threads,
+        cpus=processes,
         chunk_events=resources.chunk_events,
         batch_rows=rows,
         # where the shower throws events away, those that are left: rates of jobs are of these, too
@@ -126,20 +135,27 @@ def _timed(
     timings: Timings,
     path: Path,
     about: dict[str, str],
+    processes: int,
     progress: EventsProgress,
 ) -> tuple[float, FileSummary]:
     """Wall time of the work of a simulate job [s], and what its file holds."""
     loop = Timings()
     start = time.perf_counter()
-    batches = simulated(request, job, producer, event_source(request, job), loop)
-    batches_counted = _counted(batches, job.events, progress)
-    found = write_checked(path, request, job, producer.schema, batches_counted, about, loop)
+    simulation = Simulation(request, job, producer, event_source(request, job), loop, processes)
+    batches = _counted(simulation.batches(), job.events, progress)
+    found = write_checked(path, request, job, producer.schema, batches, about, loop, processes=processes)
     seconds = time.perf_counter() - start
     for stage in STAGES:
         # the chain has told its stages itself
         if stage in loop.seconds:
             timings.add(stage, loop.seconds[stage])
     return seconds, found
+
+
+def _cpu_s() -> float:
+    """CPU time of this process and of those that it has ended [s]."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def _counted(batches: Iterable[Batch], total: int, progress: EventsProgress) -> Iterator[Batch]:

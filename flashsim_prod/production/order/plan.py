@@ -29,6 +29,8 @@ from flashsim_prod.errors import RequestError
 MAX_JOBS = 1_000_000
 #: a plan that takes longer than this is confirmed first [s]
 LONG = 3600.0
+#: a job whose generator works for this part of its time or more waits for little else
+_GENERATOR_BOUND = 0.85
 #: with fewer gen events than this, what is measured with the folds of a dataset is known to 10 % at best
 FEW_GEN_EVENTS = 100
 
@@ -163,8 +165,8 @@ def warnings_of(request: Request) -> tuple[str, ...]:
 
 
 def slots_of(site: Site) -> int:
-    """Jobs that run at a time on `site`; one per CPU core that this process may use, if it does not say."""
-    return site.slots or len(os.sched_getaffinity(0))
+    """Jobs that run at a time on `site`; as many as have a place on these CPU cores, if it does not say."""
+    return site.slots or max(1, len(os.sched_getaffinity(0)) // site.resources.cpus)
 
 
 def dataset_name(order: Order, version: int) -> DatasetName:
@@ -241,7 +243,9 @@ def make_plan(
 
 def _estimated(request: Request, order: Order, measured: RatesSeen | None) -> Plan:
     made = estimate(request, measured)
-    notes = tuple(_notes(request, order, made.job_seconds))
+    rates = measured.rates if measured else request.site.rates
+    pace = _paced_by_generator(request, rates)
+    notes = (*_notes(request, order, made.job_seconds), *pace)
     return replace(made, notes=notes, notify=order.notify)
 
 
@@ -249,7 +253,7 @@ def estimate(request: Request, measured: RatesSeen | None) -> Plan:
     """What a request is expected to come to, with the rates that were seen, else those of its site."""
     rates, slots = measured.rates if measured else request.site.rates, slots_of(request.site)
     busy = request.n_simulate * rates.startup_s + request.gen_events * splitting.seconds_per_gen_event(
-        request.oversample, rates, generated=request.source.runs_generator
+        request.oversample, rates, generated=request.source.runs_generator, processes=_processes(request)
     )
     return Plan(
         request=request,
@@ -324,12 +328,19 @@ def _gen_events_per_job(order: Order, gen_events: int, rates: Rates) -> int:
         resources=order.site.resources,
         slots=slots_of(order.site),
         generated=order.source.runs_generator,
+        processes=splitting.processes_of(order.site, order.device),
     )
 
 
 def _job_seconds(request: Request, rates: Rates, gen_events: int) -> float:
-    each = splitting.seconds_per_gen_event(request.oversample, rates, generated=request.source.runs_generator)
+    each = splitting.seconds_per_gen_event(
+        request.oversample, rates, generated=request.source.runs_generator, processes=_processes(request)
+    )
     return rates.startup_s + gen_events * each
+
+
+def _processes(request: Request) -> int:
+    return splitting.processes_of(request.site, request.device)
 
 
 def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:
@@ -338,6 +349,23 @@ def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:
     full = math.ceil(full_jobs / slots) * _job_seconds(request, rates, request.split.gen_events_per_job)
     alone = rest and full_jobs % slots == 0
     return full + (_job_seconds(request, rates, rest) if alone else 0.0)
+
+
+def _paced_by_generator(request: Request, rates: Rates) -> tuple[str, ...]:
+    """A line where jobs do little but wait for the generator."""
+    processes, k = _processes(request), request.oversample
+    if not request.source.runs_generator:
+        return ()
+    share = splitting.generator_share(k, rates, processes=processes)
+    if share < _GENERATOR_BOUND:
+        return ()
+    line = (
+        f"the generator sets the pace: {rates.generator_hz:,.3g} gen events/s a job, "
+        f"where {rates.flashsim_hz:,.4g} events/s could be simulated"
+    )
+    if processes > 1:
+        return (f"{line}; raise --oversample, or have more jobs with fewer of the {processes} cpus each",)
+    return (f"{line}; a higher --oversample costs little",)
 
 
 def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:

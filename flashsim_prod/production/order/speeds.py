@@ -46,7 +46,7 @@ def stored_speeds(home: Home) -> tuple[Speed, ...]:
 
 
 def store_speed(home: Home, speed: Speed) -> None:
-    """Keep `speed` in the place of an earlier one of the same site, device, bundle, sampling and card."""
+    """Keep `speed` in the place of an earlier one of the same site, device, cores, bundle, sampling, card."""
     with storage_errors(f"locking {home.speeds}"), FileLock(home.speeds.with_suffix(".lock")):
         kept = (one for one in stored_speeds(home) if not speed.replaces(one))
         stored = _Stored(speeds=(*kept, speed))
@@ -58,7 +58,13 @@ def find_speed(home: Home, order: Order) -> Speed | None:
     found = [
         speed
         for speed in stored_speeds(home)
-        if speed.is_of(order.site.name, Device(order.device), order.bundle.digest, order.sampling)
+        if speed.is_of(
+            order.site.name,
+            Device(order.device),
+            order.bundle.digest,
+            order.sampling,
+            order.site.resources.cpus,
+        )
     ]
     same_card = [speed for speed in found if speed.card == order.card.name]
     return max(same_card or found, key=lambda speed: speed.measured, default=None)

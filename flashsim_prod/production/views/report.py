@@ -14,6 +14,7 @@ from flashsim_prod import __version__, resources
 from flashsim_prod.core.report import Accepted, JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
+from flashsim_prod.core.speed import OVERLAP
 from flashsim_prod.core.states import Stage
 from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.production.dataset.validate import VALIDATION_FOLDER
@@ -170,6 +171,8 @@ def _steps(reports: list[JobReport]) -> Iterable[Step]:
         for one in reports:
             if one.stage is stage:
                 seconds.update(one.timings_s)
+        # what was done side by side has taken its time all the same
+        seconds.pop(OVERLAP, None)
         total = sum(seconds.values())
         for name, spent in seconds.items():
             yield Step(stage, name, spent, spent / total if total else 0.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flashsim_prod import __version__
-from flashsim_prod.core.splitting import seconds_per_gen_event
+from flashsim_prod.core.splitting import processes_of, seconds_per_gen_event
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import ConfigError, RequestError
 from flashsim_prod.files import read_text, storage_errors
@@ -124,7 +124,9 @@ def _factor(order: Order, oversample: int, measured: RatesSeen | None, proofs: P
     except RequestError as error:
         raise RequestError(f"with {oversample} folds of a gen event: {error}") from error
     rates, ask = measured.rates if measured else order.site.rates, plan.request
-    each_s = seconds_per_gen_event(oversample, rates, generated=ask.source.runs_generator)
+    each_s = seconds_per_gen_event(
+        oversample, rates, generated=ask.source.runs_generator, processes=processes_of(ask.site, ask.device)
+    )
     return Factor(
         oversample=oversample,
         gen_events=ask.gen_events,

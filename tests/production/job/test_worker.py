@@ -20,7 +20,7 @@ from flashsim_prod.errors import NoSpaceError, RequestError, StorageError
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.production.home import VARIABLE, Home
 from flashsim_prod.production.job import run as attempts
-from flashsim_prod.production.job import simulate
+from flashsim_prod.production.job.batches import fold_chunks
 from flashsim_prod.production.job.run import Timings, read_report
 from flashsim_prod.production.job.worker import run_job
 from flashsim_prod.production.order.plan import Plan
@@ -196,7 +196,7 @@ def test_chunks_of_folds_are_bounded_complete_and_in_order(placed: Placed, overs
     seen: list[tuple[int, int, int]] = []
     for start in range(0, job.gen_events, size):
         gen = _gen(min(size, job.gen_events - start))
-        for folds in simulate.fold_chunks(gen, request, job, start):
+        for folds in fold_chunks(gen, request, job, start):
             assert 0 < folds.n <= limit
             names = ("event", "FlashSim_genEvent", "FlashSim_fold")
             seen += list(zip(*(folds.scalars[name].tolist() for name in names), strict=True))

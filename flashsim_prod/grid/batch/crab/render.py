@@ -162,6 +162,7 @@ def _shared_values(request: Request, folder: Path, sandbox: list[Path]) -> dict[
     return {
         "request": request,
         "resources": request.site.resources,
+        "threads": request.site.threads,
         "rules": rules,
         "software": rules.software,
         "gpu": rules.accelerator is not None,
