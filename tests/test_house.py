@@ -160,6 +160,7 @@ WRITES_BY_ITSELF = {
     "physics/nanoaod/writer.py": "the writer of ROOT files takes a stream; its caller gives the final name",
     "grid/batch/attempt.py": "a log, which grows",
     "grid/batch/crab/sandbox.py": "a stream into a file that appears",
+    "grid/opendata/cache.py": "copies that go on where they were interrupted",
     "grid/storage/xrootd.py": "asks the disk for the rest of a copy that came short, which then fails",
     "cli/streams.py": "/dev/null, in the place of a stream that the shell closed",
     "grid/storage/atomic.py": "copies that other processes must tell from those of dead ones, by a lock",

@@ -13,10 +13,10 @@ from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.sizes import format_duration, parse_count
 from flashsim_prod.errors import RequestError
-from flashsim_prod.production.models.cocktail import Trained, find_cocktail, train_cocktail
-from flashsim_prod.production.models.fit_energy import J_PER_KWH, EnergyOfFits
 from flashsim_prod.production.models.fitting import FitOptions
-from flashsim_prod.production.models.opendata import Where
+from flashsim_prod.production.models.opendata.cocktail import Trained, find_cocktail, train_cocktail
+from flashsim_prod.production.models.opendata.fit_energy import J_PER_KWH, EnergyOfFits
+from flashsim_prod.production.models.opendata.records import Where
 from flashsim_prod.production.models.samples import Extracted
 
 

@@ -25,7 +25,7 @@ from flashsim_prod.production.models.fitting import (
     fit_all_models,
     fit_model,
 )
-from flashsim_prod.production.models.opendata import Where
+from flashsim_prod.production.models.opendata.records import Where
 from flashsim_prod.production.models.tuning import TuneOptions
 
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]

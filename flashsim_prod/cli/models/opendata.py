@@ -12,7 +12,7 @@ from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import counted, print_json
 from flashsim_prod.core.sizes import format_bytes, parse_count
 from flashsim_prod.errors import RequestError
-from flashsim_prod.production.models.opendata import CACHE_LIMIT, SERVER_VARIABLE, Where, fetch
+from flashsim_prod.production.models.opendata.records import CACHE_LIMIT, SERVER_VARIABLE, Where, fetch
 
 Server = Annotated[
     str | None,

@@ -37,7 +37,7 @@ from flashsim_prod.errors import RequestError
 from flashsim_prod.production.models.assembling import assemble_bundle
 from flashsim_prod.production.models.drawing import StepProgress
 from flashsim_prod.production.models.fidelity import FidelityOptions, report_fidelity
-from flashsim_prod.production.models.opendata import Where, located
+from flashsim_prod.production.models.opendata.records import Where, located
 from flashsim_prod.production.models.samples import (
     extract_tables,
     generate_sample,

@@ -19,7 +19,7 @@ from flashsim_prod.physics.events import Collection, Column, Events, full_name
 from flashsim_prod.physics.nanoaod.carried import carried_branches
 from flashsim_prod.physics.nanoaod.content import ContentDigest
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
-from flashsim_prod.physics.nanoaod.runs import RunSums, total, written_runs
+from flashsim_prod.physics.nanoaod.runs import RunSums, lumi_pairs, lumi_ranges, total, written_runs
 from flashsim_prod.physics.nanoaod.schema import Branch, Schema
 
 #: collections that NanoAOD orders by falling transverse momentum; electrons and photons by that before they
@@ -152,7 +152,7 @@ def check_file(
         gen_events=len(np.unique(gen)),
         first_gen_event=int(gen.min()),
         last_gen_event=int(gen.max()),
-        lumis=_lumi_ranges(numbers),
+        lumis=lumi_ranges(numbers),
         content=content.result(),
     )
 
@@ -279,7 +279,7 @@ def _check_sums(
     if not all(np.isfinite(column).all() for column in found.values()):
         where.fail("has sums in Runs that are no finite numbers")
     listed = set(zip(blocks["run"].tolist(), blocks["luminosityBlock"].tolist(), strict=True))
-    if listed != {tuple(pair) for pair in _lumi_pairs(numbers).tolist()}:
+    if listed != {tuple(pair) for pair in lumi_pairs(numbers).tolist()}:
         where.fail("has a tree LuminosityBlocks that does not list the luminosity sections of its events")
 
 
@@ -391,18 +391,3 @@ def _unordered(one: Collection, key: Column) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = np.zeros(one.n_events, bool)
     found[one.event_index[1:][rises]] = True
     return found
-
-
-def _lumi_pairs(numbers: Events) -> NDArray[np.int64]:
-    """Run and luminosity section, each pair once and in order, shape (n, 2)."""
-    pairs = np.stack([numbers.scalars["run"], numbers.scalars["luminosityBlock"]], axis=1)
-    return np.unique(pairs, axis=0).astype(np.int64)
-
-
-def _lumi_ranges(numbers: Events) -> tuple[LumiRange, ...]:
-    pairs = _lumi_pairs(numbers)
-    breaks = np.flatnonzero((np.diff(pairs[:, 0]) != 0) | (np.diff(pairs[:, 1]) != 1)) + 1
-    return tuple(
-        LumiRange(run=int(part[0, 0]), first=int(part[0, 1]), last=int(part[-1, 1]))
-        for part in np.split(pairs, breaks)
-    )

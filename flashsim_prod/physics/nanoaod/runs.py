@@ -11,7 +11,9 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
+from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import InputError
+from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 
 #: averages of weights over the events, that readers multiply by genEventSumw
@@ -137,3 +139,19 @@ def total(rows: Sequence[RunSums]) -> dict[str, float]:
         "genEventSumw": sum(row.sumw for row in rows),
         "genEventSumw2": sum(row.sumw2 for row in rows),
     }
+
+
+def lumi_pairs(numbers: Events) -> NDArray[np.int64]:
+    """Run and luminosity section, each pair once and in order, shape (n, 2)."""
+    pairs = np.stack([numbers.scalars["run"], numbers.scalars["luminosityBlock"]], axis=1)
+    return np.unique(pairs, axis=0).astype(np.int64)
+
+
+def lumi_ranges(numbers: Events) -> tuple[LumiRange, ...]:
+    """The same as ranges of sections without a gap."""
+    pairs = lumi_pairs(numbers)
+    breaks = np.flatnonzero((np.diff(pairs[:, 0]) != 0) | (np.diff(pairs[:, 1]) != 1)) + 1
+    return tuple(
+        LumiRange(run=int(part[0, 0]), first=int(part[0, 1]), last=int(part[-1, 1]))
+        for part in np.split(pairs, breaks)
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod.core.choices import Device, ModelKind
 from flashsim_prod.errors import InputError, RequestError
-from flashsim_prod.production.models.fit_energy import measured_fit
+from flashsim_prod.production.models.opendata.fit_energy import measured_fit
 from flashsim_prod.production.models.training import follow_fits, hand_over_fits
 from flashsim_prod.production.order.library import find_site
 

@@ -243,8 +243,7 @@ def make_plan(
 
 def _estimated(request: Request, order: Order, measured: RatesSeen | None) -> Plan:
     made = estimate(request, measured)
-    rates = measured.rates if measured else request.site.rates
-    pace = _paced_by_generator(request, rates)
+    pace = _paced_by_generator(request, measured.rates if measured else request.site.rates)
     notes = (*_notes(request, order, made.job_seconds), *pace)
     return replace(made, notes=notes, notify=order.notify)
 
@@ -353,19 +352,18 @@ def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:
 
 def _paced_by_generator(request: Request, rates: Rates) -> tuple[str, ...]:
     """A line where jobs do little but wait for the generator."""
-    processes, k = _processes(request), request.oversample
+    processes = _processes(request)
     if not request.source.runs_generator:
         return ()
-    share = splitting.generator_share(k, rates, processes=processes)
-    if share < _GENERATOR_BOUND:
+    if splitting.generator_share(request.oversample, rates, processes=processes) < _GENERATOR_BOUND:
         return ()
-    line = (
-        f"the generator sets the pace: {rates.generator_hz:,.3g} gen events/s a job, "
-        f"where {rates.flashsim_hz:,.4g} events/s could be simulated"
-    )
+    remedy = "a higher --oversample costs little"
     if processes > 1:
-        return (f"{line}; raise --oversample, or have more jobs with fewer of the {processes} cpus each",)
-    return (f"{line}; a higher --oversample costs little",)
+        remedy = f"raise --oversample, or have more jobs with fewer of the {processes} cpus each"
+    return (
+        f"the generator sets the pace: {rates.generator_hz:,.3g} gen events/s a job, "
+        f"where {rates.flashsim_hz:,.4g} events/s could be simulated; {remedy}",
+    )
 
 
 def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:

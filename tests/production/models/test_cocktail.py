@@ -16,8 +16,8 @@ from flashsim_prod.errors import ConfigError, InputError, RequestError
 from flashsim_prod.physics.eras import ERAS
 from flashsim_prod.physics.training import fit
 from flashsim_prod.production.home import Home
-from flashsim_prod.production.models.cocktail import COCKTAILS, find_cocktail
-from flashsim_prod.production.models.opendata import Where, fetch, located
+from flashsim_prod.production.models.opendata.cocktail import COCKTAILS, find_cocktail
+from flashsim_prod.production.models.opendata.records import Where, fetch, located
 from flashsim_prod.production.models.samples import generate_sample, reconstruct_sample
 
 CAMPAIGN = "RunIISummer20UL16NanoAODv9-106X_mcRun2_asymptotic_v17-v1"

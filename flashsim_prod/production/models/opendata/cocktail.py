@@ -12,9 +12,9 @@ from flashsim_prod.core.training.cocktail import Cocktail, Ingredient
 from flashsim_prod.errors import BundleError, RequestError
 from flashsim_prod.production.models.assembling import AssembledBundle, assemble_bundle
 from flashsim_prod.production.models.drawing import Portion, StepProgress
-from flashsim_prod.production.models.fit_energy import EnergyOfFits, energy_of_fits
 from flashsim_prod.production.models.fitting import FitDisplay, FitOptions, Fits, fit_all_models
-from flashsim_prod.production.models.opendata import Where, addresses, find_record, first_events
+from flashsim_prod.production.models.opendata.fit_energy import EnergyOfFits, energy_of_fits
+from flashsim_prod.production.models.opendata.records import Where, addresses, find_record, first_events
 from flashsim_prod.production.models.samples import Extracted, extract_tables, refuse_same_names
 from flashsim_prod.production.order.library import Shelf
 
