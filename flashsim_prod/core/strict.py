@@ -133,7 +133,8 @@ def _explain(model: type[StrictModel], error: ErrorDetails, options: Mapping[str
     if error["type"] == "too_short" and not error["input"]:
         return f"{where}: is empty"
     if error["type"] == "string_pattern_mismatch":
-        return f"{where}: {error['input']!r} is not of the form {error['ctx']['pattern']}"
+        pattern = error["msg"].removeprefix("String should match pattern ").strip("'")
+        return f"{where}: {error['input']!r} is not of the form {pattern}"
     said = error["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
     return f"{where}: {said}"
 

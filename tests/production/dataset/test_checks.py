@@ -104,7 +104,15 @@ def test_names(home: Home, two):
 
 @pytest.mark.parametrize("is_vetoed", [False, True])
 def test_a_request_and_its_extension_are_counted_together(two: list[Path], is_vetoed: bool) -> None:
-    one: Any = SimpleNamespace(events=20, gen_events=10, oversample=2, is_vetoed=is_vetoed, nano="v9")
+    one: Any = SimpleNamespace(
+        events=20,
+        gen_events=10,
+        oversample=2,
+        is_vetoed=is_vetoed,
+        is_thinned=is_vetoed,
+        nano="v9",
+        analysis=None,
+    )
     found = DatasetFiles("both", tuple(map(str, two)), tuple(map(entry, two)), one, (one,))
     assert check_dataset(found).all_problems == []
     # where none may be thrown away three were to have more, where some may be, one had no more
@@ -120,7 +128,10 @@ def test_a_file_of_an_extension_may_be_empty_where_the_shower_throws_events_away
     with NanoFile(str(two[0])) as file, NanoWriter(empty, schema=V9, provenance={}) as writer:
         writer.describe(file.read(sorted(file.branches & V9.branches.keys()), 0, 2))
     one, other = (
-        SimpleNamespace(events=20, gen_events=10, oversample=2, is_vetoed=kind, nano="v9") for kind in (0, 1)
+        SimpleNamespace(
+            events=20, gen_events=10, oversample=2, is_vetoed=kind, is_thinned=kind, nano="v9", analysis=None
+        )
+        for kind in (0, 1)
     )
     known = (entry(two[0]), entry(empty, events=0))
     found: Any = DatasetFiles("both", (str(two[0]), str(empty)), known, one, (other,))  # type: ignore[arg-type]

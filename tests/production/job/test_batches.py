@@ -25,7 +25,7 @@ from flashsim_prod.production.job.cores import can_fork
 from flashsim_prod.production.order.plan import Plan
 
 PlanOf = Callable[..., Plan]
-several = pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")
+several = pytest.mark.skipif(not can_fork(), reason="sys.platform: processes are forked on Linux only")
 
 
 @dataclass

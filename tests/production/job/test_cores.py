@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from flashsim_prod.errors import EventsError, NodeError, exit_code_is_retryable
 from flashsim_prod.production.job.cores import can_fork, each_in_order, in_order, memory_mb
 
-pytestmark = pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux only")
+pytestmark = pytest.mark.skipif(not can_fork(), reason="sys.platform: processes are forked on Linux only")
 
 
 def _numbers(n: int) -> Callable[[], Iterator[int]]:
@@ -28,10 +29,11 @@ def _children() -> list[psutil.Process]:
 
 
 class Odd(Exception):
-    """Cannot be made from its arguments again."""
+    """Cannot be sent."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"{one} and {two}")
+        self.kept = threading.Lock()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

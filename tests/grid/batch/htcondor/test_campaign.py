@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 import uproot
 import yaml
-from flashsim_prod.production.views.live.server import listening, make_server
 
 from flashsim_prod import api, resources
 from flashsim_prod.core.report import JobReport
@@ -36,6 +35,7 @@ from flashsim_prod.production.campaigns.status import campaign_status
 from flashsim_prod.production.campaigns.store import read_campaign
 from flashsim_prod.production.dataset.verify import verify
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.live.server import listening, make_server
 from flashsim_prod.production.order.extend import Extending, extension_order
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.order.order import Typed, make_order
