@@ -103,4 +103,4 @@ def test_every_model_is_a_job_and_the_bundle_comes_after_them(
         words = (work / "fits" / model.name / "words").read_text()
         assert f"fit {model.name} --work {work}" in words
         assert words.endswith("--device cpu --threads 1 --seed 7 --quick")
-    assert "entry.json: the key" in (work / "batch" / "bundle.err").read_text()
+    assert "entry.json: no entry of a fit" in (work / "batch" / "bundle.err").read_text()
