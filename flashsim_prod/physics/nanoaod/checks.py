@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ def check_file(
     runs: Sequence[RunSums] = (),
     may_be_empty: bool = False,
     digests: bool = True,
-    in_turn: InTurn = map,
+    in_turn: InTurn | None = None,
 ) -> FileSummary:
     """Check a file that `NanoWriter` or `merge_files` made, reading it in steps.
 
@@ -105,9 +106,9 @@ def check_file(
         Whether it may hold no events at all.
     digests : bool
         Whether digests of all values are wanted, which take a tenth of the time.
-    in_turn : callable
-        Calls a function for each of several stretches of events and gives its results in order; they are
-        independent of each other, so that it may have other processes call it.
+    in_turn : callable, optional
+        Where no digests are wanted: calls a function for each of several stretches of events and gives its
+        results in order. Each opens the file for itself, so that other processes may.
 
     Raises
     ------
@@ -124,25 +125,24 @@ def check_file(
         known = _known_branches(file, schema, where)
         numbers = file.read([*_NUMBERS, *_FOLDS, "genWeight"], 0, file.n_entries)
         where.numbers = numbers
+        about = file.provenance()
+        check_sums = partial(_check_sums, str(path), numbers, where, runs, of_input=NORMALISATION in about)
         if not numbers.n:
-            _check_sums(str(path), numbers, where, runs, of_input=NORMALISATION in file.provenance())
+            check_sums()
             return FileSummary(0, 0.0, 0, 0, 0, 0, 0, ())
         _check_numbers(numbers, event_numbers, lumis, where)
-        is_selected = ANALYSIS in file.provenance()
-        _check_folds(numbers, where, is_selected=is_selected)
+        _check_folds(numbers, where, is_selected=ANALYSIS in about)
         weight = numbers.scalars["genWeight"]
         _check_column(schema.branch("genWeight"), weight, np.arange(numbers.n), 0, where)
-        _check_sums(str(path), numbers, where, runs, of_input=NORMALISATION in file.provenance())
-        content = ContentDigest()
-        if digests:
-            for start in range(0, file.n_entries, _STEP):
-                stretch = file.read(known, start, start + _STEP)
-                _check_values(stretch, schema, start, where)
+        check_sums()
+        content, stretches = ContentDigest(), range(0, numbers.n, _STEP)
+        by_others = None if digests else in_turn
+        for start in stretches if by_others is None else ():
+            stretch = _checked(file, known, schema, where, start)
+            if digests:
                 content.add(stretch)
-    if not digests:
-        stretches = range(0, numbers.n, _STEP)
-        for _ in in_turn(partial(_check_stretch, str(path), known, schema, where), stretches):
-            pass
+    if by_others is not None:
+        deque(by_others(partial(_check_anew, str(path), known, schema, where), stretches), maxlen=0)
     event, gen = numbers.scalars["event"], numbers.scalars["FlashSim_genEvent"]
     return FileSummary(
         events=numbers.n,
@@ -157,10 +157,17 @@ def check_file(
     )
 
 
-def _check_stretch(path: str, known: Sequence[str], schema: Schema, where: _Where, start: int) -> None:
-    """A stretch of events of a file that is opened for it alone."""
+def _checked(file: NanoFile, known: Sequence[str], schema: Schema, where: _Where, start: int) -> Events:
+    """A stretch of events, whose values are what they should be."""
+    stretch = file.read(known, start, start + _STEP)
+    _check_values(stretch, schema, start, where)
+    return stretch
+
+
+def _check_anew(path: str, known: Sequence[str], schema: Schema, where: _Where, start: int) -> None:
+    """The same of a file that is opened for this stretch alone."""
     with _as_validation(), NanoFile(path) as file:
-        _check_values(file.read(known, start, start + _STEP), schema, start, where)
+        _checked(file, known, schema, where, start)
 
 
 class _Where:

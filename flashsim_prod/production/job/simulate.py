@@ -208,7 +208,7 @@ def write_checked(
             runs=runs,
             may_be_empty=request.is_thinned,
             digests=False,
-            in_turn=partial(each_in_order, n=processes) if processes > 1 else map,
+            in_turn=partial(each_in_order, n=processes) if processes > 1 else None,
         )
 
 

@@ -13,10 +13,10 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.assessment import WHOLE_EVENTS, AreaFigures
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.event_range import WHOLE, EventRange
-from flashsim_prod.physics.events import Collection, Events, full_name
+from flashsim_prod.physics.events import Events, full_name
 from flashsim_prod.physics.folding import fold_events
-from flashsim_prod.physics.nanoaod.precision import as_stored
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.writer import stored
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples
 from flashsim_prod.physics.validation.dataset.figures import DatasetFidelity, ToldApart
 from flashsim_prod.physics.validation.dataset.samples import Sample, alike
@@ -147,7 +147,7 @@ def simulated(chain: Chain, held_out: Sample, seed: int) -> Sample:
         gen_events_per_lumi=1000,
         job_gen_first=0,
     )
-    made = _stored(chain.simulate(folds, seed=seed), held_out.schema)
+    made = stored(chain.simulate(folds, seed=seed), held_out.schema)
     return Sample("FlashSim", (), made, held_out.gen, held_out.weight, held_out.schema)
 
 
@@ -169,26 +169,5 @@ def _known(events: Events, schema: Schema) -> Events:
         name: one.only(sorted(key for key in one.columns if full_name(name, key) in schema.branches))
         for name, one in events.collections.items()
         if name in schema.collections
-    }
-    return Events(events.n, scalars, collections)
-
-
-def _stored(events: Events, schema: Schema) -> Events:
-    branches = schema.branches
-    scalars = {
-        name: as_stored(branches[name], column) if name in branches else column
-        for name, column in events.scalars.items()
-    }
-    collections = {
-        name: Collection(
-            one.counts,
-            {
-                key: as_stored(branches[full], column)
-                if (full := full_name(name, key)) in branches
-                else column
-                for key, column in one.columns.items()
-            },
-        )
-        for name, one in events.collections.items()
     }
     return Events(events.n, scalars, collections)
