@@ -15,7 +15,7 @@ from flashsim_prod.core.sizes import format_duration, parse_count
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.models.fitting import FitOptions
 from flashsim_prod.production.models.opendata.cocktail import Trained, find_cocktail, train_cocktail
-from flashsim_prod.production.models.opendata.fit_energy import J_PER_KWH, EnergyOfFits
+from flashsim_prod.production.models.opendata.fit_energy import EnergyOfFits
 from flashsim_prod.production.models.opendata.records import Where
 from flashsim_prod.production.models.samples import Extracted
 
@@ -82,21 +82,21 @@ def _print_energy(energy: EnergyOfFits) -> None:
         listing.add_row(
             model,
             format_duration(one.seconds),
-            _told(one.energy_j, one.seconds, one.unmeasured_s),
+            _told(one.energy_kwh, one.seconds, one.unmeasured_s),
             one.source,
         )
     seconds = sum(one.seconds for one in energy.fits.values())
     listing.add_row(
-        "all fits", format_duration(seconds), _told(energy.energy_j, seconds, energy.unmeasured_s), ""
+        "all fits", format_duration(seconds), _told(energy.energy_kwh, seconds, energy.unmeasured_s), ""
     )
     console().print(listing)
 
 
-def _told(energy_j: float, seconds: float, unmeasured_s: float) -> str:
+def _told(energy_kwh: float, seconds: float, unmeasured_s: float) -> str:
     if unmeasured_s >= seconds:
         return "no meter"
     part = f" without {format_duration(unmeasured_s)}" if unmeasured_s else ""
-    return f"{energy_j / J_PER_KWH:.4g} kWh{part}"
+    return f"{energy_kwh:.4g} kWh{part}"
 
 
 def _for_programs(made: Trained) -> dict[str, object]:

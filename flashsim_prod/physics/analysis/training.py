@@ -16,9 +16,8 @@ from flashsim_prod.physics.analysis.sample import Sample, notes_of, read_samples
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import find_kind
-from flashsim_prod.physics.training.assemble import ENTRY, build_bundle, load_fitted, save_fitted
-from flashsim_prod.physics.training.fit import LEAST_OBJECTS, fit_model
-from flashsim_prod.physics.training.losses import draw_losses
+from flashsim_prod.physics.training.assemble import ENTRY, build_bundle, load_fitted
+from flashsim_prod.physics.training.fit import LEAST_OBJECTS, fit_model, leave_fit
 from flashsim_prod.physics.training.optimise import FitSettings
 
 #: called with a task, how much of it is done, how much there is, and the loss if it is a fit's
@@ -131,10 +130,7 @@ def fit_analysis(
                 f"{model.name} {network}", step, steps, loss
             ),
         )
-        save_fitted(fitted, record, folder)
-        draw_losses(record, folder)
-        for checkpoint in folder.glob("*.checkpoint.safetensors"):
-            checkpoint.unlink()
+        leave_fit(fitted, record, folder)
     # as jobs will have it: with its weights rounded
     return load_fitted(folder, model)[0]
 

@@ -242,11 +242,16 @@ def fit_into_folder(
         progress=progress,
     )
     record.losses = losses | record.losses
+    leave_fit(fitted, record, folder)
+    return record
+
+
+def leave_fit(fitted: FittedModel, record: FitRecord, folder: Path) -> None:
+    """Write what came of a fit into `folder`, with a plot of its losses, in the place of its checkpoints."""
     save_fitted(fitted, record, folder)
     for stage in record.losses:
         _checkpoint(folder, stage).unlink(missing_ok=True)
     draw_losses(record, folder)
-    return record
 
 
 def _refuse_other_kind(folder: Path, kind: str) -> None:

@@ -134,7 +134,7 @@ class Optimisation:
             settings,
             device,
         )
-        self.averaged = AveragedModel(network, avg_fn=_growing_average(settings.average))
+        self.averaged = AveragedModel(network, avg_fn=growing_average(settings.average))
         self._turns = [
             _Taken(turn, weights, turn.optimiser(weights, settings.learning_rate * turn.rate))
             for turn in turns
@@ -260,7 +260,7 @@ def _split(n: int, settings: FitSettings) -> tuple[Tensor, Tensor]:
     return rows[held_out][order], rows[~held_out]
 
 
-def _growing_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def growing_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """An exponential moving average that forgets faster at first: short fits keep nothing untrained."""
 
     def average(kept: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:

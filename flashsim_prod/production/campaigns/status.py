@@ -10,14 +10,13 @@ from typing import Any
 from flashsim_prod.core.campaigns.campaign import Budget, Campaign
 from flashsim_prod.core.campaigns.matching import match
 from flashsim_prod.core.states import RequestState, Stage
+from flashsim_prod.energy.results.conventions import JOULE_PER_KWH
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.ledger.rows import Failure
 from flashsim_prod.production.campaigns.samples import find_samples
 from flashsim_prod.production.campaigns.store import campaign_folder, campaign_names, stored_campaign
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.views.status import RequestLine, all_lines
-
-_JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _status(home: Home, ledger: Ledger, campaign: Campaign, lines: dict[str, Req
         events=sum(line.events for line in own),
         events_done=sum(round(line.events * line.percent / 100) for line in own),
         bytes=size,
-        energy_kwh=joules / _JOULES_PER_KWH if joules else None,
+        energy_kwh=joules / JOULE_PER_KWH if joules else None,
         eta_s=max(etas, default=None),
         failures=failures,
         budget=campaign.budget,

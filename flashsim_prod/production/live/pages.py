@@ -12,6 +12,7 @@ from urllib.parse import quote
 from flashsim_prod import __version__, resources
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.states import JobState, Stage
+from flashsim_prod.energy.results.conventions import JOULE_PER_KWH
 from flashsim_prod.files import read_text
 from flashsim_prod.grid.ledger.rows import Failure
 from flashsim_prod.production.campaigns.status import CampaignStatus
@@ -22,7 +23,6 @@ from flashsim_prod.production.views.status import RequestDetail, RequestStanding
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_JOULES_PER_KWH = 3.6e6
 #: causes of failures that the page of all requests shows, the commonest
 _SHOWN = 30
 
@@ -219,7 +219,7 @@ def _speed(speeds: Sequence[StageSpeed]) -> float | None:
 
 def _kwh(speeds: Sequence[StageSpeed]) -> float | None:
     joules = _sum([one.energy_j for one in speeds])
-    return None if joules is None else joules / _JOULES_PER_KWH
+    return None if joules is None else joules / JOULE_PER_KWH
 
 
 def _sum(figures: Sequence[float | None]) -> float | None:

@@ -16,6 +16,7 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.speed import OVERLAP
 from flashsim_prod.core.states import Stage
+from flashsim_prod.energy.results.conventions import JOULE_PER_KWH
 from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.production.dataset.validate import VALIDATION_FOLDER
 from flashsim_prod.production.home import Home
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 #: folders and names beside the request
 REPORT_FOLDER = "report"
 PAGE, FIGURES = "index.html", "validation.json"
-_JOULES_PER_KWH = 3.6e6
 #: files, hosts and seeds that are shown; all are in the reports
 _SHOWN = 12
 
@@ -195,7 +195,7 @@ def _energy(reports: list[JobReport]) -> EnergyUse | None:
 
 
 def _kwh(measured: list[JobReport]) -> float:
-    return sum(one.energy_j or 0.0 for one in measured) / _JOULES_PER_KWH
+    return sum(one.energy_j or 0.0 for one in measured) / JOULE_PER_KWH
 
 
 def _kwh_per_event(measured: list[JobReport]) -> float | None:

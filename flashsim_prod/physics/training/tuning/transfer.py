@@ -20,6 +20,7 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.base import Examples, Loss, Stage
 from flashsim_prod.physics.chain.transforms import EDGE
 from flashsim_prod.physics.training.fit import examples_of
+from flashsim_prod.physics.training.optimise import growing_average
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.calibration import drawn_latents
 from flashsim_prod.physics.training.tuning.settings import TuneSettings
@@ -124,7 +125,7 @@ class _Tuning:
         """Train in place; the network ends as the best of its averages, the start included."""
         network, settings = self.network.to(self.device), self.settings
         start = [parameter.detach().clone() for parameter in network.parameters()]
-        averaged = AveragedModel(network, avg_fn=_growing(settings.average))
+        averaged = AveragedModel(network, avg_fn=growing_average(settings.average))
         optimiser = torch.optim.Adam(network.parameters(), lr=self.rate)
         best, first = _state(network), self.held_out_loss(network)
         least, total = first, 0.0
@@ -223,8 +224,3 @@ def _held_out(n: int, settings: TuneSettings) -> NDArray[np.bool_]:
 
 def _state(network: nn.Module) -> dict[str, Tensor]:
     return {key: value.detach().clone() for key, value in network.state_dict().items()}
-
-
-def _growing(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """A moving average that forgets faster at first."""
-    return lambda kept, new, seen: torch.lerp(new, kept, min(decay, (1 + float(seen)) / (10 + float(seen))))

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flashsim_prod.energy.results.conventions import JOULE_PER_KWH
 from flashsim_prod.files import read_text, write_json
 from flashsim_prod.production.job.energy import NodeEnergy
 
 _NOTE = "energy.json"
-J_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class FitEnergy:
     unmeasured_s: float = 0.0
     source: str = ""
 
+    @property
+    def energy_kwh(self) -> float:
+        """Of the sittings that were measured."""
+        return self.energy_j / JOULE_PER_KWH
+
 
 @dataclass(frozen=True)
 class EnergyOfFits:
@@ -47,6 +52,11 @@ class EnergyOfFits:
     def energy_j(self) -> float:
         """Of all that was measured."""
         return sum(one.energy_j for one in self.fits.values())
+
+    @property
+    def energy_kwh(self) -> float:
+        """The same [kWh]."""
+        return self.energy_j / JOULE_PER_KWH
 
     @property
     def unmeasured_s(self) -> float:
