@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uproot
 
 from flashsim_prod.core.sources.base import InputFile
 from flashsim_prod.core.splitting import simulate_job
@@ -137,6 +138,15 @@ def test_a_job_makes_the_same_events_of_them(
     for name, column in one.scalars.items():
         np.testing.assert_array_equal(column, other.scalars[name], name)
     np.testing.assert_array_equal(one["GenPart"]["pt"], other["GenPart"]["pt"])
+
+
+def test_a_root_file_is_read_in_parts(at_xrootd: Callable[[Path], str], tmp_path: Path) -> None:
+    path = tmp_path / "events.root"
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {"event": "uint64"}).extend({"event": np.arange(1000, dtype=np.uint64)})
+    with NanoFile(at_xrootd(path)) as nano:
+        assert nano.n_entries == 1000
+        assert nano.read(["event"], 990, 992).scalars["event"].tolist() == [990, 991]
 
 
 def test_a_gridpack_is_fetched_as_it_is(at_xrootd: Callable[[Path], str], tmp_path: Path) -> None:
