@@ -30,6 +30,7 @@ def hand_over_fits(
     batch = _batch(site)
     if output.exists():
         raise RequestError(f"{output} exists; give another folder for the bundle, or remove it")
+    batch.check_software()
     return batch.train(Training(work.absolute(), tuple(models), tuple(options), output.absolute()))
 
 
@@ -57,6 +58,6 @@ def _batch(site: Site) -> TrainingBatch:
     if not isinstance(batch, TrainingBatch):
         raise RequestError(
             f"site {site.name}: its engine '{site.engine}' does not train; choose a site of one that does "
-            "(HTCondor), or fit here: --site local"
+            "(HTCondor, Slurm), or fit here: --site local"
         )
     return batch
