@@ -122,7 +122,11 @@ def _options(
     yield f"--output={str(folder).replace('%', '%%')}/slurm.%A_%a.err"
     yield "--open-mode=append"
     yield exported(rules)
-    before = [f"{how}:{':'.join(map(str, jobs))}" for how, jobs in (("afterok", afterok), ("afterany", afterany)) if jobs]
+    before = [
+        f"{how}:{':'.join(map(str, jobs))}"
+        for how, jobs in (("afterok", afterok), ("afterany", afterany))
+        if jobs
+    ]
     if before:
         yield f"--dependency={','.join(before)}"
         yield "--kill-on-invalid-dep=yes"

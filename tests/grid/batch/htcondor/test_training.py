@@ -16,6 +16,7 @@ from flashsim_prod.physics.chain.registry import MODELS
 
 from .conftest import RunningPool
 
+
 def train(site: Path, work: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
