@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from flashsim_prod.physics.chain.registry import MODELS
-from flashsim_prod.physics.training.fit import LEAST_OBJECTS
 from flashsim_prod.physics.training.drawn import table_path
+from flashsim_prod.physics.training.fit import LEAST_OBJECTS
 from flashsim_prod.physics.training.tables import Table
 
-#: stands for the command line of a node: what a fit leaves, without fitting. Fits wait for the file ``go`` of the
-#: work folder; that of `met` fails once as on a bad node, and what the file ``broken`` names fails for good
+#: stands for the command line of a node: what a fit leaves, without fitting. Fits wait for the file ``go`` of
+#: the work folder; that of `met` fails once, as on a bad node, those that the file ``broken`` names for good
 FAKE_FIT = """\
 import pathlib, sys, time
 words = sys.argv[1:]
@@ -22,7 +22,8 @@ if words[:1] == ["-c"]:
     sys.exit(0)
 work = pathlib.Path(words[words.index("--work") + 1])
 if "bundle" in words:
-    lacking = [one for one in (work / "tables" / "full.root").glob("*") if not (work / "fits" / one.stem / "entry.json").exists()]
+    drawn = {one.stem for one in (work / "tables" / "full.root").glob("*")}
+    lacking = drawn - {one.parent.name for one in work.glob("fits/*/entry.json")}
     if not lacking:
         pathlib.Path(words[words.index("bundle") + 1]).mkdir()
     sys.exit(17 if lacking else 0)

@@ -83,7 +83,7 @@ _RUCIO_LOG.setLevel(logging.ERROR)
 
 @dataclass(frozen=True)
 class _SignedIn:
-    """A client whose credentials were accepted, what the server says of their owner, and when that was [s]."""
+    """A client whose credentials were accepted, what the server says of their owner, and when it was [s]."""
 
     client: Any
     who: dict[str, Any]
@@ -98,7 +98,7 @@ _SHARED_S = 600.0
 
 @contextmanager
 def one_sign_in() -> Iterator[None]:
-    """Let all that asks Rucio while the block runs, in this thread, share one sign-in; blocks may be nested."""
+    """Let all that asks Rucio while the block runs, in this thread, share one sign-in; blocks may nest."""
     token = _SHARED.set({}) if _SHARED.get() is None else None
     try:
         yield

@@ -261,10 +261,11 @@ class NanoSource:
                         f"{url} holds {file.n_entries} events, but held {entries} when the request was made; "
                         "put the file back or make a new request"
                     )
-                if identity not in (None, identity_of(file.identifier)):
+                there = identity_of(file.identifier)
+                if identity not in (None, there):
                     raise InputError(
-                        f"{url} is another file than when the request was made ({identity_of(file.identifier)}, "
-                        f"then {identity}); put the file back or make a new request"
+                        f"{url} is another file than when the request was made ({there}, then {identity}); "
+                        "put the file back or make a new request"
                     )
                 self._require_alike(file, names)
                 given = [name for name in DRAWN if name in file.branches]

@@ -269,7 +269,9 @@ def test_a_file_that_was_replaced_by_one_with_as_many_events(write):
     Path(other).replace(url)
     assert (KIND.entries(url), KIND.identity(url) != identity) == (20, True)
     source = NanoSource([(url, 20)], identities=[identity], first=0, n_events=20, seed=1, schema=V9)
-    with pytest.raises(InputError, match="another file than when the request was made .*; put the file back"):
+    with pytest.raises(
+        InputError, match=r"another file than when the request was made .*; put the file back"
+    ):
         list(source.chunks(10))
 
 

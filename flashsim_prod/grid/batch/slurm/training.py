@@ -1,7 +1,8 @@
-"""Training on a cluster: a task of a job array for each object model, and the bundle once all of them are fitted.
+"""Training on a cluster: a task of a job array for each object model, and the bundle once all are fitted.
 
-``intention.json`` in the folder of what is handed over holds the token that all of it is named by. It is written
-before anything is handed over, and again with Slurm's number when all is: without a number, part may be there.
+``intention.json`` in the folder of what is handed over holds the token that all of it is named by. It is
+written before anything is handed over, and again with Slurm's number when all is: without a number, part of
+it may be there.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def submit_training(site: Site, training: Training) -> tuple[int, bool]:
 
 
 def training_at_work(work: Path) -> bool:
-    """Whether fits of this folder, or their bundle, are with Slurm; `StorageError` if it cannot be reached."""
+    """Whether fits of this folder, or their bundle, are with Slurm; `StorageError` if it does not answer."""
     return bool(_live(Slurm(), _intended(work / "batch")[0]))
 
 
@@ -83,7 +84,8 @@ def _intended(folder: Path) -> tuple[str | None, int | None]:
         return None, None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise StateError(
-            f"{path} cannot be read, so nobody knows whether fits are at work ({error}); see squeue, and remove it"
+            f"{path} cannot be read, so nobody knows whether fits are at work ({error}); "
+            "see squeue, and remove it"
         ) from error
 
 
