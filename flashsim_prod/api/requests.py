@@ -336,9 +336,10 @@ def _typed(
 
 
 def _warn(plan: Plan) -> None:
-    """What a plan says of itself, to whoever called."""
+    """What a plan says of the events, to whoever called; advice on speed is for plans of production."""
     for line in (*plan.warnings, *plan.notes):
-        warnings.warn(line, stacklevel=3)
+        if line not in plan.advice:
+            warnings.warn(line, stacklevel=3)
 
 
 def _files(card_or_files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> tuple[str, ...]:
