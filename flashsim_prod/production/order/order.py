@@ -331,7 +331,13 @@ def _identities(url: str) -> list[object]:
 
 
 def _inspected(kind: SourceKind, one: NamedInput, told: Callable[[str], None] | None) -> InputFile:
-    found = InputFile(url=one.url, entries=kind.entries(one.url), lfn=one.lfn, dataset=one.dataset)
+    found = InputFile(
+        url=one.url,
+        entries=kind.entries(one.url),
+        lfn=one.lfn,
+        dataset=one.dataset,
+        identity=kind.identity(one.url),
+    )
     if not found.is_url:
         found = found.model_copy(update={"bytes": os.path.getsize(one.url)})
     if told:
