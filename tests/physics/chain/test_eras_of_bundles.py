@@ -84,5 +84,5 @@ def test_a_card_is_ordered_in_the_era_of_the_bundle(bundle: Bundle) -> None:
     moved, (remark,) = in_era(card, 13.0, of_2016)
     assert [one.pileup for one in moved.energies] == ["Run2_2016preVFP", "Run3_2022"]
     assert "bundle reference of UL16preVFP" in remark
-    with pytest.raises(RequestError, match="is of Run3_2022 at 13.6 TeV"):
+    with pytest.raises(RequestError, match=r"is of Run3_2022 at 13\.6 TeV"):
         in_era(card, 13.6, of_2016)
