@@ -177,17 +177,14 @@ class FittedModel:
 
     def start(self, task: Task, inputs: tuple[F32, ...], sampling: Sampling) -> Pending:
         """Have the networks called for all rows of `inputs`: those of a `Work`."""
-        self._bring()
-        return self._runner.start(*self._called(task, sampling), inputs)
+        sizes = self._sizes(task, sampling)
+        return self._runner.start((task, sampling), self._function(task, sampling), inputs, sizes)
 
     def prepare(self, sampling: Sampling) -> None:
         """Do in advance what the first rows would wait for."""
-        self._bring()
-        tasks = {Task.ATTRIBUTES: (len(self.model.conditions), self.n_normals)}
-        if self.model.most:
-            tasks[Task.NUMBERS] = (len(self.model.conditions),)
-        for task, widths in tasks.items():
-            self._runner.sizes_of(*self._called(task, sampling), widths)
+        for task in (Task.ATTRIBUTES, Task.NUMBERS) if self.model.most else (Task.ATTRIBUTES,):
+            sizes, function = self._sizes(task, sampling), self._function(task, sampling)
+            self._runner.record((task, sampling), function, self._widths(task), sizes)
 
     def with_networks(self, networks: Networks) -> FittedModel:
         """This model with other networks of the same sizes."""
@@ -197,22 +194,30 @@ class FittedModel:
     def _alone(self, sampling: Sampling) -> Evaluator:
         return Here([self], sampling)
 
-    def _called(self, task: Task, sampling: Sampling) -> tuple[tuple[str, Task, Sampling], Function]:
-        """By which name, and what is called for a block."""
-        kind, networks = self.kind, self.drawing or self.networks
-        if task is Task.NUMBERS:
-            return (self.model.name, task, sampling), lambda c: kind.logits(networks, c)
-        return (self.model.name, task, sampling), lambda c, z: kind.sample(networks, c, z, sampling)
-
-    @cached_property
-    def _runner(self) -> Runner:
-        return Runner(self.place)
-
-    def _bring(self) -> None:
+    def _sizes(self, task: Task, sampling: Sampling) -> tuple[int, ...]:
+        """Of blocks, once its networks are where they are to run."""
         if not self.place.is_cpu:
             # of one that is there already nothing is moved
             for network in self.networks.values():
                 network.to(self.place.device)
+        # each evaluation rounds as the first ones do
+        few = sampling.model_copy(update={"evaluations": min(2, sampling.evaluations)})
+        return self._runner.sizes_of(task, self._function(task, few), self._widths(task))
+
+    def _widths(self, task: Task) -> tuple[int, ...]:
+        conditions = len(self.model.conditions)
+        return (conditions, self.n_normals) if task is Task.ATTRIBUTES else (conditions,)
+
+    def _function(self, task: Task, sampling: Sampling) -> Function:
+        """What is called for a block."""
+        kind, networks = self.kind, self.drawing or self.networks
+        if task is Task.NUMBERS:
+            return lambda conditions: kind.logits(networks, conditions)
+        return lambda conditions, normals: kind.sample(networks, conditions, normals, sampling)
+
+    @cached_property
+    def _runner(self) -> Runner:
+        return Runner(self.place)
 
 
 def probabilities(logits: F32) -> F64:

@@ -96,7 +96,7 @@ def prepared(
     n: int,
     shared: Shared | None = None,
 ) -> Generator[Result, None, None]:
-    """As `in_order`, with what all that work share: that is ready when this returns, all else begins later."""
+    """As `in_order`, with what all that work share: it is ready when this returns, the rest begins later."""
     results = _results(feed, work, n, shared)
     next(results)
     return results
@@ -153,11 +153,11 @@ class _Team:
     def start(self, feed: Callable[[], Iterator[Any]], work: Callable[[Any], Any]) -> None:
         """Fork the others, and keep of the pipes what is this process's."""
         for number, ((items, _), (_, results)) in enumerate(zip(self._items, self._results, strict=True)):
-            meet, ends = None, (items, results)
+            meet, more = None, []
             if self._shared is not None:
-                asking = self._asking[number][1]
-                meet, ends = partial(self._shared.meet, asking), (*ends, asking)
-            self._fork(partial(_work, work, items, results, meet), ends)
+                more = [self._asking[number][1]]
+                meet = partial(self._shared.meet, *more)
+            self._fork(partial(_work, work, items, results, meet), [items, results, *more])
         fed = [end for _, end in self._items]
         self._fork(partial(_feed, feed, fed), fed)
         kept = [self._alive, *(end for end, _ in self._results)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from flashsim_prod.physics.chain.devices.work import F32
 
-#: where no two sizes agree, the largest up to this
+#: where no two sizes agree, the one that is next below this
 _ALONE = 4096
 
 
@@ -28,8 +28,8 @@ def alike(
 
     Returns
     -------
-    The most that agree; the largest one of up to 4096 rows if none do, and of several sets of as many sizes
-    the one that begins with it.
+    The most that agree; of several sets of as many, and so where none do, the one that begins with the
+    largest size of up to 4096 rows.
     """
     if len(sizes) == 1:
         return sizes
@@ -41,7 +41,7 @@ def alike(
         # rows of one size that depend on where they stand agree with nothing
         key = answers.pop() if len(answers) == 1 else b"%d" % size
         sets.setdefault(key, []).append(size)
-    return tuple(max(sets.values(), key=lambda one: (len(one), one[0] <= _ALONE, one[0])))
+    return tuple(max(sets.values(), key=lambda one: (len(one), one[0] if one[0] <= _ALONE else -one[0])))
 
 
 def _answer(

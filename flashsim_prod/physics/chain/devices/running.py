@@ -49,7 +49,13 @@ class Runner:
         self._graphs = (graphs or Graphs()) if place.graphs and not place.is_cpu else None
         self._sizes: dict[Hashable, tuple[int, ...]] = {}
 
-    def start(self, name: Hashable, function: Function, inputs: Sequence[F32]) -> Pending:
+    def start(
+        self,
+        name: Hashable,
+        function: Function,
+        inputs: Sequence[F32],
+        sizes: tuple[int, ...] | None = None,
+    ) -> Pending:
         """Have `function` called for all rows of `inputs`; `finish` gives what comes of it.
 
         Parameters
@@ -58,6 +64,8 @@ class Runner:
             The same for the same function.
         function : callable
             Takes a block of each input, and gives a row for each of theirs that depends on no other row.
+        sizes : tuple of int, optional
+            Of blocks, if they are known.
 
         Raises
         ------
@@ -65,13 +73,21 @@ class Runner:
             If the device fails.
         """
         with _on(self.place):
-            sizes = self._sizes_of(name, function, [one.shape[1] for one in inputs])
+            sizes = sizes or self._sizes_of(name, function, [one.shape[1] for one in inputs])
             return self._started(name, function, inputs, sizes)
 
     def sizes_of(self, name: Hashable, function: Function, widths: Sequence[int]) -> tuple[int, ...]:
-        """Sizes of blocks that `function` is called with; all that can be captured is, if it is to be."""
+        """Sizes of blocks in which `function` gives a row the same bits; found out once by name."""
         with _on(self.place):
             return self._sizes_of(name, function, widths)
+
+    def record(self, name: Hashable, function: Function, widths: Sequence[int], sizes: Sequence[int]) -> None:
+        """Have what blocks of `sizes` take recorded now, where it is to be."""
+        if self._graphs is None:
+            return
+        for size in sizes:
+            zeros = [np.zeros((size, width), np.float32) for width in widths]
+            finish([self.start(name, function, zeros, (size,))])
 
     def _sizes_of(self, name: Hashable, function: Function, widths: Sequence[int]) -> tuple[int, ...]:
         if name not in self._sizes:
