@@ -23,7 +23,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,9 +64,7 @@ def main() -> None:
     parser.add_argument("what", choices=("prepare", "measure", "_alike"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument(
-        "--cpus", type=int, default=min(8, os.cpu_count() or 1), help="processes that feed it"
-    )
+    parser.add_argument("--cpus", type=int, default=min(8, os.cpu_count() or 1), help="that feed it")
     parser.add_argument("--minutes", type=float, default=14.0, help="for all; the training has what is left")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
@@ -257,7 +254,9 @@ def _alike(bench: Bench) -> Figures:
     bundle = load_bundle(find_bundle("reference"))
     chains = [Chain(bundle, device=place) for place in (Place(), Place(bench.device))]
     here, there = (chain.simulate(folds, seed=3) for chain in chains)
-    same_counts = {name: bool((one.counts == there[name].counts).all()) for name, one in here.items()}
+    same_counts = {
+        name: bool((one.counts == there[name].counts).all()) for name, one in here.collections.items()
+    }
     off = 0.0
     for fitted, other in zip(*([m for _, ms in chain.groups for m in ms] for chain in chains), strict=True):
         rng = np.random.default_rng(1)

@@ -41,7 +41,12 @@ def alike(
         # rows of one size that depend on where they stand agree with nothing
         key = answers.pop() if len(answers) == 1 else b"%d" % size
         sets.setdefault(key, []).append(size)
-    return tuple(max(sets.values(), key=lambda one: (len(one), one[0] if one[0] <= _ALONE else -one[0])))
+    return tuple(max(sets.values(), key=_worth))
+
+
+def _worth(agreeing: list[int]) -> tuple[int, int]:
+    least = agreeing[0]
+    return len(agreeing), least if least <= _ALONE else -least
 
 
 def _answer(
