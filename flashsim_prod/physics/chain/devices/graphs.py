@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,7 +66,7 @@ def captured(function: Function, parts: Sequence[Tensor]) -> Replay:
             function(*buffers)
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, pool=_pool()):
         out = function(*buffers)
 
     def replay(now: Sequence[Tensor]) -> Tensor:
@@ -74,3 +76,9 @@ def captured(function: Function, parts: Sequence[Tensor]) -> Replay:
         return out
 
     return replay
+
+
+@cache
+def _pool() -> Any:
+    """Memory of all records: one at a time is replayed, and what it gives is read before the next one is."""
+    return torch.cuda.graph_pool_handle()

@@ -156,6 +156,9 @@ def _on(place: Place) -> Iterator[None]:
     try:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
+            if place.kind == "cuda":
+                # some installations have matrix products rounded to ten bits by default
+                torch.set_float32_matmul_precision("highest")
             if place.half and not place.is_cpu:
                 half = torch.autocast(place.kind, dtype=torch.float16, cache_enabled=False)
                 stack.enter_context(half)
