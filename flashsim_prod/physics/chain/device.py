@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 from functools import cache
+from typing import Any
 
 from flashsim_prod.core.choices import Device
 from flashsim_prod.errors import NodeError
@@ -71,9 +72,10 @@ def _gpu() -> str | None:
     """Name of the GPU that torch can use, or ``None`` if there is none."""
     import torch
 
-    if torch.cuda.is_initialized():
+    cuda: Any = torch.cuda
+    if cuda.is_initialized():
         return _named()
-    return _asked_elsewhere() if torch.backends.cuda.is_built() else None
+    return _asked_elsewhere() if torch.version.cuda or torch.version.hip else None
 
 
 @cache

@@ -17,7 +17,19 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu.py"
 
 
 def _run(what: str, folder: Path) -> None:
-    command = [sys.executable, str(SCRIPT), what, str(folder), "--device", "cpu", "--cpus", "2", "--quick"]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        what,
+        str(folder),
+        "--device",
+        "cpu",
+        "--cpus",
+        "2",
+        "--quick",
+        "--minutes",
+        "60",
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ}, check=False)
     assert ended.returncode == 0, ended.stderr
 

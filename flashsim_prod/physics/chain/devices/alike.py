@@ -41,7 +41,8 @@ def alike(
         # rows of one size that depend on where they stand agree with nothing
         key = answers.pop() if len(answers) == 1 else b"%d" % size
         sets.setdefault(key, []).append(size)
-    return tuple(max(sets.values(), key=_worth))
+    best: list[int] = max(sets.values(), key=_worth)
+    return tuple(best)
 
 
 def _worth(agreeing: list[int]) -> tuple[int, int]:

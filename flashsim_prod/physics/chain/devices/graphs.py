@@ -57,16 +57,17 @@ class Graphs:
 
 def captured(function: Function, parts: Sequence[Tensor]) -> Replay:
     """`function` as a CUDA graph, for tensors of the shapes of `parts`."""
+    cuda: Any = torch.cuda
     buffers = [one.clone() for one in parts]
     # what is recorded must not be the first call, and not be on the stream that all else is on
-    aside = torch.cuda.Stream()
+    aside = cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
         for _ in range(_WARM_UP):
             function(*buffers)
     torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=_pool()):
+    graph = cuda.CUDAGraph()
+    with cuda.graph(graph, pool=_pool()):
         out = function(*buffers)
 
     def replay(now: Sequence[Tensor]) -> Tensor:
