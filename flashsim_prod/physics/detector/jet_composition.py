@@ -154,7 +154,9 @@ def _muon_subtracted(rng: np.random.Generator, jets: Collection) -> Floats:
     """1 - (muon-subtracted raw pt)/(raw pt): the muons' share up to angles, rounding noise without muons."""
     n = jets.n_objects
     stored = (jets["muEF"] > 0.0) & (jets["muon"] > 0.0)
-    share = np.clip(jets["muEF"] * (1.0 + 0.02 * rng.normal(size=n)), 0.0, 0.995)
+    angles = 1.008 + 0.010 * rng.normal(size=n)
+    angles = angles + np.where(chance(rng, 0.09, n), 0.3 * rng.exponential(size=n), 0.0)
+    share = np.clip(jets["muEF"] * angles, 0.0, 0.995)
     return np.where(stored, share, rng.uniform(-5.8e-8, 5.8e-8, n))
 
 

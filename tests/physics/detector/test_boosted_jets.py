@@ -117,7 +117,8 @@ def test_the_efficiency_turns_on_at_the_threshold(
 def test_calibration_adds_most_in_the_endcap_and_for_soft_jets() -> None:
     rng, pt = np.random.default_rng(1), np.full(2000, 300.0)
     barrel, endcap = raw_factor(rng, pt, np.full(2000, 0.5)), raw_factor(rng, pt, np.full(2000, 2.2))
-    assert 0.05 < barrel.mean() < 0.07 < 0.1 < endcap.mean()
+    # 0.079 and 0.142 at 220 GeV in files of 2018
+    assert 0.065 < barrel.mean() < 0.09 < 0.1 < endcap.mean()
     assert raw_factor(rng, 3 * pt, np.full(2000, 2.2)).mean() < 0.8 * endcap.mean()
 
 
