@@ -27,8 +27,10 @@ KEPT = frozenset(
 #: of what is in `KEPT`, what is moved all the same, by the product: no threshold cuts the pt of vertices
 _MOVED = {"SV": frozenset({"pt"})}
 #: and what is not: masses peak where the particles' are, whatever the process, what is groomed hangs on the
-#: uncalibrated pt, and top quark pairs say nothing of two charm quarks
-_MASSES = frozenset({"mass", "rawFactor", "particleNet_mass", "deepTagMD_ZHccvsQCD"})
+#: uncalibrated pt
+_MASSES = frozenset({"mass", "rawFactor", "particleNet_mass"})
+#: nor what was fitted against more than is known here
+_FITTED = frozenset({"TkMET_x", "TkMET_y", "CaloMET_x", "CaloMET_y"})
 _PRONGED = ("FatJet", "SubJet")
 #: columns of the source that attributes go with
 _OF_SOURCE = ("pt", "eta", "rho", "in_jet", "jet_pt", "jet_photon", "jet_charged")
@@ -87,7 +89,7 @@ def parts(model: ObjectModel, rows: Rows) -> dict[str, Bools]:
 def kept(model: ObjectModel) -> frozenset[str]:
     """Targets of a model that are not moved."""
     more = _MASSES if model.produces == "FatJet" else frozenset()
-    return (KEPT | more) - _MOVED.get(model.produces, frozenset())
+    return (KEPT | _FITTED | more) - _MOVED.get(model.produces, frozenset())
 
 
 def goes_together(model: ObjectModel) -> bool:
