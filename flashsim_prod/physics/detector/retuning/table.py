@@ -21,7 +21,7 @@ from flashsim_prod.physics.events import Column
 KEPT = frozenset(
     {
         *("pt", "eta", "phi", "charge", "abs_eta", "side", "flavour", "distance", "bearing", "jetShare"),
-        *("deta", "dphi", "muonSubtraction", "muEF_share"),
+        *("deta", "dphi", "muonSubtraction", "muEF_share", "chEmEF_share"),
     }
 )
 #: of what is in `KEPT`, what is moved all the same, by the product: no threshold cuts the pt of vertices
