@@ -6,7 +6,7 @@ plausible ranges, discrete values, spikes and correlations; it does not simulate
 
 from __future__ import annotations
 
-from flashsim_prod.physics.definitions.completion import complete
+from flashsim_prod.physics.definitions.completion import complete, link
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
 from flashsim_prod.physics.detector.draws import stream
 from flashsim_prod.physics.detector.event_scalars import EventLatents, simulate_event
@@ -19,12 +19,17 @@ from flashsim_prod.physics.detector.muon_identification import with_identificati
 from flashsim_prod.physics.detector.muon_isolation import with_isolation
 from flashsim_prod.physics.detector.muon_tracks import reconstruct_muons
 from flashsim_prod.physics.detector.photons import simulate_electrons_and_photons
+from flashsim_prod.physics.detector.retuning.retuned import retuned, shipped
+from flashsim_prod.physics.detector.retuning.table import Table
 from flashsim_prod.physics.detector.subjets import simulate_fat_jets
 from flashsim_prod.physics.detector.tau_discriminators import simulate_taus
 from flashsim_prod.physics.detector.truth import view_truth
 from flashsim_prod.physics.detector.vertices import find_vertices
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.schema import Schema
+
+#: what has columns to be kept to the schema's
+_MADE = ("Jet", "Muon", "FsrPhoton", "Electron", "Photon", "FatJet", "SubJet", "Tau", "SV")
 
 
 class ReferenceDetector:
@@ -34,10 +39,14 @@ class ReferenceDetector:
     ----------
     schema : Schema, optional
         Which attributes its objects keep, and their types; those of the version that is made by default.
+    table : Table, optional
+        Distributions that attributes are moved to, as `retuned` does; those that come with the package by
+        default, an empty one for the parametric response alone.
     """
 
-    def __init__(self, schema: Schema | None = None) -> None:
+    def __init__(self, schema: Schema | None = None, *, table: Table | None = None) -> None:
         self.schema = schema or Schema.default()
+        self.table = shipped() if table is None else table
 
     def simulate(self, folds: Events, *, seed: int) -> Events:
         """`folds` with reconstructed collections and scalars added.
@@ -81,7 +90,14 @@ class ReferenceDetector:
         boosted = simulate_fat_jets(folds, seed)
         reco = complete(folds.with_collections(made | egamma | boosted))
         reco = self._as_nanoaod(reco, ("Jet", "Muon", "FsrPhoton", *egamma, *boosted)).with_scalars(scalars)
-        return self._with_taus_and_vertices(reco, event, seed)
+        return self._retuned(self._with_taus_and_vertices(reco, event, seed), seed)
+
+    def _retuned(self, reco: Events, seed: int) -> Events:
+        """All that the table knows moved to it, and the links found again."""
+        if self.table:
+            reco = link(retuned(reco, self.table, seed))
+        made = {name: _columns(name, reco[name], self.schema) for name in _MADE if name in reco}
+        return reco.with_collections(made)
 
     def _with_taus_and_vertices(self, reco: Events, event: EventLatents, seed: int) -> Events:
         """Tau and SV, which need only what NanoAOD shows of the jets; not without GenVisTau."""
@@ -92,11 +108,13 @@ class ReferenceDetector:
 
     def _as_nanoaod(self, events: Events, collections: tuple[str, ...]) -> Events:
         """`events` with only the NanoAOD columns of `collections`, in their types."""
-        return events.with_collections({name: self._columns(name, events[name]) for name in collections})
+        known = Schema.default()
+        return events.with_collections({name: _columns(name, events[name], known) for name in collections})
 
-    def _columns(self, name: str, objects: Collection) -> Collection:
-        wanted = self.schema.attributes(name)
-        return Collection(
-            objects.counts,
-            {branch.attribute: objects[branch.attribute].astype(branch.dtype) for branch in wanted},
-        )
+
+def _columns(name: str, objects: Collection, schema: Schema) -> Collection:
+    wanted = schema.attributes(name)
+    return Collection(
+        objects.counts,
+        {branch.attribute: objects[branch.attribute].astype(branch.dtype) for branch in wanted},
+    )

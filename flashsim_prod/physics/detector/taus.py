@@ -60,7 +60,7 @@ def tau_efficiency(pt: Floats, eta: Floats) -> Floats:
     pt, eta : arrays of shape (n,)
         Visible transverse momentum [GeV] and pseudorapidity.
     """
-    return np.where(np.abs(eta) < MAX_ETA, 0.95 - 0.10 * np.exp(-(pt - 10.0) / 12.0), 0.0)
+    return np.where(np.abs(eta) < MAX_ETA, 0.90 - 0.10 * np.exp(-(pt - 10.0) / 12.0), 0.0)
 
 
 def hadronic_fake_rate(jets: Collection) -> Floats:
@@ -68,7 +68,7 @@ def hadronic_fake_rate(jets: Collection) -> Floats:
     crowd = np.exp(-(jets["nConstituents"].astype(np.float64) - 12.0) / 16.0)
     hard = np.where(jets["genJetIdx"] >= 0, 1.0, 0.4)
     charged = np.clip(jets["chHEF"].astype(np.float64) / 0.3, 0.0, 1.0)
-    return np.clip(0.16 * crowd * hard * charged, 0.0, 0.35)
+    return np.clip(0.19 * crowd * hard * charged, 0.0, 0.35)
 
 
 def find_taus(rng: np.random.Generator, seeds: Collection) -> Collection:
