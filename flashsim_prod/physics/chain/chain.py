@@ -19,7 +19,7 @@ from flashsim_prod.physics.definitions.completion import LINKED, link
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
 from flashsim_prod.physics.events import Column, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
-from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 
 
@@ -60,7 +60,7 @@ class Chain:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
         self.made_for = bundle.nano
-        self.schema = Schema.default()
+        self.schema = declared_in(self.made_for)
         models = check_models(bundle)
         if branches is not None:
             models = makers(branches, models)

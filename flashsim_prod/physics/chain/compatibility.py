@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import BundleError
-from flashsim_prod.physics.chain.bundle import Bundle, ModelEntry
+from flashsim_prod.physics.chain.bundle import NANO_KEY, Bundle, ModelEntry
 from flashsim_prod.physics.chain.left_out import check_left_out
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.registry import MODELS
+from flashsim_prod.physics.chain.registry import MODELS, in_version
 from flashsim_prod.physics.generator.source import (
     GEN_COLLECTIONS,
     GEN_SCALARS,
@@ -42,7 +43,7 @@ def check_models(bundle: Bundle) -> list[ObjectModel]:
     for name, entry in bundle.manifest.models.items():
         if name not in DECLARED:
             raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(DECLARED))}")
-        models.append(as_drawn_by(DECLARED[name], entry))
+        models.append(as_drawn_by(in_version(DECLARED[name], bundle.nano), entry))
     check_left_out(models, Schema.default(), str(bundle.path))
     return models
 
@@ -55,7 +56,10 @@ def check_needs(bundle: Bundle) -> None:
     BundleError
         Naming the model and what is missing.
     """
-    models = [DECLARED[name].drawing(entry.targets) for name, entry in bundle.manifest.models.items()]
+    models = [
+        in_version(DECLARED[name], bundle.nano).drawing(entry.targets)
+        for name, entry in bundle.manifest.models.items()
+    ]
     there = _GENERATED.union(*(model.outputs for model in models))
     for model in models:
         for name in model.uses:
@@ -78,8 +82,14 @@ def as_drawn_by(model: ObjectModel, entry: ModelEntry) -> ObjectModel:
 
 def lacks(name: str, entry: ModelEntry) -> dict[str, float | None]:
     """Declared targets of a model that an entry's weights lack: what is taken instead, None if nothing is."""
-    model = DECLARED.get(name)
+    model = declared_for(name, entry)
     return {} if model is None else {one.name: one.default for one in model.drawing(entry.targets).lacking}
+
+
+def declared_for(name: str, entry: ModelEntry) -> ObjectModel | None:
+    """The declared model of an entry's version of NanoAOD; ``None`` if this software knows none."""
+    model = DECLARED.get(name)
+    return None if model is None else in_version(model, str(entry.fit.get(NANO_KEY, NANO_VERSION)))
 
 
 def told_lacks(name: str, entry: ModelEntry) -> str:

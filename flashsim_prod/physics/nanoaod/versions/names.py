@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from importlib.resources import files
+from types import MappingProxyType
 
 import numpy as np
 
@@ -161,6 +162,24 @@ def find_dialect(version: str) -> Dialect:
     renamed = {own: name for first, last, name, own in _names().renamed if first <= number <= last}
     levels = frozenset(name for first, last, name in _names().levels if first <= number <= last)
     return Dialect(version, renamed, levels)
+
+
+@cache
+def declared_in(version: str) -> Schema:
+    """All branches that models of a version can declare: the default version's, and those that it has beside.
+
+    Of a version without tables they are the default version's alone.
+    """
+    declared = Schema.default()
+    if version not in known_versions():
+        return declared
+    own, dialect = Schema.load(version), find_dialect(version)
+    more = {name: one for name, one in own.branches.items() if dialect.declared(name) == name}
+    return Schema(
+        version,
+        MappingProxyType({**more, **declared.branches}),
+        MappingProxyType({**own.collections, **declared.collections}),
+    )
 
 
 def default_version(energy_tev: float, made_for: str) -> str:
