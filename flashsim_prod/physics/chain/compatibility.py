@@ -43,7 +43,7 @@ def check_models(bundle: Bundle) -> list[ObjectModel]:
     for name, entry in bundle.manifest.models.items():
         if name not in DECLARED:
             raise BundleError(f"{bundle.path}: unknown object model '{name}'{nearest(name, list(DECLARED))}")
-        models.append(as_drawn_by(in_version(DECLARED[name], bundle.nano), entry))
+        models.append(as_drawn_by(DECLARED[name], entry))
     check_left_out(models, Schema.default(), str(bundle.path))
     return models
 
@@ -71,13 +71,14 @@ def check_needs(bundle: Bundle) -> None:
 
 
 def as_drawn_by(model: ObjectModel, entry: ModelEntry) -> ObjectModel:
-    """`model` with those targets that the weights of `entry` draw.
+    """`model` in the version of NanoAOD of `entry`, with those targets that the weights of that draw.
 
     They may lack some: attributes that were declared after they were made. `BundleError`, with the first
     difference, if they were made for anything else than what `model` declares.
     """
-    check_signature(model.drawing(entry.targets), entry)
-    return model.drawing(entry.targets)
+    drawn = in_version(model, version_of(entry)).drawing(entry.targets)
+    check_signature(drawn, entry)
+    return drawn
 
 
 def lacks(name: str, entry: ModelEntry) -> dict[str, float | None]:
@@ -89,7 +90,12 @@ def lacks(name: str, entry: ModelEntry) -> dict[str, float | None]:
 def declared_for(name: str, entry: ModelEntry) -> ObjectModel | None:
     """The declared model of an entry's version of NanoAOD; ``None`` if this software knows none."""
     model = DECLARED.get(name)
-    return None if model is None else in_version(model, str(entry.fit.get(NANO_KEY, NANO_VERSION)))
+    return None if model is None else in_version(model, version_of(entry))
+
+
+def version_of(entry: ModelEntry) -> str:
+    """The version of NanoAOD that weights were fitted to."""
+    return str(entry.fit.get(NANO_KEY, NANO_VERSION))
 
 
 def told_lacks(name: str, entry: ModelEntry) -> str:

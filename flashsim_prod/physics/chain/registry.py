@@ -68,12 +68,12 @@ FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {
 
 #: versions of NanoAOD that models are declared for beside that whose names they use, by what they produce
 _VARIANTS: Mapping[str, Mapping[str, Variant]] = {"v15": v15.VARIANTS}
-_AS_THEY_ARE = Variant()
+AS_DECLARED = Variant()
 
 
 def variant_of(model: ObjectModel) -> Variant:
     """How the version that `model` is of differs for what it produces."""
-    return _VARIANTS.get(model.version, {}).get(model.produces, _AS_THEY_ARE)
+    return _VARIANTS.get(model.version, {}).get(model.produces, AS_DECLARED)
 
 
 def in_version(model: ObjectModel, version: str) -> ObjectModel:
