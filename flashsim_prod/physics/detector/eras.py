@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
 
-#: collisions from here on are those of Run 3 [TeV]
-_RUN3_TEV = 13.5
+#: collisions from here on are those of Run 3 [TeV], and so are files of versions from here on
+_RUN3_TEV, _RUN3_NANO = 13.5, 11
 
 
 @dataclass(frozen=True)
@@ -53,3 +53,8 @@ def find_detector_era(name: str) -> DetectorEra:
 def era_of_energy(energy_tev: float) -> DetectorEra:
     """The years with collisions of this energy."""
     return ERAS["2022" if energy_tev >= _RUN3_TEV else "2018"]
+
+
+def era_of_version(version: str) -> DetectorEra:
+    """The years that files of a version of NanoAOD are of, which may be unknown: ``v9``, or empty."""
+    return ERAS["2022" if version and int(version[1:]) >= _RUN3_NANO else "2018"]

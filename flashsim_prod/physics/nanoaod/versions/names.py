@@ -57,6 +57,18 @@ class Dialect:
         needs = [need for name in names for need in (DERIVED[name].needs if name in DERIVED else (name,))]
         return tuple(dict.fromkeys(self.declared(name) for name in needs))
 
+    def near(self, other: Dialect, branches: Names[str]) -> Dialect:
+        """The names of a file of this version where what plays the part that it has in `other` counts.
+
+        So what a version has of the trainings of Run 2 and of Run 3 is told apart.
+        """
+        chosen = {
+            name: other.own(name) if other.own(name) in branches else self.own(name)
+            for name in {*self.renamed, *other.renamed}
+        }
+        renamed = {name: own for name, own in chosen.items() if own != name}
+        return Dialect(self.version, renamed, self.levels)
+
     def in_file(self, branches: Names[str]) -> dict[str, str]:
         """Own name of each branch of a file of this version, by the name that models declare.
 
