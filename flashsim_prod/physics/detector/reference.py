@@ -28,6 +28,7 @@ from flashsim_prod.physics.detector.tau_discriminators import simulate_taus
 from flashsim_prod.physics.detector.truth import view_truth
 from flashsim_prod.physics.detector.vertices import find_vertices
 from flashsim_prod.physics.events import Collection, Events, full_name
+from flashsim_prod.physics.nanoaod.reader import conform
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.versions.names import declared_in, writing
 
@@ -117,7 +118,8 @@ class ReferenceDetector:
     def _of_other_years(self, reco: Events, seed: int) -> Events:
         """What is known of 2018 moved on to the years of the era, with the attributes of their version."""
         for table in self._before:
-            reco = link(retuned(reco, table, seed))
+            # whole numbers are to be known as such
+            reco = conform(link(retuned(reco, table, seed)), Schema.default())
         reco = with_attributes_of_run3(reco, seed)
         reco = link(retuned(reco, self.table, seed, self.era.nano))
         made = {name: _declared(name, reco[name], self.schema, self.era) for name in _MADE if name in reco}
