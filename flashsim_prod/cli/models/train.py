@@ -93,9 +93,7 @@ def reference(
 ) -> None:
     """Reconstruct events with the reference detector, a parametric stand-in for FullSim."""
     with shown_steps() as show:
-        made = reconstruct_sample(
-            inputs, output, folds=folds, seed=seed, era=era, progress=_steps(show)
-        )
+        made = reconstruct_sample(inputs, output, folds=folds, seed=seed, era=era, progress=_steps(show))
     if as_json:
         print_json(made)
         return

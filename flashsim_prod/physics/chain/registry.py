@@ -77,7 +77,7 @@ def variant_of(model: ObjectModel) -> Variant:
 
 
 def in_version(model: ObjectModel, version: str) -> ObjectModel:
-    """The model of the same name that draws what a version of NanoAOD has; versions without one share a model."""
+    """The model of the same name that draws what a version of NanoAOD has."""
     is_other = version != model.version and (version in _VARIANTS or model.version in _VARIANTS)
     if not is_other or all(one.name != model.name for one in MODELS):
         return model

@@ -1,6 +1,7 @@
 """Identification of photons, as NanoAOD defines it, from the attributes that it cuts on.
 
-Working points are the public ones of Run 2 (identification "Fall17 V2"); those of Run 3 are in `run3`. On centrally produced files the
+Working points are the public ones of Run 2 (identification "Fall17 V2"); those of Run 3 are in
+`run3`. On centrally produced files the
 shower-width and charged-isolation cuts, the scores' working points, the acceptance flags and the electron
 veto recomputed here agree with the stored ones for all photons. What decides the other cuts is not in
 NanoAOD; their levels, 0 (fails) to 3 (tight), are attributes of their own here.
@@ -27,8 +28,8 @@ from flashsim_prod.physics.events import Collection, Column
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-#: the cuts that no stored attribute decides
-LEVELS = ("hoeLevel", "neutralLevel", "photonLevel")
+#: places in vidNestedWPBitmap, 2 bits each, of the cuts that no stored attribute decides; those of Run 2
+LEVELS = {"hoeLevel": 2, "neutralLevel": 5, "photonLevel": 6}
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,9 @@ DEFAULT_ERA = ERAS["2018"]
 def find_detector_era(name: str) -> DetectorEra:
     """The years called `name`; `RequestError` if there are none."""
     if name not in ERAS:
-        raise RequestError(f"--era: there is no '{name}'; there are {', '.join(ERAS)}{nearest(name, list(ERAS))}")
+        raise RequestError(
+            f"--era: there is no '{name}'; there are {', '.join(ERAS)}{nearest(name, list(ERAS))}"
+        )
     return ERAS[name]
 
 

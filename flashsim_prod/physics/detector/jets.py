@@ -171,9 +171,7 @@ def _mass(rng: np.random.Generator, gen_mass: Floats, ratio: Floats, rho: Floats
     return np.asarray(np.sqrt(own**2 + share))
 
 
-def _from_pileup(
-    rng: np.random.Generator, truth: Truth, event: EventLatents, scale: float
-) -> Collection:
+def _from_pileup(rng: np.random.Generator, truth: Truth, event: EventLatents, scale: float) -> Collection:
     """Jets of pileup: their number grows faster than linearly, their pt falls as a power law."""
     mean = scale * _mean_pileup_jets(truth.n_pu, event.rho)
     event_index = np.repeat(np.arange(truth.events.n), rng.poisson(mean))

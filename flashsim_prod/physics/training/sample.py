@@ -57,7 +57,7 @@ def write_generator_sample(
 
 
 def era_of_inputs(inputs: Sequence[str]) -> DetectorEra:
-    """The years whose collisions files are of, by the energy that they tell, else by their version of NanoAOD.
+    """The years whose collisions files are of, by the energy that they tell, else by their version.
 
     Raises
     ------

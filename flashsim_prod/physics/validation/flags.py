@@ -4,8 +4,8 @@
 
 prints a row for each flag, by the definitions that the chain computes it with: those of Run 2, and from v12
 on, where files have the identification of Run 3, those. A file of another version may have definitions of its
-own: where these differ, the row says so, and the flag must not be written into that version (section ``other``
-of ``nanoaod/versions/names.txt``).
+own: where these differ, the row says so, and the flag must not be written into that version (section
+``other`` of ``nanoaod/versions/names.txt``).
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ class BundleFound:
 
 
 def default_bundle(energy_tev: float, wanted_nano: str | None) -> str | None:
-    """The bundle of collisions of this energy, if there is one of their own; ``None``: the one for all others.
+    """The bundle of collisions of this energy, if they have one of their own; ``None``: that of all others.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""NanoAOD v15, Run 3: what its files have not, what they have beside, and which working points they are of."""
+"""NanoAOD v15, Run 3: what its files have not, what they have beside, and whose working points they have."""
 
 from __future__ import annotations
 
@@ -84,8 +84,7 @@ MUON = Variant(
     lacks={"mvaId": 0.0, "mvaLowPtId": 1.0},
     dropped={"mvaId_rest": 0.0, "mvaLowPtId_rest": 0.0},
     added=tuple(
-        Added(name)
-        for name in ("mvaMuID", "softMvaRun3", "pnScore_prompt", "pnScore_heavy", "pnScore_tau")
+        Added(name) for name in ("mvaMuID", "softMvaRun3", "pnScore_prompt", "pnScore_heavy", "pnScore_tau")
     ),
     completed=_light_score,
     finish=_muons,

@@ -134,9 +134,7 @@ def _joined(columns: Sequence[Columns]) -> Columns:
     }
 
 
-def _source(
-    real: Columns, parametric: Columns, stay: frozenset[str], *, turned: bool
-) -> Source | None:
+def _source(real: Columns, parametric: Columns, stay: frozenset[str], *, turned: bool) -> Source | None:
     """What is known of one source; ``None`` if that is nothing."""
 
     def is_enough(name: str) -> bool:

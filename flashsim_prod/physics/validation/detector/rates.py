@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flashsim_prod.errors import MissingBranchError
 from flashsim_prod.core.names import NANO_VERSION
+from flashsim_prod.errors import MissingBranchError
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import models_of
 from flashsim_prod.physics.events import Events
