@@ -36,8 +36,9 @@ def _b_score(jets: Columns) -> dict[str, Column]:
     """ParticleNet's b score, which follows from its two of charm."""
     if not {"btagPNetCvB", "btagPNetCvL"} <= jets.keys():
         return {}
-    score = bottom_score(jets["btagPNetCvB"], jets["btagPNetCvL"])
-    return {"btagPNetB": np.where(_tracked(jets), np.minimum(score, _HIGHEST_SCORE), -1.0)}
+    ratios = (np.clip(jets[f"btagPNet{name}"], 0.0, 1.0) for name in ("CvB", "CvL"))
+    score = np.minimum(bottom_score(*ratios), _HIGHEST_SCORE)
+    return {"btagPNetB": np.where(_tracked(jets), score, -1.0)}
 
 
 #: as NanoAOD keeps it

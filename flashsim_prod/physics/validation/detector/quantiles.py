@@ -111,10 +111,10 @@ def _columns(events: Events, model: ObjectModel) -> dict[str, Columns]:
     columns = {name: one.astype(np.float64) for name, one in targets.items() if not _is_blank(one)}
     columns = {**covariates(model, targets, rows), **columns}
     good = np.all([np.isfinite(one) for one in columns.values()], axis=0)
-    # what is defined everywhere is not known where a file says that it is not
+    # none of these is negative but where a file does not know it
     for one in variant_of(model).added:
-        if one.defined is None and one.name in columns:
-            columns[one.name] = np.where(columns[one.name] == one.undefined, np.nan, columns[one.name])
+        if one.name in columns:
+            columns[one.name] = np.where(columns[one.name] < 0, np.nan, columns[one.name])
     return {
         part: {name: one[good & chosen] for name, one in columns.items()}
         for part, chosen in parts(model, rows).items()
