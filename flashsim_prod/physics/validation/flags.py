@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +67,10 @@ class Points:
 
 
 _RUN2 = Points(electrons.RUN2, photons.RUN2, taus.WORKING_POINTS)
-_RUN3 = Points(run3.ELECTRONS, run3.PHOTONS, run3.TAUS, run3.muon_mva_points)
-#: the first version with identifications of Run 3, and the one whose models know their names
-_RUN3_FROM, _RUN3_NAMES = 12, "v15"
+_RUN3 = Points(run3.ELECTRONS, run3.PHOTONS, run3.TAUS)
+#: the first version with identifications of Run 3, the one whose models know their names, and the first whose
+#: muons' points ask for the score alone
+_RUN3_FROM, _RUN3_NAMES, _MUON_MVA_FROM = 12, "v15", 15
 
 
 def _jets(events: Events, points: Points) -> Found:
@@ -145,8 +146,10 @@ def agreements(url: str) -> list[Agreement]:
     """
     with NanoFile(url) as file:
         version = file.version
-    is_run3 = bool(version) and int(version[1:]) >= _RUN3_FROM
-    points, near = (_RUN3, _RUN3_NAMES) if is_run3 else (_RUN2, "")
+    number = int(version[1:]) if version else 0
+    points, near = (_RUN3, _RUN3_NAMES) if number >= _RUN3_FROM else (_RUN2, "")
+    if number >= _MUON_MVA_FROM:
+        points = replace(points, muon_mva=run3.muon_mva_points)
     with NanoFile(url, Schema.default(), declared=True, near=near) as file:
         names = sorted(file.branches & declared_in(near or version).branches.keys())
         events = file.read(names, 0, file.n_entries)
