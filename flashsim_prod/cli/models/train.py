@@ -86,7 +86,9 @@ def reference(
     folds: Annotated[int, typer.Option(min=1, help="Reconstructions of each generator event.")] = 1,
     era: Annotated[
         str | None,
-        typer.Option(metavar="2018|2022", help="Years to imitate; by default those of the inputs' energy."),
+        typer.Option(
+            metavar="UL18|Run3_2022", help="Years to imitate; by default those of the inputs' energy."
+        ),
     ] = None,
     seed: Seed = 1,
     as_json: Json = False,
@@ -125,6 +127,9 @@ def extract(
     first: Annotated[
         str | None, typer.Option(metavar="N", help="Only so many events of each file: 1000, 10k, ...")
     ] = None,
+    era: Annotated[
+        str, typer.Option(metavar="ERA", help="Of files that do not tell it, as UL18 or UL16postVFP.")
+    ] = "",
     jobs: Jobs = 1,
     server: Server = None,
     protocol: Protocol = "",
@@ -135,7 +140,8 @@ def extract(
     most = None if first is None else parse_count(first)
     with shown_steps() as show:
         found = located(files, Where(server, protocol, cache), most)
-        portions = [replace(one, part=events, weight=weight, without=tuple(without or ())) for one in found]
+        not_taught = tuple(without or ())
+        portions = [replace(one, part=events, weight=weight, without=not_taught, era=era) for one in found]
         made = extract_tables(portions, work, model or (), progress=_steps(show), jobs=jobs)
     note_what_is_lacking(made)
     if as_json:
@@ -195,7 +201,8 @@ def bundle(
         return
     own = f"{n_own} fitted in {made.fits}"
     whose = f"{own}, {found.models - n_own} of {made.base}" if made.base is not None else own
-    typer.echo(f"{found.path}: {counted(found.models, 'model')} ({whose}), digest {found.digest[:12]}")
+    era = f", era {made.era}" if made.era else ""
+    typer.echo(f"{found.path}: {counted(found.models, 'model')} ({whose}){era}, digest {found.digest[:12]}")
 
 
 @app.command()

@@ -18,7 +18,9 @@ class DetectorEra:
     Attributes
     ----------
     name : str
-        The first of them.
+        As ``physics/eras.py`` has it.
+    told : str
+        For people.
     nano : str
         Version of NanoAOD whose attributes objects have.
     tables : tuple of str
@@ -30,6 +32,7 @@ class DetectorEra:
     """
 
     name: str
+    told: str
     nano: str
     tables: tuple[str, ...]
     pileup_jets: float = 1.0
@@ -37,10 +40,12 @@ class DetectorEra:
 
 
 ERAS = {
-    "2018": DetectorEra("2018", "v9", ("fullsim.txt",)),
-    "2022": DetectorEra("2022", "v15", ("fullsim.txt", "run3.txt"), pileup_jets=0.40, fake_taus=1.9),
+    "UL18": DetectorEra("UL18", "2018", "v9", ("fullsim.txt",)),
+    "Run3_2022": DetectorEra(
+        "Run3_2022", "2022", "v15", ("fullsim.txt", "run3.txt"), pileup_jets=0.40, fake_taus=1.9
+    ),
 }
-DEFAULT_ERA = ERAS["2018"]
+DEFAULT_ERA = ERAS["UL18"]
 
 
 def find_detector_era(name: str) -> DetectorEra:
@@ -54,9 +59,9 @@ def find_detector_era(name: str) -> DetectorEra:
 
 def era_of_energy(energy_tev: float) -> DetectorEra:
     """The years with collisions of this energy."""
-    return ERAS["2022" if energy_tev >= _RUN3_TEV else "2018"]
+    return ERAS["Run3_2022" if energy_tev >= _RUN3_TEV else "UL18"]
 
 
 def era_of_version(version: str) -> DetectorEra:
     """The years that files of a version of NanoAOD are of, which may be unknown: ``v9``, or empty."""
-    return ERAS["2022" if version and int(version[1:]) >= _RUN3_NANO else "2018"]
+    return ERAS["Run3_2022" if version and int(version[1:]) >= _RUN3_NANO else "UL18"]

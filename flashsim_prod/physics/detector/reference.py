@@ -97,7 +97,7 @@ class ReferenceDetector:
         muons = with_identification(stream(seed, "muon identification"), muons).sorted_by("pt")
         scalars |= simulate_met(stream(seed, "met"), truth, event, jets, muons)
         normals = stream(seed, "other vertices").normal(size=(folds.n, MOST_OTHER_VERTICES))
-        other = other_vertices(scalars, normals)
+        other = other_vertices(scalars, normals, self.era.name)
         photons = simulate_fsr_photons(stream(seed, "fsr photons"), truth, event.rho, muons)
         made = {"Jet": jets, "Muon": muons, "OtherPV": other, "FsrPhoton": photons}
         egamma = simulate_electrons_and_photons(seed, truth, event, jets, scalars["PV_z"])

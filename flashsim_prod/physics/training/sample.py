@@ -13,6 +13,7 @@ from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.splitting import generator_seed, job_seed, pileup_seed
 from flashsim_prod.errors import InputError
 from flashsim_prod.files import appearing
+from flashsim_prod.physics.chain.bundle import ERA_KEY
 from flashsim_prod.physics.detector.eras import DEFAULT_ERA, DetectorEra, era_of_energy, era_of_version
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
@@ -77,7 +78,7 @@ def era_of_inputs(inputs: Sequence[str]) -> DetectorEra:
     if len(found) > 1:
         (one, first), (other, second) = list(found.items())[:2]
         raise InputError(
-            f"{first} is of the years of {one.name} and {second} of those of {other.name}, two detectors; "
+            f"{first} is of {one.name} and {second} of {other.name}, two detectors; "
             "reconstruct them one by one, or say which: --era"
         )
     return next(iter(found))
@@ -118,14 +119,14 @@ def write_reference_sample(
             made = detector.simulate(_numbered(gen, folds, first), seed=job_seed(own, first))
             yield way.written(made)
 
-    of_years = "" if era is DEFAULT_ERA else f", as of {era.name}"
+    of_years = "" if era is DEFAULT_ERA else f", as of {era.told}"
     about = {
         "detector": f"reference detector (a parametric stand-in, not FullSim{of_years})",
         "inputs": " ".join(Path(url).name for url in inputs),
         "seed": str(seed),
     }
     if era is not DEFAULT_ERA:
-        about["nano"] = era.nano
+        about |= {"nano": era.nano, ERA_KEY: era.name}
     yield from _write(path, way.schema, reconstructed(), about)
 
 

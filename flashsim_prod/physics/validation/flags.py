@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from flashsim_prod.physics.definitions import electrons, jets_muons, links, phot
 from flashsim_prod.physics.definitions.egamma import supercluster_eta
 from flashsim_prod.physics.definitions.electrons import ElectronPoints
 from flashsim_prod.physics.definitions.photons import PhotonPoints
+from flashsim_prod.physics.era_of_file import era_of_file
+from flashsim_prod.physics.eras import DEFAULT, find_era
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
@@ -79,9 +82,10 @@ def _jets(events: Events, points: Points) -> Found:
     yield "Jet_genJetIdx", links.local(links.jet_gen_jet(jets, gen_jets), gen_jets)
 
 
-def _pileup(events: Events, points: Points) -> Found:
-    jets = events["Jet"]
-    yield "Jet_puId", jets_muons.pileup_id(jets["puIdDisc"], jets["pt"], np.abs(jets["eta"]))
+def _pileup(events: Events, points: Points, era: str) -> Found:
+    if find_era(era).pileup_id is not None:
+        jets = events["Jet"]
+        yield "Jet_puId", jets_muons.pileup_id(jets["puIdDisc"], jets["pt"], np.abs(jets["eta"]), era)
 
 
 def _muons(events: Events, points: Points) -> Found:
@@ -132,7 +136,7 @@ def _taus(events: Events, points: Points) -> Found:
 
 
 _DEFINITIONS: tuple[Callable[[Events, Points], Found], ...] = (
-    *(_jets, _pileup, _muons, _muon_truth, _jet_muons),
+    *(_jets, _muons, _muon_truth, _jet_muons),
     *(_electrons, _photons, _taus),
 )
 #: energies with the calibration shifted, which are no flags
@@ -142,7 +146,8 @@ _NO_FLAGS = ("dEscale", "dEsigma")
 def agreements(url: str) -> list[Agreement]:
     """Of each flag of a file that the definitions give: how often they agree.
 
-    What the file lacks, or what the definitions need and it lacks, has no row.
+    What the file lacks, or what the definitions need and it lacks, has no row. A file that does not tell its
+    era is taken for one of the default era.
     """
     with NanoFile(url) as file:
         version = file.version
@@ -152,9 +157,13 @@ def agreements(url: str) -> list[Agreement]:
         points = replace(points, muon_mva=run3.muon_mva_points)
     with NanoFile(url, Schema.default(), declared=True, near=near) as file:
         names = sorted(file.branches & declared_in(near or version).branches.keys())
-        events = file.read(names, 0, file.n_entries)
+        events, era = file.read(names, 0, file.n_entries), era_of_file(file) or DEFAULT
     found: dict[str, Agreement] = {}
-    for definition in _DEFINITIONS:
+    definitions: tuple[Callable[[Events, Points], Found], ...] = (
+        *_DEFINITIONS,
+        partial(_pileup, era=era),
+    )
+    for definition in definitions:
         try:
             for name, flag in definition(events, points):
                 if events.has_branch(name) and not any(word in name for word in _NO_FLAGS):

@@ -19,7 +19,7 @@ def run3(gen: Events) -> Events:
     """Top quark pairs as the reference detector sees them in Run 3."""
     numbering = {"run": 1, "first_event": 1, "first_lumi": 1, "gen_events_per_lumi": 500, "job_gen_first": 0}
     folds = fold_events(gen, oversample=3, gen_first=0, **numbering)
-    return ReferenceDetector(era=ERAS["2022"]).simulate(folds, seed=4)
+    return ReferenceDetector(era=ERAS["Run3_2022"]).simulate(folds, seed=4)
 
 
 def test_a_model_is_itself_in_the_version_that_it_is_declared_in() -> None:

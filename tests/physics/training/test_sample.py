@@ -63,7 +63,7 @@ def test_collisions_of_run_3_are_reconstructed_as_in_run_3(generated, tmp_path):
     source, path = tmp_path / "run3.root", tmp_path / "full.root"
     list(write_generator_sample(_card("ttbar"), source, energy_tev=13.6, n_events=30, seed=1))
     years = era_of_inputs([str(source)])
-    assert (years.name, years.nano) == ("2022", "v15")
+    assert (years.name, years.nano) == ("Run3_2022", "v15")
     assert list(write_reference_sample([str(source)], path, folds=2, seed=5, era=years))[-1] == 60
     assert check_file(path, events=60, schema=Schema.load("v15")).events == 60
     with NanoFile(str(path)) as file:
@@ -75,6 +75,7 @@ def test_collisions_of_run_3_are_reconstructed_as_in_run_3(generated, tmp_path):
     list(extract_file(str(path), [find_model("jet_from_genjet")], folder))
     table = Table.load(next(folder.rglob("*.safetensors")), find_model("jet_from_genjet"))
     assert (table.version, table.absent, table.origin) == ("v15", (), "reference detector")
+    assert table.era == "Run3_2022"
     assert "btagUParTAK4B" in table.targets
     with pytest.raises(InputError, match="two detectors"):
         era_of_inputs([str(source), str(generated / "zh_llbb.root")])
