@@ -227,7 +227,7 @@ def detector(
     ] = None,
     era: Annotated[
         str | None,
-        typer.Option(metavar="UL18|Run3_2022", help="Years to imitate; by default those of the files."),
+        typer.Option(metavar="UL18|Run3_2022", help="Era to imitate; by default that of the files."),
     ] = None,
     seed: Seed = 2026,
     as_json: Json = False,

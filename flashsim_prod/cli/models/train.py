@@ -86,9 +86,7 @@ def reference(
     folds: Annotated[int, typer.Option(min=1, help="Reconstructions of each generator event.")] = 1,
     era: Annotated[
         str | None,
-        typer.Option(
-            metavar="UL18|Run3_2022", help="Years to imitate; by default those of the inputs' energy."
-        ),
+        typer.Option(metavar="UL18|Run3_2022", help="Era to imitate; by default that of the inputs' energy."),
     ] = None,
     seed: Seed = 1,
     as_json: Json = False,

@@ -93,4 +93,4 @@ def in_order_of_run2(bitmap: Column) -> Column:
 
 def muon_mva_points(score: Column) -> Column:
     """``mvaMuID_WP``: 1 medium, 2 tight."""
-    return np.sum([score > cut for cut in _MUON_MVA], axis=0).astype(np.uint8)
+    return np.asarray(np.sum([score > cut for cut in _MUON_MVA], axis=0), np.uint8)
