@@ -225,16 +225,20 @@ def detector(
     write: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a new table of these files, and end.")
     ] = None,
+    era: Annotated[
+        str | None,
+        typer.Option(metavar="UL18|Run3_2022", help="Era to imitate; by default that of the files."),
+    ] = None,
     seed: Seed = 2026,
     as_json: Json = False,
 ) -> None:
     """Hold the reference detector against real files: objects by source, all distributions, classifiers."""
     with _progress() as progress:
         if write is not None:
-            write_table(files, write, part=part, seed=seed, progress=progress)
+            write_table(files, write, part=part, seed=seed, era=era, progress=progress)
             typer.echo(f"{write}")
             return
-        made = compare_detector(files, part=part, seed=seed, table=table, progress=progress)
+        made = compare_detector(files, part=part, seed=seed, table=table, era=era, progress=progress)
     if as_json:
         print_json(made.figures())
     else:

@@ -84,14 +84,20 @@ def reference(
     inputs: Annotated[list[str], typer.Argument(help="Files of generator-level NanoAOD.")],
     output: Annotated[Path, typer.Option(dir_okay=False, help="NANOAOD file to write.")],
     folds: Annotated[int, typer.Option(min=1, help="Reconstructions of each generator event.")] = 1,
+    era: Annotated[
+        str | None,
+        typer.Option(metavar="UL18|Run3_2022", help="Era to imitate; by default that of the inputs' energy."),
+    ] = None,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
     """Reconstruct events with the reference detector, a parametric stand-in for FullSim."""
     with shown_steps() as show:
-        made = reconstruct_sample(inputs, output, folds=folds, seed=seed, progress=_steps(show))
+        made = reconstruct_sample(inputs, output, folds=folds, seed=seed, era=era, progress=_steps(show))
     if as_json:
         print_json(made)
+        return
+    typer.echo(f"{made.output}: as of {made.era}, NanoAOD {made.nano}")
 
 
 @app.command()

@@ -39,6 +39,8 @@ from flashsim_prod.physics.tensor_files import appearing_tensors
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 DEFAULT = "reference"
+#: instead of it, if it is there, for collisions whose events are written as this version by default
+DEFAULT_OF = {"v15": "reference_run3"}
 #: where an entry's `fit` says which version of NanoAOD its tables were of, if it was not the default
 NANO_KEY = "nano"
 #: and which era they were of, if the files told it

@@ -25,7 +25,7 @@ from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, othe
 from flashsim_prod.physics.eras import DEFAULT
 from flashsim_prod.physics.events import Column, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
-from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 
 
@@ -70,8 +70,8 @@ class Chain:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
         self.made_for = bundle.nano
+        self.schema = declared_in(self.made_for)
         self.era = bundle.era
-        self.schema = Schema.default()
         models = check_models(bundle)
         if branches is not None:
             models = makers(branches, models)

@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.errors import MissingBranchError
 from flashsim_prod.physics.events import Column, Events
 
@@ -222,6 +223,8 @@ class ObjectModel:
     size : NetworkSize
     lacking : tuple of Target
         Declared targets that the weights at hand know nothing of; in no declaration, see `drawing`.
+    version : str
+        Of NanoAOD, whose attributes it draws; see `registry.in_version`.
     """
 
     name: str
@@ -240,6 +243,7 @@ class ObjectModel:
     makes: tuple[str, ...] = ()
     size: NetworkSize = field(default_factory=NetworkSize)
     lacking: tuple[Target, ...] = ()
+    version: str = NANO_VERSION
 
     def drawing(self, targets: Container[str]) -> ObjectModel:
         """This model with weights that draw `targets` only, as signatures have them, in the order declared.

@@ -76,9 +76,9 @@ def jet_response(pt: Floats, parton: Floats, hadron: Floats) -> Floats:
 
 
 def reconstruct_jets(
-    rng: np.random.Generator, truth: Truth, event: EventLatents, muons: Collection
+    rng: np.random.Generator, truth: Truth, event: EventLatents, muons: Collection, pileup_jets: float = 1.0
 ) -> Collection:
-    """Jets from both sources, unsorted.
+    """Jets from both sources, unsorted; `pileup_jets` scales the number of those of pileup.
 
     Columns: pt eta phi mass area rawFactor partonFlavour and, for the rest of the simulation, ``gen_pt``,
     ``from_pileup``, ``hadron`` (hadron flavour), the pt fractions ``electron``, ``muon`` and ``photon`` of
@@ -86,7 +86,7 @@ def reconstruct_jets(
     ``fragmentation`` (high: many soft constituents), standard normal.
     """
     genuine = _from_gen_jets(rng, truth, event, muons)
-    pileup = _away_from(_from_pileup(rng, truth, event), truth.gen_jets, genuine)
+    pileup = _away_from(_from_pileup(rng, truth, event, pileup_jets), truth.gen_jets, genuine)
     return _with_raw_energy(rng, Collection.join([genuine, pileup]), event)
 
 
@@ -171,9 +171,10 @@ def _mass(rng: np.random.Generator, gen_mass: Floats, ratio: Floats, rho: Floats
     return np.asarray(np.sqrt(own**2 + share))
 
 
-def _from_pileup(rng: np.random.Generator, truth: Truth, event: EventLatents) -> Collection:
+def _from_pileup(rng: np.random.Generator, truth: Truth, event: EventLatents, scale: float) -> Collection:
     """Jets of pileup: their number grows faster than linearly, their pt falls as a power law."""
-    event_index = np.repeat(np.arange(truth.events.n), rng.poisson(_mean_pileup_jets(truth.n_pu, event.rho)))
+    mean = scale * _mean_pileup_jets(truth.n_pu, event.rho)
+    event_index = np.repeat(np.arange(truth.events.n), rng.poisson(mean))
     n = len(event_index)
     pt = MIN_PT * rng.random(n) ** (-1.0 / 4.2)
     columns = {

@@ -76,6 +76,9 @@ class NanoFile:
     declared : bool
         Whether branches go by the names that models declare, whatever the file's version calls them; by
         default they go by its own.
+    near : str
+        With `declared`: a version in which models are declared and which the file is near to, so that what
+        plays the same part in both goes by that name; the file's own by default.
 
     Raises
     ------
@@ -87,7 +90,9 @@ class NanoFile:
         What reads it is not installed.
     """
 
-    def __init__(self, url: str, schema: Schema | None = None, *, declared: bool = False) -> None:
+    def __init__(
+        self, url: str, schema: Schema | None = None, *, declared: bool = False, near: str = ""
+    ) -> None:
         self.url = url
         self._schema = schema
         if "://" not in url:
@@ -112,6 +117,8 @@ class NanoFile:
                 self.branches = own
                 if declared and self.version:
                     self._dialect = find_dialect(self.version)
+                    if near:
+                        self._dialect = self._dialect.near(find_dialect(near), own)
                     self._own = self._dialect.in_file(own)
                     self.branches = frozenset(self._own)
         except FlashSimError:

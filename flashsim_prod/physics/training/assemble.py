@@ -32,7 +32,7 @@ from flashsim_prod.physics.chain.bundle import (
     write_bundle,
 )
 from flashsim_prod.physics.chain.combine import Parts
-from flashsim_prod.physics.chain.compatibility import DECLARED, check_signature
+from flashsim_prod.physics.chain.compatibility import check_signature, declared_for
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.record import FitRecord, Losses
@@ -179,7 +179,7 @@ def _entry(folder: Path, model: str) -> ModelEntry:
         raise BundleError(f"{path} is missing; run 'flashsim-prod train fit {model}' first")
     # of fits that were made before there was another kind
     entry = ModelEntry.from_mapping(of_a_flow(json.loads(read_text(path))), str(path))
-    declared = DECLARED.get(model)
+    declared = declared_for(model, entry)
     if declared is not None:
         try:
             check_signature(declared.drawing(entry.targets) if _WITHOUT in entry.fit else declared, entry)

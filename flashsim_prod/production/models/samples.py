@@ -30,12 +30,24 @@ class GeneratedSample:
 
 @dataclass(frozen=True)
 class ReferenceSample:
-    """A file of NANOAOD of the reference detector; `events` are reconstructed ones, all folds together."""
+    """A file of NANOAOD of the reference detector.
+
+    Attributes
+    ----------
+    events : int
+        Reconstructed ones, all folds together.
+    era : str
+        The years that it imitates.
+    nano : str
+        Version of NanoAOD that it is of.
+    """
 
     output: Path
     events: int
     folds: int
     seed: int
+    era: str
+    nano: str
 
 
 @dataclass(frozen=True)
@@ -159,22 +171,36 @@ def generate_sample(
 
 
 def reconstruct_sample(
-    inputs: Sequence[str], output: Path, *, folds: int, seed: int, progress: StepProgress
+    inputs: Sequence[str],
+    output: Path,
+    *,
+    folds: int,
+    seed: int,
+    progress: StepProgress,
+    era: str | None = None,
 ) -> ReferenceSample:
     """Reconstruct generator events with the reference detector, each `folds` times.
+
+    Parameters
+    ----------
+    era : str, optional
+        Years to imitate; by default those of the inputs' energy.
 
     Raises
     ------
     RequestError
-        If the file is there already.
+        If the file is there already, or there are no such years.
     InputError
-        If an input cannot be read.
+        If an input cannot be read, or inputs are of different years.
     """
-    from flashsim_prod.physics.training.sample import write_reference_sample
+    from flashsim_prod.physics.detector.eras import find_detector_era
+    from flashsim_prod.physics.training.sample import era_of_inputs, write_reference_sample
 
     _refuse_existing(output)
-    steps = write_reference_sample(inputs, output, folds=folds, seed=seed)
-    return ReferenceSample(output, _followed(steps, output.name, None, progress), folds, seed)
+    years = era_of_inputs(inputs) if era is None else find_detector_era(era)
+    steps = write_reference_sample(inputs, output, folds=folds, seed=seed, era=years)
+    done = _followed(steps, output.name, None, progress)
+    return ReferenceSample(output, done, folds, seed, years.name, years.nano)
 
 
 def _followed(steps: Iterator[int], task: str, total: int | None, progress: StepProgress) -> int:

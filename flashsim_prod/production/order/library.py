@@ -166,6 +166,25 @@ class BundleFound:
     ntuple: Ntuple | None = None
 
 
+def default_bundle(energy_tev: float, wanted_nano: str | None) -> str | None:
+    """The bundle of collisions of this energy, if they have one of their own; ``None``: that of all others.
+
+    Parameters
+    ----------
+    wanted_nano : str, optional
+        Version of NanoAOD that was asked for; one of other years is not for these models.
+    """
+    from flashsim_prod.core.names import NANO_VERSION
+    from flashsim_prod.physics.chain.bundle import DEFAULT_OF, imported_bundles, shipped_bundles
+    from flashsim_prod.physics.nanoaod.versions.names import default_version
+
+    version = default_version(energy_tev, NANO_VERSION)
+    name = DEFAULT_OF.get(version)
+    if name is None or wanted_nano not in (None, version):
+        return None
+    return name if name in (*shipped_bundles(), *imported_bundles()) else None
+
+
 def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     """A bundle by name (``None``: the default one) or by path, every digest checked, that jobs can run.
 

@@ -24,6 +24,7 @@ from flashsim_prod.files import local_path
 from flashsim_prod.production.order.input_card import card_of_input
 from flashsim_prod.production.order.library import (
     BundleFound,
+    default_bundle,
     find_analysis,
     find_card,
     find_checked_bundle,
@@ -156,10 +157,11 @@ def make_order(
     check_device(device, site)
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     seen = seen or Seen()
-    bundle = seen.bundle(typed.bundle, typed.analysis)
+    rse = registration.rse or site.storage.rse
+    bundle = seen.bundle(_bundle_name(typed, named, seen, rse, inspected), typed.analysis)
     shower = find_shower(typed.shower) if typed.shower is not None else None
     if typed.inputs:
-        found = seen.source(typed.inputs, registration.rse or site.storage.rse, inspected)
+        found = seen.source(typed.inputs, rse, inspected)
         source, card = _of_input(typed, named, shower, found, bundle.needs)
     else:
         assert named is not None
@@ -191,6 +193,29 @@ def make_order(
         own["remarks"] = (*of_version, *of_era)
         chosen["nano"] = nano
     return Order.from_mapping({**chosen, **own}, "request"), bundle
+
+
+def _bundle_name(
+    typed: Typed,
+    named: ProcessCard | None,
+    seen: Seen,
+    rse: str,
+    inspected: Callable[[str], None] | None,
+) -> str | None:
+    """The bundle that was typed, else the one of the collisions' energy; ``None``: the default one."""
+    if typed.bundle is not None or typed.analysis is not None:
+        return typed.bundle
+    tev = typed.energy_tev
+    if typed.era:
+        from flashsim_prod.physics.eras import find_era
+
+        tev = find_era(typed.era).energy_tev
+    if tev is None and typed.inputs:
+        source, kind = seen.source(typed.inputs, rse, inspected)
+        tev = kind.facts(source).energy_tev
+    if tev is None and named is not None:
+        tev = named.energies[0].tev
+    return None if tev is None else default_bundle(tev, typed.wanted_nano)
 
 
 def _written_as(wanted: str | None, energy_tev: float, bundle: Bundle) -> tuple[str, tuple[str, ...]]:

@@ -15,15 +15,15 @@ from importlib.resources import files
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.products import production_order, with_made
-from flashsim_prod.physics.chain.registry import MODELS
+from flashsim_prod.physics.chain.registry import AS_DECLARED, models_of, variant_of
 from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.detector.draws import Bools, Floats, stream
 from flashsim_prod.physics.detector.retuning.table import Source, Table, covariates, parse, parts
 from flashsim_prod.physics.events import Collection, Column, Events
 
-_FILE = "fullsim.txt"
 #: what tells where an object was before
 _OLD = "parametric"
 #: normal scores end here
@@ -31,20 +31,27 @@ _FARTHEST = 4.0
 
 
 @cache
-def shipped() -> Table:
-    """The table that comes with the package."""
-    return parse(files(__package__).joinpath("tables", _FILE).read_text(encoding="utf-8"))
+def shipped(name: str = "fullsim.txt") -> Table:
+    """A table that comes with the package."""
+    return parse(files(__package__).joinpath("tables", name).read_text(encoding="utf-8"))
 
 
-def retuned(events: Events, table: Table, seed: int) -> Events:
-    """`events` of the parametric response with all that `table` knows moved."""
+def retuned(events: Events, table: Table, seed: int, version: str = NANO_VERSION) -> Events:
+    """`events` of the parametric response with all that `table` knows moved.
+
+    Parameters
+    ----------
+    version : str
+        Of NanoAOD, whose attributes are moved, and whose definitions give what follows from them.
+    """
     parametric = events
     there = frozenset((*events.collections, *events.scalars))
-    models = [model for model in MODELS if model.outputs & there]
+    models = [model for model in models_of(version) if model.outputs & there]
     for name in production_order(models):
         makers = [model for model in models if model.produces == name]
-        known = any(key.partition(".")[0] == model.name for model in makers for key in table)
-        if known and all(use in events for model in makers for use in model.uses):
+        known = any(key.partition(".")[0] in (model.name, name) for model in makers for key in table)
+        is_other = variant_of(makers[0]) != AS_DECLARED
+        if (known or is_other) and all(use in events for model in makers for use in model.uses):
             made = [_made(parametric, events, model, table, seed) for model in makers]
             events = _relinked(events, with_made(events, makers, made), name)
     return events
@@ -64,9 +71,11 @@ def _made(
     objects = parametric.scalars if model.scalar else parametric[model.produces].columns
     targets = model.express_targets({name: column[chosen] for name, column in objects.items()}, then)
     new = dict(targets)
-    for key, chosen_part in parts(model, then).items():
+    for part, chosen_part in parts(model, then).items():
+        # of a source with too few objects in real files, what is known of the whole collection
+        key = part if part in table else model.produces
         if key in table and chosen_part.any():
-            rng = stream(seed, f"retuned {key}")
+            rng = stream(seed, f"retuned {part}")
             own = {name: column[chosen_part] for name, column in targets.items()}
             given = covariates(model, own, then.take(np.flatnonzero(chosen_part)))
             new |= _put(moved(rng, own, given, table[key]), new, chosen_part)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from flashsim_prod.physics.detector.eras import DEFAULT_ERA, DetectorEra
 from flashsim_prod.physics.detector.retuning.table import Table, written
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples
 from flashsim_prod.physics.validation.dataset.figures import DatasetFidelity
 from flashsim_prod.physics.validation.dataset.samples import Sample, StageProgress
@@ -66,23 +68,44 @@ def stand_beside(
     part: Part,
     seed: int,
     table: Table | None,
-    schema: Schema,
+    era: DetectorEra = DEFAULT_ERA,
     progress: StageProgress,
 ) -> Beside:
     """The detector with `table` (None: the one that comes with the package) beside the events of `urls`."""
-    sides = read_sides(urls, part=part, seed=seed, schema=schema, progress=progress, table=table)
+    schema = declared_in(era.nano)
+    sides = read_sides(urls, part=part, seed=seed, schema=schema, progress=progress, table=table, era=era)
     real, made = _sample("real files", sides.real, sides, schema), _sample("", sides.made, sides, schema)
-    return Beside(sides.real.n, tuple(rates(sides)), compare_samples(made, real, progress))
+    return Beside(sides.real.n, tuple(rates(sides, era.nano)), compare_samples(made, real, progress))
 
 
-def table_of(urls: Sequence[str], *, part: Part, seed: int, schema: Schema, progress: StageProgress) -> str:
+def table_of(
+    urls: Sequence[str],
+    *,
+    part: Part,
+    seed: int,
+    era: DetectorEra = DEFAULT_ERA,
+    progress: StageProgress,
+) -> str:
     """The text of a table measured on the events of `urls`."""
-    sides = read_sides(
-        urls, part=part, seed=seed, schema=schema, progress=progress, table={}, folds=_FOLDS, stored=False
-    )
+    schema = declared_in(era.nano)
+    pairs = []
+    for number, url in enumerate(urls):
+        sides = read_sides(
+            [url],
+            part=part,
+            seed=seed + number,
+            schema=schema,
+            progress=progress,
+            table={},
+            folds=_FOLDS,
+            stored=False,
+            era=era,
+        )
+        pairs.append((sides.real, sides.made))
     names = ", ".join(url.rsplit("/", 1)[-1] for url in urls)
-    about = f"{sides.real.n} events ({part}) of {names}, each reconstructed {_FOLDS} times"
-    return written(measured(sides.real, sides.made), about)
+    n = sum(real.n for real, _ in pairs)
+    about = f"{n} events ({part}) of {names}, each reconstructed {_FOLDS} times"
+    return written(measured(pairs, era.nano), about)
 
 
 def _sample(title: str, events: Events, sides: Sides, schema: Schema) -> Sample:

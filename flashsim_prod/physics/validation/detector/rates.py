@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.errors import MissingBranchError
-from flashsim_prod.physics.chain.registry import MODELS
+from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.chain.registry import models_of
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.validation.detector.sides import Sides
 from flashsim_prod.physics.validation.statistics.distances import Measured
@@ -34,24 +36,24 @@ class Rate:
         return self.made.value / self.real.value if self.real.value else np.nan
 
 
-def rates(sides: Sides) -> list[Rate]:
+def rates(sides: Sides, version: str = NANO_VERSION) -> list[Rate]:
     """Those of each collection, and of each of its sources that both sides can be asked for."""
     found: list[Rate] = []
-    for name in dict.fromkeys(model.produces for model in MODELS if not model.scalar):
+    models = models_of(version)
+    for name in dict.fromkeys(model.produces for model in models if not model.scalar):
         if name not in sides.real:
             continue
         counts = [side[name].counts for side in (sides.real, sides.made)]
         found.append(Rate(name, _per_event(counts[0]), _per_event(counts[1])))
-        for model in MODELS:
+        for model in models:
             if model.produces == name:
-                pair = [_of_source(side, model.name) for side in (sides.real, sides.made)]
+                pair = [_of_source(side, model) for side in (sides.real, sides.made)]
                 if pair[0] is not None and pair[1] is not None:
                     found.append(Rate(model.name, pair[0], pair[1]))
     return found
 
 
-def _of_source(events: Events, name: str) -> Measured | None:
-    model = next(one for one in MODELS if one.name == name)
+def _of_source(events: Events, model: ObjectModel) -> Measured | None:
     if any(use not in events for use in model.uses):
         return None
     try:

@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from flashsim_prod.errors import InputError
+from flashsim_prod.physics.detector.eras import DEFAULT_ERA, DetectorEra
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.detector.retuning.table import Table
 from flashsim_prod.physics.events import Collection, Events, full_name
@@ -67,6 +68,7 @@ def read_sides(
     table: Table | None = None,
     folds: int = 1,
     stored: bool = True,
+    era: DetectorEra = DEFAULT_ERA,
 ) -> Sides:
     """Both sides of the events of `urls`; `InputError` if they are too few, or a file lacks a branch.
 
@@ -78,12 +80,15 @@ def read_sides(
         How often each event is reconstructed; with more than once, `gen` is that of the real side.
     stored : bool
         Whether the detector's numbers have the precision of files.
+    era : DetectorEra
+        Which years the detector imitates; of others than by default, files are read under the names that
+        models of its version declare.
     """
-    detector = ReferenceDetector(schema, table=table)
+    detector = ReferenceDetector(schema, table=table, era=era)
     reals, mades = [], []
     for number, url in enumerate(urls):
         progress(url.rsplit("/", 1)[-1], number, len(urls))
-        real = _real(url, schema, seed)
+        real = _real(url, schema, seed, "" if era is DEFAULT_ERA else era.nano)
         real = real.take(part.of(real.n))
         if real.n:
             made = detector.simulate(_generated(real).repeat(folds), seed=seed + number)
@@ -98,14 +103,19 @@ def read_sides(
     return Sides(real, made, np.arange(n, dtype=np.int64))
 
 
-def _real(url: str, schema: Schema, seed: int) -> Events:
-    """Both levels of a file, with what it lacks of vertex and pileup drawn."""
-    with NanoFile(url, schema) as file:
+def _real(url: str, schema: Schema, seed: int, near: str = "") -> Events:
+    """Both levels of a file, with what it lacks of pileup drawn.
+
+    Where it lacks the true vertex, the one found stands for it: it is another collision's in one event of a
+    hundred.
+    """
+    with NanoFile(url, schema, declared=bool(near), near=near) as file:
         n = file.n_entries
         if not n:
             raise InputError(f"{url} holds no events; leave it out")
         names = [name for name in schema.branches if name in file.branches]
         read = file.read(names, 0, n)
+        has_vertex = "GenVtx_z" in file.branches
     source = NanoSource([(url, n)], first=0, n_events=n, seed=seed, schema=schema)
     gen = Events.concatenate(source.chunks(_CHUNK_EVENTS))
     reconstructed = {name: one for name, one in read.collections.items() if not is_generator_level(name)}
@@ -114,6 +124,9 @@ def _real(url: str, schema: Schema, seed: int) -> Events:
     scalars = {
         name: one for name, one in read.scalars.items() if not is_generator_level(name) or "MET_" in name
     }
+    if not has_vertex:
+        found = {f"GenVtx_{axis}": f"PV_{axis}" for axis in "xyz"}
+        scalars |= {name: scalars[pv] for name, pv in found.items() if pv in scalars}
     return gen.with_scalars(scalars).with_collections(reconstructed)
 
 
