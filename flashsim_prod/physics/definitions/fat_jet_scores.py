@@ -33,8 +33,9 @@ def class_scores(known: Mapping[str, Column], families: tuple[str, ...]) -> dict
     known : mapping of name to array
         Scores against QCD, and: for ``particleNet`` the share ``particleNet_share`` that the stored classes
         and QCD have; for ``deepTag`` ``deepTag_H``, the share ``deepTag_share`` that the other stored classes
-        and QCD have of the rest, and the share ``deepTag_others`` of QCD without heavy flavour; for ``particleNetMD`` odds against QCD instead of scores, under the scores' names; for
-        ``deepTagMD`` the scores of Z to bb and H to bb.
+        and QCD have of the rest, and the share ``deepTag_others`` of QCD without heavy flavour; for
+        ``particleNetMD`` odds against QCD instead of scores, under the scores' names; for ``deepTagMD`` the
+        scores of Z to bb and H to bb.
     families : tuple of str
         Which of these families to work out.
     """
