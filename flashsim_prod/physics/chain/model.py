@@ -212,6 +212,8 @@ class ObjectModel:
         Which reconstructed object came from which row; the truth for training.
     copies : tuple of str
         Attributes taken over from the row's columns as they are.
+    completed : tuple of str
+        Attributes that finished collections are given anew, whatever is restored here.
     assemble, express : callable, optional
         For targets that no `Relation` covers.
     scalar : bool
@@ -236,6 +238,7 @@ class ObjectModel:
     match: Match
     most: int = 1
     copies: tuple[str, ...] = ()
+    completed: tuple[str, ...] = ()
     assemble: Assemble | None = None
     express: Express | None = None
     scalar: bool = False

@@ -96,8 +96,9 @@ def draw(fitted: FittedModel, held_out: HeldOut, schema: Schema, sampling: Sampl
     rng = np.random.default_rng([seed, zlib.crc32(model.name.encode())])
     noise = rng.normal(size=(held_out.n_objects, fitted.n_normals))
     made = model.restore(fitted.sample(table.conditions[table.row], noise, sampling), held_out.sources)
-    # what is taken over from the source is right by construction
-    names = [name for name in made if name in held_out.attributes and name not in model.copies]
+    # what is taken over from the source is right by construction, and what is made anew is not the model's
+    apart = {*model.copies, *model.completed}
+    names = [name for name in made if name in held_out.attributes and name not in apart]
     for name in names:
         if not np.all(np.isfinite(made[name].astype(np.float64))):
             raise BundleError(
