@@ -24,8 +24,7 @@ class Where:
     """Says what is wrong, and in which event of which file."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self.of(Events(0))
+        self._name, self._numbers, self._start = name, Events(0), 0
 
     def of(self, numbers: Events, start: int = 0) -> None:
         """Have events told by `numbers`, of which the first is at entry `start`."""
@@ -35,7 +34,8 @@ class Where:
         """Raise `EventsError`; `index` is the position of the event in the file."""
         if index is None:
             raise EventsError(f"{self._name} {problem}")
-        run, lumi, event = (int(self._numbers.scalars[name][index - self._start]) for name in NUMBERS)
+        at = index - self._start
+        run, lumi, event = (int(self._numbers.scalars[name][at]) for name in NUMBERS)
         raise EventsError(f"{self._name}, event {run}:{lumi}:{event} (entry {index}): {problem}")
 
     def fail_first(self, bad: NDArray[np.bool_], problem: str) -> None:
@@ -51,9 +51,8 @@ def check_values(events: Events, schema: Schema, start: int, where: Where) -> No
             check_column(schema.branch(name), column, np.arange(events.n), start, where)
     for name, one in events.collections.items():
         counter = events.scalars.get(f"n{name}")
-        # of events that are not of a file the counts are all there is
-        wrong = np.flatnonzero(counter != one.counts) if counter is not None else ()
-        if len(wrong):
+        # events that are not of a file have their counts alone
+        if counter is not None and (wrong := np.flatnonzero(counter != one.counts)).size:
             where.fail(f"n{name} differs from the number of objects", start + int(wrong[0]))
         for key, column in one.columns.items():
             known = schema.branch(full_name(name, key))
