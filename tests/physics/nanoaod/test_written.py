@@ -12,6 +12,7 @@ import uproot
 from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod import trees
+from flashsim_prod.physics.nanoaod.checking.values import FOLDS, NUMBERS
 from flashsim_prod.physics.nanoaod.checking.written import Written
 from flashsim_prod.physics.nanoaod.checks import check_file
 from flashsim_prod.physics.nanoaod.schema import Schema
@@ -23,6 +24,15 @@ V9 = Schema.load("v9")
 @pytest.fixture(autouse=True)
 def small_baskets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trees, "EVENTS_PER_BASKET", 40)
+
+
+@pytest.fixture(scope="module")
+def few(every_branch: Events) -> Events:
+    """The same events with few branches, of one and of several values."""
+    numbers = {*NUMBERS, *FOLDS, "genWeight", "MET_pt", "MET_phi"}
+    scalars = {name: every_branch.scalars[name] for name in numbers}
+    kept = {"Jet": ("pt", "eta"), "Muon": ("pt", "isGlobal")}
+    return Events(90, scalars, {name: every_branch[name].only(keys) for name, keys in kept.items()})
 
 
 def _write(path: Path, events: Events, look: Callable[[Events], None] | None) -> bytes:
@@ -45,10 +55,10 @@ def test_what_was_written_is_there(every_branch: Events, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("at", [0, 50, 89])
-def test_a_wrong_value_is_told_in_the_same_words(every_branch: Events, tmp_path: Path, at: int) -> None:
-    met = every_branch.scalars["MET_pt"].copy()
+def test_a_wrong_value_is_told_in_the_same_words(few: Events, tmp_path: Path, at: int) -> None:
+    met = few.scalars["MET_pt"].copy()
     met[at] = np.nan
-    bad = every_branch.with_scalars({"MET_pt": met})
+    bad = few.with_scalars({"MET_pt": met})
     _write(tmp_path / "a.root", bad, None)
     with pytest.raises(EventsError) as told_of_file:
         _checked(tmp_path / "a.root", None)
@@ -61,13 +71,11 @@ def test_a_wrong_value_is_told_in_the_same_words(every_branch: Events, tmp_path:
 
 @pytest.mark.parametrize("branch", ["Jet_pt", "nJet", "MET_phi", "Muon_isGlobal"])
 @pytest.mark.parametrize("basket", [0, 2])
-def test_other_values_in_the_file_are_found(
-    every_branch: Events, tmp_path: Path, branch: str, basket: int
-) -> None:
+def test_other_values_in_the_file_are_found(few: Events, tmp_path: Path, branch: str, basket: int) -> None:
     """One value is another one, in a file that reads without complaint."""
     written = Written(V9, "/store/a.root")
     for name, look in (("a.root", written), ("b.root", None)):
-        events = every_branch
+        events = few
         if name == "b.root":
             at = 40 * basket
             if branch == "MET_phi":
@@ -93,9 +101,9 @@ def test_other_values_in_the_file_are_found(
         _checked(tmp_path / "b.root", written)
 
 
-def test_a_basket_that_does_not_decompress_is_found(every_branch: Events, tmp_path: Path) -> None:
+def test_a_basket_that_does_not_decompress_is_found(few: Events, tmp_path: Path) -> None:
     written, path = Written(V9, "/store/a.root"), tmp_path / "a.root"
-    _write(path, every_branch, written)
+    _write(path, few, written)
     with uproot.open(path) as file:
         branch = file["Events"]["Jet_eta"]
         middle = int(branch.member("fBasketSeek")[1]) + int(branch.member("fBasketBytes")[1]) // 2
@@ -106,13 +114,13 @@ def test_a_basket_that_does_not_decompress_is_found(every_branch: Events, tmp_pa
         _checked(path, written)
 
 
-def test_baskets_and_branches_are_those_that_were_written(every_branch: Events, tmp_path: Path) -> None:
+def test_baskets_and_branches_are_those_that_were_written(few: Events, tmp_path: Path) -> None:
     written = Written(V9, "/store/a.root")
-    few = Events(90, every_branch.scalars, {"Jet": every_branch["Jet"]})
-    _write(tmp_path / "a.root", every_branch, written)
-    _write(tmp_path / "few.root", few, None)
+    fewer = Events(90, few.scalars, {"Jet": few["Jet"]})
+    _write(tmp_path / "a.root", few, written)
+    _write(tmp_path / "fewer.root", fewer, None)
     with pytest.raises(EventsError, match="other branches than were written"):
-        _checked(tmp_path / "few.root", written)
-    _write(tmp_path / "short.root", every_branch.slice(0, 78), None)
+        _checked(tmp_path / "fewer.root", written)
+    _write(tmp_path / "short.root", few.slice(0, 78), None)
     with pytest.raises(EventsError, match=r"has 2 baskets of .* 3 were written"):
         _checked(tmp_path / "short.root", written)
