@@ -337,10 +337,8 @@ def _job_seconds(request: Request, rates: Rates, gen_events: int) -> float:
 
 
 def _seconds_each(request: Request, rates: Rates) -> float:
-    generated, processes = request.source.runs_generator, splitting.processes_of(request.site)
-    return splitting.seconds_per_gen_event(
-        request.oversample, rates, generated=generated, processes=processes
-    )
+    generated, n = request.source.runs_generator, splitting.processes_of(request.site)
+    return splitting.seconds_per_gen_event(request.oversample, rates, generated=generated, processes=n)
 
 
 def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:
