@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +64,8 @@ class NanoWriter:
         A key of `COMPRESSIONS`.
     runs : sequence of RunSums
         What the events count for, where they are of a larger sample; by default their own sums.
+    look : callable, optional
+        Is shown all events as they are stored, in the order of the file, before each part of them is written.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class NanoWriter:
         provenance: Mapping[str, str],
         compression: str = "zstd-5",
         runs: Sequence[RunSums] = (),
+        look: Callable[[Events], None] | None = None,
     ) -> None:
         for name in provenance:
             if not name.isidentifier():
@@ -92,7 +95,7 @@ class NanoWriter:
         with storing(path), fixed_times():
             # given a path, uproot would write its name into the file, which a temporary name must not be
             self._file: Any = uproot.create(path.open("w+b"), compression=COMPRESSIONS[compression])
-        self._tree = EventTree(self._file, str(path), schema)
+        self._tree = EventTree(self._file, str(path), schema, look)
 
     def __enter__(self) -> Self:
         return self

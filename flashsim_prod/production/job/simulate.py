@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +16,16 @@ from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.errors import BundleError
 from flashsim_prod.production.job.batches import Batch, Simulation, is_shared, processes_for, threads_for
-from flashsim_prod.production.job.cores import each_in_order, memory_mb
+from flashsim_prod.production.job.cores import memory_mb
 from flashsim_prod.production.job.producing import producer_of
 from flashsim_prod.production.job.run import JobRun
 from flashsim_prod.production.job.sandbox import found_in
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
+    from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.generator.source import EventSource
+    from flashsim_prod.physics.nanoaod.checking.written import Written
     from flashsim_prod.physics.nanoaod.checks import FileSummary
     from flashsim_prod.physics.nanoaod.schema import Schema
 
@@ -183,6 +184,7 @@ def write_checked(
         If the file cannot be written.
     """
     from flashsim_prod.physics.generator.kinds import find_kind
+    from flashsim_prod.physics.nanoaod.checking.written import Written
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.runs import TriedSums
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
@@ -194,7 +196,9 @@ def write_checked(
     )
     tried = TriedSums()
     runs = of_input or tried.rows
-    with NanoWriter(path, schema=schema, provenance=about, runs=runs) as writer:
+    written = Written(schema, job.lfn)
+    look = _timed_apart(written, timings, processes)
+    with NanoWriter(path, schema=schema, provenance=about, runs=runs, look=look) as writer:
         for batch in batches:
             with timings.step("write", among=processes):
                 tried.add(batch.tried)
@@ -216,8 +220,21 @@ def write_checked(
             runs=runs,
             may_be_empty=request.is_thinned,
             digests=False,
-            in_turn=partial(each_in_order, n=processes) if processes > 1 else None,
+            written=written,
         )
+
+
+def _timed_apart(written: Written, timings: Timings, processes: int) -> Callable[[Events], None]:
+    """What looks at values while they are written, as a part of the check and none of the writing."""
+
+    def look(events: Events) -> None:
+        start = time.perf_counter()
+        written(events)
+        seconds = (time.perf_counter() - start) / processes
+        timings.add("write", -seconds)
+        timings.add("check", seconds)
+
+    return look
 
 
 def _counted(batches: Iterable[Batch], attempt: JobRun, total: int) -> Iterator[Batch]:

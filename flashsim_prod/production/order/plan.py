@@ -254,9 +254,7 @@ def _estimated(request: Request, order: Order, measured: RatesSeen | None) -> Pl
 def estimate(request: Request, measured: RatesSeen | None) -> Plan:
     """What a request is expected to come to, with the rates that were seen, else those of its site."""
     rates, slots = measured.rates if measured else request.site.rates, slots_of(request.site)
-    busy = request.n_simulate * rates.startup_s + request.gen_events * splitting.seconds_per_gen_event(
-        request.oversample, rates, generated=request.source.runs_generator, processes=_processes(request)
-    )
+    busy = request.n_simulate * rates.startup_s + request.gen_events * _seconds_each(request, rates)
     return Plan(
         request=request,
         slots=slots,
@@ -335,14 +333,12 @@ def _gen_events_per_job(order: Order, gen_events: int, rates: Rates) -> int:
 
 
 def _job_seconds(request: Request, rates: Rates, gen_events: int) -> float:
-    each = splitting.seconds_per_gen_event(
-        request.oversample, rates, generated=request.source.runs_generator, processes=_processes(request)
-    )
-    return rates.startup_s + gen_events * each
+    return rates.startup_s + gen_events * _seconds_each(request, rates)
 
 
-def _processes(request: Request) -> int:
-    return splitting.processes_of(request.site)
+def _seconds_each(request: Request, rates: Rates) -> float:
+    generated, n = request.source.runs_generator, splitting.processes_of(request.site)
+    return splitting.seconds_per_gen_event(request.oversample, rates, generated=generated, processes=n)
 
 
 def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:
@@ -355,7 +351,7 @@ def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:
 
 def _paced_by_generator(request: Request, rates: Rates) -> tuple[str, ...]:
     """A line where jobs do little but wait for the generator."""
-    processes = _processes(request)
+    processes = splitting.processes_of(request.site)
     if not request.source.runs_generator:
         return ()
     if splitting.generator_share(request.oversample, rates, processes=processes) < _GENERATOR_BOUND:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.nanoaod.checks import PT_ORDERED
+from flashsim_prod.physics.nanoaod.checking.values import PT_ORDERED
 from flashsim_prod.physics.nanoaod.merger import find_hadd
 from flashsim_prod.physics.nanoaod.schema import Branch, Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
