@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 from flashsim_prod import resources
 from flashsim_prod.physics.chain.registry import MODELS
@@ -22,10 +23,11 @@ from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.training.fit import LEAST_OBJECTS
+from flashsim_prod.physics.training.table import era_of_table
 from flashsim_prod.physics.training.tables import Table, table_path
 from flashsim_prod.production.models.samples import generate_sample, reconstruct_sample
 
-from .conftest import RunningPool
+from .conftest import TESTS, RunningPool
 
 #: stands for the command line of a node: what a fit leaves, without fitting
 FAKE_FIT = """\
@@ -150,10 +152,13 @@ def quiet(*_: object) -> None:
 
 @pytest.fixture
 def real_site(tmp_path: Path) -> Path:
-    """The generic site, whose nodes run this interpreter."""
+    """The generic site, whose nodes run this interpreter and this package."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexport PYTHONPATH={TESTS.parent}\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
     told = yaml.safe_load((resources.site_configs_dir() / "htcondor.yaml").read_text())
     told["resources"]["memory_mb"] = 1000
-    told["htcondor"] |= {"disk_mb": 10, "software": {"python": sys.executable}}
+    told["htcondor"] |= {"disk_mb": 10, "software": {"python": str(python)}}
     path = tmp_path / "real.yaml"
     path.write_text(yaml.safe_dump(told))
     return path
@@ -164,8 +169,16 @@ def extract(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def said_by_jobs(work: Path) -> str:
+    return "".join(path.read_text() for path in sorted((work / "batch").glob("*.err")))
+
+
 def tables_below(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in folder.glob("tables/*/*")}
+    """All numbers of the tables."""
+    found = {path.relative_to(folder): load_file(path) for path in folder.glob("tables/*/*.safetensors")}
+    return {
+        path: b"".join(tensors[name].tobytes() for name in sorted(tensors)) for path, tensors in found.items()
+    }
 
 
 @pytest.mark.slow
@@ -174,10 +187,11 @@ def test_tables_of_each_file_are_a_job(
 ) -> None:
     at_site = ("--work", tmp_path / "work", "--site", real_site, "--era", "UL17")
     done = extract(*files, *at_site, "--first", "40", "--wait")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + said_by_jobs(tmp_path / "work")
     assert "tables of 2 files were there already" in done.stdout
     assert extract(*files, "--work", tmp_path / "here", "--first", "40", "--era", "UL17").returncode == 0
-    assert tables_below(tmp_path / "work") == tables_below(tmp_path / "here")
+    assert tables_below(tmp_path / "work") == tables_below(tmp_path / "here") != {}
+    assert era_of_table(tmp_path / "work" / "tables" / "met" / "one.safetensors") == "UL17"
     # what is there is not handed over
     again = extract(*files, *at_site, "--first", "40", "--json")
     assert json.loads(again.stdout)["batch_id"] is None
@@ -216,8 +230,7 @@ def test_a_cocktail_of_records_becomes_a_tagged_bundle_on_the_pool(
             standin.add(recid, f"/{name}/{CAMPAIGN}/NANOAODSIM", [path], root=url)
         asking = ("--server", standin.url, "--protocol", "xrootd")
         done = train(real_site, work, *words, *asking, "--wait")
-    errors = [path.read_text() for path in sorted((work / "batch").glob("*.err"))]
-    assert done.returncode == 0, done.stderr + "".join(errors)
+    assert done.returncode == 0, done.stderr + said_by_jobs(work)
     n_models = len(MODELS)
     assert f"Submitted: tables of 2 files, {n_models} fits and a bundle at htcondor" in done.stdout
     assert f"{work}/bundle: tag MineUL16" in done.stdout
