@@ -100,14 +100,17 @@ def train_at(
     bundle: Sequence[str],
     display: FitDisplay,
     *,
+    few_are_left: bool,
     wait: bool,
 ) -> Submitted:
-    """Have a site draw tables of `portions`, fit all models that have enough, and make the bundle.
+    """Have a site draw tables of `portions`, fit all models, and make the bundle.
 
     Parameters
     ----------
     bundle : sequence of str
         Further words for ``train bundle``.
+    few_are_left : bool
+        Whether models with too few objects are left to the base, and no error.
 
     Raises
     ------
@@ -121,7 +124,7 @@ def train_at(
     missing = tuple(model.name for model in MODELS if not is_fitted(work, model.name))
     left = tuple(one for one in portions if not is_drawn(one, work / "tables"))
     words = tuple(words_of(one, work.absolute()) for one in left)
-    options_of_fits = (*fit_words(site, options), "--if-enough")
+    options_of_fits = (*fit_words(site, options), *(("--if-enough",) if few_are_left else ()))
     training = Training(work.absolute(), missing, options_of_fits, output.absolute(), words, tuple(bundle))
     batch_id, is_new = hand_over(site, training)
     handed = Submitted(

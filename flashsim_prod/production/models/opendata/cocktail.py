@@ -180,7 +180,11 @@ def train_cocktail_at(
     words = ["--name", cocktail.name, "--title", cocktail.title, "--tag", cocktail.tag, "--tell-base"]
     words += [word for line in sample_lines(cocktail, each) for word in ("--sample", line)]
     words += [] if cocktail.base is None else ["--base", cocktail.base]
-    handed = train_at(found, work, portions, options, output, words, display, wait=wait)
+    handed = train_at(
+        *(found, work, portions, options, output, words, display),
+        few_are_left=cocktail.base is not None,
+        wait=wait,
+    )
     return TrainedAt(handed, energy_of_fits(work))
 
 
