@@ -147,7 +147,12 @@ def extract(
         if site != "local":
             if model or jobs != 1:
                 raise RequestError(f"--model and --jobs are of tables drawn here: leave them out at {site}")
-            handed = draw_at(site, portions, work, progress=_steps(show), wait=wait)
+            handed = draw_at(
+                *(site, portions, work),
+                progress=_steps(show),
+                wait=wait,
+                say=lambda line: typer.echo(line, err=True),
+            )
             if as_json or not handed.is_done:
                 print_drawn_at(handed, as_json)
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,7 +47,13 @@ class DrawnAt:
 
 
 def draw_at(
-    site: str, portions: Sequence[Portion], work: Path, *, progress: StepProgress, wait: bool
+    site: str,
+    portions: Sequence[Portion],
+    work: Path,
+    *,
+    progress: StepProgress,
+    wait: bool,
+    say: Callable[[str], None],
 ) -> DrawnAt:
     """Have a site draw the tables of `portions` that are not there, a job for each file.
 
@@ -55,6 +61,8 @@ def draw_at(
     ----------
     wait : bool
         Follow the jobs to their end.
+    say : callable
+        Is told if the batch system does not answer for a while.
 
     Raises
     ------
@@ -87,6 +95,7 @@ def draw_at(
         lambda: not missing(),
         "not all tables were drawn",
         lambda: progress("files", len(left) - missing(), len(left)),
+        say,
     )
     return replace(handed, is_done=True)
 
@@ -141,5 +150,5 @@ def train_at(
         else:
             display.step("fits", sum(is_fitted(work, name) for name in missing), len(missing))
 
-    follow(site, work, output.is_dir, "no bundle was made", show)
+    follow(site, work, output.is_dir, "no bundle was made", show, display.remark)
     return replace(handed, is_done=True)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.errors import JobsFailedError, RequestError
+from flashsim_prod.errors import JobsFailedError, RequestError, StorageError
 from flashsim_prod.grid.batch.base import Training, TrainingBatch
 from flashsim_prod.grid.batch.opening import open_batch
+from flashsim_prod.grid.batch.outage import Outage
 
 #: between two looks [s]
 _INTERVAL_S = 5.0
@@ -28,6 +29,7 @@ def hand_over(site: Site, training: Training) -> tuple[int, bool]:
     batch = _batch(site)
     if training.output is not None and training.output.exists():
         raise RequestError(f"{training.output} exists; give another folder for the bundle, or remove it")
+    batch.check_software()
     return batch.train(training)
 
 
@@ -39,28 +41,48 @@ def hand_over_fits(
 
 
 def follow_fits(
-    site: Site, work: Path, output: Path, fitted: Callable[[], int], show: Callable[[int], None]
+    site: Site,
+    work: Path,
+    output: Path,
+    fitted: Callable[[], int],
+    show: Callable[[int], None],
+    say: Callable[[str], None],
 ) -> None:
     """Wait until the fits have ended; `show` is told how many there are of `fitted`.
+
+    A batch system that does not answer is waited for, which `say` is told.
 
     Raises
     ------
     JobsFailedError
         If there is no bundle then.
+    StorageError
+        If the batch system is away for long.
     """
-    follow(site, work, output.is_dir, "no bundle was made", lambda: show(fitted()))
+    follow(site, work, output.is_dir, "no bundle was made", lambda: show(fitted()), say)
 
 
-def follow(site: Site, work: Path, is_made: Callable[[], bool], what: str, show: Callable[[], None]) -> None:
+def follow(
+    site: Site,
+    work: Path,
+    is_made: Callable[[], bool],
+    what: str,
+    show: Callable[[], None],
+    say: Callable[[str], None],
+) -> None:
     """Wait until what was handed over has ended; `show` is called again and again.
+
+    A batch system that does not answer is waited for, which `say` is told.
 
     Raises
     ------
     JobsFailedError
         If `what` was to be made is not made then.
+    StorageError
+        If the batch system is away for long.
     """
-    batch = _batch(site)
-    while batch.is_training(work.absolute()):
+    batch, outage = _batch(site), Outage(say)
+    while _is_training(batch, work.absolute(), outage):
         show()
         time.sleep(_INTERVAL_S)
     show()
@@ -73,11 +95,22 @@ def check_trains(site: Site) -> None:
     _batch(site)
 
 
+def _is_training(batch: TrainingBatch, work: Path, outage: Outage) -> bool:
+    try:
+        found = batch.is_training(work)
+    except StorageError as error:
+        if not outage.is_borne(error):
+            raise
+        return True
+    outage.ended()
+    return found
+
+
 def _batch(site: Site) -> TrainingBatch:
     batch = open_batch(site) if site.rules.goes_on_alone else None
     if not isinstance(batch, TrainingBatch):
         raise RequestError(
             f"site {site.name}: its engine '{site.engine}' does not train; choose a site of one that does "
-            "(HTCondor), or train here: --site local"
+            "(HTCondor, Slurm), or train here: --site local"
         )
     return batch

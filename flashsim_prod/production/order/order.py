@@ -6,9 +6,9 @@ import glob
 import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.request import url2pathname
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -20,6 +20,7 @@ from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.files import local_path
 from flashsim_prod.production.order.input_card import card_of_input
 from flashsim_prod.production.order.library import (
     BundleFound,
@@ -299,6 +300,8 @@ def named_source(
 
     named = list(_expanded(patterns, rse))
     _check_once(one.url for one in named)
+    # a path is sent to jobs that do not see it, an address is not
+    named = [replace(one, url=local_path(one.url)) for one in named]
     kind = kind_of_file(named[0].url) if named else kind_without_files()
     other = next((one.url for one in named if kind_of_file(one.url) is not kind), None)
     if other:
@@ -320,18 +323,26 @@ def _check_once(urls: Iterable[str]) -> None:
 
 def _identities(url: str) -> list[object]:
     """What a file is beyond its spelling; copies are told by the UUID in them, when they are opened."""
-    path = url2pathname(url.removeprefix("file://")) if url.startswith("file://") else url
-    if "://" in path:
-        return [path]
+    from flashsim_prod.physics.streams.served import is_url, usual_spelling
+
+    url = local_path(url)
+    if is_url(url):
+        return [usual_spelling(url)]
     try:
-        status = os.stat(path)
+        status = os.stat(url)
     except OSError:
-        return [os.path.realpath(path)]
-    return [os.path.realpath(path), (status.st_dev, status.st_ino)]
+        return [os.path.realpath(url)]
+    return [os.path.realpath(url), (status.st_dev, status.st_ino)]
 
 
 def _inspected(kind: SourceKind, one: NamedInput, told: Callable[[str], None] | None) -> InputFile:
-    found = InputFile(url=one.url, entries=kind.entries(one.url), lfn=one.lfn, dataset=one.dataset)
+    found = InputFile(
+        url=one.url,
+        entries=kind.entries(one.url),
+        lfn=one.lfn,
+        dataset=one.dataset,
+        identity=kind.identity(one.url),
+    )
     if not found.is_url:
         found = found.model_copy(update={"bytes": os.path.getsize(one.url)})
     if told:
