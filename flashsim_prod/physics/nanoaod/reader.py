@@ -30,6 +30,7 @@ from flashsim_prod.physics.nanoaod.remote import (
     failure,
     is_http,
     transfer_errors,
+    without_chatter,
 )
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import read_header
@@ -98,6 +99,7 @@ class NanoFile:
         if "://" not in url:
             _check_local(url)
         with reading(url, "cannot be opened as a ROOT file"):
+            without_chatter(url)
             if is_http(url):
                 check_served(url)
             elif is_xrootd(url):

@@ -250,9 +250,7 @@ def extract_tables(
 
     chosen, tables = _chosen(models), work / "tables"
     portions = [Portion(one) if isinstance(one, str) else one for one in files]
-    refuse_same_names(portions)
-    for portion in portions:
-        _refuse_no_choice(portion, chosen, tables)
+    check_portions(portions, chosen, tables)
     made = draw(
         portions, [one.name for one in chosen] if models else (), tables, jobs=jobs, progress=progress
     )
@@ -280,6 +278,13 @@ def _is_of_no_era(file: str, models: Sequence[ObjectModel], tables: Path) -> boo
     paths = (table_path(tables, file, model) for model in models)
     path = next((path for path in paths if path.exists()), None)
     return path is not None and not era_counted(era_of_table(path), origin_of_table(path))
+
+
+def check_portions(portions: Sequence[Portion], models: Sequence[ObjectModel], tables: Path) -> None:
+    """Errors of what can be told before any file is opened, as of `extract_tables`."""
+    refuse_same_names(portions)
+    for portion in portions:
+        _refuse_no_choice(portion, models, tables)
 
 
 def refuse_same_names(portions: Sequence[Portion]) -> None:

@@ -1,4 +1,4 @@
-"""Fits that are handed to a site's batch system."""
+"""Tables and fits that are handed to a site's batch system."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from flashsim_prod.grid.batch.outage import Outage
 _INTERVAL_S = 5.0
 
 
-def hand_over_fits(
-    site: Site, work: Path, models: Sequence[str], options: Sequence[str], output: Path
-) -> tuple[int, bool]:
-    """Hand over the fits of `models` and the bundle after them; the batch system's number, and if it is new.
+def hand_over(site: Site, training: Training) -> tuple[int, bool]:
+    """Hand over tables, fits and the bundle after them; the batch system's number, and if it is new.
 
     Raises
     ------
@@ -29,10 +27,17 @@ def hand_over_fits(
         As by the batch system.
     """
     batch = _batch(site)
-    if output.exists():
-        raise RequestError(f"{output} exists; give another folder for the bundle, or remove it")
+    if training.output is not None and training.output.exists():
+        raise RequestError(f"{training.output} exists; give another folder for the bundle, or remove it")
     batch.check_software()
-    return batch.train(Training(work.absolute(), tuple(models), tuple(options), output.absolute()))
+    return batch.train(training)
+
+
+def hand_over_fits(
+    site: Site, work: Path, models: Sequence[str], options: Sequence[str], output: Path
+) -> tuple[int, bool]:
+    """Hand over the fits of `models` and the bundle after them; as `hand_over`."""
+    return hand_over(site, Training(work.absolute(), tuple(models), tuple(options), output.absolute()))
 
 
 def follow_fits(
@@ -54,13 +59,40 @@ def follow_fits(
     StorageError
         If the batch system is away for long.
     """
+    follow(site, work, output.is_dir, "no bundle was made", lambda: show(fitted()), say)
+
+
+def follow(
+    site: Site,
+    work: Path,
+    is_made: Callable[[], bool],
+    what: str,
+    show: Callable[[], None],
+    say: Callable[[str], None],
+) -> None:
+    """Wait until what was handed over has ended; `show` is called again and again.
+
+    A batch system that does not answer is waited for, which `say` is told.
+
+    Raises
+    ------
+    JobsFailedError
+        If `what` was to be made is not made then.
+    StorageError
+        If the batch system is away for long.
+    """
     batch, outage = _batch(site), Outage(say)
     while _is_training(batch, work.absolute(), outage):
-        show(fitted())
+        show()
         time.sleep(_INTERVAL_S)
-    show(fitted())
-    if not output.is_dir():
-        raise JobsFailedError(f"no bundle was made; see {work / 'batch'}/*.err, mend it, and say it again")
+    show()
+    if not is_made():
+        raise JobsFailedError(f"{what}; see {work / 'batch'}/*.err, mend it, and say it again")
+
+
+def check_trains(site: Site) -> None:
+    """`RequestError` if the site's batch system is not one that trains."""
+    _batch(site)
 
 
 def _is_training(batch: TrainingBatch, work: Path, outage: Outage) -> bool:
@@ -79,6 +111,6 @@ def _batch(site: Site) -> TrainingBatch:
     if not isinstance(batch, TrainingBatch):
         raise RequestError(
             f"site {site.name}: its engine '{site.engine}' does not train; choose a site of one that does "
-            "(HTCondor, Slurm), or fit here: --site local"
+            "(HTCondor, Slurm), or train here: --site local"
         )
     return batch

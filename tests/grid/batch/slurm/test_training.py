@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +13,8 @@ import pytest
 
 from flashsim_prod.core.site import Site
 from flashsim_prod.errors import ConfigError, JobsFailedError
+from flashsim_prod.grid.batch.base import Training, TrainingBatch
+from flashsim_prod.grid.batch.opening import open_batch
 from flashsim_prod.grid.batch.slurm import client
 from flashsim_prod.grid.batch.slurm.section import Software
 from flashsim_prod.physics.chain.registry import MODELS
@@ -117,3 +121,46 @@ def test_what_slurm_or_the_site_refuses_is_told_before_anything_waits(
     (tmp_path / "python").unlink()
     with pytest.raises(ConfigError, match=r"there is no interpreter .*so no job could start"):
         train()
+
+
+def test_tables_come_before_the_fits_and_the_bundle_after_both(
+    cluster: RunningCluster, site: Callable[..., Site], fits: ModuleType, tmp_path: Path
+) -> None:
+    work = tmp_path / "a training of 100%"
+    fits.make_tables(work)
+    python = tmp_path / "draws"
+    # tables of a file stand for themselves; whatever is fitted is told what was there
+    python.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" = -c ] && exit 0\n'
+        'shift 3; case "$1" in\n'
+        f'extract) [ "$2" != bad ] || exit 10; echo "$@" >>"{work}/drawn" ;;\n'
+        f'fit) cp "{work}/drawn" "{work}/before.$2" ;;\n'
+        f'bundle) echo "$@" >"{work}/bundled" ;;\n'
+        "esac\n"
+    )
+    python.chmod(0o755)
+    batch = open_batch(site(software=Software(python=str(python))))
+    assert isinstance(batch, TrainingBatch)
+    words = tuple(("extract", f"file's {number}.root", "--first", "3") for number in range(3))
+    training = Training(work, ("met",), (), work / "bundle", words, ("--title", "two words; more"))
+    assert batch.train(training)[1]
+    while batch.is_training(work):
+        time.sleep(0.3)
+    assert sorted((work / "before.met").read_text().splitlines()) == [
+        f"extract file's {number}.root --first 3" for number in range(3)
+    ]
+    assert (work / "bundled").read_text().endswith(f"--work {work} --title two words; more\n")
+    # what depends on tables that cannot be drawn is not begun
+    (work / "before.met").unlink()
+    assert batch.train(replace(training, drawings=(("extract", "bad"),)))[1]
+    while batch.is_training(work):
+        time.sleep(0.3)
+    assert not (work / "before.met").exists()
+    # tables alone
+    (work / "bundled").unlink()
+    assert batch.train(replace(training, models=(), output=None))[1]
+    while batch.is_training(work):
+        time.sleep(0.3)
+    assert len((work / "drawn").read_text().splitlines()) == 6
+    assert not (work / "bundled").exists()
