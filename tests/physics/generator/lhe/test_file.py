@@ -49,7 +49,7 @@ def test_what_is_read_is_what_pylhe_reads(write_lhe: WriteLhe, name: str, how: s
 def test_exponents_may_be_as_fortran_writes_them(write_lhe: WriteLhe) -> None:
     one, other = (
         write_lhe("a.lhe"),
-        write_lhe("b.lhe", change=lambda text: re.sub(r"(\d)E([+-])", r"\1D\2", text)),
+        write_lhe("another.lhe", change=lambda text: re.sub(r"(\d)E([+-])", r"\1D\2", text)),
     )
     assert one.read_bytes() != other.read_bytes()
     assert _columns(str(one)) == _columns(str(other))
@@ -140,6 +140,15 @@ def test_files_of_one_request_are_alike(write_lhe: WriteLhe) -> None:
         survey_alike([str(first), str(write_lhe("b.lhe", how="none"))])
     with pytest.raises(InputError, match="files of one energy"):
         survey_alike([str(first), str(write_lhe("c.lhe", energies=(6800, 6800)))])
+
+
+def test_a_copy_is_known_by_its_first_event(write_lhe: WriteLhe) -> None:
+    first = write_lhe("a.lhe")
+    copy = write_lhe("a_copy.lhe.gz", 9)
+    told = r"a_copy\.lhe\.gz and .*a\.lhe begin with the same event: copies"
+    with pytest.raises(InputError, match=told) as caught:
+        survey_alike([str(write_lhe("b.lhe")), str(first), str(copy)])
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(not SAMPLES, reason="FLASHSIM_PROD_LHE_SAMPLES names no folder of LHE files")
