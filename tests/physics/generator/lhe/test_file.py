@@ -115,6 +115,10 @@ def test_a_file_that_was_cut_off_is_refused(write_lhe: WriteLhe, name: str, cut:
 
 def test_other_files_than_lhe_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.lhe"
+    for nothing in (b"", gzip.compress(b"")):
+        path.write_bytes(nothing)
+        with pytest.raises(InputError, match=r"a\.lhe is empty; copy it again"):
+            count_events(str(path))
     path.write_bytes(b"root" + bytes(1000))
     with pytest.raises(InputError, match="LHE file"):
         count_events(str(path))
