@@ -28,6 +28,7 @@ from flashsim_prod.production.order.library import (
     find_card,
     find_checked_bundle,
     find_site,
+    in_era,
 )
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_input import PREFIX, NamedInput, input_files
@@ -78,6 +79,7 @@ class Typed(RequestOptions):
     xsec: float | None = Field(default=None, gt=0)
     bundle: str | None = None
     analysis: str | None = None
+    era: str = ""
     device: Device = Device.AUTO
     slots: int | None = None
     events_per_job: str | None = None
@@ -138,7 +140,7 @@ def make_order(
     Raises
     ------
     RequestError, ConfigError
-        If a card, site or number is none.
+        If a card, site, era or number is none, or the bundle is of another era.
     BundleError
         If the bundle is missing or not whole.
     InputError
@@ -167,6 +169,8 @@ def make_order(
             "--virtual: which events the merging of the shower leaves is only known when they are made, so "
             "their numbers cannot be registered before; leave out --virtual"
         )
+    energy_tev = card.energies[0].tev if source.files else typed.energy_tev
+    card, of_era = in_era(card, energy_tev, bundle, typed.era, source.files)
     own = {
         "card": card,
         "site": site.as_ordered(typed.slots),
@@ -175,15 +179,16 @@ def make_order(
         "bundle_tag": bundle.tag,
         "missing": bundle.missing,
         "events": events,
-        "energy_tev": card.energies[0].tev if source.files else typed.energy_tev,
+        "energy_tev": energy_tev,
         "source": source,
         "events_per_job": per_job,
         "analysis": bundle.ntuple,
     }
     chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
-    energy = card.energy(typed.energy_tev if not source.files else None)
+    energy = card.energy(energy_tev)
     if bundle.bundle is not None and bundle.ntuple is None and energy is not None:
-        nano, own["remarks"] = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
+        nano, of_version = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
+        own["remarks"] = (*of_version, *of_era)
         chosen["nano"] = nano
     return Order.from_mapping({**chosen, **own}, "request"), bundle
 
@@ -331,7 +336,13 @@ def _identities(url: str) -> list[object]:
 
 
 def _inspected(kind: SourceKind, one: NamedInput, told: Callable[[str], None] | None) -> InputFile:
-    found = InputFile(url=one.url, entries=kind.entries(one.url), lfn=one.lfn, dataset=one.dataset)
+    found = InputFile(
+        url=one.url,
+        entries=kind.entries(one.url),
+        lfn=one.lfn,
+        dataset=one.dataset,
+        identity=kind.identity(one.url),
+    )
     if not found.is_url:
         found = found.model_copy(update={"bytes": os.path.getsize(one.url)})
     if told:

@@ -18,7 +18,7 @@ from flashsim_prod.physics.generator.hepmc.events import HepmcSource
 from flashsim_prod.physics.generator.hepmc.file import is_hepmc
 from flashsim_prod.physics.generator.hepmc.survey import Survey, survey, survey_alike
 from flashsim_prod.physics.generator.hepmc.weights import carried_weights, sorted_into_branches
-from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind
+from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind, first_event_digest
 from flashsim_prod.physics.streams.served import file_name
 
 _ELSEWHERE = re.compile(r"\.(root|lhe(\.gz)?)$", re.IGNORECASE)
@@ -38,6 +38,10 @@ class HepmcKind(SourceKind):
     def entries(self, url: str) -> int:
         self._surveys[url] = survey(url)
         return self._surveys[url].scan.entries
+
+    def identity(self, url: str) -> str:
+        # a file on a server is not read once more for that
+        return super().identity(url) or first_event_digest((self._surveys.get(url) or survey(url)).first)
 
     def of(self, files: Sequence[InputFile]) -> Source:
         surveys = self._of(files)

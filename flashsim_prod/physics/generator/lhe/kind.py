@@ -14,7 +14,7 @@ from flashsim_prod.core.sources.lhe import LheFiles, merging_of, values_of
 from flashsim_prod.core.sources.nano import Contents
 from flashsim_prod.core.splitting import SimulateJob, event_pileup_seed, event_seed
 from flashsim_prod.errors import ConfigError, InputError
-from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind
+from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind, first_event_digest
 from flashsim_prod.physics.generator.lhe.branches import branches_of_hard_process
 from flashsim_prod.physics.generator.lhe.event import parse_event
 from flashsim_prod.physics.generator.lhe.file import Head, count_events, event_texts, read_head
@@ -55,6 +55,10 @@ class LheKind(SourceKind):
             raise InputError(f"{url} holds no events; leave it out")
         survey(url)
         return number
+
+    def identity(self, url: str) -> str:
+        # a file on a server is not read once more for that
+        return super().identity(url) or first_event_digest(next(event_texts(url, 0, 1)))
 
     def of(self, files: Sequence[InputFile]) -> Source:
         first = survey_alike(file.url for file in files)[0]
