@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json
@@ -86,7 +87,8 @@ def _parts(home: Home, name: str | None) -> list[RenderableType]:
         return _detail(detail(home, name))
     lines = all_lines(home)
     warnings = [f"[yellow]warning:[/yellow] {escape(line)}" for line in spoiled(home)]
-    return [_lines(lines) if lines else _NONE_YET, *warnings]
+    # a command that is to be copied stays whole, however narrow the terminal
+    return [_lines(lines) if lines else Text(_NONE_YET, no_wrap=True, overflow="ignore"), *warnings]
 
 
 def _lines(lines: list[RequestLine]) -> RenderableType:

@@ -16,6 +16,29 @@ from flashsim_prod.grid.batch.outage import Outage
 _INTERVAL_S = 5.0
 
 
+def check_hand_over(site: Site, work: Path, output: Path, *, anew: bool) -> None:
+    """See that fits can be handed to a site, before anything is removed or written.
+
+    Raises
+    ------
+    RequestError
+        If the site's batch system is not one that trains, the bundle is there already, or fits that are to be
+        done `anew` are at work.
+    ConfigError
+        If nodes would not find their software.
+    StorageError
+        If the batch system cannot be reached.
+    """
+    batch = _batch(site)
+    if output.exists():
+        raise RequestError(f"{output} exists; give another folder for the bundle, or remove it")
+    batch.check_software()
+    if anew and batch.is_training(work.absolute()):
+        raise RequestError(
+            f"fits in {work} are at work at {site.name}; take them back there first, or leave out --anew"
+        )
+
+
 def hand_over_fits(
     site: Site, work: Path, models: Sequence[str], options: Sequence[str], output: Path
 ) -> tuple[int, bool]:
@@ -23,16 +46,11 @@ def hand_over_fits(
 
     Raises
     ------
-    RequestError
-        If the site's batch system is not one that trains, or the bundle is there already.
     ConfigError, StorageError
         As by the batch system.
     """
-    batch = _batch(site)
-    if output.exists():
-        raise RequestError(f"{output} exists; give another folder for the bundle, or remove it")
-    batch.check_software()
-    return batch.train(Training(work.absolute(), tuple(models), tuple(options), output.absolute()))
+    training = Training(work.absolute(), tuple(models), tuple(options), output.absolute())
+    return _batch(site).train(training)
 
 
 def follow_fits(

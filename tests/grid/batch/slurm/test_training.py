@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.errors import ConfigError, JobsFailedError
+from flashsim_prod.errors import ConfigError, JobsFailedError, RequestError
 from flashsim_prod.grid.batch.slurm import client
 from flashsim_prod.grid.batch.slurm.section import Software
 from flashsim_prod.physics.chain.registry import MODELS
@@ -33,10 +34,11 @@ def train(
     work = tmp_path / "a training of 100%"
     fits.make_tables(work)
 
-    def do(*, wait: bool = False, **rules: Any) -> Fits:
+    def do(*, wait: bool = False, anew: bool = False, **rules: Any) -> Fits:
         path = tmp_path / "site.yaml"
         path.write_text(site(software=software, **rules).to_yaml())
-        return fit_all_models(work, FitOptions(quick=True, seed=7), FitDisplay(), site=str(path), wait=wait)
+        options = FitOptions(quick=True, seed=7, anew=anew)
+        return fit_all_models(work, options, FitDisplay(), site=str(path), wait=wait)
 
     return do
 
@@ -117,3 +119,23 @@ def test_what_slurm_or_the_site_refuses_is_told_before_anything_waits(
     (tmp_path / "python").unlink()
     with pytest.raises(ConfigError, match=r"there is no interpreter .*so no job could start"):
         train()
+
+
+def test_what_is_at_work_is_not_begun_anew(
+    cluster: RunningCluster, train: Callable[..., Fits], tmp_path: Path
+) -> None:
+    kept = tmp_path / "a training of 100%" / "fits" / MODELS[1].name / "entry.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    assert train().submitted is not None
+    with pytest.raises(
+        RequestError, match=r"are at work at cluster; take them back there first, or leave out"
+    ):
+        train(anew=True)
+    cluster("scancel", f"--user={os.getuid()}")
+    (kept.parents[2] / "bundle").mkdir()
+    with pytest.raises(
+        RequestError, match=r"bundle exists; give another folder for the bundle, or remove it"
+    ):
+        train(anew=True)
+    assert kept.exists(), "nothing is removed before all is clear"
