@@ -54,7 +54,7 @@ def status(
     else:
         out = console()
         for part in _parts(home, name):
-            out.print(part)
+            out.print(part, soft_wrap=isinstance(part, Text))
 
 
 def _watch(home: Home, name: str | None) -> None:
@@ -87,8 +87,8 @@ def _parts(home: Home, name: str | None) -> list[RenderableType]:
         return _detail(detail(home, name))
     lines = all_lines(home)
     warnings = [f"[yellow]warning:[/yellow] {escape(line)}" for line in spoiled(home)]
-    # a command that is to be copied stays whole, however narrow the terminal
-    return [_lines(lines) if lines else Text(_NONE_YET, no_wrap=True, overflow="ignore"), *warnings]
+    # as a text: a command that is to be copied stays whole, however narrow the terminal
+    return [_lines(lines) if lines else Text(_NONE_YET), *warnings]
 
 
 def _lines(lines: list[RequestLine]) -> RenderableType:

@@ -16,12 +16,14 @@ from flashsim_prod import resources
 from flashsim_prod.core.engines import IMAGE_PYTHON
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.production.dataset.verify import verify
+from flashsim_prod.production.drive.detached import follow, hand_over
+from flashsim_prod.production.drive.local_run import Display
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.place import place, preview
 from flashsim_prod.production.views.recipes import Recipe, write_recipe
 
-from .conftest import TESTS, RunningPool, finished
+from .conftest import TESTS, RunningPool
 
 _BUILD = "import hatchling.build as b, sys; print(b.build_wheel(sys.argv[1]))"
 
@@ -90,7 +92,8 @@ def test_a_real_job_runs_in_an_image(pool: RunningPool, home: Home, image: Path,
     order, bundle = make_order(typed)
     plan = preview(home, order, None)
     name = place(home, order, plan, bundle_title=bundle.title, named=False, dry_run=False).request.name
-    outcome = finished(home, name)
+    hand_over(home, name)
+    outcome = follow(home, name, Display())
     assert outcome.state is RequestState.DONE, outcome.failures
     assert verify(home, str(outcome.request.dataset)).problems == ()
     environment = IMAGE_PYTHON.removesuffix("/bin/python")
