@@ -22,7 +22,12 @@ from flashsim_prod.grid.catalog.base import (
 )
 from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
 from flashsim_prod.grid.catalog.rucio_repair import attach_to_closed, revive
-from flashsim_prod.grid.catalog.rucio_states import AVAILABLE, check_available, not_of_closed_block, replica_states
+from flashsim_prod.grid.catalog.rucio_states import (
+    AVAILABLE,
+    check_available,
+    not_of_closed_block,
+    replica_states,
+)
 
 log = logging.getLogger("flashsim_prod.catalog")
 

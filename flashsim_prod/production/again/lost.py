@@ -82,7 +82,6 @@ class Dataset:
                 looked(number + 1)
         return found
 
-
     def _why(self, entry: FileEntry, problem: Problem) -> str:
         """What is wrong with a file, for people: also what the catalogue thinks of its replica."""
         rse = self.storage.rse

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from flashsim_prod.core.site import Site
-from flashsim_prod.errors import JobsFailedError, RequestError, StorageError
+from flashsim_prod.errors import JobsFailedError, LockedError, RequestError, StorageError
+from flashsim_prod.files import storage_errors
 from flashsim_prod.grid.batch.base import Training, TrainingBatch
 from flashsim_prod.grid.batch.opening import open_batch
 from flashsim_prod.grid.batch.outage import Outage
 
 #: between two looks [s]
 _INTERVAL_S = 5.0
+#: held while fits are handed over, in the work folder
+_LOCK = "handing_over.lock"
+#: longer than that takes [s]
+_PATIENCE_S = 300.0
 
 
 def check_hand_over(site: Site, work: Path, output: Path, *, anew: bool) -> None:
@@ -46,11 +54,32 @@ def hand_over_fits(
 
     Raises
     ------
+    LockedError
+        If another command hands fits of this folder over, and does not end.
     ConfigError, StorageError
         As by the batch system.
     """
     training = Training(work.absolute(), tuple(models), tuple(options), output.absolute())
-    return _batch(site).train(training)
+    batch = _batch(site)
+    with _alone(work):
+        return batch.train(training)
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Hand over alone: of two commands at once, the second then finds the fits of the first at work."""
+    lock = FileLock(work / _LOCK)
+    with storage_errors(f"locking {work}"):
+        try:
+            lock.acquire(timeout=_PATIENCE_S)
+        except Timeout as error:
+            raise LockedError(
+                f"another command hands fits of {work} over; wait for it to end, or stop it"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def follow_fits(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -119,6 +120,14 @@ def test_what_slurm_or_the_site_refuses_is_told_before_anything_waits(
     (tmp_path / "python").unlink()
     with pytest.raises(ConfigError, match=r"there is no interpreter .*so no job could start"):
         train()
+
+
+def test_of_two_at_once_one_hands_over(cluster: RunningCluster, train: Callable[..., Fits]) -> None:
+    with ThreadPoolExecutor(2) as both:
+        made = [one.result().submitted for one in [both.submit(train), both.submit(train)]]
+    found = [one for one in made if one is not None]
+    assert sorted(one.is_new for one in found) == [False, True]
+    assert len({one.batch_id for one in found}) == 1
 
 
 def test_what_is_at_work_is_not_begun_anew(
