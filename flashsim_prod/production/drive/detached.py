@@ -167,11 +167,12 @@ def observe(home: Home, name: str, display: Display, told: set[str] | None = Non
     ):
         poll = look(context, open_batch(context.request.site))
         display.tally(tally(context))
-        for note in poll.notes if poll is not None and told is not None else ():
-            # the same with other numbers is nothing new
-            if (words := re.sub(r"\d+", "", note)) not in told:
-                told.add(words)
-                display.remark(note)
+        if poll is not None and told is not None:
+            for note in poll.notes:
+                # the same with other numbers is nothing new
+                if (words := re.sub(r"\d+", "", note)) not in told:
+                    told.add(words)
+                    display.remark(note)
         return outcome(context) if poll is not None and poll.alive else None
 
 
