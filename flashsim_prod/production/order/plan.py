@@ -348,10 +348,8 @@ def _processes(request: Request) -> int:
 def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:
     """Full waves of jobs, and a last one that may hold nothing but the short last job [s]."""
     full_jobs, rest = divmod(request.gen_events, request.split.gen_events_per_job)
-    last = _job_seconds(request, rates, rest) if rest and full_jobs % slots == 0 else 0.0
-    return (
-        math.ceil(full_jobs / slots) * _job_seconds(request, rates, request.split.gen_events_per_job) + last
-    )
+    full = math.ceil(full_jobs / slots) * _job_seconds(request, rates, request.split.gen_events_per_job)
+    return full + (_job_seconds(request, rates, rest) if rest and full_jobs % slots == 0 else 0.0)
 
 
 def _paced_by_generator(request: Request, rates: Rates) -> tuple[str, ...]:
