@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flashsim_prod.core.choices import Device, ModelKind
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.models.opendata.fit_energy import measured_fit
-from flashsim_prod.production.models.training import follow_fits, hand_over_fits
+from flashsim_prod.production.models.training import check_hand_over, follow_fits, hand_over_fits
 from flashsim_prod.production.order.library import find_site
 
 if TYPE_CHECKING:
@@ -232,7 +232,9 @@ def fit_all_models(
     """
     from flashsim_prod.physics.chain.registry import MODELS
 
-    found = find_site(site)
+    found, bundle = find_site(site), output or work / "bundle"
+    if found.rules.goes_on_alone:
+        check_hand_over(found, work, bundle, anew=options.anew)
     if options.anew:
         forget(MODELS, work)
     missing = [model for model in MODELS if not is_fitted(work, model.name)]
@@ -241,7 +243,7 @@ def fit_all_models(
     if found.rules.goes_on_alone and (enough or not missing):
         # with all fits done there is still a bundle to be made, or being made
         names = tuple(model.name for model in enough)
-        handed = _fit_at(found, work, names, options, output or work / "bundle", wait, display)
+        handed = _fit_at(found, work, names, options, bundle, wait, display)
         made = replace(made, submitted=handed)
     elif enough:
         made = _fit_here(enough, work, options, display)

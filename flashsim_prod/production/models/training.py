@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from flashsim_prod.core.site import Site
-from flashsim_prod.errors import JobsFailedError, RequestError, StorageError
+from flashsim_prod.errors import JobsFailedError, LockedError, RequestError, StorageError
+from flashsim_prod.files import storage_errors
 from flashsim_prod.grid.batch.base import Training, TrainingBatch
 from flashsim_prod.grid.batch.opening import open_batch
 from flashsim_prod.grid.batch.outage import Outage
 
 #: between two looks [s]
 _INTERVAL_S = 5.0
+#: held while fits are handed over, in the work folder
+_LOCK = "handing_over.lock"
+#: longer than that takes [s]
+_PATIENCE_S = 300.0
+
+
+def check_hand_over(site: Site, work: Path, output: Path, *, anew: bool) -> None:
+    """See that fits can be handed to a site, before anything is removed or written.
+
+    Raises
+    ------
+    RequestError
+        If the site's batch system is not one that trains, the bundle is there already, or fits that are to be
+        done `anew` are at work.
+    ConfigError
+        If nodes would not find their software.
+    StorageError
+        If the batch system cannot be reached.
+    """
+    batch = _batch(site)
+    if output.exists():
+        raise RequestError(f"{output} exists; give another folder for the bundle, or remove it")
+    batch.check_software()
+    if anew and batch.is_training(work.absolute()):
+        raise RequestError(
+            f"fits in {work} are at work at {site.name}; take them back there first, or leave out --anew"
+        )
 
 
 def hand_over(site: Site, training: Training) -> tuple[int, bool]:
@@ -22,7 +53,9 @@ def hand_over(site: Site, training: Training) -> tuple[int, bool]:
     Raises
     ------
     RequestError
-        If the site's batch system is not one that trains, or the bundle is there already.
+        If the bundle is there already.
+    LockedError
+        If another command hands fits of this folder over, and does not end.
     ConfigError, StorageError
         As by the batch system.
     """
@@ -30,7 +63,9 @@ def hand_over(site: Site, training: Training) -> tuple[int, bool]:
     if training.output is not None and training.output.exists():
         raise RequestError(f"{training.output} exists; give another folder for the bundle, or remove it")
     batch.check_software()
-    return batch.train(training)
+    training.work.mkdir(parents=True, exist_ok=True)
+    with _alone(training.work):
+        return batch.train(training)
 
 
 def hand_over_fits(
@@ -38,6 +73,23 @@ def hand_over_fits(
 ) -> tuple[int, bool]:
     """Hand over the fits of `models` and the bundle after them; as `hand_over`."""
     return hand_over(site, Training(work.absolute(), tuple(models), tuple(options), output.absolute()))
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Hand over alone: of two commands at once, the second then finds the fits of the first at work."""
+    lock = FileLock(work / _LOCK)
+    with storage_errors(f"locking {work}"):
+        try:
+            lock.acquire(timeout=_PATIENCE_S)
+        except Timeout as error:
+            raise LockedError(
+                f"another command hands fits of {work} over; wait for it to end, or stop it"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def follow_fits(

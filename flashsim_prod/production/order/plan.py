@@ -345,16 +345,14 @@ def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:
     """Full waves of jobs, and a last one that may hold nothing but the short last job [s]."""
     full_jobs, rest = divmod(request.gen_events, request.split.gen_events_per_job)
     full = math.ceil(full_jobs / slots) * _job_seconds(request, rates, request.split.gen_events_per_job)
-    alone = rest and full_jobs % slots == 0
-    return full + (_job_seconds(request, rates, rest) if alone else 0.0)
+    return full + (_job_seconds(request, rates, rest) if rest and full_jobs % slots == 0 else 0.0)
 
 
 def _paced_by_generator(request: Request, rates: Rates) -> tuple[str, ...]:
     """A line where jobs do little but wait for the generator."""
     processes = splitting.processes_of(request.site)
-    if not request.source.runs_generator:
-        return ()
-    if splitting.generator_share(request.oversample, rates, processes=processes) < _GENERATOR_BOUND:
+    share = splitting.generator_share(request.oversample, rates, processes=processes)
+    if not request.source.runs_generator or share < _GENERATOR_BOUND:
         return ()
     remedy = "a higher --oversample costs little"
     if processes > 1:
@@ -395,5 +393,4 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
             f"the files hold the events that pass the selection of {request.analysis.name}, the sums in Runs "
             "are of all that are simulated; numbers of events and size are estimates from above"
         )
-    notes += order.site.rules.notes(request)
-    return [*notes, *order.remarks]
+    return [*notes, *order.site.rules.notes(request), *order.remarks]
