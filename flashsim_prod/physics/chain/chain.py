@@ -11,7 +11,7 @@ from flashsim_prod.core.request import Sampling
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle
-from flashsim_prod.physics.chain.compatibility import check_models
+from flashsim_prod.physics.chain.compatibility import check_models, check_samplings, weighting
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.products import production_order, with_made
@@ -19,6 +19,7 @@ from flashsim_prod.physics.definitions.completion import LINKED, link
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
 from flashsim_prod.physics.events import Column, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
+from flashsim_prod.physics.nanoaod.runs import WEIGHT
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 
@@ -63,7 +64,9 @@ class Chain:
         self.schema = Schema.default()
         models = check_models(bundle)
         if branches is not None:
-            models = makers(branches, models)
+            models = makers(branches, models, weighting(bundle))
+        if sampling is not None:
+            check_samplings(bundle, sampling)
         fitted = [
             FittedModel.load(
                 model, bundle.manifest.models[model.name], bundle.tensors(model.name), device, batch_rows
@@ -93,16 +96,25 @@ class Chain:
             If the events lack a collection or a scalar that a model uses.
         """
         events = folds
+        weights: list[NDArray[np.float64]] = []
         for _, models in self.groups:
             _check_uses(models, events)
-            made = [self._run(fitted, events, seed) for fitted in models]
+            made = [self._run(fitted, events, seed, weights) for fitted in models]
             with self.timings.step("postprocess"):
                 events = with_made(events, [one.model for one in models], made)
         with self.timings.step("postprocess"):
+            if weights:
+                weight = np.prod(weights, axis=0).astype(np.float32)
+                events = events.with_scalars({WEIGHT: weight})
             return conform(link(_with_other_vertices(events, seed)), self.schema)
 
-    def _run(self, fitted: FittedModel, events: Events, seed: int) -> tuple[Rows, dict[str, Column]]:
-        """The objects of one model: the row that each came from, and its attributes."""
+    def _run(
+        self, fitted: FittedModel, events: Events, seed: int, weights: list[NDArray[np.float64]]
+    ) -> tuple[Rows, dict[str, Column]]:
+        """The objects of one model: the row that each came from, and its attributes.
+
+        If it weights them, what each event counts for by that is one more of the `weights`.
+        """
         model, step = fitted.model, self.timings.step
         with step("features"):
             rows = model.source(events)
@@ -116,20 +128,29 @@ class Chain:
         with step("flows"):
             stream = f"{model.name}.{fitted.kind.name}"
             noise = Draws(seed, stream).normals(_keys(events, rows), fitted.n_normals)
-            drawn = fitted.sample(conditions[origin], noise, self.sampling)
+            latents = fitted.latents(conditions[origin], noise, self.sampling)
+            if fitted.weights_events:
+                found = fitted.weights(conditions[origin], latents)
+                weights.append(np.exp(np.bincount(rows.event_index, np.log(found), minlength=events.n)))
         with step("postprocess"):
-            return rows, model.restore(drawn, rows)
+            return rows, model.restore(fitted.attributes(latents), rows)
 
 
-def makers(branches: Iterable[str], models: Sequence[ObjectModel]) -> list[ObjectModel]:
-    """Those of `models` that make `branches`, or something that one of these uses or is linked to."""
+def makers(
+    branches: Iterable[str], models: Sequence[ObjectModel], always: Container[str] = ()
+) -> list[ObjectModel]:
+    """Those of `models` that make `branches`, or something that one of these uses or is linked to.
+
+    Those called `always` are among them with what they use: events weigh the same whatever is made of them.
+    """
     outputs = {output for model in models for output in model.outputs}
     wanted = {
         output
         for name in branches
         for output in (name, split_name(name, outputs)[0], *LINKED.get(name, ()), *_counted(name, outputs))
     }
-    found: list[ObjectModel] = []
+    found = [model for model in models if model.name in always]
+    wanted |= {use for model in found for use in model.uses}
     while more := [model for model in models if model not in found and model.outputs & wanted]:
         found += more
         wanted |= {use for model in more for use in model.uses}

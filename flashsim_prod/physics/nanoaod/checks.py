@@ -20,7 +20,16 @@ from flashsim_prod.physics.events import Collection, Column, Events, full_name
 from flashsim_prod.physics.nanoaod.carried import carried_branches
 from flashsim_prod.physics.nanoaod.content import ContentDigest
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
-from flashsim_prod.physics.nanoaod.runs import RunSums, lumi_pairs, lumi_ranges, total, written_runs
+from flashsim_prod.physics.nanoaod.runs import (
+    SUM_TOLERANCE,
+    WEIGHT,
+    RunSums,
+    lumi_pairs,
+    lumi_ranges,
+    total,
+    written_runs,
+    wrong_weights,
+)
 from flashsim_prod.physics.nanoaod.schema import Branch, Schema
 
 #: collections that NanoAOD orders by falling transverse momentum; electrons and photons by that before they
@@ -37,8 +46,6 @@ _STEP = 4000
 _ROUNDED = 1e-6
 #: what MetaData has of files whose Runs are the input's
 NORMALISATION = "normalisation"
-#: sums of a million doubles in another order differ by less
-_SUM_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,8 @@ def check_file(
             where.fail("holds no events")
         schema = schema.with_carried(carried_branches(file, schema.branches))
         known = _known_branches(file, schema, where)
-        numbers = file.read([*_NUMBERS, *_FOLDS, "genWeight"], 0, file.n_entries)
+        weights = [WEIGHT] if WEIGHT in file.branches else []
+        numbers = file.read([*_NUMBERS, *_FOLDS, "genWeight", *weights], 0, file.n_entries)
         where.numbers = numbers
         about = file.provenance()
         check_sums = partial(_check_sums, str(path), numbers, where, runs, of_input=NORMALISATION in about)
@@ -281,10 +289,12 @@ def _check_sums(
         scale = {name: abs(value) for name, value in expected.items()}
     whose = "the input gives" if runs else "the events give"
     for name, value in expected.items() if runs or not of_input else ():
-        if not abs(found[name].sum() - value) <= _SUM_TOLERANCE * scale[name]:
+        if not abs(found[name].sum() - value) <= SUM_TOLERANCE * scale[name]:
             where.fail(f"has {found[name].sum()} as the sum of {name} in Runs, {whose} {value}")
     if not all(np.isfinite(column).all() for column in found.values()):
         where.fail("has sums in Runs that are no finite numbers")
+    if problem := wrong_weights(numbers, found):
+        where.fail(*problem)
     listed = set(zip(blocks["run"].tolist(), blocks["luminosityBlock"].tolist(), strict=True))
     if listed != {tuple(pair) for pair in lumi_pairs(numbers).tolist()}:
         where.fail("has a tree LuminosityBlocks that does not list the luminosity sections of its events")

@@ -63,16 +63,16 @@ def save_fitted(
 
 
 def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, Losses]:
-    """What `save_fitted` wrote of `model`, and how its losses fell.
+    """What `save_fitted` wrote of `model`, without corrections of it, and how its losses fell.
 
     Raises
     ------
     BundleError
         If there is no fit, or it is of another declaration.
     """
-    entry = _entry(folder, model.name)
+    entry = fitted_entry(folder, model.name)
     fitted = FittedModel.load(model, entry, read_tensors(folder / entry.file))
-    return fitted, FitRecord.losses_in(folder / RECORD)
+    return fitted.bare, FitRecord.losses_in(folder / RECORD)
 
 
 def _figures(record: FitRecord) -> dict[str, float | int | str]:
@@ -128,7 +128,7 @@ def build_bundle(
     InputError
         If a report is of other weights.
     """
-    entries = {model: _entry(folder, model) for model, folder in sorted(fits.items())}
+    entries = {model: fitted_entry(folder, model) for model, folder in sorted(fits.items())}
     weights = {model: fits[model] / entry.file for model, entry in entries.items()}
     parts = Parts(entries, weights, training_sample)
     if base is not None:
@@ -158,7 +158,7 @@ def build_bundle(
     return write_bundle(target, checked, parts.weights)
 
 
-def _entry(folder: Path, model: str) -> ModelEntry:
+def fitted_entry(folder: Path, model: str) -> ModelEntry:
     path = folder / ENTRY
     if not path.is_file():
         raise BundleError(f"{path} is missing; run 'flashsim-prod train fit {model}' first")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod.core.analyses.ntuple import ANALYSIS
 from flashsim_prod.core.names import NANO_VERSION
-from flashsim_prod.core.report import LumiRange, OutputFile
+from flashsim_prod.core.report import EventWeights, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
@@ -24,6 +24,7 @@ from flashsim_prod.production.job.sandbox import found_in
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
+    from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.generator.source import EventSource
     from flashsim_prod.physics.nanoaod.checks import FileSummary
     from flashsim_prod.physics.nanoaod.schema import Schema
@@ -212,6 +213,16 @@ def write_checked(
         )
 
 
+def _with_weights(before: EventWeights | None, events: Events) -> EventWeights | None:
+    """What events weigh together with those before, where models weight what they draw."""
+    from flashsim_prod.physics.nanoaod.runs import sums_of_weights
+
+    sums = sums_of_weights(events)
+    if sums is None:
+        return before
+    return (before or EventWeights()) + EventWeights(events=events.n, total=sums[0], squares=sums[1])
+
+
 def _counted(batches: Iterable[Batch], attempt: JobRun, total: int) -> Iterator[Batch]:
     """The batches, each counted and told of once it is written."""
     for batch in batches:
@@ -220,6 +231,7 @@ def _counted(batches: Iterable[Batch], attempt: JobRun, total: int) -> Iterator[
             continue
         attempt.events += batch.events.n
         attempt.gen_events += batch.gen_events
+        attempt.weights = _with_weights(attempt.weights, batch.events)
         attempt.progress(attempt.events, total)
         if attempt.processes > 1:
             attempt.memory_mb = max(attempt.memory_mb, memory_mb())

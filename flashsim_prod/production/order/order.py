@@ -154,6 +154,7 @@ def make_order(
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     seen = seen or Seen()
     bundle = seen.bundle(typed.bundle, typed.analysis)
+    bundle.check_sampling(typed.sampling)
     shower = find_shower(typed.shower) if typed.shower is not None else None
     if typed.inputs:
         found = seen.source(typed.inputs, registration.rse or site.storage.rse, inspected)
