@@ -21,13 +21,12 @@ from flashsim_prod.physics.nanoaod.carried import carried_branches
 from flashsim_prod.physics.nanoaod.content import ContentDigest
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.runs import (
-    SUM_TOLERANCE,
     WEIGHT,
     RunSums,
     lumi_pairs,
     lumi_ranges,
-    total,
     written_runs,
+    wrong_sums,
     wrong_weights,
 )
 from flashsim_prod.physics.nanoaod.schema import Branch, Schema
@@ -270,27 +269,11 @@ def _check_sums(
     path: str, numbers: Events, where: _Where, runs: Sequence[RunSums], *, of_input: bool
 ) -> None:
     """Runs and LuminosityBlocks tell what the events tell, or Runs what the input told."""
-    weight = numbers.scalars["genWeight"].astype(np.float64)
     with reading(path, "lacks Runs or LuminosityBlocks"), uproot.open({path: None}) as file:
         found = written_runs(path)
         blocks = file["LuminosityBlocks"].arrays(library="np")
-    expected = {
-        "genEventCount": float(numbers.n),
-        "genEventSumw": weight.sum(),
-        "genEventSumw2": (weight**2).sum(),
-    }
-    scale = {
-        "genEventCount": numbers.n,
-        "genEventSumw": np.abs(weight).sum(),
-        "genEventSumw2": (weight**2).sum(),
-    }
-    if runs:
-        expected = total(runs)
-        scale = {name: abs(value) for name, value in expected.items()}
-    whose = "the input gives" if runs else "the events give"
-    for name, value in expected.items() if runs or not of_input else ():
-        if not abs(found[name].sum() - value) <= SUM_TOLERANCE * scale[name]:
-            where.fail(f"has {found[name].sum()} as the sum of {name} in Runs, {whose} {value}")
+    if (runs or not of_input) and (problem := wrong_sums(numbers, found, runs)):
+        where.fail(problem)
     if not all(np.isfinite(column).all() for column in found.values()):
         where.fail("has sums in Runs that are no finite numbers")
     if problem := wrong_weights(numbers, found):

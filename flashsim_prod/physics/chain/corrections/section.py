@@ -1,4 +1,4 @@
-"""What an entry of a bundle says of a correction, and whether it is one of that very model; needs no torch."""
+"""What an entry of a bundle says of a correction, and whether that is of this very model; needs no torch."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def check_is_of(section: ReweighterSection, model: str, digest: str) -> None:
     """`BundleError` if a reweighter was learned of other draws than those of the model with this digest."""
     if section.of != digest:
         raise BundleError(
-            f"model {model} of the bundle: its reweighter is of another model ({section.of[:12]}..., this one "
-            f"is {digest[:12]}...); learn it again: flashsim-prod train reweight {model}"
+            f"model {model} of the bundle: its reweighter is of another model ({section.of[:12]}..., this "
+            f"one is {digest[:12]}...); learn it again: flashsim-prod train reweight {model}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,8 +109,8 @@ def unseen_by_fit(model: ObjectModel, work: Path) -> Unseen:
     learned = tuple(entry.fit.get(name) for name in ("rows", "objects"))
     if learned != (len(table.number), len(table.row)):
         raise InputError(
-            f"{work / 'tables' / model.name}: other tables than {model.name} was fitted to, so that it is not "
-            f"known which objects it held out; {by_base}"
+            f"{work / 'tables' / model.name}: other tables than {model.name} was fitted to, so that it is "
+            f"not known which objects it held out; {by_base}"
         )
     rows, _ = split_rows(len(table.row), FitSettings(seed=int(entry.fit["seed"])))
     held_out = np.zeros(len(table.row), dtype=bool)
