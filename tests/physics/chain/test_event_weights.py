@@ -35,15 +35,7 @@ from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.tables import extract
 
 NUMBERING = {"run": 1, "first_event": 1, "first_lumi": 1, "gen_events_per_lumi": 9, "job_gen_first": 0}
-SECTION = {
-    "least": 0.05,
-    "most": 20.0,
-    "scale": 1.0,
-    "shift": 0.0,
-    "mean": 1.1,
-    "classifier": (8,),
-    "knots": 4,
-}
+SECTION = {"least": 0.05, "most": 20.0, "scale": 1.0, "shift": 0.0, "mean": 1.1, "knots": 4}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +51,9 @@ def weighted(gen: Events, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_fitted(fitted, FitRecord(1, 1, FitSettings(), {"gan": [(0, 1.0, 1.0)]}), folder)
     entry = ModelEntry.from_mapping(json.loads((folder / "entry.json").read_text()), "entry")
     found = Unseen(SCALARS, entry, read_tensors(folder / entry.file), table)
-    section = ReweighterSection(of=found.digest, use=WeightUse.WEIGHT, candidates=2, **SECTION)
+    section = ReweighterSection(
+        of=found.digest, use=WeightUse.WEIGHT, candidates=2, classifier=(8,), **SECTION
+    )
     network = classifier(SCALARS, section.classifier, section.knots)
     network.spread_knots(torch.randn(500, network.knots.shape[0]))
     leave(found.corrected(Reweighter.trained(section, network), {}), work)

@@ -17,7 +17,7 @@ from flashsim_prod.physics.validation.statistics.c2st import tell_apart
 from flashsim_prod.physics.validation.statistics.distances import (
     F64,
     I64,
-    rank_correlations,
+    correlation_difference,
     wasserstein_in_sigma,
 )
 
@@ -115,8 +115,7 @@ def judge(fitted: FittedModel, table: Table, group: I64, sampling: Sampling, see
         tell_apart(with_conditions, np.hstack((one, wide[rows])), (group, group[rows]), seed=seed).auc
         for one, rows in ((before, np.arange(n)), (after, seen))
     )
-    true_ranks = rank_correlations(truth)
-    off = [float(np.abs(rank_correlations(one) - true_ranks).max()) for one in (before, after)]
+    off = [float(np.abs(correlation_difference(one, truth)).max()) for one in (before, after)]
     speeds = [_objects_per_s(one, conditions, sampling, rng) for one in (bare, fitted)]
     return Judged(
         objects=n,
