@@ -197,11 +197,8 @@ def _correlations(
     if min(len(first), len(second)) < _MIN_ENTRIES:
         return None
     difference = correlation_difference(first, second)
-    # that of a constant with itself is no news
-    np.fill_diagonal(difference, 0.0)
     half = reference.gen[both[1].event_index[:_MOST_OBJECTS][kept_reference]] % 2 == 1
     floor = correlation_difference(second[half], second[~half])
-    np.fill_diagonal(floor, 0.0)
     # two halves differ by more than two samples of these sizes
     scale = np.sqrt((1 / len(first) + 1 / len(second)) / (4 / len(second)))
     row, column = np.unravel_index(int(np.abs(difference).argmax()), difference.shape)
