@@ -276,8 +276,8 @@ def _check_sums(
         where.fail(problem)
     if not all(np.isfinite(column).all() for column in found.values()):
         where.fail("has sums in Runs that are no finite numbers")
-    if problem := wrong_weights(numbers, found):
-        where.fail(*problem)
+    if misweighed := wrong_weights(numbers, found):
+        where.fail(*misweighed)
     listed = set(zip(blocks["run"].tolist(), blocks["luminosityBlock"].tolist(), strict=True))
     if listed != {tuple(pair) for pair in lumi_pairs(numbers).tolist()}:
         where.fail("has a tree LuminosityBlocks that does not list the luminosity sections of its events")
