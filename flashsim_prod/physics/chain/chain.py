@@ -16,7 +16,9 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.products import production_order, with_made
 from flashsim_prod.physics.definitions.completion import LINKED, link
+from flashsim_prod.physics.definitions.jets_muons import of_era
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
+from flashsim_prod.physics.eras import DEFAULT
 from flashsim_prod.physics.events import Column, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
 from flashsim_prod.physics.nanoaod.runs import WEIGHT
@@ -61,6 +63,7 @@ class Chain:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
         self.made_for = bundle.nano
+        self.era = bundle.era
         self.schema = Schema.default()
         models = check_models(bundle)
         if branches is not None:
@@ -106,7 +109,7 @@ class Chain:
             if weights:
                 weight = np.prod(weights, axis=0).astype(np.float32)
                 events = events.with_scalars({WEIGHT: weight})
-            return conform(link(_with_other_vertices(events, seed)), self.schema)
+            return conform(link(_in_era(events, self.era, seed)), self.schema)
 
     def _run(
         self, fitted: FittedModel, events: Events, seed: int, weights: list[NDArray[np.float64]]
@@ -186,14 +189,17 @@ def _keys(events: Events, rows: Rows) -> DrawKeys:
     )
 
 
-def _with_other_vertices(events: Events, seed: int) -> Events:
-    """OtherPV, which needs no network: only the number of vertices and the beam spot."""
+def _in_era(events: Events, era: str, seed: int) -> Events:
+    """What of an event no network draws, and is another in each era."""
+    if "Jet" in events and era != DEFAULT:
+        events = events.with_collections({"Jet": of_era(events["Jet"], era)})
     if "PV_npvs" not in events:
         return events
+    # OtherPV needs only the number of vertices and the beam spot
     index = np.arange(events.n)
     keys = _keys(events, Rows(index, np.zeros(events.n, dtype=np.int64), {}))
     normals = Draws(seed, "OtherPV").normals(keys, MOST_OTHER_VERTICES)
-    return events.with_collections({"OtherPV": other_vertices(events.scalars, normals)})
+    return events.with_collections({"OtherPV": other_vertices(events.scalars, normals, era)})
 
 
 def _check_uses(models: Iterable[FittedModel], events: Events) -> None:

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from flashsim_prod.errors import BundleError, InputError, RequestError
 from flashsim_prod.files import write_json, write_whole
-from flashsim_prod.physics.chain.bundle import Bundle, ModelEntry, Tensors, read_tensors, save_model
+from flashsim_prod.physics.chain.bundle import (
+    ERA_KEY,
+    Bundle,
+    ModelEntry,
+    Tensors,
+    read_tensors,
+    save_model,
+)
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter
 from flashsim_prod.physics.chain.corrections.section import model_digest
 from flashsim_prod.physics.chain.fitted import FittedModel, with_correction
@@ -191,6 +198,8 @@ def leave(found: Unseen, work: Path) -> None:
     if found.base is not None:
         write_json(work / "fits" / BASE_FILE, about_base(found.base))
         about = {BASE: found.base.name, BASE_DIGEST: found.base.digest}
+        if found.base.manifest.era is not None:
+            about[ERA_KEY] = found.base.manifest.era
         entry = entry.model_copy(update={"fit": {**entry.fit, **about}})
     file, sha256 = save_model(folder, found.model.name, found.tensors)
     entry = entry.model_copy(update={"file": file, "sha256": sha256})
