@@ -21,6 +21,7 @@ from flashsim_prod.physics.chain.corrections.section import (
     check_is_of,
     check_sampling,
     model_digest,
+    without_reweighter,
 )
 from flashsim_prod.physics.chain.kinds.base import Kind, Networks
 from flashsim_prod.physics.chain.kinds.networks import n_parameters
@@ -249,9 +250,10 @@ class FittedModel:
 
 def with_correction(tensors: Tensors, found: Reweighter) -> Tensors:
     """A model's stored tensors with those of a reweighter beside them, in the place of another one's."""
-    own = {name: one for name, one in tensors.items() if not name.startswith(f"{REWEIGHTER}.")}
     state = found.network.state_dict()
-    return own | {f"{REWEIGHTER}.{key}": _stored(value.cpu().numpy()) for key, value in state.items()}
+    return without_reweighter(tensors) | {
+        f"{REWEIGHTER}.{key}": _stored(value.cpu().numpy()) for key, value in state.items()
+    }
 
 
 def _padded(part: F32, rows: int, device: str) -> torch.Tensor:

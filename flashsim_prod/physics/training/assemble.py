@@ -33,6 +33,7 @@ from flashsim_prod.physics.chain.bundle import (
 )
 from flashsim_prod.physics.chain.combine import Parts
 from flashsim_prod.physics.chain.compatibility import DECLARED, check_signature
+from flashsim_prod.physics.chain.corrections.section import without_reweighter
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.record import FitRecord, Losses
@@ -72,8 +73,9 @@ def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, Losses]:
         If there is no fit, or it is of another declaration.
     """
     entry = fitted_entry(folder, model.name)
-    fitted = FittedModel.load(model, entry, read_tensors(folder / entry.file))
-    return fitted.bare, FitRecord.losses_in(folder / RECORD)
+    bare = entry.model_copy(update={"reweighter": None})
+    fitted = FittedModel.load(model, bare, without_reweighter(read_tensors(folder / entry.file)))
+    return fitted, FitRecord.losses_in(folder / RECORD)
 
 
 def _figures(record: FitRecord) -> dict[str, float | int | str]:

@@ -70,6 +70,8 @@ def test_a_model_of_a_bundle_is_reweighted_and_bundled(
     manifest = made.manifest
     assert manifest.models[MODEL].reweighter.use == "weight"
     assert FittedModel.load(find_model(MODEL), manifest.models[MODEL], made.tensors(MODEL)).weights_events
+    shown = cli("bundle", "show", str(new), MODEL).out
+    assert "gan, weighted: FlashSim_weight" in shown
     (warning,) = _without_reweighters([MODEL], made)
     assert warning.startswith(f"{MODEL}: without the base's reweighter")
     assert not _without_reweighters([MODEL], load_bundle(Path(base)))

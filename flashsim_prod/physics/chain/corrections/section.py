@@ -38,6 +38,13 @@ class ReweighterSection(StrictModel):
         default=None, description="how the draws were integrated, of a kind that integrates"
     )
 
+    @property
+    def told(self) -> str:
+        """What is done to the model's draws, in words."""
+        if self.use is WeightUse.WEIGHT:
+            return "weighted: FlashSim_weight"
+        return f"resampled: one of {self.candidates} draws"
+
     @model_validator(mode="after")
     def _there_is_a_range(self) -> Self:
         if self.least >= self.most:
@@ -45,13 +52,17 @@ class ReweighterSection(StrictModel):
         return self
 
 
+def without_reweighter(tensors: Tensors) -> dict[str, NDArray[Any]]:
+    """The tensors of the model itself."""
+    return {name: one for name, one in tensors.items() if not name.startswith(f"{REWEIGHTER}.")}
+
+
 def model_digest(kind: str, form: int, tensors: Tensors) -> str:
     """sha256 over all that decides what a model draws: kind, form, and its own tensors as they are stored."""
     digest = hashlib.sha256(f"{kind}:{form}".encode())
-    for name in sorted(tensors):
-        if not name.startswith(f"{REWEIGHTER}."):
-            tensor = np.ascontiguousarray(tensors[name])
-            digest.update(f"{name}:{tensor.dtype.str}:{tensor.shape}".encode() + tensor.tobytes())
+    for name, one in sorted(without_reweighter(tensors).items()):
+        tensor = np.ascontiguousarray(one)
+        digest.update(f"{name}:{tensor.dtype.str}:{tensor.shape}".encode() + tensor.tobytes())
     return digest.hexdigest()
 
 

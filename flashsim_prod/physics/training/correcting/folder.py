@@ -20,7 +20,7 @@ from flashsim_prod.physics.chain.bundle import (
     save_model,
 )
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter
-from flashsim_prod.physics.chain.corrections.section import model_digest
+from flashsim_prod.physics.chain.corrections.section import model_digest, without_reweighter
 from flashsim_prod.physics.chain.fitted import FittedModel, with_correction
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import MODELS
@@ -125,7 +125,9 @@ def unseen_by_fit(model: ObjectModel, work: Path) -> Unseen:
     found = objects_of(table, held_out)
     _refuse_few(found, f"{folder}: of {len(table.row):,} objects its fit held out", by_base)
     drawn = model.drawing(entry.targets)
-    return Unseen(drawn, entry, read_tensors(folder / entry.file), found)
+    # an earlier reweighter, or one that was being written when that was interrupted, is of no matter
+    entry = entry.model_copy(update={"reweighter": None})
+    return Unseen(drawn, entry, without_reweighter(read_tensors(folder / entry.file)), found)
 
 
 def unseen_by_bundle(model: ObjectModel, work: Path, base: Bundle) -> Unseen:

@@ -12,16 +12,26 @@ import pytest
 from flashsim_prod.core.choices import WeightUse
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError
-from flashsim_prod.physics.chain.bundle import ModelEntry
-from flashsim_prod.physics.chain.corrections.reweighter import taken
+from flashsim_prod.physics.chain.bundle import ModelEntry, save_model
+from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, taken
 from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import KINDS
 from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
-from flashsim_prod.physics.training.correcting.folder import Unseen, groups, learned_and_judged
+from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
+from flashsim_prod.physics.training.correcting.folder import (
+    Unseen,
+    groups,
+    learned_and_judged,
+    leave,
+    unseen_by_fit,
+)
 from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
 from flashsim_prod.physics.training.fit import untrained
+from flashsim_prod.physics.training.optimise import FitSettings
+from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tables import table_path
 
 TOY = ObjectModel(
     name="toy",
@@ -170,6 +180,35 @@ def test_models_that_are_changed_have_none(kind):
     assert fitted.bare.reweighter is None
     assert fitted.with_networks(fitted.networks).reweighter is None
     assert fitted.tensors().keys() == _unseen(kind).tensors.keys()
+
+
+def test_what_an_interruption_left_is_begun_anew(tmp_path):
+    """Weights with a reweighter beside an entry that says no word of it yet."""
+    found = _reweighted("gan")
+    record = FitRecord(N, len(_table().row), FitSettings(), {"gan": [(0, 1.0, 1.0)]})
+    folder = tmp_path / "fits" / "toy"
+    save_fitted(found.fitted, record, folder)
+    save_model(folder, "toy", found.tensors)
+    model, _ = load_fitted(folder, TOY)
+    assert model.tensors().keys() == _unseen("gan").tensors.keys()
+    path = table_path(tmp_path / "tables", "file.root", TOY)
+    path.parent.mkdir(parents=True)
+    many = Table.concatenate([_table()] * 12)
+    many.save(path, TOY)
+    entry = folder / "entry.json"
+    entry.write_text(entry.read_text().replace(f'"rows": {N}', f'"rows": {12 * N}'))
+    entry.write_text(
+        entry.read_text().replace(f'"objects": {len(_table().row)}', f'"objects": {len(many.row)}')
+    )
+    unseen = unseen_by_fit(TOY, tmp_path)
+    assert unseen.digest == _unseen("gan").digest
+    assert 1300 <= len(unseen.table.row) < 0.1 * len(many.row)
+    assert unseen.fitted.reweighter is None
+    leave(
+        unseen.corrected(Reweighter.trained(found.entry.reweighter, found.loaded().reweighter.network), {}),
+        tmp_path,
+    )
+    assert json.loads(entry.read_text())["reweighter"]["of"] == unseen.digest
 
 
 def test_an_entry_tells_it_and_others_say_no_word():
