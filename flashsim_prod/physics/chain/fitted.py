@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,11 @@ from flashsim_prod.physics.chain.corrections.section import (
     model_digest,
     without_reweighter,
 )
+from flashsim_prod.physics.chain.devices.graphs import Function
+from flashsim_prod.physics.chain.devices.here import Here
+from flashsim_prod.physics.chain.devices.place import CPU, Place
+from flashsim_prod.physics.chain.devices.running import Pending, Runner
+from flashsim_prod.physics.chain.devices.work import F32, Evaluator, Task, Work
 from flashsim_prod.physics.chain.kinds.base import Kind, Networks
 from flashsim_prod.physics.chain.kinds.networks import n_parameters
 from flashsim_prod.physics.chain.kinds.registry import FLOW, find_kind, read_section
@@ -30,17 +36,7 @@ from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.tensors import check_tensors
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 
-F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-
-#: Rows that the networks see at a time, the last block padded to it. Matrix products of one fixed shape
-#: round alike whatever else is in the batch, so the size of a batch does not show in what is drawn.
-BLOCK_ROWS = {"cpu": 256, "cuda": 32_768}
-
-
-def block_rows(device: str) -> int:
-    """Rows that the networks see at a time on `device`."""
-    return BLOCK_ROWS[device.split(":")[0]]
 
 
 @dataclass(frozen=True)
@@ -59,6 +55,8 @@ class FittedModel:
     gaussianisers : tuple of Gaussianiser
     networks : mapping of name to torch module
         As they are trained and stored.
+    place : Place
+        Where they run.
     drawing : mapping of name to torch module
         What draws instead of them: the kind's form for inference, in a model that was loaded.
     reweighter : Reweighter, optional
@@ -71,8 +69,7 @@ class FittedModel:
     standardiser: Standardiser
     gaussianisers: tuple[Gaussianiser, ...]
     networks: Networks
-    device: str = "cpu"
-    batch_rows: int = BLOCK_ROWS["cpu"]
+    place: Place = CPU
     drawing: Networks = field(default_factory=dict)
     reweighter: Reweighter | None = None
 
@@ -97,10 +94,9 @@ class FittedModel:
         model: ObjectModel,
         entry: ModelEntry,
         tensors: Tensors,
-        device: str = "cpu",
-        batch_rows: int | None = None,
+        place: Place = CPU,
     ) -> FittedModel:
-        """From a bundle's entry and tensors; `batch_rows` is `block_rows` of the device by default.
+        """From a bundle's entry and tensors; its networks come to their place when they are asked for.
 
         Raises
         ------
@@ -114,7 +110,7 @@ class FittedModel:
         reweighter = None
         if entry.reweighter is not None:
             check_is_of(entry.reweighter, model.name, model_digest(entry.kind, entry.form, tensors))
-            reweighter = Reweighter.load(model, entry.reweighter, tensors, device)
+            reweighter = Reweighter.load(model, entry.reweighter, tensors, is_looked_up=place.is_cpu)
         standardiser = Standardiser(tensors["conditions.mean"], tensors["conditions.width"])
         gaussianisers = tuple(
             Gaussianiser(tensors[f"{target.name}.cdf"], tensors[f"{target.name}.value"])
@@ -123,12 +119,9 @@ class FittedModel:
         networks = kind.networks(model, size)
         for name, network in networks.items():
             _load(network, f"{name}.", tensors)
-            network.to(device).eval()
-        rows = batch_rows or block_rows(device)
-        drawing = kind.for_inference(networks) if device == "cpu" else networks
-        return cls(
-            model, kind, size, standardiser, gaussianisers, networks, device, rows, drawing, reweighter
-        )
+            network.eval()
+        drawing = kind.for_inference(networks) if place.is_cpu else networks
+        return cls(model, kind, size, standardiser, gaussianisers, networks, place, drawing, reweighter)
 
     @property
     def n_normals(self) -> int:
@@ -150,7 +143,7 @@ class FittedModel:
 
     @property
     def weights_events(self) -> bool:
-        """Whether what it draws is to count as `weights` says."""
+        """Whether what it draws is to count as a weight says."""
         found = self.reweighter
         return found is not None and found.section.use is WeightUse.WEIGHT
 
@@ -178,20 +171,60 @@ class FittedModel:
             found |= {f"{name}.{key}": _stored(value.cpu().numpy()) for key, value in state.items()}
         return found
 
-    def probabilities(self, conditions: F32) -> F64:
-        """Probability of each number of objects, shape (n, most + 1), for unscaled `conditions`."""
+    def probabilities(self, conditions: F32, *, by: Evaluator | None = None) -> F64:
+        """Probability of each number of objects, shape (n, most + 1), for unscaled `conditions`.
+
+        With `by`, another has its networks.
+        """
+        (logits,) = (by or self._alone(Sampling())).evaluate([self.numbers(conditions)])
+        return probabilities(logits)
+
+    def sample(
+        self, conditions: F32, normals: F64, sampling: Sampling, *, by: Evaluator | None = None
+    ) -> dict[str, F64]:
+        """Targets, a value per row, for unscaled `conditions` and `normals` of shape (n, n_normals).
+
+        With `by`, another has its networks, and knows the sampling.
+        """
+        if by is None:
+            return self.targets(self.latents(conditions, normals, sampling))
+        (drawn,) = draw([Asked(self, conditions, normals)], by)
+        return self.targets(drawn.latents)
+
+    def latents(self, conditions: F32, normals: F64, sampling: Sampling) -> F32:
+        """The same before its transforms make attributes of them: numbers of shape (n, n_targets)."""
+        if self.reweighter is not None:
+            check_sampling(self.reweighter.section, self.model.name, sampling)
+        (drawn,) = draw([Asked(self, conditions, normals)], self._alone(sampling))
+        return drawn.latents
+
+    def weights(self, conditions: F32, latents: F32) -> F64:
+        """How much likelier than the kind draws them the truth is to have these objects, shape (n,)."""
+        if self.reweighter is None:
+            return np.ones(len(conditions))
+        (logits,) = self._alone(Sampling()).evaluate([self.chances(conditions, latents)])
+        return self.reweighter.weights(logits)
+
+    def numbers(self, conditions: F32) -> Work:
+        """What `probabilities` needs the networks for."""
         if not self.model.most:
             raise ValueError(f"{self.model.name} always gives one object")
-        networks = self.drawing or self.networks
-        logits = self._in_blocks(lambda c: self.kind.logits(networks, c), self.standardiser(conditions))
-        return torch.softmax(torch.from_numpy(logits).double(), dim=1).numpy()
+        return Work(self.model.name, Task.NUMBERS, (self.standardiser(conditions),))
 
-    def sample(self, conditions: F32, normals: F64, sampling: Sampling) -> dict[str, F64]:
-        """Targets, a value per row, for unscaled `conditions` and `normals` of shape (n, n_normals)."""
-        return self.attributes(self.latents(conditions, normals, sampling))
+    def attributes(self, conditions: F32, normals: F64) -> list[Work]:
+        """What `sample` needs the networks for: each of the draws of which it takes one."""
+        standard, own = self.standardiser(conditions), self._n_own
+        parts = (normals[:, one * own : (one + 1) * own] for one in range(self._candidates))
+        return [Work(self.model.name, Task.ATTRIBUTES, (standard, part.astype(np.float32))) for part in parts]
 
-    def attributes(self, latents: F32) -> dict[str, F64]:
-        """What the transforms make of `latents`, by target."""
+    def chances(self, conditions: F32, latents: F32) -> Work:
+        """What `weights` needs the networks for."""
+        attributes = seen(list(self.targets(latents).values()), self.gaussianisers)
+        inputs = np.concatenate((self.standardiser(conditions), attributes), axis=1)
+        return Work(self.model.name, Task.WEIGHTS, (inputs,))
+
+    def targets(self, latents: F32) -> dict[str, F64]:
+        """What `sample` makes of what the networks gave."""
         return {
             target.name: gaussianiser.from_normal(latents[:, position])
             for position, (target, gaussianiser) in enumerate(
@@ -199,53 +232,116 @@ class FittedModel:
             )
         }
 
-    def latents(self, conditions: F32, normals: F64, sampling: Sampling) -> F32:
-        """What `sample` draws, before its transforms make attributes of it: shape (n, n_targets)."""
-        if self.reweighter is not None:
-            check_sampling(self.reweighter.section, self.model.name, sampling)
-        candidates, own = self._candidates, self._n_own
-        if candidates == 1:
-            return self._drawn(conditions, normals, sampling)
-        drawn = [
-            self._drawn(conditions, normals[:, one * own : (one + 1) * own], sampling)
-            for one in range(candidates)
-        ]
-        weights = np.stack([self.weights(conditions, one) for one in drawn], axis=1)
-        chosen = taken(weights, ndtr(normals[:, -1]))
-        return np.stack(drawn)[chosen, np.arange(len(conditions))]
+    def columns(self, task: Task) -> int:
+        """Numbers that the networks give for a row."""
+        if task is Task.WEIGHTS:
+            return 2
+        return len(self.model.targets) if task is Task.ATTRIBUTES else self.model.most + 1
 
-    def weights(self, conditions: F32, latents: F32) -> F64:
-        """How much likelier than the kind draws them the truth is to have these objects, shape (n,)."""
-        if self.reweighter is None or not len(conditions):
-            return np.ones(len(conditions))
-        attributes = seen(list(self.attributes(latents).values()), self.gaussianisers)
-        inputs = np.concatenate((self.standardiser(conditions), attributes), axis=1)
-        return self.reweighter.weights(self._in_blocks(self.reweighter.drawing, inputs))
+    def start(self, task: Task, inputs: tuple[F32, ...], sampling: Sampling) -> Pending:
+        """Have the networks called for all rows of `inputs`: those of a `Work`."""
+        sizes = self._sizes(task, sampling)
+        return self._runner.start((task, sampling), self._function(task, sampling), inputs, sizes)
 
-    def _drawn(self, conditions: F32, normals: F64, sampling: Sampling) -> F32:
-        """What the kind draws."""
-        networks = self.drawing or self.networks
-
-        def draw(c: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-            return self.kind.sample(networks, c, z, sampling)
-
-        return self._in_blocks(draw, self.standardiser(conditions), normals.astype(np.float32))
+    def prepare(self, sampling: Sampling) -> None:
+        """Do in advance what the first rows would wait for."""
+        for task in self._tasks:
+            sizes, function = self._sizes(task, sampling), self._function(task, sampling)
+            self._runner.record((task, sampling), function, self._widths(task), sizes)
 
     def with_networks(self, networks: Networks) -> FittedModel:
         """This model with other networks of the same sizes, whose draws no correction knows."""
         drawing = self.kind.for_inference(networks) if self.drawing else {}
         return replace(self, networks=networks, drawing=drawing, reweighter=None)
 
-    def _in_blocks(self, function: Callable[..., torch.Tensor], *inputs: F32) -> F32:
-        n, block = len(inputs[0]), self.batch_rows
-        results: list[F32] = []
-        with torch.inference_mode():
-            for start in range(0, n, block):
-                parts = [_padded(array[start : start + block], block, self.device) for array in inputs]
-                results.append(function(*parts)[: n - start].cpu().numpy())
-        if not results:
-            return np.empty((0, len(self.model.targets)), dtype=np.float32)
-        return np.concatenate(results)
+    @property
+    def _tasks(self) -> tuple[Task, ...]:
+        """What its networks can be asked for."""
+        numbers = (Task.NUMBERS,) if self.model.most else ()
+        weights = (Task.WEIGHTS,) if self.reweighter is not None else ()
+        return (Task.ATTRIBUTES, *numbers, *weights)
+
+    def _alone(self, sampling: Sampling) -> Evaluator:
+        return Here([self], sampling)
+
+    def _sizes(self, task: Task, sampling: Sampling) -> tuple[int, ...]:
+        """Of blocks, once its networks are where they are to run."""
+        if not self.place.is_cpu:
+            # of one that is there already nothing is moved
+            own = () if self.reweighter is None else (self.reweighter.drawing,)
+            for network in (*self.networks.values(), *own):
+                network.to(self.place.device)
+        # each evaluation rounds as the first ones do
+        few = sampling.model_copy(update={"evaluations": min(2, sampling.evaluations)})
+        return self._runner.sizes_of(task, self._function(task, few), self._widths(task))
+
+    def _widths(self, task: Task) -> tuple[int, ...]:
+        conditions = len(self.model.conditions)
+        if task is Task.WEIGHTS:
+            return (conditions + len(self.model.targets),)
+        return (conditions, self._n_own) if task is Task.ATTRIBUTES else (conditions,)
+
+    def _function(self, task: Task, sampling: Sampling) -> Function:
+        """What is called for a block."""
+        kind, networks = self.kind, self.drawing or self.networks
+        if task is Task.WEIGHTS:
+            assert self.reweighter is not None
+            return self.reweighter.drawing
+        if task is Task.NUMBERS:
+            return lambda conditions: kind.logits(networks, conditions)
+        return lambda conditions, normals: kind.sample(networks, conditions, normals, sampling)
+
+    @cached_property
+    def _runner(self) -> Runner:
+        return Runner(self.place)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rows of which a model is to draw an object each: unscaled conditions, and its normal numbers."""
+
+    fitted: FittedModel
+    conditions: F32
+    normals: F64
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn, and how much each of it counts for if the model weights it; ``None`` if it does not."""
+
+    latents: F32
+    weights: F64 | None = None
+
+
+def draw(asked: Sequence[Asked], by: Evaluator) -> list[Drawn]:
+    """Objects of several models at once, with the networks that `by` has."""
+    works = [one.fitted.attributes(one.conditions, one.normals) for one in asked]
+    latents = _as_asked(works, by)
+    chances = [
+        [one.fitted.chances(one.conditions, part) for part in parts] if one.fitted.reweighter else []
+        for one, parts in zip(asked, latents, strict=True)
+    ]
+    found = _as_asked(chances, by)
+    return [_drawn(*one) for one in zip(asked, latents, found, strict=True)]
+
+
+def _as_asked(works: Sequence[Sequence[Work]], by: Evaluator) -> list[list[F32]]:
+    """What comes of lists of works, evaluated together."""
+    flat = [work for some in works for work in some]
+    found = iter(by.evaluate(flat) if flat else [])
+    return [[next(found) for _ in some] for some in works]
+
+
+def _drawn(asked: Asked, latents: Sequence[F32], logits: Sequence[F32]) -> Drawn:
+    """Of the candidates of each row the one that is taken, or the only one with its weight."""
+    reweighter = asked.fitted.reweighter
+    if reweighter is None:
+        return Drawn(latents[0])
+    weights = np.stack([reweighter.weights(one) for one in logits], axis=1)
+    if asked.fitted.weights_events:
+        return Drawn(latents[0], weights[:, 0])
+    chosen = taken(weights, ndtr(asked.normals[:, -1]))
+    return Drawn(np.stack(latents)[chosen, np.arange(len(chosen))])
 
 
 def with_correction(tensors: Tensors, found: Reweighter) -> Tensors:
@@ -256,10 +352,10 @@ def with_correction(tensors: Tensors, found: Reweighter) -> Tensors:
     }
 
 
-def _padded(part: F32, rows: int, device: str) -> torch.Tensor:
-    if len(part) < rows:
-        part = np.concatenate((part, np.zeros((rows - len(part), part.shape[1]), dtype=part.dtype)))
-    return torch.from_numpy(part).to(device)
+def probabilities(logits: F32) -> F64:
+    """Of each number of objects, from logits, shape (n, most + 1)."""
+    found: F64 = torch.softmax(torch.from_numpy(logits).double(), dim=1).numpy()
+    return found
 
 
 def _stored(value: NDArray[np.float32]) -> NDArray[np.float16 | np.float32]:

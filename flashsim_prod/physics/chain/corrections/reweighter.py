@@ -44,14 +44,15 @@ class Reweighter:
     drawing: nn.Module
 
     @classmethod
-    def trained(cls, section: ReweighterSection, network: Multiplicity, device: str = "cpu") -> Self:
-        """With a network that has learned, in its form for inference on `device`."""
-        network.to(device).eval()
-        is_looked_up = device == "cpu" and section.knots > 0
-        return cls(section, network, LookedUp(network) if is_looked_up else network)
+    def trained(cls, section: ReweighterSection, network: Multiplicity, *, is_looked_up: bool = True) -> Self:
+        """With a network that has learned, in its form for inference on a CPU if it is to be looked up."""
+        network.eval()
+        return cls(section, network, LookedUp(network) if is_looked_up and section.knots else network)
 
     @classmethod
-    def load(cls, model: ObjectModel, section: ReweighterSection, tensors: Tensors, device: str) -> Self:
+    def load(
+        cls, model: ObjectModel, section: ReweighterSection, tensors: Tensors, *, is_looked_up: bool
+    ) -> Self:
         """From an entry's section and its file's tensors, whose shapes are right."""
         network = classifier(model, section.classifier, section.knots)
         prefix = f"{REWEIGHTER}."
@@ -62,7 +63,7 @@ class Reweighter:
                 if name.startswith(prefix)
             }
         )
-        return cls.trained(section, network, device)
+        return cls.trained(section, network, is_looked_up=is_looked_up)
 
     def weights(self, logits: F32) -> F64:
         """Clipped and of unit mean, from logits of drawn and true, shape (n, 2)."""

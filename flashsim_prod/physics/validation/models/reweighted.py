@@ -103,7 +103,7 @@ def judge(fitted: FittedModel, table: Table, group: I64, sampling: Sampling, see
     bare = fitted.bare
     latents = bare.latents(conditions, rng.normal(size=(n, bare.n_normals)), sampling)
     weights = fitted.weights(conditions, latents)
-    before = _matrix(bare.attributes(latents), names)
+    before = _matrix(bare.targets(latents), names)
     after, seen = _corrected(fitted, conditions, (before, weights), sampling, rng)
     wide = conditions.astype(np.float64)
     with_conditions = np.hstack((truth, wide))

@@ -134,7 +134,7 @@ def test_weights_have_unit_mean_and_leave_draws_as_they_are(kind):
     section = fitted.reweighter.section
     assert section.least / section.mean <= weights.min() < weights.max() <= section.most / section.mean
     # weighted, x goes with the condition
-    x = fitted.attributes(latents)["x"]
+    x = fitted.targets(latents)["x"]
     assert np.average(x * conditions[:, 0], weights=weights) > np.mean(x * conditions[:, 0]) + 0.2
 
 
@@ -143,7 +143,7 @@ def test_steps_are_seen_by_their_values_alone(kind):
     fitted = _reweighted(kind).loaded()
     conditions = np.zeros((2, 2), np.float32)
     latents = np.float32([[0.5, 0.8], [0.5, 2.0]])
-    assert len(set(fitted.attributes(latents)["flag"])) == 1
+    assert len(set(fitted.targets(latents)["flag"])) == 1
     first, second = fitted.weights(conditions, latents)
     assert first == second
 
