@@ -58,5 +58,5 @@ class Evaluator(Protocol):
         ...
 
     def evaluate(self, works: Sequence[Work]) -> list[F32]:
-        """Of each work a row for a row: logits, of numbers or of what is weighted, or targets as normal numbers."""
+        """Of each work a row for a row: logits, or targets as normal numbers."""
         ...
