@@ -81,6 +81,11 @@ class Judged:
     objects_per_s_after: float
 
     @property
+    def helps(self) -> bool:
+        """Whether draws are harder to tell from the truth with it, by more than the area's uncertainty."""
+        return self.auc_before - self.auc_after > self.auc_error
+
+    @property
     def worse(self) -> tuple[str, ...]:
         """Targets that the reweighter moved away from the truth."""
         return tuple(one.target for one in self.distances if one.is_worse)
