@@ -120,8 +120,8 @@ def reweight_model(
         raise InputError(
             f"{name}: of no use, nothing was written: trees tell draws from {figures.objects:,} true "
             f"objects with an area of {figures.auc_before:.3f} without the reweighter and "
-            f"{figures.auc_after:.3f} +- {figures.auc_error:.3f} with it (two samples of the truth: {figures.floor:.3f}); learn from "
-            "more objects, or do without"
+            f"{figures.auc_after:.3f} +- {figures.auc_error:.3f} with it (two samples of the truth: "
+            f"{figures.floor:.3f}); learn from more objects, or do without"
         )
     about = {"reweighter_auc_before": figures.auc_before, "reweighter_auc_after": figures.auc_after}
     leave(made.corrected(reweighter, {REWEIGHTED: len(learned.row), **about}), work)
