@@ -135,7 +135,7 @@ def _print_entry(bundle: str, one: ModelContents) -> None:
     for label, text in (
         ("model", f"{one.name} of bundle {bundle}"),
         ("produces", f"{one.produces}, at most {one.most} for each source"),
-        ("kind", one.kind),
+        ("kind", ", ".join(filter(None, (one.kind, one.corrected)))),
         ("weights", f"{one.parameters:,}, sha256 {one.sha256}"),
         ("fit", fit or "-"),
         ("sees", " ".join(one.conditions)),

@@ -13,6 +13,7 @@ from flashsim_prod.cli.models import analysis as of_analysis
 from flashsim_prod.cli.models import compare as comparing
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models import opendata
+from flashsim_prod.cli.models import reweight as reweighting
 from flashsim_prod.cli.models import tune as tuning
 from flashsim_prod.cli.models.extracted import note_what_is_lacking, print_drawn_at, print_sizes, speed
 from flashsim_prod.cli.models.fidelity import print_fidelity
@@ -178,6 +179,7 @@ def extract(
 
 fitting.add_to(app)
 comparing.add_to(app)
+reweighting.add_to(app)
 opendata.add_to(app)
 of_analysis.add_to(app)
 tuning.add_to(app)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -30,6 +30,7 @@ from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
 from flashsim_prod.files import appearing_folder, read_bytes, write_whole
 from flashsim_prod.physics.chain.assessment import Assessment
+from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.chain.kinds.registry import FLOW, read_section
 from flashsim_prod.physics.eras import DEFAULT as ERA
 from flashsim_prod.physics.eras import find_era
@@ -65,6 +66,15 @@ class ModelEntry(StrictModel):
     network: dict[str, Any] = Field(description="sizes of the networks, as the kind has them")
     parameters: int = Field(ge=1, description="trainable parameters")
     fit: dict[str, float | int | str] = Field(default_factory=dict, description="how the training went")
+    reweighter: ReweighterSection | None = Field(
+        default=None, description="brings what the model draws nearer to the truth"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a word of corrections where there are none."""
+        found: dict[str, Any] = handler(self)
+        return {key: value for key, value in found.items() if key != "reweighter" or value is not None}
 
 
 class Manifest(StrictModel):

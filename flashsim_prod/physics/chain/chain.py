@@ -12,11 +12,11 @@ from flashsim_prod.core.request import Sampling
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle
-from flashsim_prod.physics.chain.compatibility import check_models
+from flashsim_prod.physics.chain.compatibility import check_models, check_samplings, weighting
 from flashsim_prod.physics.chain.devices.here import Here
 from flashsim_prod.physics.chain.devices.place import Place
 from flashsim_prod.physics.chain.devices.work import Evaluator
-from flashsim_prod.physics.chain.fitted import FittedModel, probabilities
+from flashsim_prod.physics.chain.fitted import Asked, FittedModel, draw, probabilities
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.products import production_levels, with_made
 from flashsim_prod.physics.definitions.completion import LINKED, link
@@ -25,6 +25,7 @@ from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, othe
 from flashsim_prod.physics.eras import DEFAULT
 from flashsim_prod.physics.events import Column, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
+from flashsim_prod.physics.nanoaod.runs import WEIGHT
 from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 
@@ -74,7 +75,9 @@ class Chain:
         self.era = bundle.era
         models = check_models(bundle)
         if branches is not None:
-            models = makers(branches, models)
+            models = makers(branches, models, weighting(bundle))
+        if sampling is not None:
+            check_samplings(bundle, sampling)
         place = Place(device) if isinstance(device, str) else device
         fitted = [
             FittedModel.load(model, bundle.manifest.models[model.name], bundle.tensors(model.name), place)
@@ -104,15 +107,20 @@ class Chain:
             If the events lack a collection or a scalar that a model uses.
         """
         events = folds
+        weights: list[NDArray[np.float64]] = []
         for products in self.levels:
             level = [fitted for _, models in products for fitted in models]
             _check_uses(level, events)
-            made = iter([one for models in self._at_a_time(level) for one in self._run(models, events, seed)])
+            made = iter(
+                [one for models in self._at_a_time(level) for one in self._run(models, events, seed, weights)]
+            )
             with self.timings.step("postprocess"):
                 for _, models in products:
                     of_these = [next(made) for _ in models]
                     events = with_made(events, [one.model for one in models], of_these)
         with self.timings.step("postprocess"):
+            if weights:
+                events = events.with_scalars({WEIGHT: np.prod(weights, axis=0).astype(np.float32)})
             return conform(link(_in_era(events, self.era, seed)), self.schema)
 
     @property
@@ -125,9 +133,12 @@ class Chain:
         return [level] if self.evaluator.takes_many else [[one] for one in level]
 
     def _run(
-        self, models: Sequence[FittedModel], events: Events, seed: int
+        self, models: Sequence[FittedModel], events: Events, seed: int, weights: list[NDArray[np.float64]]
     ) -> list[tuple[Rows, dict[str, Column]]]:
-        """The objects of each model: the row that each came from, and its attributes."""
+        """The objects of each model: the row that each came from, and its attributes.
+
+        What events count for by models that weight objects are more of the `weights`.
+        """
         step = self.timings.step
         with step("features"):
             sources = [_Source.of(fitted, events) for fitted in models]
@@ -137,10 +148,15 @@ class Chain:
             for one, found in zip(asked, logits, strict=True):
                 one.repeat(_copies(one, found, seed))
         with step("flows"):
-            works = [one.fitted.attributes(one.conditions, one.noise(seed)) for one in sources]
-            latents = self.evaluator.evaluate(works)
-            del works
-            drawn = [one.fitted.targets(found) for one, found in zip(sources, latents, strict=True)]
+            found_of = draw(
+                [Asked(one.fitted, one.conditions, one.noise(seed)) for one in sources], self.evaluator
+            )
+            weights += [
+                np.exp(np.bincount(one.rows.event_index, np.log(found.weights), minlength=events.n))
+                for one, found in zip(sources, found_of, strict=True)
+                if found.weights is not None
+            ]
+            drawn = [one.fitted.targets(found.latents) for one, found in zip(sources, found_of, strict=True)]
         with step("postprocess"):
             return [
                 (one.rows, one.fitted.model.restore(found, one.rows))
@@ -186,15 +202,21 @@ class _Source:
         return Draws(seed, stream).normals(self.keys, self.fitted.n_normals)
 
 
-def makers(branches: Iterable[str], models: Sequence[ObjectModel]) -> list[ObjectModel]:
-    """Those of `models` that make `branches`, or something that one of these uses or is linked to."""
+def makers(
+    branches: Iterable[str], models: Sequence[ObjectModel], always: Container[str] = ()
+) -> list[ObjectModel]:
+    """Those of `models` that make `branches`, or something that one of these uses or is linked to.
+
+    Those called `always` are among them with what they use: events weigh the same whatever is made of them.
+    """
     outputs = {output for model in models for output in model.outputs}
     wanted = {
         output
         for name in branches
         for output in (name, split_name(name, outputs)[0], *LINKED.get(name, ()), *_counted(name, outputs))
     }
-    found: list[ObjectModel] = []
+    found = [model for model in models if model.name in always]
+    wanted |= {use for model in found for use in model.uses}
     while more := [model for model in models if model not in found and model.outputs & wanted]:
         found += more
         wanted |= {use for model in more for use in model.uses}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from flashsim_prod.core.choices import WeightUse
 from flashsim_prod.core.names import NANO_VERSION
+from flashsim_prod.core.options import Sampling
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import NANO_KEY, Bundle, ModelEntry
+from flashsim_prod.physics.chain.corrections.section import check_sampling
 from flashsim_prod.physics.chain.left_out import check_left_out
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import MODELS, in_version
@@ -68,6 +71,21 @@ def check_needs(bundle: Bundle) -> None:
                     f"{bundle.path}: {model.name} needs {name}, which no model of this bundle makes; "
                     "complete it from another bundle, as with --base reference"
                 )
+
+
+def check_samplings(bundle: Bundle, sampling: Sampling) -> None:
+    """`BundleError` if a reweighter of the bundle knows draws that are integrated otherwise only."""
+    for name, entry in bundle.manifest.models.items():
+        check_sampling(entry.reweighter, name, sampling)
+
+
+def weighting(bundle: Bundle) -> frozenset[str]:
+    """Models of the bundle that weight events by what they draw."""
+    return frozenset(
+        name
+        for name, entry in bundle.manifest.models.items()
+        if entry.reweighter is not None and entry.reweighter.use is WeightUse.WEIGHT
+    )
 
 
 def as_drawn_by(model: ObjectModel, entry: ModelEntry) -> ObjectModel:

@@ -21,7 +21,15 @@ from flashsim_prod.physics.nanoaod.carried import carried_branches
 from flashsim_prod.physics.nanoaod.checking.values import FOLDS, NUMBERS, Where, check_column, check_values
 from flashsim_prod.physics.nanoaod.content import ContentDigest
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
-from flashsim_prod.physics.nanoaod.runs import RunSums, lumi_pairs, lumi_ranges, total, written_runs
+from flashsim_prod.physics.nanoaod.runs import (
+    WEIGHT,
+    RunSums,
+    lumi_pairs,
+    lumi_ranges,
+    written_runs,
+    wrong_sums,
+    wrong_weights,
+)
 from flashsim_prod.physics.nanoaod.schema import Schema
 
 if TYPE_CHECKING:
@@ -33,8 +41,6 @@ InTurn = Callable[[Callable[[int], None], Iterable[int]], Iterable[None]]
 _STEP = 4000
 #: what MetaData has of files whose Runs are the input's
 NORMALISATION = "normalisation"
-#: sums of a million doubles in another order differ by less
-_SUM_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,8 @@ def check_file(
             where.fail("holds no events")
         schema = schema.with_carried(carried_branches(file, schema.branches))
         known = _known_branches(file, schema, where)
-        numbers = file.read([*NUMBERS, *FOLDS, "genWeight"], 0, file.n_entries)
+        weights = [WEIGHT] if WEIGHT in file.branches else []
+        numbers = file.read([*NUMBERS, *FOLDS, "genWeight", *weights], 0, file.n_entries)
         where.of(numbers)
         about = file.provenance()
         check_sums = partial(_check_sums, str(path), numbers, where, runs, of_input=NORMALISATION in about)
@@ -241,29 +248,15 @@ def _check_folds(numbers: Events, where: Where, *, is_selected: bool = False) ->
 
 def _check_sums(path: str, numbers: Events, where: Where, runs: Sequence[RunSums], *, of_input: bool) -> None:
     """Runs and LuminosityBlocks tell what the events tell, or Runs what the input told."""
-    weight = numbers.scalars["genWeight"].astype(np.float64)
     with reading(path, "lacks Runs or LuminosityBlocks"), uproot.open({path: None}) as file:
         found = written_runs(path)
         blocks = file["LuminosityBlocks"].arrays(library="np")
-    expected = {
-        "genEventCount": float(numbers.n),
-        "genEventSumw": weight.sum(),
-        "genEventSumw2": (weight**2).sum(),
-    }
-    scale = {
-        "genEventCount": numbers.n,
-        "genEventSumw": np.abs(weight).sum(),
-        "genEventSumw2": (weight**2).sum(),
-    }
-    if runs:
-        expected = total(runs)
-        scale = {name: abs(value) for name, value in expected.items()}
-    whose = "the input gives" if runs else "the events give"
-    for name, value in expected.items() if runs or not of_input else ():
-        if not abs(found[name].sum() - value) <= _SUM_TOLERANCE * scale[name]:
-            where.fail(f"has {found[name].sum()} as the sum of {name} in Runs, {whose} {value}")
+    if (runs or not of_input) and (problem := wrong_sums(numbers, found, runs)):
+        where.fail(problem)
     if not all(np.isfinite(column).all() for column in found.values()):
         where.fail("has sums in Runs that are no finite numbers")
+    if misweighed := wrong_weights(numbers, found):
+        where.fail(*misweighed)
     listed = set(zip(blocks["run"].tolist(), blocks["luminosityBlock"].tolist(), strict=True))
     if listed != {tuple(pair) for pair in lumi_pairs(numbers).tolist()}:
         where.fail("has a tree LuminosityBlocks that does not list the luminosity sections of its events")

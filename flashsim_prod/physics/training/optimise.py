@@ -144,7 +144,7 @@ class Optimisation:
         self.step = 0
         self.losses: list[tuple[int, float, float]] = []
         self.best = self.averaged.module.state_dict()
-        held_out, self._rows = _split(loss.n, settings)
+        held_out, self._rows = split_rows(loss.n, settings)
         self._held_out = held_out[:_MOST_HELD_OUT]
 
     def advance(self, steps: int) -> None:
@@ -243,7 +243,7 @@ class Optimisation:
             return float(self.loss(self.averaged.module, self._held_out, generator, self.device).item())
 
 
-def _split(n: int, settings: FitSettings) -> tuple[Tensor, Tensor]:
+def split_rows(n: int, settings: FitSettings) -> tuple[Tensor, Tensor]:
     """Rows held out, and rows to learn from.
 
     Stretches of neighbours are held out, because neighbours are objects of one event and reconstructions of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod.core.analyses.ntuple import ANALYSIS
 from flashsim_prod.core.names import NANO_VERSION
-from flashsim_prod.core.report import LumiRange, OutputFile
+from flashsim_prod.core.report import EventWeights, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
@@ -237,6 +237,16 @@ def _timed_apart(written: Written, timings: Timings, processes: int) -> Callable
     return look
 
 
+def _with_weights(before: EventWeights | None, events: Events) -> EventWeights | None:
+    """What events weigh together with those before, where models weight what they draw."""
+    from flashsim_prod.physics.nanoaod.runs import sums_of_weights
+
+    sums = sums_of_weights(events)
+    if sums is None:
+        return before
+    return (before or EventWeights()) + EventWeights(events=events.n, total=sums[0], squares=sums[1])
+
+
 def _counted(batches: Iterable[Batch], attempt: JobRun, total: int) -> Iterator[Batch]:
     """The batches, each counted and told of once it is written."""
     for batch in batches:
@@ -245,6 +255,7 @@ def _counted(batches: Iterable[Batch], attempt: JobRun, total: int) -> Iterator[
             continue
         attempt.events += batch.events.n
         attempt.gen_events += batch.gen_events
+        attempt.weights = _with_weights(attempt.weights, batch.events)
         attempt.progress(attempt.events, total)
         if attempt.processes > 1:
             attempt.memory_mb = max(attempt.memory_mb, memory_mb())

@@ -37,6 +37,8 @@ class ModelContents:
         Declared targets that it does not draw: what is taken instead, None if nothing is.
     told_lacks : str
         The same in words; empty if it lacks nothing.
+    corrected : str
+        What is done to its draws; empty if nothing is.
     """
 
     name: str
@@ -50,6 +52,7 @@ class ModelContents:
     fit: Mapping[str, float | int | str]
     lacks: Mapping[str, float | None]
     told_lacks: str
+    corrected: str = ""
 
 
 @dataclass(frozen=True)
@@ -270,6 +273,7 @@ def _model(name: str, entry: ModelEntry) -> ModelContents:
     return ModelContents(
         name=name,
         kind=entry.kind,
+        corrected="" if entry.reweighter is None else entry.reweighter.told,
         produces=entry.produces,
         most=entry.most,
         sha256=entry.sha256,

@@ -138,7 +138,10 @@ def tune_models(
         tuple(made),
         tuple(kept),
         tuple(without),
-        tuple(_warnings(made, models, work / "tables", settings)),
+        (
+            *_warnings(made, models, work / "tables", settings),
+            *_without_reweighters([one.model for one in made], bundle),
+        ),
     )
 
 
@@ -172,6 +175,15 @@ def _refuse_others(
 
     others = [model for model in MODELS if not (options.anew and model in models)]
     refuse_others([model for model in models if model in others], others, work, bundle, tuning=tuning)
+
+
+def _without_reweighters(made: Sequence[str], bundle: Bundle) -> list[str]:
+    """What is said of models whose draws the base reweights: those that come of them are others."""
+    names = [name for name in made if bundle.manifest.models[name].reweighter is not None]
+    return [
+        f"{name}: without the base's reweighter, which is of other draws; train reweight {name}"
+        for name in names
+    ]
 
 
 def _warnings(

@@ -19,6 +19,7 @@ from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
 from flashsim_prod.files import read_text
 
 if TYPE_CHECKING:
+    from flashsim_prod.core.options import Sampling
     from flashsim_prod.physics.chain.bundle import Bundle
 
 Model = TypeVar("Model", bound=StrictModel)
@@ -164,6 +165,13 @@ class BundleFound:
     missing: tuple[str, ...] = ()
     bundle: Bundle | None = None
     ntuple: Ntuple | None = None
+
+    def check_sampling(self, sampling: Sampling) -> None:
+        """`BundleError` if the bundle has a correction of draws that are integrated otherwise."""
+        from flashsim_prod.physics.chain.compatibility import check_samplings
+
+        if self.bundle is not None:
+            check_samplings(self.bundle, sampling)
 
 
 def default_bundle(energy_tev: float, wanted_nano: str | None) -> str | None:

@@ -159,6 +159,7 @@ def make_order(
     seen = seen or Seen()
     rse = registration.rse or site.storage.rse
     bundle = seen.bundle(_bundle_name(typed, named, seen, rse, inspected), typed.analysis)
+    bundle.check_sampling(typed.sampling)
     shower = find_shower(typed.shower) if typed.shower is not None else None
     if typed.inputs:
         found = seen.source(typed.inputs, rse, inspected)

@@ -37,6 +37,7 @@ class FlowKind(KindWithNumbers[NetworkSize]):
 
     name = registry.FLOW
     sizes = NetworkSize
+    integrates = True
 
     def declared_size(self, model: ObjectModel, *, width: int | None, blocks: int | None) -> NetworkSize:
         return replace(model.size, width=width or model.size.width, blocks=blocks or model.size.blocks)

@@ -52,8 +52,9 @@ def tune_into_folder(
     entry = base.manifest.models.get(model.name)
     if entry is None:
         raise BundleError(f"bundle {base.name} has no model {model.name} to begin with; take another --base")
-    start = FittedModel.load(model, entry, base.tensors(model.name))
-    table = _table(model, work / "tables", base)
+    # a reweighter knows what the base draws, not what comes of it
+    start = FittedModel.load(model, entry, base.tensors(model.name)).bare
+    table = table_for(model, work / "tables", base)
     fitted, done = tune(start, table, settings, device=device, progress=progress)
     write_json(work / "fits" / BASE_FILE, about_base(base))
     about = {
@@ -87,8 +88,8 @@ def _losses(done: ModelTuned) -> dict[str, float | int | str]:
     return found
 
 
-def _table(model: ObjectModel, folder: Path, base: Bundle) -> Table:
-    """What is learned from; `InputError` if it does not go together, or with the base."""
+def table_for(model: ObjectModel, folder: Path, base: Bundle) -> Table:
+    """What is learned from beside a base; `InputError` if it does not go together, or with the base."""
     found = origins(folder, model)
     if len(found) > 1:
         (first, one), (second, other) = list(found.items())[:2]

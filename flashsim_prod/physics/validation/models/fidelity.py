@@ -29,6 +29,7 @@ from flashsim_prod.physics.validation.statistics.distances import (
     F64,
     I64,
     compare_along,
+    correlation_difference,
     ks_distance,
     rank_correlations,
     two_sample_chi2,
@@ -191,9 +192,9 @@ def _correlations(
     reference: F64, drawn: F64, conditions: F64, second: NDArray[np.bool_], labels: tuple[str, ...]
 ) -> Correlations:
     n = reference.shape[1]
-    between = rank_correlations(drawn) - rank_correlations(reference)
+    between = correlation_difference(drawn, reference)
     to_conditions = rank_correlations(drawn, conditions) - rank_correlations(reference, conditions)
-    floor = rank_correlations(reference[second]) - rank_correlations(reference[~second])
+    floor = correlation_difference(reference[second], reference[~second])
     floor /= _HALVES
     return Correlations(
         labels[:n],
