@@ -69,7 +69,7 @@ def bench(
         int | None, typer.Option(metavar="N", min=1, help="CPU threads of each process's networks.")
     ] = None,
     solver: SolverOption = Solver.MIDPOINT,
-    evaluations: Evaluations = 8,
+    evaluations: Evaluations = None,
     grid_power: GridPower = 1.0,
     chunk: Chunk = None,
     batch: Batch = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 
 
+#: is told what a model is asked for: its name, the conditions of each object, and their generator events
+Asked = Callable[[str, NDArray[np.float32], NDArray[np.int64]], None]
+
+
 class Chain:
     """All object models of a bundle, ready to simulate.
 
@@ -32,7 +36,7 @@ class Chain:
     device : str
         ``cpu`` or ``cuda``.
     sampling : Sampling
-        How the flows are integrated.
+        How the flows are integrated, but for students, which take steps of their own.
     timings : Timings, optional
         Is told the time of each stage: features, efficiencies, flows, postprocess.
     batch_rows : int, optional
@@ -72,7 +76,7 @@ class Chain:
         ]
         self.groups = _in_order(fitted)
 
-    def simulate(self, folds: Events, *, seed: int) -> Events:
+    def simulate(self, folds: Events, *, seed: int, asked: Asked | None = None) -> Events:
         """Reconstructed objects for generator-level events.
 
         Parameters
@@ -81,6 +85,8 @@ class Chain:
             Numbered folds, as `fold_events` gives them.
         seed : int
             The job's seed; with FlashSim_genEvent, FlashSim_fold and the object it decides every number.
+        asked : callable, optional
+            Is told what each model is asked for.
 
         Returns
         -------
@@ -95,13 +101,15 @@ class Chain:
         events = folds
         for _, models in self.groups:
             _check_uses(models, events)
-            made = [self._run(fitted, events, seed) for fitted in models]
+            made = [self._run(fitted, events, seed, asked) for fitted in models]
             with self.timings.step("postprocess"):
                 events = with_made(events, [one.model for one in models], made)
         with self.timings.step("postprocess"):
             return conform(link(_with_other_vertices(events, seed)), self.schema)
 
-    def _run(self, fitted: FittedModel, events: Events, seed: int) -> tuple[Rows, dict[str, Column]]:
+    def _run(
+        self, fitted: FittedModel, events: Events, seed: int, asked: Asked | None
+    ) -> tuple[Rows, dict[str, Column]]:
         """The objects of one model: the row that each came from, and its attributes."""
         model, step = fitted.model, self.timings.step
         with step("features"):
@@ -114,8 +122,10 @@ class Chain:
             rows = rows.take(origin)
             rows = Rows(rows.event_index, rows.item * max(1, model.most) + rank, rows.columns)
         with step("flows"):
-            stream = f"{model.name}.{fitted.kind.name}"
-            noise = Draws(seed, stream).normals(_keys(events, rows), fitted.n_normals)
+            stream, keys = f"{model.name}.{fitted.kind.name}", _keys(events, rows)
+            if asked is not None:
+                asked(model.name, conditions[origin], keys.gen_event)
+            noise = Draws(seed, stream).normals(keys, fitted.n_normals)
             drawn = fitted.sample(conditions[origin], noise, self.sampling)
         with step("postprocess"):
             return rows, model.restore(drawn, rows)

@@ -48,7 +48,7 @@ class Parts:
             {name: _renamed(name, self.entries.get(name) or others.entries[name]) for name in names},
             {name: weights[name] for name in names},
             (*self.training_sample, _origin(base, len(taken))),
-            (*self.fidelity, *_of_models(others.fidelity, taken)),
+            (*self.fidelity, *of_models(others.fidelity, taken)),
         )
 
 
@@ -79,7 +79,7 @@ def _origin(base: Bundle, number: int) -> str:
     return f"{number} models of bundle {base.name} ({base.digest[:12]}): {sample}"
 
 
-def _of_models(assessments: tuple[Assessment, ...], models: Container[str]) -> list[Assessment]:
+def of_models(assessments: tuple[Assessment, ...], models: Container[str]) -> list[Assessment]:
     """What is said of `models` only."""
     kept = []
     for one in assessments:

@@ -51,6 +51,8 @@ class FittedModel:
         As they are trained and stored.
     drawing : mapping of name to torch module
         What draws instead of them: the kind's form for inference, in a model that was loaded.
+    steps : Sampling, optional
+        Of a student, which draws in these whatever is asked for.
     """
 
     model: ObjectModel
@@ -62,6 +64,7 @@ class FittedModel:
     device: str = "cpu"
     batch_rows: int = BLOCK_ROWS["cpu"]
     drawing: Networks = field(default_factory=dict)
+    steps: Sampling | None = None
 
     @classmethod
     def untrained(
@@ -108,7 +111,8 @@ class FittedModel:
             network.to(device).eval()
         rows = batch_rows or block_rows(device)
         drawing = kind.for_inference(networks) if device == "cpu" else networks
-        return cls(model, kind, size, standardiser, gaussianisers, networks, device, rows, drawing)
+        steps = entry.distilled.sampling if entry.distilled is not None else None
+        return cls(model, kind, size, standardiser, gaussianisers, networks, device, rows, drawing, steps)
 
     @property
     def n_normals(self) -> int:
@@ -154,10 +158,10 @@ class FittedModel:
 
     def latents(self, conditions: F32, normals: F64, sampling: Sampling) -> F32:
         """The same before its transforms make attributes of them: numbers of shape (n, n_targets)."""
-        networks = self.drawing or self.networks
+        networks, steps = self.drawing or self.networks, self.steps or sampling
 
         def draw(c: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-            return self.kind.sample(networks, c, z, sampling)
+            return self.kind.sample(networks, c, z, steps)
 
         return self._in_blocks(draw, self.standardiser(conditions), normals.astype(np.float32))
 

@@ -173,7 +173,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     BundleError
         If it is missing, not whole, or its models are not those that this software declares.
     """
-    from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
+    from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle
     from flashsim_prod.physics.chain.compatibility import check_models, check_needs, told_missing
 
     wanted = name_or_path or DEFAULT
@@ -183,15 +183,20 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     check_needs(bundle)
     made = {output for model in models for output in model.outputs}
     needs = frozenset(use for model in models for use in model.uses if use not in made)
-    path = wanted if wanted in shipped_bundles() else str(bundle.path)
     return BundleFound(
-        BundleRef(path=path, digest=bundle.digest),
+        BundleRef(path=name_of(bundle), digest=bundle.digest),
         bundle.manifest.tag,
         bundle.title,
         needs,
         told_missing(bundle.manifest.models),
         bundle,
     )
+
+
+def name_of(bundle: Bundle) -> str:
+    """What requests call a bundle: by its name if it is shipped, else by its folder."""
+    is_shipped = bundle.path.parent == resources.bundles_dir()
+    return bundle.path.name if is_shipped else str(bundle.path)
 
 
 def find_analysis(name_or_path: str) -> BundleFound:

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.notices.targets import Notify
-from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions
+from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions, Sampling
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.sources.base import InputFile, Source
@@ -27,6 +27,7 @@ from flashsim_prod.production.order.library import (
     find_card,
     find_checked_bundle,
     find_site,
+    name_of,
 )
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_input import PREFIX, NamedInput, input_files
@@ -93,6 +94,11 @@ class Typed(RequestOptions):
         return self.nano if "nano" in self.model_fields_set else None
 
     @property
+    def wanted_sampling(self) -> Sampling | None:
+        """How flows are to be integrated, if that was typed."""
+        return self.sampling if "sampling" in self.model_fields_set else None
+
+    @property
     def wanted_device(self) -> Device | None:
         """The device, if one was typed."""
         return self.device if "device" in self.model_fields_set else None
@@ -153,7 +159,7 @@ def make_order(
     check_device(device, site)
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     seen = seen or Seen()
-    bundle = seen.bundle(typed.bundle, typed.analysis)
+    bundle, sampling = _drawn_with(typed, seen)
     shower = find_shower(typed.shower) if typed.shower is not None else None
     if typed.inputs:
         found = seen.source(typed.inputs, registration.rse or site.storage.rse, inspected)
@@ -179,12 +185,30 @@ def make_order(
         "events_per_job": per_job,
         "analysis": bundle.ntuple,
     }
-    chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
+    chosen = {
+        **typed.chosen(),
+        "sampling": sampling,
+        "device": device or site.device,
+        "registration": registration,
+    }
     energy = card.energy(typed.energy_tev if not source.files else None)
     if bundle.bundle is not None and bundle.ntuple is None and energy is not None:
         nano, own["remarks"] = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
         chosen["nano"] = nano
     return Order.from_mapping({**chosen, **own}, "request"), bundle
+
+
+def _drawn_with(typed: Typed, seen: Seen) -> tuple[BundleFound, Sampling]:
+    """The bundle that draws as was asked for: the teachers', where students take other steps."""
+    found = seen.bundle(typed.bundle, typed.analysis)
+    if typed.wanted_sampling is None or found.bundle is None:
+        return found, typed.sampling
+    from flashsim_prod.physics.chain.teachers import drawn_with
+
+    bundle, sampling = drawn_with(found.bundle, typed.wanted_sampling)
+    if bundle is not found.bundle:
+        found = seen.bundle(name_of(bundle), typed.analysis)
+    return found, sampling
 
 
 def _written_as(wanted: str | None, energy_tev: float, bundle: Bundle) -> tuple[str, tuple[str, ...]]:
