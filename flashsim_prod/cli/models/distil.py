@@ -72,7 +72,7 @@ def distil(
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
-    """Teach students of a bundle's flows to take a few steps; they replace teachers where they are no worse."""
+    """Teach students of a bundle's flows to take few steps; they replace teachers where they are no worse."""
     options = DistilOptions(
         evaluations=evaluations,
         models=tuple(one for word in models or () for one in word.split(",") if one),

@@ -22,7 +22,6 @@ from flashsim_prod.physics.nanoaod.reader import conform
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 
-
 #: is told what a model is asked for: its name, the conditions of each object, and their generator events
 Asked = Callable[[str, NDArray[np.float32], NDArray[np.int64]], None]
 

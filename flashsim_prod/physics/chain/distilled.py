@@ -1,4 +1,4 @@
-"""What a manifest says of a student: a flow that learned to walk in a few steps where its teacher takes many."""
+"""What a manifest says of a student: a flow that takes a few steps where its teacher takes many."""
 
 from __future__ import annotations
 

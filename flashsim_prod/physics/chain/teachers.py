@@ -1,4 +1,4 @@
-"""From a bundle with students back to the one with their teachers, which take as many steps as are asked for."""
+"""From a bundle with students back to that of their teachers, which take as many steps as are asked for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flashsim_prod.physics.chain.distilled import students, teachers_told
 
 
 def drawn_with(bundle: Bundle, sampling: Sampling | None) -> tuple[Bundle, Sampling]:
-    """The bundle that draws as is asked for, and the steps of those of its models that have none of their own.
+    """The bundle that draws as is asked for, and the steps of its models that have none of their own.
 
     That is `bundle` itself where nothing is asked for, or just the evaluations that its students take; else
     the bundle of their teachers.
@@ -53,9 +53,9 @@ def find_teachers(bundle: Bundle) -> Bundle:
             return load_bundle(folder)
     known = " and ".join(teachers_told(bundle.manifest.models))
     raise BundleError(
-        f"bundle {bundle.name} has students, which take steps of their own; other --evaluations are of their "
-        f"teachers, and no bundle here has these: bring in {known} by 'flashsim-prod bundle import', or leave "
-        "out --evaluations"
+        f"bundle {bundle.name} has students, which take steps of their own; other --evaluations are of "
+        f"their teachers, and no bundle here has these: bring in {known} by 'flashsim-prod bundle import', "
+        "or leave out --evaluations"
     )
 
 

@@ -299,13 +299,11 @@ class _Lessons:
 
     def of(self, name: str) -> Sources:
         """Of one model; `InputError` if there are too few objects, or tables do not go with the bundle."""
-        from flashsim_prod.physics.training.distilling.settings import LEAST_OBJECTS
+        from flashsim_prod.physics.training.distilling.settings import LEAST_OBJECTS, too_few
 
         found = self._gathered(name) if self._work is None else self._tabulated(name, self._work)
         if len(found) < LEAST_OBJECTS:
-            raise InputError(
-                f"{name}: only {len(found)} objects to be taught by, at least {LEAST_OBJECTS} are needed"
-            )
+            raise InputError(f"{name}: {too_few(len(found))}")
         return found
 
     def _tabulated(self, name: str, work: Path) -> Sources:

@@ -27,7 +27,7 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.training.assemble import ENTRY, software
 from flashsim_prod.physics.training.distilling.judging import judge
 from flashsim_prod.physics.training.distilling.lesson import CHECKPOINT, STEPS, LessonProgress, teach
-from flashsim_prod.physics.training.distilling.settings import LEAST_OBJECTS, DistilSettings
+from flashsim_prod.physics.training.distilling.settings import LEAST_OBJECTS, DistilSettings, too_few
 from flashsim_prod.physics.training.distilling.sources import Sources
 
 #: what a student was taught by, beside what is left of an earlier sitting
@@ -81,10 +81,9 @@ def distil(
     entry = bundle.manifest.models[name]
     check_teacher(bundle, name)
     if len(sources) < LEAST_OBJECTS:
-        raise InputError(
-            f"{name}: only {len(sources)} objects to teach by, at least {LEAST_OBJECTS} are needed"
-        )
-    terms = settings.terms() | {"teacher": entry.sha256, "bundle": bundle.digest, "sources": sources.digest()}
+        raise InputError(f"{name}: {too_few(len(sources))}")
+    teaching = {"teacher": entry.sha256, "bundle": bundle.digest, "sources": sources.digest()}
+    terms = settings.terms() | teaching
     found = _begun(folder, terms)
     if found is not None:
         return found if found.distilled.taken else replace(found, weights=bundle.path / entry.file)
@@ -125,8 +124,8 @@ def check_teacher(bundle: Bundle, name: str) -> None:
     entry = bundle.manifest.models[name]
     if entry.distilled is not None and entry.distilled.taken:
         raise BundleError(
-            f"{name} of bundle {bundle.name} is a student of {entry.distilled.evaluations} evaluations; distil "
-            f"its teacher, of bundle {entry.distilled.bundle} ({entry.distilled.bundle_digest[:12]})"
+            f"{name} of bundle {bundle.name} is a student of {entry.distilled.evaluations} evaluations; "
+            f"distil its teacher, of bundle {entry.distilled.bundle} ({entry.distilled.bundle_digest[:12]})"
         )
     if entry.kind != "flow":
         raise BundleError(f"{name} of bundle {bundle.name} is a {entry.kind}, which takes no steps")

@@ -59,7 +59,7 @@ class _Share:
 
 
 def judge(teacher: FittedModel, student: FittedModel, sources: Sources, most: int, seed: int) -> Judgement:
-    """Compare both with how objects were reconstructed or, where nobody did that, with other draws of the teacher.
+    """Compare both with reconstructed objects or, where there are none, with other draws of the teacher.
 
     Parameters
     ----------

@@ -14,6 +14,11 @@ OF_TEACHERS = Sampling()
 LEAST_OBJECTS = 200
 
 
+def too_few(objects: int) -> str:
+    """What is wrong with so few objects."""
+    return f"only {objects} objects to be taught by, at least {LEAST_OBJECTS} are needed"
+
+
 @dataclass(frozen=True)
 class DistilSettings:
     """Defaults by which most students of four evaluations are as good as their teachers.

@@ -1,4 +1,4 @@
-"""What students are taught and judged by: conditions of objects, and how these were reconstructed if known."""
+"""What students are taught and judged by: conditions of objects, and these as they were reconstructed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Sources:
 
     @classmethod
     def of_table(cls, table: Table, teacher: ModelEntry) -> Sources:
-        """The objects of a table, those that its teacher's fit held out marked if it was fitted to the same."""
+        """The objects of a table; those that the teacher's fit held out are marked if it was of the same."""
         n = len(table.row)
         held_out = np.zeros(n, dtype=bool)
         if n and teacher.fit.get("objects") == n and isinstance(seed := teacher.fit.get("seed"), int):
@@ -95,7 +95,7 @@ class Sources:
         return np.sort(order[:most])
 
     def to_teach_by(self) -> F32:
-        """Conditions of the objects that a student may see: of those that its teacher saw, if that is known."""
+        """Conditions of the objects that a student may see: those that its teacher saw, if that is known."""
         seen = ~self.held_out
         return self.conditions[seen] if seen.any() else self.conditions
 
@@ -132,7 +132,7 @@ def gather(
     most: int,
     done: Callable[[int], None] = lambda events: None,
 ) -> dict[str, Sources]:
-    """What each model of a chain is asked for in some folds, whose generator events have different numbers."""
+    """What each model of a chain is asked for in some folds; no two generator events have one number."""
     found = Gathered(most)
     for folds in batches:
         chain.simulate(folds, seed=seed, asked=found.see)

@@ -94,8 +94,8 @@ def refuse_students(base: Bundle, models: Sequence[ObjectModel]) -> None:
     for model in models:
         if (student := found.get(model.name)) is not None:
             raise BundleError(
-                f"{model.name} of bundle {base.name} is a student of {student.evaluations} evaluations; begin "
-                f"with its teacher, --base {student.bundle} ({student.bundle_digest[:12]}), and distil what "
+                f"{model.name} of bundle {base.name} is a student of {student.evaluations} evaluations; "
+                f"begin with its teacher, --base {student.bundle} ({student.bundle_digest[:12]}), and distil what "
                 "comes of it"
             )
 
