@@ -81,21 +81,24 @@ def bench(
 ) -> None:
     """Measure how many events per second this machine makes, and where the time goes."""
 
-    typed = Typed(
-        card=card or (None if inputs else "ttbar"),
-        # a speed has no dataset: where nothing says the process it needs no name
-        primary="bench" if inputs and card is None else None,
-        energy_tev=energy,
-        events=events or (None if inputs else "5000"),
-        oversample=parse_count(oversample, "--oversample"),
-        site=site,
-        catalog=RegisterIn.NONE,
-        seed=1,
-        inputs=tuple(inputs or ()),
-        bundle=bundle,
-        device=device,
-        slots=1,
-        sampling=sampling_of(solver, evaluations, grid_power),
+    typed = Typed.from_mapping(
+        {
+            "card": card or (None if inputs else "ttbar"),
+            # a speed has no dataset: where nothing says the process it needs no name
+            "primary": "bench" if inputs and card is None else None,
+            "energy_tev": energy,
+            "events": events or (None if inputs else "5000"),
+            "oversample": parse_count(oversample, "--oversample"),
+            "site": site,
+            "catalog": RegisterIn.NONE,
+            "seed": 1,
+            "inputs": tuple(inputs or ()),
+            "bundle": bundle,
+            "device": device,
+            "slots": 1,
+            "sampling": sampling_of(solver, evaluations, grid_power),
+        },
+        "options",
     )
     home = open_home() if store else None
     if home:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,12 @@ from flashsim_prod.production.models.distilling import (
     DistilOptions,
     StudentFigures,
     distil_bundle,
+)
+
+#: of the table of students
+LEGEND = (
+    "TEACHER and STUDENT: AUC of a classifier between them and reconstructed objects, or other draws of the "
+    "teacher; SHARES: beyond quantiles of 1 % and 99 %, and of categories, that were compared"
 )
 
 
@@ -104,30 +111,43 @@ class _Shown(DistilDisplay):
 
 
 def _print(made: Distillation) -> None:
-    numbers = ("OBJECTS", "HELD OUT", "TEACHER", "STUDENT", "SHARES", "STEPS", "MIN")
-    listing = table("MODEL", "DRAWS WITH", *numbers, right=numbers, whole=("MODEL", "DRAWS WITH"))
-    for one in made.students:
-        listing.add_row(one.model, _drawn_with(one), *_row(one))
-    console().print(listing)
-    for one in made.students:
-        if one.worse:
-            typer.echo(f"{one.model} keeps its teacher, the student is worse: {'; '.join(one.worse)}")
+    print_students(made.students)
     for why in made.skipped.values():
         typer.echo(f"as it was: {why}")
-    typer.echo(
-        "TEACHER and STUDENT: AUC of a classifier between them and reconstructed objects, or other draws of "
-        "the teacher; SHARES: beyond quantiles of 1 % and 99 %, and of categories, that were compared"
-    )
     found, taken = made.bundle, sum(one.taken for one in made.students)
     typer.echo(
         f"{found.path}: {counted(taken, 'student')} in a bundle of {counted(found.models, 'model')}, digest "
-        f"{found.digest[:12]}; other --evaluations are of bundle {made.teachers} "
-        f"({made.teachers_digest[:12]}), which is to be kept beside it"
+        f"{found.digest[:12]}"
     )
+    if taken:
+        typer.echo(
+            f"other --evaluations are of bundle {made.teachers} ({made.teachers_digest[:12]}): keep it "
+            "imported, or beside this one"
+        )
 
 
-def _drawn_with(one: StudentFigures) -> str:
+def print_students(students: Sequence[StudentFigures]) -> None:
+    """A line for each model of which one was taught, and why those that are not taken are not."""
+    numbers = ("OBJECTS", "HELD OUT", "TEACHER", "STUDENT", "SHARES", "STEPS", "MIN")
+    listing = table("MODEL", "DRAWS WITH", *numbers, right=numbers, whole=("MODEL", "DRAWS WITH"))
+    for one in students:
+        listing.add_row(one.model, drawn_with(one), *_row(one))
+    out = console()
+    out.print(listing)
+    for one in students:
+        if one.worse:
+            out.print(told_worse(one), markup=False, soft_wrap=True)
+    out.print(LEGEND, markup=False, soft_wrap=True)
+
+
+def drawn_with(one: StudentFigures) -> str:
+    """Which weights a model has."""
     return f"student, {counted(one.evaluations, 'evaluation')}" if one.taken else "teacher"
+
+
+def told_worse(one: StudentFigures) -> str:
+    """Why a model keeps its teacher, in a line."""
+    return f"{one.model} keeps its teacher, the student is worse: {'; '.join(one.worse)}"
 
 
 def _row(one: StudentFigures) -> tuple[str, ...]:

@@ -87,14 +87,17 @@ class WorkerProgram(Program):
 
     def __init__(self, task: WorkerTask, scratch: Path) -> None:
         order, bundle = make_order(
-            Typed(
-                card=task.card,
-                oversample=task.oversample,
-                seed=1,
-                inputs=task.inputs,
-                bundle=task.bundle,
-                device=task.device,
-                sampling=task.sampling,
+            Typed.from_mapping(
+                {
+                    "card": task.card,
+                    "oversample": task.oversample,
+                    "seed": 1,
+                    "inputs": task.inputs,
+                    "bundle": task.bundle,
+                    "device": task.device,
+                    "sampling": task.sampling,
+                },
+                "the worker's request",
             )
         )
         # a job's networks keep to the cores that its site gives it

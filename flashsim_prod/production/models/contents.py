@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import BundleError
 from flashsim_prod.production.models.bundles import open_bundle
+from flashsim_prod.production.models.distilling import StudentFigures, student_figures
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.assessment import Assessment
@@ -37,6 +38,8 @@ class ModelContents:
         Declared targets that it does not draw: what is taken instead, None if nothing is.
     told_lacks : str
         The same in words; empty if it lacks nothing.
+    student : StudentFigures, optional
+        What came of distilling it, if that was tried.
     """
 
     name: str
@@ -50,6 +53,7 @@ class ModelContents:
     fit: Mapping[str, float | int | str]
     lacks: Mapping[str, float | None]
     told_lacks: str
+    student: StudentFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,8 @@ class BundleContents:
         Version of NanoAOD that the models were fitted to.
     versions : tuple of InVersion
         What becomes of them in each version that is written; empty if no request could run them.
+    teachers : tuple of str
+        Bundles of the teachers of its students.
     """
 
     path: Path
@@ -153,6 +159,7 @@ class BundleContents:
     manifest: Mapping[str, Any]
     nano: str
     versions: tuple[InVersion, ...]
+    teachers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,8 @@ def _as_meant(bundle: str, model: str | None) -> tuple[str, str | None]:
 
 
 def _contents(bundle: Bundle) -> BundleContents:
+    from flashsim_prod.physics.chain.distilled import teachers_told
+
     manifest = bundle.manifest
     return BundleContents(
         path=bundle.path,
@@ -216,6 +225,7 @@ def _contents(bundle: Bundle) -> BundleContents:
         manifest=manifest.model_dump(mode="json"),
         nano=bundle.nano,
         versions=_versions(bundle),
+        teachers=teachers_told(manifest.models),
     )
 
 
@@ -260,6 +270,7 @@ def _model(name: str, entry: ModelEntry) -> ModelContents:
         fit=entry.fit,
         lacks=lacks(name, entry),
         told_lacks=told_lacks(name, entry),
+        student=None if entry.distilled is None else student_figures(name, entry.distilled),
     )
 
 

@@ -184,7 +184,7 @@ def distil_bundle(
             continue
         told = _Progress(display, name)
         made[name] = distil(teachers, name, sources, settings, folder / name, lessons.origin, told)
-        display.judged(_figures(name, made[name].distilled))
+        display.judged(student_figures(name, made[name].distilled))
     display.step("models", len(names), len(names))
     if not made:
         raise InputError(next(iter(skipped.values()), f"bundle {teachers.name} has no flow to distil"))
@@ -194,7 +194,7 @@ def distil_bundle(
         summary(found),
         teachers.name,
         teachers.digest,
-        tuple(_figures(name, one.distilled) for name, one in made.items()),
+        tuple(student_figures(name, one.distilled) for name, one in made.items()),
         skipped,
         time.monotonic() - began,
     )
@@ -257,7 +257,8 @@ def _called(teachers: Bundle, options: DistilOptions) -> dict[str, str]:
     }
 
 
-def _figures(name: str, found: Distilled) -> StudentFigures:
+def student_figures(name: str, found: Distilled) -> StudentFigures:
+    """What a manifest says of one model's student."""
     judged, training = found.judgement, found.training
     return StudentFigures(
         model=name,

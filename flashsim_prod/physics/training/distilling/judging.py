@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,12 @@ class _Share:
     teacher: float
     student: float
     n: int
+
+    @classmethod
+    def of(cls, what: str, happens: Sequence[Mask]) -> _Share:
+        """From where it happens among the three."""
+        true, teacher, student = (float(np.mean(one)) for one in happens)
+        return cls(what, true, teacher, student, len(happens[0]))
 
     @property
     def error(self) -> float:
@@ -144,13 +150,13 @@ def _tails(model: FittedModel, true: Columns, teacher: Columns, student: Columns
             if edge in steps:
                 # the shares of categories say it
                 continue
-            beyond = [float(np.mean(one < edge if level < 0.5 else one > edge)) for one in columns]
-            yield _Share(f"{name} beyond its {level:.0%} quantile", *beyond, n=len(columns[0]))
+            beyond = [one < edge if level < 0.5 else one > edge for one in columns]
+            yield _Share.of(f"{name} beyond its {level:.0%} quantile", beyond)
 
 
 def _categories(model: FittedModel, true: Columns, teacher: Columns, student: Columns) -> Iterator[_Share]:
     for name, steps, columns in _by_target(model, true, teacher, student):
         for value in steps:
-            shares = [float(np.mean(one == value)) for one in columns]
-            if max(shares) * len(columns[0]) >= _FEWEST:
-                yield _Share(f"{name} = {value:g}", *shares, n=len(columns[0]))
+            there = [one == value for one in columns]
+            if max(map(np.count_nonzero, there)) >= _FEWEST:
+                yield _Share.of(f"{name} = {value:g}", there)

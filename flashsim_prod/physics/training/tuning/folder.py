@@ -95,8 +95,8 @@ def refuse_students(base: Bundle, models: Sequence[ObjectModel]) -> None:
         if (student := found.get(model.name)) is not None:
             raise BundleError(
                 f"{model.name} of bundle {base.name} is a student of {student.evaluations} evaluations; "
-                f"begin with its teacher, --base {student.bundle} ({student.bundle_digest[:12]}), and distil what "
-                "comes of it"
+                f"begin with its teacher, --base {student.bundle} ({student.bundle_digest[:12]}), and "
+                "distil what comes of it"
             )
 
 
