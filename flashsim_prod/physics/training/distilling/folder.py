@@ -162,7 +162,7 @@ def bundle_of(
     entries = {**manifest.models, **{model: one.entry for model, one in taught.items()}}
     weights = {model: teachers.path / entry.file for model, entry in manifest.models.items()}
     weights |= {model: one.weights for model, one in taught.items()}
-    kept = {model for model, entry in entries.items() if entry.sha256 == manifest.models[model].sha256}
+    kept = entries.keys() - {model for model, one in taught.items() if one.distilled.taken}
     fidelity = manifest.fidelity if len(kept) == len(entries) else of_models(manifest.fidelity, kept)
     told = {
         **dict(manifest),
