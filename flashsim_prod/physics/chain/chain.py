@@ -16,7 +16,9 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.products import production_order, with_made
 from flashsim_prod.physics.definitions.completion import LINKED, link
+from flashsim_prod.physics.definitions.jets_muons import of_era
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
+from flashsim_prod.physics.eras import DEFAULT
 from flashsim_prod.physics.events import Column, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
 from flashsim_prod.physics.nanoaod.schema import Schema
@@ -63,6 +65,7 @@ class Chain:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
         self.made_for = bundle.nano
+        self.era = bundle.era
         self.schema = Schema.default()
         models = check_models(bundle)
         if branches is not None:
@@ -104,7 +107,7 @@ class Chain:
             with self.timings.step("postprocess"):
                 events = with_made(events, [one.model for one in models], made)
         with self.timings.step("postprocess"):
-            return conform(link(_with_other_vertices(events, seed)), self.schema)
+            return conform(link(_in_era(events, self.era, seed)), self.schema)
 
     def _run(
         self, fitted: FittedModel, events: Events, seed: int, asked: Asked | None
@@ -174,14 +177,17 @@ def _keys(events: Events, rows: Rows) -> DrawKeys:
     )
 
 
-def _with_other_vertices(events: Events, seed: int) -> Events:
-    """OtherPV, which needs no network: only the number of vertices and the beam spot."""
+def _in_era(events: Events, era: str, seed: int) -> Events:
+    """What of an event no network draws, and is another in each era."""
+    if "Jet" in events and era != DEFAULT:
+        events = events.with_collections({"Jet": of_era(events["Jet"], era)})
     if "PV_npvs" not in events:
         return events
+    # OtherPV needs only the number of vertices and the beam spot
     index = np.arange(events.n)
     keys = _keys(events, Rows(index, np.zeros(events.n, dtype=np.int64), {}))
     normals = Draws(seed, "OtherPV").normals(keys, MOST_OTHER_VERTICES)
-    return events.with_collections({"OtherPV": other_vertices(events.scalars, normals)})
+    return events.with_collections({"OtherPV": other_vertices(events.scalars, normals, era)})
 
 
 def _check_uses(models: Iterable[FittedModel], events: Events) -> None:

@@ -137,6 +137,8 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         about |= {ANALYSIS: request.analysis.model_dump_json(), "normalisation": _OF_TRIED}
     elif request.nano != NANO_VERSION:
         about |= {"nano": request.nano, "made_for_nano": bundle.nano}
+    if bundle.manifest.era is not None:
+        about["era"] = bundle.manifest.era
     if request.extends is not None:
         about["extends"] = request.extends.dataset
     told = dict(request.source.contents())

@@ -77,7 +77,11 @@ def measure_speed(
         cpu_s, size = _cpu_s() - cpu_s, path.stat().st_size
     if processes == 1:
         timings.add("other", seconds - sum(timings.seconds.values()))
-    if not found.events:
+    # of an analysis, plans count what is tried, and all of it takes time, whether it is selected or not
+    gen_events, events = (
+        (job.gen_events, job.events) if request.analysis else (found.gen_events, found.events)
+    )
+    if not events:
         raise RequestError(f"merging left none of {counted(job.gen_events, 'gen event')}; say more --events")
     return Speed(
         **_circumstances(request, device),
@@ -86,12 +90,12 @@ def measure_speed(
         chunk_events=resources.chunk_events,
         batch_rows=rows,
         # where the shower throws events away, those that are left: rates of jobs are of these, too
-        gen_events=found.gen_events,
-        events=found.events,
+        gen_events=gen_events,
+        events=events,
         stages_s={name: round(timings.seconds[name], 4) for name in STAGES if name in timings.seconds},
         seconds=round(seconds, 4),
         cpu_s=round(cpu_s, 4),
-        bytes_per_event=round(size / found.events, 1),
+        bytes_per_event=round(size / events, 1),
     )
 
 

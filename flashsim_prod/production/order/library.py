@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from flashsim_prod import resources
 from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.request import BundleRef
+from flashsim_prod.core.request import BundleRef, Sampling
 from flashsim_prod.core.site import Site
+from flashsim_prod.core.sources.base import InputFile
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
 from flashsim_prod.files import read_text
@@ -186,7 +187,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     return BundleFound(
         BundleRef(path=name_of(bundle), digest=bundle.digest),
         bundle.manifest.tag,
-        bundle.title,
+        f"{bundle.title} ({bundle.era})" if bundle.manifest.era else bundle.title,
         needs,
         told_missing(bundle.manifest.models),
         bundle,
@@ -197,6 +198,22 @@ def name_of(bundle: Bundle) -> str:
     """What requests call a bundle: by its name if it is shipped, else by its folder."""
     is_shipped = bundle.path.parent == resources.bundles_dir()
     return bundle.path.name if is_shipped else str(bundle.path)
+
+
+def drawn_with(found: BundleFound, wanted: Sampling | None) -> tuple[BundleFound, Sampling]:
+    """The bundle that draws as is wanted: that of the teachers, where students take other steps.
+
+    Raises
+    ------
+    BundleError
+        If the teachers are needed and no bundle at hand has them.
+    """
+    if wanted is None or found.bundle is None:
+        return found, wanted or Sampling()
+    from flashsim_prod.physics.chain import teachers
+
+    bundle, sampling = teachers.drawn_with(found.bundle, wanted)
+    return (found if bundle is found.bundle else find_checked_bundle(name_of(bundle))), sampling
 
 
 def find_analysis(name_or_path: str) -> BundleFound:
@@ -221,3 +238,43 @@ def find_analysis(name_or_path: str) -> BundleFound:
         bundle=bundle,
         ntuple=regression.analysis.ntuple(),
     )
+
+
+def in_era(
+    card: ProcessCard,
+    energy_tev: float | None,
+    bundle: BundleFound,
+    wanted: str = "",
+    files: Sequence[InputFile] = (),
+) -> tuple[ProcessCard, tuple[str, ...]]:
+    """The card with the pileup of the bundle's era, and what its user should know of that.
+
+    Parameters
+    ----------
+    wanted : str
+        The era that was asked for, if one was.
+    files : sequence of InputFile
+        That take the place of the generator.
+
+    Raises
+    ------
+    ConfigError
+        If an era is not known.
+    RequestError
+        If the request is of another era than the bundle.
+    """
+    from flashsim_prod.physics.eras import OfBundle, era_in
+
+    energy = card.energy(energy_tev)
+    if bundle.bundle is None or bundle.ntuple is not None or energy is None:
+        if wanted and bundle.ntuple is not None:
+            raise RequestError("--era is of bundles of object models, --analysis of none: leave it out")
+        return card, ()
+    own = OfBundle(bundle.bundle.name, bundle.bundle.era, is_said=bundle.bundle.manifest.era is not None)
+    profile, remarks = own.profile_for(energy.pileup, energy.tev, wanted)
+    for name in dict.fromkeys(file.dataset or file.lfn or file.url for file in files):
+        remarks += own.check_told(era_in(name), name, wanted)
+    energies = tuple(
+        one.model_copy(update={"pileup": profile}) if one is energy else one for one in card.energies
+    )
+    return card.model_copy(update={"energies": energies}), remarks

@@ -6,19 +6,17 @@ the file can be read, or decompressed.
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.files import open_regular
+from flashsim_prod.physics.streams.opened import opened, reading
+from flashsim_prod.physics.streams.served import file_name, is_url
 
 NAMES = tuple(f".hepmc{version}{packed}" for version in ("", "2", "3") for packed in ("", ".gz"))
 
@@ -51,11 +49,13 @@ class Head:
 
 
 def is_hepmc(url: str) -> bool:
-    """Whether a file is one, by its name or by its first bytes."""
-    if url.lower().endswith(NAMES):
+    """Whether a file is one, by its name; of a file on a disk also by its first bytes."""
+    if file_name(url).lower().endswith(NAMES):
         return True
+    if is_url(url):
+        return False
     try:
-        with _open(url) as stream:
+        with opened(url) as stream:
             return stream.read(64).lstrip().startswith(_MARK)
     except (InputError, OSError, EOFError, zlib.error):
         return False
@@ -63,7 +63,7 @@ def is_hepmc(url: str) -> bool:
 
 def read_head(url: str) -> Head:
     """What a file says before its first event; `InputError` in one line if it is none, or cannot be read."""
-    with _reading(url), _open(url) as stream:
+    with reading(url), opened(url) as stream:
         return _head(next(_parts(stream)), url)
 
 
@@ -75,7 +75,7 @@ def event_texts(url: str, first: int = 0, number: int | None = None) -> Iterator
     InputError
         The file holds fewer, is cut off, or is damaged.
     """
-    with _reading(url), _open(url) as stream:
+    with reading(url), opened(url) as stream:
         parts = _parts(stream)
         _head(next(parts), url)
         found = 0
@@ -141,32 +141,3 @@ def _head(text: bytes, url: str) -> Head:
     if b"END_EVENT_LISTING" in head:
         raise InputError(f"{url} holds no events; leave it out")
     return Head(form, head.rstrip() + b"\n")
-
-
-@contextmanager
-def _open(url: str) -> Iterator[IO[bytes]]:
-    if "://" in url:
-        raise InputError(f"{url}: HepMC files are read from disks; copy it here and name the copy")
-    with open_regular(Path(url)) as file:
-        is_packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        if not is_packed:
-            yield file
-            return
-        with gzip.GzipFile(fileobj=file) as unpacked:
-            yield unpacked  # type: ignore[misc]
-
-
-@contextmanager
-def _reading(url: str) -> Iterator[None]:
-    """Whatever the system or a damaged file raises, as one line."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError(f"{url} does not exist; check the path") from error
-    except EOFError as error:
-        raise InputError(f"{url} is truncated; copy it again") from error
-    except (zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{url} is damaged: {error}; copy it again") from error
-    except OSError as error:
-        raise InputError(f"{url} cannot be read: {error.strerror or error}") from error

@@ -72,7 +72,7 @@ def test_packed_files_that_are_cut_off_or_damaged_are_told(write: Callable[..., 
     with pytest.raises(InputError, match="does not exist"):
         survey(str(path.with_name("b.hepmc")))
     with pytest.raises(InputError, match="are read from disks"):
-        survey("https://there/a.hepmc")
+        survey("ftp://there/a.hepmc")
 
 
 @pytest.mark.parametrize("form", ["hepmc3", "hepmc2"])
