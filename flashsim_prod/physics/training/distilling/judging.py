@@ -22,7 +22,7 @@ TAILS = (0.01, 0.99)
 #: objects that a category has, of the reference or of what is drawn, for its share to be compared
 _FEWEST = 10
 #: a share may differ more than the teacher's by so many errors: there are some hundred in a model
-_ERRORS = 2.0
+_ERRORS = 3.0
 #: what is told at most of what is worse
 _MOST_TOLD = 6
 
