@@ -11,6 +11,7 @@ import typer
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.models import analysis as of_analysis
 from flashsim_prod.cli.models import compare as comparing
+from flashsim_prod.cli.models import distil as distilling
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models import opendata
 from flashsim_prod.cli.models import reweight as reweighting
@@ -183,6 +184,7 @@ reweighting.add_to(app)
 opendata.add_to(app)
 of_analysis.add_to(app)
 tuning.add_to(app)
+distilling.add_to(app)
 
 
 @app.command()
@@ -267,7 +269,7 @@ def report(
     ] = None,
     figures: Annotated[bool, typer.Option(help="Draw every attribute, which takes most of the time.")] = True,
     solver: SolverOption = Solver.MIDPOINT,
-    evaluations: Evaluations = 8,
+    evaluations: Evaluations = None,
     grid_power: GridPower = 1.0,
     work: Folder = WORK,
     device: OnDevice = Device.AUTO,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,9 @@ from flashsim_prod.physics.nanoaod.runs import WEIGHT
 from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 
+#: is told what a model is asked for: its name, the conditions of each object, and their generator events
+Told = Callable[[str, NDArray[np.float32], NDArray[np.int64]], None]
+
 
 class Chain:
     """All object models of a bundle, ready to simulate.
@@ -39,7 +42,7 @@ class Chain:
     device : str or Place
         ``cpu`` or ``cuda``, or how it is to be used as well.
     sampling : Sampling
-        How the flows are integrated.
+        How the flows are integrated, but for students, which take steps of their own.
     timings : Timings, optional
         Is told the time of each stage: features, efficiencies, flows, postprocess.
     branches : iterable of str, optional
@@ -86,7 +89,7 @@ class Chain:
         self.evaluator: Evaluator = Here(fitted, self.sampling)
         self.levels = _in_order(fitted)
 
-    def simulate(self, folds: Events, *, seed: int) -> Events:
+    def simulate(self, folds: Events, *, seed: int, asked: Told | None = None) -> Events:
         """Reconstructed objects for generator-level events.
 
         Parameters
@@ -95,6 +98,8 @@ class Chain:
             Numbered folds, as `fold_events` gives them.
         seed : int
             The job's seed; with FlashSim_genEvent, FlashSim_fold and the object it decides every number.
+        asked : callable, optional
+            Is told what each model is asked for.
 
         Returns
         -------
@@ -111,9 +116,8 @@ class Chain:
         for products in self.levels:
             level = [fitted for _, models in products for fitted in models]
             _check_uses(level, events)
-            made = iter(
-                [one for models in self._at_a_time(level) for one in self._run(models, events, seed, weights)]
-            )
+            groups = self._at_a_time(level)
+            made = iter([one for models in groups for one in self._run(models, events, seed, weights, asked)])
             with self.timings.step("postprocess"):
                 for _, models in products:
                     of_these = [next(made) for _ in models]
@@ -133,7 +137,12 @@ class Chain:
         return [level] if self.evaluator.takes_many else [[one] for one in level]
 
     def _run(
-        self, models: Sequence[FittedModel], events: Events, seed: int, weights: list[NDArray[np.float64]]
+        self,
+        models: Sequence[FittedModel],
+        events: Events,
+        seed: int,
+        weights: list[NDArray[np.float64]],
+        told: Told | None,
     ) -> list[tuple[Rows, dict[str, Column]]]:
         """The objects of each model: the row that each came from, and its attributes.
 
@@ -148,6 +157,9 @@ class Chain:
             for one, found in zip(asked, logits, strict=True):
                 one.repeat(_copies(one, found, seed))
         with step("flows"):
+            if told is not None:
+                for one in sources:
+                    told(one.fitted.model.name, one.conditions, one.keys.gen_event)
             found_of = draw(
                 [Asked(one.fitted, one.conditions, one.noise(seed)) for one in sources], self.evaluator
             )

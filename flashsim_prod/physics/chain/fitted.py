@@ -61,6 +61,8 @@ class FittedModel:
         What draws instead of them: the kind's form for inference, in a model that was loaded.
     reweighter : Reweighter, optional
         Knows how likely what the kind draws is in truth.
+    steps : Sampling, optional
+        Of a student, which draws in these whatever is asked for.
     """
 
     model: ObjectModel
@@ -72,6 +74,7 @@ class FittedModel:
     place: Place = CPU
     drawing: Networks = field(default_factory=dict)
     reweighter: Reweighter | None = None
+    steps: Sampling | None = None
 
     @classmethod
     def untrained(
@@ -121,7 +124,10 @@ class FittedModel:
             _load(network, f"{name}.", tensors)
             network.eval()
         drawing = kind.for_inference(networks) if place.is_cpu else networks
-        return cls(model, kind, size, standardiser, gaussianisers, networks, place, drawing, reweighter)
+        steps = entry.distilled.sampling if entry.distilled is not None else None
+        return cls(
+            model, kind, size, standardiser, gaussianisers, networks, place, drawing, reweighter, steps
+        )
 
     @property
     def n_normals(self) -> int:
@@ -240,11 +246,13 @@ class FittedModel:
 
     def start(self, task: Task, inputs: tuple[F32, ...], sampling: Sampling) -> Pending:
         """Have the networks called for all rows of `inputs`: those of a `Work`."""
+        sampling = self.steps or sampling
         sizes = self._sizes(task, sampling)
         return self._runner.start((task, sampling), self._function(task, sampling), inputs, sizes)
 
     def prepare(self, sampling: Sampling) -> None:
         """Do in advance what the first rows would wait for."""
+        sampling = self.steps or sampling
         for task in self._tasks:
             sizes, function = self._sizes(task, sampling), self._function(task, sampling)
             self._runner.record((task, sampling), function, self._widths(task), sizes)

@@ -151,7 +151,7 @@ def build_bundle(
         "title": title,
         "tag": tag,
         "created": base.manifest.created if base and is_base else datetime.now(UTC).replace(microsecond=0),
-        "software": base.manifest.software if base and is_base else _software(),
+        "software": base.manifest.software if base and is_base else software(),
         "training_sample": parts.training_sample,
         "era": era,
         "fidelity": (*old, *new),
@@ -192,7 +192,8 @@ def fitted_entry(folder: Path, model: str) -> ModelEntry:
     return entry
 
 
-def _software() -> dict[str, str]:
+def software() -> dict[str, str]:
+    """Versions of what a bundle is made with now."""
     return {
         "flashsim-prod": __version__,
         "python": platform.python_version(),

@@ -121,6 +121,8 @@ def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None
 
 def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
     """What the file itself says of where it comes from; the same in all files of a dataset."""
+    from flashsim_prod.physics.chain.distilled import told_students
+
     about = {
         "dataset": str(request.dataset),
         "request": request.name,
@@ -136,6 +138,8 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         **({"precision": _HALF} if request.site.resources.gpu_half else {}),
         "software": f"flashsim-prod {request.software_version}",
     }
+    if students := told_students(bundle.manifest.models):
+        about["students"] = students
     if request.analysis is not None:
         about |= {ANALYSIS: request.analysis.model_dump_json(), "normalisation": _OF_TRIED}
     elif request.nano != NANO_VERSION:

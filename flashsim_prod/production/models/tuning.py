@@ -110,10 +110,16 @@ def tune_models(
         If a GPU is asked for and there is none.
     """
     from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.training.tuning.folder import forget, is_there, tune_into_folder
+    from flashsim_prod.physics.training.tuning.folder import (
+        forget,
+        is_there,
+        refuse_students,
+        tune_into_folder,
+    )
 
     bundle, settings = open_bundle(base), _settings(options, only_calibrate)
     models, without = _chosen(name, bundle, work / "tables")
+    refuse_students(bundle, models)
     _refuse_others(models, work, bundle, options, tuning=not only_calibrate)
     device = pick_device(options.device, threads=options.threads)
     made, kept = [], []

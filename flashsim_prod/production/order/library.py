@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from flashsim_prod import resources
 from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.request import BundleRef
+from flashsim_prod.core.request import BundleRef, Sampling
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sources.base import InputFile
 from flashsim_prod.core.strict import StrictModel, nearest
@@ -201,7 +201,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     BundleError
         If it is missing, not whole, or its models are not those that this software declares.
     """
-    from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
+    from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle
     from flashsim_prod.physics.chain.compatibility import check_models, check_needs, told_missing
 
     wanted = name_or_path or DEFAULT
@@ -211,15 +211,36 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     check_needs(bundle)
     made = {output for model in models for output in model.outputs}
     needs = frozenset(use for model in models for use in model.uses if use not in made)
-    path = wanted if wanted in shipped_bundles() else str(bundle.path)
     return BundleFound(
-        BundleRef(path=path, digest=bundle.digest),
+        BundleRef(path=name_of(bundle), digest=bundle.digest),
         bundle.manifest.tag,
         f"{bundle.title} ({bundle.era})" if bundle.manifest.era else bundle.title,
         needs,
         told_missing(bundle.manifest.models),
         bundle,
     )
+
+
+def name_of(bundle: Bundle) -> str:
+    """What requests call a bundle: by its name if it is shipped, else by its folder."""
+    is_shipped = bundle.path.parent == resources.bundles_dir()
+    return bundle.path.name if is_shipped else str(bundle.path)
+
+
+def drawn_with(found: BundleFound, wanted: Sampling | None) -> tuple[BundleFound, Sampling]:
+    """The bundle that draws as is wanted: that of the teachers, where students take other steps.
+
+    Raises
+    ------
+    BundleError
+        If the teachers are needed and no bundle at hand has them.
+    """
+    if wanted is None or found.bundle is None:
+        return found, wanted or Sampling()
+    from flashsim_prod.physics.chain import teachers
+
+    bundle, sampling = teachers.drawn_with(found.bundle, wanted)
+    return (found if bundle is found.bundle else find_checked_bundle(name_of(bundle))), sampling
 
 
 def find_analysis(name_or_path: str) -> BundleFound:

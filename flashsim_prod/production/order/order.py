@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.notices.targets import Notify
-from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions
+from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions, Sampling
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.sources.base import InputFile, Source
@@ -25,6 +25,7 @@ from flashsim_prod.production.order.input_card import card_of_input
 from flashsim_prod.production.order.library import (
     BundleFound,
     default_bundle,
+    drawn_with,
     find_analysis,
     find_card,
     find_checked_bundle,
@@ -97,6 +98,11 @@ class Typed(RequestOptions):
         return self.nano if "nano" in self.model_fields_set else None
 
     @property
+    def wanted_sampling(self) -> Sampling | None:
+        """How flows are to be integrated, if that was typed."""
+        return self.sampling if "sampling" in self.model_fields_set else None
+
+    @property
     def wanted_device(self) -> Device | None:
         """The device, if one was typed."""
         return self.device if "device" in self.model_fields_set else None
@@ -158,8 +164,9 @@ def make_order(
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     seen = seen or Seen()
     rse = registration.rse or site.storage.rse
-    bundle = seen.bundle(_bundle_name(typed, named, seen, rse, inspected), typed.analysis)
-    bundle.check_sampling(typed.sampling)
+    named_bundle = _bundle_name(typed, named, seen, rse, inspected)
+    bundle, sampling = drawn_with(seen.bundle(named_bundle, typed.analysis), typed.wanted_sampling)
+    bundle.check_sampling(sampling)
     shower = find_shower(typed.shower) if typed.shower is not None else None
     if typed.inputs:
         found = seen.source(typed.inputs, rse, inspected)
@@ -187,7 +194,8 @@ def make_order(
         "events_per_job": per_job,
         "analysis": bundle.ntuple,
     }
-    chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
+    chosen = {**typed.chosen(), "sampling": sampling, "registration": registration}
+    chosen["device"] = device or site.device
     energy = card.energy(energy_tev)
     if bundle.bundle is not None and bundle.ntuple is None and energy is not None:
         nano, of_version = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
