@@ -330,7 +330,7 @@ def _gen_events_per_job(order: Order, gen_events: int, rates: Rates) -> int:
         resources=order.site.resources,
         slots=slots_of(order.site),
         generated=order.source.runs_generator,
-        processes=splitting.processes_of(order.site, order.device),
+        processes=splitting.processes_of(order.site),
     )
 
 
@@ -342,7 +342,7 @@ def _job_seconds(request: Request, rates: Rates, gen_events: int) -> float:
 
 
 def _processes(request: Request) -> int:
-    return splitting.processes_of(request.site, request.device)
+    return splitting.processes_of(request.site)
 
 
 def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:

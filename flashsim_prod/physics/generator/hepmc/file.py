@@ -24,6 +24,9 @@ _CHUNK = 1 << 18
 #: heads hold names of weights and tools
 _LARGEST_HEAD = 1 << 26
 _EVENT = b"\nE "
+_LETTER = _EVENT[1:2]
+#: of a part, after so many places that were no beginnings all are compared at once
+_MISSES = 100
 _MARK = b"HepMC::"
 #: by what begins the listing of events, the form that a file has
 _FORMS = {
@@ -123,7 +126,23 @@ def _parts(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _beginnings(text: bytes, known: int) -> list[int]:
-    """Where events begin in `text`, of which the part before `known` has none."""
+    """Where events begin in `text`, of which the part before `known` has none.
+
+    Writers use this letter for little else, so it is looked for alone, which is the fastest; where it stands
+    for more, as in exponents, all places are compared at once.
+    """
+    found, misses = [], 0
+    at = text.find(_LETTER, known + 1, len(text) - 1)
+    while at >= 0:
+        if text.startswith(_EVENT, at - 1):
+            found.append(at)
+        elif (misses := misses + 1) == _MISSES:
+            return [*found, *_beginnings_at_once(text, at)]
+        at = text.find(_LETTER, at + 1, len(text) - 1)
+    return found
+
+
+def _beginnings_at_once(text: bytes, known: int) -> list[int]:
     letters = np.frombuffer(text, dtype=np.uint8)[known:]
     before, letter, after = letters[:-2], letters[1:-1], letters[2:]
     at = np.flatnonzero(letter == _EVENT[1])
