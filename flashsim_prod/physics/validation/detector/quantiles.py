@@ -53,20 +53,20 @@ def measured(pairs: Sequence[Pair], version: str = NANO_VERSION) -> Table:
         Of NanoAOD, whose models are asked.
     """
     found: dict[str, Source] = {}
-    pooled: dict[str, list[tuple[Columns, Columns, frozenset[str]]]] = {}
+    pooled: dict[str, list[tuple[tuple[Columns, Columns], frozenset[str]]]] = {}
     for model in models_of(version):
         for part, sides in _of_parts(pairs, model).items():
             real, parametric = (_joined([side[place] for side in sides]) for place in (0, 1))
             stays = kept(model)
             if (source := _source(real, parametric, stays, turned=goes_together(model))) is not None:
                 found[part] = source
-            pooled.setdefault(model.produces, []).append((real, parametric, _alike(model)))
+            pooled.setdefault(model.produces, []).append(((real, parametric), _alike(model)))
     for name, of_sources in pooled.items():
-        names = frozenset.intersection(*(one[2] for one in of_sources))
+        names = frozenset.intersection(*(alike for _, alike in of_sources))
         if names:
             real, parametric = (
                 _joined(
-                    [{key: one for key, one in side[place].items() if key in names} for side in of_sources]
+                    [{key: side[place][key] for key in side[place] if key in names} for side, _ in of_sources]
                 )
                 for place in (0, 1)
             )
