@@ -1,7 +1,7 @@
 """Identification of electrons, as NanoAOD defines it, from the attributes that it cuts on.
 
 Working points are the public ones of Run 2 (identification "Fall17 V2", high-energy identification V7.0);
-those of Run 3 are in `run3`, the same cuts with other numbers. On centrally produced files the cuts
+those of Run 3 are in `points.run3`, the same cuts with other numbers. On centrally produced files the cuts
 recomputed here agree with the stored bits for 97 to 100 % of the electrons. Two of the cut variables, the
 distance of seed cluster and track in eta and in phi, are not in NanoAOD; what is known of them is kept as two
 classes, from 0 (far) to 5 (near).

@@ -1,7 +1,7 @@
 """Identification of photons, as NanoAOD defines it, from the attributes that it cuts on.
 
-Working points are the public ones of Run 2 (identification "Fall17 V2"); those of Run 3 are in `run3`. On
-centrally produced files the shower-width and charged-isolation cuts, the scores' working points, the
+Working points are the public ones of Run 2 (identification "Fall17 V2"); those of Run 3 are in `points.run3`.
+On centrally produced files the shower-width and charged-isolation cuts, the scores' working points, the
 acceptance flags and the electron veto recomputed here agree with the stored ones for all photons. What
 decides the other cuts is not in NanoAOD; their levels, 0 (fails) to 3 (tight), are attributes of their own
 here.

@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.errors import MissingBranchError
-from flashsim_prod.physics.definitions import electrons, jets_muons, links, photons, run3, taus
+from flashsim_prod.physics.definitions import electrons, jets_muons, links, photons, taus
 from flashsim_prod.physics.definitions.egamma import supercluster_eta
 from flashsim_prod.physics.definitions.electrons import ElectronPoints
 from flashsim_prod.physics.definitions.photons import PhotonPoints
+from flashsim_prod.physics.definitions.points import run3
 from flashsim_prod.physics.era_of_file import era_of_file
 from flashsim_prod.physics.eras import DEFAULT, find_era
 from flashsim_prod.physics.events import Collection, Column, Events

@@ -174,7 +174,29 @@ class BundleFound:
             check_samplings(self.bundle, sampling)
 
 
-def default_bundle(energy_tev: float, wanted_nano: str | None) -> str | None:
+def asked_energy(
+    era: str, energy_tev: float | None, told: Callable[[], float | None], card: ProcessCard | None
+) -> float | None:
+    """Energy of the collisions that are asked for [TeV]; ``None`` if nothing tells it.
+
+    Parameters
+    ----------
+    era, energy_tev
+        As typed.
+    told : callable
+        What the input says.
+    card : ProcessCard, optional
+        Whose first energy counts where nothing else does.
+    """
+    from flashsim_prod.physics.eras import find_era
+
+    if era:
+        return find_era(era).energy_tev
+    tev = energy_tev if energy_tev is not None else told()
+    return card.energies[0].tev if tev is None and card is not None else tev
+
+
+def default_bundle(energy_tev: float | None, wanted_nano: str | None) -> str | None:
     """The bundle of collisions of this energy, if they have one of their own; ``None``: that of all others.
 
     Parameters
@@ -186,6 +208,8 @@ def default_bundle(energy_tev: float, wanted_nano: str | None) -> str | None:
     from flashsim_prod.physics.chain.bundle import DEFAULT_OF, imported_bundles, shipped_bundles
     from flashsim_prod.physics.nanoaod.versions.names import default_version
 
+    if energy_tev is None:
+        return None
     version = default_version(energy_tev, NANO_VERSION)
     name = DEFAULT_OF.get(version)
     if name is None or wanted_nano not in (None, version):

@@ -24,6 +24,7 @@ from flashsim_prod.files import local_path
 from flashsim_prod.production.order.input_card import card_of_input
 from flashsim_prod.production.order.library import (
     BundleFound,
+    asked_energy,
     default_bundle,
     drawn_with,
     find_analysis,
@@ -40,6 +41,8 @@ from flashsim_prod.production.order.shower import find_shower
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
     from flashsim_prod.physics.generator.kinds import SourceKind
+
+    Looked = tuple[Source, SourceKind]
 
 #: how files of events end, which no card does
 _FILES = (
@@ -164,8 +167,8 @@ def make_order(
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     seen = seen or Seen()
     rse = registration.rse or site.storage.rse
-    named_bundle = _bundle_name(typed, named, seen, rse, inspected)
-    bundle, sampling = drawn_with(seen.bundle(named_bundle, typed.analysis), typed.wanted_sampling)
+    name = _bundle_name(typed, named, lambda: seen.source(typed.inputs, rse, inspected))
+    bundle, sampling = drawn_with(seen.bundle(name, typed.analysis), typed.wanted_sampling)
     bundle.check_sampling(sampling)
     shower = find_shower(typed.shower) if typed.shower is not None else None
     if typed.inputs:
@@ -204,27 +207,12 @@ def make_order(
     return Order.from_mapping({**chosen, **own}, "request"), bundle
 
 
-def _bundle_name(
-    typed: Typed,
-    named: ProcessCard | None,
-    seen: Seen,
-    rse: str,
-    inspected: Callable[[str], None] | None,
-) -> str | None:
+def _bundle_name(typed: Typed, named: ProcessCard | None, source: Callable[[], Looked]) -> str | None:
     """The bundle that was typed, else the one of the collisions' energy; ``None``: the default one."""
     if typed.bundle is not None or typed.analysis is not None:
         return typed.bundle
-    tev = typed.energy_tev
-    if typed.era:
-        from flashsim_prod.physics.eras import find_era
-
-        tev = find_era(typed.era).energy_tev
-    if tev is None and typed.inputs:
-        source, kind = seen.source(typed.inputs, rse, inspected)
-        tev = kind.facts(source).energy_tev
-    if tev is None and named is not None:
-        tev = named.energies[0].tev
-    return None if tev is None else default_bundle(tev, typed.wanted_nano)
+    told = (lambda: source()[1].facts(source()[0]).energy_tev) if typed.inputs else (lambda: None)
+    return default_bundle(asked_energy(typed.era, typed.energy_tev, told, named), typed.wanted_nano)
 
 
 def _written_as(wanted: str | None, energy_tev: float, bundle: Bundle) -> tuple[str, tuple[str, ...]]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flashsim_prod.physics.definitions import run3
 from flashsim_prod.physics.definitions.electrons import RUN2, electron_flags
 from flashsim_prod.physics.definitions.photons import photon_flags, photon_levels
+from flashsim_prod.physics.definitions.points import run3
 from flashsim_prod.physics.definitions.taus import tau_flags
 from flashsim_prod.physics.validation.flags import agreements
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from flashsim_prod.physics.chain.variants.variant import Added, Bools, Columns, Variant
-from flashsim_prod.physics.definitions import run3
 from flashsim_prod.physics.definitions.egamma import supercluster_eta
 from flashsim_prod.physics.definitions.jets_muons import bottom_score
+from flashsim_prod.physics.definitions.points import run3
 from flashsim_prod.physics.definitions.taus import tau_flags
 from flashsim_prod.physics.events import Collection, Column, Events
 

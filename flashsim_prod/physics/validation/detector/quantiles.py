@@ -53,19 +53,21 @@ def measured(pairs: Sequence[Pair], version: str = NANO_VERSION) -> Table:
         Of NanoAOD, whose models are asked.
     """
     found: dict[str, Source] = {}
-    pooled: dict[str, list[tuple[Columns, Columns, frozenset[str]]]] = {}
+    pooled: dict[str, list[tuple[tuple[Columns, Columns], frozenset[str]]]] = {}
     for model in models_of(version):
         for part, sides in _of_parts(pairs, model).items():
             real, parametric = (_joined([side[place] for side in sides]) for place in (0, 1))
             stays = kept(model)
             if (source := _source(real, parametric, stays, turned=goes_together(model))) is not None:
                 found[part] = source
-            pooled.setdefault(model.produces, []).append((real, parametric, _alike(model)))
-    for name, sides in pooled.items():
-        names = frozenset.intersection(*(one[2] for one in sides))
+            pooled.setdefault(model.produces, []).append(((real, parametric), _alike(model)))
+    for name, of_sources in pooled.items():
+        names = frozenset.intersection(*(alike for _, alike in of_sources))
         if names:
             real, parametric = (
-                _joined([{key: one for key, one in side[place].items() if key in names} for side in sides])
+                _joined(
+                    [{key: side[place][key] for key in side[place] if key in names} for side, _ in of_sources]
+                )
                 for place in (0, 1)
             )
             if (source := _source(real, parametric, frozenset(), turned=True)) is not None:
@@ -185,7 +187,10 @@ def correlations(columns: Sequence[F64]) -> F64:
         for other, others in same.items():
             both = np.array(one) & np.array(other)
             if both.any():
-                ranks = [_ranked([columns[place][both] for place in group]) for group in (places, others)]
+                ranks = [
+                    _ranked([columns[place][both] for place in group])
+                    for group in (places.tolist(), others.tolist())
+                ]
                 found[np.ix_(places, others)] = ranks[0] @ ranks[1].T
     found = 2.0 * np.sin(np.pi / 6.0 * found)
     np.fill_diagonal(found, 1.0)
