@@ -111,7 +111,7 @@ def differences(fitted: FittedModel) -> dict[str, float]:
     """How far what is drawn on the device is from what is drawn by the same networks on the CPU."""
     rng = np.random.default_rng(2)
     conditions = rng.normal(size=(200, len(fitted.model.conditions))).astype(np.float32)
-    works = [fitted.attributes(conditions, rng.normal(size=(200, fitted.n_normals)))]
+    works = fitted.attributes(conditions, rng.normal(size=(200, fitted.n_normals)))
     if fitted.model.most:
         works.append(fitted.numbers(conditions))
     here = replace(fitted, drawing={}, place=Place(batch_rows=64))

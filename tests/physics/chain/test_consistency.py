@@ -207,8 +207,9 @@ def test_objects_overlap_as_in_public_files(made: Events) -> None:
         ("FatJet", 0.95),
     ):
         assert _near(made[name], made["Jet"], 0.8 if name == "FatJet" else 0.4) >= least, name
-    for name in ("Electron", "Photon"):
-        assert _near(made[name], made[name], 0.1) < 0.05, name
+    # of photons 0.05 to 0.08 there, of electrons 0.00 to 0.05
+    for name, most in (("Electron", 0.05), ("Photon", 0.08)):
+        assert _near(made[name], made[name], 0.1) < most, name
 
 
 def test_vertices_lie_where_they_say(made: Events) -> None:

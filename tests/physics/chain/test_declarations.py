@@ -90,8 +90,8 @@ def _check_jets(made: dict[str, Column]) -> None:
 
 
 def _check_muons(made: dict[str, Column]) -> None:
-    for wider, narrower in (("pfRelIso03_all", "pfRelIso03_chg"), ("pfRelIso04_all", "pfRelIso03_all")):
-        assert np.all(made[wider] >= made[narrower] - 1e-9)
+    # the wider cone may have less, as one in six of public files: more is taken off for pileup
+    assert np.all(made["pfRelIso03_all"] >= made["pfRelIso03_chg"] - 1e-9)
     assert not np.any((made["tightId"] > 0) & ~(made["mediumId"] > 0))
     assert np.all(made["triggerIdLoose"][made["softId"] > 0])
 

@@ -134,9 +134,8 @@ def test_scores_of_a_family_and_what_they_follow_from_give_each_other() -> None:
         }.items()
         for name in names
     }
-    drawn = {
-        name: rng.uniform(0.01, 0.9, 50) for name in ("particleNet_share", "deepTag_others", "deepTag_H")
-    }
+    names = ("particleNet_share", "deepTag_share", "deepTag_others", "deepTag_H")
+    drawn = {name: rng.uniform(0.01, 0.9, 50) for name in names}
     against = {f"particleNetMD_{name}": rng.uniform(0.01, 0.9, 50) for name in ("Xbb", "Xcc", "Xqq")}
     scored = {name: odds(value) for name, value in against.items()}
     families = ("particleNet", "particleNetMD", "deepTag", "deepTagMD")
@@ -148,4 +147,7 @@ def test_scores_of_a_family_and_what_they_follow_from_give_each_other() -> None:
     decorrelated = sum(scores[f"particleNetMD_{name}"] for name in ("QCD", "Xbb", "Xcc", "Xqq"))
     assert np.allclose(decorrelated, 1.0)
     one = scores["deepTag_QCD"] * (1 + sum(odds(known[f"deepTag_{name}vsQCD"]) for name in "TWZ"))
-    assert np.allclose(one + drawn["deepTag_H"], 1.0)
+    assert np.allclose(one, drawn["deepTag_share"] * (1.0 - drawn["deepTag_H"]))
+    # two probabilities of nothing have no ratio
+    undefined = {"deepTagMD_ZbbvsQCD": np.full(50, -10.0), "deepTagMD_HbbvsQCD": np.full(50, -10.0)}
+    assert np.all(class_scores(undefined, ("deepTagMD",))["deepTagMD_ZHbbvsQCD"] == -10.0)

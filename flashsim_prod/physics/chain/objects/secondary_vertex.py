@@ -86,7 +86,9 @@ def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     eta = np.clip(rows["eta"] + np.where(inside, d_eta, -d_eta), -TRACKER_END, TRACKER_END)
     phi = wrap_angle(rows["phi"] + drawn["distance"] * np.sin(drawn["bearing"]))
     code = np.rint(drawn["tracks"]).astype(np.int64)
+    # what lies between the codes of two numbers of tracks is any charge of the smaller
     tracks, positive = code // _MOST_TRACKS, code % _MOST_TRACKS
+    positive %= tracks + 1
     flight = Flight(drawn["dlen"], drawn["flight_angle"], drawn["flight_azimuth"])
     return {
         **as_drawn(drawn, _AS_DRAWN),

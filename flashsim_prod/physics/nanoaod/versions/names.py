@@ -21,6 +21,7 @@ import numpy as np
 from flashsim_prod.physics.events import Collection, Column, Events, full_name
 from flashsim_prod.physics.nanoaod.schema import Schema, known_versions
 from flashsim_prod.physics.nanoaod.versions.derived import DERIVED, Derived
+from flashsim_prod.physics.nanoaod.versions.ordering import in_order
 
 #: branches that are known of one version alone and make a file one of it
 _ENOUGH_MARKS = 2
@@ -136,7 +137,8 @@ class Writing:
             columns = {name.removeprefix(owner).removeprefix("_"): column for name, column in self._own(full)}
             if columns:
                 collections[owner] = Collection(one.counts, columns, one.name)
-        return self._with_derived(Events(events.n, scalars, collections), events)
+        written = self._with_derived(Events(events.n, scalars, collections), events)
+        return in_order(written, self.schema)
 
     def _own(self, columns: Mapping[str, Column]) -> Iterator[tuple[str, Column]]:
         """Columns by their full names, as the version has them."""
