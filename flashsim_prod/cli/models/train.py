@@ -84,12 +84,17 @@ def reference(
     inputs: Annotated[list[str], typer.Argument(help="Files of generator-level NanoAOD.")],
     output: Annotated[Path, typer.Option(dir_okay=False, help="NANOAOD file to write.")],
     folds: Annotated[int, typer.Option(min=1, help="Reconstructions of each generator event.")] = 1,
+    constituents: Annotated[
+        bool, typer.Option("--constituents", help="With what jets are made of: PFCands, JetPFCands.")
+    ] = False,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
     """Reconstruct events with the reference detector, a parametric stand-in for FullSim."""
     with shown_steps() as show:
-        made = reconstruct_sample(inputs, output, folds=folds, seed=seed, progress=_steps(show))
+        made = reconstruct_sample(
+            inputs, output, folds=folds, seed=seed, progress=_steps(show), constituents=constituents
+        )
     if as_json:
         print_json(made)
 

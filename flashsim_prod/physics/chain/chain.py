@@ -108,7 +108,7 @@ class Chain:
             rows = model.source(events)
             conditions = model.condition_matrix(rows)
         with step("efficiencies"):
-            copies = _copies(fitted, conditions, _keys(events, rows), seed)
+            copies = _copies(fitted, conditions, rows, _keys(events, rows), seed)
             origin = np.repeat(np.arange(len(rows)), copies)
             rank = np.arange(len(origin)) - np.repeat(np.cumsum(copies) - copies, copies)
             rows = rows.take(origin)
@@ -116,7 +116,7 @@ class Chain:
         with step("flows"):
             stream = f"{model.name}.{fitted.kind.name}"
             noise = Draws(seed, stream).normals(_keys(events, rows), fitted.n_normals)
-            drawn = fitted.sample(conditions[origin], noise, self.sampling)
+            drawn = fitted.sample(conditions[origin], noise, self.sampling, sets=origin)
         with step("postprocess"):
             return rows, model.restore(drawn, rows)
 
@@ -144,9 +144,11 @@ def _counted(name: str, outputs: Container[str]) -> tuple[str, ...]:
 
 
 def _copies(
-    fitted: FittedModel, conditions: NDArray[np.float32], keys: DrawKeys, seed: int
+    fitted: FittedModel, conditions: NDArray[np.float32], rows: Rows, keys: DrawKeys, seed: int
 ) -> NDArray[np.int64]:
-    """How many objects each row gives, drawn from the multiplicity network."""
+    """How many objects each row gives: as its column says, or drawn from the multiplicity network."""
+    if fitted.model.numbered_by:
+        return np.clip(rows[fitted.model.numbered_by].astype(np.int64), 0, fitted.model.most)
     if not fitted.model.most:
         return np.ones(len(keys), dtype=np.int64)
     if not len(keys):

@@ -16,12 +16,17 @@ from flashsim_prod.physics.chain.compatibility import as_drawn_by
 from flashsim_prod.physics.chain.kinds.base import Kind, Networks
 from flashsim_prod.physics.chain.kinds.networks import n_parameters
 from flashsim_prod.physics.chain.kinds.registry import FLOW, find_kind, read_section
+from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets, padded_sets
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.tensors import check_tensors
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+#: members of sets that networks see at a time, for each row that they would see
+_MEMBERS_A_ROW = 8
 
 #: Rows that the networks see at a time, the last block padded to it. Matrix products of one fixed shape
 #: round alike whatever else is in the batch, so the size of a batch does not show in what is drawn.
@@ -136,15 +141,20 @@ class FittedModel:
 
     def probabilities(self, conditions: F32) -> F64:
         """Probability of each number of objects, shape (n, most + 1), for unscaled `conditions`."""
-        if not self.model.most:
-            raise ValueError(f"{self.model.name} always gives one object")
+        if not self.model.draws_number:
+            raise ValueError(f"{self.model.name} always gives one object, or is told how many")
         networks = self.drawing or self.networks
         logits = self._in_blocks(lambda c: self.kind.logits(networks, c), self.standardiser(conditions))
         return torch.softmax(torch.from_numpy(logits).double(), dim=1).numpy()
 
-    def sample(self, conditions: F32, normals: F64, sampling: Sampling) -> dict[str, F64]:
-        """Targets, a value per row, for unscaled `conditions` and `normals` of shape (n, n_normals)."""
-        drawn = self.latents(conditions, normals, sampling)
+    def sample(
+        self, conditions: F32, normals: F64, sampling: Sampling, *, sets: I64 | None = None
+    ) -> dict[str, F64]:
+        """Targets, a value per row, for unscaled `conditions` and `normals` of shape (n, n_normals).
+
+        Rows with the same number in `sets` are of one source: kinds that draw sets draw them together.
+        """
+        drawn = self.latents(conditions, normals, sampling, sets=sets)
         return {
             target.name: gaussianiser.from_normal(drawn[:, position])
             for position, (target, gaussianiser) in enumerate(
@@ -152,14 +162,31 @@ class FittedModel:
             )
         }
 
-    def latents(self, conditions: F32, normals: F64, sampling: Sampling) -> F32:
+    def latents(self, conditions: F32, normals: F64, sampling: Sampling, *, sets: I64 | None = None) -> F32:
         """The same before its transforms make attributes of them: numbers of shape (n, n_targets)."""
         networks = self.drawing or self.networks
+        if isinstance(self.kind, KindOfSets) and sets is not None:
+            return self._of_sets(self.kind, networks, conditions, normals, sets)
 
         def draw(c: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
             return self.kind.sample(networks, c, z, sampling)
 
         return self._in_blocks(draw, self.standardiser(conditions), normals.astype(np.float32))
+
+    def _of_sets(
+        self, kind: KindOfSets[Any], networks: Networks, conditions: F32, normals: F64, sets: I64
+    ) -> F32:
+        seen, noise = self.standardiser(conditions), normals.astype(np.float32)
+        drawn = np.empty((len(noise), len(self.model.targets)), dtype=np.float32)
+        with torch.inference_mode():
+            for places in padded_sets(sets, _MEMBERS_A_ROW * self.batch_rows):
+                present = places >= 0
+                # a set of a block that is not full is no set, and its first row stands for none
+                some = np.maximum(places, 0)
+                inputs = (seen[some[:, 0]], noise[some], present)
+                found = kind.sample_sets(networks, *(torch.from_numpy(one).to(self.device) for one in inputs))
+                drawn[places[present]] = found.cpu().numpy()[present]
+        return drawn
 
     def with_networks(self, networks: Networks) -> FittedModel:
         """This model with other networks of the same sizes."""

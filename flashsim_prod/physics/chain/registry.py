@@ -12,6 +12,7 @@ from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.objects import (
+    constituents,
     electron,
     event,
     fatjet,
@@ -42,6 +43,9 @@ MODELS: tuple[ObjectModel, ...] = (
     *secondary_vertex.MODELS,
 )
 
+#: what a bundle may hold beside these, of files that have more than NanoAOD; only on demand
+OPTIONAL_MODELS: tuple[ObjectModel, ...] = (*constituents.MODELS,)
+
 
 def finish_collection(parts: list[Collection], events: Events) -> Collection:
     """The objects of all sources of a collection, by falling pt."""
@@ -59,12 +63,14 @@ FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {
     "SubJet": subjet.finish,
     "Tau": tau.finish,
     "SV": secondary_vertex.finish,
+    "PFCands": constituents.finish,
 }
 
 
 def find_model(name: str) -> ObjectModel:
     """The object model called `name`; `RequestError` with the nearest name otherwise."""
-    found = {model.name: model for model in MODELS}.get(name)
+    known = {model.name: model for model in (*MODELS, *OPTIONAL_MODELS)}
+    found = known.get(name)
     if found is None:
-        raise RequestError(f"no object model '{name}'{nearest(name, [model.name for model in MODELS])}")
+        raise RequestError(f"no object model '{name}'{nearest(name, list(known))}")
     return found

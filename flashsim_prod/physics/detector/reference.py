@@ -7,7 +7,9 @@ plausible ranges, discrete values, spikes and correlations; it does not simulate
 from __future__ import annotations
 
 from flashsim_prod.physics.definitions.completion import complete
+from flashsim_prod.physics.definitions.constituents import link
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
+from flashsim_prod.physics.detector.constituents import simulate_constituents
 from flashsim_prod.physics.detector.draws import stream
 from flashsim_prod.physics.detector.event_scalars import EventLatents, simulate_event
 from flashsim_prod.physics.detector.fsr_photons import simulate_fsr_photons
@@ -34,10 +36,13 @@ class ReferenceDetector:
     ----------
     schema : Schema, optional
         Which attributes its objects keep, and their types; those of the version that is made by default.
+    constituents : bool
+        Whether jets come with their constituents, PFCands and JetPFCands; all else is the same.
     """
 
-    def __init__(self, schema: Schema | None = None) -> None:
+    def __init__(self, schema: Schema | None = None, *, constituents: bool = False) -> None:
         self.schema = schema or Schema.default()
+        self.constituents = constituents
 
     def simulate(self, folds: Events, *, seed: int) -> Events:
         """`folds` with reconstructed collections and scalars added.
@@ -81,7 +86,12 @@ class ReferenceDetector:
         boosted = simulate_fat_jets(folds, seed)
         reco = complete(folds.with_collections(made | egamma | boosted))
         reco = self._as_nanoaod(reco, ("Jet", "Muon", "FsrPhoton", *egamma, *boosted)).with_scalars(scalars)
-        return self._with_taus_and_vertices(reco, event, seed)
+        reco = self._with_taus_and_vertices(reco, event, seed)
+        if not self.constituents:
+            return reco
+        candidates = simulate_constituents(stream(seed, "jet constituents"), reco)
+        reco = link(reco.with_collections({"PFCands": candidates}))
+        return self._as_nanoaod(reco, ("PFCands", "JetPFCands"))
 
     def _with_taus_and_vertices(self, reco: Events, event: EventLatents, seed: int) -> Events:
         """Tau and SV, which need only what NanoAOD shows of the jets; not without GenVisTau."""

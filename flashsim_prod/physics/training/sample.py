@@ -52,7 +52,9 @@ def write_generator_sample(
     yield from _write(path, Schema.default(), numbered, about)
 
 
-def write_reference_sample(inputs: Sequence[str], path: Path, *, folds: int, seed: int) -> Iterator[int]:
+def write_reference_sample(
+    inputs: Sequence[str], path: Path, *, folds: int, seed: int, constituents: bool = False
+) -> Iterator[int]:
     """Reconstruct generator events with the reference detector, each `folds` times.
 
     Several detector folds of the same generator event are cheap statistics for training.
@@ -65,6 +67,8 @@ def write_reference_sample(inputs: Sequence[str], path: Path, *, folds: int, see
         NANOAOD file to write; it appears when it is complete.
     folds : int
     seed : int
+    constituents : bool
+        Whether jets come with their constituents.
 
     Yields
     ------
@@ -74,7 +78,7 @@ def write_reference_sample(inputs: Sequence[str], path: Path, *, folds: int, see
     files = [(url, inspect_input(url)) for url in inputs]
     total = sum(entries for _, entries in files)
     own = _own_seed(seed, *(Path(url).name for url in inputs))
-    detector = ReferenceDetector()
+    detector = ReferenceDetector(constituents=constituents)
     schema = detector.schema
     source = NanoSource(files, first=0, n_events=total, seed=pileup_seed(own, 0), schema=schema)
 

@@ -156,9 +156,17 @@ def generate_sample(
 
 
 def reconstruct_sample(
-    inputs: Sequence[str], output: Path, *, folds: int, seed: int, progress: StepProgress
+    inputs: Sequence[str],
+    output: Path,
+    *,
+    folds: int,
+    seed: int,
+    progress: StepProgress,
+    constituents: bool = False,
 ) -> ReferenceSample:
     """Reconstruct generator events with the reference detector, each `folds` times.
+
+    With `constituents` it has those of its jets, too.
 
     Raises
     ------
@@ -170,7 +178,7 @@ def reconstruct_sample(
     from flashsim_prod.physics.training.sample import write_reference_sample
 
     _refuse_existing(output)
-    steps = write_reference_sample(inputs, output, folds=folds, seed=seed)
+    steps = write_reference_sample(inputs, output, folds=folds, seed=seed, constituents=constituents)
     return ReferenceSample(output, _followed(steps, output.name, None, progress), folds, seed)
 
 

@@ -81,9 +81,9 @@ def assess(
         properties = _properties(fitted, held_out, samples, seed)
     else:
         notes.append(f"only {held_out.n_objects} objects: the property model is not assessed")
-    if model.most and len(held_out.table.number) >= least:
+    if model.draws_number and len(held_out.table.number) >= least:
         multiplicity = _multiplicity(fitted, held_out)
-    elif model.most:
+    elif model.draws_number:
         notes.append(f"only {len(held_out.table.number)} sources: their numbers are not assessed")
     return ModelFidelity(
         model.name, model.produces, fitted.n_parameters, properties, multiplicity, tuple(notes)
@@ -95,7 +95,9 @@ def draw(fitted: FittedModel, held_out: HeldOut, schema: Schema, sampling: Sampl
     table, model = held_out.table, fitted.model
     rng = np.random.default_rng([seed, zlib.crc32(model.name.encode())])
     noise = rng.normal(size=(held_out.n_objects, fitted.n_normals))
-    made = model.restore(fitted.sample(table.conditions[table.row], noise, sampling), held_out.sources)
+    made = model.restore(
+        fitted.sample(table.conditions[table.row], noise, sampling, sets=table.row), held_out.sources
+    )
     # what is taken over from the source is right by construction
     names = [name for name in made if name in held_out.attributes and name not in model.copies]
     for name in names:
