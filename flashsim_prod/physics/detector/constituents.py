@@ -26,6 +26,8 @@ _FORWARD = 3.0
 _OF_FORWARD = {2: 9, 3: 8}
 #: how unevenly candidates of a kind share its energy: shape of a gamma distribution
 _UNEVEN = 0.55
+#: and how little of it one has at least, as a share of what it has on average
+_SOFTEST = 0.04
 #: chance of a second and of a third axis, of jets of gluons and of others
 _MORE_AXES = {True: (0.75, 0.35), False: (0.5, 0.15)}
 #: tracks softer than this have no uncertainties [GeV], as in packed candidates
@@ -80,7 +82,7 @@ def _kinds_and_shares(rng: np.random.Generator, jets: Collection, jet: Ints) -> 
     n_present = present.sum(axis=1)
     chosen = (rng.random(n)[:, None] * total[jet] > below[jet]).sum(axis=1).clip(max=len(_KINDS) - 1)
     part = np.where(rank < n_present[jet], order[jet, np.minimum(rank, len(_KINDS) - 1)], chosen)
-    weight = rng.gamma(_UNEVEN, size=n) + 1e-4
+    weight = rng.gamma(_UNEVEN, size=n) + _SOFTEST
     of_part = part + len(_KINDS) * jet
     norm = np.bincount(of_part, weight, minlength=len(_KINDS) * jets.n_objects)[of_part]
     share = fractions[jet, part] * weight / norm

@@ -24,9 +24,9 @@ from flashsim_prod.physics.chain.kinds.sets.networks import SetCritic, SetGenera
 from flashsim_prod.physics.chain.model import ObjectModel
 
 _GENERATOR, _CRITIC = "generator", "critic"
-_BLOCKS, _MESSAGES = 3, 24
+_BLOCKS, _MESSAGES = 2, 16
 #: sets that a step sees, and that a held-out loss is found from
-_SETS, _SETS_HELD_OUT = 128, 1024
+_SETS, _SETS_HELD_OUT = 64, 512
 _PENALTY = 10.0
 _SMALL = 1e-12
 #: of the distances in what the generator takes down; the critic has 1
