@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics.definitions import constituents, egamma_links, fat_jets, links
+from flashsim_prod.physics.definitions import egamma_links, fat_jets, links
+from flashsim_prod.physics.definitions.constituents import candidates
 from flashsim_prod.physics.definitions.fsr import with_fsr_photons
 from flashsim_prod.physics.definitions.jets_muons import muon_mass, parton_flavour
 from flashsim_prod.physics.definitions.taus import with_tau_jets
@@ -63,7 +64,7 @@ def link(events: Events) -> Events:
         events = fat_jets.link(events)
     if "Tau" in events and "Jet" in events:
         events = events.with_collections({"Tau": with_tau_jets(events["Tau"], events["Jet"])})
-    return constituents.link(events)
+    return candidates.link(events)
 
 
 def with_gen_jets(jets: Collection, gen_jets: Collection) -> Collection:

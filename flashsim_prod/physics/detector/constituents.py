@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flashsim_prod.physics.definitions import constituents as found
+from flashsim_prod.physics.definitions.constituents import candidates as found
+from flashsim_prod.physics.definitions.constituents import sums
 from flashsim_prod.physics.detector.draws import Bools, Floats, Ints, chance
 from flashsim_prod.physics.events import Collection, Events
 
@@ -44,13 +45,13 @@ def simulate_constituents(rng: np.random.Generator, events: Events) -> Collectio
     jet = np.repeat(np.arange(jets.n_objects), number)
     kind, share = _kinds_and_shares(rng, jets, jet)
     deta, dphi = _directions(rng, jets, jet, share)
-    raw = found.raw_vectors(jets)
-    pt, eta, phi = found.polar(raw[:, 1:])
-    momenta = found.cartesian(
+    raw = sums.raw_vectors(jets)
+    pt, eta, phi = sums.polar(raw[:, 1:])
+    momenta = sums.cartesian(
         np.maximum(share * pt[jet], 1e-3), eta[jet] + deta, phi[jet] + dphi, np.zeros(len(jet))
     )[:, 1:]
-    momenta, masses = found.projected(momenta, found.MASSES[kind], jet, raw)
-    pt, eta, phi = found.polar(momenta)
+    momenta, masses = sums.projected(momenta, found.MASSES[kind], jet, raw)
+    pt, eta, phi = sums.polar(momenta)
     columns = {
         "pt": pt,
         "eta": eta,

@@ -7,7 +7,7 @@ plausible ranges, discrete values, spikes and correlations; it does not simulate
 from __future__ import annotations
 
 from flashsim_prod.physics.definitions.completion import complete
-from flashsim_prod.physics.definitions.constituents import link
+from flashsim_prod.physics.definitions.constituents.candidates import link
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
 from flashsim_prod.physics.detector.constituents import simulate_constituents
 from flashsim_prod.physics.detector.draws import stream

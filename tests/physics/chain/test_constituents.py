@@ -16,7 +16,8 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import KINDS, find_kind
 from flashsim_prod.physics.chain.kinds.sets.base import padded_sets
 from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, find_model
-from flashsim_prod.physics.definitions import constituents as found
+from flashsim_prod.physics.definitions.constituents import candidates as found
+from flashsim_prod.physics.definitions.constituents import sums
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
@@ -71,9 +72,9 @@ def _check_sums(events: Events) -> None:
     assert np.array_equal(candidate, np.arange(candidates.n_objects))
     number = np.bincount(jet, minlength=jets.n_objects)
     assert np.array_equal(number, jets["nConstituents"].astype(np.int64))
-    vectors = found.cartesian(*(candidates[name] for name in ("pt", "eta", "phi", "mass")))
-    wanted = found.raw_vectors(jets)
-    off = np.abs(found.summed(vectors, jet, jets.n_objects) - wanted)
+    vectors = sums.cartesian(*(candidates[name] for name in ("pt", "eta", "phi", "mass")))
+    wanted = sums.raw_vectors(jets)
+    off = np.abs(sums.summed(vectors, jet, jets.n_objects) - wanted)
     # float32 in memory
     assert (off < 2e-6 * wanted[:, :1]).all()
 
@@ -83,9 +84,9 @@ def test_those_of_the_reference_detector_sum_up_to_their_jets(reference):
     _check_sums(reference)
     jets, candidates = reference["Jet"], reference["PFCands"]
     _, jet = found.flat_jets(reference)
-    energy = found.cartesian(*(candidates[name] for name in ("pt", "eta", "phi", "mass")))[:, 0]
+    energy = sums.cartesian(*(candidates[name] for name in ("pt", "eta", "phi", "mass")))[:, 0]
     charged = np.bincount(jet, energy * (np.abs(candidates["pdgId"]) == 211), minlength=jets.n_objects)
-    share = charged / found.raw_vectors(jets)[:, 0]
+    share = charged / sums.raw_vectors(jets)[:, 0]
     assert np.corrcoef(share, jets["chHEF"])[0, 1] > 0.95
     assert set(np.unique(candidates["pdgId"]).tolist()) <= set(found.PDG_IDS.tolist())
 

@@ -7,20 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsim_prod.physics.definitions import constituents as found
+from flashsim_prod.physics.definitions.constituents import candidates as found
+from flashsim_prod.physics.definitions.constituents import sums
 from flashsim_prod.physics.events import Collection, Events
 
 
 def _jets(rng, n: int) -> np.ndarray:
     pt = rng.uniform(15, 300, n)
-    return found.cartesian(
+    return sums.cartesian(
         pt, rng.uniform(-4.5, 4.5, n), rng.uniform(-3, 3, n), pt * rng.uniform(0.02, 0.3, n)
     )
 
 
 def _total(momenta, masses, group, n):
     energy = np.sqrt((momenta**2).sum(axis=1) + masses**2)
-    return found.summed(np.column_stack([energy, momenta]), group, n)
+    return sums.summed(np.column_stack([energy, momenta]), group, n)
 
 
 @given(st.integers(0, 10_000))
@@ -30,7 +31,7 @@ def test_any_set_sums_up_to_what_is_wanted(seed):
     group = np.repeat(np.arange(6), rng.integers(1, 40, 6))
     momenta = wanted[group, 1:] * rng.gamma(0.5, 0.1, len(group))[:, None] + rng.normal(0, 2, (len(group), 3))
     masses = rng.choice(found.MASSES, len(group))
-    made, lighter = found.projected(momenta, masses, group, wanted)
+    made, lighter = sums.projected(momenta, masses, group, wanted)
     total = _total(made, lighter, group, 6)
     assert np.abs(total - wanted).max() < 1e-6 * wanted[:, 0].max()
     assert (lighter <= masses + 1e-12).all() or (np.bincount(group) == 1).any()
@@ -40,33 +41,33 @@ def test_what_sums_up_already_is_left_as_it_is():
     rng = np.random.default_rng(1)
     group = np.repeat(np.arange(3), 7)
     momenta, masses = rng.normal(20, 3, (21, 3)), rng.choice(found.MASSES, 21)
-    made, same = found.projected(momenta, masses, group, _total(momenta, masses, group, 3))
+    made, same = sums.projected(momenta, masses, group, _total(momenta, masses, group, 3))
     assert made == pytest.approx(momenta, rel=1e-8)
     assert same == pytest.approx(masses)
 
 
 @pytest.mark.parametrize("mass", [0.0, 1e-9, 0.05])
 def test_jets_lighter_than_their_candidates(mass):
-    wanted = found.cartesian([30.0], [0.5], [1.0], [mass])
+    wanted = sums.cartesian([30.0], [0.5], [1.0], [mass])
     rng = np.random.default_rng(2)
-    momenta = found.cartesian(rng.uniform(1, 9, 5), 0.5 + rng.normal(0, 0.1, 5), 1 + rng.normal(0, 0.1, 5), 0)
-    made, masses = found.projected(momenta[:, 1:], np.full(5, 0.13957), np.zeros(5, np.int64), wanted)
+    momenta = sums.cartesian(rng.uniform(1, 9, 5), 0.5 + rng.normal(0, 0.1, 5), 1 + rng.normal(0, 0.1, 5), 0)
+    made, masses = sums.projected(momenta[:, 1:], np.full(5, 0.13957), np.zeros(5, np.int64), wanted)
     assert _total(made, masses, np.zeros(5, np.int64), 1) == pytest.approx(wanted, rel=1e-7)
     assert masses.sum() <= mass
 
 
 def test_parallel_candidates_and_a_single_one_have_shares_of_the_jet():
-    wanted = found.cartesian([30.0, 40.0], [0.5, 1.0], [1.0, 2.0], [4.0, 5.0])
+    wanted = sums.cartesian([30.0, 40.0], [0.5, 1.0], [1.0, 2.0], [4.0, 5.0])
     axis = wanted[:, 1:]
     momenta, group = np.stack([0.25 * axis[0], 0.75 * axis[0], 2 * axis[1]]), np.array([0, 0, 1])
-    made, masses = found.projected(momenta, np.zeros(3), group, wanted)
+    made, masses = sums.projected(momenta, np.zeros(3), group, wanted)
     assert made == pytest.approx(np.stack([0.25 * axis[0], 0.75 * axis[0], axis[1]]))
     assert masses == pytest.approx([1.0, 3.0, 5.0])
     assert _total(made, masses, group, 2) == pytest.approx(wanted)
 
 
 def test_nothing_is_projected_to_nothing():
-    made, masses = found.projected(np.zeros((0, 3)), np.zeros(0), np.zeros(0, np.int64), np.zeros((0, 4)))
+    made, masses = sums.projected(np.zeros((0, 3)), np.zeros(0), np.zeros(0, np.int64), np.zeros((0, 4)))
     assert made.shape == (0, 3)
     assert masses.shape == (0,)
 

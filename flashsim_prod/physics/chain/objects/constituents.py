@@ -2,7 +2,7 @@
 
 Each is seen beside its jet: its pt as a share of the jet's, times their number; its direction from the axis,
 in units of the jet's mass over its pt. What is drawn is then changed as little as makes the constituents sum
-up to the jet before corrections (`definitions.constituents.projected`).
+up to the jet before corrections (`definitions.constituents.sums.projected`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from flashsim_prod.physics.chain.model import (
     Target,
     wrap_angle,
 )
-from flashsim_prod.physics.definitions import constituents as found
+from flashsim_prod.physics.definitions.constituents import candidates as found
+from flashsim_prod.physics.definitions.constituents import sums
 from flashsim_prod.physics.definitions.links import delta_phi
 from flashsim_prod.physics.events import Collection, Column, Events
 
@@ -63,8 +64,8 @@ def _match(events: Events, rows: Rows) -> NDArray[np.int64]:
     """
     candidate, jet = found.flat_jets(events)
     pt = events["PFCands"]["pt"].astype(np.float64)
-    vectors = found.cartesian(*(events["PFCands"][name][candidate] for name in ("pt", "eta", "phi", "mass")))
-    total = found.summed(vectors, jet, events["Jet"].n_objects)
+    vectors = sums.cartesian(*(events["PFCands"][name][candidate] for name in ("pt", "eta", "phi", "mass")))
+    total = sums.summed(vectors, jet, events["Jet"].n_objects)
     share = np.hypot(total[:, 1], total[:, 2]) / np.maximum(rows["raw_pt"], 1e-3)
     whole = (share > _COMPLETE) & (share < 2.0 - _COMPLETE)
     origin = np.full(len(pt), -1, dtype=np.int64)
@@ -93,11 +94,11 @@ def _assemble(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     eta = rows["eta"] + drawn["deta"] * rows["spread"]
     phi = rows["phi"] + drawn["dphi"] * rows["spread"]
     kind = np.clip(np.rint(drawn["species"]), 0, len(found.PDG_IDS) - 1).astype(np.int64)
-    momenta = found.cartesian(np.maximum(pt, 1e-3), np.clip(eta, -6.0, 6.0), phi, np.zeros(len(pt)))[:, 1:]
+    momenta = sums.cartesian(np.maximum(pt, 1e-3), np.clip(eta, -6.0, 6.0), phi, np.zeros(len(pt)))[:, 1:]
     group, first = _sets(rows)
-    jets = found.cartesian(*(rows[name][first] for name in ("raw_pt", "eta", "phi", "raw_mass")))
-    momenta, masses = found.projected(momenta, found.MASSES[kind], group, jets)
-    pt, eta, phi = found.polar(momenta)
+    jets = sums.cartesian(*(rows[name][first] for name in ("raw_pt", "eta", "phi", "raw_mass")))
+    momenta, masses = sums.projected(momenta, found.MASSES[kind], group, jets)
+    pt, eta, phi = sums.polar(momenta)
     has_track = found.CHARGES[kind] != 0
     made: dict[str, Column] = {
         "pt": pt,

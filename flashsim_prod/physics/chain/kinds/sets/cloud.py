@@ -84,7 +84,7 @@ class SetLoss(Loss):
     def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
         chosen = rows[:_SETS_HELD_OUT]
         chosen = chosen[torch.argsort(self._size[chosen], stable=True)]
-        parts = [self._seen(some, generator, device) for some in chosen.split(_SETS)]
+        parts = [self._seen(some, generator, device) for some in torch.split(chosen, _SETS)]
         return _distance(parts, [_drawn(network, one, generator) for one in parts], generator)
 
     def in_turn(
@@ -113,7 +113,7 @@ class SetLoss(Loss):
         present = rank < size[:, None]
         place = torch.where(present, self._first[sets][:, None] + rank, 0)
         members = self._order[place]
-        truth = self.examples.normal(members.flatten(), generator).unflatten(0, members.shape)
+        truth = self.examples.normal(members.flatten(), generator).view(*members.shape, -1)
         truth = truth * present[..., None]
         conditions = self.examples.conditions[self._row[sets]]
         return _Sets(truth.to(device), conditions.to(device), present.to(device))
@@ -139,7 +139,9 @@ def _critic_loss(critic: nn.Module, drawn: Tensor, sets: _Sets, generator: torch
     steepness = (slope.square().sum(dim=(1, 2)) + _SMALL).sqrt()
     # of a set each of whose members moves alike
     size = present.sum(dim=1).clamp(min=1).to(truth)
-    apart = critic(drawn, conditions, present).mean() - critic(truth, conditions, present).mean()
+    apart = cast(
+        Tensor, critic(drawn, conditions, present).mean() - critic(truth, conditions, present).mean()
+    )
     return apart + _PENALTY * (steepness * size.sqrt() - 1).clamp(min=0.0).square().mean()
 
 

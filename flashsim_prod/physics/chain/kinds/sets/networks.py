@@ -79,7 +79,7 @@ class Passing(nn.Module):
         hidden = self.enter(inputs) + start
         for block, gate, shift in zip(self.blocks, rest[::2], rest[1::2], strict=True):
             hidden = block(hidden, share, gate, shift)
-        return hidden
+        return cast(Tensor, hidden)
 
 
 class SetGenerator(Passing):
