@@ -16,7 +16,8 @@ from flashsim_prod.physics.chain.compatibility import as_drawn_by
 from flashsim_prod.physics.chain.kinds.base import Kind, Networks
 from flashsim_prod.physics.chain.kinds.networks import n_parameters
 from flashsim_prod.physics.chain.kinds.registry import FLOW, find_kind, read_section
-from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets, padded_sets
+from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets
+from flashsim_prod.physics.chain.kinds.sets.padding import padded_sets
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.tensors import check_tensors
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser

@@ -14,7 +14,7 @@ from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.chain import Chain, makers
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import KINDS, find_kind
-from flashsim_prod.physics.chain.kinds.sets.base import padded_sets
+from flashsim_prod.physics.chain.kinds.sets.padding import padded_sets
 from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, find_model
 from flashsim_prod.physics.definitions.constituents import candidates as found
 from flashsim_prod.physics.definitions.constituents import sums

@@ -15,6 +15,7 @@ from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.events import Column
 from flashsim_prod.physics.nanoaod.precision import as_stored
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.validation.models.constituents import COLLECTION, compare_sets
 from flashsim_prod.physics.validation.models.figures import (
     Attribute,
     Correlations,
@@ -85,8 +86,9 @@ def assess(
         multiplicity = _multiplicity(fitted, held_out)
     elif model.draws_number:
         notes.append(f"only {len(held_out.table.number)} sources: their numbers are not assessed")
+    sets = compare_sets(held_out, samples.drawn, seed) if model.produces == COLLECTION else None
     return ModelFidelity(
-        model.name, model.produces, fitted.n_parameters, properties, multiplicity, tuple(notes)
+        model.name, model.produces, fitted.n_parameters, properties, multiplicity, tuple(notes), sets
     ), samples
 
 
