@@ -9,6 +9,7 @@ whatever the locale.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import math
 import os
@@ -20,7 +21,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from flashsim_prod.errors import FlashSimError, NoSpaceError, RequestError, StorageError
 
@@ -222,7 +225,14 @@ def _encoded(path: Path, text: str) -> bytes:
 # ---- reading
 
 
-def open_regular(path: Path) -> BinaryIO:
+def local_path(url: str) -> str:
+    """The path of a ``file://`` address; all else as it is."""
+    if not url.lower().startswith("file://"):
+        return url
+    return url2pathname(urlsplit(url).path)
+
+
+def open_regular(path: Path) -> io.BufferedReader:
     """A file, open for reading; whatever else stands at `path` is refused rather than waited for.
 
     Raises

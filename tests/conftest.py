@@ -135,6 +135,13 @@ def hepmc() -> ModuleType:
 
 
 @pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What tests of training at a site share: the module `fits`."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    return import_module("fits")
+
+
+@pytest.fixture
 def write_lhe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Writes a small LHE file; arguments as of `lhe_files.write_lhe` after the folder."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))

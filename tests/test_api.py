@@ -22,8 +22,11 @@ import pytest
 import uproot
 
 from flashsim_prod import api
+from flashsim_prod.api.requests import _warn
 from flashsim_prod.errors import FlashSimError, InputError, JobsFailedError, RequestError, StateError
 from flashsim_prod.production.home import VARIABLE, Home
+from flashsim_prod.production.order.order import Typed, make_order
+from flashsim_prod.production.order.place import preview
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -150,6 +153,17 @@ def test_files_take_the_generators_place(made: api.Dataset, place: Path) -> None
     same = api.request("ttbar", 8, inputs=file, **options)
     _same(found, uproot.open(same.files[0])["Events"].arrays())
     assert found.GenMET_pt[::2].tolist() == uproot.open(file)["Events"]["GenMET_pt"].array()[:4].tolist()
+
+
+def test_advice_on_speed_is_no_warning(home: Home, recwarn: pytest.WarningsRecorder) -> None:
+    order, _ = make_order(Typed(card="ttbar", events="101", oversample="2", device="cpu"))
+    plan = preview(home, order, None)
+    odd, pace = plan.notes
+    assert plan.advice == (pace,)
+    assert pace.startswith("the generator sets the pace")
+    _warn(plan)
+    assert odd in {str(one.message) for one in recwarn}
+    assert pace not in {str(one.message) for one in recwarn}
 
 
 @pytest.mark.slow

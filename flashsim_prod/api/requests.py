@@ -214,6 +214,7 @@ def request(
     >>> made = request("ttbar", "10k", oversample=10)
     >>> events = uproot.concatenate([f"{file}:Events" for file in made.files], ["Jet_pt"])
     """
+    from flashsim_prod.production.catalogs import one_sign_in
     from flashsim_prod.production.drive.foreground import drive
     from flashsim_prod.production.home import open_home
     from flashsim_prod.production.order.order import make_order
@@ -235,15 +236,16 @@ def request(
         nano,
     )
     home = open_home()
-    order, found = make_order(typed)
-    if order.site.rules.goes_on_alone:
-        raise RequestError(
-            f"jobs at site {order.site.name} do not run on this machine; order such a dataset by "
-            f"flashsim-prod request {order.card.name} --site {fspath(site)}"
-        )
-    plan = preview(home, order, name)
-    _warn(plan)
-    plan = place(home, order, plan, bundle_title=found.title, named=name is not None, dry_run=False)
+    with one_sign_in():
+        order, found = make_order(typed)
+        if order.site.rules.goes_on_alone:
+            raise RequestError(
+                f"jobs at site {order.site.name} do not run on this machine; order such a dataset by "
+                f"flashsim-prod request {order.card.name} --site {fspath(site)}"
+            )
+        plan = preview(home, order, name)
+        _warn(plan)
+        plan = place(home, order, plan, bundle_title=found.title, named=name is not None, dry_run=False)
     return _dataset(drive(home, plan.request.name))
 
 
@@ -334,9 +336,10 @@ def _typed(
 
 
 def _warn(plan: Plan) -> None:
-    """What a plan says of itself, to whoever called."""
+    """What a plan says of the events, to whoever called; advice on speed is for plans of production."""
     for line in (*plan.warnings, *plan.notes):
-        warnings.warn(line, stacklevel=3)
+        if line not in plan.advice:
+            warnings.warn(line, stacklevel=3)
 
 
 def _files(card_or_files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> tuple[str, ...]:

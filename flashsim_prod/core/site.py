@@ -43,6 +43,15 @@ class Resources(StrictModel):
         ge=1,
         description="objects that a network sees at a time; by default as suits the device",
     )
+    gpu_graphs: bool = Field(
+        default=False,
+        description="on a GPU, the launches of a block are captured once and replayed (CUDA graphs)",
+    )
+    gpu_half: bool = Field(
+        default=False,
+        description="on a GPU, matrix products are of half precision: other numbers, whose fidelity was not "
+        "measured",
+    )
 
 
 class Rates(StrictModel):

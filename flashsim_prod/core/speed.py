@@ -73,8 +73,7 @@ class Speed(StrictModel):
         """Whether it says how fast such jobs are; `Device.AUTO` is whatever was measured."""
         asked = (site, bundle_digest, sampling)
         same = (self.site, self.bundle_digest, self.sampling) == asked
-        # where networks run on a GPU one process feeds it, whatever the cores
-        same = same and (self.device != "cpu" or self.cpus == cpus)
+        same = same and self.cpus == cpus
         return same and (device is Device.AUTO or device.value == self.device)
 
     def replaces(self, other: Speed) -> bool:

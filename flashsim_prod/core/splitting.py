@@ -13,7 +13,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import MergeRules, Rates, Resources, Site
 from flashsim_prod.errors import RequestError
@@ -189,9 +188,9 @@ def gen_events_per_job(
     return min(by_time, by_size, max(shared, worthwhile), gen_events)
 
 
-def processes_of(site: Site, device: Device) -> int:
-    """Processes that simulate at a time in a job of `site`; one that feeds the GPU where it asks for one."""
-    return 1 if device is Device.CUDA else site.resources.cpus
+def processes_of(site: Site) -> int:
+    """Processes that simulate at a time in a job of `site`, or feed its GPU."""
+    return site.resources.cpus
 
 
 def seconds_per_gen_event(oversample: int, rates: Rates, *, generated: bool, processes: int = 1) -> float:

@@ -1,14 +1,16 @@
-"""Data-taking periods of Run-2 Ultra Legacy, and what NanoAODv9 defines differently in each of them."""
+"""Data-taking periods, and what is different in each of them: definitions of NanoAOD, pileup, beam spot."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.core.strict import nearest
-from flashsim_prod.errors import ConfigError
+from flashsim_prod.errors import ConfigError, RequestError
+from flashsim_prod.physics.generator.pileup import find_profile
 
 Cuts = NDArray[np.float64]
 
@@ -79,23 +81,146 @@ class Era:
 
     Attributes
     ----------
-    pileup_id : tuple of arrays of shape (4, 4)
-        Cuts of the bits 4, 2 and 1.
+    told : str
+        What it is, for people.
+    profile : str
+        Its pileup and its beam spot.
+    energy_tev : float
+        Of its collisions.
+    pileup_id : tuple of arrays of shape (4, 4), optional
+        Cuts of the bits 4, 2 and 1; none where they are not known.
     """
 
-    pileup_id: tuple[Cuts, Cuts, Cuts]
+    told: str
+    profile: str
+    energy_tev: float
+    pileup_id: tuple[Cuts, Cuts, Cuts] | None = None
+
+    @property
+    def beam_spot_z(self) -> tuple[float, float]:
+        """Centre and width of the luminous region along the beam [cm]."""
+        profile = find_profile(self.profile)
+        return profile.beam_spot_cm[2], profile.spread_cm[2]
 
 
 ERAS = {
-    "UL16preVFP": Era(_OF_2016),
-    "UL16postVFP": Era(_OF_2016),
-    "UL17": Era(_OF_2018),
-    "UL18": Era(_OF_2018),
+    "UL16preVFP": Era("2016, the first part (APV)", "Run2_2016preVFP", 13.0, _OF_2016),
+    "UL16postVFP": Era("2016, the second part", "Run2_2016postVFP", 13.0, _OF_2016),
+    "UL17": Era("2017", "Run2_2017", 13.0, _OF_2018),
+    "UL18": Era("2018", "Run2_2018", 13.0, _OF_2018),
+    "Run3_2022": Era("2022", "Run3_2022", 13.6),
 }
+
+#: campaigns of simulation, and conditions (global tags), that are of an era; the first that is found counts
+_MARKS: tuple[tuple[str, str], ...] = (
+    (r"RunIISummer(?:19|20)UL16\w*APV|106X_mcRun2_asymptotic_preVFP_v\d", "UL16preVFP"),
+    (r"RunIISummer(?:19|20)UL16|106X_mcRun2_asymptotic_v\d", "UL16postVFP"),
+    (r"RunIISummer(?:19|20)UL17|106X_mc2017_realistic_v\d", "UL17"),
+    (r"RunIISummer(?:19|20)UL18|106X_upgrade2018_realistic_v\d", "UL18"),
+    (r"Run3Summer22|\d{3}X_mcRun3_2022_realistic", "Run3_2022"),
+)
+#: how campaigns of simulation are called, whether or not they are known here
+_CAMPAIGN = re.compile(r"(?:RunII|Run3)(?:Winter|Spring|Summer|Fall|Autumn)\d{2}(?:UL\d{2})?")
 
 
 def find_era(name: str) -> Era:
     """The period `name`; `ConfigError` if it is not known."""
     if name not in ERAS:
-        raise ConfigError(f"unknown era '{name}'{nearest(name, list(ERAS))}")
+        raise ConfigError(f"unknown era '{name}'{nearest(name, list(ERAS))}; known are {', '.join(ERAS)}")
     return ERAS[name]
+
+
+def era_in(text: str) -> str:
+    """The era that the name of a dataset, a file or a global tag tells; empty if none.
+
+    Raises
+    ------
+    ConfigError
+        If it is of a campaign whose era is not known.
+    """
+    for pattern, era in _MARKS:
+        if re.search(pattern, text):
+            return era
+    other = _CAMPAIGN.search(text)
+    if other:
+        raise ConfigError(f"the era of campaign {other[0]} is not known; known are {', '.join(ERAS)}")
+    return ""
+
+
+def era_of_profile(profile: str) -> str:
+    """The era whose pileup this is; empty for one of no era."""
+    return next((name for name, era in ERAS.items() if era.profile == profile), "")
+
+
+@dataclass(frozen=True)
+class OfBundle:
+    """The era of a bundle.
+
+    Attributes
+    ----------
+    bundle : str
+        Its name.
+    era : str
+    is_said : bool
+        Whether its manifest says so; older ones do not.
+    """
+
+    bundle: str
+    era: str
+    is_said: bool
+
+    def profile_for(self, profile: str, energy_tev: float, wanted: str = "") -> tuple[str, tuple[str, ...]]:
+        """The pileup profile of a request that has `profile` by its card, and what is to be told of it.
+
+        A card that says nothing else than what all cards say goes with the bundle. A bundle that does not
+        say its era may still be used at another energy than that of its own, which is told.
+
+        Parameters
+        ----------
+        wanted : str
+            The era that was asked for, if one was.
+
+        Raises
+        ------
+        ConfigError
+            If `wanted` is not known.
+        RequestError
+            If the request is of another era than the bundle.
+        """
+        if wanted:
+            find_era(wanted)
+        own, other = ERAS[self.era], wanted or era_of_profile(profile)
+        if not other or (other == self.era and profile == own.profile):
+            return profile, ()
+        same_energy = energy_tev == own.energy_tev
+        if same_energy and (other == self.era or (not wanted and other == DEFAULT)):
+            return own.profile, (f"pileup and beam spot are those of {self}, {own.profile}",)
+        if other == self.era:
+            raise RequestError(f"era {other} is of {own.energy_tev:g} TeV, the request of {energy_tev:g} TeV")
+        if not self.is_said and not same_energy:
+            return profile, (
+                f"the request is of {other}, and {self}: working points and OtherPV_z are of {self.era}",
+            )
+        raise RequestError(f"the request is of {other} at {energy_tev:g} TeV, and {self}; {self._remedy}")
+
+    def check_told(self, told: str, where: str, wanted: str = "") -> tuple[str, ...]:
+        """What is to be told of input that is of the era `told`; `RequestError` if that contradicts.
+
+        An era that was asked for knowingly goes before what the input tells.
+        """
+        if told in ("", self.era):
+            return ()
+        if wanted == self.era:
+            return (f"{where} is of {told}, and simulated as of {wanted}",)
+        if not self.is_said and ERAS[told].energy_tev != ERAS[self.era].energy_tev:
+            return ()
+        raise RequestError(
+            f"{where} is of {told}, and {self}; {self._remedy}, or simulate it so knowingly: --era {self.era}"
+        )
+
+    @property
+    def _remedy(self) -> str:
+        return "take a bundle of that era (--bundle; see: bundle show)"
+
+    def __str__(self) -> str:
+        return f"bundle {self.bundle} of {self.era}"

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.physics.chain.chain import Chain
+from flashsim_prod.physics.chain.devices.work import Evaluator
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.versions.names import writing
@@ -20,10 +21,13 @@ class Producer(Protocol):
         What it makes; an input may bring more.
     timings : Timings
         Is told the time of each stage.
+    evaluator : Evaluator
+        Who runs its networks; another one may take its place.
     """
 
     schema: Schema
     timings: Timings
+    evaluator: Evaluator
 
     def produce(self, folds: Events, *, seed: int) -> Events:
         """The events of `folds` that are written, which may be fewer; drawn as a function of `seed` alone."""
@@ -47,6 +51,15 @@ class NanoProducer:
         self.chain, self.timings = chain, chain.timings
         self._way = writing(chain.made_for, version)
         self.schema = self._way.schema
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """Who runs the chain's networks."""
+        return self.chain.evaluator
+
+    @evaluator.setter
+    def evaluator(self, evaluator: Evaluator) -> None:
+        self.chain.evaluator = evaluator
 
     def produce(self, folds: Events, *, seed: int) -> Events:
         """All of `folds`, reconstructed."""

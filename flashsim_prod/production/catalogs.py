@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flashsim_prod.core.names import check_rse, is_temporary
 from flashsim_prod.errors import RequestError
 from flashsim_prod.grid.catalog.base import Catalog, Container
@@ -27,6 +30,15 @@ def open_catalog(name: str, home: Home, scope: str = "cms") -> Catalog:
     from flashsim_prod.grid.catalog.rucio import RucioCatalog
 
     return RucioCatalog(scope)
+
+
+@contextmanager
+def one_sign_in() -> Iterator[None]:
+    """Sign in to Rucio at most once for all that the block asks of it, however many parts of it do."""
+    from flashsim_prod.grid.catalog.rucio_calls import one_sign_in as shared
+
+    with shared():
+        yield
 
 
 def local_datasets(home: Home) -> list[Container]:

@@ -204,6 +204,18 @@ def test_the_whole_way(bundle: Path, folder: Path, home: Home, tmp_path: Path) -
     assert "whole" in page
 
 
+def test_how_fast_it_is(bundle: Path, folder: Path, home: Home) -> None:
+    source = ("--input", folder / "full.root", "--energy", 13, "--events", 150, "--oversample", 3)
+    told = json.loads(_done("bench", "--analysis", bundle, *source, "--json").stdout)
+    # of those that are tried, as a plan counts them
+    assert (told["gen_events"], told["events"]) == (50, 150)
+    assert set(told["stages_s"]) >= {"read", "fold", "write"}
+    assert told["bundle"] == str(bundle)
+    words = ("request", "--analysis", bundle, *source, "--primary", "Z", "--dry-run", "--yes")
+    assert "measured by bench" in " ".join(_done(*words).stderr.split())
+    _refused(2, "--analysis has a bundle of its own", "bench", "--analysis", bundle, "--bundle", "reference")
+
+
 def test_the_same_events_in_chunks_of_another_size(bundle: Path) -> None:
     numbering = {"run": 1, "first_event": 1, "first_lumi": 1, "gen_events_per_lumi": 50, "job_gen_first": 0}
     gen = both_levels(60)

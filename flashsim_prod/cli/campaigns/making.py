@@ -19,6 +19,7 @@ from flashsim_prod.production.campaigns.plan import CampaignPlan, plan_campaign
 from flashsim_prod.production.campaigns.run import CampaignOutcome, Shown, run_campaign
 from flashsim_prod.production.campaigns.status import campaign_status, status_figures
 from flashsim_prod.production.campaigns.store import campaign_folder, stored_campaign
+from flashsim_prod.production.catalogs import one_sign_in
 from flashsim_prod.production.home import Home, home_to_read, open_home
 from flashsim_prod.production.order.plan import LONG
 
@@ -45,6 +46,7 @@ class Ended(typer.TyperException):
         self.exit_code = _SIGNALLED + outcome.stopped_by if outcome.stopped_by else StateError.exit_code
 
 
+@one_sign_in()
 def make_campaign(campaign: Campaign, where: str, how: How) -> None:
     """Plan a campaign and bring it forward, or with `dry_run` show its plan only.
 
@@ -67,6 +69,7 @@ def make_campaign(campaign: Campaign, where: str, how: How) -> None:
     _run(home, plan, how, retry=False)
 
 
+@one_sign_in()
 def go_on(name: str, how: How) -> None:
     """Go on with a campaign as it was last run; errors as of `make_campaign`."""
     home = open_home()

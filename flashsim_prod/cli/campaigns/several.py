@@ -48,6 +48,8 @@ def make_several(
             raise RequestError(f"{option} goes with --input, and so with one request")
     if typed.analysis is not None:
         raise RequestError("--analysis goes with one card; make the requests one by one")
+    if typed.era:
+        raise RequestError("--era goes with one card; those of several follow the bundle")
     if typed.virtual:
         raise RequestError("--virtual goes with one card; register them one by one")
     per_job = typed.events_per_job

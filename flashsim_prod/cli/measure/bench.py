@@ -60,6 +60,14 @@ def bench(
             autocompletion=completing.bundles,
         ),
     ] = None,
+    analysis: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Bundle of an analysis: events/s of its flat ntuple, of all that are tried.",
+            autocompletion=completing.bundles,
+        ),
+    ] = None,
     device: OnDevice = Device.AUTO,
     cpus: Annotated[
         int | None,
@@ -93,6 +101,7 @@ def bench(
         seed=1,
         inputs=tuple(inputs or ()),
         bundle=bundle,
+        analysis=analysis,
         device=device,
         slots=1,
         sampling=sampling_of(solver, evaluations, grid_power),

@@ -22,7 +22,9 @@ def contents_for_programs(found: BundleContents | OneModel) -> dict[str, Any]:
     if isinstance(found, BundleContents):
         lacks = {one.name: one.lacks for one in found.models if one.lacks}
         nano = {"made_for": found.nano, "versions": [asdict(one) for one in found.versions]}
-        return {"path": found.path, "digest": found.digest, "lacks": lacks, "nano": nano, **found.manifest}
+        eras = {"era": found.era, "of_other_eras": found.of_other_eras}
+        about = {"path": found.path, "digest": found.digest, "lacks": lacks, "nano": nano}
+        return {**about, **found.manifest, **eras}
     name = found.model.name
     fidelity = [
         {"compared_with": report.compared_with, "files": report.files, **asdict(report.models[name])}
@@ -40,6 +42,7 @@ def print_bundle(found: BundleContents) -> None:
         f"digest {found.digest}",
         f"made {found.created:%Y-%m-%d} with {software}",
         "trained on " + "; ".join(found.training_sample),
+        *_eras(found),
     )
     numbers = ("SEES", "DRAWS", "WEIGHTS", "OBJECTS", "SEED")
     listing = table("MODEL", "PRODUCES", *numbers, right=numbers, whole=("MODEL",))
@@ -53,6 +56,14 @@ def print_bundle(found: BundleContents) -> None:
         _print_lines(*_in_version(version, found.nano))
     for report in found.reports:
         _print_report(report)
+
+
+def _eras(found: BundleContents) -> Iterator[str]:
+    """Which era the models stand for, in lines."""
+    yield f"era {found.era}" + ("" if found.is_era_said else ", as all bundles that do not say it")
+    for era in sorted(set(found.of_other_eras.values())):
+        names = [name for name, other in found.of_other_eras.items() if other == era]
+        yield f"    of {era} are {', '.join(names)}"
 
 
 def _in_version(found: InVersion, made_for: str) -> Iterator[str]:

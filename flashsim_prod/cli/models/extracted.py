@@ -24,6 +24,13 @@ def note_what_is_lacking(made: Extracted) -> None:
     for lost in made.not_finite:
         told = lost_rows(lost.model, lost.objects, lost.sources, lost.why)
         typer.echo(f"note: {lost.file}: {told}", err=True)
+    if made.without_era:
+        others = f" (nor that of {len(made.without_era) - 1} others)" if len(made.without_era) > 1 else ""
+        typer.echo(
+            f"note: {made.without_era[0]}: nothing tells its era{others}, so models of it count as of UL18; "
+            "if it is of another one, say --era",
+            err=True,
+        )
     for one in made.without_source:
         lacking = f"{one.objects:,} of {one.number:,} {one.collection} are in no table, for want of a source"
         typer.echo(f"note: {one.file}: {lacking}", err=True)

@@ -26,6 +26,9 @@ class FitsShown(FitDisplay):
         if lost:
             typer.echo(f"note: {lost_rows(fit.model, lost.objects, lost.sources, lost.told())}", err=True)
 
+    def remark(self, line: str) -> None:
+        typer.echo(line, err=True)
+
     def submitted(self, found: Submitted) -> None:
         if self._is_quiet:
             return

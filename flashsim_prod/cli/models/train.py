@@ -124,6 +124,9 @@ def extract(
     first: Annotated[
         str | None, typer.Option(metavar="N", help="Only so many events of each file: 1000, 10k, ...")
     ] = None,
+    era: Annotated[
+        str, typer.Option(metavar="ERA", help="Of files that do not tell it, as UL18 or UL16postVFP.")
+    ] = "",
     jobs: Jobs = 1,
     server: Server = None,
     protocol: Protocol = "",
@@ -134,7 +137,8 @@ def extract(
     most = None if first is None else parse_count(first)
     with shown_steps() as show:
         found = located(files, Where(server, protocol, cache), most)
-        portions = [replace(one, part=events, weight=weight, without=tuple(without or ())) for one in found]
+        not_taught = tuple(without or ())
+        portions = [replace(one, part=events, weight=weight, without=not_taught, era=era) for one in found]
         made = extract_tables(portions, work, model or (), progress=_steps(show), jobs=jobs)
     note_what_is_lacking(made)
     if as_json:
@@ -194,7 +198,8 @@ def bundle(
         return
     own = f"{n_own} fitted in {made.fits}"
     whose = f"{own}, {found.models - n_own} of {made.base}" if made.base is not None else own
-    typer.echo(f"{found.path}: {counted(found.models, 'model')} ({whose}), digest {found.digest[:12]}")
+    era = f", era {made.era}" if made.era else ""
+    typer.echo(f"{found.path}: {counted(found.models, 'model')} ({whose}){era}, digest {found.digest[:12]}")
 
 
 @app.command()

@@ -20,6 +20,7 @@ from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.again.virtual import register_virtual
+from flashsim_prod.production.catalogs import one_sign_in
 from flashsim_prod.production.context import Outcome
 from flashsim_prod.production.drive.detached import check_software, render
 from flashsim_prod.production.home import Home, open_home
@@ -41,6 +42,7 @@ class Making:
     as_json: bool
 
 
+@one_sign_in()
 def make(typed: Typed, how: Making) -> None:
     """Plan what was typed and make it, or write its folder only.
 
@@ -54,6 +56,7 @@ def make(typed: Typed, how: Making) -> None:
     _make(home, order, found, (), how)
 
 
+@one_sign_in()
 def make_extension(name: str, typed: Extending, how: Making) -> None:
     """The same of more events of the request `name`."""
     home = open_home()

@@ -17,6 +17,7 @@ from flashsim_prod.cli.show import console, print_json, table
 from flashsim_prod.core.options import MAX_OVERSAMPLE
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration, parse_count
 from flashsim_prod.errors import RequestError
+from flashsim_prod.production.catalogs import one_sign_in
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.order import make_order
 from flashsim_prod.production.order.place import preview
@@ -73,8 +74,9 @@ def plan(
     if not scanned and (observables or proof):
         raise RequestError("--observable and --proof go with --scan-oversample 1,2,5,10")
     home = Home(resources.home_path(), is_read_only=True)
-    order, _ = make_order(typed_request(**context.params))
-    made = preview(home, order, fields.get("name"))
+    with one_sign_in():
+        order, _ = make_order(typed_request(**context.params))
+        made = preview(home, order, fields.get("name"))
     if not scanned:
         _tell(made, None, "", as_json)
         return

@@ -78,6 +78,9 @@ def request(
     energy_tev: Annotated[
         float | None, typer.Option("--energy", metavar="TEV", help="Centre-of-mass energy.")
     ] = None,
+    era: Annotated[
+        str, typer.Option(metavar="ERA", help="As UL18 or UL16postVFP; the bundle's by default.")
+    ] = "",
     primary: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="With --input: its primary dataset, if the files tell none."),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.strict import StrictModel
@@ -34,6 +34,15 @@ class InputFile(StrictModel):
     bytes: int | None = Field(default=None, ge=0)
     lfn: str | None = Field(default=None, description="its name in the catalogue that it was found in")
     dataset: str | None = Field(default=None, description="the catalogue's dataset that it is of")
+    identity: str | None = Field(
+        default=None, description="what tells it from another file of its name: its UUID, or a digest"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without an identity where none is known, as before any was: digests of such requests stay."""
+        fields: dict[str, Any] = handler(self)
+        return {key: value for key, value in fields.items() if key != "identity" or value is not None}
 
     @property
     def is_url(self) -> bool:

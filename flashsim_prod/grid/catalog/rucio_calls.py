@@ -12,9 +12,12 @@ import logging
 import os
 import re
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -78,6 +81,32 @@ _RUCIO_LOG.propagate = False
 _RUCIO_LOG.setLevel(logging.ERROR)
 
 
+@dataclass(frozen=True)
+class _SignedIn:
+    """A client whose credentials were accepted, what the server says of their owner, and when it was [s]."""
+
+    client: Any
+    who: dict[str, Any]
+    at_s: float
+
+
+#: those of the block that runs, by how long an answer may take; ``None`` outside of such a block
+_SHARED: ContextVar[dict[int, _SignedIn] | None] = ContextVar("_SHARED", default=None)
+#: after so long credentials may have been renewed, so another sign-in is due [s]
+_SHARED_S = 600.0
+
+
+@contextmanager
+def one_sign_in() -> Iterator[None]:
+    """Let all that asks Rucio while the block runs, in this thread, share one sign-in; blocks may nest."""
+    token = _SHARED.set({}) if _SHARED.get() is None else None
+    try:
+        yield
+    finally:
+        if token is not None:
+            _SHARED.reset(token)
+
+
 class RucioCalls:
     """One server, spoken to in its own calls.
 
@@ -104,8 +133,14 @@ class RucioCalls:
     def __init__(self, *, patience_s: float | None = None, answer_s: int = ANSWER_S) -> None:
         make, self._known = _load()
         self._patience_s = patience() if patience_s is None else patience_s
-        sign_in = partial(_sign_in, partial(make, timeout=answer_s, logger=_RUCIO_LOG))
-        self._client, self.who = self._retried("signing in", sign_in)
+        shared = _SHARED.get()
+        found = None if shared is None else shared.get(answer_s)
+        if found is None or time.monotonic() - found.at_s > _SHARED_S:
+            sign_in = partial(_sign_in, partial(make, timeout=answer_s, logger=_RUCIO_LOG))
+            found = _SignedIn(*self._retried("signing in", sign_in), time.monotonic())
+            if shared is not None:
+                shared[answer_s] = found
+        self._client, self.who = found.client, found.who
         self.host = str(self._client.host)
 
     def __enter__(self) -> Self:
@@ -115,7 +150,7 @@ class RucioCalls:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; where the sign-in is shared, the next call opens another."""
         self._client.session.close()
 
     def ask(self, method: str, *positional: Any, **named: Any) -> Any:

@@ -11,6 +11,9 @@ from flashsim_prod.errors import BundleError, InputError
 from flashsim_prod.physics.analysis.model import Regression
 from flashsim_prod.physics.analysis.schemas import NUMBERS, flat_schema
 from flashsim_prod.physics.chain.bundle import Bundle
+from flashsim_prod.physics.chain.devices.here import Here
+from flashsim_prod.physics.chain.devices.place import Place
+from flashsim_prod.physics.chain.devices.work import Evaluator
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.randoms import DrawKeys, Draws
@@ -43,35 +46,39 @@ class AnalysisProducer:
     Parameters
     ----------
     bundle : Bundle
-    device : str
+    device : str or Place
     sampling : Sampling
         How it is integrated, if it is a continuous flow.
     timings : Timings, optional
         Is told the time of each stage: features, efficiencies, flows, postprocess.
-    batch_rows : int, optional
-        Events that a network sees at a time.
 
     Attributes
     ----------
     schema : Schema
+    evaluator : Evaluator
+        Who runs the networks; another one may take its place.
     """
 
     def __init__(
         self,
         bundle: Bundle,
         *,
-        device: str = "cpu",
+        device: str | Place = "cpu",
         sampling: Sampling | None = None,
         timings: Timings | None = None,
-        batch_rows: int | None = None,
     ) -> None:
         self.regression = regression_of(bundle)
         model = self.regression.model
         self.fitted = FittedModel.load(
-            model, bundle.manifest.models[model.name], bundle.tensors(model.name), device, batch_rows
+            model,
+            bundle.manifest.models[model.name],
+            bundle.tensors(model.name),
+            Place(device) if isinstance(device, str) else device,
         )
         self.schema = flat_schema(self.regression.analysis.ntuple())
-        self.sampling, self.timings = sampling or Sampling(), timings or Timings()
+        self.timings = timings or Timings()
+        self.sampling = sampling or Sampling()
+        self.evaluator: Evaluator = Here([self.fitted], self.sampling)
 
     def produce(self, folds: Events, *, seed: int) -> Events:
         """The folds that pass the selection, each with its own draws."""
@@ -97,13 +104,13 @@ class AnalysisProducer:
         with self.timings.step("efficiencies"):
             kept = np.arange(folds.n)
             if select:
-                passing = self.fitted.probabilities(conditions)[of_gen, 1]
+                passing = self.fitted.probabilities(conditions, by=self.evaluator)[of_gen, 1]
                 kept = np.flatnonzero(Draws(seed, f"{self._name}.passes").uniforms(keys, 1)[:, 0] < passing)
         with self.timings.step("flows"):
             chosen = DrawKeys(keys.gen_event[kept], keys.fold[kept], keys.item[kept])
             stream = f"{self._name}.{self.fitted.kind.name}"
             noise = Draws(seed, stream).normals(chosen, self.fitted.n_normals)
-            drawn = self.fitted.sample(conditions[of_gen[kept]], noise, self.sampling)
+            drawn = self.fitted.sample(conditions[of_gen[kept]], noise, self.sampling, by=self.evaluator)
         with self.timings.step("postprocess"):
             made = self.regression.restore(drawn, rows.take(of_gen[kept]))
             return Events(len(kept), {**_numbers(folds, kept), **made})

@@ -31,6 +31,8 @@ from flashsim_prod.errors import BundleError, ConfigError
 from flashsim_prod.files import appearing_folder, read_bytes, write_whole
 from flashsim_prod.physics.chain.assessment import Assessment
 from flashsim_prod.physics.chain.kinds.registry import FLOW, read_section
+from flashsim_prod.physics.eras import DEFAULT as ERA
+from flashsim_prod.physics.eras import find_era
 from flashsim_prod.physics.tensor_files import appearing_tensors
 
 #: of manifests that are written; older ones are read, too
@@ -39,6 +41,8 @@ MANIFEST = "manifest.json"
 DEFAULT = "reference"
 #: where an entry's `fit` says which version of NanoAOD its tables were of, if it was not the default
 NANO_KEY = "nano"
+#: and which era they were of, if the files told it
+ERA_KEY = "era"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,79}")
 
@@ -71,6 +75,9 @@ class Manifest(StrictModel):
     created: datetime
     software: dict[str, str]
     training_sample: tuple[str, ...] = Field(description="what the models were trained on, a line each")
+    era: str | None = Field(
+        default=None, description="data-taking period of that sample, as UL16postVFP; 2018 if it is not said"
+    )
     fidelity: tuple[Assessment, ...] = Field(default=(), description="how close the models came")
     models: dict[str, ModelEntry] = Field(min_length=1)
     analysis: Analysis | None = Field(
@@ -85,6 +92,16 @@ class Manifest(StrictModel):
                 f"'{value}' cannot name a bundle; use at most 80 letters, digits, '-', '_' and '.', "
                 "the first a letter or a digit"
             )
+        return value
+
+    @field_validator("era")
+    @classmethod
+    def _era_is_known(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                find_era(value)
+            except ConfigError as error:
+                raise ValueError(str(error)) from error
         return value
 
     @field_validator("tag")
@@ -123,6 +140,11 @@ class Bundle:
     def nano(self) -> str:
         """Version of NanoAOD whose attributes the models make: that of the files that they were fitted to."""
         return nano_of(self.manifest, str(self.path))
+
+    @property
+    def era(self) -> str:
+        """Data-taking period that the models stand for; older manifests say none, and mean 2018."""
+        return self.manifest.era or ERA
 
     def tensors(self, model: str) -> Tensors:
         """The weights, scalings and knots of one object model."""
@@ -221,8 +243,8 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _as_ever(manifest: Manifest) -> str:
-    """A manifest as JSON; of object models without a word of analyses, as it has ever been."""
-    none = {"analysis"} if manifest.analysis is None else set()
+    """A manifest as JSON; without a word of analyses and eras where there is none, as it has ever been."""
+    none = {name for name in ("analysis", "era") if getattr(manifest, name) is None}
     return manifest.model_dump_json(indent=1, exclude=none)
 
 

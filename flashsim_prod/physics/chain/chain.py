@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,16 @@ from flashsim_prod.core.speed import Timings
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.compatibility import check_models
-from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.devices.here import Here
+from flashsim_prod.physics.chain.devices.place import Place
+from flashsim_prod.physics.chain.devices.work import Evaluator
+from flashsim_prod.physics.chain.fitted import FittedModel, probabilities
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
-from flashsim_prod.physics.chain.products import production_order, with_made
+from flashsim_prod.physics.chain.products import production_levels, with_made
 from flashsim_prod.physics.definitions.completion import LINKED, link
+from flashsim_prod.physics.definitions.jets_muons import of_era
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
+from flashsim_prod.physics.eras import DEFAULT
 from flashsim_prod.physics.events import Column, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
 from flashsim_prod.physics.nanoaod.schema import Schema
@@ -29,15 +35,12 @@ class Chain:
     Parameters
     ----------
     bundle : Bundle
-    device : str
-        ``cpu`` or ``cuda``.
+    device : str or Place
+        ``cpu`` or ``cuda``, or how it is to be used as well.
     sampling : Sampling
         How the flows are integrated.
     timings : Timings, optional
         Is told the time of each stage: features, efficiencies, flows, postprocess.
-    batch_rows : int, optional
-        Objects that a network sees at a time. Another number than the default rounds sums differently, and
-        so changes the last digits of what is drawn.
     branches : iterable of str, optional
         Run only the models that make these, and those whose objects they use; by default all.
 
@@ -45,32 +48,40 @@ class Chain:
     ------
     BundleError
         If the bundle holds a model that this software does not know, or weights that do not fit.
+
+    Attributes
+    ----------
+    evaluator : Evaluator
+        Who runs the networks; another one may take its place.
+    levels : list of lists
+        What is produced, with the models that produce it, each after all that these use: what is of one level
+        needs nothing of it.
     """
 
     def __init__(
         self,
         bundle: Bundle,
         *,
-        device: str = "cpu",
+        device: str | Place = "cpu",
         sampling: Sampling | None = None,
         timings: Timings | None = None,
-        batch_rows: int | None = None,
         branches: Iterable[str] | None = None,
     ) -> None:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
         self.made_for = bundle.nano
+        self.era = bundle.era
         self.schema = Schema.default()
         models = check_models(bundle)
         if branches is not None:
             models = makers(branches, models)
+        place = Place(device) if isinstance(device, str) else device
         fitted = [
-            FittedModel.load(
-                model, bundle.manifest.models[model.name], bundle.tensors(model.name), device, batch_rows
-            )
+            FittedModel.load(model, bundle.manifest.models[model.name], bundle.tensors(model.name), place)
             for model in models
         ]
-        self.groups = _in_order(fitted)
+        self.evaluator: Evaluator = Here(fitted, self.sampling)
+        self.levels = _in_order(fitted)
 
     def simulate(self, folds: Events, *, seed: int) -> Events:
         """Reconstructed objects for generator-level events.
@@ -93,32 +104,104 @@ class Chain:
             If the events lack a collection or a scalar that a model uses.
         """
         events = folds
-        for _, models in self.groups:
-            _check_uses(models, events)
-            made = [self._run(fitted, events, seed) for fitted in models]
+        for products in self.levels:
+            level = [fitted for _, models in products for fitted in models]
+            _check_uses(level, events)
+            made = iter([one for models in self._at_a_time(level) for one in self._run(models, events, seed)])
             with self.timings.step("postprocess"):
-                events = with_made(events, [one.model for one in models], made)
+                for _, models in products:
+                    of_these = [next(made) for _ in models]
+                    events = with_made(events, [one.model for one in models], of_these)
         with self.timings.step("postprocess"):
-            return conform(link(_with_other_vertices(events, seed)), self.schema)
+            return conform(link(_in_era(events, self.era, seed)), self.schema)
 
-    def _run(self, fitted: FittedModel, events: Events, seed: int) -> tuple[Rows, dict[str, Column]]:
-        """The objects of one model: the row that each came from, and its attributes."""
-        model, step = fitted.model, self.timings.step
+    @property
+    def groups(self) -> list[tuple[str, list[FittedModel]]]:
+        """What is produced, in order, with the models that produce it."""
+        return [product for products in self.levels for product in products]
+
+    def _at_a_time(self, level: list[FittedModel]) -> list[list[FittedModel]]:
+        """Models of one level that are run together: where networks are at hand one is, for the cache."""
+        return [level] if self.evaluator.takes_many else [[one] for one in level]
+
+    def _run(
+        self, models: Sequence[FittedModel], events: Events, seed: int
+    ) -> list[tuple[Rows, dict[str, Column]]]:
+        """The objects of each model: the row that each came from, and its attributes."""
+        step = self.timings.step
         with step("features"):
-            rows = model.source(events)
-            conditions = model.condition_matrix(rows)
+            sources = [_Source.of(fitted, events) for fitted in models]
         with step("efficiencies"):
-            copies = _copies(fitted, conditions, rows, _keys(events, rows), seed)
-            origin = np.repeat(np.arange(len(rows)), copies)
-            rank = np.arange(len(origin)) - np.repeat(np.cumsum(copies) - copies, copies)
-            rows = rows.take(origin)
-            rows = Rows(rows.event_index, rows.item * max(1, model.most) + rank, rows.columns)
+            asked = [one for one in sources if one.is_drawn]
+            logits = self.evaluator.evaluate([one.fitted.numbers(one.conditions) for one in asked])
+            for one, found in zip(asked, logits, strict=True):
+                one.repeat(_copies(one, found, seed))
+            for one in sources:
+                if one.fitted.model.numbered_by:
+                    one.repeat(one.given)
         with step("flows"):
-            stream = f"{model.name}.{fitted.kind.name}"
-            noise = Draws(seed, stream).normals(_keys(events, rows), fitted.n_normals)
-            drawn = fitted.sample(conditions[origin], noise, self.sampling, sets=origin)
+            single = [one for one in sources if not one.fitted.draws_sets]
+            works = [one.fitted.attributes(one.conditions, one.noise(seed)) for one in single]
+            latents = iter(self.evaluator.evaluate(works))
+            del works
+            drawn = [
+                one.fitted.targets(one.of_sets(seed) if one.fitted.draws_sets else next(latents))
+                for one in sources
+            ]
         with step("postprocess"):
-            return rows, model.restore(drawn, rows)
+            return [
+                (one.rows, one.fitted.model.restore(found, one.rows))
+                for one, found in zip(sources, drawn, strict=True)
+            ]
+
+
+@dataclass
+class _Source:
+    """What a model's objects come of, a row each; then the objects, with the conditions of their rows."""
+
+    fitted: FittedModel
+    events: Events
+    rows: Rows
+    conditions: NDArray[np.float32]
+    origin: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, fitted: FittedModel, events: Events) -> _Source:
+        rows = fitted.model.source(events)
+        return cls(fitted, events, rows, fitted.model.condition_matrix(rows), np.arange(len(rows)))
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a number of objects to be drawn."""
+        return self.fitted.model.draws_number and len(self.rows) > 0
+
+    @property
+    def given(self) -> NDArray[np.int64]:
+        """How many objects each row gives, where its column says so."""
+        model = self.fitted.model
+        return np.clip(self.rows[model.numbered_by].astype(np.int64), 0, model.most)
+
+    @property
+    def keys(self) -> DrawKeys:
+        return _keys(self.events, self.rows)
+
+    def repeat(self, copies: NDArray[np.int64]) -> None:
+        """From rows to objects, so many of each."""
+        origin = np.repeat(np.arange(len(self.rows)), copies)
+        rank = np.arange(len(origin)) - np.repeat(np.cumsum(copies) - copies, copies)
+        rows = self.rows.take(origin)
+        item = rows.item * max(1, self.fitted.model.most) + rank
+        self.rows = Rows(rows.event_index, item, rows.columns)
+        self.conditions, self.origin = self.conditions[origin], origin
+
+    def of_sets(self, seed: int) -> NDArray[np.float32]:
+        """What the networks draw for the objects, those of a row together."""
+        return self.fitted.of_sets(self.conditions, self.noise(seed), self.origin)
+
+    def noise(self, seed: int) -> NDArray[np.float64]:
+        """Normal numbers of the objects."""
+        stream = f"{self.fitted.model.name}.{self.fitted.kind.name}"
+        return Draws(seed, stream).normals(self.keys, self.fitted.n_normals)
 
 
 def makers(branches: Iterable[str], models: Sequence[ObjectModel]) -> list[ObjectModel]:
@@ -143,18 +226,10 @@ def _counted(name: str, outputs: Container[str]) -> tuple[str, ...]:
     return (name[1:],) if name.startswith("n") and name[1:] in outputs else ()
 
 
-def _copies(
-    fitted: FittedModel, conditions: NDArray[np.float32], rows: Rows, keys: DrawKeys, seed: int
-) -> NDArray[np.int64]:
-    """How many objects each row gives: as its column says, or drawn from the multiplicity network."""
-    if fitted.model.numbered_by:
-        return np.clip(rows[fitted.model.numbered_by].astype(np.int64), 0, fitted.model.most)
-    if not fitted.model.most:
-        return np.ones(len(keys), dtype=np.int64)
-    if not len(keys):
-        return np.zeros(0, dtype=np.int64)
-    thresholds = np.cumsum(fitted.probabilities(conditions), axis=1)[:, :-1]
-    uniform = Draws(seed, f"{fitted.model.name}.multiplicity").uniforms(keys, 1)
+def _copies(source: _Source, logits: NDArray[np.float32], seed: int) -> NDArray[np.int64]:
+    """How many objects each row gives, drawn from what the multiplicity network says."""
+    thresholds = np.cumsum(probabilities(logits), axis=1)[:, :-1]
+    uniform = Draws(seed, f"{source.fitted.model.name}.multiplicity").uniforms(source.keys, 1)
     copies: NDArray[np.int64] = (uniform > thresholds).sum(axis=1).astype(np.int64)
     return copies
 
@@ -167,14 +242,17 @@ def _keys(events: Events, rows: Rows) -> DrawKeys:
     )
 
 
-def _with_other_vertices(events: Events, seed: int) -> Events:
-    """OtherPV, which needs no network: only the number of vertices and the beam spot."""
+def _in_era(events: Events, era: str, seed: int) -> Events:
+    """What of an event no network draws, and is another in each era."""
+    if "Jet" in events and era != DEFAULT:
+        events = events.with_collections({"Jet": of_era(events["Jet"], era)})
     if "PV_npvs" not in events:
         return events
+    # OtherPV needs only the number of vertices and the beam spot
     index = np.arange(events.n)
     keys = _keys(events, Rows(index, np.zeros(events.n, dtype=np.int64), {}))
     normals = Draws(seed, "OtherPV").normals(keys, MOST_OTHER_VERTICES)
-    return events.with_collections({"OtherPV": other_vertices(events.scalars, normals)})
+    return events.with_collections({"OtherPV": other_vertices(events.scalars, normals, era)})
 
 
 def _check_uses(models: Iterable[FittedModel], events: Events) -> None:
@@ -187,7 +265,9 @@ def _check_uses(models: Iterable[FittedModel], events: Events) -> None:
                 )
 
 
-def _in_order(fitted: Sequence[FittedModel]) -> list[tuple[str, list[FittedModel]]]:
-    """What is produced, each after all that its models use, with the models that produce it."""
-    order = production_order([one.model for one in fitted])
-    return [(name, [one for one in fitted if one.model.produces == name]) for name in order]
+def _in_order(fitted: Sequence[FittedModel]) -> list[list[tuple[str, list[FittedModel]]]]:
+    """What is produced, each after all that its models use, with the models that produce it, by level."""
+    return [
+        [(name, [one for one in fitted if one.model.produces == name]) for name in level]
+        for level in production_levels([one.model for one in fitted])
+    ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsim_prod.physics.chain.assessment import Assessment
-from flashsim_prod.physics.chain.bundle import Bundle, ModelEntry, nano_of, write_bundle
+from flashsim_prod.physics.chain.bundle import ERA_KEY, Bundle, ModelEntry, nano_of, write_bundle
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Parts:
         weights = {name: bundle.path / entry.file for name, entry in manifest.models.items()}
         return cls(dict(manifest.models), weights, manifest.training_sample, manifest.fidelity)
 
-    def completed(self, base: Bundle) -> Parts:
-        """With those models of `base` that are not here."""
+    def completed(self, base: Bundle, era: str | None = None) -> Parts:
+        """With those models of `base` that are not here, which say if they are of another era."""
         others = Parts.of(base)
         if not self.entries:
             return others
@@ -45,7 +45,10 @@ class Parts:
         names = sorted(self.entries.keys() | taken)
         weights = {**others.weights, **self.weights}
         return Parts(
-            {name: _renamed(name, self.entries.get(name) or others.entries[name]) for name in names},
+            {
+                name: _renamed(name, self.entries.get(name) or _of_era(others.entries[name], base, era))
+                for name in names
+            },
             {name: weights[name] for name in names},
             (*self.training_sample, _origin(base, len(taken))),
             (*self.fidelity, *_of_models(others.fidelity, taken)),
@@ -57,7 +60,7 @@ def completed(own: Bundle, base: Bundle, target: Path) -> Bundle:
 
     Name, title and date are those of `own`, so that the same two bundles always give the same one.
     """
-    parts = Parts.of(own).completed(base)
+    parts = Parts.of(own).completed(base, own.era)
     changes = {
         "models": parts.entries,
         "training_sample": parts.training_sample,
@@ -67,6 +70,13 @@ def completed(own: Bundle, base: Bundle, target: Path) -> Bundle:
     # models of several versions of NanoAOD are no bundle
     nano_of(manifest, str(own.path))
     return write_bundle(target, manifest, parts.weights)
+
+
+def _of_era(entry: ModelEntry, base: Bundle, era: str | None) -> ModelEntry:
+    """With the era of its `base`, if what it comes into is of another one."""
+    if era in (None, base.era):
+        return entry
+    return entry.model_copy(update={"fit": {ERA_KEY: base.era, **entry.fit}})
 
 
 def _renamed(model: str, entry: ModelEntry) -> ModelEntry:

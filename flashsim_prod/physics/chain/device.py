@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
+from functools import cache
+from typing import Any
 
 from flashsim_prod.core.choices import Device
 from flashsim_prod.errors import NodeError
@@ -15,20 +19,18 @@ def pick_device(wanted: Device, *, threads: int | None = None) -> str:
     """``cpu`` or ``cuda``, as torch names them; on a CPU, torch is kept to `threads`.
 
     A batch system that hands out one GPU of several narrows CUDA_VISIBLE_DEVICES, so ``cuda`` is always
-    the one that was assigned.
+    the one that was assigned. The GPU itself is not touched in this process: its children may want it.
 
     Raises
     ------
     NodeError
         If a GPU is wanted and this machine has none that torch can use.
     """
-    import torch
-
     if threads is not None:
         keep_to_threads(threads)
     if wanted is Device.CPU:
         return "cpu"
-    if torch.cuda.is_available():
+    if _gpu() is not None:
         return "cuda"
     if wanted is Device.CUDA:
         raise NodeError("a GPU was asked for, but torch finds none here; use --device cpu, or another node")
@@ -63,8 +65,44 @@ def assigned_gpus(promised: int) -> tuple[str, ...]:
 
 def device_name(device: str) -> str:
     """``cpu``, or the name of the GPU, for reports."""
-    if device == "cpu":
-        return "cpu"
+    return "cpu" if device == "cpu" else _gpu() or device
+
+
+def _gpu() -> str | None:
+    """Name of the GPU that torch can use, or ``None`` if there is none."""
     import torch
 
-    return torch.cuda.get_device_name(device)
+    cuda: Any = torch.cuda
+    if cuda.is_initialized():
+        return _named()
+    return _asked_elsewhere() if torch.version.cuda or torch.version.hip else None
+
+
+@cache
+def _asked_elsewhere() -> str | None:
+    """The same, by a process of its own: no process is forked from one with CUDA loaded that could use it."""
+    if sys.platform != "linux":
+        return _named()
+    context = multiprocessing.get_context("fork")
+    told, tell = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: tell.send(_named()), daemon=True)
+    process.start()
+    tell.close()
+    try:
+        found: str | None = told.recv()
+    except EOFError:
+        # it was killed, or ended by the driver
+        found = None
+    finally:
+        process.join()
+        told.close()
+    return found
+
+
+def _named() -> str | None:
+    import torch
+
+    try:
+        return torch.cuda.get_device_name("cuda") if torch.cuda.is_available() else None
+    except (RuntimeError, AssertionError):
+        return None

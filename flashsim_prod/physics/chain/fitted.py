@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.bundle import ModelEntry, Tensors
 from flashsim_prod.physics.chain.compatibility import as_drawn_by
+from flashsim_prod.physics.chain.devices.graphs import Function
+from flashsim_prod.physics.chain.devices.here import Here
+from flashsim_prod.physics.chain.devices.place import CPU, Place, block_rows
+from flashsim_prod.physics.chain.devices.running import Pending, Runner
+from flashsim_prod.physics.chain.devices.work import F32, Evaluator, Task, Work
 from flashsim_prod.physics.chain.kinds.base import Kind, Networks
 from flashsim_prod.physics.chain.kinds.networks import n_parameters
 from flashsim_prod.physics.chain.kinds.registry import FLOW, find_kind, read_section
@@ -22,21 +27,11 @@ from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.tensors import check_tensors
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 
-F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 #: members of sets that networks see at a time, for each row that they would see
 _MEMBERS_A_ROW = 8
-
-#: Rows that the networks see at a time, the last block padded to it. Matrix products of one fixed shape
-#: round alike whatever else is in the batch, so the size of a batch does not show in what is drawn.
-BLOCK_ROWS = {"cpu": 256, "cuda": 32_768}
-
-
-def block_rows(device: str) -> int:
-    """Rows that the networks see at a time on `device`."""
-    return BLOCK_ROWS[device.split(":")[0]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +50,8 @@ class FittedModel:
     gaussianisers : tuple of Gaussianiser
     networks : mapping of name to torch module
         As they are trained and stored.
+    place : Place
+        Where they run.
     drawing : mapping of name to torch module
         What draws instead of them: the kind's form for inference, in a model that was loaded.
     """
@@ -65,8 +62,7 @@ class FittedModel:
     standardiser: Standardiser
     gaussianisers: tuple[Gaussianiser, ...]
     networks: Networks
-    device: str = "cpu"
-    batch_rows: int = BLOCK_ROWS["cpu"]
+    place: Place = CPU
     drawing: Networks = field(default_factory=dict)
 
     @classmethod
@@ -90,10 +86,9 @@ class FittedModel:
         model: ObjectModel,
         entry: ModelEntry,
         tensors: Tensors,
-        device: str = "cpu",
-        batch_rows: int | None = None,
+        place: Place = CPU,
     ) -> FittedModel:
-        """From a bundle's entry and tensors; `batch_rows` is `block_rows` of the device by default.
+        """From a bundle's entry and tensors; its networks come to their place when they are asked for.
 
         Raises
         ------
@@ -111,10 +106,9 @@ class FittedModel:
         networks = kind.networks(model, size)
         for name, network in networks.items():
             _load(network, f"{name}.", tensors)
-            network.to(device).eval()
-        rows = batch_rows or block_rows(device)
-        drawing = kind.for_inference(networks) if device == "cpu" else networks
-        return cls(model, kind, size, standardiser, gaussianisers, networks, device, rows, drawing)
+            network.eval()
+        drawing = kind.for_inference(networks) if place.is_cpu else networks
+        return cls(model, kind, size, standardiser, gaussianisers, networks, place, drawing)
 
     @property
     def n_normals(self) -> int:
@@ -140,53 +134,97 @@ class FittedModel:
             found |= {f"{name}.{key}": _stored(value.cpu().numpy()) for key, value in state.items()}
         return found
 
-    def probabilities(self, conditions: F32) -> F64:
-        """Probability of each number of objects, shape (n, most + 1), for unscaled `conditions`."""
-        if not self.model.draws_number:
-            raise ValueError(f"{self.model.name} always gives one object, or is told how many")
-        networks = self.drawing or self.networks
-        logits = self._in_blocks(lambda c: self.kind.logits(networks, c), self.standardiser(conditions))
-        return torch.softmax(torch.from_numpy(logits).double(), dim=1).numpy()
+    def probabilities(self, conditions: F32, *, by: Evaluator | None = None) -> F64:
+        """Probability of each number of objects, shape (n, most + 1), for unscaled `conditions`.
+
+        With `by`, another has its networks.
+        """
+        (logits,) = (by or self._alone(Sampling())).evaluate([self.numbers(conditions)])
+        return probabilities(logits)
 
     def sample(
-        self, conditions: F32, normals: F64, sampling: Sampling, *, sets: I64 | None = None
+        self,
+        conditions: F32,
+        normals: F64,
+        sampling: Sampling,
+        *,
+        by: Evaluator | None = None,
+        sets: I64 | None = None,
     ) -> dict[str, F64]:
         """Targets, a value per row, for unscaled `conditions` and `normals` of shape (n, n_normals).
 
-        Rows with the same number in `sets` are of one source: kinds that draw sets draw them together.
+        With `by`, another has its networks, and knows the sampling. Rows with the same number in `sets` are
+        of one source: a kind that draws sets draws them together.
         """
-        drawn = self.latents(conditions, normals, sampling, sets=sets)
+        if self.draws_sets and sets is not None:
+            return self.targets(self.of_sets(conditions, normals, sets))
+        (drawn,) = (by or self._alone(sampling)).evaluate([self.attributes(conditions, normals)])
+        return self.targets(drawn)
+
+    def latents(self, conditions: F32, normals: F64, sampling: Sampling) -> F32:
+        """The same before its transforms make attributes of them: numbers of shape (n, n_targets)."""
+        (drawn,) = self._alone(sampling).evaluate([self.attributes(conditions, normals)])
+        return drawn
+
+    def numbers(self, conditions: F32) -> Work:
+        """What `probabilities` needs the networks for."""
+        if not self.model.draws_number:
+            raise ValueError(f"{self.model.name} always gives one object, or is told how many")
+        return Work(self.model.name, Task.NUMBERS, (self.standardiser(conditions),))
+
+    def attributes(self, conditions: F32, normals: F64) -> Work:
+        """What `sample` needs the networks for."""
+        inputs = (self.standardiser(conditions), normals.astype(np.float32))
+        return Work(self.model.name, Task.ATTRIBUTES, inputs)
+
+    def targets(self, latents: F32) -> dict[str, F64]:
+        """What `sample` makes of what the networks gave."""
         return {
-            target.name: gaussianiser.from_normal(drawn[:, position])
+            target.name: gaussianiser.from_normal(latents[:, position])
             for position, (target, gaussianiser) in enumerate(
                 zip(self.model.targets, self.gaussianisers, strict=True)
             )
         }
 
-    def latents(self, conditions: F32, normals: F64, sampling: Sampling, *, sets: I64 | None = None) -> F32:
-        """The same before its transforms make attributes of them: numbers of shape (n, n_targets)."""
-        networks = self.drawing or self.networks
-        if isinstance(self.kind, KindOfSets) and sets is not None:
-            return self._of_sets(self.kind, networks, conditions, normals, sets)
+    def columns(self, task: Task) -> int:
+        """Numbers that the networks give for a row."""
+        return len(self.model.targets) if task is Task.ATTRIBUTES else self.model.most + 1
 
-        def draw(c: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-            return self.kind.sample(networks, c, z, sampling)
+    def start(self, task: Task, inputs: tuple[F32, ...], sampling: Sampling) -> Pending:
+        """Have the networks called for all rows of `inputs`: those of a `Work`."""
+        sizes = self._sizes(task, sampling)
+        return self._runner.start((task, sampling), self._function(task, sampling), inputs, sizes)
 
-        return self._in_blocks(draw, self.standardiser(conditions), normals.astype(np.float32))
+    def prepare(self, sampling: Sampling) -> None:
+        """Do in advance what the first rows would wait for."""
+        if self.draws_sets:
+            return
+        for task in (Task.ATTRIBUTES, Task.NUMBERS) if self.model.draws_number else (Task.ATTRIBUTES,):
+            sizes, function = self._sizes(task, sampling), self._function(task, sampling)
+            self._runner.record((task, sampling), function, self._widths(task), sizes)
 
-    def _of_sets(
-        self, kind: KindOfSets[Any], networks: Networks, conditions: F32, normals: F64, sets: I64
-    ) -> F32:
+    @property
+    def draws_sets(self) -> bool:
+        """Whether the objects of a source are drawn together."""
+        return isinstance(self.kind, KindOfSets)
+
+    def of_sets(self, conditions: F32, normals: F64, sets: I64) -> F32:
+        """As `latents`, where `sets` says which rows are drawn together; on the CPU, wherever all else is.
+
+        Blocks of sets have other shapes than blocks of rows.
+        """
+        assert isinstance(self.kind, KindOfSets)
+        networks, rows = self.drawing or self.networks, self.place.batch_rows or block_rows("cpu")
         seen, noise = self.standardiser(conditions), normals.astype(np.float32)
         drawn = np.empty((len(noise), len(self.model.targets)), dtype=np.float32)
         with torch.inference_mode():
-            for places in padded_sets(sets, _MEMBERS_A_ROW * self.batch_rows):
+            for places in padded_sets(sets, _MEMBERS_A_ROW * rows):
                 present = places >= 0
                 # a set of a block that is not full is no set, and its first row stands for none
                 some = np.maximum(places, 0)
                 inputs = (seen[some[:, 0]], noise[some], present)
-                found = kind.sample_sets(networks, *(torch.from_numpy(one).to(self.device) for one in inputs))
-                drawn[places[present]] = found.cpu().numpy()[present]
+                found = self.kind.sample_sets(networks, *map(torch.from_numpy, inputs))
+                drawn[places[present]] = found.numpy()[present]
         return drawn
 
     def with_networks(self, networks: Networks) -> FittedModel:
@@ -194,22 +232,39 @@ class FittedModel:
         drawing = self.kind.for_inference(networks) if self.drawing else {}
         return replace(self, networks=networks, drawing=drawing)
 
-    def _in_blocks(self, function: Callable[..., torch.Tensor], *inputs: F32) -> F32:
-        n, block = len(inputs[0]), self.batch_rows
-        results: list[F32] = []
-        with torch.inference_mode():
-            for start in range(0, n, block):
-                parts = [_padded(array[start : start + block], block, self.device) for array in inputs]
-                results.append(function(*parts)[: n - start].cpu().numpy())
-        if not results:
-            return np.empty((0, len(self.model.targets)), dtype=np.float32)
-        return np.concatenate(results)
+    def _alone(self, sampling: Sampling) -> Evaluator:
+        return Here([self], sampling)
+
+    def _sizes(self, task: Task, sampling: Sampling) -> tuple[int, ...]:
+        """Of blocks, once its networks are where they are to run."""
+        if not self.place.is_cpu:
+            # of one that is there already nothing is moved
+            for network in self.networks.values():
+                network.to(self.place.device)
+        # each evaluation rounds as the first ones do
+        few = sampling.model_copy(update={"evaluations": min(2, sampling.evaluations)})
+        return self._runner.sizes_of(task, self._function(task, few), self._widths(task))
+
+    def _widths(self, task: Task) -> tuple[int, ...]:
+        conditions = len(self.model.conditions)
+        return (conditions, self.n_normals) if task is Task.ATTRIBUTES else (conditions,)
+
+    def _function(self, task: Task, sampling: Sampling) -> Function:
+        """What is called for a block."""
+        kind, networks = self.kind, self.drawing or self.networks
+        if task is Task.NUMBERS:
+            return lambda conditions: kind.logits(networks, conditions)
+        return lambda conditions, normals: kind.sample(networks, conditions, normals, sampling)
+
+    @cached_property
+    def _runner(self) -> Runner:
+        return Runner(self.place)
 
 
-def _padded(part: F32, rows: int, device: str) -> torch.Tensor:
-    if len(part) < rows:
-        part = np.concatenate((part, np.zeros((rows - len(part), part.shape[1]), dtype=part.dtype)))
-    return torch.from_numpy(part).to(device)
+def probabilities(logits: F32) -> F64:
+    """Of each number of objects, from logits, shape (n, most + 1)."""
+    found: F64 = torch.softmax(torch.from_numpy(logits).double(), dim=1).numpy()
+    return found
 
 
 def _stored(value: NDArray[np.float32]) -> NDArray[np.float16 | np.float32]:

@@ -51,6 +51,7 @@ def _identity(bundle: Bundle) -> str:
             ("Made", f"{manifest.created:%Y-%m-%d} with {software}"),
             ("Models", f"{len(manifest.models)}, {weights:,} weights in all, safetensors"),
             ("In dataset names", f"`{manifest.tag}`"),
+            *((("Era", manifest.era),) if manifest.era else ()),
         ),
     )
 

@@ -13,16 +13,26 @@ from flashsim_prod.physics.events import Collection, Column, Events
 
 def production_order(models: Sequence[ObjectModel]) -> list[str]:
     """What `models` produce, each after all that it uses; `BundleError` if that is a circle."""
+    return [name for level in production_levels(models) for name in level]
+
+
+def production_levels(models: Sequence[ObjectModel]) -> list[list[str]]:
+    """The same by level: what is of one level uses only what is of those before."""
     maker = {output: model.produces for model in models for output in model.outputs}
     uses: dict[str, set[str]] = {model.produces: set() for model in models}
     for model in models:
         uses[model.produces] |= {maker[use] for use in model.uses if use in maker}
+    sorter, levels = TopologicalSorter(uses), list[list[str]]()
     try:
-        return list(TopologicalSorter(uses).static_order())
+        sorter.prepare()
     except CycleError as error:
         raise BundleError(
             f"object models use each other in a circle: {' <- '.join(error.args[1])}"
         ) from error
+    while sorter.is_active():
+        levels.append(list(sorter.get_ready()))
+        sorter.done(*levels[-1])
+    return levels
 
 
 def with_made(

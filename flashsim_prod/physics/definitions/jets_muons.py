@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.errors import ConfigError
 from flashsim_prod.physics.eras import DEFAULT, find_era
 from flashsim_prod.physics.events import Collection, Column
 
@@ -79,13 +80,25 @@ def pileup_id(disc: Column, pt: Column, abs_eta: Column, era: str = DEFAULT) -> 
     disc, pt, abs_eta : arrays of shape (n_jets,)
         Pileup score, transverse momentum [GeV] and absolute pseudorapidity.
     era : str
-        Whose working points; `ConfigError` if it is not known.
+        Whose working points; `ConfigError` if it is not known, or they are not.
     """
+    cuts_of_bits = find_era(era).pileup_id
+    if cuts_of_bits is None:
+        raise ConfigError(f"no working points of the pileup identification are known for era {era}")
     column = np.searchsorted(np.array([2.5, 2.75, 3.0]), abs_eta)
     row = np.searchsorted(np.array([20.0, 30.0, 40.0]), pt, side="right")
-    passed = [disc > cuts[row, column] for cuts in find_era(era).pileup_id]
+    passed = [disc > cuts[row, column] for cuts in cuts_of_bits]
     bits: NDArray[np.int32] = (4 * passed[0] + 2 * passed[1] + 1 * passed[2]).astype(np.int32)
     return bits
+
+
+def of_era(jets: Collection, era: str) -> Collection:
+    """Jets of the default era as those of `era`: with its puId, or without one if that is not known."""
+    if "puId" not in jets or "puIdDisc" not in jets:
+        return jets
+    if find_era(era).pileup_id is None:
+        return jets.only([name for name in jets.columns if name != "puId"])
+    return jets.with_columns(puId=pileup_id(jets["puIdDisc"], jets["pt"], np.abs(jets["eta"]), era))
 
 
 def bottom_score(c_against_b: Column, c_against_light: Column) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.definitions.links import Positions
 from flashsim_prod.physics.definitions.taus import TAU, tau_seeds
+from flashsim_prod.physics.eras import DEFAULT, find_era
 from flashsim_prod.physics.events import Collection, Column, Events, of_collections
 
 F64 = NDArray[np.float64]
@@ -119,14 +120,16 @@ def as_found(vertices: Collection) -> Collection:
     )
 
 
-#: centre and width of the luminous region along the beam [cm], as in simulation of 2018
-BEAM_SPOT_Z = (0.04, 3.5)
+#: centre and width of the luminous region along the beam [cm], where no era is said
+BEAM_SPOT_Z = find_era(DEFAULT).beam_spot_z
 
 #: vertices beside the main one that NanoAOD keeps
 MOST_OTHER_VERTICES = 3
 
 
-def other_vertices(scalars: Mapping[str, Column], normals: NDArray[np.float64]) -> Collection:
+def other_vertices(
+    scalars: Mapping[str, Column], normals: NDArray[np.float64], era: str = DEFAULT
+) -> Collection:
     """``OtherPV``: z of up to three further vertices, spread over the luminous region.
 
     Parameters
@@ -135,9 +138,11 @@ def other_vertices(scalars: Mapping[str, Column], normals: NDArray[np.float64]) 
         With PV_npvs.
     normals : float64 array of shape (n_events, 3)
         Standard normal numbers.
+    era : str
+        Whose luminous region.
     """
     counts = np.clip(scalars["PV_npvs"].astype(np.int64) - 1, 0, MOST_OTHER_VERTICES)
-    centre, width = BEAM_SPOT_Z
+    centre, width = find_era(era).beam_spot_z
     z = centre + width * normals
     drawn = np.arange(MOST_OTHER_VERTICES) < counts[:, None]
     return Collection(counts, {"z": z[drawn].astype(np.float32)})

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -74,6 +75,9 @@ class NanoKind(SourceKind):
         self._looks[url] = look_at(url)
         return self._looks[url].entries
 
+    def identity(self, url: str) -> str:
+        return identity_of(self._looks[url].identifier if url in self._looks else look_at(url).identifier)
+
     def of(self, files: Sequence[InputFile]) -> Source:
         return surveyed(files, [self._look(file) for file in files])
 
@@ -106,6 +110,7 @@ class NanoKind(SourceKind):
     def open(self, source: Source, request: Request, job: SimulateJob, locate: Locate = str) -> NanoSource:
         return NanoSource(
             [(locate(file.url), file.entries) for file in source.files],
+            identities=[file.identity for file in source.files],
             first=job.gen_first,
             n_events=job.gen_events,
             seed=job.pileup_seed,
@@ -119,6 +124,11 @@ class NanoKind(SourceKind):
 
 
 KIND = NanoKind()
+
+
+def identity_of(identifier: UUID) -> str:
+    """What a ROOT file is told by."""
+    return f"uuid:{identifier}"
 
 
 def _check_one(found: Collection[object], what: str) -> None:
@@ -173,6 +183,8 @@ class NanoSource:
     ----------
     files : sequence of (str, int)
         Path or URL of each file and its number of events.
+    identities : sequence of (str or None)
+        What each file was when the request was made, where that is known.
     first : int
         Number, from 0, of the first event.
     n_events : int
@@ -195,6 +207,7 @@ class NanoSource:
         self,
         files: Sequence[tuple[str, int]],
         *,
+        identities: Sequence[str | None] = (),
         first: int,
         n_events: int,
         seed: int,
@@ -209,6 +222,7 @@ class NanoSource:
                 "add files or ask for fewer events"
             )
         self._files = tuple(files)
+        self._identities = tuple(identities) or (None,) * len(self._files)
         self._first = first
         self._n_events = n_events
         self._seed = seed
@@ -234,7 +248,7 @@ class NanoSource:
     ) -> Iterator[Events]:
         """The events in order, in pieces that end where a file does."""
         offset, last = 0, self._first + self._n_events
-        for url, entries in self._files:
+        for (url, entries), identity in zip(self._files, self._identities, strict=True):
             start, stop = max(self._first - offset, 0), min(last - offset, entries)
             offset += entries
             if start >= stop:
@@ -245,6 +259,12 @@ class NanoSource:
                 if file.n_entries != entries:
                     raise InputError(
                         f"{url} holds {file.n_entries} events, but held {entries} when the request was made; "
+                        "put the file back or make a new request"
+                    )
+                there = identity_of(file.identifier)
+                if identity not in (None, there):
+                    raise InputError(
+                        f"{url} is another file than when the request was made ({there}, then {identity}); "
                         "put the file back or make a new request"
                     )
                 self._require_alike(file, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.core.splitting import SimulateJob
-from flashsim_prod.errors import RequestError
+from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.physics.generator.source import EventSource
 
 if TYPE_CHECKING:
@@ -71,6 +72,13 @@ class SourceKind(ABC):
     def entries(self, url: str) -> int:
         """The number of events of such a file; `InputError` if it cannot be used."""
         raise NotImplementedError
+
+    def identity(self, url: str) -> str | None:
+        """What tells this file from another one of its name; a copy has the same.
+
+        ``None`` if that cannot be told; by default it is a digest of all that is in a file on disk.
+        """
+        return None if "://" in url else digest_of(url)
 
     @abstractmethod
     def of(self, files: Sequence[InputFile]) -> Source:
@@ -140,6 +148,20 @@ class SourceKind(ABC):
     @abstractmethod
     def open(self, source: Source, request: Request, job: SimulateJob, locate: Locate = str) -> EventSource:
         """The events of `job`; errors as of the source's own class."""
+
+
+def digest_of(path: str) -> str:
+    """A digest of all that is in a file; `InputError` if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def first_event_digest(text: str) -> str:
+    """What tells a file by its first event alone."""
+    return f"first-event:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 @cache

@@ -34,6 +34,7 @@ from flashsim_prod.physics.nanoaod.remote import (
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import read_header
 from flashsim_prod.physics.nanoaod.versions.names import Dialect, find_dialect, version_of
+from flashsim_prod.physics.streams.served import check_xrootd, is_xrootd
 
 #: what uproot and the decompressors were seen to raise, or can raise, on damaged bytes
 _DAMAGED = (
@@ -82,6 +83,8 @@ class NanoFile:
         The file is missing, empty, truncated, not ROOT, or holds no tree ``Events``.
     StorageError
         A remote file could not be reached.
+    RequestError
+        What reads it is not installed.
     """
 
     def __init__(self, url: str, schema: Schema | None = None, *, declared: bool = False) -> None:
@@ -92,6 +95,8 @@ class NanoFile:
         with reading(url, "cannot be opened as a ROOT file"):
             if is_http(url):
                 check_served(url)
+            elif is_xrootd(url):
+                check_xrootd(url)
             # for a path uproot chooses by itself
             by = {"handler": RaisingSource} if "://" in url and not url.startswith("file:") else {}
             self._file: Any = uproot.open({url: None}, **by)

@@ -18,6 +18,7 @@ from flashsim_prod.errors import BundleError
 from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.physics.chain.assessment import read_assessment
 from flashsim_prod.physics.chain.bundle import (
+    ERA_KEY,
     NANO_KEY,
     SCHEMA_VERSION,
     Bundle,
@@ -84,6 +85,8 @@ def _figures(record: FitRecord) -> dict[str, float | int | str]:
     }
     if record.version not in ("", NANO_VERSION):
         figures[NANO_KEY] = record.version
+    if record.era:
+        figures[ERA_KEY] = record.era
     if record.absent:
         figures[_WITHOUT] = " ".join(record.absent)
     if record.left_out:
@@ -121,8 +124,9 @@ def build_bundle(
     Raises
     ------
     BundleError
-        If a fit is not there or of another declaration, if models were fitted to several versions of NanoAOD,
-        if `target` exists, or if there would be nothing new in the bundle: no fit, and no report.
+        If a fit is not there or of another declaration, if models were fitted to several versions of NanoAOD
+        or several eras, if `target` exists, or if there would be nothing new in the bundle: no fit, and no
+        report.
     ConfigError
         If name or tag cannot be one.
     InputError
@@ -130,9 +134,10 @@ def build_bundle(
     """
     entries = {model: _entry(folder, model) for model, folder in sorted(fits.items())}
     weights = {model: fits[model] / entry.file for model, entry in entries.items()}
+    era = _era_of(entries, str(target)) or (base.manifest.era if base else None)
     parts = Parts(entries, weights, training_sample)
     if base is not None:
-        parts = parts.completed(base)
+        parts = parts.completed(base, era)
     digests = {model: entry.sha256 for model, entry in parts.entries.items()}
     new = [read_assessment(path, digests) for path in reports]
     # a report that is made again takes the place of the earlier one
@@ -146,6 +151,7 @@ def build_bundle(
         "created": base.manifest.created if base and is_base else datetime.now(UTC).replace(microsecond=0),
         "software": base.manifest.software if base and is_base else _software(),
         "training_sample": parts.training_sample,
+        "era": era,
         "fidelity": (*old, *new),
         "models": parts.entries,
         "analysis": analysis,
@@ -156,6 +162,15 @@ def build_bundle(
     if not fits and not reports:
         raise BundleError(f"{target}: no fitted model to put into it; run 'flashsim-prod train all' first")
     return write_bundle(target, checked, parts.weights)
+
+
+def _era_of(entries: Mapping[str, ModelEntry], where: str) -> str | None:
+    """The era that models were fitted to; ``None`` if nothing told it, `BundleError` if there are several."""
+    told = {str(entry.fit[ERA_KEY]): name for name, entry in entries.items() if ERA_KEY in entry.fit}
+    if len(told) > 1:
+        ways = " and ".join(f"{era} ({model})" for era, model in sorted(told.items()))
+        raise BundleError(f"{where}: its models were fitted to several eras, {ways}; take those of one")
+    return next(iter(told), None)
 
 
 def _entry(folder: Path, model: str) -> ModelEntry:

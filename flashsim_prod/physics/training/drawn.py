@@ -11,7 +11,14 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.files import read_text, write_json
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.event_range import WHOLE, EventRange
-from flashsim_prod.physics.training.table import DrawnFrom, drawn_from, version_of_table
+from flashsim_prod.physics.training.table import (
+    DrawnFrom,
+    drawn_from,
+    era_counted,
+    era_of_table,
+    origin_of_table,
+    version_of_table,
+)
 
 
 def table_path(folder: Path, file: str, model: ObjectModel) -> Path:
@@ -25,11 +32,16 @@ def told_url(url: str) -> str:
 
 
 def is_drawn(
-    folder: Path, url: str, model: ObjectModel, n_events: int | None, part: EventRange = WHOLE
+    folder: Path,
+    url: str,
+    model: ObjectModel,
+    n_events: int | None,
+    part: EventRange = WHOLE,
+    era: str = "",
 ) -> bool:
-    """Whether there is a table of `model` from just so many events of a file of this name."""
+    """Whether there is a table of `model` from just so many events of a file of this name, and of `era`."""
     path = table_path(folder, url, model)
-    if not path.exists():
+    if not path.exists() or (era and era_of_table(path) != era):
         return False
     origin = drawn_from(path)
     if origin is None:
@@ -91,4 +103,16 @@ def refuse_other_version(folder: Path, models: Sequence[ObjectModel], url: str, 
                 raise InputError(
                     f"{url} is NanoAOD {version}, and {path} is of {there}; extract each version into a "
                     "--work of its own"
+                )
+
+
+def refuse_other_era(folder: Path, models: Sequence[ObjectModel], url: str, era: str, origin: str) -> None:
+    """`InputError` if there are tables of another era than that of the file `url`, but its own of none."""
+    here = era_counted(era, origin)
+    for model in models:
+        for path in sorted((folder / model.name).glob("*.safetensors")):
+            there = era_counted(era_of_table(path), origin_of_table(path))
+            if here and there and there != here:
+                raise InputError(
+                    f"{url} is of {here}, and {path} is of {there}; extract each era into a --work of its own"
                 )

@@ -98,6 +98,7 @@ def fit_model(
         left_out=table.left_out,
         version=table.version,
         absent=table.absent,
+        era=table.era,
     )
     for stage in stages:
         _optimise(stage, examples, settings, folder=folder, device=device, record=record, progress=progress)

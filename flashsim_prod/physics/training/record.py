@@ -29,6 +29,8 @@ class FitRecord:
         Of NanoAOD, that of the files; empty if it is not known.
     absent : tuple of str
         Branches that these files lacked, and the model with them.
+    era : str
+        That of the files; empty if nothing told it.
     losses : mapping of network to list of (step, training loss, held-out loss)
     seconds : float
         Wall time, all sittings together.
@@ -42,6 +44,7 @@ class FitRecord:
     left_out: LeftOut = field(default_factory=LeftOut)
     version: str = ""
     absent: tuple[str, ...] = ()
+    era: str = ""
 
     def write(self, target: Path) -> None:
         """As JSON, whole or not at all."""

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.eras import DEFAULT
 from flashsim_prod.physics.event_range import WHOLE, EventRange, told
 from flashsim_prod.physics.tensor_files import appearing_tensors
 from flashsim_prod.physics.training.finite import LeftOut, finite
@@ -22,7 +23,7 @@ from flashsim_prod.physics.training.finite import LeftOut, finite
 _TARGET = "target."
 #: notes in a table's file
 _LEFT_OUT, _MADE_FOR, _VERSION, _ABSENT = "left_out", "made_for", "version", "absent"
-_ORIGIN = "origin"
+_ORIGIN, _ERA = "origin", "era"
 _DRAWN_FROM = "drawn_from"
 
 
@@ -94,6 +95,8 @@ class Table:
         What each source counts for when a bundle's models are fine-tuned; all alike by default.
     origin : str
         What made the reconstruction if it is not FullSim; empty if the file does not say.
+    era : str
+        Of the file; empty if nothing tells it.
     """
 
     conditions: NDArray[np.float32]
@@ -105,6 +108,12 @@ class Table:
     absent: tuple[str, ...] = ()
     weight: NDArray[np.float64] | None = None
     origin: str = ""
+    era: str = ""
+
+    @property
+    def counts_as(self) -> str:
+        """The era that it must not be mixed with another; empty if nothing tells it of FullSim."""
+        return era_counted(self.era, self.origin)
 
     @property
     def source_weight(self) -> NDArray[np.float64]:
@@ -133,6 +142,8 @@ class Table:
             notes[_MADE_FOR] = json.dumps(model.signature())
         if self.origin:
             notes[_ORIGIN] = self.origin
+        if self.era:
+            notes[_ERA] = self.era
         if source is not None:
             notes[_DRAWN_FROM] = json.dumps(asdict(source))
         with appearing_tensors(path) as temporary:
@@ -158,6 +169,7 @@ class Table:
                 tuple(json.loads(notes.get(_ABSENT, "[]"))),
                 _weights(notes.get(_DRAWN_FROM), len(found["number"])),
                 notes.get(_ORIGIN, ""),
+                notes.get(_ERA, ""),
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: no training table ({error}); extract it again") from error
@@ -209,6 +221,7 @@ class Table:
             if all(table.weight is None for table in tables)
             else np.concatenate([table.source_weight for table in tables]),
             " and ".join(sorted({table.origin for table in tables if table.origin})),
+            next((table.era for table in tables if table.era), ""),
         )
 
 
@@ -261,6 +274,16 @@ def version_of_table(path: Path) -> str:
 def origin_of_table(path: Path) -> str:
     """What made the reconstruction that the table in `path` is of; empty if it is FullSim, or not known."""
     return _notes(path).get(_ORIGIN, "")
+
+
+def era_of_table(path: Path) -> str:
+    """The era that the table in `path` is of; empty if nothing told it."""
+    return _notes(path).get(_ERA, "")
+
+
+def era_counted(era: str, origin: str) -> str:
+    """The era that a table counts as: what is not FullSim and says none is of the default one."""
+    return era or (DEFAULT if origin else "")
 
 
 def drawn_from(path: Path) -> DrawnFrom | None:

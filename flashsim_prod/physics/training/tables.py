@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.errors import InputError, MissingBranchError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
+from flashsim_prod.physics.era_of_file import settled_era
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
@@ -24,6 +25,7 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.drawn import (
     is_drawn,
     known_impossible,
+    refuse_other_era,
     refuse_other_file,
     refuse_other_version,
     remember_impossible,
@@ -188,6 +190,7 @@ def extract_file(
     impossible: dict[str, str] | None = None,
     n_events: int | None = None,
     part: EventRange = WHOLE,
+    era: str = "",
 ) -> Iterator[tuple[int, int]]:
     """Write the tables of `models` from one NANOAOD file; those that are there already are kept.
 
@@ -199,6 +202,8 @@ def extract_file(
         Only the first events of the file; tables of another number of events are drawn again.
     part : EventRange
         Which events of the file, and what they count for; likewise.
+    era : str
+        That the file is of, if nothing in it tells.
 
     Yields
     ------
@@ -209,7 +214,7 @@ def extract_file(
     ------
     InputError
         If a model cannot be extracted and that is an error, or none can; or if there are tables of another
-        version, or of another file of the same name.
+        version or era, or of another file of the same name; or if the file's era is not known, or not `era`.
     StorageError
         If a server drops the file again and again.
     """
@@ -217,7 +222,7 @@ def extract_file(
     if impossible is not None:
         impossible |= remembered
     missing = [model for model in models if model.name not in remembered]
-    wanted = [model for model in missing if not is_drawn(folder, url, model, n_events, part)]
+    wanted = [model for model in missing if not is_drawn(folder, url, model, n_events, part, era)]
     if not wanted and "://" in url:
         return
     with Stream(url, n_events, part) as stream:
@@ -227,6 +232,8 @@ def extract_file(
         refuse_other_file(folder, missing, url, stream.identifier)
         refuse_other_version(folder, wanted, url, file.version)
         found, origin = _Found(url, wanted, impossible), origin_of(file)
+        era = settled_era(file, era) if wanted else era
+        refuse_other_era(folder, wanted, url, era, origin)
         everything = readable(file) if wanted else []
         names = _looked_at(stream, wanted, everything)
         for start, stop in stream.portions(everything) if wanted else ():
@@ -245,7 +252,7 @@ def extract_file(
     for model, table in tables.items():
         path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = replace(table, version=file.version, origin=origin)
+        whole = replace(table, version=file.version, origin=origin, era=era)
         whole.save(path, model, replace(whence, objects=found.objects[model]))
     remember_impossible(folder, url, impossible or {}, whence)
 
@@ -353,8 +360,12 @@ def load_tables(folder: Path, model: ObjectModel) -> Table:
 
 
 def _refuse_mixture(paths: Sequence[Path], tables: Sequence[Table]) -> None:
-    """`InputError` if tables are of several versions, or of files that lack different branches."""
+    """`InputError` if tables are of several versions or eras, or of files that lack different branches."""
     first, one = paths[0], tables[0]
+    eras = {table.counts_as: path for path, table in zip(paths, tables, strict=True) if table.counts_as}
+    if len(eras) > 1:
+        (era, path), (other, another) = list(eras.items())[:2]
+        raise InputError(f"{path} is of {era} and {another} of {other}; fit each era in a --work of its own")
     for path, table in zip(paths[1:], tables[1:], strict=True):
         if table.version != one.version and table.version and one.version:
             raise InputError(

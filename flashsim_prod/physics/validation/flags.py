@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from flashsim_prod.physics.definitions.egamma import supercluster_eta
 from flashsim_prod.physics.definitions.electrons import electron_flags, heep_bits, track_classes
 from flashsim_prod.physics.definitions.photons import photon_flags, photon_levels
 from flashsim_prod.physics.definitions.taus import tau_flags
+from flashsim_prod.physics.era_of_file import era_of_file
+from flashsim_prod.physics.eras import DEFAULT, find_era
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
@@ -61,9 +64,10 @@ def _jets(events: Events) -> Found:
     yield "Jet_genJetIdx", links.local(links.jet_gen_jet(jets, gen_jets), gen_jets)
 
 
-def _pileup(events: Events) -> Found:
-    jets = events["Jet"]
-    yield "Jet_puId", jets_muons.pileup_id(jets["puIdDisc"], jets["pt"], np.abs(jets["eta"]))
+def _pileup(events: Events, era: str) -> Found:
+    if find_era(era).pileup_id is not None:
+        jets = events["Jet"]
+        yield "Jet_puId", jets_muons.pileup_id(jets["puIdDisc"], jets["pt"], np.abs(jets["eta"]), era)
 
 
 def _muons(events: Events) -> Found:
@@ -110,7 +114,7 @@ def _taus(events: Events) -> Found:
 
 
 _DEFINITIONS: tuple[Callable[[Events], Found], ...] = (
-    *(_jets, _pileup, _muons, _muon_truth, _jet_muons),
+    *(_jets, _muons, _muon_truth, _jet_muons),
     *(_electrons, _photons, _taus),
 )
 #: energies with the calibration shifted, which are no flags
@@ -120,13 +124,15 @@ _NO_FLAGS = ("dEscale", "dEsigma")
 def agreements(url: str) -> list[Agreement]:
     """Of each flag of a file that the definitions give: how often they agree.
 
-    What the file lacks, or what the definitions need and it lacks, has no row.
+    What the file lacks, or what the definitions need and it lacks, has no row. A file that does not tell its
+    era is taken for one of the default era.
     """
     with NanoFile(url, Schema.default(), declared=True) as file:
         names = sorted(file.branches & Schema.default().branches.keys())
-        events = file.read(names, 0, file.n_entries)
+        events, era = file.read(names, 0, file.n_entries), era_of_file(file) or DEFAULT
     found: dict[str, Agreement] = {}
-    for definition in _DEFINITIONS:
+    definitions: tuple[Callable[[Events], Found], ...] = (*_DEFINITIONS, partial(_pileup, era=era))
+    for definition in definitions:
         try:
             for name, flag in definition(events):
                 if events.has_branch(name) and not any(word in name for word in _NO_FLAGS):

@@ -191,10 +191,10 @@ class _Asked:
     """The request behind cached models, which are the same for all that want the same of a bundle."""
 
     def __init__(self, request: Request) -> None:
-        self.request = request
+        self.request, resources = request, request.site.resources
         self._same = (
             *(request.bundle.path, request.bundle.digest, request.sampling, request.nano),
-            *(request.site.resources.batch_rows, request.analysis is None),
+            *(resources.batch_rows, resources.gpu_graphs, resources.gpu_half, request.analysis is None),
         )
 
     def __eq__(self, other: object) -> bool:

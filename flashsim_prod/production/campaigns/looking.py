@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from flashsim_prod.core.campaigns.campaign import Wanted
 from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
-from flashsim_prod.production.order.library import find_card, find_site
+from flashsim_prod.production.order.library import find_card, find_site, in_era
 from flashsim_prod.production.order.order import Seen
 from flashsim_prod.production.order.shower import find_shower
 
@@ -85,9 +86,23 @@ class Looking:
             return None
         return _once(self._cards, wanted.card, find_card)
 
+    def differs(self, wanted: Wanted, request: Request) -> bool:
+        """Whether the card is no longer that of `request`, which has the pileup of its bundle's era."""
+        card = self.card(wanted)
+        if card is None or card == request.card:
+            return False
+        bundle = self.seen.bundle(wanted.choices.bundle)
+        return request.card != in_era(card, self.energy_tev(wanted), bundle, self.era(wanted))[0]
+
     def site(self, wanted: Wanted) -> Site:
         """The site."""
         return _once(self._sites, wanted.site, find_site)
+
+    def era(self, wanted: Wanted) -> str:
+        """The era that is asked for; empty if none is."""
+        from flashsim_prod.physics.eras import era_of_profile
+
+        return era_of_profile(wanted.era) if wanted.era is not None else ""
 
     def energy_tev(self, wanted: Wanted) -> float | None:
         """The energy that is asked for; ``None`` for the card's first, or the input's."""
@@ -96,6 +111,7 @@ class Looking:
             return wanted.energy_tev
         if wanted.era is not None:
             found = [one.tev for one in card.energies if one.pileup == wanted.era]
+            found = found or self._of_bundle(wanted, card)
             if len(found) != 1:
                 offered = ", ".join(dict.fromkeys(one.pileup for one in card.energies))
                 why = "offers it at several energies: say energies" if found else f"offers {offered}"
@@ -107,6 +123,16 @@ class Looking:
                 f"card {card.name} has no energy of {wanted.energy_tev:g} TeV; it offers {offered}"
             )
         return wanted.energy_tev
+
+    def _of_bundle(self, wanted: Wanted, card: ProcessCard) -> list[float]:
+        """The energy of the card that is of the bundle's era, if that is the one asked for."""
+        from flashsim_prod.physics.eras import ERAS
+
+        bundle = self.seen.bundle(wanted.choices.bundle).bundle
+        era = ERAS[bundle.era] if bundle is not None else None
+        if era is None or era.profile != wanted.era or card.energy(era.energy_tev) is None:
+            return []
+        return [era.energy_tev]
 
 
 def _once(known: dict[str, Found], word: str, find: Callable[[str], Found]) -> Found:

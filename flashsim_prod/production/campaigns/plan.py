@@ -358,7 +358,7 @@ class _Planning:
         card = self._looking.card(wanted)
         # what is showered has the settings of its shower
         is_plain = card is not None and not (wanted.inputs or card.gridpack or wanted.choices.shower)
-        if request is not None and card is not None and is_plain and request.card != card:
+        if request is not None and card is not None and is_plain and self._looking.differs(wanted, request):
             yield f"card {card.name} has changed since: what was ordered stays as it was"
 
     def _typed(self, wanted: Wanted) -> Typed:
@@ -373,6 +373,7 @@ class _Planning:
             "oversample": wanted.oversample,
             "site": wanted.site,
             "energy_tev": self._looking.energy_tev(wanted),
+            "era": self._looking.era(wanted),
             "events_per_job": None if choices.events_per_job is None else str(choices.events_per_job),
             "registration": registration,
             **{name: getattr(choices, name) for name in _AS_TYPED},

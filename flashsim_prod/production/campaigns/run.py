@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from flashsim_prod.core.states import FINAL, JobState, RequestState
 from flashsim_prod.errors import FlashSimError, LockedError, RequestError
 from flashsim_prod.files import read_text, storage_errors, write_json
+from flashsim_prod.grid.batch.outage import Outage
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.grid.locks import is_driven
 from flashsim_prod.production.campaigns.plan import Action, CampaignPlan
@@ -158,6 +159,7 @@ class _Driver:
         self._outcome = CampaignOutcome()
         self._look_at = 0.0
         self._waits = False
+        self._outages: dict[str, Outage] = {}
 
     def run(self) -> CampaignOutcome:
         """Until the end; what is still open then is in `CampaignOutcome.waiting`."""
@@ -190,10 +192,17 @@ class _Driver:
             try:
                 self._look(name) if name in self._at_work else self._hand_over(name)
             except FlashSimError as error:
-                self._fail(self._elsewhere, name, error)
+                if not (self._wait and self._outage(name).is_borne(error)):
+                    self._fail(self._elsewhere, name, error)
+
+    def _outage(self, name: str) -> Outage:
+        """Of the site of a request."""
+        site = self._requests[name].site.name
+        return self._outages.setdefault(site, Outage(lambda line: self._shown.say(f"{site}: {line}")))
 
     def _look(self, name: str) -> None:
         found = observe(self._home, name, Display())
+        self._outage(name).ended()
         if found is None:
             self._ended(self._elsewhere, hand_over_rest(self._home, name, Display()))
 
@@ -209,6 +218,7 @@ class _Driver:
             self._caps[name] = cap if own is None else own
             write_json(self._folder.path / _CAPS, self._caps)
         handed = hand_over(self._home, name, at_once=cap)
+        self._outage(name).ended()
         for remark in handed.remarks:
             self._shown.say(f"{name}: {remark}")
         self._outcome.states[name] = handed.outcome.state

@@ -14,6 +14,7 @@ from flashsim_prod.core.states import JobState, Stage
 from flashsim_prod.errors import FlashSimError, StorageError
 from flashsim_prod.grid.batch.base import BatchSystem, NodeKey, Submission
 from flashsim_prod.grid.batch.opening import open_batch
+from flashsim_prod.grid.batch.outage import Outage
 from flashsim_prod.grid.locks import request_lock
 from flashsim_prod.production.context import Outcome, RequestContext, in_state, opened_request, outcome
 from flashsim_prod.production.dataset.register import register_in
@@ -134,14 +135,21 @@ def leftovers(home: Home, name: str) -> tuple[str, ...]:
 def follow(home: Home, name: str, display: Display, stop: Callable[[], bool] = lambda: False) -> Outcome:
     """Look again and again until the batch system is done with a request, then finish it.
 
-    `stop` ends the following; the request goes on.
+    `stop` ends the following; the request goes on. A batch system that does not answer is waited for.
     """
+    outage = Outage(display.remark)
     while True:
-        found = observe(home, name, display)
-        if found is None:
-            return hand_over_rest(home, name, display)
-        if stop():
-            return found
+        try:
+            found = observe(home, name, display)
+        except StorageError as error:
+            if stop() or not outage.is_borne(error):
+                raise
+        else:
+            outage.ended()
+            if found is None:
+                return hand_over_rest(home, name, display)
+            if stop():
+                return found
         time.sleep(LOOK_INTERVAL_S)
 
 

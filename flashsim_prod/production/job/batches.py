@@ -11,7 +11,8 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob
 from flashsim_prod.errors import EventsError
-from flashsim_prod.production.job.cores import can_fork, in_order
+from flashsim_prod.production.job.cores import can_fork, prepared
+from flashsim_prod.production.job.owner import Owner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,18 +88,23 @@ class _Made:
     accepted: Accepted | None = None
 
 
-def processes_for(request: Request, job: SimulateJob, device: str) -> int:
-    """Processes that simulate `job`: one for each core of it, if its networks run there and there is work."""
-    if device != "cpu" or not can_fork():
+def processes_for(request: Request, job: SimulateJob) -> int:
+    """Processes that simulate `job`: one for each core of it, if there is work for them."""
+    if not can_fork():
         return 1
     size, chunk_events = _gen_events_at_a_time(request), request.site.resources.chunk_events
     chunks = -(-job.gen_events // size) * -(-request.oversample // chunk_events)
     return max(1, min(request.site.resources.cpus, chunks))
 
 
-def threads_for(request: Request, device: str) -> int:
+def threads_for(request: Request) -> int:
     """Threads of each process's networks: the job's cores are its processes', where these are forked."""
-    return 1 if device == "cpu" and can_fork() else request.site.resources.cpus
+    return 1 if can_fork() else request.site.resources.cpus
+
+
+def is_shared(device: str) -> bool:
+    """Whether `device` is of one process, which runs the networks for all: a CPU is of everyone."""
+    return device != "cpu"
 
 
 def _gen_events_at_a_time(request: Request) -> int:
@@ -154,6 +160,8 @@ class Simulation:
         are divided by their number, but for the source's, which is one process's; the producer's likewise.
     processes : int
         So many simulate chunks at a time, with one more for the source. What they make is the same.
+    shared : bool
+        Of several processes one more runs all their networks.
     accepted : Accepted or None
         What the shower left of the job's gen events, when all are simulated; ``None`` where it leaves all.
     """
@@ -165,6 +173,22 @@ class Simulation:
     timings: Timings
     processes: int = 1
     accepted: Accepted | None = None
+    shared: bool = False
+    _made: Iterator[_Made] | None = field(default=None, init=False)
+
+    def prepare(self) -> None:
+        """Have the networks' device ready, where it is another than the CPU: that takes seconds.
+
+        Raises
+        ------
+        NodeError
+            If there is none, or it fails.
+        """
+        if self.processes > 1:
+            owner = Owner(self.producer) if self.shared else None
+            self._made = prepared(self._feed, self._work, self.processes, owner)
+        elif self.shared:
+            self.producer.evaluator.prepare()
 
     def batches(self) -> Iterator[Batch]:
         """All events of the job, in order.
@@ -195,7 +219,10 @@ class Simulation:
 
     def _beside_each_other(self) -> Iterator[Batch]:
         source_step = self.request.source.stage
-        for made in in_order(self._feed, self._work, self.processes):
+        if self._made is None:
+            self.prepare()
+        assert self._made is not None
+        for made in self._made:
             for name, seconds in made.seconds.items():
                 self.timings.add(name, seconds if name == source_step else seconds / self.processes)
             for name, seconds in made.producer_s.items():

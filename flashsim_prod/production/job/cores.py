@@ -17,14 +17,14 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from queue import Queue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import psutil
 
@@ -63,6 +63,18 @@ class _Failed:
     error: Exception
 
 
+class Shared(Protocol):
+    """What one process more does for those that work."""
+
+    def serve(self, ends: Sequence[Connection], ready: Callable[[], None]) -> None:
+        """In that process, with a pipe to each of them: say `ready`, then answer until all are closed."""
+        ...
+
+    def meet(self, end: Connection) -> None:
+        """In each of them, before it works, with its end of the pipe."""
+        ...
+
+
 def in_order(feed: Callable[[], Iterator[Item]], work: Callable[[Item], Result], n: int) -> Iterator[Result]:
     """What `work` makes of each item of `feed`, in the order of the items.
 
@@ -75,8 +87,28 @@ def in_order(feed: Callable[[], Iterator[Item]], work: Callable[[Item], Result],
     NodeError
         If one of the processes was killed.
     """
-    team = _Team(n)
+    yield from prepared(feed, work, n)
+
+
+def prepared(
+    feed: Callable[[], Iterator[Item]],
+    work: Callable[[Item], Result],
+    n: int,
+    shared: Shared | None = None,
+) -> Generator[Result, None, None]:
+    """As `in_order`, with what all that work share: it is ready when this returns, the rest begins later."""
+    results = _results(feed, work, n, shared)
+    next(results)
+    return results
+
+
+def _results(
+    feed: Callable[[], Iterator[Any]], work: Callable[[Any], Any], n: int, shared: Shared | None
+) -> Generator[Any, None, None]:
+    team = _Team(n, shared)
     try:
+        team.prepare()
+        yield None
         team.start(feed, work)
         yield from team.results()
     finally:
@@ -94,21 +126,40 @@ def each_in_order(work: Callable[[Item], Result], items: Iterable[Item], *, n: i
 class _Team:
     """The processes of one call of `in_order`, and the pipes between them."""
 
-    def __init__(self, n: int) -> None:
-        pipes = [multiprocessing.Pipe(duplex=False) for _ in range(2 * n + 1)]
-        self._items, self._results, (self._life, self._alive) = pipes[:n], pipes[n:-1], pipes[-1]
-        self._all = [end for pipe in pipes for end in pipe]
+    def __init__(self, n: int, shared: Shared | None = None) -> None:
+        pipes = [multiprocessing.Pipe(duplex=False) for _ in range(2 * n + 2)]
+        self._items, self._results = pipes[:n], pipes[n:-2]
+        (self._told, self._tell), (self._life, self._alive) = pipes[-2:]
+        self._shared = shared
+        self._asking = [multiprocessing.Pipe() for _ in range(n if shared else 0)]
+        self._all = [end for pipe in (*pipes, *self._asking) for end in pipe]
         self._processes: list[ForkProcess] = []
 
-    def start(self, feed: Callable[[], Iterator[Any]], work: Callable[[Any], Any]) -> None:
-        """Fork all processes, and keep of the pipes what is this process's."""
+    def prepare(self) -> None:
+        """Fork the one that the others share, and wait until it is ready."""
         # what is there now is looked through by no process's collector, which would copy the pages it is on
         gc.collect()
         gc.freeze()
-        for (items, _), (_, results) in zip(self._items, self._results, strict=True):
-            self._fork(partial(_work, work, items, results), (items, results))
-        ends = [end for _, end in self._items]
-        self._fork(partial(_feed, feed, ends), ends)
+        if self._shared is None:
+            return
+        ends = [end for end, _ in self._asking]
+        self._fork(partial(_serve, self._shared, ends, self._tell), [*ends, self._tell])
+        # of a process that ends before it has said anything nothing more will come
+        self._tell.close()
+        match self._next(self._told):
+            case _Failed(error):
+                raise error
+
+    def start(self, feed: Callable[[], Iterator[Any]], work: Callable[[Any], Any]) -> None:
+        """Fork the others, and keep of the pipes what is this process's."""
+        for number, ((items, _), (_, results)) in enumerate(zip(self._items, self._results, strict=True)):
+            meet, more = None, []
+            if self._shared is not None:
+                more = [self._asking[number][1]]
+                meet = partial(self._shared.meet, *more)
+            self._fork(partial(_work, work, items, results, meet), [items, results, *more])
+        fed = [end for _, end in self._items]
+        self._fork(partial(_feed, feed, fed), fed)
         kept = [self._alive, *(end for end, _ in self._results)]
         for end in self._all:
             if end not in kept:
@@ -116,7 +167,7 @@ class _Team:
 
     def _fork(self, role: Callable[[], None], ends: Sequence[Connection]) -> None:
         keep = [self._life, *ends]
-        others = [end for end in self._all if end not in keep]
+        others = [end for end in self._all if end not in keep and not end.closed]
         process = multiprocessing.get_context("fork").Process(
             target=_child, args=(role, others, self._life), daemon=True
         )
@@ -191,16 +242,16 @@ def _child(role: Callable[[], None], others: Sequence[Connection], life: Connect
     try:
         role()
     except BrokenPipeError:
-        _leave()
+        leave()
 
 
 def _watch(life: Connection) -> None:
     with suppress(EOFError, OSError):
         life.recv_bytes()
-    _leave()
+    leave()
 
 
-def _leave() -> None:
+def leave() -> NoReturn:
     """End this process, whose other ends are gone, and what it has started."""
     for one in _started_by(os.getpid()):
         with suppress(psutil.Error):
@@ -224,11 +275,28 @@ def _feed(feed: Callable[[], Iterator[Any]], ends: Sequence[Connection]) -> None
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - it goes to where it is raised again
-        last = _Failed(_portable(error))
+        last = _Failed(portable(error))
     next(turns).send_bytes(pickle.dumps(last))
 
 
-def _work(work: Callable[[Any], Any], items: Connection, results: Connection) -> None:
+def _serve(shared: Shared, ends: Sequence[Connection], tell: Connection) -> None:
+    def ready() -> None:
+        tell.send_bytes(pickle.dumps(_Over()))
+        tell.close()
+
+    try:
+        shared.serve(ends, ready)
+    except Exception as error:
+        if tell.closed:
+            raise
+        tell.send_bytes(pickle.dumps(_Failed(portable(error))))
+
+
+def _work(
+    work: Callable[[Any], Any], items: Connection, results: Connection, meet: Callable[[], None] | None
+) -> None:
+    if meet is not None:
+        meet()
     made: Queue[bytes | None] = Queue(1)
     # while one result waits for its turn, the next is worked on
     sender = threading.Thread(target=_send, args=(made, results))
@@ -245,7 +313,7 @@ def _result(work: Callable[[Any], Any], item: Any) -> Any:
     try:
         return _Value(work(item.value))
     except Exception as error:  # noqa: BLE001 - it goes to where it is raised again
-        return _Failed(_portable(error))
+        return _Failed(portable(error))
 
 
 def _send(made: Queue[bytes | None], results: Connection) -> None:
@@ -253,7 +321,7 @@ def _send(made: Queue[bytes | None], results: Connection) -> None:
         while (one := made.get()) is not None:
             results.send_bytes(one)
     except BrokenPipeError:
-        _leave()
+        leave()
 
 
 def _received(items: Connection) -> Iterator[Any]:
@@ -271,7 +339,7 @@ def _received(items: Connection) -> Iterator[Any]:
         yield pickle.loads(one)
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """`error` as it can be sent, with where it was raised."""
     where = "".join(traceback.format_exception(error))
     try:

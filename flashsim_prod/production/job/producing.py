@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.site import Resources
 from flashsim_prod.core.speed import Timings
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
+    from flashsim_prod.physics.chain.devices.place import Place
     from flashsim_prod.physics.producing import Producer
 
 
@@ -38,19 +40,16 @@ def producer_of(
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.producing import NanoProducer
 
-    rows = request.site.resources.batch_rows
+    place = _place(request.site.resources, device)
     if request.analysis is not None:
         from flashsim_prod.physics.analysis.producer import AnalysisProducer
 
-        return AnalysisProducer(
-            bundle, device=device, sampling=request.sampling, timings=timings, batch_rows=rows
-        )
-    chain = Chain(
-        bundle,
-        device=device,
-        sampling=request.sampling,
-        timings=timings,
-        batch_rows=rows,
-        branches=branches,
-    )
+        return AnalysisProducer(bundle, device=place, sampling=request.sampling, timings=timings)
+    chain = Chain(bundle, device=place, sampling=request.sampling, timings=timings, branches=branches)
     return NanoProducer(chain, request.nano)
+
+
+def _place(resources: Resources, device: str) -> Place:
+    from flashsim_prod.physics.chain.devices.place import Place
+
+    return Place(device, resources.batch_rows, resources.gpu_graphs, resources.gpu_half)

@@ -16,7 +16,7 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.errors import BundleError
-from flashsim_prod.production.job.batches import Batch, Simulation, processes_for, threads_for
+from flashsim_prod.production.job.batches import Batch, Simulation, is_shared, processes_for, threads_for
 from flashsim_prod.production.job.cores import each_in_order, memory_mb
 from flashsim_prod.production.job.producing import producer_of
 from flashsim_prod.production.job.run import JobRun
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("flashsim_prod.worker")
 
+#: said of files of which some may have been made so
+_HALF = "where networks ran on a GPU, matrix products were of half precision"
 #: what the sums of an ntuple's Runs are of
 _OF_TRIED = "all events simulated, of which the file holds those that pass the selection"
 
@@ -58,18 +60,21 @@ def simulate(attempt: JobRun) -> OutputFile:
     bundle = bound_bundle(request, attempt.sandbox, any_digest=attempt.any_bundle)
     attempt.gpus = assigned_gpus(request.site.gpus)
     device = pick_device(request.device)
-    keep_to_threads(threads_for(request, device))
+    keep_to_threads(threads_for(request))
     attempt.device = device_name(device)
     producer = producer_of(request, bundle, device)
     source = event_source(request, job, attempt.sandbox)
+    attempt.processes = processes_for(request, job)
+    simulation = Simulation(
+        *(request, job, producer, source, attempt.timings, attempt.processes), shared=is_shared(device)
+    )
+    simulation.prepare()
     attempt.start_clock()
-    attempt.processes = processes_for(request, job, device)
     log.info(
         "job %d: %d gen events x %d on %s, %d at a time",
         *(job.index, job.gen_events, request.oversample, attempt.device, attempt.processes),
     )
     path = attempt.work / "output.root"
-    simulation = Simulation(request, job, producer, source, attempt.timings, attempt.processes)
     batches = _counted(simulation.batches(), attempt, job.events)
     found = write_checked(
         path,
@@ -127,12 +132,15 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         "bundle": f"{bundle.name}: {bundle.title}",
         "bundle_digest": request.bundle.digest,
         "sampling": request.sampling.model_dump_json(),
+        **({"precision": _HALF} if request.site.resources.gpu_half else {}),
         "software": f"flashsim-prod {request.software_version}",
     }
     if request.analysis is not None:
         about |= {ANALYSIS: request.analysis.model_dump_json(), "normalisation": _OF_TRIED}
     elif request.nano != NANO_VERSION:
         about |= {"nano": request.nano, "made_for_nano": bundle.nano}
+    if bundle.manifest.era is not None:
+        about["era"] = bundle.manifest.era
     if request.extends is not None:
         about["extends"] = request.extends.dataset
     told = dict(request.source.contents())

@@ -17,7 +17,14 @@ from flashsim_prod.core.sizes import counted
 from flashsim_prod.core.speed import Speed, Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.errors import RequestError
-from flashsim_prod.production.job.batches import Batch, Simulation, fold_chunks, processes_for, threads_for
+from flashsim_prod.production.job.batches import (
+    Batch,
+    Simulation,
+    fold_chunks,
+    is_shared,
+    processes_for,
+    threads_for,
+)
 from flashsim_prod.production.job.producing import producer_of
 from flashsim_prod.production.job.simulate import bound_bundle, event_source, provenance, write_checked
 from flashsim_prod.production.order.plan import Order, make_plan
@@ -56,28 +63,38 @@ def measure_speed(
         As of a plan and of a simulate job.
     """
     from flashsim_prod.physics.chain.device import keep_to_threads, pick_device
-    from flashsim_prod.physics.chain.fitted import block_rows
+    from flashsim_prod.physics.chain.devices.place import block_rows
 
     request = _request(order)
     job, resources = simulate_job(request, 0), request.site.resources
     bundle = bound_bundle(request)
     device = pick_device(request.device)
-    threads = threads or threads_for(request, device)
+    threads = threads or threads_for(request)
     keep_to_threads(threads)
-    processes = processes_for(request, job, device)
+    processes, shared = processes_for(request, job), is_shared(device)
     rows = resources.batch_rows or block_rows(device)
     timings = Timings()
     producer = producer_of(request, bundle, device, timings=timings)
-    _warm_up(request, job, producer)
+    if processes == 1 or not shared:
+        _warm_up(request, job, producer)
     timings.seconds.clear()
     about = provenance(request, bundle)
     with tempfile.TemporaryDirectory(prefix="flashsim-bench-") as scratch:
         path, cpu_s = Path(scratch) / "bench.root", _cpu_s()
-        seconds, found = _timed(request, job, producer, timings, path, about, processes, progress)
+        simulation = Simulation(
+            *(request, job, producer, event_source(request, job), Timings(), processes), shared=shared
+        )
+        # the time until a device is ready is a job's start-up
+        simulation.prepare()
+        seconds, found = _timed(simulation, timings, path, about, progress)
         cpu_s, size = _cpu_s() - cpu_s, path.stat().st_size
     if processes == 1:
         timings.add("other", seconds - sum(timings.seconds.values()))
-    if not found.events:
+    # of an analysis, plans count what is tried, and all of it takes time, whether it is selected or not
+    gen_events, events = (
+        (job.gen_events, job.events) if request.analysis else (found.gen_events, found.events)
+    )
+    if not events:
         raise RequestError(f"merging left none of {counted(job.gen_events, 'gen event')}; say more --events")
     return Speed(
         **_circumstances(request, device),
@@ -86,12 +103,12 @@ def measure_speed(
         chunk_events=resources.chunk_events,
         batch_rows=rows,
         # where the shower throws events away, those that are left: rates of jobs are of these, too
-        gen_events=found.gen_events,
-        events=found.events,
+        gen_events=gen_events,
+        events=events,
         stages_s={name: round(timings.seconds[name], 4) for name in STAGES if name in timings.seconds},
         seconds=round(seconds, 4),
         cpu_s=round(cpu_s, 4),
-        bytes_per_event=round(size / found.events, 1),
+        bytes_per_event=round(size / events, 1),
     )
 
 
@@ -129,21 +146,16 @@ def _warm_up(request: Request, job: SimulateJob, producer: Producer) -> None:
 
 
 def _timed(
-    request: Request,
-    job: SimulateJob,
-    producer: Producer,
-    timings: Timings,
-    path: Path,
-    about: dict[str, str],
-    processes: int,
-    progress: EventsProgress,
+    simulation: Simulation, timings: Timings, path: Path, about: dict[str, str], progress: EventsProgress
 ) -> tuple[float, FileSummary]:
     """Wall time of the work of a simulate job [s], and what its file holds."""
-    loop = Timings()
+    request, job, loop = simulation.request, simulation.job, simulation.timings
     start = time.perf_counter()
-    simulation = Simulation(request, job, producer, event_source(request, job), loop, processes)
     batches = _counted(simulation.batches(), job.events, progress)
-    found = write_checked(path, request, job, producer.schema, batches, about, loop, processes=processes)
+    found = write_checked(
+        *(path, request, job, simulation.producer.schema, batches, about, loop),
+        processes=simulation.processes,
+    )
     seconds = time.perf_counter() - start
     for stage in STAGES:
         # the chain has told its stages itself

@@ -144,10 +144,9 @@ class WorkerProgram(Program):
         request = self._request()
         path = folder / "request.yaml"
         write_whole(path, request.to_yaml())
-        # its cores are those of its processes, unless it is one that feeds a GPU
-        threads = self._task.threads if self._task.device is Device.CUDA else 1
+        # its cores are those of its processes
         environment = {VARIABLE: str(folder / "home"), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-        return Launch(worker_command("simulate", path, 0), environment | thread_environment(threads))
+        return Launch(worker_command("simulate", path, 0), environment | thread_environment(1))
 
     def _request(self) -> Request:
         events = self._gen_events * self._order.oversample

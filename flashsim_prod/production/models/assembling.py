@@ -22,12 +22,15 @@ class AssembledBundle:
         Where.
     base : str, optional
         The bundle that the others came from.
+    era : str
+        Data-taking period that the models stand for; empty if nothing told it.
     """
 
     bundle: BundleSummary
     own_models: tuple[str, ...]
     fits: Path
     base: str | None
+    era: str = ""
 
 
 def assemble_bundle(
@@ -84,7 +87,7 @@ def assemble_bundle(
         base=found,
         reports=tuple(reports),
     )
-    return AssembledBundle(summary(made), tuple(sorted(fits)), folder, base)
+    return AssembledBundle(summary(made), tuple(sorted(fits)), folder, base, made.manifest.era or "")
 
 
 def _tables_of(work: Path) -> list[str]:

@@ -139,6 +139,12 @@ class BundleContents:
         Version of NanoAOD that the models were fitted to.
     versions : tuple of InVersion
         What becomes of them in each version that is written; empty if no request could run them.
+    era : str
+        Data-taking period that they stand for.
+    is_era_said : bool
+        Whether the manifest says so.
+    of_other_eras : mapping of object model to str
+        Those that were fitted to another era, and which.
     """
 
     path: Path
@@ -153,6 +159,9 @@ class BundleContents:
     manifest: Mapping[str, Any]
     nano: str
     versions: tuple[InVersion, ...]
+    era: str
+    is_era_said: bool
+    of_other_eras: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -216,7 +225,17 @@ def _contents(bundle: Bundle) -> BundleContents:
         manifest=manifest.model_dump(mode="json"),
         nano=bundle.nano,
         versions=_versions(bundle),
+        era=bundle.era,
+        is_era_said=manifest.era is not None,
+        of_other_eras=_of_other_eras(bundle),
     )
+
+
+def _of_other_eras(bundle: Bundle) -> dict[str, str]:
+    from flashsim_prod.physics.chain.bundle import ERA_KEY
+
+    told = {name: str(entry.fit.get(ERA_KEY, bundle.era)) for name, entry in bundle.manifest.models.items()}
+    return {name: era for name, era in told.items() if era != bundle.era}
 
 
 def _versions(bundle: Bundle) -> tuple[InVersion, ...]:

@@ -36,6 +36,8 @@ class Portion:
         What each event counts for when a bundle's models are fine-tuned.
     without : tuple of str
         Object models that the file is not to teach; ``*`` and ``?`` as in names of files.
+    era : str
+        That it is of, if nothing in it tells.
     """
 
     url: str
@@ -43,6 +45,7 @@ class Portion:
     part: str | None = None
     weight: float = 1.0
     without: tuple[str, ...] = ()
+    era: str = ""
 
     def taught(self, models: Iterable[ObjectModel]) -> list[ObjectModel]:
         """Those of `models` that the file is to teach."""
@@ -184,6 +187,7 @@ def _tried(
             impossible=None if models else impossible,
             n_events=portion.events,
             part=EventRange.parse(portion.part, portion.weight),
+            era=portion.era,
         ):
             if progress is not None:
                 progress(Path(portion.url).name, events, total)

@@ -159,6 +159,9 @@ class FitDisplay:
     def submitted(self, found: Submitted) -> None:
         """Fits are with a site."""
 
+    def remark(self, line: str) -> None:
+        """Something worth a line has happened."""
+
 
 def fit_model(model: str, work: Path, options: FitOptions, display: FitDisplay) -> Fits:
     """Fit one object model to its tables in the folder `work`; a fit that was interrupted goes on.
@@ -300,6 +303,7 @@ def _fit_at(
         output,
         lambda: sum(_is_fitted(work, name) for name in models),
         lambda done: display.step("fits", done, len(models)),
+        display.remark,
     )
     return replace(handed, is_done=True)
 

@@ -111,6 +111,8 @@ class Extracted:
         What the tables do not hold.
     lacking
         What files did not have.
+    without_era : tuple of str
+        Files of FullSim that nothing tells the era of.
     events : int
         Looked at now.
     seconds : float
@@ -126,6 +128,7 @@ class Extracted:
     lacking: tuple[LackingIn, ...] = ()
     events: int = 0
     seconds: float = 0.0
+    without_era: tuple[str, ...] = ()
 
 
 def generate_sample(
@@ -248,7 +251,17 @@ def extract_tables(
         tuple(one for file, why in there.items() for one in _lacking(file, chosen, tables, why)),
         made.events,
         made.seconds,
+        tuple(file for file in there if _is_of_no_era(file, chosen, tables)),
     )
+
+
+def _is_of_no_era(file: str, models: Sequence[ObjectModel], tables: Path) -> bool:
+    from flashsim_prod.physics.training.drawn import table_path
+    from flashsim_prod.physics.training.table import era_counted, era_of_table, origin_of_table
+
+    paths = (table_path(tables, file, model) for model in models)
+    path = next((path for path in paths if path.exists()), None)
+    return path is not None and not era_counted(era_of_table(path), origin_of_table(path))
 
 
 def refuse_same_names(portions: Sequence[Portion]) -> None:
@@ -265,13 +278,18 @@ def _refuse_no_choice(portion: Portion, models: Sequence[ObjectModel], tables: P
     ------
     RequestError
         If the part or the weight are none, or a pattern fits no model, or all of them.
+    ConfigError
+        If the era is not known.
     InputError
         If there is a table of a model that the file is not to teach.
     """
+    from flashsim_prod.physics.eras import find_era
     from flashsim_prod.physics.event_range import EventRange
     from flashsim_prod.physics.training.drawn import table_path
 
     EventRange.parse(portion.part, portion.weight)
+    if portion.era:
+        find_era(portion.era)
     if portion.part is not None and portion.events is not None:
         raise RequestError("--first and --events both say which events: choose one")
     for pattern in portion.without:

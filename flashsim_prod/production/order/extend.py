@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flashsim_prod import __version__
 from flashsim_prod.core.campaigns.extension import Extension
@@ -30,6 +31,10 @@ from flashsim_prod.production.order.library import BundleFound, find_analysis, f
 from flashsim_prod.production.order.order import check_device
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_rses import find_registration
+
+if TYPE_CHECKING:
+    from flashsim_prod.core.sources.base import InputFile
+    from flashsim_prod.physics.generator.kinds import SourceKind
 
 #: what the events of an extension cannot be made of, or with
 _NOT_ONE_SAMPLE = "both together would not be one sample; bring it back, or order a new request"
@@ -245,18 +250,35 @@ def _same_bundle(first: Request) -> BundleFound:
 
 
 def _check_inputs(first: Request, used: int) -> None:
-    """See that the files whose events are not used up are those that the first request was made of."""
+    """See that the files that jobs will open are those that the first request was made of."""
     if not first.source.files:
         return
     from flashsim_prod.physics.generator.kinds import find_kind
 
     kind = find_kind(first.source.kind)
     left = sum(file.entries for file in first.source.files) - used
-    for file in first.source.files_of(used, left):
-        entries = kind.entries(file.url)
-        size = None if file.is_url else os.path.getsize(file.url)
-        if entries != file.entries or (file.bytes is not None and size != file.bytes):
+    for file in first.source.opened_for(used, left):
+        found = _what_is_there(kind, file)
+        odd = next((name for name, now in found.items() if now != getattr(file, name)), None)
+        if odd is not None:
             raise InputError(
-                f"{file.url} is another file than when {first.name} was made ({entries} events, then "
-                f"{file.entries}): {_NOT_ONE_SAMPLE}"
+                f"{file.url} is another file than when {first.name} was made ({_told(odd, found[odd])}, then "
+                f"{_told(odd, getattr(file, odd))}): {_NOT_ONE_SAMPLE}"
             )
+
+
+def _what_is_there(kind: SourceKind, file: InputFile) -> dict[str, object]:
+    """What an input file is now, of all that was written down of it."""
+    found: dict[str, object] = {"entries": kind.entries(file.url)}
+    if file.bytes is not None and not file.is_url:
+        found["bytes"] = os.path.getsize(file.url)
+    if file.identity is not None:
+        found["identity"] = kind.identity(file.url)
+    return found
+
+
+def _told(name: str, value: object) -> str:
+    if name == "identity":
+        what, _, told = str(value).partition(":")
+        return f"{what} {told[:13]}..."
+    return f"{value} {'events' if name == 'entries' else name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -13,6 +13,7 @@ from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.request import BundleRef
 from flashsim_prod.core.site import Site
+from flashsim_prod.core.sources.base import InputFile
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
 from flashsim_prod.files import read_text
@@ -187,7 +188,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     return BundleFound(
         BundleRef(path=path, digest=bundle.digest),
         bundle.manifest.tag,
-        bundle.title,
+        f"{bundle.title} ({bundle.era})" if bundle.manifest.era else bundle.title,
         needs,
         told_missing(bundle.manifest.models),
         bundle,
@@ -216,3 +217,43 @@ def find_analysis(name_or_path: str) -> BundleFound:
         bundle=bundle,
         ntuple=regression.analysis.ntuple(),
     )
+
+
+def in_era(
+    card: ProcessCard,
+    energy_tev: float | None,
+    bundle: BundleFound,
+    wanted: str = "",
+    files: Sequence[InputFile] = (),
+) -> tuple[ProcessCard, tuple[str, ...]]:
+    """The card with the pileup of the bundle's era, and what its user should know of that.
+
+    Parameters
+    ----------
+    wanted : str
+        The era that was asked for, if one was.
+    files : sequence of InputFile
+        That take the place of the generator.
+
+    Raises
+    ------
+    ConfigError
+        If an era is not known.
+    RequestError
+        If the request is of another era than the bundle.
+    """
+    from flashsim_prod.physics.eras import OfBundle, era_in
+
+    energy = card.energy(energy_tev)
+    if bundle.bundle is None or bundle.ntuple is not None or energy is None:
+        if wanted and bundle.ntuple is not None:
+            raise RequestError("--era is of bundles of object models, --analysis of none: leave it out")
+        return card, ()
+    own = OfBundle(bundle.bundle.name, bundle.bundle.era, is_said=bundle.bundle.manifest.era is not None)
+    profile, remarks = own.profile_for(energy.pileup, energy.tev, wanted)
+    for name in dict.fromkeys(file.dataset or file.lfn or file.url for file in files):
+        remarks += own.check_told(era_in(name), name, wanted)
+    energies = tuple(
+        one.model_copy(update={"pileup": profile}) if one is energy else one for one in card.energies
+    )
+    return card.model_copy(update={"energies": energies}), remarks

@@ -6,9 +6,9 @@ import glob
 import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.request import url2pathname
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -20,6 +20,7 @@ from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.files import local_path
 from flashsim_prod.production.order.input_card import card_of_input
 from flashsim_prod.production.order.library import (
     BundleFound,
@@ -27,6 +28,7 @@ from flashsim_prod.production.order.library import (
     find_card,
     find_checked_bundle,
     find_site,
+    in_era,
 )
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_input import PREFIX, NamedInput, input_files
@@ -77,6 +79,7 @@ class Typed(RequestOptions):
     xsec: float | None = Field(default=None, gt=0)
     bundle: str | None = None
     analysis: str | None = None
+    era: str = ""
     device: Device = Device.AUTO
     slots: int | None = None
     events_per_job: str | None = None
@@ -137,7 +140,7 @@ def make_order(
     Raises
     ------
     RequestError, ConfigError
-        If a card, site or number is none.
+        If a card, site, era or number is none, or the bundle is of another era.
     BundleError
         If the bundle is missing or not whole.
     InputError
@@ -166,6 +169,8 @@ def make_order(
             "--virtual: which events the merging of the shower leaves is only known when they are made, so "
             "their numbers cannot be registered before; leave out --virtual"
         )
+    energy_tev = card.energies[0].tev if source.files else typed.energy_tev
+    card, of_era = in_era(card, energy_tev, bundle, typed.era, source.files)
     own = {
         "card": card,
         "site": site.as_ordered(typed.slots),
@@ -174,15 +179,16 @@ def make_order(
         "bundle_tag": bundle.tag,
         "missing": bundle.missing,
         "events": events,
-        "energy_tev": card.energies[0].tev if source.files else typed.energy_tev,
+        "energy_tev": energy_tev,
         "source": source,
         "events_per_job": per_job,
         "analysis": bundle.ntuple,
     }
     chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
-    energy = card.energy(typed.energy_tev if not source.files else None)
+    energy = card.energy(energy_tev)
     if bundle.bundle is not None and bundle.ntuple is None and energy is not None:
-        nano, own["remarks"] = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
+        nano, of_version = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
+        own["remarks"] = (*of_version, *of_era)
         chosen["nano"] = nano
     return Order.from_mapping({**chosen, **own}, "request"), bundle
 
@@ -294,6 +300,8 @@ def named_source(
 
     named = list(_expanded(patterns, rse))
     _check_once(one.url for one in named)
+    # a path is sent to jobs that do not see it, an address is not
+    named = [replace(one, url=local_path(one.url)) for one in named]
     kind = kind_of_file(named[0].url) if named else kind_without_files()
     other = next((one.url for one in named if kind_of_file(one.url) is not kind), None)
     if other:
@@ -315,18 +323,26 @@ def _check_once(urls: Iterable[str]) -> None:
 
 def _identities(url: str) -> list[object]:
     """What a file is beyond its spelling; copies are told by the UUID in them, when they are opened."""
-    path = url2pathname(url.removeprefix("file://")) if url.startswith("file://") else url
-    if "://" in path:
-        return [path]
+    from flashsim_prod.physics.streams.served import is_url, usual_spelling
+
+    url = local_path(url)
+    if is_url(url):
+        return [usual_spelling(url)]
     try:
-        status = os.stat(path)
+        status = os.stat(url)
     except OSError:
-        return [os.path.realpath(path)]
-    return [os.path.realpath(path), (status.st_dev, status.st_ino)]
+        return [os.path.realpath(url)]
+    return [os.path.realpath(url), (status.st_dev, status.st_ino)]
 
 
 def _inspected(kind: SourceKind, one: NamedInput, told: Callable[[str], None] | None) -> InputFile:
-    found = InputFile(url=one.url, entries=kind.entries(one.url), lfn=one.lfn, dataset=one.dataset)
+    found = InputFile(
+        url=one.url,
+        entries=kind.entries(one.url),
+        lfn=one.lfn,
+        dataset=one.dataset,
+        identity=kind.identity(one.url),
+    )
     if not found.is_url:
         found = found.model_copy(update={"bytes": os.path.getsize(one.url)})
     if told:

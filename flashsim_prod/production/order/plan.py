@@ -125,6 +125,8 @@ class Plan:
         What a user should know before saying yes, a line each.
     notify : Notify or None
         As of the order.
+    advice : tuple of str
+        Those of the notes that are about speed alone, and not about what the dataset will hold.
     """
 
     request: Request
@@ -136,6 +138,7 @@ class Plan:
     rates_from: str
     notes: tuple[str, ...]
     notify: Notify | None = None
+    advice: tuple[str, ...] = ()
 
     @property
     def is_long(self) -> bool:
@@ -245,7 +248,7 @@ def _estimated(request: Request, order: Order, measured: RatesSeen | None) -> Pl
     made = estimate(request, measured)
     pace = _paced_by_generator(request, measured.rates if measured else request.site.rates)
     notes = (*_notes(request, order, made.job_seconds), *pace)
-    return replace(made, notes=notes, notify=order.notify)
+    return replace(made, notes=notes, notify=order.notify, advice=pace)
 
 
 def estimate(request: Request, measured: RatesSeen | None) -> Plan:
@@ -327,7 +330,7 @@ def _gen_events_per_job(order: Order, gen_events: int, rates: Rates) -> int:
         resources=order.site.resources,
         slots=slots_of(order.site),
         generated=order.source.runs_generator,
-        processes=splitting.processes_of(order.site, order.device),
+        processes=splitting.processes_of(order.site),
     )
 
 
@@ -339,7 +342,7 @@ def _job_seconds(request: Request, rates: Rates, gen_events: int) -> float:
 
 
 def _processes(request: Request) -> int:
-    return splitting.processes_of(request.site, request.device)
+    return splitting.processes_of(request.site)
 
 
 def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:

@@ -125,7 +125,7 @@ def _factor(order: Order, oversample: int, measured: RatesSeen | None, proofs: P
         raise RequestError(f"with {oversample} folds of a gen event: {error}") from error
     rates, ask = measured.rates if measured else order.site.rates, plan.request
     each_s = seconds_per_gen_event(
-        oversample, rates, generated=ask.source.runs_generator, processes=processes_of(ask.site, ask.device)
+        oversample, rates, generated=ask.source.runs_generator, processes=processes_of(ask.site)
     )
     return Factor(
         oversample=oversample,

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.chain import Chain, makers
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import KINDS, find_kind
@@ -182,15 +181,13 @@ def test_each_set_is_drawn_by_itself_and_its_members_see_each_other(fitted):
     sets = rng.permutation(np.repeat(np.arange(40), rng.integers(1, 70, 40)))
     conditions = rng.normal(size=(40, len(MODEL.conditions))).astype(np.float32)[sets]
     normals = rng.normal(size=(len(sets), made.n_normals))
-    whole = made.latents(conditions, normals, Sampling(), sets=sets)
+    whole = made.of_sets(conditions, normals, sets)
     some = np.isin(sets, (3, 17, 30))
-    assert np.array_equal(
-        made.latents(conditions[some], normals[some], Sampling(), sets=sets[some]), whole[some]
-    )
+    assert np.array_equal(made.of_sets(conditions[some], normals[some], sets[some]), whole[some])
     other = normals.copy()
     one = np.flatnonzero(sets == np.argmax(np.bincount(sets)))
     other[one[0]] += 1
-    moved = np.any(made.latents(conditions, other, Sampling(), sets=sets) != whole, axis=1)
+    moved = np.any(made.of_sets(conditions, other, sets) != whole, axis=1)
     assert np.array_equal(np.flatnonzero(moved), one)
 
 

@@ -13,7 +13,7 @@ import uproot
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Collection, Events
-from flashsim_prod.physics.generator.existing import NanoSource, inspect_input
+from flashsim_prod.physics.generator.existing import KIND, NanoSource, inspect_input
 from flashsim_prod.physics.generator.pileup import PROFILES
 from flashsim_prod.physics.nanoaod.schema import Schema
 
@@ -259,6 +259,19 @@ def test_more_events_than_there_are(write):
 def test_a_file_that_has_changed_since_it_was_inspected(write):
     source = NanoSource([(write(stop=20), 25)], first=0, n_events=25, seed=1, schema=V9)
     with pytest.raises(InputError, match="holds 20 events, but held 25"):
+        list(source.chunks(10))
+
+
+def test_a_file_that_was_replaced_by_one_with_as_many_events(write):
+    url, other = write(stop=20), write("other.root", stop=20)
+    identity = KIND.identity(url)
+    # named by the same path
+    Path(other).replace(url)
+    assert (KIND.entries(url), KIND.identity(url) != identity) == (20, True)
+    source = NanoSource([(url, 20)], identities=[identity], first=0, n_events=20, seed=1, schema=V9)
+    with pytest.raises(
+        InputError, match=r"another file than when the request was made .*; put the file back"
+    ):
         list(source.chunks(10))
 
 

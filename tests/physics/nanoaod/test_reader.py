@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import uproot
 
-from flashsim_prod.errors import InputError
+from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod import reader
 from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
@@ -196,7 +196,10 @@ def test_unknown_schemes_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "root", raising=False)
     for name in ("fsspec_xrootd", "fsspec_xrootd.xrootd"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(InputError, match=r"^root://nowhere\.invalid/a\.root needs another Python package"):
+    wanted = (
+        r"^root://nowhere\.invalid/a\.root needs another Python package to be read: pip install '.*opendata"
+    )
+    with pytest.raises(RequestError, match=wanted):
         NanoFile("root://nowhere.invalid/a.root")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -16,12 +17,13 @@ from flashsim_prod.physics.training.assemble import build_bundle
 from flashsim_prod.physics.training.fit import fit_into_folder
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tables import load_tables
 
 SCALARS = find_model("event_scalars")
 LACKING = "fixedGridRhoFastjetCentralCalo"
 
 
-def _table(version: str, absent: tuple[str, ...]) -> Table:
+def _table(version: str, absent: tuple[str, ...], **about: str) -> Table:
     rng = np.random.default_rng(1)
     n = 1200
     targets = {
@@ -29,7 +31,7 @@ def _table(version: str, absent: tuple[str, ...]) -> Table:
     }
     conditions = rng.normal(0, 1, (n, len(SCALARS.conditions))).astype(np.float32)
     rows = np.arange(n)
-    return Table(conditions, np.ones(n, np.int64), rows, targets, version=version, absent=absent)
+    return Table(conditions, np.ones(n, np.int64), rows, targets, version=version, absent=absent, **about)
 
 
 def _fitted(folder, table: Table):
@@ -89,3 +91,31 @@ def test_a_target_that_is_lacking_without_a_word_is_refused(tmp_path):
     table = replace(_table("v9", (LACKING,)), absent=())
     with pytest.raises(InputError, match=rf"target\.{LACKING} is missing"):
         _fitted(tmp_path, table)
+
+
+def test_a_bundle_is_of_the_era_of_its_tables(tmp_path):
+    folder = _fitted(tmp_path / "one", _table("v9", (), era="UL17"))
+    bundle = _bundle({SCALARS.name: folder}, tmp_path / "bundle")
+    assert (bundle.era, bundle.manifest.era) == ("UL17", "UL17")
+    entry = json.loads((folder / "entry.json").read_text())
+    assert entry["fit"]["era"] == "UL17"
+    # as if another model had been fitted to another era
+    other = tmp_path / "met"
+    shutil.copytree(folder, other)
+    (other / "entry.json").write_text(json.dumps({**entry, "fit": {**entry["fit"], "era": "UL18"}}))
+    with pytest.raises(BundleError, match=r"fitted to several eras, UL17 \(event_scalars\) and UL18"):
+        _bundle({SCALARS.name: folder, "other": other}, tmp_path / "two")
+
+
+def test_tables_of_several_eras_are_not_learned_from_together(tmp_path):
+    _fitted(tmp_path, _table("v9", (), era="UL17"))
+    folder = tmp_path / "tables" / SCALARS.name
+    _table("v9", ()).save(folder / "b.safetensors", SCALARS)
+    # what tells no era may be of that one
+    assert load_tables(tmp_path / "tables", SCALARS).era == "UL17"
+    for about in ({"era": "UL18"}, {"origin": "reference detector"}):
+        _table("v9", (), **about).save(folder / "c.safetensors", SCALARS)
+        with pytest.raises(
+            InputError, match=r"a.safetensors is of UL17 and .*c.safetensors of UL18; fit each"
+        ):
+            load_tables(tmp_path / "tables", SCALARS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flashsim_prod.errors import InputError, StorageError
+from flashsim_prod.errors import ConfigError, InputError, StorageError
 from flashsim_prod.physics.chain.registry import MODELS, find_model
+from flashsim_prod.physics.era_of_file import era_of_file
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
@@ -23,7 +26,7 @@ from flashsim_prod.physics.training import stream, tables
 from flashsim_prod.physics.training.drawn import table_path
 from flashsim_prod.physics.training.needed import needed_branches
 from flashsim_prod.physics.training.stream import Stream
-from flashsim_prod.physics.training.table import Table, drawn_from
+from flashsim_prod.physics.training.table import Table, drawn_from, era_of_table
 from flashsim_prod.physics.training.tables import extract, extract_file
 
 MUONS = find_model("muon_from_genmuon")
@@ -230,3 +233,41 @@ def test_a_model_without_a_table_is_not_looked_for_again(reconstructed, tmp_path
     assert told.keys() == again.keys() == {FAT.name}
     noted = json.loads((tmp_path / FAT.name / "poor.none.json").read_text())
     assert noted["why"] == told[FAT.name]
+
+
+def test_the_era_of_a_file_is_remembered_and_not_mixed(nano: Path, tmp_path: Path) -> None:
+    def drawn(path: Path, era: str = "") -> str:
+        list(extract_file(str(path), [MET], tmp_path / "tables", era=era))
+        return era_of_table(table_path(tmp_path / "tables", str(path), MET))
+
+    folder = tmp_path / "RunIISummer20UL16NanoAODv9"
+    folder.mkdir()
+    told, silent, later = folder / "told.root", tmp_path / "silent.root", tmp_path / "later.root"
+    for path in (told, silent, later):
+        shutil.copy(nano, path)
+    assert drawn(silent) == ""
+    # said later, it is drawn again
+    assert drawn(silent, "UL16postVFP") == "UL16postVFP"
+    assert drawn(told) == "UL16postVFP"
+    with pytest.raises(InputError, match=r"told.root is of UL16postVFP, not of UL18; leave it out"):
+        drawn(told, "UL18")
+    with pytest.raises(
+        InputError, match=r"later.root is of UL18, and .* is of UL16postVFP; extract each era"
+    ):
+        drawn(later, "UL18")
+    with pytest.raises(ConfigError, match="unknown era 'UL15'"):
+        drawn(later, "UL15")
+    other = tmp_path / "RunIIAutumn18NanoAODv7"
+    other.mkdir()
+    shutil.copy(silent, other / "other.root")
+    with pytest.raises(InputError, match=r"other.root: the era of campaign RunIIAutumn18 is not known"):
+        drawn(other / "other.root")
+    assert drawn(other / "other.root", "UL16postVFP") == "UL16postVFP"
+
+
+def test_conditions_among_the_parameters_tell_the_era() -> None:
+    samples = os.environ.get("FLASHSIM_PROD_NANO_SAMPLES")
+    if not samples:
+        pytest.skip("FLASHSIM_PROD_NANO_SAMPLES names no folder of NanoAOD files")
+    with NanoFile(str(Path(samples) / "ttbar_ul18_v9_pfnano.root")) as file:
+        assert era_of_file(file) == "UL18"

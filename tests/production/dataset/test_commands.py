@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from flashsim_prod.cli.requests.making import Making, make
 from flashsim_prod.core.request import Registration
 from flashsim_prod.errors import CatalogError, InputError, RequestError
 from flashsim_prod.grid.catalog.rucio import RucioCatalog
 from flashsim_prod.production.dataset.register import register_request
 from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.order.order import Typed
 from flashsim_prod.production.order.rucio_input import input_files
 from flashsim_prod.production.order.rucio_rses import find_registration
 
@@ -55,6 +57,25 @@ def test_register_files_and_verify(registered: tuple[str, str], server: Any) -> 
     assert (flipped.returncode, "checksum" in flipped.stdout) == (8, True)
     path.unlink()
     assert command("verify", dataset, "--catalog", "rucio").returncode == 5
+
+
+def test_an_order_signs_in_once(server: Any, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    import rucio.client
+
+    made: list[object] = []
+
+    class Counted(rucio.client.Client):
+        def __init__(self, **named: Any) -> None:
+            made.append(self)
+            super().__init__(**named)
+
+    monkeypatch.setattr(rucio.client, "Client", Counted)
+    registration = Registration(rse="T2_IT_Pisa_Temp", lifetime_days=1)
+    typed = Typed(card="ttbar", events="100", oversample="10", catalog="rucio", registration=registration)
+    make(typed, Making(name=None, dry_run=True, wait=False, yes=True, as_json=True))
+    assert home.names() == ["ttbar-001"]
+    # for its storage element, for the version of the dataset, and once more when that was taken
+    assert len(made) == 1
 
 
 def test_sites_check(server: Any, home: Home) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flashsim_prod.core.states import JobState, RequestState, Stage
 from flashsim_prod.errors import FlashSimError, StateError, StorageError
+from flashsim_prod.grid.batch import outage
 from flashsim_prod.grid.batch.base import (
     BatchSystem,
     Finding,
@@ -246,6 +248,35 @@ def test_nothing_is_cancelled_that_cannot_be_reached(
     with pytest.raises(StorageError, match="cannot be reached"):
         cancelling.cancel(home, name)
     assert states(home, name) == ["IDLE"] * 6
+
+
+def test_who_follows_waits_for_one_that_is_away(
+    home: Home, placed: Placed, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = placed(**SMALL).request.name
+    hand_over(home, name)
+    said: list[str] = []
+
+    class Watching(Display):
+        def remark(self, line: str) -> None:
+            said.append(line)
+
+    looks = iter(["up", "down", "down", "up", "down"])
+
+    def pause(_: float) -> None:
+        elsewhere.is_down = next(looks, "up") == "down"
+
+    monkeypatch.setattr(detached, "time", SimpleNamespace(sleep=pause))
+    assert follow(home, name, Watching()).state is RequestState.DONE
+    assert said == ["elsewhere cannot be reached; tried again for 1 h"] * 2, "once each time"
+
+    late = placed(**SMALL).request.name
+    hand_over(home, late)
+    elsewhere.is_down = True
+    monkeypatch.setattr(detached, "time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(outage, "PATIENCE_S", 0.2)
+    with pytest.raises(StorageError, match=r"^elsewhere cannot be reached$"):
+        follow(home, late, Display())
 
 
 def test_stages_that_are_not_run_elsewhere_are_run_here(

@@ -130,14 +130,13 @@ def test_no_more_processes_than_there_is_work_for(plan_of: PlanOf, monkeypatch: 
     monkeypatch.setattr(batches, "can_fork", lambda: True)
     request = _request(plan_of, cpus=4)
     job = simulate_job(request, 0)
-    assert processes_for(request, job, "cpu") == 4
-    assert processes_for(_request(plan_of, cpus=4, chunk_events=32), job, "cpu") == 2
-    assert processes_for(_request(plan_of, cpus=4, chunk_events=1), job, "cpu") == 4
-    assert processes_for(request, job, "cuda") == 1
-    assert (threads_for(request, "cpu"), threads_for(request, "cuda")) == (1, 4)
+    assert processes_for(request, job) == 4
+    assert processes_for(_request(plan_of, cpus=4, chunk_events=32), job) == 2
+    assert processes_for(_request(plan_of, cpus=4, chunk_events=1), job) == 4
+    assert threads_for(request) == 1
     monkeypatch.setattr(batches, "can_fork", lambda: False)
-    assert processes_for(request, job, "cpu") == 1
-    assert threads_for(request, "cpu") == 4
+    assert processes_for(request, job) == 1
+    assert threads_for(request) == 4
 
 
 @several

@@ -134,4 +134,5 @@ def test_shipped_cocktails(name: str) -> None:
     for one in found.processes:
         assert one.dataset is not None
         check_primary(one.dataset.split("/")[1])
-        assert re.search(CAMPAIGN, one.dataset)
+        assert one.record is not None
+        assert re.search(CAMPAIGN.removesuffix("v17-v1") + r"v17-v\d/", one.dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from flashsim_prod.production.home import Home
 from flashsim_prod.production.order import extend
 from flashsim_prod.production.order.extend import Extending, extension_order, find_family
 from flashsim_prod.production.order.library import BundleFound
+from flashsim_prod.production.order.order import named_source
 from flashsim_prod.production.order.place import place, preview
 from flashsim_prod.production.order.plan import Plan
 
@@ -232,6 +234,31 @@ def test_two_at_once_cannot_both_have_what_is_left(
     with pytest.raises(RequestError, match="another command has extended toy-001 meanwhile: 20 events"):
         place(home, order, plan, bundle_title="", named=False, dry_run=False)
     assert home.names() == ["toy-001", "toy-001_ext1"]
+
+
+def test_a_file_is_known_by_what_is_in_it(home: Home, placed: Placed, write_lhe: Callable[..., Path]) -> None:
+    path = write_lhe("gen.lhe", 30)
+    source, _ = named_source([str(path)])
+    assert str(source.files[0].identity).startswith("sha256:")
+    placed(source=source, events=100)
+    whole, when = path.read_bytes(), path.stat()
+    # as many events, as many bytes, as old: and another seed
+    path.write_bytes(whole.replace(b"1.", b"2."))
+    os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
+    assert (path.stat().st_size, named_source([str(path)])[0].available) == (when.st_size, 30)
+    with pytest.raises(
+        InputError, match=r"gen\.lhe is another file than .* \(sha256 [0-9a-f]{13}\.\.\., then "
+    ):
+        _extend(home, "toy-001", events="100")
+    path.write_bytes(whole)
+    assert _extend(home, "toy-001", events="100").request.source == source
+
+
+def test_what_was_written_before_files_had_an_identity_is_as_it_was() -> None:
+    file = InputFile(url="/a.root", entries=3)
+    assert list(file.model_dump()) == ["url", "entries", "bytes", "lfn", "dataset"]
+    known = file.model_copy(update={"identity": "uuid:1"})
+    assert InputFile(**known.model_dump()) == known
 
 
 @pytest.mark.parametrize(("contents", "number"), [(b"0123456789", 99), (b"other", 100)])

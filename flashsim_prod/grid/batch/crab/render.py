@@ -46,7 +46,7 @@ JOBS_FILE = "jobs.txt"
 _TASK_FOLDER = re.compile(r"task_[0-9]{3,}")
 _PSET, _SCRIPT, _SANDBOX = "PSet.py", "flashsim.sh", "sandbox"
 #: what a job can read wherever it runs
-_EVERYWHERE = ("root://", "xroot://", "https://", "http://", "/cvmfs/")
+_EVERYWHERE = ("root://", "xroot://", "https://", "http://", "davs://", "/cvmfs/")
 
 
 def config_of(task: CrabTask) -> str:

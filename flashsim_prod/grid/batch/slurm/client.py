@@ -89,6 +89,14 @@ class Slurm:
         found = re.search(rf"^{name}\s*=\s*(.*?)\s*$", _said("scontrol", "show", "config"), re.MULTILINE)
         return found[1] if found else ""
 
+    def most_tasks(self) -> int:
+        """The most tasks of an array; `ConfigError` if this Slurm takes no arrays."""
+        told = self.setting("MaxArraySize")
+        # the largest number of a task is one less
+        if not told.isdecimal() or int(told) < 2:
+            raise ConfigError(f"this Slurm takes no job arrays (MaxArraySize = {told or '?'})")
+        return int(told)
+
     def controller(self) -> str:
         """Which controller answers."""
         return " ".join(_said("scontrol", "ping").split())

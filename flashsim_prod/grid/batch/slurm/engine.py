@@ -14,7 +14,16 @@ from pathlib import Path
 
 from flashsim_prod.core.states import JobState
 from flashsim_prod.errors import StorageError
-from flashsim_prod.grid.batch.base import BatchSystem, Finding, NodeKey, NodeStatus, Poll, Receipt, Submission
+from flashsim_prod.grid.batch.base import (
+    Finding,
+    NodeKey,
+    NodeStatus,
+    Poll,
+    Receipt,
+    Submission,
+    Training,
+    TrainingBatch,
+)
 from flashsim_prod.grid.batch.slurm.arrays import (
     Array,
     drop,
@@ -57,7 +66,7 @@ class _View:
         )
 
 
-class SlurmBatch(BatchSystem):
+class SlurmBatch(TrainingBatch):
     """Hands requests to the cluster of a site with a section ``slurm``."""
 
     def render(self, submission: Submission) -> None:
@@ -118,6 +127,16 @@ class SlurmBatch(BatchSystem):
         from flashsim_prod.grid.batch.slurm.check import findings
 
         return findings(self._site)
+
+    def train(self, training: Training) -> tuple[int, bool]:
+        from flashsim_prod.grid.batch.slurm.training import submit_training
+
+        return submit_training(self._site, training)
+
+    def is_training(self, work: Path) -> bool:
+        from flashsim_prod.grid.batch.slurm.training import training_at_work
+
+        return training_at_work(work)
 
     def _settled(self, submission: Submission) -> list[Array]:
         """The arrays that Slurm has or had; one whose number was lost is found by its name."""

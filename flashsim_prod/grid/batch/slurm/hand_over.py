@@ -131,11 +131,7 @@ class HandOver:
     @cached_property
     def _size(self) -> int:
         """The most tasks of an array."""
-        told = self._slurm.setting("MaxArraySize")
-        # the largest number of a task is one less
-        if not told.isdecimal() or int(told) < 2:
-            raise ConfigError(f"this Slurm takes no job arrays (MaxArraySize = {told or '?'})")
-        return int(told)
+        return self._slurm.most_tasks()
 
     def _tasks(self, keys: Sequence[NodeKey]) -> Iterator[str]:
         """The newest tasks of these jobs, as Slurm calls them."""

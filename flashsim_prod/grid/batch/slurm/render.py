@@ -6,7 +6,7 @@ import math
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,36 @@ def render(submission: Submission, site: Site) -> None:
         If the folder cannot be written.
     """
     rules = site.rules_as(SlurmRules)
-    _check_paths(submission, rules)
+    check_paths((submission.home, submission.request_file.parent), rules)
+    write_scripts(submission.folder, map(str, Stage), _context(submission, site, rules))
+
+
+def write_scripts(folder: Path, names: Iterable[str], context: Mapping[str, Any]) -> None:
+    """Write the scripts of these names into a folder."""
     environment = resources.templates("slurm", are_pages=False)
     environment.filters["shell"] = shlex.quote
-    context = _context(submission, site, rules)
-    for stage in Stage:
-        text = environment.get_template(f"{stage}.sh.j2").render(context)
-        write_whole(script_of(submission, stage), text, mode=0o755)
+    for name in names:
+        text = environment.get_template(f"{name}.sh.j2").render(context)
+        write_whole(folder / f"{name}.sh", text, mode=0o755)
+
+
+def of_site(site: Site, rules: SlurmRules) -> dict[str, Any]:
+    """What all scripts of a site need to know."""
+    final = sorted({error.exit_code for error in all_errors() if not error.retryable})
+    return {
+        "site": site,
+        "rules": rules,
+        "software": rules.software,
+        "gpus": rules.gpus,
+        "options": {stage.value: list(options_of_site(site, stage)) for stage in Stage},
+        "python": rules.software.python.replace("{python}", sys.executable),
+        "codes": {
+            "node": NodeError.exit_code,
+            "full": NoSpaceError.exit_code,
+            "storage": StorageError.exit_code,
+            "final": final,
+        },
+    }
 
 
 def options_of_site(site: Site, stage: Stage) -> Iterator[str]:
@@ -84,7 +107,7 @@ def options_of_array(
     yield f"--chdir={folder}"
     yield f"--output={str(array.out_path('')).replace('%', '%%').removesuffix('.out')}%a.out"
     yield "--open-mode=append"
-    yield f"--export={','.join(rules.export) or 'NIL'}"
+    yield exported(rules)
     if memory_mb is not None:
         yield f"--mem={memory_mb}M"
     if exclude:
@@ -95,37 +118,31 @@ def options_of_array(
         yield "--kill-on-invalid-dep=yes"
 
 
-def _context(submission: Submission, site: Site, rules: SlurmRules) -> dict[str, Any]:
-    files = RequestFolder(submission.request_file.parent)
-    final = sorted({error.exit_code for error in all_errors() if not error.retryable})
-    return {
-        "request": submission.request,
-        "site": site,
-        "rules": rules,
-        "software": rules.software,
-        "gpus": rules.gpus,
-        "number": submission.number,
-        "options": {stage.value: list(options_of_site(site, stage)) for stage in Stage},
-        "python": rules.software.python.replace("{python}", sys.executable),
-        "home": str(submission.home),
-        "request_file": str(submission.request_file),
-        "logs": str(files.logs),
-        "reports": str(files.reports),
-        "binds": [str(submission.home), str(files.path), *rules.software.binds],
-        "codes": {
-            "node": NodeError.exit_code,
-            "full": NoSpaceError.exit_code,
-            "storage": StorageError.exit_code,
-            "final": final,
-        },
-    }
+def exported(rules: SlurmRules) -> str:
+    """Which variables of the command's environment jobs get, as an option of sbatch."""
+    return f"--export={','.join(rules.export) or 'NIL'}"
 
 
-def _check_paths(submission: Submission, rules: SlurmRules) -> None:
-    for path in (submission.home, submission.request_file.parent):
+def check_paths(paths: Iterable[Path], rules: SlurmRules) -> None:
+    """See that these folders can be told to Slurm, and to a container; `RequestError` if one cannot."""
+    for path in paths:
         if "\n" in str(path) or "\\" in str(path):
             raise RequestError(
                 f"{str(path)!r}: Slurm takes no paths with a line break or a backslash; rename it"
             )
         if rules.software.image and _NOT_IN_LISTS.search(str(path)):
             raise RequestError(f"{path}: folders with : or , cannot be bound into a container; rename it")
+
+
+def _context(submission: Submission, site: Site, rules: SlurmRules) -> dict[str, Any]:
+    files = RequestFolder(submission.request_file.parent)
+    return {
+        **of_site(site, rules),
+        "request": submission.request,
+        "number": submission.number,
+        "home": str(submission.home),
+        "request_file": str(submission.request_file),
+        "logs": str(files.logs),
+        "reports": str(files.reports),
+        "binds": [str(submission.home), str(files.path), *rules.software.binds],
+    }

@@ -12,6 +12,7 @@ from flashsim_prod.core.sources.base import InputFile, Source
 from flashsim_prod.core.sources.gridpack import GridpackEvents
 from flashsim_prod.core.splitting import SimulateJob
 from flashsim_prod.errors import ConfigError, InputError, NodeError
+from flashsim_prod.files import local_path
 from flashsim_prod.physics.generator.gridpack.pack import Gridpack, find_gridpack, run, unpack
 from flashsim_prod.physics.generator.gridpack.source import GridpackSource
 from flashsim_prod.physics.generator.kinds import Locate, SourceKind
@@ -59,7 +60,8 @@ class GridpackKind(SourceKind):
             )
             check_shower(card, of, path)
             source = GridpackEvents(
-                url=card.gridpack,
+                # a path is sent to jobs, an address is not
+                url=local_path(card.gridpack),
                 bytes=pack.bytes,
                 sha256=pack.sha256,
                 carried=branches_of_hard_process(of),

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import shutil
 import subprocess
 import tarfile
-import urllib.error
-import urllib.request
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from flashsim_prod.errors import InputError, NodeError, StorageError
-from flashsim_prod.files import open_regular, storage_errors
+from flashsim_prod.errors import InputError, NodeError
+from flashsim_prod.files import local_path, open_regular, storage_errors
+from flashsim_prod.physics.streams.opened import reading
+from flashsim_prod.physics.streams.served import is_url, served
 
 SCRIPT = "runcmsgrid.sh"
 RESULT = "cmsgrid_final.lhe"
 _LOG = "runcmsgrid.log"
 _CHUNK = 1 << 20
-#: how long a server may be silent [s]
-_SILENCE_S = 120.0
 #: of what the script says last, how much is told
 _LINES, _LETTERS = 5, 600
 _DAMAGED = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
@@ -55,47 +53,24 @@ def find_gridpack(url: str, folder: Path) -> Gridpack:
         If there is none, or it is no file.
     StorageError
         If it cannot be fetched, or not be written.
+    RequestError
+        If what fetches it is not installed.
     """
-    path = Path(url)
-    if "://" in url:
+    path = Path(local_path(url))
+    if is_url(local_path(url)):
         path = folder / "gridpack.tar"
         _fetch(url, path)
     digest, size = hashlib.sha256(), 0
-    try:
-        with open_regular(path) as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-    except FileNotFoundError as error:
-        raise InputError(f"gridpack {url} does not exist; check the path") from error
-    except OSError as error:
-        raise InputError(f"gridpack {url} cannot be read: {error.strerror or error}") from error
+    with reading(f"gridpack {url}"), open_regular(path) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
     return Gridpack(path, url, size, digest.hexdigest())
 
 
 def _fetch(url: str, path: Path) -> None:
-    if not url.startswith(("http://", "https://", "file://")):
-        raise InputError(f"gridpack {url}: only http://, https:// and file:// are fetched; or give a path")
-    try:
-        with urllib.request.urlopen(url, timeout=_SILENCE_S) as answer, storage_errors(f"writing {path}"):
-            _copy(answer, path, url)
-    except urllib.error.HTTPError as error:
-        kind = InputError if error.code in (401, 403, 404, 410) else StorageError
-        raise kind(f"gridpack {url} cannot be fetched: HTTP {error.code} {error.reason}") from error
-    except (urllib.error.URLError, TimeoutError) as error:
-        reason = getattr(error, "reason", error)
-        kind = InputError if isinstance(reason, FileNotFoundError) else StorageError
-        raise kind(f"gridpack {url} cannot be fetched: {reason}") from error
-
-
-def _copy(answer: IO[bytes], path: Path, url: str) -> None:
-    expected = getattr(answer, "length", None)
-    with path.open("wb") as file:
-        while chunk := answer.read(_CHUNK):
-            file.write(chunk)
-        size = file.tell()
-    if expected is not None and size != expected:
-        raise StorageError(f"gridpack {url}: {size} bytes came of {expected}; try again")
+    with served(url) as stream, storage_errors(f"writing {path}"), path.open("wb") as file:
+        shutil.copyfileobj(stream, file, _CHUNK)
 
 
 def unpack(pack: Gridpack, folder: Path) -> None:

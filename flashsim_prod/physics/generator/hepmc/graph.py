@@ -20,6 +20,8 @@ from flashsim_prod.physics.generator.particles import Floats, Ints, Mask, Partic
 
 _PARTONS = (1, 2, 3, 4, 5, 6, 21)
 _MAY_DECAY = (13, 15)
+#: ways that turn and go on beyond so many particles are walked to their ends, with all others
+_STEPS = 300
 _FINAL, _BEAM, _DOCUMENTED, _INCOMING = 1, 4, 3, 21
 
 
@@ -300,11 +302,22 @@ def _refuse(bad: Mask, particles: GraphParticles, where: Sequence[str], problem:
 
 def _in_cycle(particles: GraphParticles) -> Mask:
     """Particles from which the way to their ancestors, or along their copies, has no end."""
-    here = np.arange(len(particles.mother))
-    endless = np.zeros(len(here), dtype=bool)
+    endless = np.zeros(len(particles.mother), dtype=bool)
     for link in (particles.mother, particles.previous_copy, particles.next_copy):
-        is_linked = link >= 0
-        # what only leads back, or only on, ends; so it is in nearly all files
-        if not ((link < here).all() or (link[is_linked] > here[is_linked]).all()):
+        if _may_be_endless(link):
             endless |= link[walk(link)] >= 0
     return endless
+
+
+def _may_be_endless(link: Ints) -> bool:
+    """Whether a way along `link` runs in a circle: it would have to turn somewhere, and few ways ever do."""
+    here = np.arange(len(link))
+    back, on = (link >= 0) & (link <= here), link >= here
+    turned = back if np.count_nonzero(back) < np.count_nonzero(on) else on
+    front = link[turned]
+    for _ in range(_STEPS):
+        front = front[front >= 0]
+        if not len(front):
+            return False
+        front = link[front]
+    return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.request import Request
@@ -19,7 +18,8 @@ from flashsim_prod.physics.generator.hepmc.events import HepmcSource
 from flashsim_prod.physics.generator.hepmc.file import is_hepmc
 from flashsim_prod.physics.generator.hepmc.survey import Survey, survey, survey_alike
 from flashsim_prod.physics.generator.hepmc.weights import carried_weights, sorted_into_branches
-from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind
+from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind, first_event_digest
+from flashsim_prod.physics.streams.served import file_name
 
 _ELSEWHERE = re.compile(r"\.(root|lhe(\.gz)?)$", re.IGNORECASE)
 _UNKNOWN = "an unnamed generator"
@@ -33,11 +33,15 @@ class HepmcKind(SourceKind):
         self._surveys: dict[str, Survey] = {}
 
     def takes(self, url: str) -> bool:
-        return not _ELSEWHERE.search(url) and is_hepmc(url)
+        return not _ELSEWHERE.search(file_name(url)) and is_hepmc(url)
 
     def entries(self, url: str) -> int:
         self._surveys[url] = survey(url)
         return self._surveys[url].scan.entries
+
+    def identity(self, url: str) -> str:
+        # a file on a server is not read once more for that
+        return super().identity(url) or first_event_digest((self._surveys.get(url) or survey(url)).first)
 
     def of(self, files: Sequence[InputFile]) -> Source:
         surveys = self._of(files)
@@ -100,7 +104,7 @@ def _measured(surveys: Sequence[Survey]) -> tuple[float, float] | None:
 
 def _primary(url: str, beams_gev: float | None) -> str:
     """What a sample is called that is known by its file alone."""
-    stem = re.sub(r"(?i)\.(hepmc[23]?|gz)(\.gz)?$", "", Path(url).name)
+    stem = re.sub(r"(?i)\.(hepmc[23]?|gz)(\.gz)?$", "", file_name(url))
     word = re.sub(r"[^A-Za-z0-9-]+", "-", stem).strip("-")[:60]
     if not word[:1].isalpha():
         word = f"hepmc-{word}"

@@ -219,9 +219,12 @@ def _particle(text: Any, at: Any, row: Any, whole: Any, real: Any) -> Any:
     if at == _FAULT or value != row + 1 or _byte(text, at) != _BLANK:
         return _FAULT
     parent, at = _integer(text, at + 1)
-    # a mother that comes later is the library's to find
-    if at == _FAULT or _byte(text, at) != _BLANK or parent > row:
+    if at == _FAULT or _byte(text, at) != _BLANK or parent > whole.shape[1] or parent == row + 1:
         return _FAULT
+    if parent > row:
+        # a mother that comes later: writers put one there where the record runs in a circle, and the library
+        # cuts it, as if there were none
+        parent = 0
     pdg_id, at = _integer(text, at + 1)
     if at == _FAULT:
         return _FAULT

@@ -6,11 +6,9 @@ can be read, or decompressed: millions of events in seconds. Large files have an
 
 from __future__ import annotations
 
-import gzip
 import io
 import math
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,11 +21,11 @@ from flashsim_prod.physics.generator.lhe import index
 from flashsim_prod.physics.generator.lhe.index import Marking, find_index, unpacking
 from flashsim_prod.physics.generator.lhe.merging.powheg import is_of_powheg
 from flashsim_prod.physics.generator.lhe.merging.settings import MadeFor, made_for
-from flashsim_prod.physics.generator.lhe.served import is_url, served
 from flashsim_prod.physics.generator.lhe.weights import Declared, declared_weights
+from flashsim_prod.physics.streams.opened import is_packed, opened, reading
+from flashsim_prod.physics.streams.served import is_url
 
 _PROTON = 2212
-_PACKED = b"\x1f\x8b"
 #: what is gzipped is at least so much of what it was
 _MOST_PACKED = 10
 _CHUNK = 1 << 20
@@ -78,7 +76,7 @@ class Head:
 
 def read_head(url: str) -> Head:
     """The head of a file; `InputError` in one line if it is none, or cannot be read."""
-    with _reading(url), _open(url) as stream:
+    with reading(url), _open(url) as stream:
         text, _, _ = _head(stream, url)
     match = _INIT.search(text)
     if match is None:
@@ -96,7 +94,7 @@ def read_head(url: str) -> Head:
 
 def head_text(url: str) -> str:
     """All of a file before its first event; errors as of `read_head`."""
-    with _reading(url), _open(url) as stream:
+    with reading(url), _open(url) as stream:
         return _head(stream, url)[0] + "</init>\n"
 
 
@@ -116,7 +114,7 @@ def check_usable(head: Head, url: str) -> None:
 def count_events(url: str) -> int:
     """The number of events of a file, which is read to its end; `InputError` if it is cut off or damaged."""
     marking = Marking(url)
-    with _reading(url), _open(url, is_indexed=True) as stream:
+    with reading(url), _open(url, is_indexed=True) as stream:
         _, more, place = _head(stream, url)
         more = more or stream.read(_CHUNK)
         marking.mark(0, place)
@@ -149,7 +147,7 @@ def event_texts(url: str, first: int, number: int) -> Iterator[str]:
     """
     known = None if is_url(url) else find_index(url)
     mark = known.before(first) if known else None
-    with _reading(url), _open(url, known.states if known else b"") as stream:
+    with reading(url), _open(url, known.states if known else b"") as stream:
         if mark is None:
             _, buffer, _ = _head(stream, url)
             begin = 0
@@ -226,36 +224,16 @@ def _open(url: str, states: bytes = b"", *, is_indexed: bool = False) -> Iterato
     is_indexed : bool
         Whether an index is to be made, where it is large enough.
     """
-    if is_url(url):
-        with served(url) as stream:
-            yield stream
-        return
-    with open_regular(Path(url)) as file:
-        is_packed = file.read(2) == _PACKED
-        size = file.seek(0, io.SEEK_END)
-        file.seek(0)
-        if not is_packed:
-            yield file
-            return
-        if states or (is_indexed and size * _MOST_PACKED >= index.LEAST_BYTES):
-            with unpacking(file, size, states) as found:
-                if found is not None:
-                    yield found
-                    return
-        with gzip.GzipFile(fileobj=file) as unpacked:
-            yield unpacked  # type: ignore[misc]
-
-
-@contextmanager
-def _reading(url: str) -> Iterator[None]:
-    """Whatever the system or a damaged file raises, as one line."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError(f"{url} does not exist; check the path") from error
-    except EOFError as error:
-        raise InputError(f"{url} is truncated; copy it again") from error
-    except (zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{url} is damaged: {error}; copy it again") from error
-    except OSError as error:
-        raise InputError(f"{url} cannot be read: {error.strerror or error}") from error
+    if not is_url(url) and (states or is_indexed):
+        with open_regular(Path(url)) as file:
+            packed = is_packed(file)
+            size = file.seek(0, io.SEEK_END)
+            # back to where what unpacks begins, whatever was looked at
+            file.seek(0)
+            if packed and (states or size * _MOST_PACKED >= index.LEAST_BYTES):
+                with unpacking(file, size, states) as found:
+                    if found is not None:
+                        yield found
+                        return
+    with opened(url) as stream:
+        yield stream

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.request import Request
@@ -15,7 +14,7 @@ from flashsim_prod.core.sources.lhe import LheFiles, merging_of, values_of
 from flashsim_prod.core.sources.nano import Contents
 from flashsim_prod.core.splitting import SimulateJob, event_pileup_seed, event_seed
 from flashsim_prod.errors import ConfigError, InputError
-from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind
+from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind, first_event_digest
 from flashsim_prod.physics.generator.lhe.branches import branches_of_hard_process
 from flashsim_prod.physics.generator.lhe.event import parse_event
 from flashsim_prod.physics.generator.lhe.file import Head, count_events, event_texts, read_head
@@ -24,6 +23,7 @@ from flashsim_prod.physics.generator.lhe.merging.powheg import powheg_settings, 
 from flashsim_prod.physics.generator.lhe.merging.settings import MadeFor, settings_for
 from flashsim_prod.physics.generator.lhe.shower import LheSource, check_shower
 from flashsim_prod.physics.generator.lhe.survey import Survey, survey, survey_alike
+from flashsim_prod.physics.streams.served import file_name
 
 _NAMES = (".lhe", ".lhe.gz")
 #: settings that choose hard processes or bound them: the file has chosen already
@@ -47,7 +47,7 @@ class LheKind(SourceKind):
     """LHE files, plain or gzipped, told by their names."""
 
     def takes(self, url: str) -> bool:
-        return url.lower().endswith(_NAMES)
+        return file_name(url).lower().endswith(_NAMES)
 
     def entries(self, url: str) -> int:
         number = count_events(url)
@@ -55,6 +55,10 @@ class LheKind(SourceKind):
             raise InputError(f"{url} holds no events; leave it out")
         survey(url)
         return number
+
+    def identity(self, url: str) -> str:
+        # a file on a server is not read once more for that
+        return super().identity(url) or first_event_digest(next(event_texts(url, 0, 1)))
 
     def of(self, files: Sequence[InputFile]) -> Source:
         first = survey_alike(file.url for file in files)[0]
@@ -138,7 +142,7 @@ def bosons_of(url: str, entries: int, of: Survey) -> frozenset[int]:
 
 def _primary(url: str, energy_tev: float) -> str:
     """What a sample is called that is known by its file alone."""
-    stem = re.sub(r"(?i)\.lhe(\.gz)?$", "", Path(url).name)
+    stem = re.sub(r"(?i)\.lhe(\.gz)?$", "", file_name(url))
     word = re.sub(r"[^A-Za-z0-9-]+", "-", stem).strip("-")[:60]
     if not word[:1].isalpha():
         word = f"lhe-{word}"

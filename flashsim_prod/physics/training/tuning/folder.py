@@ -70,6 +70,7 @@ def tune_into_folder(
         seconds=done.seconds,
         left_out=table.left_out,
         version=table.version,
+        era=table.era or base.manifest.era or "",
     )
     folder = work / "fits" / model.name
     save_fitted(fitted, record, folder, about | _losses(done))

@@ -90,7 +90,11 @@ def train_cocktail(
         raise BundleError(f"{output} exists; give another --output for the bundle, or remove it")
     portions = find_portions(cocktail, events or cocktail.events, where, progress)
     drawn = extract_tables(
-        [portion for each in portions.values() for portion in each], work, (), progress=progress, jobs=jobs
+        [replace(portion, era=cocktail.era) for each in portions.values() for portion in each],
+        work,
+        (),
+        progress=progress,
+        jobs=jobs,
     )
     extracted(drawn)
     fits = fit_all_models(work, options, display)

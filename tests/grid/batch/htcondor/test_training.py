@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
-import numpy as np
 import pytest
 import yaml
 
 from flashsim_prod import resources
 from flashsim_prod.physics.chain.registry import MODELS
-from flashsim_prod.physics.training.fit import LEAST_OBJECTS
-from flashsim_prod.physics.training.tables import Table, table_path
 
 from .conftest import RunningPool
-
-#: stands for the command line of a node: what a fit leaves, without fitting
-FAKE_FIT = """\
-import pathlib, sys, time
-words = sys.argv[1:]
-if words[:1] == ["-c"]:
-    sys.exit(0)
-model = words[words.index("fit") + 1]
-work = pathlib.Path(words[words.index("--work") + 1])
-folder = work / "fits" / model
-while not (work / "go").exists():
-    time.sleep(0.2)
-if model == "met" and not (folder / "once").exists():
-    folder.mkdir(parents=True)
-    (folder / "once").touch()
-    sys.exit(22)
-folder.mkdir(parents=True, exist_ok=True)
-(folder / "words").write_text(" ".join(words))
-(folder / "entry.json").write_text("{}")
-"""
 
 
 def train(site: Path, work: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -55,23 +32,10 @@ def train(site: Path, work: Path, *words: str) -> subprocess.CompletedProcess[st
     return subprocess.run([*command, *words], capture_output=True, text=True, check=False, env={**os.environ})
 
 
-def make_tables(work: Path) -> None:
-    """As many objects of each model as a fit needs at least."""
-    n = LEAST_OBJECTS
-    for model in MODELS:
-        path = table_path(work / "tables", "full.root", model)
-        path.parent.mkdir(parents=True)
-        conditions = np.zeros((n, len(model.conditions)), dtype=np.float32)
-        Table(conditions, np.ones(n, dtype=np.int64), np.arange(n), {}).save(path)
-
-
 @pytest.fixture
-def site_file(tmp_path: Path) -> Path:
+def site_file(tmp_path: Path, fits: ModuleType) -> Path:
     """The generic site, whose nodes only pretend to fit."""
-    (tmp_path / "fit.py").write_text(FAKE_FIT)
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/fit.py "$@"\n')
-    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    python = fits.fake_interpreter(tmp_path)
     told = yaml.safe_load((resources.site_configs_dir() / "htcondor.yaml").read_text())
     told["resources"]["memory_mb"] = 500
     told["htcondor"] |= {
@@ -85,10 +49,10 @@ def site_file(tmp_path: Path) -> Path:
 
 
 def test_every_model_is_a_job_and_the_bundle_comes_after_them(
-    pool: RunningPool, site_file: Path, tmp_path: Path
+    pool: RunningPool, site_file: Path, tmp_path: Path, fits: ModuleType
 ) -> None:
     work = tmp_path / "training"
-    make_tables(work)
+    fits.make_tables(work)
     done = train(site_file, work, "--quick", "--seed", "7")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Submitted: {len(MODELS)} fits and a bundle at htcondor, htcondor ")

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from flashsim_prod.errors import InputError
+from flashsim_prod.physics.generator.hepmc.file import event_texts
 from flashsim_prod.physics.generator.hepmc.survey import survey, survey_alike
 from flashsim_prod.physics.generator.kinds import kind_of_file
 
@@ -60,6 +61,18 @@ def test_what_cannot_be_read_is_told_in_a_line(
     assert not any(word in capfd.readouterr().err for word in ("ERROR", "DEBUG"))
 
 
+def test_events_begin_where_they_begin_whatever_else_has_their_letter(write: Callable[..., str]) -> None:
+    path = Path(write(events=40))
+    expected = list(event_texts(str(path)))
+    assert len(expected) == 40
+    text = path.read_text(encoding="utf-8").replace("e+", "E+").replace("e-", "E-")
+    other = Path(write("b.hepmc", change=lambda _: text))
+    assert [one.lower() for one in event_texts(str(other))] == [one.lower() for one in expected]
+    # an exponent in the first place of a line, and at the ends of what is read at a time
+    other.write_text(text.replace("\nP 3 ", "\nEP 3 "), encoding="utf-8")
+    assert len(list(event_texts(str(other)))) == 40
+
+
 def test_packed_files_that_are_cut_off_or_damaged_are_told(write: Callable[..., str]) -> None:
     path = Path(write("a.hepmc.gz", 40))
     whole = path.read_bytes()
@@ -72,7 +85,7 @@ def test_packed_files_that_are_cut_off_or_damaged_are_told(write: Callable[..., 
     with pytest.raises(InputError, match="does not exist"):
         survey(str(path.with_name("b.hepmc")))
     with pytest.raises(InputError, match="are read from disks"):
-        survey("https://there/a.hepmc")
+        survey("ftp://there/a.hepmc")
 
 
 @pytest.mark.parametrize("form", ["hepmc3", "hepmc2"])

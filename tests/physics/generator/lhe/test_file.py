@@ -126,7 +126,7 @@ def test_other_files_than_lhe_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="it is a folder"):
         count_events(str(tmp_path))
     with pytest.raises(InputError, match="copy it here"):
-        count_events("root://there//a.lhe")
+        count_events("ftp://there//a.lhe")
 
 
 def test_fewer_events_than_there_were(write_lhe: WriteLhe) -> None:

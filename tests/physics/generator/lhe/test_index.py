@@ -164,7 +164,7 @@ def test_a_file_is_read_by_its_address(write_lhe: WriteLhe, served: str, name: s
     with pytest.raises(StorageError, match="try again later"):
         kind.entries("http://127.0.0.1:9/z.lhe")
     with pytest.raises(InputError, match="copy it here"):
-        kind.entries("root://there//z.lhe")
+        kind.entries("ftp://there//z.lhe")
     path.write_bytes(gzip.compress(b"<LesHouchesEvents>") if name.endswith(".gz") else b"x")
     with pytest.raises(InputError, match="is it an LHE file"):
         kind.entries(url)

@@ -1,0 +1,64 @@
+"""Which sizes of blocks give a row the same bits: seen, since no library promises it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from flashsim_prod.physics.chain.devices.work import F32
+
+#: where no two sizes agree, the one that is next below this
+_ALONE = 4096
+
+
+def alike(
+    run: Callable[[Sequence[F32]], F32], sizes: tuple[int, ...], widths: Sequence[int]
+) -> tuple[int, ...]:
+    """Those of `sizes` in which a row comes out alike, to the last bit, wherever it stands.
+
+    Parameters
+    ----------
+    run : callable
+        Takes inputs of one of the sizes, and gives a row for each of theirs.
+    sizes : tuple of int
+        Rising.
+    widths : sequence of int
+        Columns of each input.
+
+    Returns
+    -------
+    The most that agree; of several sets of as many, and so where none do, the one that begins with the
+    largest size of up to 4096 rows.
+    """
+    if len(sizes) == 1:
+        return sizes
+    rng = np.random.default_rng(1)
+    probe = [_rows(rng, sizes[0], width) for width in widths]
+    sets: dict[bytes, list[int]] = {}
+    for size in sizes:
+        answers = {_answer(run, rng, probe, size, start) for start in {0, (size - sizes[0]) // 2}}
+        # rows of one size that depend on where they stand agree with nothing
+        key = answers.pop() if len(answers) == 1 else b"%d" % size
+        sets.setdefault(key, []).append(size)
+    best: list[int] = max(sets.values(), key=_worth)
+    return tuple(best)
+
+
+def _worth(agreeing: list[int]) -> tuple[int, int]:
+    least = agreeing[0]
+    return len(agreeing), least if least <= _ALONE else -least
+
+
+def _answer(
+    run: Callable[[Sequence[F32]], F32], rng: np.random.Generator, probe: Sequence[F32], size: int, start: int
+) -> bytes:
+    block = [_rows(rng, size, one.shape[1]) for one in probe]
+    end = start + len(probe[0])
+    for rows, one in zip(block, probe, strict=True):
+        rows[start:end] = one
+    return run(block)[start:end].tobytes()
+
+
+def _rows(rng: np.random.Generator, n: int, width: int) -> F32:
+    return rng.normal(size=(n, width)).astype(np.float32)
