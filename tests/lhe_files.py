@@ -27,8 +27,10 @@ _GROUPS = """<initrwgt>
 IDS = ("1001", "1002", "1003", "1004", "2001", "2002", "3001", "c_hw_plus")
 
 
-def _event(number: int, energy_gev: float, weight: float, weights: Sequence[float], how: str) -> str:
-    mass, rapidity, angle = 80.0 + 1.7 * number, 0.3 * math.sin(number), 0.4 + 0.11 * number
+def _event(
+    number: int, energy_gev: float, weight: float, weights: Sequence[float], how: str, turned: float
+) -> str:
+    mass, rapidity, angle = 80.0 + 1.7 * number, 0.3 * math.sin(number), 0.4 + 0.11 * number + turned
     plus, minus = (mass / 2 * math.exp(sign * rapidity) for sign in (1, -1))
     px, pz = mass / 2 * math.sin(angle), mass / 2 * math.cos(angle)
     boosted = [
@@ -64,7 +66,11 @@ def write_lhe(
     head: str = "",
     change: Callable[[str], str] = str,
 ) -> Path:
-    """Write a file; `how` tells its weights: by ``ids``, in ``plain`` order, or ``none``."""
+    """Write a file; `how` tells its weights: by ``ids``, in ``plain`` order, or ``none``.
+
+    Files whose names begin with other letters have other events.
+    """
+    turned = 0.001 * (ord(Path(name).name[0]) - ord("z"))
     declared = _GROUPS if how in ("ids", "plain") else ""
     text = f'<LesHouchesEvents version="3.0">\n<header>\n{head}{declared}</header>\n<init>\n'
     text += f"{beams[0]} {beams[1]} {energies[0]:E} {energies[1]:E} 0 0 303600 303600 -4 2\n"
@@ -72,7 +78,7 @@ def write_lhe(
     for number in range(events):
         weight = (-1.0 if number % 3 == 2 else 1.0) * (1900 + 10 * number)
         weights = [weight * (0.9 + 0.01 * number + 0.1 * place) for place in range(len(IDS))]
-        text += _event(number, energies[0], weight, weights, how)
+        text += _event(number, energies[0], weight, weights, how, turned)
     data = change(text + "</LesHouchesEvents>\n").encode()
     path = folder / name
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)

@@ -20,7 +20,13 @@ SolverOption = Annotated[
     typer.Option(help="How the flows are integrated; ab2 is Adams and Bashforth's of second order."),
 ]
 Evaluations = Annotated[
-    int, typer.Option(metavar="N", min=1, max=1000, help="Network evaluations per object.")
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=1000,
+        help="Network evaluations per object; those of a bundle's students by default, else 8.",
+    ),
 ]
 GridPower = Annotated[
     float,
@@ -30,12 +36,14 @@ GridPower = Annotated[
 ]
 
 
-def sampling_of(solver: Solver, evaluations: int, grid_power: float) -> Sampling:
-    """What the options say; `ConfigError` where they do not go together."""
+def sampling_of(solver: Solver, evaluations: int | None, grid_power: float) -> Sampling | None:
+    """What the options say, if they say anything; `ConfigError` where they do not go together."""
     from flashsim_prod.core.request import Sampling
 
     typed = {"solver": solver, "evaluations": evaluations, "grid_power": grid_power}
-    return Sampling.from_mapping(typed, "options")
+    said = {name: value for name, value in typed.items() if value is not None}
+    found = Sampling.from_mapping(said, "options")
+    return None if evaluations is None and found == Sampling() else found
 
 
 Scope = Annotated[str, typer.Option(help="Of names in Rucio: cms, user.NAME or group.NAME.")]

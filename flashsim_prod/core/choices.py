@@ -61,6 +61,13 @@ class ModelKind(StrEnum):
     CLOUD = "cloud"
 
 
+class WeightUse(StrEnum):
+    """What is done with the weights that bring a model's draws nearer to the truth."""
+
+    RESAMPLE = "resample"
+    WEIGHT = "weight"
+
+
 @dataclass(frozen=True)
 class AsOption:
     """Beside a field's type, in ``Annotated``; its description is the option's help, its bound the option's.

@@ -69,6 +69,37 @@ class Accepted(StrictModel):
         return math.sqrt(max(0.0, squares)) / abs(self.sumw_tried)
 
 
+class EventWeights(StrictModel):
+    """Sums of FlashSim_weight over events, and of its square."""
+
+    events: int = Field(default=0, ge=0)
+    total: float = 0.0
+    squares: float = 0.0
+
+    def __add__(self, other: EventWeights) -> EventWeights:
+        return EventWeights(
+            events=self.events + other.events,
+            total=self.total + other.total,
+            squares=self.squares + other.squares,
+        )
+
+    @property
+    def effective(self) -> float:
+        """How many events of weight one have as small an uncertainty."""
+        return self.total**2 / self.squares if self.squares else 0.0
+
+    @property
+    def told(self) -> str:
+        """The same in a line for people."""
+        if not self.events:
+            return "no job has told yet what its events weigh"
+        share = self.effective / self.events
+        return (
+            f"FlashSim_weight: {self.events:,} events are worth {self.effective:,.0f} ({share:.1%}), "
+            f"mean weight {self.total / self.events:.4f}"
+        )
+
+
 class JobReport(StrictModel):
     """The end of one attempt of one job, written by the worker as JSON."""
 
@@ -100,6 +131,9 @@ class JobReport(StrictModel):
     output: OutputFile | None = None
     merging: Accepted | None = Field(
         default=None, description="what the shower left, where it may throw events away"
+    )
+    weights: EventWeights | None = Field(
+        default=None, description="of its events, where models weight what they draw"
     )
     events_by_lumi: dict[int, int] | None = Field(
         default=None, description="events of each luminosity section, where these are not known before"

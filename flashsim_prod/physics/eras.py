@@ -126,7 +126,7 @@ _CAMPAIGN = re.compile(r"(?:RunII|Run3)(?:Winter|Spring|Summer|Fall|Autumn)\d{2}
 def find_era(name: str) -> Era:
     """The period `name`; `ConfigError` if it is not known."""
     if name not in ERAS:
-        raise ConfigError(f"unknown era '{name}'{nearest(name, list(ERAS))}; known are {', '.join(ERAS)}")
+        raise ConfigError(f"unknown era '{name}'{nearest(name, list(ERAS))} (known: {', '.join(ERAS)})")
     return ERAS[name]
 
 
@@ -143,7 +143,7 @@ def era_in(text: str) -> str:
             return era
     other = _CAMPAIGN.search(text)
     if other:
-        raise ConfigError(f"the era of campaign {other[0]} is not known; known are {', '.join(ERAS)}")
+        raise ConfigError(f"the era of campaign {other[0]} is not known (known: {', '.join(ERAS)})")
     return ""
 
 

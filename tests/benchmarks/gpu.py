@@ -55,7 +55,7 @@ class Size:
     @classmethod
     def of(cls, quick: bool) -> Size:
         if quick:
-            return cls(4, 5, 10, (2,), 4, 16, 1)
+            return cls(4, 5, 10, (2,), 50, 16, 1)
         return cls(2000, 10, 1000, _EVALUATIONS, 2000, _WIDTH, _BLOCKS)
 
 
@@ -218,6 +218,8 @@ def _told(found: Figures) -> Iterator[str]:
 
 def _large_bundle(folder: Path, size: Size) -> None:
     """The shipped models with networks of another size, which have learned nothing: they cost as much."""
+    from dataclasses import replace
+
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.physics.chain.compatibility import check_models
     from flashsim_prod.physics.chain.fitted import FittedModel
@@ -230,9 +232,10 @@ def _large_bundle(folder: Path, size: Size) -> None:
     for model in check_models(bundle):
         known = FittedModel.load(model, bundle.manifest.models[model.name], bundle.tensors(model.name))
         larger = known.kind.declared_size(known.model, width=size.width, blocks=size.blocks)
+        # numbers of objects as they are: the work of the others is a function of them
+        larger = replace(larger, classifier=known.size.classifier, knots=known.size.knots)
         made = FittedModel.untrained(known.model, known.standardiser, known.gaussianisers, size=larger)
         for name in set(made.networks) & {"multiplicity"}:
-            # numbers of objects as they are: the work of the others is a function of them
             made = made.with_networks({**made.networks, name: known.networks[name]})
         fits[model.name] = folder.parent / "fits" / model.name
         save_fitted(made, record, fits[model.name])

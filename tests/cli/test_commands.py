@@ -91,6 +91,12 @@ def test_request_json_is_one_object(cli: Cli, fake_physics: Any) -> None:
     assert (file["events"], len(file["adler32"])) == (80, 8)
 
 
+def test_a_command_to_begin_with_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    (line,) = cli("status").out.splitlines()
+    assert line.endswith("flashsim-prod request ttbar --events 1000 --oversample 10")
+
+
 def test_a_dry_run_writes_the_folder_and_stops(cli: Cli, home: Home) -> None:
     ended = cli("request", "ttbar", *SMALL, "--dry-run")
     assert ended.code == 0

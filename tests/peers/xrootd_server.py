@@ -15,6 +15,7 @@ from pathlib import Path
 NEEDED = ("xrootd", "xrdcp", "xrdfs", "gcc")
 _CONFIGURATION = """
 all.export /store
+all.export /eos
 oss.localroot {folder}/data
 xrd.port {port}
 xrd.allow host localhost

@@ -96,6 +96,8 @@ def cancel(name: Name, as_json: Json = False) -> None:
         jobs = counted(sum(cancelled.values()), "job")
         of = counted(len(cancelled), "request")
         line = f"{jobs} of {of} cancelled; to go on: flashsim-prod campaign retry {name}"
+        if not cancelled and not wrong:
+            line = f"campaign {name}: no request had anything left to cancel"
         console().print(line, markup=False, soft_wrap=True)
     for error in wrong.values():
         raise error

@@ -12,6 +12,7 @@ import typer
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.datasets.validate_tables import (
     print_analysis,
+    print_detector,
     print_histogram,
     print_proof,
     print_validation,
@@ -26,6 +27,7 @@ from flashsim_prod.production.dataset.checks import CheckedDataset, check_datase
 from flashsim_prod.production.dataset.files import find_files
 from flashsim_prod.production.dataset.validate import Progress, histograms, validate_dataset
 from flashsim_prod.production.home import home_to_read
+from flashsim_prod.production.models.detector import compare_detector, write_table
 from flashsim_prod.production.models.validating import Compared, Proven, prove_uncertainties, run_analyses
 
 _DEFAULT = "dataset"
@@ -205,6 +207,42 @@ def proof(
         for one in made.found:
             print_proof(one)
     _end(made, as_json)
+
+
+@app.command()
+def detector(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILES", help="NANOAODSIM of real FullSim, generator level included."),
+    ],
+    part: Annotated[
+        str, typer.Option(metavar="PART", help="all events, or every second one: tuning, judging.")
+    ] = "all",
+    table: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Table to move by, or 'none'; by default the one of the package."),
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a new table of these files, and end.")
+    ] = None,
+    era: Annotated[
+        str | None,
+        typer.Option(metavar="UL18|Run3_2022", help="Era to imitate; by default that of the files."),
+    ] = None,
+    seed: Seed = 2026,
+    as_json: Json = False,
+) -> None:
+    """Hold the reference detector against real files: objects by source, all distributions, classifiers."""
+    with _progress() as progress:
+        if write is not None:
+            write_table(files, write, part=part, seed=seed, era=era, progress=progress)
+            typer.echo(f"{write}")
+            return
+        made = compare_detector(files, part=part, seed=seed, table=table, era=era, progress=progress)
+    if as_json:
+        print_json(made.figures())
+    else:
+        print_detector(made)
 
 
 @app.command()

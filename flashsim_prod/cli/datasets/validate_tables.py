@@ -11,6 +11,7 @@ from flashsim_prod.cli.show import console, table
 
 if TYPE_CHECKING:
     from flashsim_prod.production.dataset.validate import Filled, Validation
+    from flashsim_prod.production.models.detector import Beside
     from flashsim_prod.production.models.validating import AnalysisComparison, ProofOfProcess
 
 _STYLES = {"green": "green", "amber": "yellow", "red": "red"}
@@ -20,6 +21,32 @@ _COMPLAINTS = 4
 def coloured(text: str, light: str | None) -> str:
     """`text` in the colour of a verdict."""
     return f"[{_STYLES[light]}]{text}[/]" if light else text
+
+
+def print_detector(made: Beside) -> None:
+    """Objects by source, a line for each collection, and whole events."""
+    out = console()
+    listing = table("SOURCE", "REAL", "DETECTOR", "RATIO", right=("REAL", "DETECTOR", "RATIO"))
+    for one in made.rates:
+        ratio = f"{one.ratio:.2f}" if one.real.value else "-"
+        listing.add_row(
+            one.name, f"{one.real.value:.3f} ± {one.real.error:.3f}", f"{one.made.value:.3f}", ratio
+        )
+    out.print(f"objects per event, {made.events:,} events", markup=False)
+    out.print(listing)
+    groups = table("GROUP", "AUC", "FLOOR", "LIGHT", "NOT GREEN, WORST FIRST", right=("AUC", "FLOOR"))
+    for group in made.fidelity.groups:
+        told = group.told
+        areas = [f"{told.auc.value:.3f}", f"{told.floor.value:.3f}"] if told else ["-", "-"]
+        shown = ", ".join(group.complaints[:_COMPLAINTS])
+        groups.add_row(group.name, *areas, coloured(group.light or "-", group.light), shown)
+    out.print(groups)
+    if (whole := made.fidelity.told) is not None:
+        out.print(
+            f"whole events: AUC {whole.auc.value:.3f} ± {whole.auc.error:.3f}, halves of the real ones "
+            f"{whole.floor.value:.3f}",
+            markup=False,
+        )
 
 
 def print_validation(made: Validation) -> None:

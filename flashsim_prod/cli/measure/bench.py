@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,10 +23,15 @@ from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.choices import Device, RegisterIn, Solver
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.speed import Speed
+from flashsim_prod.errors import RequestError
 from flashsim_prod.production.home import open_home
 from flashsim_prod.production.measure.speed import measure_speed
+from flashsim_prod.production.measure.steps import OBJECTS, parse_scan, scan_steps
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.speeds import store_speed, stored_speeds
+
+if TYPE_CHECKING:
+    from flashsim_prod.production.order.plan import Order
 
 #: with fewer cores than this the figure is not that of a whole core
 _BUSY = 0.9
@@ -77,7 +83,7 @@ def bench(
         int | None, typer.Option(metavar="N", min=1, help="CPU threads of each process's networks.")
     ] = None,
     solver: SolverOption = Solver.MIDPOINT,
-    evaluations: Evaluations = 8,
+    evaluations: Evaluations = None,
     grid_power: GridPower = 1.0,
     chunk: Chunk = None,
     batch: Batch = None,
@@ -85,32 +91,50 @@ def bench(
         str, typer.Option(help="Site whose speed this is.", autocompletion=completing.sites)
     ] = "local",
     store: Annotated[bool, typer.Option(help="Keep it for the plans of requests.")] = True,
+    scan: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N",
+            help="Compare numbers of evaluations, as 1,2,4,8,20,100: speed, and how well draws are told from "
+            "the teachers'. Nothing is kept.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure how many events per second this machine makes, and where the time goes."""
 
-    typed = Typed(
-        card=card or (None if inputs else "ttbar"),
-        # a speed has no dataset: where nothing says the process it needs no name
-        primary="bench" if inputs and card is None else None,
-        energy_tev=energy,
-        events=events or (None if inputs else "5000"),
-        oversample=parse_count(oversample, "--oversample"),
-        site=site,
-        catalog=RegisterIn.NONE,
-        seed=1,
-        inputs=tuple(inputs or ()),
-        bundle=bundle,
-        analysis=analysis,
-        device=device,
-        slots=1,
-        sampling=sampling_of(solver, evaluations, grid_power),
+    numbers = None if scan is None else parse_scan(scan)
+    sampling = sampling_of(solver, evaluations, grid_power)
+    if numbers and sampling is not None:
+        raise RequestError("--scan says the evaluations: leave out --evaluations, --solver and --grid-power")
+    typed = Typed.from_mapping(
+        {
+            "card": card or (None if inputs else "ttbar"),
+            # a speed has no dataset: where nothing says the process it needs no name
+            "primary": "bench" if inputs and card is None else None,
+            "energy_tev": energy,
+            "events": events or (None if inputs else "5000"),
+            "oversample": parse_count(oversample, "--oversample"),
+            "site": site,
+            "catalog": RegisterIn.NONE,
+            "seed": 1,
+            "inputs": tuple(inputs or ()),
+            "bundle": bundle,
+            "analysis": analysis,
+            "device": device,
+            "slots": 1,
+            "sampling": sampling,
+        },
+        "options",
     )
-    home = open_home() if store else None
+    home = open_home() if store and not numbers else None
     if home:
         # a damaged file is better told before the work than after it
         stored_speeds(home)
     order = make_order(typed)[0].with_resources(cpus=cpus, chunk_events=chunk, batch_rows=batch)
+    if numbers:
+        _scan(order, numbers, threads, as_json=as_json)
+        return
     with shown_steps() as show:
         speed = measure_speed(order, lambda done, total: show("bench", done, total, ""), threads=threads)
     if home:
@@ -122,6 +146,37 @@ def bench(
     _print(speed)
     if home:
         console().print(f"Kept for planning in {home.speeds}", markup=False, soft_wrap=True)
+
+
+def _scan(order: Order, numbers: tuple[int, ...], threads: int | None, *, as_json: bool) -> None:
+    with shown_steps() as show:
+        rows = scan_steps(
+            order, numbers, lambda task, done, total: show(task, done, total, ""), threads=threads
+        )
+    if as_json:
+        print_json({"bundle": order.bundle.path, "rows": [asdict(one) for one in rows]})
+        return
+    right = ("EVALUATIONS", "EVENTS/S", "WITHOUT GENERATOR", "MODELS", "AUC", "WORST")
+    listing = table("EVALUATIONS", "SOLVER", "WEIGHTS", *right[1:], "OF", right=right, whole=("OF",))
+    for one in rows:
+        listing.add_row(
+            f"{one.evaluations}",
+            one.solver,
+            one.weights,
+            f"{one.events_hz:,.0f}",
+            f"{one.flashsim_hz:,.0f}",
+            f"{one.models}",
+            f"{one.auc:.3f}",
+            f"{one.worst_auc:.3f}±{one.worst_error:.3f}",
+            one.worst_model,
+        )
+    console().print(listing)
+    console().print(
+        f"AUC: median over models, and the worst, of a classifier that tells at most {OBJECTS:,} draws of "
+        "each from the teachers' in 8 evaluations",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _print(speed: Speed) -> None:

@@ -12,12 +12,19 @@ from flashsim_prod.cli.models.shown import FitsShown
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.sizes import format_duration, parse_count
+from flashsim_prod.core.training.cocktail import Cocktail
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.models.fitting import FitOptions
-from flashsim_prod.production.models.opendata.cocktail import Trained, find_cocktail, train_cocktail
+from flashsim_prod.production.models.opendata.cocktail import (
+    Trained,
+    find_cocktail,
+    train_cocktail,
+    train_cocktail_at,
+)
 from flashsim_prod.production.models.opendata.fit_energy import EnergyOfFits
 from flashsim_prod.production.models.opendata.records import Where
 from flashsim_prod.production.models.samples import Extracted
+from flashsim_prod.production.order.library import find_site
 
 
 @dataclass(frozen=True)
@@ -30,17 +37,16 @@ class CocktailFiles:
     events: str | None
     jobs: int
     where: Where
+    wait: bool = False
 
 
 def train_from_files(name: str, files: CocktailFiles, options: FitOptions, *, as_json: bool) -> None:
     """Train a cocktail, and tell what came of it."""
     found = find_cocktail(name)
-    if files.site != "local":
-        raise RequestError(
-            "a cocktail's tables are drawn on this machine: leave out --site, or draw them first (train "
-            "extract opendata:RECID:EVENTS --jobs N), then fit there: train all --site, no --cocktail"
-        )
     events = None if files.events is None else parse_count(files.events)
+    if find_site(files.site).rules.goes_on_alone:
+        _train_at(found, files, options, events, as_json=as_json)
+        return
 
     def drawn(made: Extracted) -> None:
         note_what_is_lacking(made)
@@ -74,6 +80,35 @@ def train_from_files(name: str, files: CocktailFiles, options: FitOptions, *, as
     typer.echo(
         f"{bundle.path}: tag {found.tag}, {own} trained here of {bundle.models}, digest {bundle.digest[:12]}"
     )
+
+
+def _train_at(
+    cocktail: Cocktail, files: CocktailFiles, options: FitOptions, events: int | None, *, as_json: bool
+) -> None:
+    """Have a site train a cocktail."""
+    if files.jobs != 1:
+        raise RequestError(f"--jobs is of files here; at {files.site} each has a job: leave it out")
+    with shown_steps() as show:
+        made = train_cocktail_at(
+            cocktail,
+            files.site,
+            files.work,
+            files.output,
+            options,
+            files.where,
+            events=events,
+            wait=files.wait,
+            progress=lambda task, done, total: show(task, done, total, ""),
+            display=FitsShown(show, as_json),
+        )
+    handed = made.submitted
+    if as_json:
+        names = ("site", "batch_id", "is_new", "models", "files", "bundle", "is_done")
+        energy = {model: asdict(one) for model, one in made.energy.fits.items()}
+        print_json({**{name: getattr(handed, name) for name in names}, "energy": energy})
+    elif handed.is_done:
+        _print_energy(made.energy)
+        typer.echo(f"{handed.bundle}: tag {cocktail.tag}")
 
 
 def _print_energy(energy: EnergyOfFits) -> None:

@@ -21,6 +21,7 @@ from flashsim_prod.cli.options import (
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import console, print_json, table
 from flashsim_prod.core.choices import Solver
+from flashsim_prod.core.options import Sampling
 from flashsim_prod.production.models.comparing import Compared, CompareOptions, compare_kinds
 
 
@@ -42,13 +43,15 @@ def compare(
     ] = 50_000,
     work: Folder = WORK,
     solver: SolverOption = Solver.MIDPOINT,
-    evaluations: Evaluations = 8,
+    evaluations: Evaluations = None,
     grid_power: GridPower = 1.0,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
     """Train kinds of model on the same tables for the same time and compare them; goes on where it ended."""
-    options = CompareOptions(minutes, objects, sampling_of(solver, evaluations, grid_power), seed)
+    options = CompareOptions(
+        minutes, objects, sampling_of(solver, evaluations, grid_power) or Sampling(), seed
+    )
     with shown_steps() as show:
         made = compare_kinds(
             models,

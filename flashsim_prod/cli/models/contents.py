@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from flashsim_prod.cli.models.distil import drawn_with, print_students
 from flashsim_prod.cli.show import console, table
 from flashsim_prod.production.models.contents import (
     BundleContents,
@@ -52,6 +53,10 @@ def print_bundle(found: BundleContents) -> None:
         listing.add_row(one.name, one.produces, *(f"{number:,}" for number in columns), seed)
     console().print(listing)
     _print_lines(*(f"{one.name} lacks {one.told_lacks}" for one in found.models if one.lacks))
+    if students := [one.student for one in found.models if one.student is not None]:
+        print_students(students)
+    if found.teachers:
+        _print_lines(f"other --evaluations take the teachers, of bundle {' and '.join(found.teachers)}")
     for version in found.versions:
         _print_lines(*_in_version(version, found.nano))
     for report in found.reports:
@@ -135,14 +140,30 @@ def _print_entry(bundle: str, one: ModelContents) -> None:
     for label, text in (
         ("model", f"{one.name} of bundle {bundle}"),
         ("produces", f"{one.produces}, at most {one.most} for each source"),
-        ("kind", one.kind),
+        ("kind", ", ".join(filter(None, (one.kind, one.corrected)))),
         ("weights", f"{one.parameters:,}, sha256 {one.sha256}"),
         ("fit", fit or "-"),
         ("sees", " ".join(one.conditions)),
         ("draws", " ".join(one.targets)),
         ("lacks", one.told_lacks or "-"),
+        *_student(one),
     ):
         _print_lines(f"{label:9} {text}")
+
+
+def _student(one: ModelContents) -> Iterator[tuple[str, str]]:
+    """What came of distilling a model, if that was tried."""
+    if (found := one.student) is None:
+        return
+    yield "draws by", drawn_with(found)
+    what = "reconstructed objects" if found.against == "reference" else "draws of the teacher"
+    yield (
+        "judged",
+        f"beside {found.objects:,} {what}: AUC {found.auc:.4f}, teacher "
+        f"{found.teacher_auc:.4f}±{found.teacher_auc_error:.4f}, {found.tails + found.categories} shares",
+    )
+    if found.worse:
+        yield "worse", "; ".join(found.worse)
 
 
 def _print_lines(*lines: str) -> None:

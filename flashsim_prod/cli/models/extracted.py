@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from flashsim_prod.cli.models.told import lost_rows
-from flashsim_prod.cli.show import console, counted, table
+from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.sizes import format_duration
+from flashsim_prod.production.models.at_site import DrawnAt
 from flashsim_prod.production.models.samples import Extracted, LackingIn
 
 
@@ -54,3 +55,13 @@ def print_sizes(made: Extracted) -> None:
         note = f"at least {made.least_objects:,} are needed" if size.objects < made.least_objects else ""
         listing.add_row(name, f"{size.sources:,}", f"{size.objects:,}", note)
     console().print(listing)
+
+
+def print_drawn_at(handed: DrawnAt, as_json: bool) -> None:
+    """What a site draws."""
+    if as_json:
+        print_json(handed)
+        return
+    how = "Submitted" if handed.is_new else "At work already"
+    typer.echo(f"{how}: tables of {counted(handed.files, 'file')} at {handed.site}, {handed.batch_id}")
+    typer.echo(f"See       {handed.folder}; again with --wait to follow")

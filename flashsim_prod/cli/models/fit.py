@@ -90,12 +90,15 @@ def fit(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 1,
     anew: Anew = False,
+    if_enough: Annotated[
+        bool, typer.Option("--if-enough", help="Leave the model if there are too few objects, and say so.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Fit one object model; a fit that was interrupted goes on from its checkpoint."""
     if base is not None:
         given = {"--steps": steps, "--width": width, "--blocks": blocks, "--kind": kind, "--only": only}
-        _refuse_beside_base({**given, "--further": further or None})
+        _refuse_beside_base({**given, "--further": further or None, "--if-enough": if_enough or None})
         tuning = TuneOptions(quick=quick, anew=anew, device=device, threads=threads, seed=seed)
         tune(model, base, work, tuning, only_calibrate=False, as_json=as_json)
         return
@@ -113,7 +116,7 @@ def fit(
         seed=seed,
     )
     with shown_steps() as show:
-        made = fit_model(model, work, options, FitsShown(show, as_json))
+        made = fit_model(model, work, options, FitsShown(show, as_json), if_enough=if_enough)
     _tell(made, as_json)
 
 
@@ -178,7 +181,8 @@ def fit_all(
         seed=seed,
     )
     if cocktail is not None:
-        of_files = CocktailFiles(work, output or work / "bundle", site, events, jobs, Where(server, protocol))
+        where = Where(server, protocol)
+        of_files = CocktailFiles(work, output or work / "bundle", site, events, jobs, where, wait)
         train_from_files(cocktail, of_files, options, as_json=as_json)
         return
     if events is not None:
@@ -199,7 +203,10 @@ def _tell(made: Fits, as_json: bool) -> None:
         typer.echo("no loss plots: for these, pip install 'flashsim-prod[report]'", err=True)
     elif made.fits:
         typer.echo(f"Losses in {made.work / 'fits'}/*/*_loss.png")
-    elif not made.too_few:
+    elif made.too_few:
+        names = ", ".join(f"{model} ({objects:,} objects)" for model, objects in made.too_few.items())
+        typer.echo(f"not fitted, for want of objects: {names}")
+    else:
         typer.echo(f"{made.work / 'fits'}: all {made.n_models} models are fitted; --anew to start over")
 
 

@@ -6,6 +6,7 @@ import typer
 
 from flashsim_prod.cli.models.told import lost_rows
 from flashsim_prod.cli.progress import Show
+from flashsim_prod.cli.show import counted
 from flashsim_prod.production.models.fitting import FitDisplay, Fitted, Submitted
 
 
@@ -33,6 +34,9 @@ class FitsShown(FitDisplay):
         if self._is_quiet:
             return
         how = "Submitted" if found.is_new else "At work already"
-        fits = f"{len(found.models)} fits and a bundle at {found.site}, {found.engine} {found.batch_id}"
+        files = f"tables of {counted(found.files, 'file')}, " if found.files else ""
+        fits = (
+            f"{files}{len(found.models)} fits and a bundle at {found.site}, {found.engine} {found.batch_id}"
+        )
         typer.echo(f"{how}: {fits}")
         typer.echo(f"See       {found.folder}; again with --wait to follow")

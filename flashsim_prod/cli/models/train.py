@@ -11,10 +11,12 @@ import typer
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.models import analysis as of_analysis
 from flashsim_prod.cli.models import compare as comparing
+from flashsim_prod.cli.models import distil as distilling
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models import opendata
+from flashsim_prod.cli.models import reweight as reweighting
 from flashsim_prod.cli.models import tune as tuning
-from flashsim_prod.cli.models.extracted import note_what_is_lacking, print_sizes, speed
+from flashsim_prod.cli.models.extracted import note_what_is_lacking, print_drawn_at, print_sizes, speed
 from flashsim_prod.cli.models.fidelity import print_fidelity
 from flashsim_prod.cli.models.opendata import Cache, Protocol, Server
 from flashsim_prod.cli.options import (
@@ -35,6 +37,7 @@ from flashsim_prod.core.choices import Device, Solver
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.models.assembling import assemble_bundle
+from flashsim_prod.production.models.at_site import draw_at
 from flashsim_prod.production.models.drawing import StepProgress
 from flashsim_prod.production.models.fidelity import FidelityOptions, report_fidelity
 from flashsim_prod.production.models.opendata.records import Where, located
@@ -84,6 +87,10 @@ def reference(
     inputs: Annotated[list[str], typer.Argument(help="Files of generator-level NanoAOD.")],
     output: Annotated[Path, typer.Option(dir_okay=False, help="NANOAOD file to write.")],
     folds: Annotated[int, typer.Option(min=1, help="Reconstructions of each generator event.")] = 1,
+    era: Annotated[
+        str | None,
+        typer.Option(metavar="UL18|Run3_2022", help="Era to imitate; by default that of the inputs' energy."),
+    ] = None,
     constituents: Annotated[
         bool, typer.Option("--constituents", help="With what jets are made of: PFCands, JetPFCands.")
     ] = False,
@@ -93,10 +100,18 @@ def reference(
     """Reconstruct events with the reference detector, a parametric stand-in for FullSim."""
     with shown_steps() as show:
         made = reconstruct_sample(
-            inputs, output, folds=folds, seed=seed, progress=_steps(show), constituents=constituents
+            inputs,
+            output,
+            folds=folds,
+            seed=seed,
+            era=era,
+            constituents=constituents,
+            progress=_steps(show),
         )
     if as_json:
         print_json(made)
+        return
+    typer.echo(f"{made.output}: as of {made.era}, NanoAOD {made.nano}")
 
 
 @app.command()
@@ -128,6 +143,15 @@ def extract(
         str, typer.Option(metavar="ERA", help="Of files that do not tell it, as UL18 or UL16postVFP.")
     ] = "",
     jobs: Jobs = 1,
+    site: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Where to draw; a job for each file, if not local.",
+            autocompletion=completing.sites,
+        ),
+    ] = "local",
+    wait: Annotated[bool, typer.Option("--wait", help="Follow jobs of a site to their end.")] = False,
     server: Server = None,
     protocol: Protocol = "",
     cache: Cache = None,
@@ -139,6 +163,19 @@ def extract(
         found = located(files, Where(server, protocol, cache), most)
         not_taught = tuple(without or ())
         portions = [replace(one, part=events, weight=weight, without=not_taught, era=era) for one in found]
+        if site != "local":
+            if model or jobs != 1:
+                raise RequestError(f"--model and --jobs are of tables drawn here: leave them out at {site}")
+            handed = draw_at(
+                *(site, portions, work),
+                progress=_steps(show),
+                wait=wait,
+                say=lambda line: typer.echo(line, err=True),
+            )
+            if as_json or not handed.is_done:
+                print_drawn_at(handed, as_json)
+                return
+        # after a site there is nothing left to draw, but to tell
         made = extract_tables(portions, work, model or (), progress=_steps(show), jobs=jobs)
     note_what_is_lacking(made)
     if as_json:
@@ -154,9 +191,11 @@ def extract(
 
 fitting.add_to(app)
 comparing.add_to(app)
+reweighting.add_to(app)
 opendata.add_to(app)
 of_analysis.add_to(app)
 tuning.add_to(app)
+distilling.add_to(app)
 
 
 @app.command()
@@ -175,6 +214,9 @@ def bundle(
             autocompletion=completing.bundles,
         ),
     ] = None,
+    tell_base: Annotated[
+        bool, typer.Option("--tell-base", help="Say in the title how many models are of the base.")
+    ] = False,
     report: Annotated[
         list[Path] | None,
         typer.Option(metavar="JSON", help="report.json of train report on these weights, to be recorded."),
@@ -191,6 +233,7 @@ def bundle(
         sample=sample or (),
         base=base,
         reports=report or (),
+        tells_base=tell_base,
     )
     found, n_own = made.bundle, len(made.own_models)
     if as_json:
@@ -237,7 +280,7 @@ def report(
     ] = None,
     figures: Annotated[bool, typer.Option(help="Draw every attribute, which takes most of the time.")] = True,
     solver: SolverOption = Solver.MIDPOINT,
-    evaluations: Evaluations = 8,
+    evaluations: Evaluations = None,
     grid_power: GridPower = 1.0,
     work: Folder = WORK,
     device: OnDevice = Device.AUTO,

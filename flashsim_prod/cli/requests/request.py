@@ -120,7 +120,7 @@ def request(
     slots: Slots = None,
     events_per_job: EventsPerJob = None,
     solver: SolverOption = Solver.MIDPOINT,
-    evaluations: Evaluations = 8,
+    evaluations: Evaluations = None,
     grid_power: GridPower = 1.0,
     virtual: Annotated[
         bool,
@@ -159,7 +159,7 @@ def typed_request(
     rse_expression: str | None,
     lifetime: float | None,
     solver: Solver,
-    evaluations: int,
+    evaluations: int | None,
     grid_power: float,
     notify: list[str] | None = None,
     **others: Any,

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import Json
@@ -53,7 +54,7 @@ def status(
     else:
         out = console()
         for part in _parts(home, name):
-            out.print(part)
+            out.print(part, soft_wrap=isinstance(part, Text))
 
 
 def _watch(home: Home, name: str | None) -> None:
@@ -86,7 +87,8 @@ def _parts(home: Home, name: str | None) -> list[RenderableType]:
         return _detail(detail(home, name))
     lines = all_lines(home)
     warnings = [f"[yellow]warning:[/yellow] {escape(line)}" for line in spoiled(home)]
-    return [_lines(lines) if lines else _NONE_YET, *warnings]
+    # as a text: a command that is to be copied stays whole, however narrow the terminal
+    return [_lines(lines) if lines else Text(_NONE_YET), *warnings]
 
 
 def _lines(lines: list[RequestLine]) -> RenderableType:

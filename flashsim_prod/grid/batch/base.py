@@ -283,7 +283,7 @@ class BatchSystem(ABC):
 
 @dataclass(frozen=True)
 class Training:
-    """Fits that are handed over as one, and the bundle after them.
+    """Tables and fits that are handed over as one, and the bundle after them.
 
     Attributes
     ----------
@@ -293,14 +293,20 @@ class Training:
         Those to be fitted, a job each.
     options : tuple of str
         Further words for ``train fit``.
-    output : Path
-        Folder of the bundle.
+    output : Path, optional
+        Folder of the bundle; none is made without.
+    drawings : tuple of tuple of str
+        Words for ``train extract``, a job for each, before all fits.
+    bundle : tuple of str
+        Further words for ``train bundle``.
     """
 
     work: Path
     models: tuple[str, ...]
     options: tuple[str, ...]
-    output: Path
+    output: Path | None
+    drawings: tuple[tuple[str, ...], ...] = ()
+    bundle: tuple[str, ...] = ()
 
 
 class TrainingBatch(BatchSystem):
@@ -308,7 +314,7 @@ class TrainingBatch(BatchSystem):
 
     @abstractmethod
     def train(self, training: Training) -> tuple[int, bool]:
-        """Hand fits over, unless some of this folder are at work; its number for them, and if it is new.
+        """Hand tables and fits over, unless some of this folder are at work; its number, and if it is new.
 
         Raises
         ------
@@ -318,4 +324,4 @@ class TrainingBatch(BatchSystem):
 
     @abstractmethod
     def is_training(self, work: Path) -> bool:
-        """Whether fits of this folder are at work."""
+        """Whether tables or fits of this folder are at work."""

@@ -268,6 +268,11 @@ class Catalog(ABC):
             If the catalogue does not know the file, knows other events in it, or cannot be told.
         """
 
+    def withheld(self, lfn: str, rse: str) -> str | None:
+        """The word by which the catalogue keeps a replica that it knows from readers, as ``BAD``; ``None``
+        if it knows of none there, or hands it out."""
+        return None
+
     @abstractmethod
     def file(self, lfn: str) -> FileEntry | None:
         """What is known of a file, also of one that no block has any more; ``None`` if nothing is."""

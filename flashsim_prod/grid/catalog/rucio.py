@@ -22,7 +22,12 @@ from flashsim_prod.grid.catalog.base import (
 )
 from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
 from flashsim_prod.grid.catalog.rucio_repair import attach_to_closed, revive
-from flashsim_prod.grid.catalog.rucio_states import check_available, not_of_closed_block, replica_states
+from flashsim_prod.grid.catalog.rucio_states import (
+    AVAILABLE,
+    check_available,
+    not_of_closed_block,
+    replica_states,
+)
 
 log = logging.getLogger("flashsim_prod.catalog")
 
@@ -104,6 +109,10 @@ class RucioCatalog(Catalog):
             self._check_free(file.lfn, block)
             attach_to_closed(self.calls, self.scope, block, file.lfn)
         check_available(self.calls, [self._name(file.lfn, "FILE")], rse)
+
+    def withheld(self, lfn: str, rse: str) -> str | None:
+        state = replica_states(self.calls, [self._name(lfn, "FILE")], rse).get(lfn)
+        return None if state == AVAILABLE else state
 
     def file(self, lfn: str) -> FileEntry | None:
         known = self._rows([lfn], "FILE")

@@ -8,7 +8,8 @@ from typing import Any
 from flashsim_prod.errors import CatalogError
 from flashsim_prod.grid.catalog.rucio_calls import RucioCalls
 
-_FINE = "AVAILABLE"
+#: the state of a replica that is handed out
+AVAILABLE = "AVAILABLE"
 
 
 def replica_states(calls: RucioCalls, dids: Sequence[Mapping[str, Any]], rse: str) -> dict[str, str]:
@@ -29,7 +30,7 @@ def replica_states(calls: RucioCalls, dids: Sequence[Mapping[str, Any]], rse: st
 def check_available(calls: RucioCalls, dids: Sequence[Mapping[str, Any]], rse: str) -> None:
     """See that each file has a replica at `rse` that Rucio would hand out; `CatalogError` that names one."""
     states = replica_states(calls, dids, rse)
-    wrong = [(did["name"], states.get(did["name"])) for did in dids if states.get(did["name"]) != _FINE]
+    wrong = [(did["name"], states.get(did["name"])) for did in dids if states.get(did["name"]) != AVAILABLE]
     if not wrong:
         return
     lfn, state = wrong[0]

@@ -8,21 +8,20 @@ import sys
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.errors import InputError, RequestError, StorageError, WrongChecksumError
 from flashsim_prod.files import fsync_folder, storage_errors
 from flashsim_prod.grid.opendata.portal import RemoteFile
+from flashsim_prod.patience import patiently
 
 #: asked for at a time [B]
 BLOCK = 16 * 2**20
-ATTEMPTS = 6
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 _PART, _LOCK = ".part", ".lock"
 
 Progress = Callable[[str, int, int | None], None]
@@ -131,7 +130,7 @@ def _copy(file: RemoteFile, part: Path, progress: Progress | None) -> None:
             done, checksum = 0, 1
         while done < file.size:
             wanted = min(BLOCK, file.size - done)
-            block = _block(file.url, done, wanted)
+            block = patiently(partial(_read, file.url, done, wanted))
             if len(block) != wanted:
                 raise _odd(file, done, len(block), wanted)
             target.write(block)
@@ -155,17 +154,6 @@ def _odd(file: RemoteFile, done: int, length: int, wanted: int) -> StorageError:
     return StorageError(
         f"{file.url} ends after {done + length:,} of {file.size:,} bytes, truncated there; try again later"
     )
-
-
-def _block(url: str, start: int, size: int) -> bytes:
-    """Part of a file, asked for several times where its server drops."""
-    tries = Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
-        retry=retry_if_exception_type(StorageError),
-        reraise=True,
-    )
-    return tries(_read, url, start, size)
 
 
 def _read(url: str, start: int, size: int) -> bytes:

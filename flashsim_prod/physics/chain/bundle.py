@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -30,6 +30,8 @@ from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
 from flashsim_prod.files import appearing_folder, read_bytes, write_whole
 from flashsim_prod.physics.chain.assessment import Assessment
+from flashsim_prod.physics.chain.corrections.section import ReweighterSection
+from flashsim_prod.physics.chain.distilled import Distilled
 from flashsim_prod.physics.chain.kinds.registry import FLOW, read_section
 from flashsim_prod.physics.eras import DEFAULT as ERA
 from flashsim_prod.physics.eras import find_era
@@ -39,6 +41,8 @@ from flashsim_prod.physics.tensor_files import appearing_tensors
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 DEFAULT = "reference"
+#: instead of it, if it is there, for collisions whose events are written as this version by default
+DEFAULT_OF = {"v15": "reference_run3"}
 #: where an entry's `fit` says which version of NanoAOD its tables were of, if it was not the default
 NANO_KEY = "nano"
 #: and which era they were of, if the files told it
@@ -63,6 +67,23 @@ class ModelEntry(StrictModel):
     network: dict[str, Any] = Field(description="sizes of the networks, as the kind has them")
     parameters: int = Field(ge=1, description="trainable parameters")
     fit: dict[str, float | int | str] = Field(default_factory=dict, description="how the training went")
+    reweighter: ReweighterSection | None = Field(
+        default=None, description="brings what the model draws nearer to the truth"
+    )
+    distilled: Distilled | None = Field(default=None, description="what came of distilling it, if it was")
+
+    @model_validator(mode="after")
+    def _students_are_flows(self) -> Self:
+        if self.distilled is not None and self.kind != FLOW:
+            raise ValueError(f"distilled: of a {self.kind}; only flows take steps")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a word of corrections and students where there are none."""
+        found: dict[str, Any] = handler(self)
+        unsaid = ("reweighter", "distilled")
+        return {key: value for key, value in found.items() if key not in unsaid or value is not None}
 
 
 class Manifest(StrictModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,8 @@ from flashsim_prod.core.request import Sampling
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle
-from flashsim_prod.physics.chain.compatibility import check_models
+from flashsim_prod.physics.chain.compatibility import check_models, check_samplings, weighting
+from flashsim_prod.physics.chain.corrections.drawing import Asked, draw
 from flashsim_prod.physics.chain.devices.here import Here
 from flashsim_prod.physics.chain.devices.place import Place
 from flashsim_prod.physics.chain.devices.work import Evaluator
@@ -25,8 +26,12 @@ from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, othe
 from flashsim_prod.physics.eras import DEFAULT
 from flashsim_prod.physics.events import Column, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
-from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.runs import WEIGHT
+from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.randoms import DrawKeys, Draws
+
+#: is told what a model is asked for: its name, the conditions of each object, and their generator events
+Told = Callable[[str, NDArray[np.float32], NDArray[np.int64]], None]
 
 
 class Chain:
@@ -38,7 +43,7 @@ class Chain:
     device : str or Place
         ``cpu`` or ``cuda``, or how it is to be used as well.
     sampling : Sampling
-        How the flows are integrated.
+        How the flows are integrated, but for students, which take steps of their own.
     timings : Timings, optional
         Is told the time of each stage: features, efficiencies, flows, postprocess.
     branches : iterable of str, optional
@@ -70,11 +75,13 @@ class Chain:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
         self.made_for = bundle.nano
+        self.schema = declared_in(self.made_for)
         self.era = bundle.era
-        self.schema = Schema.default()
         models = check_models(bundle)
         if branches is not None:
-            models = makers(branches, models)
+            models = makers(branches, models, weighting(bundle))
+        if sampling is not None:
+            check_samplings(bundle, sampling)
         place = Place(device) if isinstance(device, str) else device
         fitted = [
             FittedModel.load(model, bundle.manifest.models[model.name], bundle.tensors(model.name), place)
@@ -83,7 +90,7 @@ class Chain:
         self.evaluator: Evaluator = Here(fitted, self.sampling)
         self.levels = _in_order(fitted)
 
-    def simulate(self, folds: Events, *, seed: int) -> Events:
+    def simulate(self, folds: Events, *, seed: int, asked: Told | None = None) -> Events:
         """Reconstructed objects for generator-level events.
 
         Parameters
@@ -92,6 +99,8 @@ class Chain:
             Numbered folds, as `fold_events` gives them.
         seed : int
             The job's seed; with FlashSim_genEvent, FlashSim_fold and the object it decides every number.
+        asked : callable, optional
+            Is told what each model is asked for.
 
         Returns
         -------
@@ -104,15 +113,19 @@ class Chain:
             If the events lack a collection or a scalar that a model uses.
         """
         events = folds
+        weights: list[NDArray[np.float64]] = []
         for products in self.levels:
             level = [fitted for _, models in products for fitted in models]
             _check_uses(level, events)
-            made = iter([one for models in self._at_a_time(level) for one in self._run(models, events, seed)])
+            groups = self._at_a_time(level)
+            made = iter([one for models in groups for one in self._run(models, events, seed, weights, asked)])
             with self.timings.step("postprocess"):
                 for _, models in products:
                     of_these = [next(made) for _ in models]
                     events = with_made(events, [one.model for one in models], of_these)
         with self.timings.step("postprocess"):
+            if weights:
+                events = events.with_scalars({WEIGHT: np.prod(weights, axis=0).astype(np.float32)})
             return conform(link(_in_era(events, self.era, seed)), self.schema)
 
     @property
@@ -125,9 +138,17 @@ class Chain:
         return [level] if self.evaluator.takes_many else [[one] for one in level]
 
     def _run(
-        self, models: Sequence[FittedModel], events: Events, seed: int
+        self,
+        models: Sequence[FittedModel],
+        events: Events,
+        seed: int,
+        weights: list[NDArray[np.float64]],
+        told: Told | None,
     ) -> list[tuple[Rows, dict[str, Column]]]:
-        """The objects of each model: the row that each came from, and its attributes."""
+        """The objects of each model: the row that each came from, and its attributes.
+
+        What events count for by models that weight objects are more of the `weights`.
+        """
         step = self.timings.step
         with step("features"):
             sources = [_Source.of(fitted, events) for fitted in models]
@@ -140,14 +161,19 @@ class Chain:
                 if one.fitted.model.numbered_by:
                     one.repeat(one.given)
         with step("flows"):
-            single = [one for one in sources if not one.fitted.draws_sets]
-            works = [one.fitted.attributes(one.conditions, one.noise(seed)) for one in single]
-            latents = iter(self.evaluator.evaluate(works))
-            del works
-            drawn = [
-                one.fitted.targets(one.of_sets(seed) if one.fitted.draws_sets else next(latents))
-                for one in sources
+            if told is not None:
+                for one in sources:
+                    told(one.fitted.model.name, one.conditions, one.keys.gen_event)
+            found_of = draw(
+                [Asked(one.fitted, one.conditions, one.noise(seed), one.origin) for one in sources],
+                self.evaluator,
+            )
+            weights += [
+                np.exp(np.bincount(one.rows.event_index, np.log(found.weights), minlength=events.n))
+                for one, found in zip(sources, found_of, strict=True)
+                if found.weights is not None
             ]
+            drawn = [one.fitted.targets(found.latents) for one, found in zip(sources, found_of, strict=True)]
         with step("postprocess"):
             return [
                 (one.rows, one.fitted.model.restore(found, one.rows))
@@ -194,25 +220,27 @@ class _Source:
         self.rows = Rows(rows.event_index, item, rows.columns)
         self.conditions, self.origin = self.conditions[origin], origin
 
-    def of_sets(self, seed: int) -> NDArray[np.float32]:
-        """What the networks draw for the objects, those of a row together."""
-        return self.fitted.of_sets(self.conditions, self.noise(seed), self.origin)
-
     def noise(self, seed: int) -> NDArray[np.float64]:
         """Normal numbers of the objects."""
         stream = f"{self.fitted.model.name}.{self.fitted.kind.name}"
         return Draws(seed, stream).normals(self.keys, self.fitted.n_normals)
 
 
-def makers(branches: Iterable[str], models: Sequence[ObjectModel]) -> list[ObjectModel]:
-    """Those of `models` that make `branches`, or something that one of these uses or is linked to."""
+def makers(
+    branches: Iterable[str], models: Sequence[ObjectModel], always: Container[str] = ()
+) -> list[ObjectModel]:
+    """Those of `models` that make `branches`, or something that one of these uses or is linked to.
+
+    Those called `always` are among them with what they use: events weigh the same whatever is made of them.
+    """
     outputs = {output for model in models for output in model.outputs}
     wanted = {
         output
         for name in branches
         for output in (name, split_name(name, outputs)[0], *LINKED.get(name, ()), *_counted(name, outputs))
     }
-    found: list[ObjectModel] = []
+    found = [model for model in models if model.name in always]
+    wanted |= {use for model in found for use in model.uses}
     while more := [model for model in models if model not in found and model.outputs & wanted]:
         found += more
         wanted |= {use for model in more for use in model.uses}

@@ -51,7 +51,7 @@ class Parts:
             },
             {name: weights[name] for name in names},
             (*self.training_sample, _origin(base, len(taken))),
-            (*self.fidelity, *_of_models(others.fidelity, taken)),
+            (*self.fidelity, *of_models(others.fidelity, taken)),
         )
 
 
@@ -89,7 +89,7 @@ def _origin(base: Bundle, number: int) -> str:
     return f"{number} models of bundle {base.name} ({base.digest[:12]}): {sample}"
 
 
-def _of_models(assessments: tuple[Assessment, ...], models: Container[str]) -> list[Assessment]:
+def of_models(assessments: tuple[Assessment, ...], models: Container[str]) -> list[Assessment]:
     """What is said of `models` only."""
     kept = []
     for one in assessments:

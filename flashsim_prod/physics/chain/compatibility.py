@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from flashsim_prod.core.choices import WeightUse
+from flashsim_prod.core.names import NANO_VERSION
+from flashsim_prod.core.options import Sampling
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import BundleError
-from flashsim_prod.physics.chain.bundle import Bundle, ModelEntry
+from flashsim_prod.physics.chain.bundle import NANO_KEY, Bundle, ModelEntry
+from flashsim_prod.physics.chain.corrections.section import check_sampling
 from flashsim_prod.physics.chain.left_out import check_left_out
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS
+from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, in_version
 from flashsim_prod.physics.generator.source import (
     GEN_COLLECTIONS,
     GEN_SCALARS,
@@ -55,7 +59,10 @@ def check_needs(bundle: Bundle) -> None:
     BundleError
         Naming the model and what is missing.
     """
-    models = [DECLARED[name].drawing(entry.targets) for name, entry in bundle.manifest.models.items()]
+    models = [
+        in_version(DECLARED[name], bundle.nano).drawing(entry.targets)
+        for name, entry in bundle.manifest.models.items()
+    ]
     there = _GENERATED.union(*(model.outputs for model in models))
     for model in models:
         for name in model.uses:
@@ -66,20 +73,47 @@ def check_needs(bundle: Bundle) -> None:
                 )
 
 
+def check_samplings(bundle: Bundle, sampling: Sampling) -> None:
+    """`BundleError` if a reweighter of the bundle knows draws that are integrated otherwise only."""
+    for name, entry in bundle.manifest.models.items():
+        check_sampling(entry.reweighter, name, sampling)
+
+
+def weighting(bundle: Bundle) -> frozenset[str]:
+    """Models of the bundle that weight events by what they draw."""
+    return frozenset(
+        name
+        for name, entry in bundle.manifest.models.items()
+        if entry.reweighter is not None and entry.reweighter.use is WeightUse.WEIGHT
+    )
+
+
 def as_drawn_by(model: ObjectModel, entry: ModelEntry) -> ObjectModel:
-    """`model` with those targets that the weights of `entry` draw.
+    """`model` in the version of NanoAOD of `entry`, with those targets that the weights of that draw.
 
     They may lack some: attributes that were declared after they were made. `BundleError`, with the first
     difference, if they were made for anything else than what `model` declares.
     """
-    check_signature(model.drawing(entry.targets), entry)
-    return model.drawing(entry.targets)
+    drawn = in_version(model, version_of(entry)).drawing(entry.targets)
+    check_signature(drawn, entry)
+    return drawn
 
 
 def lacks(name: str, entry: ModelEntry) -> dict[str, float | None]:
     """Declared targets of a model that an entry's weights lack: what is taken instead, None if nothing is."""
-    model = DECLARED.get(name)
+    model = declared_for(name, entry)
     return {} if model is None else {one.name: one.default for one in model.drawing(entry.targets).lacking}
+
+
+def declared_for(name: str, entry: ModelEntry) -> ObjectModel | None:
+    """The declared model of an entry's version of NanoAOD; ``None`` if this software knows none."""
+    model = DECLARED.get(name)
+    return None if model is None else in_version(model, version_of(entry))
+
+
+def version_of(entry: ModelEntry) -> str:
+    """The version of NanoAOD that weights were fitted to."""
+    return str(entry.fit.get(NANO_KEY, NANO_VERSION))
 
 
 def told_lacks(name: str, entry: ModelEntry) -> str:

@@ -14,6 +14,7 @@ from flashsim_prod.physics.chain.left_out import run_over_no_events
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
 from flashsim_prod.physics.events import Events, full_name
+from flashsim_prod.physics.nanoaod.runs import WEIGHT
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.versions.names import writing
 
@@ -79,7 +80,8 @@ def coverage(models: Sequence[ObjectModel], made_for: str, version: str) -> Cove
             for name, what in way.otherwise.items()
             if any(one.startswith(f"{name}_") for one in kept)
         },
-        tuple(name for name in way.schema.branches if name not in kept and name not in derived),
+        # weights are there where a bundle has such a model, and lacking nowhere
+        tuple(name for name in way.schema.branches if name not in {*kept, *derived, WEIGHT}),
     )
 
 

@@ -112,6 +112,15 @@ def particle_row(events: Events, objects: Collection, position: Column) -> I64:
     """The row of each object's generator particle, if `position` holds the rows' places in GenPart; or -1."""
     particles = events["GenPart"]
     row_of = np.full(particles.n_objects + 1, -1, np.int64)
-    row_of[position] = np.arange(len(position))
+    row = np.arange(len(position))
+    row_of[position] = row
+    kind = particles["pdgId"]
+    mothers = links.flat(particles["genPartIdxMother"], particles, particles)
+    # earlier copies of a particle, which files may link objects to, are of the same row
+    copy = mothers[position]
+    while len(copy := np.where((copy >= 0) & (kind[copy] == kind[position]), copy, -1)) and copy.max() >= 0:
+        first = (copy >= 0) & (row_of[copy] < 0)
+        row_of[copy[first]] = row[first]
+        copy = np.where(copy >= 0, mothers[copy], -1)
     # an object without generator particle has position -1, the last entry
     return row_of[links.flat(objects["genPartIdx"], objects, particles)]

@@ -10,9 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flashsim_prod.core.choices import WeightUse
 from flashsim_prod.core.request import Sampling
+from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import ModelEntry, Tensors
 from flashsim_prod.physics.chain.compatibility import as_drawn_by
+from flashsim_prod.physics.chain.corrections.drawing import Asked, draw
+from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, seen
+from flashsim_prod.physics.chain.corrections.section import (
+    REWEIGHTER,
+    check_is_of,
+    check_sampling,
+    model_digest,
+    without_reweighter,
+)
 from flashsim_prod.physics.chain.devices.graphs import Function
 from flashsim_prod.physics.chain.devices.here import Here
 from flashsim_prod.physics.chain.devices.place import CPU, Place, block_rows
@@ -54,6 +65,10 @@ class FittedModel:
         Where they run.
     drawing : mapping of name to torch module
         What draws instead of them: the kind's form for inference, in a model that was loaded.
+    reweighter : Reweighter, optional
+        Knows how likely what the kind draws is in truth.
+    steps : Sampling, optional
+        Of a student, which draws in these whatever is asked for.
     """
 
     model: ObjectModel
@@ -64,6 +79,8 @@ class FittedModel:
     networks: Networks
     place: Place = CPU
     drawing: Networks = field(default_factory=dict)
+    reweighter: Reweighter | None = None
+    steps: Sampling | None = None
 
     @classmethod
     def untrained(
@@ -93,11 +110,21 @@ class FittedModel:
         Raises
         ------
         BundleError
-            If the weights were made for other conditions or targets, or cannot be run.
+            If the weights were made for other conditions or targets, or cannot be run, or a reweighter is of
+            another model, or of one that draws sets.
         """
         model, kind = as_drawn_by(model, entry), find_kind(entry.kind)
+        if entry.reweighter is not None and isinstance(kind, KindOfSets):
+            raise BundleError(
+                f"model {model.name} of the bundle: a reweighter knows single objects, and it is of "
+                f"kind {kind.name}, which draws the objects of a source together"
+            )
         size = kind.size(read_section(entry.kind, entry.network, f"model {model.name}"))
-        check_tensors(model, kind, size, tensors)
+        check_tensors(model, kind, size, tensors, entry.reweighter)
+        reweighter = None
+        if entry.reweighter is not None:
+            check_is_of(entry.reweighter, model.name, model_digest(entry.kind, entry.form, tensors))
+            reweighter = Reweighter.load(model, entry.reweighter, tensors, is_looked_up=place.is_cpu)
         standardiser = Standardiser(tensors["conditions.mean"], tensors["conditions.width"])
         gaussianisers = tuple(
             Gaussianiser(tensors[f"{target.name}.cdf"], tensors[f"{target.name}.value"])
@@ -108,12 +135,39 @@ class FittedModel:
             _load(network, f"{name}.", tensors)
             network.eval()
         drawing = kind.for_inference(networks) if place.is_cpu else networks
-        return cls(model, kind, size, standardiser, gaussianisers, networks, place, drawing)
+        steps = entry.distilled.sampling if entry.distilled is not None else None
+        return cls(
+            model, kind, size, standardiser, gaussianisers, networks, place, drawing, reweighter, steps
+        )
 
     @property
     def n_normals(self) -> int:
         """Normal numbers that a row of `sample` takes."""
+        candidates = self._candidates
+        # one more says which of the candidates it is
+        return self._n_own if candidates == 1 else candidates * self._n_own + 1
+
+    @property
+    def _n_own(self) -> int:
+        """Normal numbers that the kind takes."""
         return self.kind.n_normals(self.model, self.size)
+
+    @property
+    def _candidates(self) -> int:
+        """Draws of the kind for each row that is drawn."""
+        found = self.reweighter
+        return found.section.candidates if found and found.section.use is WeightUse.RESAMPLE else 1
+
+    @property
+    def weights_events(self) -> bool:
+        """Whether what it draws is to count as a weight says."""
+        found = self.reweighter
+        return found is not None and found.section.use is WeightUse.WEIGHT
+
+    @property
+    def bare(self) -> FittedModel:
+        """This model without what corrects its draws."""
+        return replace(self, reweighter=None)
 
     @property
     def n_parameters(self) -> int:
@@ -121,7 +175,7 @@ class FittedModel:
         return sum(n_parameters(network) for network in self.networks.values())
 
     def tensors(self) -> Tensors:
-        """All that `load` needs, by name; the networks' matrices in half precision."""
+        """All that `load` needs of the model without corrections, by name; matrices in half precision."""
         found: Tensors = {
             "conditions.mean": self.standardiser.mean,
             "conditions.width": self.standardiser.width,
@@ -156,15 +210,24 @@ class FittedModel:
         With `by`, another has its networks, and knows the sampling. Rows with the same number in `sets` are
         of one source: a kind that draws sets draws them together.
         """
-        if self.draws_sets and sets is not None:
-            return self.targets(self.of_sets(conditions, normals, sets))
-        (drawn,) = (by or self._alone(sampling)).evaluate([self.attributes(conditions, normals)])
-        return self.targets(drawn)
+        if by is None:
+            return self.targets(self.latents(conditions, normals, sampling, sets=sets))
+        (drawn,) = draw([Asked(self, conditions, normals, sets)], by)
+        return self.targets(drawn.latents)
 
-    def latents(self, conditions: F32, normals: F64, sampling: Sampling) -> F32:
+    def latents(self, conditions: F32, normals: F64, sampling: Sampling, *, sets: I64 | None = None) -> F32:
         """The same before its transforms make attributes of them: numbers of shape (n, n_targets)."""
-        (drawn,) = self._alone(sampling).evaluate([self.attributes(conditions, normals)])
-        return drawn
+        if self.reweighter is not None:
+            check_sampling(self.reweighter.section, self.model.name, sampling)
+        (drawn,) = draw([Asked(self, conditions, normals, sets)], self._alone(sampling))
+        return drawn.latents
+
+    def weights(self, conditions: F32, latents: F32) -> F64:
+        """How much likelier than the kind draws them the truth is to have these objects, shape (n,)."""
+        if self.reweighter is None:
+            return np.ones(len(conditions))
+        (logits,) = self._alone(Sampling()).evaluate([self.chances(conditions, latents)])
+        return self.reweighter.weights(logits)
 
     def numbers(self, conditions: F32) -> Work:
         """What `probabilities` needs the networks for."""
@@ -172,10 +235,17 @@ class FittedModel:
             raise ValueError(f"{self.model.name} always gives one object, or is told how many")
         return Work(self.model.name, Task.NUMBERS, (self.standardiser(conditions),))
 
-    def attributes(self, conditions: F32, normals: F64) -> Work:
-        """What `sample` needs the networks for."""
-        inputs = (self.standardiser(conditions), normals.astype(np.float32))
-        return Work(self.model.name, Task.ATTRIBUTES, inputs)
+    def attributes(self, conditions: F32, normals: F64) -> list[Work]:
+        """What `sample` needs the networks for: each of the draws of which it takes one."""
+        standard, own = self.standardiser(conditions), self._n_own
+        parts = (normals[:, one * own : (one + 1) * own] for one in range(self._candidates))
+        return [Work(self.model.name, Task.ATTRIBUTES, (standard, part.astype(np.float32))) for part in parts]
+
+    def chances(self, conditions: F32, latents: F32) -> Work:
+        """What `weights` needs the networks for."""
+        attributes = seen(list(self.targets(latents).values()), self.gaussianisers)
+        inputs = np.concatenate((self.standardiser(conditions), attributes), axis=1)
+        return Work(self.model.name, Task.WEIGHTS, (inputs,))
 
     def targets(self, latents: F32) -> dict[str, F64]:
         """What `sample` makes of what the networks gave."""
@@ -188,10 +258,13 @@ class FittedModel:
 
     def columns(self, task: Task) -> int:
         """Numbers that the networks give for a row."""
+        if task is Task.WEIGHTS:
+            return 2
         return len(self.model.targets) if task is Task.ATTRIBUTES else self.model.most + 1
 
     def start(self, task: Task, inputs: tuple[F32, ...], sampling: Sampling) -> Pending:
         """Have the networks called for all rows of `inputs`: those of a `Work`."""
+        sampling = self.steps or sampling
         sizes = self._sizes(task, sampling)
         return self._runner.start((task, sampling), self._function(task, sampling), inputs, sizes)
 
@@ -199,7 +272,8 @@ class FittedModel:
         """Do in advance what the first rows would wait for."""
         if self.draws_sets:
             return
-        for task in (Task.ATTRIBUTES, Task.NUMBERS) if self.model.draws_number else (Task.ATTRIBUTES,):
+        sampling = self.steps or sampling
+        for task in self._tasks:
             sizes, function = self._sizes(task, sampling), self._function(task, sampling)
             self._runner.record((task, sampling), function, self._widths(task), sizes)
 
@@ -228,9 +302,16 @@ class FittedModel:
         return drawn
 
     def with_networks(self, networks: Networks) -> FittedModel:
-        """This model with other networks of the same sizes."""
+        """This model with other networks of the same sizes, whose draws no correction knows."""
         drawing = self.kind.for_inference(networks) if self.drawing else {}
-        return replace(self, networks=networks, drawing=drawing)
+        return replace(self, networks=networks, drawing=drawing, reweighter=None)
+
+    @property
+    def _tasks(self) -> tuple[Task, ...]:
+        """What its networks can be asked for."""
+        numbers = (Task.NUMBERS,) if self.model.draws_number else ()
+        weights = (Task.WEIGHTS,) if self.reweighter is not None else ()
+        return (Task.ATTRIBUTES, *numbers, *weights)
 
     def _alone(self, sampling: Sampling) -> Evaluator:
         return Here([self], sampling)
@@ -239,7 +320,8 @@ class FittedModel:
         """Of blocks, once its networks are where they are to run."""
         if not self.place.is_cpu:
             # of one that is there already nothing is moved
-            for network in self.networks.values():
+            own = () if self.reweighter is None else (self.reweighter.drawing,)
+            for network in (*self.networks.values(), *own):
                 network.to(self.place.device)
         # each evaluation rounds as the first ones do
         few = sampling.model_copy(update={"evaluations": min(2, sampling.evaluations)})
@@ -247,11 +329,16 @@ class FittedModel:
 
     def _widths(self, task: Task) -> tuple[int, ...]:
         conditions = len(self.model.conditions)
-        return (conditions, self.n_normals) if task is Task.ATTRIBUTES else (conditions,)
+        if task is Task.WEIGHTS:
+            return (conditions + len(self.model.targets),)
+        return (conditions, self._n_own) if task is Task.ATTRIBUTES else (conditions,)
 
     def _function(self, task: Task, sampling: Sampling) -> Function:
         """What is called for a block."""
         kind, networks = self.kind, self.drawing or self.networks
+        if task is Task.WEIGHTS:
+            assert self.reweighter is not None
+            return self.reweighter.drawing
         if task is Task.NUMBERS:
             return lambda conditions: kind.logits(networks, conditions)
         return lambda conditions, normals: kind.sample(networks, conditions, normals, sampling)
@@ -259,6 +346,14 @@ class FittedModel:
     @cached_property
     def _runner(self) -> Runner:
         return Runner(self.place)
+
+
+def with_correction(tensors: Tensors, found: Reweighter) -> Tensors:
+    """A model's stored tensors with those of a reweighter beside them, in the place of another one's."""
+    state = found.network.state_dict()
+    return without_reweighter(tensors) | {
+        f"{REWEIGHTER}.{key}": _stored(value.cpu().numpy()) for key, value in state.items()
+    }
 
 
 def probabilities(logits: F32) -> F64:

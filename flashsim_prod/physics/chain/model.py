@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.errors import MissingBranchError
 from flashsim_prod.physics.events import Column, Events
 
@@ -211,6 +212,8 @@ class ObjectModel:
         Which reconstructed object came from which row; the truth for training.
     copies : tuple of str
         Attributes taken over from the row's columns as they are.
+    completed : tuple of str
+        Attributes that finished collections are given anew, whatever is restored here.
     assemble, express : callable, optional
         For targets that no `Relation` covers.
     scalar : bool
@@ -222,6 +225,8 @@ class ObjectModel:
     size : NetworkSize
     lacking : tuple of Target
         Declared targets that the weights at hand know nothing of; in no declaration, see `drawing`.
+    version : str
+        Of NanoAOD, whose attributes it draws; see `registry.in_version`.
     numbered_by : str
         The row's column that says how many objects it gives, which is then not learned: a set, whose
         members a kind may draw together. `most` bounds it.
@@ -236,6 +241,7 @@ class ObjectModel:
     match: Match
     most: int = 1
     copies: tuple[str, ...] = ()
+    completed: tuple[str, ...] = ()
     assemble: Assemble | None = None
     express: Express | None = None
     scalar: bool = False
@@ -243,6 +249,7 @@ class ObjectModel:
     makes: tuple[str, ...] = ()
     size: NetworkSize = field(default_factory=NetworkSize)
     lacking: tuple[Target, ...] = ()
+    version: str = NANO_VERSION
     numbered_by: str = ""
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from flashsim_prod.physics.chain.assessment import AreaFigures, Assessment, ModelFigures
 from flashsim_prod.physics.chain.bundle import Bundle, Manifest
+from flashsim_prod.physics.chain.distilled import Distilled
 
 #: a classifier that is this many of its errors above its floor tells drawn from true objects
 _TOLD_APART = 3.0
@@ -29,6 +30,7 @@ def model_card(bundle: Bundle) -> str:
         _listed(manifest.training_sample),
         "## Models",
         _models(manifest),
+        *_students(manifest),
         "## Fidelity",
         *_fidelity(manifest),
         "## Limits",
@@ -94,6 +96,36 @@ def _models(manifest: Manifest) -> str:
         "Steps",
     )
     return _table(head, rows)
+
+
+def _students(manifest: Manifest) -> list[str]:
+    """Which models draw in steps of their own, and what they were judged by; nothing where none was tried."""
+    tried = {name: one.distilled for name, one in manifest.models.items() if one.distilled is not None}
+    if not tried:
+        return []
+    teachers = sorted({f"`{one.bundle}` ({one.bundle_digest[:12]})" for one in tried.values()})
+    told = (
+        f"A student learned to go in a few even steps of Euler where its teacher, of bundle "
+        f"{' and '.join(teachers)}, goes by the solver; it takes the teacher's place where it is no worse "
+        "within the errors: in the AUC of a classifier between drawn and reconstructed objects (of other "
+        "draws of the teacher, where it says so), in the shares beyond the 1 % and 99 % quantiles of each "
+        "attribute, and in those of whole numbers, flags and spikes. Other `--evaluations` take the teachers."
+    )
+    head = ("Model", "Draws with", "Objects", "Held out", "AUC of teacher", "AUC of student", "Worse in")
+    return ["## Students", told, _table(head, [_student(name, one) for name, one in tried.items()])]
+
+
+def _student(name: str, found: Distilled) -> tuple[str, ...]:
+    judged = found.judgement
+    return (
+        f"`{name}`",
+        f"student, {found.evaluations} evaluations" if found.taken else "teacher",
+        _count(judged.objects),
+        _count(judged.held_out) if judged.against == "reference" else "of the teacher",
+        f"{judged.teacher_auc:.4f} ± {judged.teacher_auc_error:.4f}",
+        _decimal(judged.auc, 4),
+        "; ".join(judged.worse) or "-",
+    )
 
 
 def _fidelity(manifest: Manifest) -> list[str]:

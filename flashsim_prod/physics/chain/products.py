@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
-from flashsim_prod.physics.chain.registry import FINISHERS, finish_collection
+from flashsim_prod.physics.chain.registry import FINISHERS, finish_collection, variant_of
 from flashsim_prod.physics.events import Collection, Column, Events
 
 
@@ -42,8 +42,10 @@ def with_made(
 
     An attribute that one source of a collection cannot draw is left out for all of them.
     """
+    variant = variant_of(models[0])
     if models[0].scalar:
-        return events.with_scalars({name: column for _, columns in made for name, column in columns.items()})
+        scalars = {name: column for _, columns in made for name, column in columns.items()}
+        return events.with_scalars({name: one for name, one in scalars.items() if name not in variant.gone})
     absent = frozenset().union(*(model.left_out for model in models))
     parts = [
         Collection.from_rows(
@@ -54,4 +56,7 @@ def with_made(
         for rows, columns in made
     ]
     finish = FINISHERS.get(models[0].produces, finish_collection)
-    return events.with_collections({models[0].produces: finish(parts, events)})
+    objects = variant.finish(finish(parts, events), events)
+    if variant.gone:
+        objects = objects.only([name for name in objects.columns if name not in variant.gone])
+    return events.with_collections({models[0].produces: objects})

@@ -6,7 +6,9 @@ produce, and training, bundles and simulation need nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
 
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
@@ -26,6 +28,8 @@ from flashsim_prod.physics.chain.objects import (
     subjet,
     tau,
 )
+from flashsim_prod.physics.chain.variants import v15
+from flashsim_prod.physics.chain.variants.variant import Variant
 from flashsim_prod.physics.events import Collection, Events
 
 MODELS: tuple[ObjectModel, ...] = (
@@ -65,6 +69,48 @@ FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {
     "SV": secondary_vertex.finish,
     "PFCands": constituents.finish,
 }
+
+
+#: versions of NanoAOD that models are declared for beside that whose names they use, by what they produce
+_VARIANTS: Mapping[str, Mapping[str, Variant]] = {"v15": v15.VARIANTS}
+AS_DECLARED = Variant()
+
+
+def variant_of(model: ObjectModel) -> Variant:
+    """How the version that `model` is of differs for what it produces."""
+    return _VARIANTS.get(model.version, {}).get(model.produces, AS_DECLARED)
+
+
+def in_version(model: ObjectModel, version: str) -> ObjectModel:
+    """The model of the same name that draws what a version of NanoAOD has.
+
+    Raises
+    ------
+    RequestError
+        If that has nothing of the kind: what is optional is declared for one version alone.
+    """
+    is_other = version != model.version and (version in _VARIANTS or model.version in _VARIANTS)
+    if is_other and any(one.name == model.name for one in OPTIONAL_MODELS):
+        raise RequestError(
+            f"{model.name}: NanoAOD {version} has no {model.produces} here; take files of {model.version}"
+        )
+    if not is_other or all(one.name != model.name for one in MODELS):
+        return model
+    return _in_version(model.name, version)
+
+
+@cache
+def _in_version(name: str, version: str) -> ObjectModel:
+    model = find_model(name)
+    variant = _VARIANTS.get(version, {}).get(model.produces)
+    if variant is not None:
+        return variant.of(model, version)
+    return replace(model, version=version) if version in _VARIANTS else model
+
+
+def models_of(version: str) -> tuple[ObjectModel, ...]:
+    """All object models, as they are in a version of NanoAOD."""
+    return tuple(in_version(model, version) for model in MODELS)
 
 
 def find_model(name: str) -> ObjectModel:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import Tensors
+from flashsim_prod.physics.chain.corrections import reweighter
+from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.chain.kinds.base import Kind
 from flashsim_prod.physics.chain.kinds.registry import FLOW, find_kind
 from flashsim_prod.physics.chain.model import ObjectModel
@@ -55,8 +57,14 @@ def _knots_of(target: str) -> tuple[str, str]:
     return f"{target}.cdf", f"{target}.value"
 
 
-def check_tensors(model: ObjectModel, kind: Kind[Any], size: Any, tensors: Tensors) -> None:
-    """Check that networks and transforms can be made of `tensors`.
+def check_tensors(
+    model: ObjectModel,
+    kind: Kind[Any],
+    size: Any,
+    tensors: Tensors,
+    section: ReweighterSection | None = None,
+) -> None:
+    """Check that networks and transforms can be made of `tensors`, and a reweighter, if there is to be one.
 
     Raises
     ------
@@ -64,7 +72,8 @@ def check_tensors(model: ObjectModel, kind: Kind[Any], size: Any, tensors: Tenso
         Naming the model, the tensor, and what is wrong with it.
     """
     try:
-        _check_shapes(expected_shapes(model, kind, size), tensors)
+        besides = {} if section is None else reweighter.expected_shapes(model, section)
+        _check_shapes(expected_shapes(model, kind, size) | besides, tensors)
         if np.any(tensors["conditions.width"] <= 0):
             raise ValueError("conditions.width is not above 0 everywhere")
         for target in model.targets:

@@ -6,6 +6,8 @@ files can all be held against them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -132,6 +134,6 @@ def count_passed(value: Column, cuts: list[F64]) -> NDArray[np.int64]:
     return np.asarray(np.sum([value < cut for cut in cuts], axis=0), dtype=np.int64)
 
 
-def by_region(barrel: NDArray[np.bool_], cuts: list[tuple[float, float]]) -> list[F64]:
+def by_region(barrel: NDArray[np.bool_], cuts: Sequence[tuple[float, float]]) -> list[F64]:
     """A cut for each object, of pairs for barrel and endcaps."""
     return [np.where(barrel, inner, outer) for inner, outer in cuts]

@@ -1,14 +1,16 @@
 """Identification of electrons, as NanoAOD defines it, from the attributes that it cuts on.
 
-Working points are the public ones of Run 2 (identification "Fall17 V2", high-energy identification V7.0).
-On centrally produced files the cuts recomputed here agree with the stored bits for 97 to 100 % of the
-electrons. Two of the cut variables, the distance of seed cluster and track in eta and in phi, are not in
-NanoAOD; what is known of them is kept as two classes, from 0 (far) to 5 (near).
+Working points are the public ones of Run 2 (identification "Fall17 V2", high-energy identification V7.0);
+those of Run 3 are in `points.run3`, the same cuts with other numbers. On centrally produced files the cuts
+recomputed here agree with the stored bits for 97 to 100 % of the electrons. Two of the cut variables, the
+distance of seed cluster and track in eta and in phi, are not in NanoAOD; what is known of them is kept as two
+classes, from 0 (far) to 5 (near).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,43 @@ _CUTS = ("pt", "eta", "trackEta", "trackPhi", "sieie", "hoe", "eop", "iso", "con
 HEEP_BITS = {"heepShape": 5, "heepCaloIso": 8, "ecalDriven": 11}
 _ALL_HEEP = (1 << 12) - 1
 
+#: barrel and endcap
+Pair = tuple[float, float]
+#: discriminator cuts c - z exp(-pt / tau) as (c, tau, z), below and above 10 GeV, in three rings of abs(eta)
+Cuts = tuple[tuple[float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class ElectronPoints:
+    """Working points of a training.
+
+    Attributes
+    ----------
+    sieie, hoe, eop, iso, hits : sequences of pairs
+        Cuts in the barrel and in the endcaps: veto, loose, medium, tight.
+    leakage : sequence of pairs
+        What hoe is allowed beside, of each working point, over the cluster's energy [GeV].
+    leakage_rho : pair
+        The same for each GeV of energy density.
+    soft : pair
+        What iso is allowed beside, over pt [GeV].
+    heep_class : mapping of name to pair
+        First class of `track_class` that passes the high-energy cut.
+    mva : mapping of kind to mapping of working point to cuts
+    """
+
+    sieie: Sequence[Pair]
+    hoe: Sequence[Pair]
+    leakage: Sequence[Pair]
+    leakage_rho: Pair
+    eop: Sequence[Pair]
+    iso: Sequence[Pair]
+    soft: Pair
+    hits: Sequence[Pair]
+    heep_class: Mapping[str, tuple[int, int]]
+    mva: Mapping[str, Mapping[str, Cuts]]
+
+
 #: barrel and endcap cuts: veto, loose, medium, tight
 _SIEIE = [(0.0126, 0.0457), (0.0112, 0.0425), (0.0106, 0.0387), (0.0104, 0.0353)]
 _HOE = [(0.05, 0.05), (0.05, 0.0441), (0.046, 0.0275), (0.026, 0.0188)]
@@ -53,9 +92,9 @@ TRACK_PHI = [(0.148, 0.190), (0.0884, 0.169), (0.060, 0.060), (0.0547, 0.0394), 
 #: first class that passes the high-energy cut, in the barrel and in the endcaps
 _HEEP_CLASS = {"trackEta": (2, 4), "trackPhi": (3, 3)}
 
-#: discriminator cuts c - z exp(-pt / tau), below and above 10 GeV, in three rings of abs(eta)
+#: where the rings of the discriminators begin
 _RINGS = (0.8, 1.479)
-_MVA: dict[str, dict[str, tuple[tuple[float, float, float], ...]]] = {
+_MVA: dict[str, dict[str, Cuts]] = {
     "noIso": {
         "WP80": (
             (3.26449620468, 3.32657149223, 8.84669783568),
@@ -116,6 +155,19 @@ _MVA: dict[str, dict[str, tuple[tuple[float, float, float], ...]]] = {
     },
 }
 
+RUN2 = ElectronPoints(
+    sieie=_SIEIE,
+    hoe=_HOE,
+    leakage=[(1.16, 2.54)] * 4,
+    leakage_rho=(0.0324, 0.183),
+    eop=_EOP,
+    iso=_ISO,
+    soft=(0.506, 0.963),
+    hits=_HITS,
+    heep_class=_HEEP_CLASS,
+    mva=_MVA,
+)
+
 
 def track_class(distance: F64, barrel: NDArray[np.bool_], cuts: list[tuple[float, float]]) -> I64:
     """Class 0 to 5 of the distance between seed cluster and track; `cuts` is TRACK_ETA or TRACK_PHI."""
@@ -138,7 +190,9 @@ def heep_bits(electrons: Mapping[str, Column]) -> dict[str, NDArray[np.bool_]]:
     return {name: (bitmap >> bit & 1).astype(bool) for name, bit in HEEP_BITS.items()}
 
 
-def electron_flags(electrons: Mapping[str, Column], rho: Column) -> dict[str, Column]:
+def electron_flags(
+    electrons: Mapping[str, Column], rho: Column, points: ElectronPoints = RUN2
+) -> dict[str, Column]:
     """All identification flags and the energy shifts.
 
     Parameters
@@ -148,11 +202,12 @@ def electron_flags(electrons: Mapping[str, Column], rho: Column) -> dict[str, Co
         names; ``trackEta``, ``trackPhi`` and the names of `HEEP_BITS` besides.
     rho : array of shape (n,)
         fixedGridRhoFastjetAll of each electron's event [GeV].
+    points : ElectronPoints
     """
     cluster_eta = electrons["eta"] + electrons["deltaEtaSC"]
-    nested = _nested(electrons, cluster_eta, rho)
+    nested = _nested(electrons, cluster_eta, rho, points)
     bitmap = np.sum([level << 3 * place for place, level in enumerate(nested)], axis=0)
-    heep = _heep(electrons, cluster_eta, rho)
+    heep = _heep(electrons, cluster_eta, rho, points)
     energy = electrons["pt"] * np.cosh(electrons["eta"].astype(np.float64))
     flags: dict[str, Column] = {
         "pdgId": -11 * electrons["charge"].astype(np.int32),
@@ -161,7 +216,7 @@ def electron_flags(electrons: Mapping[str, Column], rho: Column) -> dict[str, Co
         "vidNestedWPBitmapHEEP": heep.astype(np.int32),
         "cutBased_HEEP": heep == _ALL_HEEP,
     }
-    flags |= _mva_points(electrons, cluster_eta)
+    flags |= _mva_points(electrons, cluster_eta, points)
     moved = smeared(electrons["eCorr"], electrons["pt"])
     return flags | energy_shifts(energy, cluster_eta, electrons["r9"], moved)
 
@@ -173,34 +228,40 @@ def cluster_energy(electrons: Mapping[str, Column], cluster_eta: F64) -> F64:
     )
 
 
-def _nested(electrons: Mapping[str, Column], cluster_eta: F64, rho: Column) -> list[I64]:
+def _nested(
+    electrons: Mapping[str, Column], cluster_eta: F64, rho: Column, points: ElectronPoints
+) -> list[I64]:
     """Tightest working point passed, 0 to 4, of each cut in the order of `_CUTS`."""
     barrel = in_barrel(cluster_eta)
     energy = np.maximum(cluster_energy(electrons, cluster_eta), 1e-3)
     pt = electrons["pt"].astype(np.float64)
-    leakage = (np.where(barrel, 1.16, 2.54) + np.where(barrel, 0.0324, 0.183) * rho) / energy
-    soft = np.where(barrel, 0.506, 0.963) / pt
+    of_rho = np.where(barrel, *points.leakage_rho) * rho
+    leakage = [(np.where(barrel, *one) + of_rho) / energy for one in points.leakage]
+    hoe = [cut + more for cut, more in zip(by_region(barrel, points.hoe), leakage, strict=True)]
+    soft = np.where(barrel, *points.soft) / pt
     passed = np.full(len(pt), 4, np.int64)
     return [
         passed,
         np.where(np.abs(cluster_eta) < TRACKER_END, 4, 0),
-        electrons["trackEta"].astype(np.int64) - _passes_heep(electrons, "trackEta", barrel),
-        electrons["trackPhi"].astype(np.int64) - _passes_heep(electrons, "trackPhi", barrel),
-        count_passed(electrons["sieie"], by_region(barrel, _SIEIE)),
-        count_passed(electrons["hoe"], [cut + leakage for cut in by_region(barrel, _HOE)]),
-        count_passed(np.abs(electrons["eInvMinusPInv"]), by_region(barrel, _EOP)),
-        count_passed(electrons["pfRelIso03_all"], [cut + soft for cut in by_region(barrel, _ISO)]),
+        electrons["trackEta"].astype(np.int64) - _passes_heep(electrons, "trackEta", barrel, points),
+        electrons["trackPhi"].astype(np.int64) - _passes_heep(electrons, "trackPhi", barrel, points),
+        count_passed(electrons["sieie"], by_region(barrel, points.sieie)),
+        count_passed(electrons["hoe"], hoe),
+        count_passed(np.abs(electrons["eInvMinusPInv"]), by_region(barrel, points.eop)),
+        count_passed(electrons["pfRelIso03_all"], [cut + soft for cut in by_region(barrel, points.iso)]),
         4 * electrons["convVeto"].astype(np.int64),
-        count_passed(electrons["lostHits"], by_region(barrel, _HITS)),
+        count_passed(electrons["lostHits"], by_region(barrel, points.hits)),
     ]
 
 
-def _passes_heep(electrons: Mapping[str, Column], name: str, barrel: NDArray[np.bool_]) -> I64:
-    inner, outer = _HEEP_CLASS[name]
+def _passes_heep(
+    electrons: Mapping[str, Column], name: str, barrel: NDArray[np.bool_], points: ElectronPoints
+) -> I64:
+    inner, outer = points.heep_class[name]
     return np.asarray(electrons[name] >= np.where(barrel, inner, outer)).astype(np.int64)
 
 
-def _heep(electrons: Mapping[str, Column], cluster_eta: F64, rho: Column) -> I64:
+def _heep(electrons: Mapping[str, Column], cluster_eta: F64, rho: Column, points: ElectronPoints) -> I64:
     """Bitmap of the high-energy identification.
 
     The isolation of tracks is stored above 35 GeV only; below, charged particles stand for it.
@@ -214,8 +275,8 @@ def _heep(electrons: Mapping[str, Column], cluster_eta: F64, rho: Column) -> I64
     bits = [
         et > 35.0,
         barrel | ((abs_eta > GAP[1]) & (abs_eta < TRACKER_END)),
-        _passes_heep(electrons, "trackEta", in_barrel(cluster_eta)),
-        _passes_heep(electrons, "trackPhi", in_barrel(cluster_eta)),
+        _passes_heep(electrons, "trackEta", in_barrel(cluster_eta), points),
+        _passes_heep(electrons, "trackPhi", in_barrel(cluster_eta), points),
         barrel | (electrons["sieie"] < 0.03),
         electrons["heepShape"],
         electrons["hoe"] < np.where(barrel, 1.0, 5.0) / energy + 0.05,
@@ -228,13 +289,15 @@ def _heep(electrons: Mapping[str, Column], cluster_eta: F64, rho: Column) -> I64
     return np.asarray(np.sum([np.asarray(bit).astype(np.int64) << i for i, bit in enumerate(bits)], axis=0))
 
 
-def _mva_points(electrons: Mapping[str, Column], cluster_eta: F64) -> dict[str, Column]:
+def _mva_points(
+    electrons: Mapping[str, Column], cluster_eta: F64, points: ElectronPoints
+) -> dict[str, Column]:
     pt = electrons["pt"].astype(np.float64)
     category = np.searchsorted(_RINGS, np.abs(cluster_eta)) + 3 * (pt >= 10.0)
     flags: dict[str, Column] = {}
-    for kind, points in _MVA.items():
+    for kind, cuts in points.mva.items():
         score = raw_score(electrons[f"mvaFall17V2{kind}"])
-        for point, parameters in points.items():
+        for point, parameters in cuts.items():
             cut, tau, size = np.array(parameters)[category].T
             flags[f"mvaFall17V2{kind}_{point}"] = score > cut - size * np.exp(-pt / tau)
     return flags

@@ -14,6 +14,8 @@ _AGAINST_QCD = {
     "particleNet": ("T", "W", "Z", "Hbb", "Hcc", "H4q"),
     "deepTag": ("T", "W", "Z"),
 }
+#: ratio of two probabilities that are both zero
+_UNDEFINED = -10.0
 _DECORRELATED = ("Xbb", "Xcc", "Xqq")
 
 
@@ -30,9 +32,10 @@ def class_scores(known: Mapping[str, Column], families: tuple[str, ...]) -> dict
     ----------
     known : mapping of name to array
         Scores against QCD, and: for ``particleNet`` the share ``particleNet_share`` that the stored classes
-        and QCD have; for ``deepTag`` ``deepTag_H`` and the share ``deepTag_others`` of QCD without heavy
-        flavour; for ``particleNetMD`` odds against QCD instead of scores, under the scores' names; for
-        ``deepTagMD`` the scores of Z to bb and H to bb.
+        and QCD have; for ``deepTag`` ``deepTag_H``, the share ``deepTag_share`` that the other stored classes
+        and QCD have of the rest, and the share ``deepTag_others`` of QCD without heavy flavour; for
+        ``particleNetMD`` odds against QCD instead of scores, under the scores' names; for ``deepTagMD`` the
+        scores of Z to bb and H to bb.
     families : tuple of str
         Which of these families to work out.
     """
@@ -46,7 +49,7 @@ def class_scores(known: Mapping[str, Column], families: tuple[str, ...]) -> dict
         found["particleNet_QCD"] = known["particleNet_share"] / sums["particleNet"]
     if "deepTag" in families:
         found["deepTag_H"] = known["deepTag_H"].astype(np.float64)
-        found["deepTag_QCD"] = (1.0 - found["deepTag_H"]) / sums["deepTag"]
+        found["deepTag_QCD"] = known["deepTag_share"] * (1.0 - found["deepTag_H"]) / sums["deepTag"]
         found["deepTag_QCDothers"] = found["deepTag_QCD"] * known["deepTag_others"]
     if "particleNetMD" in families:
         against = {name: known[f"particleNetMD_{name}"] for name in _DECORRELATED}
@@ -55,7 +58,8 @@ def class_scores(known: Mapping[str, Column], families: tuple[str, ...]) -> dict
         found["particleNetMD_QCD"] = qcd
     if "deepTagMD" in families:
         both = odds(known["deepTagMD_ZbbvsQCD"]) + odds(known["deepTagMD_HbbvsQCD"])
-        found["deepTagMD_ZHbbvsQCD"] = both / (1.0 + both)
+        undefined = np.all([known[f"deepTagMD_{name}vsQCD"] < 0.0 for name in ("Zbb", "Hbb")], axis=0)
+        found["deepTagMD_ZHbbvsQCD"] = np.where(undefined, _UNDEFINED, both / (1.0 + both))
     return found
 
 
@@ -69,10 +73,15 @@ def shares(scores: Mapping[str, Column]) -> dict[str, Floats]:
         share = scores[name] / np.maximum(scores[whole].astype(np.float64), 1e-9)
         return np.asarray(np.clip(share, 0.0, 1.0))
 
-    total = 1.0 + sum(odds(scores[f"particleNet_{name}vsQCD"]) for name in _AGAINST_QCD["particleNet"])
+    def over_qcd(family: str) -> Floats:
+        sums = 1.0 + sum(odds(scores[f"{family}_{name}vsQCD"]) for name in _AGAINST_QCD[family])
+        return np.asarray(scores[f"{family}_QCD"] * sums)
+
+    rest = np.maximum(1.0 - scores["deepTag_H"].astype(np.float64), 1e-9)
     found = {
         "deepTag_others": part("deepTag_QCDothers", "deepTag_QCD"),
-        "particleNet_share": np.clip(scores["particleNet_QCD"] * total, 0.0, 1.0),
+        "deepTag_share": np.clip(over_qcd("deepTag") / rest, 0.0, 1.0),
+        "particleNet_share": np.clip(over_qcd("particleNet"), 0.0, 1.0),
     }
     qcd = scores["particleNetMD_QCD"].astype(np.float64)
     for name in _DECORRELATED:

@@ -37,9 +37,11 @@ _LARGEST_LOGIT = 12.0
 ROUNDED_SHARE = 0.99951
 
 
-def deep_tau_bits(score: NDArray[np.floating], against: str) -> NDArray[np.uint8]:
+def deep_tau_bits(
+    score: NDArray[np.floating], against: str, points: Mapping[str, tuple[float, ...]] = WORKING_POINTS
+) -> NDArray[np.uint8]:
     """Bit mask of the working points that `score` passes, `against` ``jet``, ``e`` or ``mu``."""
-    passed = np.searchsorted(np.array(WORKING_POINTS[against], np.float32), score.astype(np.float32))
+    passed = np.searchsorted(np.array(points[against], np.float32), score.astype(np.float32))
     return ((1 << passed.astype(np.int64)) - 1).astype(np.uint8)
 
 
@@ -53,11 +55,13 @@ def neutral_excess(neutral: F64, pileup: F64) -> F64:
     return np.asarray(np.maximum(neutral - _PILEUP_SHARE * pileup, 0.0))
 
 
-def tau_flags(taus: Mapping[str, Column]) -> dict[str, Column]:
+def tau_flags(
+    taus: Mapping[str, Column], points: Mapping[str, tuple[float, ...]] = WORKING_POINTS
+) -> dict[str, Column]:
     """Working points of DeepTau and the old decay modes, from the columns of Tau."""
     bits: dict[str, Column] = {
-        f"idDeepTau2017v2p1VS{name}": deep_tau_bits(taus[f"rawDeepTau2017v2p1VS{name}"], name)
-        for name in WORKING_POINTS
+        f"idDeepTau2017v2p1VS{name}": deep_tau_bits(taus[f"rawDeepTau2017v2p1VS{name}"], name, points)
+        for name in points
     }
     return bits | {"idDecayModeOldDMs": np.isin(taus["decayMode"], _OLD_DECAY_MODES)}
 

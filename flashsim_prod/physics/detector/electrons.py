@@ -15,7 +15,7 @@ from flashsim_prod.physics.definitions.egamma import in_barrel, smearing_width, 
 from flashsim_prod.physics.definitions.egamma_links import ELECTRON, PHOTON
 from flashsim_prod.physics.detector.draws import Bools, Floats, chance, sigmoid, turn_on, wrap_phi
 from flashsim_prod.physics.detector.event_scalars import EventLatents
-from flashsim_prod.physics.detector.truth import Truth
+from flashsim_prod.physics.detector.truth import Truth, unrounded
 from flashsim_prod.physics.events import Collection, Column
 
 #: `source` of a reconstructed electron
@@ -40,7 +40,7 @@ def electron_efficiency(pt: Floats, eta: Floats, isolated: Bools) -> Floats:
         Not a daughter of a hadron.
     """
     abs_eta = np.abs(eta)
-    plateau = 0.965 - 0.05 * (abs_eta > 1.5) - 0.15 * (np.abs(abs_eta - 1.505) < 0.06)
+    plateau = 0.985 - 0.05 * (abs_eta > 1.5) - 0.15 * (np.abs(abs_eta - 1.505) < 0.06)
     soft = 1.0 - 0.35 * np.exp(-(pt - MIN_PT) / 6.0)
     found = plateau * soft * turn_on(pt, 5.2, 0.4) * np.where(isolated, 1.0, 0.55)
     return np.where(abs_eta < MAX_ETA + 0.02, np.clip(found, 0.0, 1.0), 0.0)
@@ -84,8 +84,8 @@ def particles(truth: Truth, kind: int, lowest_pt: float) -> Collection:
     chosen &= np.abs(parts["eta"]) < MAX_ETA + 0.2
     if kind == PHOTON:
         chosen &= (parts["statusFlags"].astype(np.int64) & links.IS_PROMPT) > 0
-    kept = parts.select(chosen)
-    columns: dict[str, Column] = {name: kept[name].astype(np.float64) for name in ("pt", "eta", "phi")}
+    kept = unrounded(parts.select(chosen))
+    columns: dict[str, Column] = {name: kept[name] for name in ("pt", "eta", "phi")}
     columns["charge"] = np.where(kind == ELECTRON, -np.sign(code[chosen]), 0)
     columns["origin"] = links.lepton_flavour(parts, np.flatnonzero(chosen)).astype(np.int64)
     return Collection(kept.counts, columns)
@@ -128,12 +128,12 @@ def _conversions(rng: np.random.Generator, truth: Truth) -> Collection:
 def _from_jets(rng: np.random.Generator, jets: Collection) -> Collection:
     """Hadrons that shower early, and photons that a track happens to point to."""
     pt = jets["pt"].astype(np.float64)
-    rate = 0.036 * (1.0 - np.exp(-pt / 35.0)) * (1.0 - jets["chEmEF"]) * (np.abs(jets["eta"]) < 2.6)
+    rate = 0.155 * (1.0 - np.exp(-pt / 35.0)) * (1.0 - jets["chEmEF"]) * (np.abs(jets["eta"]) < 2.6)
     where = np.flatnonzero(chance(rng, rate, jets.n_objects))
     n = len(where)
     spread = 0.12 / np.sqrt(1.0 + pt[where] / 50.0)
     columns: dict[str, Column] = {
-        "pt": MIN_PT - 0.3 + rng.exponential(1.8 + 0.11 * pt[where]),
+        "pt": MIN_PT - 0.3 + rng.exponential(2.6 + 0.17 * pt[where]),
         "eta": jets["eta"][where] + rng.normal(size=n) * spread,
         "phi": wrap_phi(jets["phi"][where] + rng.normal(size=n) * spread),
         "charge": rng.choice([-1, 1], n),

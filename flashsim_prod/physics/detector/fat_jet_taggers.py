@@ -13,11 +13,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flashsim_prod.physics.definitions import fat_jets as fat
 from flashsim_prod.physics.definitions.fat_jet_scores import class_scores
 from flashsim_prod.physics.detector.draws import Bools, Floats, chance, mixed, sigmoid
 from flashsim_prod.physics.events import Collection
 
 _MAX_SCORE = 0.9995
+#: of jets that are not groomed, and of their scores without mass: rates of centrally produced simulation
+_BLIND, _NO_RATIO = 0.69, -10.0
+_UNDEFINED = (
+    (("HbbvsQCD", "TvsQCD", "ZbbvsQCD", "ZHbbvsQCD", "bbvsLight"), 1.0),
+    (("WvsQCD",), 0.82),
+    (("ZHccvsQCD", "ccvsLight"), 0.79),
+    (("ZvsQCD",), 0.38),
+    (("H4qvsQCD",), 0.18),
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ def with_fat_jet_taggers(rng: np.random.Generator, jets: Collection) -> Collecti
         **_particle_net(rng, jets, seen),
         **_particle_net_decorrelated(rng, seen),
         **_deep_ak8(rng, jets, seen),
-        **_deep_ak8_decorrelated(rng, seen),
+        **_undefined_without_prongs(rng, jets, _deep_ak8_decorrelated(rng, seen)),
         **_double_b(rng, jets, seen),
         particleNet_mass=_mass(rng, jets),
     )
@@ -137,7 +147,11 @@ def _deep_ak8(rng: np.random.Generator, jets: Collection, seen: _Latents) -> dic
     scores = {f"deepTag_{name}vsQCD": _score(found[name]) for name in ("T", "W", "Z")}
     higgs = np.logaddexp(np.logaddexp(found["Hbb"], found["Hcc"]), found["H4q"])
     others = 2.6 - 2.4 * seen.bottom - 1.3 * seen.charm + 0.9 * rng.normal(size=n)
+    # tops that decay to leptons, or of which a part is inside, are other classes
+    leptonic = np.minimum(jets["gen_lepton_share"] * 4.0, 1.0)
+    part = np.maximum(leptonic * (0.4 + seen.bottom), 0.8 * np.minimum(np.maximum(seen.bottom, 0.0), 1.0))
     shares = {
+        "deepTag_share": sigmoid(3.5 - 3.5 * part + 1.2 * rng.normal(size=n)),
         "deepTag_H": np.minimum(sigmoid(higgs), 0.99),
         "deepTag_others": np.minimum(sigmoid(others), 0.999),
     }
@@ -160,6 +174,23 @@ def _deep_ak8_decorrelated(rng: np.random.Generator, seen: _Latents) -> dict[str
         found["ZHcc"] + 0.5 * seen.charm + 0.4 * seen.bottom + 0.5 * rng.normal(size=n)
     )
     return scores | class_scores(scores, ("deepTagMD",))
+
+
+def _undefined_without_prongs(
+    rng: np.random.Generator, jets: Collection, scores: dict[str, Floats]
+) -> dict[str, Floats]:
+    """`scores` of jets that are not groomed: of most, ratios of nothing to nothing, in this order.
+
+    Where a ratio is of something to nothing it is one.
+    """
+    blind = ~fat.is_groomed(jets) & chance(rng, _BLIND, jets.n_objects)
+    share = rng.random(jets.n_objects)
+    found = dict(scores)
+    for names, undefined in _UNDEFINED:
+        for name in names:
+            key = f"deepTagMD_{name}"
+            found[key] = np.where(blind, np.where(share < undefined, _NO_RATIO, 1.0), scores[key])
+    return found
 
 
 def _double_b(rng: np.random.Generator, jets: Collection, seen: _Latents) -> dict[str, Floats]:
@@ -192,7 +223,8 @@ def _double_b(rng: np.random.Generator, jets: Collection, seen: _Latents) -> dic
 def _mass(rng: np.random.Generator, jets: Collection) -> Floats:
     """The regressed mass: close to that of the generated prongs, better than the jet's own."""
     n = jets.n_objects
-    groomed = np.hypot(6.0, 0.98 * jets["gen_groomed_mass"])
-    width = np.hypot(0.075, 4.0 / (groomed + 6.0))
+    groomed = np.hypot(21.0, 1.02 * jets["gen_groomed_mass"])
+    # what has no mass of its own gets one of what the cone holds besides
+    width = np.hypot(0.09, 0.8 * (21.0 / groomed) ** 3)
     pull = mixed(rng, jets["mass_pull"].astype(np.float64), 0.5)
     return np.asarray(groomed * np.exp(width * np.where(chance(rng, 0.08, n), 2.5, 1.0) * pull))

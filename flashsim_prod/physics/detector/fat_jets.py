@@ -29,8 +29,9 @@ def response_width(pt: Floats) -> Floats:
 
 def raw_factor(rng: np.random.Generator, pt: Floats, eta: Floats) -> Floats:
     """1 - (uncalibrated pt) / pt of PUPPI jets of this pt [GeV]."""
-    spread = np.exp(0.05 * rng.normal(size=len(pt)))
-    return np.asarray(np.clip(fat.typical_raw_factor(pt, eta) * spread, 0.005, 0.5))
+    spread = np.exp(0.035 * rng.normal(size=len(pt)))
+    level = np.interp(np.abs(eta), [0.7, 1.0, 1.25, 1.5, 2.0], [1.26, 1.41, 1.40, 1.13, 1.03])
+    return np.asarray(np.clip(fat.typical_raw_factor(pt, eta) * level * spread, 0.005, 0.5))
 
 
 def reconstruct_fat_jets(rng: np.random.Generator, events: Events) -> Collection:
@@ -55,7 +56,7 @@ def _with_response(rng: np.random.Generator, gen: Collection) -> Collection:
     """Every generated jet as the calorimeter and tracker see it."""
     n, pt, mass = gen.n_objects, gen["pt"].astype(np.float64), np.maximum(gen["mass"].astype(np.float64), 0.1)
     pull = np.where(chance(rng, 0.06, n), 2.2, 0.9) * rng.normal(size=n)
-    ratio = np.maximum(1.02 + response_width(pt) * pull, 0.1)
+    ratio = np.maximum(1.035 + response_width(pt) * pull, 0.1)
     mass_pull = rng.normal(size=n)
     width = np.hypot(0.075, 5.0 / (mass + 5.0))
     scale = (0.90 + 0.10 * sigmoid((mass - 55.0) / 15.0)) * np.exp(width * mass_pull)

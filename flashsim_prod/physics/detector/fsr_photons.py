@@ -45,7 +45,7 @@ def _radiated(rng: np.random.Generator, truth: Truth, muons: Collection) -> Coll
     # the showers of a photon that all but follows its muon are taken for the muon's
     apart = 1.0 - 0.5 * np.exp(-distance / 0.015)
     near = distance < fsr.MAX_DR
-    found = near & chance(rng, 0.80 * turn_on(pt, 1.8, 0.35) * apart, len(pt))
+    found = near & chance(rng, 0.66 * turn_on(pt, 2.0, 0.35) * apart, len(pt))
     gen, pt, eta = gen.select(found), pt[found], eta[found]
     n = len(pt)
     energy = pt * np.cosh(eta)
@@ -66,8 +66,8 @@ def _by_chance(rng: np.random.Generator, truth: Truth, muons: Collection) -> Col
     """Photons of pileup, and of the jet that a muon sits in."""
     likely = muons.select(fsr.may_radiate(muons))
     around = likely["pfRelIso03_all"] * likely["pt"].astype(np.float64)
-    in_jet = np.minimum(0.012 * around, 0.8)
-    from_pileup = 0.020 + 0.0011 * truth.n_pu[likely.event_index]
+    in_jet = np.minimum(0.003 * around, 0.4)
+    from_pileup = 0.005 + 0.00022 * truth.n_pu[likely.event_index]
     number = rng.poisson(in_jet + from_pileup)
     muon = np.repeat(np.arange(likely.n_objects), number)
     n = len(muon)

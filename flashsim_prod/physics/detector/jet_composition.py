@@ -99,7 +99,7 @@ def _absent(rng: np.random.Generator, jets: Collection, name: str) -> Bools:
     """Kinds of particles that a jet lacks altogether."""
     pt, abs_eta = jets["pt"], np.abs(jets["eta"])
     neutral = np.interp(abs_eta, [0.0, 1.3, 1.4, 2.5, 2.7, 2.9], [0.44, 0.44, 0.22, 0.15, 0.04, 0.0])
-    heavy = np.where(jets["hadron"] > 0, 0.15, 0.10)
+    heavy = np.where(jets["hadron"] > 0, 0.02, 0.01)
     photon = np.interp(abs_eta, [0.0, 1.3, 2.3, 2.5, 2.7, 2.9, 3.1], [0.03, 0.04, 0.08, 0.5, 0.25, 0.1, 0.4])
     probability = {
         "chHEF": np.where(abs_eta > 3.0, 0.93, 0.02 * np.exp(-pt / 40.0)),
@@ -154,8 +154,12 @@ def _muon_subtracted(rng: np.random.Generator, jets: Collection) -> Floats:
     """1 - (muon-subtracted raw pt)/(raw pt): the muons' share up to angles, rounding noise without muons."""
     n = jets.n_objects
     stored = (jets["muEF"] > 0.0) & (jets["muon"] > 0.0)
-    share = np.clip(jets["muEF"] * (1.0 + 0.02 * rng.normal(size=n)), 0.0, 0.995)
-    return np.where(stored, share, rng.uniform(-5.8e-8, 5.8e-8, n))
+    angles = 1.008 + 0.010 * rng.normal(size=n)
+    angles = angles + np.where(chance(rng, 0.09, n), 0.3 * rng.exponential(size=n), 0.0)
+    share = np.clip(jets["muEF"] * angles, 0.0, 0.995)
+    # two components of momentum are rounded
+    noise = rng.triangular(-5.8e-8, 0.0, 5.8e-8, n)
+    return np.where(stored, share, noise)
 
 
 def _forward_shapes(rng: np.random.Generator, jets: Collection) -> dict[str, Floats | Ints]:

@@ -35,7 +35,7 @@ def with_taggers(rng: np.random.Generator, jets: Collection, event: EventLatents
         name: np.where(trackless, -1.0, score)
         for name, score in _flavour_scores(older, "btagDeep", with_gluon=False).items()
     }
-    columns["btagCSVV2"] = _csv(rng, jets, older)
+    columns["btagCSVV2"] = _csv(rng, jets, older, trackless)
     columns["qgl"] = _quark_likelihood(rng, jets, fragmentation)
     columns |= _pileup_identification(rng, jets, event)
     columns |= _regressions(rng, jets, vertex)
@@ -137,18 +137,18 @@ def _no_tracks(jets: Collection) -> Floats:
     tracked = _tracked(jets, 2.72)
     lepton_only = np.clip(jets["electron"] + jets["muon"], 0.0, 1.0)
     soft = np.exp(-(jets["pt"] - 10.0) / 14.0) * (0.15 + 0.3 * np.clip(np.abs(jets["eta"]) - 0.8, 0.0, 1.0))
-    few = 0.08 + soft + 0.20 * lepton_only + 0.20 * jets["from_pileup"]
+    few = 0.05 + soft + 0.20 * lepton_only + 0.20 * jets["from_pileup"]
     heavy = np.where(jets["hadron"] == 5, 0.25, np.where(jets["hadron"] == 4, 0.5, 1.0))
     return np.asarray(1.0 - tracked * (1.0 - np.clip(few * heavy, 0.0, 0.95)))
 
 
-def _csv(rng: np.random.Generator, jets: Collection, logits: _Logits) -> Floats:
-    """The older combined tagger, -10 without any track."""
+def _csv(rng: np.random.Generator, jets: Collection, logits: _Logits, trackless: Bools) -> Floats:
+    """The older combined tagger, -10 without any track: for most jets that have none for the others."""
     score = sigmoid(
-        0.6 * logits.b + np.where(jets["from_pileup"], 1.6, 0.7) + 0.55 * rng.normal(size=jets.n_objects)
+        0.6 * logits.b + np.where(jets["from_pileup"], 1.6, 0.7) + 0.25 * rng.normal(size=jets.n_objects)
     )
-    missing = 0.985 - 0.87 * _tracked(jets, 2.92)
-    return np.where(chance(rng, missing, jets.n_objects), -10.0, np.minimum(score, 0.9998))
+    missing = trackless & chance(rng, 0.985 - 0.27 * _tracked(jets, 2.92), jets.n_objects)
+    return np.where(missing, -10.0, np.minimum(score, 0.9998))
 
 
 def _quark_likelihood(rng: np.random.Generator, jets: Collection, fragmentation: Floats) -> Floats:
@@ -159,7 +159,11 @@ def _quark_likelihood(rng: np.random.Generator, jets: Collection, fragmentation:
     score = sigmoid(
         kind - 1.3 * fragmentation - 0.10 * (jets["nConstituents"] - 13.0) + 0.8 * rng.normal(size=n)
     )
-    few = chance(rng, np.where(np.abs(jets["eta"]) < 2.4, 0.18, 0.08), n) | (jets["nConstituents"] < 3)
+    lepton = jets["electron"] + jets["muon"] > 0.5
+    few = chance(rng, np.where(lepton, 0.436, 0.016), n) | (
+        (jets["nConstituents"] < 5) & chance(rng, 0.86, n)
+    )
+    few |= jets["nConstituents"] < 3
     return np.where((jets["pt"] < 20.0) | few, -1.0, np.minimum(score, _MAX_SCORE))
 
 

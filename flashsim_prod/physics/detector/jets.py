@@ -53,7 +53,7 @@ def jet_efficiency(pt: Floats, eta: Floats) -> Floats:
     pt, eta : arrays of shape (n,)
         Generated transverse momentum [GeV] and pseudorapidity.
     """
-    plateau = _PLATEAU[_region(eta)] * turn_on(pt, 11.0, 2.2)
+    plateau = _PLATEAU[_region(eta)] * turn_on(pt, 11.5, 2.2)
     return np.where(np.abs(eta) < 5.2, plateau, 0.0)
 
 
@@ -72,13 +72,13 @@ def jet_response(pt: Floats, parton: Floats, hadron: Floats) -> Floats:
         [-0.020, -0.010, -0.012, 0.018],
         0.0,
     )
-    return np.asarray(1.0 + 0.45 * np.exp(-pt / 15.0) + flavour)
+    return np.asarray(1.0 + 0.34 * np.exp(-pt / 15.0) + flavour)
 
 
 def reconstruct_jets(
-    rng: np.random.Generator, truth: Truth, event: EventLatents, muons: Collection
+    rng: np.random.Generator, truth: Truth, event: EventLatents, muons: Collection, pileup_jets: float = 1.0
 ) -> Collection:
-    """Jets from both sources, unsorted.
+    """Jets from both sources, unsorted; `pileup_jets` scales the number of those of pileup.
 
     Columns: pt eta phi mass area rawFactor partonFlavour and, for the rest of the simulation, ``gen_pt``,
     ``from_pileup``, ``hadron`` (hadron flavour), the pt fractions ``electron``, ``muon`` and ``photon`` of
@@ -86,7 +86,7 @@ def reconstruct_jets(
     ``fragmentation`` (high: many soft constituents), standard normal.
     """
     genuine = _from_gen_jets(rng, truth, event, muons)
-    pileup = _away_from(_from_pileup(rng, truth, event), truth.gen_jets, genuine)
+    pileup = _away_from(_from_pileup(rng, truth, event, pileup_jets), truth.gen_jets, genuine)
     return _with_raw_energy(rng, Collection.join([genuine, pileup]), event)
 
 
@@ -171,9 +171,10 @@ def _mass(rng: np.random.Generator, gen_mass: Floats, ratio: Floats, rho: Floats
     return np.asarray(np.sqrt(own**2 + share))
 
 
-def _from_pileup(rng: np.random.Generator, truth: Truth, event: EventLatents) -> Collection:
+def _from_pileup(rng: np.random.Generator, truth: Truth, event: EventLatents, scale: float) -> Collection:
     """Jets of pileup: their number grows faster than linearly, their pt falls as a power law."""
-    event_index = np.repeat(np.arange(truth.events.n), rng.poisson(_mean_pileup_jets(truth.n_pu, event.rho)))
+    mean = scale * _mean_pileup_jets(truth.n_pu, event.rho)
+    event_index = np.repeat(np.arange(truth.events.n), rng.poisson(mean))
     n = len(event_index)
     pt = MIN_PT * rng.random(n) ** (-1.0 / 4.2)
     columns = {
@@ -195,19 +196,20 @@ def _from_pileup(rng: np.random.Generator, truth: Truth, event: EventLatents) ->
 def _mean_pileup_jets(n_pu: Floats, rho: Floats) -> Floats:
     """Pileup jets above threshold: chance overlaps of several collisions add to single hard ones."""
     activity = np.clip((rho + 1.0) / (0.62 * n_pu + 1.3), 0.4, 2.5)
-    return np.clip((0.035 * n_pu + 0.0019 * n_pu**2) * activity, 0.0, 60.0)
+    return np.clip((0.0125 * n_pu + 0.00127 * n_pu**2) * activity, 0.0, 60.0)
 
 
 def _pileup_flavour(rng: np.random.Generator, n: int) -> Ints:
     flavours = np.array([0, 21, 1, -1, 2, -2, 3, -3])
-    return rng.choice(flavours, n, p=[0.45, 0.40, 0.03, 0.02, 0.04, 0.03, 0.015, 0.015])
+    return rng.choice(flavours, n, p=[0.26, 0.60, 0.0225, 0.0225, 0.0275, 0.0275, 0.02, 0.02])
 
 
 def _pileup_eta(rng: np.random.Generator, n: int) -> Floats:
     """Pileup jets crowd where the tracker ends and the endcap is coarse."""
-    horn = rng.normal(2.78, 0.16, n)
-    flat = rng.uniform(0.0, 4.8, n) ** 0.9
-    eta = np.where(rng.random(n) < 0.42, horn, flat)
+    horn = rng.normal(2.80, 0.17, n)
+    central, forward = rng.uniform(0.0, 2.75, n), 2.95 + 2.1 * rng.beta(1.1, 1.8, n)
+    kind = rng.random(n)
+    eta = np.select([kind < 0.22, kind < 0.57], [horn, central], forward)
     return np.asarray(np.clip(eta, 0.0, 5.0) * rng.choice([-1.0, 1.0], n))
 
 

@@ -95,7 +95,7 @@ def _from_jets(rng: np.random.Generator, truth: Truth) -> Collection:
     jets = truth.gen_jets
     hadronic = 1.0 - jets["electron_fraction"] - jets["muon_fraction"] - jets["photon_fraction"]
     jet_pt = jets["pt"].astype(np.float64) * hadronic
-    hit = chance(rng, 0.018 * (1.0 - np.exp(-jet_pt / 25.0)) * (np.abs(jets["eta"]) < 2.5), jets.n_objects)
+    hit = chance(rng, 0.036 * (1.0 - np.exp(-jet_pt / 25.0)) * (np.abs(jets["eta"]) < 2.5), jets.n_objects)
     where = np.flatnonzero(hit)
     n = len(where)
     spread = 0.15 / np.sqrt(1.0 + jet_pt[where] / 50.0)
@@ -109,7 +109,7 @@ def _from_jets(rng: np.random.Generator, truth: Truth) -> Collection:
 
 
 def _from_pileup(rng: np.random.Generator, truth: Truth) -> Collection:
-    number = rng.poisson(0.0013 * truth.n_pu)
+    number = rng.poisson(0.0053 * truth.n_pu)
     event_index = np.repeat(np.arange(truth.events.n), number)
     n = len(event_index)
     columns: dict[str, Column] = {
@@ -137,7 +137,7 @@ def _fakes(
 
 def _duplicates(rng: np.random.Generator, seeds: Collection) -> Collection:
     """Second tracks of one muon, close to the first."""
-    chosen = seeds.select(chance(rng, 0.0025 * (seeds["source"] == FROM_GEN), seeds.n_objects))
+    chosen = seeds.select(chance(rng, 0.033 * (seeds["source"] == FROM_GEN), seeds.n_objects))
     n = chosen.n_objects
     return chosen.with_columns(
         pt=chosen["pt"] * np.exp(rng.normal(-0.3, 0.5, n)),

@@ -159,7 +159,7 @@ def _from_jets(rng: np.random.Generator, jets: Collection) -> Collection:
     energy = jets["pt"] * (1.0 - jets["rawFactor"]) * jets["neEmEF"]
     n = jets.n_objects
     pt = energy * rng.beta(3.0, 1.4, n)
-    rate = 0.055 * turn_on(pt, MIN_PT, 0.3) * (np.abs(jets["eta"]) < MAX_ETA - 0.1)
+    rate = 0.43 * turn_on(pt, MIN_PT, 0.3) * (np.abs(jets["eta"]) < MAX_ETA - 0.1)
     hit = chance(rng, rate, n)
     chosen = Collection(jets.counts, {"eta": jets["eta"], "phi": jets["phi"]}).select(hit)
     spread = 0.10 / np.sqrt(1.0 + jets["pt"][hit] / 40.0)

@@ -47,9 +47,9 @@ _MAX_ELECTRON_LOGIT = 6.9
 _EVEN_MODES = (5, 6)
 
 
-def simulate_taus(reco: Events, event: EventLatents, seed: int) -> Collection:
+def simulate_taus(reco: Events, event: EventLatents, seed: int, fakes: float = 1.0) -> Collection:
     """``Tau`` by falling pt, with all columns and links, of events that have Jet, GenPart and GenVisTau."""
-    taus = find_taus(stream(seed, "taus"), tau_seeds(reco))
+    taus = find_taus(stream(seed, "taus"), tau_seeds(reco), fakes)
     taus = with_discriminators(stream(seed, "tau discriminators"), taus, event).sorted_by("pt")
     return with_tau_jets(with_gen_taus(taus, reco), reco["Jet"])
 

@@ -60,24 +60,24 @@ def tau_efficiency(pt: Floats, eta: Floats) -> Floats:
     pt, eta : arrays of shape (n,)
         Visible transverse momentum [GeV] and pseudorapidity.
     """
-    return np.where(np.abs(eta) < MAX_ETA, 0.95 - 0.10 * np.exp(-(pt - 10.0) / 12.0), 0.0)
+    return np.where(np.abs(eta) < MAX_ETA, 0.90 - 0.10 * np.exp(-(pt - 10.0) / 12.0), 0.0)
 
 
-def hadronic_fake_rate(jets: Collection) -> Floats:
+def hadronic_fake_rate(jets: Collection, factor: float = 1.0) -> Floats:
     """Probability that a hadronic jet gives a candidate: jets of few constituents do more often."""
     crowd = np.exp(-(jets["nConstituents"].astype(np.float64) - 12.0) / 16.0)
     hard = np.where(jets["genJetIdx"] >= 0, 1.0, 0.4)
     charged = np.clip(jets["chHEF"].astype(np.float64) / 0.3, 0.0, 1.0)
-    return np.clip(0.16 * crowd * hard * charged, 0.0, 0.35)
+    return np.clip(0.19 * factor * crowd * hard * charged, 0.0, 0.35 * factor)
 
 
-def find_taus(rng: np.random.Generator, seeds: Collection) -> Collection:
-    """Tau candidates in the jets `seeds` (of `tau_seeds`), unsorted.
+def find_taus(rng: np.random.Generator, seeds: Collection, fakes: float = 1.0) -> Collection:
+    """Tau candidates in the jets `seeds` (of `tau_seeds`), unsorted; `fakes` scales those of hadronic jets.
 
     Columns: those of the jets with prefix ``jet_``, ``kind``, ``gen_mode``, and pt eta phi mass charge
     decayMode leadTkPtOverTauPt photonsOutsideSignalCone leadTkDeltaEta leadTkDeltaPhi.
     """
-    found = seeds.select(chance(rng, _efficiency(seeds), seeds.n_objects))
+    found = seeds.select(chance(rng, _efficiency(seeds, fakes), seeds.n_objects))
     mode = _decay_mode(rng, found)
     mass = _mass(rng, mode)
     photons = _photons(rng, found)
@@ -105,10 +105,10 @@ def find_taus(rng: np.random.Generator, seeds: Collection) -> Collection:
     return taus.select(inside & (taus["pt"] > MIN_PT) & (np.abs(taus["eta"]) < MAX_ETA))
 
 
-def _efficiency(seeds: Collection) -> Floats:
+def _efficiency(seeds: Collection, fakes: float) -> Floats:
     pt, eta = seeds["expected_pt"], seeds["axis_eta"]
     kinds = [seeds["kind"] == TAU, seeds["kind"] == HADRONS]
-    found = np.select(kinds, [tau_efficiency(pt, eta), hadronic_fake_rate(seeds)], 0.96)
+    found = np.select(kinds, [tau_efficiency(pt, eta), hadronic_fake_rate(seeds, fakes)], 0.96)
     return np.where(np.abs(eta) < MAX_ETA + 0.05, found, 0.0)
 
 

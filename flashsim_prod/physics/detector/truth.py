@@ -9,7 +9,8 @@ import numpy as np
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.detector.draws import Floats, Ints
-from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.nanoaod.schema import Schema
 
 _NEEDED_COLLECTIONS = {
     "GenPart": ("pt", "eta", "phi", "mass", "pdgId", "status", "statusFlags", "genPartIdxMother"),
@@ -68,16 +69,42 @@ def view_truth(events: Events) -> Truth:
     return Truth(events, n_pu, central_ht, _with_fractions(events), _gen_muons(events))
 
 
+def unrounded(particles: Collection) -> Collection:
+    """Generator particles with pt, eta and phi somewhere in the step that NanoAOD rounded them to.
+
+    Their numbers are kept with few bits, far fewer than a track is measured with: what is reconstructed must
+    not stand on that grid. Where in its step a particle was is told by the others of its numbers, always the
+    same.
+    """
+    lots = [links.lots(particles["eta"], particles["phi"] + shift) for shift in (0.0, 0.37, 0.71)]
+    columns = {
+        name: _within_step(particles[name], _GRID[name], lot)
+        for name, lot in zip(("pt", "eta", "phi"), lots, strict=True)
+    }
+    return particles.with_columns(**columns)
+
+
+def _within_step(values: Column, bits: int, lot: Floats) -> Floats:
+    value = values.astype(np.float64)
+    step = 2.0 ** (np.floor(np.log2(np.maximum(np.abs(value), 1e-9))) - bits)
+    return np.asarray(value + (lot - 0.5) * step)
+
+
+#: mantissa bits of generator particles
+_GRID = {name: Schema.default().branch(f"GenPart_{name}").precision or 23 for name in ("pt", "eta", "phi")}
+
+
 def _gen_muons(events: Events) -> Collection:
     parts = events["GenPart"]
     stable = (np.abs(parts["pdgId"].astype(np.int64)) == 13) & (parts["status"] == 1)
     chosen: Ints = np.flatnonzero(stable)
     muons = parts.select(stable)
     gen_jet, _ = links.nearest(muons, events["GenJet"], 0.4)
+    near = unrounded(muons)
     return Collection(
         muons.counts,
         {
-            **{name: muons[name].astype(np.float64) for name in ("pt", "eta", "phi")},
+            **{name: near[name] for name in ("pt", "eta", "phi")},
             "charge": -np.sign(muons["pdgId"].astype(np.int64)),
             "origin": links.lepton_flavour(parts, chosen).astype(np.int64),
             "gen_part": chosen,

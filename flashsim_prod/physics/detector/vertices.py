@@ -59,10 +59,10 @@ def vertex_rate(jets: Collection) -> Floats:
     pt, tag = jets["pt"].astype(np.float64), np.clip(jets["btagDeepFlavB"].astype(np.float64), 0.0, 1.0)
     flavour = jets["hadronFlavour"].astype(np.int64)
     rise = 1.0 - np.exp(-pt / 35.0)
-    of_tau = np.where(jets["gen_mode"] >= 10, 0.40, 0.08)
-    light = (0.045 + 0.25 * tag + 0.0005 * np.minimum(pt, 300.0)) * np.where(jets["genJetIdx"] >= 0, 1.0, 0.7)
+    of_tau = np.where(jets["gen_mode"] >= 10, 0.75, 0.20)
+    light = (0.065 + 0.33 * tag + 0.0006 * np.minimum(pt, 300.0)) * np.where(jets["genJetIdx"] >= 0, 1.0, 0.7)
     kinds = [flavour == 5, flavour == 4, jets["kind"] == TAU]
-    rate = np.select(kinds, [rise * (0.50 + 0.75 * tag), rise * (0.28 + 0.6 * tag), of_tau], light)
+    rate = np.select(kinds, [rise * (0.99 + 1.05 * tag), rise * (0.50 + 0.97 * tag), of_tau], light)
     return np.asarray(rate * sigmoid((2.45 - np.abs(jets["eta"].astype(np.float64))) / 0.06))
 
 

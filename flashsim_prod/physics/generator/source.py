@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 from flashsim_prod.core.report import Accepted
+from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Events
 
 #: scalars of every source, under their NanoAODv9 names
@@ -70,6 +71,24 @@ class VetoingSource(Protocol):
     def specimen(self) -> Events:
         """An event with all branches, for a file that none is left for."""
         ...
+
+
+def refuse_twins(firsts: Iterable[tuple[str, str]]) -> None:
+    """`InputError` if two files begin with the same event.
+
+    Parameters
+    ----------
+    firsts : iterable of (str, str)
+        What each file is called, and a digest of its first event.
+    """
+    seen: dict[str, str] = {}
+    for url, digest in firsts:
+        twin = seen.setdefault(digest, url)
+        if twin != url:
+            raise InputError(
+                f"--input: {url} and {twin} begin with the same event: copies, or of one seed; "
+                "their events would count twice, leave one out"
+            )
 
 
 def branches_of(collection: str, attributes: tuple[str, ...]) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from flashsim_prod.physics.nanoaod.remote import (
     failure,
     is_http,
     transfer_errors,
+    without_chatter,
 )
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import read_header
@@ -76,6 +77,9 @@ class NanoFile:
     declared : bool
         Whether branches go by the names that models declare, whatever the file's version calls them; by
         default they go by its own.
+    near : str
+        With `declared`: a version in which models are declared and which the file is near to, so that what
+        plays the same part in both goes by that name; the file's own by default.
 
     Raises
     ------
@@ -87,12 +91,15 @@ class NanoFile:
         What reads it is not installed.
     """
 
-    def __init__(self, url: str, schema: Schema | None = None, *, declared: bool = False) -> None:
+    def __init__(
+        self, url: str, schema: Schema | None = None, *, declared: bool = False, near: str = ""
+    ) -> None:
         self.url = url
         self._schema = schema
         if "://" not in url:
             _check_local(url)
         with reading(url, "cannot be opened as a ROOT file"):
+            without_chatter(url)
             if is_http(url):
                 check_served(url)
             elif is_xrootd(url):
@@ -112,6 +119,8 @@ class NanoFile:
                 self.branches = own
                 if declared and self.version:
                     self._dialect = find_dialect(self.version)
+                    if near:
+                        self._dialect = self._dialect.near(find_dialect(near), own)
                     self._own = self._dialect.in_file(own)
                     self.branches = frozenset(self._own)
         except FlashSimError:

@@ -11,6 +11,7 @@ import concurrent.futures
 import socket
 import ssl
 import sys
+import warnings
 from collections.abc import Coroutine, Iterator
 from http import HTTPStatus
 from typing import Any
@@ -51,6 +52,15 @@ async def _raised(parts: Coroutine[Any, Any, list[Any]]) -> list[Any]:
         if isinstance(part, BaseException):
             raise part
     return found
+
+
+def without_chatter(url: str) -> None:
+    """Keep a warning from users that says nothing of theirs.
+
+    XRootD's client, when the program ends, looks at every object there is, torch's deprecated ones included.
+    """
+    if url.startswith(("root://", "xroot")):
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"XRootD\.client\.finalize")
 
 
 def is_http(url: str) -> bool:

@@ -16,6 +16,12 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 
+#: what an event counts for beside genWeight, where models weight what they draw
+WEIGHT = "FlashSim_weight"
+#: sums of these weights in Runs: of themselves, of their squares, and times genWeight
+WEIGHT_SUMS = ("FlashSim_weightSum", "FlashSim_weightSum2", "FlashSim_weightSumw")
+#: sums of a million doubles in another order differ by less
+_SUM_TOLERANCE = 1e-9
 #: averages of weights over the events, that readers multiply by genEventSumw
 _VECTORS = ("LHEScaleSumw", "LHEPdfSumw", "LHEReweightingSumw", "PSSumw")
 
@@ -38,6 +44,60 @@ class RunSums:
     sumw: float
     sumw2: float
     vectors: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+def event_weights(events: Events) -> NDArray[np.float64]:
+    """What each event counts for: genWeight, 1 without it, times what models weighted their draws with."""
+    found = np.ones(events.n)
+    for name in ("genWeight", WEIGHT):
+        if name in events.scalars:
+            found = found * events.scalars[name].astype(np.float64)
+    return found
+
+
+def sums_of_weights(events: Events) -> NDArray[np.float64] | None:
+    """The `WEIGHT_SUMS` of events; ``None`` where they have no such weights."""
+    if WEIGHT not in events.scalars:
+        return None
+    weight, nominal = (events.scalars[name].astype(np.float64) for name in (WEIGHT, "genWeight"))
+    return np.array([weight.sum(), (weight**2).sum(), (weight * nominal).sum()])
+
+
+def wrong_sums(
+    events: Events, found: Mapping[str, NDArray[np.float64]], runs: Sequence[RunSums] = ()
+) -> str | None:
+    """What is wrong with the sums of genWeight in Runs; `runs` is what they come to, if not the events'."""
+    weight = events.scalars["genWeight"].astype(np.float64)
+    squares = float((weight**2).sum())
+    names = ("genEventCount", "genEventSumw", "genEventSumw2")
+    expected = dict(zip(names, (float(events.n), float(weight.sum()), squares), strict=True))
+    scale = dict(zip(names, (float(events.n), float(np.abs(weight).sum()), squares), strict=True))
+    if runs:
+        expected = total(runs)
+        scale = {name: abs(value) for name, value in expected.items()}
+    whose = "the input gives" if runs else "the events give"
+    for name, value in expected.items():
+        if not abs(found[name].sum() - value) <= _SUM_TOLERANCE * scale[name]:
+            return f"has {found[name].sum()} as the sum of {name} in Runs, {whose} {value}"
+    return None
+
+
+def wrong_weights(events: Events, found: Mapping[str, NDArray[np.float64]]) -> tuple[str, int | None] | None:
+    """What is wrong with such weights or with their sums in Runs, and where; ``None`` if nothing is."""
+    expected = sums_of_weights(events)
+    if expected is None:
+        return None
+    bad = np.flatnonzero(~(events.scalars[WEIGHT] > 0))
+    if len(bad):
+        return f"{WEIGHT} is not above 0", int(bad[0])
+    nominal = np.abs(events.scalars["genWeight"].astype(np.float64))
+    scale = float(nominal @ events.scalars[WEIGHT].astype(np.float64))
+    for name, value in zip(WEIGHT_SUMS, expected.tolist(), strict=True):
+        if name not in found:
+            return f"has no {name} in Runs", None
+        if not abs(found[name].sum() - value) <= _SUM_TOLERANCE * max(abs(value), scale):
+            return f"has {found[name].sum()} as the sum of {name} in Runs, the events give {value}", None
+    return None
 
 
 class TriedSums:
@@ -118,10 +178,12 @@ def own_sums(file: NanoFile) -> RunSums:
 
 
 def written_runs(path: str) -> dict[str, NDArray[np.float64]]:
-    """Count, sumw and sumw2 of each row of a produced file."""
+    """Count, sumw and sumw2 of each row of a produced file, and sums of weights where there are such."""
     with reading(path, "lacks Runs"), uproot.open({path: None}) as file:
+        tree = file["Runs"]
         names = ("genEventCount", "genEventSumw", "genEventSumw2")
-        return {name: file["Runs"][name].array(library="np") for name in names}
+        more = [name for name in WEIGHT_SUMS if name in tree]
+        return {name: tree[name].array(library="np") for name in (*names, *more)}
 
 
 def events_by_lumi(path: str) -> dict[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,10 +115,14 @@ class EventTree:
         Name of the file, for errors.
     schema : Schema
         Order, types and titles of the branches.
+    look : callable, optional
+        Is shown the events of each basket before they are written, and may refuse them.
     """
 
-    def __init__(self, file: Any, where: str, schema: Schema) -> None:
-        self._file = file
+    def __init__(
+        self, file: Any, where: str, schema: Schema, look: Callable[[Events], None] | None = None
+    ) -> None:
+        self._file, self._look = file, look
         self._schema = schema
         self._where = where
         self._pending: list[Events] = []
@@ -164,6 +168,8 @@ class EventTree:
         return [self._write(left)] if left.n else []
 
     def _write(self, events: Events) -> Events:
+        if self._look is not None:
+            self._look(events)
         records = {name: _as_records(one) for name, one in events.collections.items()}
         self._tree.extend({**events.scalars, **records})
         return events

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from flashsim_prod.errors import EventsError
 from flashsim_prod.physics.events import Collection, Column, Events, full_name
 from flashsim_prod.physics.nanoaod.precision import as_stored
-from flashsim_prod.physics.nanoaod.runs import RunSums
+from flashsim_prod.physics.nanoaod.runs import WEIGHT_SUMS, RunSums, sums_of_weights
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import fixed_times, set_identifier
 from flashsim_prod.physics.nanoaod.trees import COMPRESSIONS, EventTree, make_tree, storing, type_of
@@ -32,6 +32,17 @@ _RUNS_TITLES = {
     "genEventCount": "number of events, every fold counted",
     "genEventSumw": "sum of genWeight over all events, every fold counted",
     "genEventSumw2": "sum of squared genWeight over all events, every fold counted",
+    **dict(
+        zip(
+            WEIGHT_SUMS,
+            (
+                "sum of FlashSim_weight over the events of the file",
+                "sum of squared FlashSim_weight over the events of the file",
+                "sum of genWeight times FlashSim_weight over the events of the file",
+            ),
+            strict=True,
+        )
+    ),
 }
 #: vectors of weights, and what the averages of their numbers are called in Runs
 _AVERAGES = {
@@ -64,6 +75,8 @@ class NanoWriter:
         A key of `COMPRESSIONS`.
     runs : sequence of RunSums
         What the events count for, where they are of a larger sample; by default their own sums.
+    look : callable, optional
+        Is shown all events as they are stored, in the order of the file, before each part of them is written.
 
     Raises
     ------
@@ -81,6 +94,7 @@ class NanoWriter:
         provenance: Mapping[str, str],
         compression: str = "zstd-5",
         runs: Sequence[RunSums] = (),
+        look: Callable[[Events], None] | None = None,
     ) -> None:
         for name in provenance:
             if not name.isidentifier():
@@ -92,7 +106,7 @@ class NanoWriter:
         with storing(path), fixed_times():
             # given a path, uproot would write its name into the file, which a temporary name must not be
             self._file: Any = uproot.create(path.open("w+b"), compression=COMPRESSIONS[compression])
-        self._tree = EventTree(self._file, str(path), schema)
+        self._tree = EventTree(self._file, str(path), schema, look)
 
     def __enter__(self) -> Self:
         return self
@@ -161,6 +175,7 @@ class _Sums:
         self._runs = runs
         self._digest = hashlib.blake2b(json.dumps(provenance).encode(), digest_size=16)
         self._by_run: dict[int, tuple[int, float, float]] = {}
+        self._weights: dict[int, NDArray[np.float64]] = {}
         self._varied: dict[str, dict[int, NDArray[np.float64]]] = {}
         self._lumis: dict[tuple[int, int], None] = {}
 
@@ -168,6 +183,7 @@ class _Sums:
         """Count `baskets`; the digest of their numbers tells one file from another."""
         for events in baskets:
             self._add_runs(events.scalars["run"], events.scalars["genWeight"].astype(np.float64))
+            self._add_weights(events)
             self._add_varied(events)
             pairs = np.stack([events.scalars["run"], events.scalars["luminosityBlock"]], axis=1)
             self._lumis.update(dict.fromkeys(map(tuple, np.unique(pairs, axis=0).tolist())))
@@ -177,6 +193,9 @@ class _Sums:
     def add_nothing(self, specimen: Events) -> None:
         """Have the run and the vectors of `specimen`, with sums of zero."""
         self._add_varied(specimen.with_scalars({"genWeight": np.zeros(specimen.n, dtype=np.float32)}))
+        if sums_of_weights(specimen) is not None:
+            runs = np.unique(specimen.scalars["run"]).tolist()
+            self._weights = {run: np.zeros(len(WEIGHT_SUMS)) for run in runs}
         self._by_run = dict.fromkeys(np.unique(specimen.scalars["run"]).tolist(), (0, 0.0, 0.0))
 
     def _add_runs(self, run: Column, weight: Column) -> None:
@@ -184,6 +203,14 @@ class _Sums:
             mine = weight[run == one]
             count, sumw, sumw2 = self._by_run.get(one, (0, 0.0, 0.0))
             self._by_run[one] = (count + len(mine), sumw + float(mine.sum()), sumw2 + float((mine**2).sum()))
+
+    def _add_weights(self, events: Events) -> None:
+        """The sums of FlashSim_weight, by run, where events have one."""
+        run = events.scalars["run"]
+        for one in np.unique(run).tolist():
+            sums = sums_of_weights(events if len(np.unique(run)) == 1 else _of_run(events, one))
+            if sums is not None:
+                self._weights[one] = self._weights.get(one, np.zeros(len(sums))) + sums
 
     def _add_varied(self, events: Events) -> None:
         """The sums of genWeight times each number of the vectors of weights, by run."""
@@ -205,6 +232,9 @@ class _Sums:
 
     def _runs_of_events(self) -> tuple[dict[str, str], dict[str, Any]]:
         rows = self._rows(list(self._by_run), list(self._by_run.values()))
+        if self._weights:
+            columns = np.stack([self._weights[run] for run in self._by_run], axis=1)
+            rows |= dict(zip(WEIGHT_SUMS, columns, strict=True))
         for name, by_run in sorted(self._varied.items()):
             parts = zip(self._by_run, rows["genEventSumw"].tolist(), strict=True)
             rows[_AVERAGES[name]] = ak.Array([by_run[run] / (norm or 1.0) for run, norm in parts])
@@ -215,6 +245,11 @@ class _Sums:
         run = next(iter(self._by_run))
         sums = [(row.count, row.sumw, row.sumw2) for row in self._runs]
         rows = self._rows([run] * len(sums), sums)
+        if self._weights:
+            # of the file's events, whatever stretches of input they are from: with the first of these
+            whole = sum(self._weights.values(), np.zeros(len(WEIGHT_SUMS)))
+            for name, value in zip(WEIGHT_SUMS, whole.tolist(), strict=True):
+                rows[name] = np.array([value] + [0.0] * (len(sums) - 1))
         titles = {
             name: title.replace(
                 "over all events", "over all events of the sample that the input was cut from"
@@ -239,6 +274,12 @@ class _Sums:
     def identifier(self) -> uuid.UUID:
         """A UUID that depends on provenance and event numbers only."""
         return uuid.UUID(bytes=self._digest.digest(), version=4)
+
+
+def _of_run(events: Events, run: int) -> Events:
+    """What sums are of, of the events of one run."""
+    mine = events.scalars["run"] == run
+    return Events(int(mine.sum()), {name: column[mine] for name, column in events.scalars.items()})
 
 
 def _padded(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:

@@ -29,6 +29,8 @@ _PORTS = {"http": 80, "https": 443, "root": 1094}
 _FINAL = (400, 401, 403, 404, 410)
 #: what servers of XRootD say, by their numbers: no such file, a folder, not allowed, not known who asks
 _MISSING, _FOLDER, _REFUSED = "[3011]", "[3016]", ("[3010]", "[3030]", "Auth failed")
+#: and what its client says of one that it cannot find
+_NO_HOST = "Invalid address"
 #: asked for at a time, and handed on at a time [B]
 _BLOCK, _CHUNK = 4 << 20, 1 << 20
 
@@ -48,6 +50,7 @@ def check_xrootd(url: str) -> None:
 
     What reads parts of files waits for minutes for a server that is not there.
     """
+    _check_host(url)
     _open_xrootd(url).close()
 
 
@@ -85,6 +88,7 @@ def served(url: str) -> Iterator[io.BufferedReader]:
         The package that reads it is not installed.
     """
     scheme, _, rest = url.partition("://")
+    _check_host(url)
     if scheme.lower() in _WEB:
         raw: Any = _open_web(url, f"{_WEB[scheme.lower()]}://{rest}")
     elif is_xrootd(url):
@@ -96,6 +100,16 @@ def served(url: str) -> Iterator[io.BufferedReader]:
         )
     with raw, io.BufferedReader(raw, _CHUNK) as stream:
         yield stream
+
+
+def _check_host(url: str) -> None:
+    """`InputError` for an address that names no server."""
+    try:
+        host, port = urlsplit(url).hostname, urlsplit(url).port
+    except ValueError as error:
+        raise InputError(f"{url} is no URL: {error}") from error
+    if not host or port == 0:
+        raise InputError(f"{url} is no URL: it names no server")
 
 
 class _OfWeb(io.RawIOBase):
@@ -184,6 +198,8 @@ def _of_xrootd(url: str, error: OSError) -> FlashSimError:
         return InputError(f"{url} is a folder; give its files")
     if any(one in said for one in _REFUSED):
         return InputError(f"{url} may not be read ({said}); is there a valid proxy or token?")
+    if _NO_HOST in said:
+        said = f"there is no host {urlsplit(url).hostname} for this machine"
     return _passing(url, said)
 
 

@@ -32,7 +32,8 @@ from flashsim_prod.physics.chain.bundle import (
     write_bundle,
 )
 from flashsim_prod.physics.chain.combine import Parts
-from flashsim_prod.physics.chain.compatibility import DECLARED, check_signature
+from flashsim_prod.physics.chain.compatibility import check_signature, declared_for
+from flashsim_prod.physics.chain.corrections.section import without_reweighter
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.record import FitRecord, Losses
@@ -64,15 +65,16 @@ def save_fitted(
 
 
 def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, Losses]:
-    """What `save_fitted` wrote of `model`, and how its losses fell.
+    """What `save_fitted` wrote of `model`, without corrections of it, and how its losses fell.
 
     Raises
     ------
     BundleError
         If there is no fit, or it is of another declaration.
     """
-    entry = _entry(folder, model.name)
-    fitted = FittedModel.load(model, entry, read_tensors(folder / entry.file))
+    entry = fitted_entry(folder, model.name)
+    bare = entry.model_copy(update={"reweighter": None})
+    fitted = FittedModel.load(model, bare, without_reweighter(read_tensors(folder / entry.file)))
     return fitted, FitRecord.losses_in(folder / RECORD)
 
 
@@ -132,7 +134,7 @@ def build_bundle(
     InputError
         If a report is of other weights.
     """
-    entries = {model: _entry(folder, model) for model, folder in sorted(fits.items())}
+    entries = {model: fitted_entry(folder, model) for model, folder in sorted(fits.items())}
     weights = {model: fits[model] / entry.file for model, entry in entries.items()}
     era = _era_of(entries, str(target)) or (base.manifest.era if base else None)
     parts = Parts(entries, weights, training_sample)
@@ -149,7 +151,7 @@ def build_bundle(
         "title": title,
         "tag": tag,
         "created": base.manifest.created if base and is_base else datetime.now(UTC).replace(microsecond=0),
-        "software": base.manifest.software if base and is_base else _software(),
+        "software": base.manifest.software if base and is_base else software(),
         "training_sample": parts.training_sample,
         "era": era,
         "fidelity": (*old, *new),
@@ -173,13 +175,14 @@ def _era_of(entries: Mapping[str, ModelEntry], where: str) -> str | None:
     return next(iter(told), None)
 
 
-def _entry(folder: Path, model: str) -> ModelEntry:
+def fitted_entry(folder: Path, model: str) -> ModelEntry:
+    """What the fit of a model in `folder` is; `BundleError` if there is none, or of another declaration."""
     path = folder / ENTRY
     if not path.is_file():
         raise BundleError(f"{path} is missing; run 'flashsim-prod train fit {model}' first")
     # of fits that were made before there was another kind
     entry = ModelEntry.from_mapping(of_a_flow(json.loads(read_text(path))), str(path))
-    declared = DECLARED.get(model)
+    declared = declared_for(model, entry)
     if declared is not None:
         try:
             check_signature(declared.drawing(entry.targets) if _WITHOUT in entry.fit else declared, entry)
@@ -189,7 +192,8 @@ def _entry(folder: Path, model: str) -> ModelEntry:
     return entry
 
 
-def _software() -> dict[str, str]:
+def software() -> dict[str, str]:
+    """Versions of what a bundle is made with now."""
     return {
         "flashsim-prod": __version__,
         "python": platform.python_version(),

@@ -20,6 +20,7 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.base import Examples, Stage
 from flashsim_prod.physics.chain.kinds.registry import FLOW, KINDS, find_kind
 from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
 from flashsim_prod.physics.training.losses import draw_losses
@@ -218,6 +219,7 @@ def fit_into_folder(
             f"{work / 'tables' / model.name}: tables with a weight, which only fits with --base know; "
             "extract them without --weight"
         )
+    model = in_version(model, table.version)
     # of files that lack attributes, all but what is made of them
     model = model.drawing({str(target) for target in model.targets if target.name in table.targets})
     losses: Losses = {}

@@ -144,8 +144,15 @@ class Optimisation:
         self.step = 0
         self.losses: list[tuple[int, float, float]] = []
         self.best = self.averaged.module.state_dict()
-        held_out, self._rows = _split(loss.n, settings)
+        held_out, self._rows = split_rows(loss.n, settings)
         self._held_out = held_out[:_MOST_HELD_OUT]
+
+    def look(self, training_loss: float = math.nan) -> None:
+        """Note the losses, and keep the averaged weights if they are the best so far."""
+        held_out = self._held_out_loss()
+        if held_out <= min((before for _, _, before in self.losses), default=math.inf):
+            self.best = {key: value.clone() for key, value in self.averaged.module.state_dict().items()}
+        self.losses.append((self.step, training_loss, held_out))
 
     def advance(self, steps: int) -> None:
         """Take `steps` steps and note the losses at their end."""
@@ -156,10 +163,7 @@ class Optimisation:
                 total += self._take(taken)
             self.averaged.update_parameters(self.network)
             self.step += 1
-        held_out = self._held_out_loss()
-        if held_out <= min((before for _, _, before in self.losses), default=math.inf):
-            self.best = {key: value.clone() for key, value in self.averaged.module.state_dict().items()}
-        self.losses.append((self.step, total / steps, held_out))
+        self.look(total / steps)
 
     def _take(self, taken: _Taken) -> float:
         """One turn; the mean of its loss."""
@@ -243,7 +247,7 @@ class Optimisation:
             return float(self.loss(self.averaged.module, self._held_out, generator, self.device).item())
 
 
-def _split(n: int, settings: FitSettings) -> tuple[Tensor, Tensor]:
+def split_rows(n: int, settings: FitSettings) -> tuple[Tensor, Tensor]:
     """Rows held out, and rows to learn from.
 
     Stretches of neighbours are held out, because neighbours are objects of one event and reconstructions of

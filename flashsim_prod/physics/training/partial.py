@@ -14,7 +14,8 @@ import numpy as np
 
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.events import Column
-from flashsim_prod.physics.nanoaod.schema import Branch, Schema
+from flashsim_prod.physics.nanoaod.schema import Branch
+from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.training.finite import Noting
 
 #: how many different numbers are tried
@@ -24,13 +25,15 @@ _TRIES = 4
 class _Filled(Noting):
     """Attributes of which those that are not there are numbers, others in each try."""
 
-    def __init__(self, columns: Mapping[str, Column], known_as: str, n: int, attempt: int) -> None:
+    def __init__(
+        self, columns: Mapping[str, Column], known_as: str, n: int, attempt: int, version: str
+    ) -> None:
         super().__init__(columns, known_as)
-        self._n, self._attempt = n, attempt
+        self._n, self._attempt, self._version = n, attempt, version
         self.absent: dict[str, Column] = {}
 
     def __missing__(self, name: str) -> Column:
-        branch = Schema.default().branches.get(self._known_as.format(name))
+        branch = declared_in(self._version).branches.get(self._known_as.format(name))
         if branch is None:
             # nothing that NanoAOD has: an error of the declaration's
             super().__missing__(name)
@@ -76,7 +79,7 @@ def partial_targets(
     used: dict[str, Column] = {}
     absent: dict[str, None] = {}
     for attempt in range(_TRIES):
-        filled = _Filled(attributes, known_as, len(rows), attempt)
+        filled = _Filled(attributes, known_as, len(rows), attempt, model.version)
         columns = Noting(rows.columns, "source {}")
         made.append(model.express_targets(filled, replace(rows, columns=columns)))
         used |= columns.used | filled.used

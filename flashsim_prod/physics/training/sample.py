@@ -11,13 +11,18 @@ import numpy as np
 from flashsim_prod import __version__
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.splitting import generator_seed, job_seed, pileup_seed
+from flashsim_prod.errors import InputError
 from flashsim_prod.files import appearing
+from flashsim_prod.physics.chain.bundle import ERA_KEY
+from flashsim_prod.physics.detector.eras import DEFAULT_ERA, DetectorEra, era_of_energy, era_of_version
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.generator.existing import NanoSource, inspect_input
 from flashsim_prod.physics.generator.pythia import PythiaSource
+from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.versions.names import writing
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
 _CHUNK_EVENTS = 500
@@ -52,8 +57,41 @@ def write_generator_sample(
     yield from _write(path, Schema.default(), numbered, about)
 
 
+def era_of_inputs(inputs: Sequence[str]) -> DetectorEra:
+    """The years whose collisions files are of, by the energy that they tell, else by their version.
+
+    Raises
+    ------
+    InputError
+        If they are of different years.
+    """
+    found: dict[DetectorEra, str] = {}
+    for url in inputs:
+        with NanoFile(url) as file:
+            told = file.provenance().get("energy_tev", ())
+            version = file.version
+        try:
+            era = era_of_energy(float(told[0])) if told else era_of_version(version)
+        except ValueError:
+            era = era_of_version(version)
+        found.setdefault(era, url)
+    if len(found) > 1:
+        (one, first), (other, second) = list(found.items())[:2]
+        raise InputError(
+            f"{first} is of {one.name} and {second} of {other.name}, two detectors; "
+            "reconstruct them one by one, or say which: --era"
+        )
+    return next(iter(found))
+
+
 def write_reference_sample(
-    inputs: Sequence[str], path: Path, *, folds: int, seed: int, constituents: bool = False
+    inputs: Sequence[str],
+    path: Path,
+    *,
+    folds: int,
+    seed: int,
+    era: DetectorEra = DEFAULT_ERA,
+    constituents: bool = False,
 ) -> Iterator[int]:
     """Reconstruct generator events with the reference detector, each `folds` times.
 
@@ -64,9 +102,10 @@ def write_reference_sample(
     inputs : sequence of str
         Files of generator-level NanoAOD.
     path : Path
-        NANOAOD file to write; it appears when it is complete.
+        NANOAOD file to write, of the era's version; it appears when it is complete.
     folds : int
     seed : int
+    era : DetectorEra
     constituents : bool
         Whether jets come with their constituents.
 
@@ -78,21 +117,25 @@ def write_reference_sample(
     files = [(url, inspect_input(url)) for url in inputs]
     total = sum(entries for _, entries in files)
     own = _own_seed(seed, *(Path(url).name for url in inputs))
-    detector = ReferenceDetector(constituents=constituents)
-    schema = detector.schema
-    source = NanoSource(files, first=0, n_events=total, seed=pileup_seed(own, 0), schema=schema)
+    detector = ReferenceDetector(era=era, constituents=constituents)
+    way = writing(era.nano, era.nano)
+    source = NanoSource(files, first=0, n_events=total, seed=pileup_seed(own, 0), schema=Schema.default())
 
     def reconstructed() -> Iterator[Events]:
         for first, gen in _counted(source.chunks(_CHUNK_EVENTS)):
             # each chunk its own stream of numbers
-            yield detector.simulate(_numbered(gen, folds, first), seed=job_seed(own, first))
+            made = detector.simulate(_numbered(gen, folds, first), seed=job_seed(own, first))
+            yield way.written(made)
 
+    of_years = "" if era is DEFAULT_ERA else f", as of {era.told}"
     about = {
-        "detector": "reference detector (a parametric stand-in, not FullSim)",
+        "detector": f"reference detector (a parametric stand-in, not FullSim{of_years})",
         "inputs": " ".join(Path(url).name for url in inputs),
         "seed": str(seed),
     }
-    yield from _write(path, schema, reconstructed(), about)
+    if era is not DEFAULT_ERA:
+        about |= {"nano": era.nano, ERA_KEY: era.name}
+    yield from _write(path, way.schema, reconstructed(), about)
 
 
 def _own_seed(seed: int, *names: str) -> int:

@@ -9,12 +9,18 @@ from pathlib import Path
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.left_out import check_left_out
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS
+from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, in_version, models_of
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.drawn import table_path
 from flashsim_prod.physics.training.finite import LeftOut
 from flashsim_prod.physics.training.stream import open_declared
-from flashsim_prod.physics.training.table import drawn_from, lacking_in, left_out_of, sizes
+from flashsim_prod.physics.training.table import (
+    drawn_from,
+    lacking_in,
+    left_out_of,
+    sizes,
+    version_of_table,
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,9 @@ def lacking(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str, 
     paths = {model: table_path(folder, url, model) for model in models}
     found = {model: lacking_in(path, model) for model, path in paths.items() if path.exists()}
     return {
-        model.name: Lacking(absent, targets, _trouble(model, targets))
+        model.name: Lacking(
+            absent, targets, _trouble(in_version(model, version_of_table(paths[model])), targets)
+        )
         for model, (absent, targets) in found.items()
         if absent
     }
@@ -51,7 +59,7 @@ def _trouble(model: ObjectModel, lacking: Sequence[str]) -> str:
     """Why no bundle can have `model` without some targets; empty if one can."""
     drawn = model.drawing({str(target) for target in model.targets if target.name not in lacking})
     try:
-        models = [drawn if one.name == model.name else one for one in MODELS]
+        models = [drawn if one.name == model.name else one for one in models_of(model.version)]
         check_left_out(models, Schema.default(), "")
     except BundleError as error:
         return str(error).removeprefix(": ").partition(";")[0]

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
-
-from flashsim_prod.errors import InputError, NoSpaceError, StorageError
+from flashsim_prod.errors import InputError
+from flashsim_prod.patience import ATTEMPTS, patiently
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
@@ -16,9 +15,6 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 
 #: read at least at a time, and at most even where the file keeps more together
 _LEAST_EVENTS, _MOST_EVENTS = 5000, 25_000
-#: a server that drops is tried so often, with pauses that double up to the longest [s]
-ATTEMPTS = 6
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
 Got = TypeVar("Got")
 
@@ -99,20 +95,6 @@ class Stream:
         self._file = None
 
     def _patiently(self, call: Callable[[], Got]) -> Got:
-        tries = Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
-            retry=retry_if_exception_type(StorageError),
-            # what failed is not gone on with: connections of it may hang
-            before_sleep=lambda _: self._drop(),
-            reraise=True,
-        )
-        try:
-            return tries(call)
-        except NoSpaceError:
-            raise
-        except StorageError as error:
-            self._drop()
-            raise StorageError(
-                f"{error}; given up after {ATTEMPTS} tries, say it again to go on with what is not done"
-            ) from error
+        advice = f"given up after {ATTEMPTS} tries, say it again to go on with what is not done"
+        # what failed is not gone on with: connections of it may hang
+        return patiently(call, before_again=self._drop, advice=advice)

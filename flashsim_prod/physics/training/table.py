@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.eras import DEFAULT
 from flashsim_prod.physics.event_range import WHOLE, EventRange, told
 from flashsim_prod.physics.tensor_files import appearing_tensors
@@ -174,7 +175,7 @@ class Table:
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: no training table ({error}); extract it again") from error
         if model is not None:
-            _check_made_for(path, table, notes.get(_MADE_FOR), model)
+            _check_made_for(path, table, notes.get(_MADE_FOR), in_version(model, table.version))
         return table
 
     def finite(self) -> Table:
@@ -295,6 +296,7 @@ def drawn_from(path: Path) -> DrawnFrom | None:
 def lacking_in(path: Path, model: ObjectModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Branches that the file of the table in `path` lacked, and targets of `model` that lack with them."""
     absent = tuple(json.loads(_notes(path).get(_ABSENT, "[]")))
+    model = in_version(model, version_of_table(path))
     with safe_open(path, framework="np") as file:
         there = set(file.keys())
     return absent, tuple(one.name for one in model.targets if _TARGET + one.name not in there)

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from flashsim_prod.errors import InputError, MissingBranchError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
+from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.era_of_file import settled_era
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
-from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.training.drawn import (
     is_drawn,
     known_impossible,
@@ -231,6 +232,7 @@ def extract_file(
             raise InputError(f"{url} holds no events; leave it out")
         refuse_other_file(folder, missing, url, stream.identifier)
         refuse_other_version(folder, wanted, url, file.version)
+        wanted = [in_version(model, file.version) for model in wanted]
         found, origin = _Found(url, wanted, impossible), origin_of(file)
         era = settled_era(file, era) if wanted else era
         refuse_other_era(folder, wanted, url, era, origin)
@@ -268,7 +270,7 @@ def origin_of(file: NanoFile) -> str:
 
 def readable(file: NanoFile) -> list[str]:
     """The branches of a file that models can ask for."""
-    return sorted(file.branches & Schema.default().branches.keys())
+    return sorted(file.branches & declared_in(file.version).branches.keys())
 
 
 def _looked_at(stream: Stream, models: Sequence[ObjectModel], everything: list[str]) -> list[str]:

@@ -24,6 +24,7 @@ from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.simulate import bound_bundle, provenance
 
 if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.bundle import Bundle
     from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.nanoaod.schema import Schema
 
@@ -78,8 +79,8 @@ def slim_files(
         If a file cannot be written, or there is another one of its name.
     """
     check_same_software(request)
-    wanted = wanted_branches(request, [*ALWAYS, *patterns])
     bundle = bound_bundle(request)
+    wanted = wanted_branches(request, [*ALWAYS, *_weights(bundle), *patterns])
     about = provenance(request, bundle) | {"branches": " ".join(patterns)}
     with storage_errors(f"making {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,6 +96,14 @@ def slim_files(
         progress(done, total)
         paths.append(path)
     return paths
+
+
+def _weights(bundle: Bundle) -> tuple[str, ...]:
+    """The branch of weights, if models weight what they draw: without it events count for something else."""
+    from flashsim_prod.physics.chain.compatibility import weighting
+    from flashsim_prod.physics.nanoaod.runs import WEIGHT
+
+    return (WEIGHT,) if weighting(bundle) else ()
 
 
 @dataclass(frozen=True)

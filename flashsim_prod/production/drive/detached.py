@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import time
@@ -137,10 +138,10 @@ def follow(home: Home, name: str, display: Display, stop: Callable[[], bool] = l
 
     `stop` ends the following; the request goes on. A batch system that does not answer is waited for.
     """
-    outage = Outage(display.remark)
+    outage, told = Outage(display.remark), set[str]()
     while True:
         try:
-            found = observe(home, name, display)
+            found = observe(home, name, display, told)
         except StorageError as error:
             if stop() or not outage.is_borne(error):
                 raise
@@ -153,8 +154,11 @@ def follow(home: Home, name: str, display: Display, stop: Callable[[], bool] = l
         time.sleep(LOOK_INTERVAL_S)
 
 
-def observe(home: Home, name: str, display: Display) -> Outcome | None:
-    """One look at a request that was handed over; ``None`` once nothing is at work on it."""
+def observe(home: Home, name: str, display: Display, told: set[str] | None = None) -> Outcome | None:
+    """One look at a request that was handed over; ``None`` once nothing is at work on it.
+
+    With `told`, the display gets what the batch system says, such as why jobs wait, unless that is in `told`.
+    """
     folder = home.existing(name)
     with (
         telling(home, name),
@@ -163,6 +167,12 @@ def observe(home: Home, name: str, display: Display) -> Outcome | None:
     ):
         poll = look(context, open_batch(context.request.site))
         display.tally(tally(context))
+        if poll is not None and told is not None:
+            for note in poll.notes:
+                # the same with other numbers is nothing new
+                if (words := re.sub(r"\d+", "", note)) not in told:
+                    told.add(words)
+                    display.remark(note)
         return outcome(context) if poll is not None and poll.alive else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.core.report import Accepted, OutputFile
+from flashsim_prod.core.report import Accepted, EventWeights, OutputFile
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.splitting import MergeJob, merge_job, simulate_job
 from flashsim_prod.core.states import Stage
@@ -89,6 +89,8 @@ def reported_inputs(attempt: JobRun, folder: RequestFolder, job: MergeJob) -> li
         attempt.gen_events += report.gen_events
         if report.merging is not None:
             attempt.merging = report.merging + (attempt.merging or Accepted())
+        if report.weights is not None:
+            attempt.weights = report.weights + (attempt.weights or EventWeights())
     return found
 
 

@@ -18,7 +18,7 @@ import psutil
 from pydantic import ValidationError
 
 from flashsim_prod import __version__
-from flashsim_prod.core.report import Accepted, JobReport, LumiRange, OutputFile
+from flashsim_prod.core.report import Accepted, EventWeights, JobReport, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.core.speed import Timings, add_overlap
@@ -93,6 +93,7 @@ class JobRun:
     energy_void: str | None = None
     kept: KeptHere | None = None
     merging: Accepted | None = None
+    weights: EventWeights | None = None
     events_by_lumi: dict[int, int] | None = None
     content: dict[str, str] | None = None
     any_bundle: bool = False
@@ -173,6 +174,7 @@ class JobRun:
             energy_void=self.energy_void,
             output=output,
             merging=self.merging,
+            weights=self.weights,
             events_by_lumi=self.events_by_lumi,
             content=self.content if output else None,
         )

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.analyses.ntuple import ANALYSIS
 from flashsim_prod.core.names import NANO_VERSION
-from flashsim_prod.core.report import LumiRange, OutputFile
+from flashsim_prod.core.report import EventWeights, LumiRange, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.errors import BundleError
 from flashsim_prod.production.job.batches import Batch, Simulation, is_shared, processes_for, threads_for
-from flashsim_prod.production.job.cores import each_in_order, memory_mb
+from flashsim_prod.production.job.cores import memory_mb
 from flashsim_prod.production.job.producing import producer_of
 from flashsim_prod.production.job.run import JobRun
 from flashsim_prod.production.job.sandbox import found_in
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
+    from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.generator.source import EventSource
+    from flashsim_prod.physics.nanoaod.checking.written import Written
     from flashsim_prod.physics.nanoaod.checks import FileSummary
     from flashsim_prod.physics.nanoaod.schema import Schema
 
@@ -120,6 +121,8 @@ def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None
 
 def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
     """What the file itself says of where it comes from; the same in all files of a dataset."""
+    from flashsim_prod.physics.chain.distilled import told_students
+
     about = {
         "dataset": str(request.dataset),
         "request": request.name,
@@ -135,6 +138,8 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         **({"precision": _HALF} if request.site.resources.gpu_half else {}),
         "software": f"flashsim-prod {request.software_version}",
     }
+    if students := told_students(bundle.manifest.models):
+        about["students"] = students
     if request.analysis is not None:
         about |= {ANALYSIS: request.analysis.model_dump_json(), "normalisation": _OF_TRIED}
     elif request.nano != NANO_VERSION:
@@ -183,6 +188,7 @@ def write_checked(
         If the file cannot be written.
     """
     from flashsim_prod.physics.generator.kinds import find_kind
+    from flashsim_prod.physics.nanoaod.checking.written import Written
     from flashsim_prod.physics.nanoaod.checks import check_file
     from flashsim_prod.physics.nanoaod.runs import TriedSums
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
@@ -194,7 +200,9 @@ def write_checked(
     )
     tried = TriedSums()
     runs = of_input or tried.rows
-    with NanoWriter(path, schema=schema, provenance=about, runs=runs) as writer:
+    written = Written(schema, job.lfn)
+    look = _timed_apart(written, timings, processes)
+    with NanoWriter(path, schema=schema, provenance=about, runs=runs, look=look) as writer:
         for batch in batches:
             with timings.step("write", among=processes):
                 tried.add(batch.tried)
@@ -216,8 +224,31 @@ def write_checked(
             runs=runs,
             may_be_empty=request.is_thinned,
             digests=False,
-            in_turn=partial(each_in_order, n=processes) if processes > 1 else None,
+            written=written,
         )
+
+
+def _timed_apart(written: Written, timings: Timings, processes: int) -> Callable[[Events], None]:
+    """What looks at values while they are written, as a part of the check and none of the writing."""
+
+    def look(events: Events) -> None:
+        start = time.perf_counter()
+        written(events)
+        seconds = (time.perf_counter() - start) / processes
+        timings.add("write", -seconds)
+        timings.add("check", seconds)
+
+    return look
+
+
+def _with_weights(before: EventWeights | None, events: Events) -> EventWeights | None:
+    """What events weigh together with those before, where models weight what they draw."""
+    from flashsim_prod.physics.nanoaod.runs import sums_of_weights
+
+    sums = sums_of_weights(events)
+    if sums is None:
+        return before
+    return (before or EventWeights()) + EventWeights(events=events.n, total=sums[0], squares=sums[1])
 
 
 def _counted(batches: Iterable[Batch], attempt: JobRun, total: int) -> Iterator[Batch]:
@@ -228,6 +259,7 @@ def _counted(batches: Iterable[Batch], attempt: JobRun, total: int) -> Iterator[
             continue
         attempt.events += batch.events.n
         attempt.gen_events += batch.gen_events
+        attempt.weights = _with_weights(attempt.weights, batch.events)
         attempt.progress(attempt.events, total)
         if attempt.processes > 1:
             attempt.memory_mb = max(attempt.memory_mb, memory_mb())

@@ -95,7 +95,7 @@ def _workers(mode: Mode, protocol: EnergyProtocol, scratch: Path) -> list[Worklo
             card=protocol.card,
             oversample=oversample,
             bundle=protocol.bundle,
-            sampling=protocol.sampling,
+            sampling=protocol.wanted_sampling,
             chunk_events=protocol.chunk_events,
             batch_rows=protocol.batch_rows,
             copies=protocol.copies[mode],

@@ -185,8 +185,15 @@ class EnergyProtocol(StrictModel):
             If a value is none for its field.
         """
         known = self.model_dump()
-        sampling = {**known["sampling"], **typed.get("sampling", {})}
-        return type(self).from_mapping({**known, **typed, "sampling": sampling}, "options", options)
+        sampling = {"sampling": {**known.pop("sampling"), **typed.get("sampling", {})}}
+        # what nobody says is as each bundle has it
+        said = sampling if self.wanted_sampling is not None or "sampling" in typed else {}
+        return type(self).from_mapping({**known, **typed, **said}, "options", options)
+
+    @property
+    def wanted_sampling(self) -> Sampling | None:
+        """How flows are to be integrated, if that was said."""
+        return self.sampling if "sampling" in self.model_fields_set else None
 
 
 #: what stands above the first field of each part of a file

@@ -65,7 +65,7 @@ def measure_speed(
     from flashsim_prod.physics.chain.device import keep_to_threads, pick_device
     from flashsim_prod.physics.chain.devices.place import block_rows
 
-    request = _request(order)
+    request = request_of(order)
     job, resources = simulate_job(request, 0), request.site.resources
     bundle = bound_bundle(request)
     device = pick_device(request.device)
@@ -131,7 +131,7 @@ def _circumstances(request: Request, device: str) -> dict[str, Any]:
     }
 
 
-def _request(order: Order) -> Request:
+def request_of(order: Order) -> Request:
     """The request of one job that holds all events."""
     plan = make_plan(order, name="bench", version=1, created=datetime.now(UTC), software_version=__version__)
     split = plan.request.split.model_copy(update={"gen_events_per_job": plan.request.gen_events})

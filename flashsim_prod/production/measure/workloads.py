@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from flashsim_prod.files import write_whole
 from flashsim_prod.production.home import VARIABLE
 from flashsim_prod.production.job.run import read_report
 from flashsim_prod.production.order.folder import worker_command
-from flashsim_prod.production.order.library import find_card
+from flashsim_prod.production.order.library import BundleFound, find_card
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.plan import Order, make_plan
 from flashsim_prod.threads import thread_environment
@@ -61,7 +61,7 @@ class WorkerTask:
     card: str = "ttbar"
     oversample: int = 10
     bundle: str | None = None
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling | None = None
     chunk_events: int | None = None
     batch_rows: int | None = None
     copies: int = 1
@@ -74,19 +74,30 @@ class WorkerTask:
         return f"FlashSim {device} x{self.oversample}"
 
 
+def _students(found: BundleFound) -> dict[str, str]:
+    """What of a bundle draws in steps of its own, if anything does."""
+    from flashsim_prod.physics.chain.distilled import told_students
+
+    told = told_students(found.bundle.manifest.models) if found.bundle is not None else ""
+    return {"students": told} if told else {}
+
+
 class WorkerProgram(Program):
     """Copies of ``worker simulate``, each with a state folder of its own that is removed after the run."""
 
     def __init__(self, task: WorkerTask, scratch: Path) -> None:
         order, bundle = make_order(
-            Typed(
-                card=task.card,
-                oversample=task.oversample,
-                seed=1,
-                inputs=task.inputs,
-                bundle=task.bundle,
-                device=task.device,
-                sampling=task.sampling,
+            Typed.from_mapping(
+                {
+                    "card": task.card,
+                    "oversample": task.oversample,
+                    "seed": 1,
+                    "inputs": task.inputs,
+                    "bundle": task.bundle,
+                    "device": task.device,
+                    "sampling": task.sampling,
+                },
+                "the worker's request",
             )
         )
         # a job's networks keep to the cores that its site gives it
@@ -101,7 +112,8 @@ class WorkerProgram(Program):
         detail = {
             "bundle": f"{bundle.ref.path} {bundle.ref.digest[:12]}: {bundle.title}",
             "oversample": str(task.oversample),
-            "sampling": task.sampling.model_dump_json(),
+            "sampling": order.sampling.model_dump_json(),
+            **_students(bundle),
             "chunk_events": str(self._order.site.resources.chunk_events),
             "batch_rows": str(self._order.site.resources.batch_rows or "what suits the device"),
             "inputs": " ".join(task.inputs),

@@ -43,6 +43,7 @@ def assemble_bundle(
     sample: Sequence[str] = (),
     base: str | None = None,
     reports: Sequence[Path] = (),
+    tells_base: bool = False,
 ) -> AssembledBundle:
     """Put the fitted models of the folder `work` together as a bundle in the new folder `output`.
 
@@ -56,6 +57,8 @@ def assemble_bundle(
         Name or path of the bundle that models not fitted come from.
     reports : sequence of Path
         Fidelity reports on these very weights, to be recorded.
+    tells_base : bool
+        Whether `title` is followed by how many models are of the base.
 
     Raises
     ------
@@ -75,6 +78,9 @@ def assemble_bundle(
             f"{folder}: no fitted model, so this is {base} under another name; leave out --name, "
             "--title and --tag to record a report in it, or fit models first"
         )
+    others = 0 if found is None else len(found.manifest.models.keys() - fits.keys())
+    if title and tells_base and others:
+        title = f"{title}; {others} models of {base}"
     # with no model of one's own it stays the bundle that it is
     same = found.manifest if found is not None and not fits else None
     made = build_bundle(

@@ -71,7 +71,7 @@ def compare_kinds(
     if options.minutes <= 0:
         raise RequestError(f"--minutes {options.minutes:g}: give a time above 0")
     from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.chain.registry import find_model
+    from flashsim_prod.physics.chain.registry import find_model, in_version
     from flashsim_prod.physics.training.losses import can_draw
     from flashsim_prod.physics.training.tables import load_tables
     from flashsim_prod.physics.validation.models.kinds import Terms, compare_kind
@@ -83,6 +83,7 @@ def compare_kinds(
     standings = []
     for model in found:
         table = load_tables(work / "tables", model)
+        model = in_version(model, table.version)
         drawn = model.drawing({str(target) for target in model.targets if target.name in table.targets})
         for kind in chosen:
             place = folder / model.name / kind

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import BundleError
 from flashsim_prod.production.models.bundles import open_bundle
+from flashsim_prod.production.models.distilling import StudentFigures, student_figures
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.assessment import Assessment
@@ -37,6 +38,10 @@ class ModelContents:
         Declared targets that it does not draw: what is taken instead, None if nothing is.
     told_lacks : str
         The same in words; empty if it lacks nothing.
+    corrected : str
+        What is done to its draws; empty if nothing is.
+    student : StudentFigures, optional
+        What came of distilling it, if that was tried.
     """
 
     name: str
@@ -50,6 +55,8 @@ class ModelContents:
     fit: Mapping[str, float | int | str]
     lacks: Mapping[str, float | None]
     told_lacks: str
+    corrected: str = ""
+    student: StudentFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +152,8 @@ class BundleContents:
         Whether the manifest says so.
     of_other_eras : mapping of object model to str
         Those that were fitted to another era, and which.
+    teachers : tuple of str
+        Bundles of the teachers of its students.
     """
 
     path: Path
@@ -162,6 +171,7 @@ class BundleContents:
     era: str
     is_era_said: bool
     of_other_eras: Mapping[str, str]
+    teachers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -211,6 +221,8 @@ def _as_meant(bundle: str, model: str | None) -> tuple[str, str | None]:
 
 
 def _contents(bundle: Bundle) -> BundleContents:
+    from flashsim_prod.physics.chain.distilled import teachers_told
+
     manifest = bundle.manifest
     return BundleContents(
         path=bundle.path,
@@ -228,6 +240,7 @@ def _contents(bundle: Bundle) -> BundleContents:
         era=bundle.era,
         is_era_said=manifest.era is not None,
         of_other_eras=_of_other_eras(bundle),
+        teachers=teachers_told(manifest.models),
     )
 
 
@@ -270,6 +283,7 @@ def _model(name: str, entry: ModelEntry) -> ModelContents:
     return ModelContents(
         name=name,
         kind=entry.kind,
+        corrected="" if entry.reweighter is None else entry.reweighter.told,
         produces=entry.produces,
         most=entry.most,
         sha256=entry.sha256,
@@ -279,6 +293,7 @@ def _model(name: str, entry: ModelEntry) -> ModelContents:
         fit=entry.fit,
         lacks=lacks(name, entry),
         told_lacks=told_lacks(name, entry),
+        student=None if entry.distilled is None else student_figures(name, entry.distilled),
     )
 
 

@@ -196,3 +196,28 @@ def _tried(
     except StorageError as error:
         return error
     return Drawn(events, impossible)
+
+
+def is_drawn(portion: Portion, tables: Path) -> bool:
+    """Whether tables of all models that the file can teach are there."""
+    from flashsim_prod.physics.chain.registry import MODELS
+    from flashsim_prod.physics.event_range import EventRange
+    from flashsim_prod.physics.training import drawn
+
+    part, models = EventRange.parse(portion.part, portion.weight), portion.taught(MODELS)
+    none = drawn.known_impossible(tables, portion.url, models, portion.events, part)
+    return all(
+        one.name in none or drawn.is_drawn(tables, portion.url, one, portion.events, part, portion.era)
+        for one in models
+    )
+
+
+def words_of(portion: Portion, work: Path) -> tuple[str, ...]:
+    """What ``train extract`` is told of a file."""
+    first = () if portion.events is None else ("--first", str(portion.events))
+    part = () if portion.part is None else ("--events", portion.part)
+    weight = () if portion.weight == 1 else ("--weight", repr(portion.weight))
+    era = ("--era", portion.era) if portion.era else ()
+    without = tuple(word for odd in portion.without for word in ("--without", odd))
+    url = portion.url if "://" in portion.url else str(Path(portion.url).absolute())
+    return ("extract", url, "--work", str(work), *first, *part, *weight, *era, *without)

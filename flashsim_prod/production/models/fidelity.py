@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,8 @@ class FidelityOptions:
     ----------
     max_rows : int
         Objects of each model, and whole events, at most.
-    sampling : Sampling
-        How the flows are integrated.
+    sampling : Sampling, optional
+        How the flows are integrated; by default as requests of the bundle do it.
     models : sequence of str
         Only these object models, and no whole events.
     is_fullsim : bool
@@ -52,7 +52,7 @@ class FidelityOptions:
     """
 
     max_rows: int = 20_000
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling | None = None
     models: Sequence[str] = ()
     is_fullsim: bool = False
     before: str | None = None
@@ -227,13 +227,15 @@ def report_fidelity(
     # what follows loads them
     check_libraries()
     from flashsim_prod.physics.chain.device import pick_device
+    from flashsim_prod.physics.chain.teachers import drawn_with
     from flashsim_prod.physics.event_range import EventRange
     from flashsim_prod.physics.validation.models.page import write_page
     from flashsim_prod.physics.validation.models.report import Options, make_fidelity_report, write_json
 
+    found, sampling = drawn_with(open_bundle(bundle), options.sampling)
     asked = Options(
         max_rows=options.max_rows,
-        sampling=options.sampling,
+        sampling=sampling,
         seed=options.seed,
         models=tuple(options.models),
         device=pick_device(options.device, threads=options.threads),
@@ -241,7 +243,6 @@ def report_fidelity(
         event_range=EventRange.parse(options.events),
         is_fullsim=options.is_fullsim,
     )
-    found = open_bundle(bundle)
     begun_as, why_not = _begun_as(found, options.before) if options.is_fullsim else (None, "")
     made = make_fidelity_report(found, files, asked, progress)
     if options.is_fullsim and not options.models:

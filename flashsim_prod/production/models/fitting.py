@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flashsim_prod.core.choices import Device, ModelKind
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.models.opendata.fit_energy import measured_fit
-from flashsim_prod.production.models.training import follow_fits, hand_over_fits
+from flashsim_prod.production.models.training import check_hand_over, follow_fits, hand_over_fits
 from flashsim_prod.production.order.library import find_site
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class Submitted:
         Whether they were not at work already.
     bundle : Path
         Folder of the bundle that is made of them.
+    files : int
+        Whose tables are drawn before.
     folder : Path
         Of the jobs' files.
     is_done : bool
@@ -112,6 +114,7 @@ class Submitted:
     bundle: Path
     folder: Path
     is_done: bool = False
+    files: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,8 +166,15 @@ class FitDisplay:
         """Something worth a line has happened."""
 
 
-def fit_model(model: str, work: Path, options: FitOptions, display: FitDisplay) -> Fits:
+def fit_model(
+    model: str, work: Path, options: FitOptions, display: FitDisplay, *, if_enough: bool = False
+) -> Fits:
     """Fit one object model to its tables in the folder `work`; a fit that was interrupted goes on.
+
+    Parameters
+    ----------
+    if_enough : bool
+        Whether it is no error if there are too few objects.
 
     Raises
     ------
@@ -183,7 +193,11 @@ def fit_model(model: str, work: Path, options: FitOptions, display: FitDisplay) 
     if options.kind and (options.only or options.further):
         raise RequestError("--only and --further build on the last fit and keep its kind: leave out --kind")
     if options.anew:
-        _forget([found], work)
+        forget([found], work)
+    if if_enough:
+        _, few = _by_size([found], work)
+        if few:
+            return Fits(work, too_few=few)
     return _fit_here([found], work, options, display)
 
 
@@ -218,16 +232,18 @@ def fit_all_models(
     """
     from flashsim_prod.physics.chain.registry import MODELS
 
-    found = find_site(site)
+    found, bundle = find_site(site), output or work / "bundle"
+    if found.rules.goes_on_alone:
+        check_hand_over(found, work, bundle, anew=options.anew)
     if options.anew:
-        _forget(MODELS, work)
-    missing = [model for model in MODELS if not _is_fitted(work, model.name)]
+        forget(MODELS, work)
+    missing = [model for model in MODELS if not is_fitted(work, model.name)]
     enough, few = _by_size(missing, work)
     made = Fits(work)
     if found.rules.goes_on_alone and (enough or not missing):
         # with all fits done there is still a bundle to be made, or being made
         names = tuple(model.name for model in enough)
-        handed = _fit_at(found, work, names, options, output or work / "bundle", wait, display)
+        handed = _fit_at(found, work, names, options, bundle, wait, display)
         made = replace(made, submitted=handed)
     elif enough:
         made = _fit_here(enough, work, options, display)
@@ -292,7 +308,7 @@ def _fit_at(
     wait: bool,
     display: FitDisplay,
 ) -> Submitted:
-    batch_id, is_new = hand_over_fits(site, work, models, _words(site, options), output)
+    batch_id, is_new = hand_over_fits(site, work, models, fit_words(site, options), output)
     handed = Submitted(site.name, str(site.engine), batch_id, is_new, models, output, work / "batch")
     display.submitted(handed)
     if not wait:
@@ -301,14 +317,14 @@ def _fit_at(
         site,
         work,
         output,
-        lambda: sum(_is_fitted(work, name) for name in models),
+        lambda: sum(is_fitted(work, name) for name in models),
         lambda done: display.step("fits", done, len(models)),
         display.remark,
     )
     return replace(handed, is_done=True)
 
 
-def _words(site: Site, options: FitOptions) -> list[str]:
+def fit_words(site: Site, options: FitOptions) -> list[str]:
     """Options of ``train fit`` on a node of the site."""
     words = ["--device", site.device.value, "--threads", str(site.resources.cpus)]
     words += ["--seed", str(options.seed), *(["--quick"] if options.quick else [])]
@@ -318,7 +334,8 @@ def _words(site: Site, options: FitOptions) -> list[str]:
     return words
 
 
-def _is_fitted(work: Path, model: str) -> bool:
+def is_fitted(work: Path, model: str) -> bool:
+    """Whether there is a whole fit of a model."""
     from flashsim_prod.physics.training.assemble import ENTRY
 
     return (work / "fits" / model / ENTRY).is_file()
@@ -349,6 +366,7 @@ def _complaint(few: Mapping[str, int], work: Path) -> str:
     )
 
 
-def _forget(models: Sequence[ObjectModel], work: Path) -> None:
+def forget(models: Sequence[ObjectModel], work: Path) -> None:
+    """Remove the fits of `models`."""
     for model in models:
         shutil.rmtree(work / "fits" / model.name, ignore_errors=True)

@@ -30,12 +30,24 @@ class GeneratedSample:
 
 @dataclass(frozen=True)
 class ReferenceSample:
-    """A file of NANOAOD of the reference detector; `events` are reconstructed ones, all folds together."""
+    """A file of NANOAOD of the reference detector.
+
+    Attributes
+    ----------
+    events : int
+        Reconstructed ones, all folds together.
+    era : str
+        The years that it imitates.
+    nano : str
+        Version of NanoAOD that it is of.
+    """
 
     output: Path
     events: int
     folds: int
     seed: int
+    era: str
+    nano: str
 
 
 @dataclass(frozen=True)
@@ -165,24 +177,41 @@ def reconstruct_sample(
     folds: int,
     seed: int,
     progress: StepProgress,
+    era: str | None = None,
     constituents: bool = False,
 ) -> ReferenceSample:
     """Reconstruct generator events with the reference detector, each `folds` times.
 
-    With `constituents` it has those of its jets, too.
+    Parameters
+    ----------
+    era : str, optional
+        Years to imitate; by default those of the inputs' energy.
+    constituents : bool
+        Whether there are those of the jets, too.
 
     Raises
     ------
     RequestError
-        If the file is there already.
+        If the file is there already, or there are no such years, or none with constituents.
     InputError
-        If an input cannot be read.
+        If an input cannot be read, or inputs are of different years.
     """
-    from flashsim_prod.physics.training.sample import write_reference_sample
+    from flashsim_prod.physics.detector.eras import find_detector_era
+    from flashsim_prod.physics.nanoaod.schema import Schema
+    from flashsim_prod.physics.training.sample import era_of_inputs, write_reference_sample
 
     _refuse_existing(output)
-    steps = write_reference_sample(inputs, output, folds=folds, seed=seed, constituents=constituents)
-    return ReferenceSample(output, _followed(steps, output.name, None, progress), folds, seed)
+    years = era_of_inputs(inputs) if era is None else find_detector_era(era)
+    if constituents and "PFCands" not in Schema.load(years.nano).collections:
+        raise RequestError(
+            f"--constituents: NanoAOD {years.nano}, as which {years.name} is written, has no PFCands here; "
+            "leave it out, or take --era UL18"
+        )
+    steps = write_reference_sample(
+        inputs, output, folds=folds, seed=seed, era=years, constituents=constituents
+    )
+    done = _followed(steps, output.name, None, progress)
+    return ReferenceSample(output, done, folds, seed, years.name, years.nano)
 
 
 def _followed(steps: Iterator[int], task: str, total: int | None, progress: StepProgress) -> int:
@@ -232,9 +261,7 @@ def extract_tables(
 
     chosen, tables = _chosen(models), work / "tables"
     portions = [Portion(one) if isinstance(one, str) else one for one in files]
-    refuse_same_names(portions)
-    for portion in portions:
-        _refuse_no_choice(portion, chosen, tables)
+    check_portions(portions, chosen, tables)
     made = draw(
         portions, [one.name for one in chosen] if models else (), tables, jobs=jobs, progress=progress
     )
@@ -262,6 +289,13 @@ def _is_of_no_era(file: str, models: Sequence[ObjectModel], tables: Path) -> boo
     paths = (table_path(tables, file, model) for model in models)
     path = next((path for path in paths if path.exists()), None)
     return path is not None and not era_counted(era_of_table(path), origin_of_table(path))
+
+
+def check_portions(portions: Sequence[Portion], models: Sequence[ObjectModel], tables: Path) -> None:
+    """Errors of what can be told before any file is opened, as of `extract_tables`."""
+    refuse_same_names(portions)
+    for portion in portions:
+        _refuse_no_choice(portion, models, tables)
 
 
 def refuse_same_names(portions: Sequence[Portion]) -> None:

@@ -110,10 +110,16 @@ def tune_models(
         If a GPU is asked for and there is none.
     """
     from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.training.tuning.folder import forget, is_there, tune_into_folder
+    from flashsim_prod.physics.training.tuning.folder import (
+        forget,
+        is_there,
+        refuse_students,
+        tune_into_folder,
+    )
 
     bundle, settings = open_bundle(base), _settings(options, only_calibrate)
     models, without = _chosen(name, bundle, work / "tables")
+    refuse_students(bundle, models)
     _refuse_others(models, work, bundle, options, tuning=not only_calibrate)
     device = pick_device(options.device, threads=options.threads)
     made, kept = [], []
@@ -138,7 +144,10 @@ def tune_models(
         tuple(made),
         tuple(kept),
         tuple(without),
-        tuple(_warnings(made, models, work / "tables", settings)),
+        (
+            *_warnings(made, models, work / "tables", settings),
+            *_without_reweighters([one.model for one in made], bundle),
+        ),
     )
 
 
@@ -172,6 +181,15 @@ def _refuse_others(
 
     others = [model for model in (*MODELS, *OPTIONAL_MODELS) if not (options.anew and model in models)]
     refuse_others([model for model in models if model in others], others, work, bundle, tuning=tuning)
+
+
+def _without_reweighters(made: Sequence[str], bundle: Bundle) -> list[str]:
+    """What is said of models whose draws the base reweights: those that come of them are others."""
+    names = [name for name in made if bundle.manifest.models[name].reweighter is not None]
+    return [
+        f"{name}: without the base's reweighter, which is of other draws; train reweight {name}"
+        for name in names
+    ]
 
 
 def _warnings(

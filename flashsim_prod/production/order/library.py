@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from flashsim_prod import resources
 from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.request import BundleRef
+from flashsim_prod.core.request import BundleRef, Sampling
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sources.base import InputFile
 from flashsim_prod.core.strict import StrictModel, nearest
@@ -19,6 +19,7 @@ from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
 from flashsim_prod.files import read_text
 
 if TYPE_CHECKING:
+    from flashsim_prod.core.options import Sampling
     from flashsim_prod.physics.chain.bundle import Bundle
 
 Model = TypeVar("Model", bound=StrictModel)
@@ -165,6 +166,56 @@ class BundleFound:
     bundle: Bundle | None = None
     ntuple: Ntuple | None = None
 
+    def check_sampling(self, sampling: Sampling) -> None:
+        """`BundleError` if the bundle has a correction of draws that are integrated otherwise."""
+        from flashsim_prod.physics.chain.compatibility import check_samplings
+
+        if self.bundle is not None:
+            check_samplings(self.bundle, sampling)
+
+
+def asked_energy(
+    era: str, energy_tev: float | None, told: Callable[[], float | None], card: ProcessCard | None
+) -> float | None:
+    """Energy of the collisions that are asked for [TeV]; ``None`` if nothing tells it.
+
+    Parameters
+    ----------
+    era, energy_tev
+        As typed.
+    told : callable
+        What the input says.
+    card : ProcessCard, optional
+        Whose first energy counts where nothing else does.
+    """
+    from flashsim_prod.physics.eras import find_era
+
+    if era:
+        return find_era(era).energy_tev
+    tev = energy_tev if energy_tev is not None else told()
+    return card.energies[0].tev if tev is None and card is not None else tev
+
+
+def default_bundle(energy_tev: float | None, wanted_nano: str | None) -> str | None:
+    """The bundle of collisions of this energy, if they have one of their own; ``None``: that of all others.
+
+    Parameters
+    ----------
+    wanted_nano : str, optional
+        Version of NanoAOD that was asked for; one of other years is not for these models.
+    """
+    from flashsim_prod.core.names import NANO_VERSION
+    from flashsim_prod.physics.chain.bundle import DEFAULT_OF, imported_bundles, shipped_bundles
+    from flashsim_prod.physics.nanoaod.versions.names import default_version
+
+    if energy_tev is None:
+        return None
+    version = default_version(energy_tev, NANO_VERSION)
+    name = DEFAULT_OF.get(version)
+    if name is None or wanted_nano not in (None, version):
+        return None
+    return name if name in (*shipped_bundles(), *imported_bundles()) else None
+
 
 def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     """A bundle by name (``None``: the default one) or by path, every digest checked, that jobs can run.
@@ -174,7 +225,7 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     BundleError
         If it is missing, not whole, or its models are not those that this software declares.
     """
-    from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle, shipped_bundles
+    from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle
     from flashsim_prod.physics.chain.compatibility import check_models, check_needs, told_missing
 
     wanted = name_or_path or DEFAULT
@@ -184,15 +235,36 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     check_needs(bundle)
     made = {output for model in models for output in model.outputs}
     needs = frozenset(use for model in models for use in model.uses if use not in made)
-    path = wanted if wanted in shipped_bundles() else str(bundle.path)
     return BundleFound(
-        BundleRef(path=path, digest=bundle.digest),
+        BundleRef(path=name_of(bundle), digest=bundle.digest),
         bundle.manifest.tag,
         f"{bundle.title} ({bundle.era})" if bundle.manifest.era else bundle.title,
         needs,
         told_missing(bundle.manifest.models),
         bundle,
     )
+
+
+def name_of(bundle: Bundle) -> str:
+    """What requests call a bundle: by its name if it is shipped, else by its folder."""
+    is_shipped = bundle.path.parent == resources.bundles_dir()
+    return bundle.path.name if is_shipped else str(bundle.path)
+
+
+def drawn_with(found: BundleFound, wanted: Sampling | None) -> tuple[BundleFound, Sampling]:
+    """The bundle that draws as is wanted: that of the teachers, where students take other steps.
+
+    Raises
+    ------
+    BundleError
+        If the teachers are needed and no bundle at hand has them.
+    """
+    if wanted is None or found.bundle is None:
+        return found, wanted or Sampling()
+    from flashsim_prod.physics.chain import teachers
+
+    bundle, sampling = teachers.drawn_with(found.bundle, wanted)
+    return (found if bundle is found.bundle else find_checked_bundle(name_of(bundle))), sampling
 
 
 def find_analysis(name_or_path: str) -> BundleFound:

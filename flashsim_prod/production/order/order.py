@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.choices import Device, RegisterIn
 from flashsim_prod.core.notices.targets import Notify
-from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions
+from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions, Sampling
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.sizes import parse_count
 from flashsim_prod.core.sources.base import InputFile, Source
@@ -24,6 +24,9 @@ from flashsim_prod.files import local_path
 from flashsim_prod.production.order.input_card import card_of_input
 from flashsim_prod.production.order.library import (
     BundleFound,
+    asked_energy,
+    default_bundle,
+    drawn_with,
     find_analysis,
     find_card,
     find_checked_bundle,
@@ -38,6 +41,8 @@ from flashsim_prod.production.order.shower import find_shower
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
     from flashsim_prod.physics.generator.kinds import SourceKind
+
+    Looked = tuple[Source, SourceKind]
 
 #: how files of events end, which no card does
 _FILES = (
@@ -94,6 +99,11 @@ class Typed(RequestOptions):
     def wanted_nano(self) -> str | None:
         """The version of NanoAOD, if one was typed."""
         return self.nano if "nano" in self.model_fields_set else None
+
+    @property
+    def wanted_sampling(self) -> Sampling | None:
+        """How flows are to be integrated, if that was typed."""
+        return self.sampling if "sampling" in self.model_fields_set else None
 
     @property
     def wanted_device(self) -> Device | None:
@@ -156,10 +166,13 @@ def make_order(
     check_device(device, site)
     registration = find_registration(typed.catalog, typed.registration, site.storage.rse)
     seen = seen or Seen()
-    bundle = seen.bundle(typed.bundle, typed.analysis)
+    rse = registration.rse or site.storage.rse
+    name = _bundle_name(typed, named, lambda: seen.source(typed.inputs, rse, inspected))
+    bundle, sampling = drawn_with(seen.bundle(name, typed.analysis), typed.wanted_sampling)
+    bundle.check_sampling(sampling)
     shower = find_shower(typed.shower) if typed.shower is not None else None
     if typed.inputs:
-        found = seen.source(typed.inputs, registration.rse or site.storage.rse, inspected)
+        found = seen.source(typed.inputs, rse, inspected)
         source, card = _of_input(typed, named, shower, found, bundle.needs)
     else:
         assert named is not None
@@ -184,13 +197,22 @@ def make_order(
         "events_per_job": per_job,
         "analysis": bundle.ntuple,
     }
-    chosen = {**typed.chosen(), "device": device or site.device, "registration": registration}
+    chosen = {**typed.chosen(), "sampling": sampling, "registration": registration}
+    chosen["device"] = device or site.device
     energy = card.energy(energy_tev)
     if bundle.bundle is not None and bundle.ntuple is None and energy is not None:
         nano, of_version = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
         own["remarks"] = (*of_version, *of_era)
         chosen["nano"] = nano
     return Order.from_mapping({**chosen, **own}, "request"), bundle
+
+
+def _bundle_name(typed: Typed, named: ProcessCard | None, source: Callable[[], Looked]) -> str | None:
+    """The bundle that was typed, else the one of the collisions' energy; ``None``: the default one."""
+    if typed.bundle is not None or typed.analysis is not None:
+        return typed.bundle
+    told = (lambda: source()[1].facts(source()[0]).energy_tev) if typed.inputs else (lambda: None)
+    return default_bundle(asked_energy(typed.era, typed.energy_tev, told, named), typed.wanted_nano)
 
 
 def _written_as(wanted: str | None, energy_tev: float, bundle: Bundle) -> tuple[str, tuple[str, ...]]:

@@ -254,9 +254,7 @@ def _estimated(request: Request, order: Order, measured: RatesSeen | None) -> Pl
 def estimate(request: Request, measured: RatesSeen | None) -> Plan:
     """What a request is expected to come to, with the rates that were seen, else those of its site."""
     rates, slots = measured.rates if measured else request.site.rates, slots_of(request.site)
-    busy = request.n_simulate * rates.startup_s + request.gen_events * splitting.seconds_per_gen_event(
-        request.oversample, rates, generated=request.source.runs_generator, processes=_processes(request)
-    )
+    busy = request.n_simulate * rates.startup_s + request.gen_events * _seconds_each(request, rates)
     return Plan(
         request=request,
         slots=slots,
@@ -335,30 +333,26 @@ def _gen_events_per_job(order: Order, gen_events: int, rates: Rates) -> int:
 
 
 def _job_seconds(request: Request, rates: Rates, gen_events: int) -> float:
-    each = splitting.seconds_per_gen_event(
-        request.oversample, rates, generated=request.source.runs_generator, processes=_processes(request)
-    )
-    return rates.startup_s + gen_events * each
+    return rates.startup_s + gen_events * _seconds_each(request, rates)
 
 
-def _processes(request: Request) -> int:
-    return splitting.processes_of(request.site)
+def _seconds_each(request: Request, rates: Rates) -> float:
+    generated, n = request.source.runs_generator, splitting.processes_of(request.site)
+    return splitting.seconds_per_gen_event(request.oversample, rates, generated=generated, processes=n)
 
 
 def _wall_seconds(request: Request, rates: Rates, slots: int) -> float:
     """Full waves of jobs, and a last one that may hold nothing but the short last job [s]."""
     full_jobs, rest = divmod(request.gen_events, request.split.gen_events_per_job)
     full = math.ceil(full_jobs / slots) * _job_seconds(request, rates, request.split.gen_events_per_job)
-    alone = rest and full_jobs % slots == 0
-    return full + (_job_seconds(request, rates, rest) if alone else 0.0)
+    return full + (_job_seconds(request, rates, rest) if rest and full_jobs % slots == 0 else 0.0)
 
 
 def _paced_by_generator(request: Request, rates: Rates) -> tuple[str, ...]:
     """A line where jobs do little but wait for the generator."""
-    processes = _processes(request)
-    if not request.source.runs_generator:
-        return ()
-    if splitting.generator_share(request.oversample, rates, processes=processes) < _GENERATOR_BOUND:
+    processes = splitting.processes_of(request.site)
+    share = splitting.generator_share(request.oversample, rates, processes=processes)
+    if not request.source.runs_generator or share < _GENERATOR_BOUND:
         return ()
     remedy = "a higher --oversample costs little"
     if processes > 1:
@@ -399,5 +393,4 @@ def _notes(request: Request, order: Order, job_seconds: float) -> list[str]:
             f"the files hold the events that pass the selection of {request.analysis.name}, the sums in Runs "
             "are of all that are simulated; numbers of events and size are estimates from above"
         )
-    notes += order.site.rules.notes(request)
-    return [*notes, *order.remarks]
+    return [*notes, *order.site.rules.notes(request), *order.remarks]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flashsim_prod import __version__, resources
-from flashsim_prod.core.report import Accepted, JobReport, OutputFile
+from flashsim_prod.core.report import Accepted, EventWeights, JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes, format_count, format_duration
 from flashsim_prod.core.speed import OVERLAP
@@ -22,6 +22,7 @@ from flashsim_prod.production.dataset.validate import VALIDATION_FOLDER
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.accepted import accepted_of, told
 from flashsim_prod.production.job.run import read_report
+from flashsim_prod.production.job.weights import weights_of
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.views.status import RequestDetail, detail
 
@@ -103,6 +104,7 @@ class RequestReport:
     fidelity: ValidationVerdict | None
     bundle: dict[str, Any]
     merging: Accepted | None = None
+    weights: EventWeights | None = None
 
     @property
     def cross_section_pb(self) -> float | None:
@@ -158,6 +160,7 @@ def make_request_report(home: Home, name: str) -> RequestReport:
         fidelity=_fidelity(folder.path / VALIDATION_FOLDER),
         bundle=_bundle(request),
         merging=accepted_of(folder, request),
+        weights=weights_of(folder, request),
     )
 
 

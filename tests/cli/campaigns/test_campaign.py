@@ -48,6 +48,7 @@ def test_a_campaign_from_its_plan_to_its_page(
     assert [one["name"] for one in cli("campaign", "status", "--json").json] == ["summer"]
     again = cli("campaign", str(file))
     assert (again.code, "0 new, 0 to extend, 2 there already" in again.err) == (0, True)
+    assert "no request had anything left to cancel" in cli("campaign", "cancel", "summer").out
     assert cli("report", home.names()[0]).code == 0
     page = Path(cli("campaign", "report", "summer", "--json").json["page"])
     reader = page_reader()

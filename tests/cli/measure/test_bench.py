@@ -53,6 +53,9 @@ def test_the_table_and_no_trace(cli: Cli, home: Home) -> None:
         (["--solver", "rk4"], 2, "--solver"),
         (["--evaluations", "7"], 2, "the midpoint solver takes two in each step, so 7 must be even"),
         (["--grid-power", "0.5"], 2, "--grid-power"),
+        (["--scan", "2,few"], 2, "--scan: '2,few' is no list of evaluations from 1 to 1000"),
+        (["--scan", "0"], 2, "--scan: '0' is no list"),
+        (["--scan", "2", "--evaluations", "4"], 2, "--scan says the evaluations: leave out --evaluations"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(
@@ -70,3 +73,17 @@ def test_a_damaged_file_of_speeds_is_told_before_the_work(cli: Cli, home: Home) 
     assert told.code == 2
     assert "speeds.json: not valid JSON" in told.complaint
     assert "bench:" not in told.err
+
+
+def test_numbers_of_evaluations_are_compared(cli: Cli, home: Home) -> None:
+    scan = ("bench", "ttbar", "--events", "60", "--oversample", "10", "--scan", "1,8", "--device", "cpu")
+    told = cli(*scan, "--json")
+    assert told.code == 0, told.err
+    one, eight = told.json["rows"]
+    assert (one["evaluations"], one["solver"], one["weights"]) == (1, "euler", "teachers")
+    assert (eight["evaluations"], eight["solver"], eight["models"]) == (8, "midpoint", one["models"])
+    # what is drawn in one step that nobody taught is seen, and what is drawn alike is not
+    assert one["auc"] > 0.6
+    assert eight["auc"] < 0.6
+    assert not home.speeds.exists()
+    assert one["models"] >= 1

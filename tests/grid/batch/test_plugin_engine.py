@@ -23,7 +23,7 @@ from flashsim_prod.production.drive import detached
 from flashsim_prod.production.drive.cancel import cancel
 from flashsim_prod.production.drive.local_run import Display
 from flashsim_prod.production.home import Home
-from flashsim_prod.production.models.training import hand_over_fits
+from flashsim_prod.production.models.training import check_hand_over
 from flashsim_prod.production.order.library import find_site
 from flashsim_prod.production.order.place import place, preview
 from flashsim_prod.production.order.plan import Order, Plan
@@ -241,7 +241,7 @@ def test_requests_are_read_back_as_they_were_written(plugin: Path) -> None:
 def test_it_says_that_it_does_not_train(plugin: Path, tmp_path: Path) -> None:
     for name in ("minislurm", "local", "crab"):
         with pytest.raises(RequestError, match=rf"^site {name}: its engine '{name}' does not train"):
-            hand_over_fits(find_site(name), tmp_path, ["electron"], [], tmp_path / "bundle")
+            check_hand_over(find_site(name), tmp_path, tmp_path / "bundle", anew=False)
 
 
 def _line(capsys: pytest.CaptureFixture[str], site: Path | str) -> str:

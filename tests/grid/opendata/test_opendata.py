@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from flashsim_prod import patience
 from flashsim_prod.errors import InputError, RequestError, StorageError, WrongChecksumError
 from flashsim_prod.grid.opendata import cache as caching
 from flashsim_prod.grid.opendata import portal as asking
@@ -26,7 +27,7 @@ def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "peers"))
     import opendata_portal
 
-    monkeypatch.setattr(caching, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(caching, "BLOCK", 1000)
     with opendata_portal.serve() as served:
         paths = [tmp_path / f"{name}.root" for name in "ab"]

@@ -286,7 +286,9 @@ def write_image() -> None:
 
 def _bound() -> Iterator[Path]:
     """What jobs in containers see of the host: its programs, this Python, this checkout, the tests' files."""
-    folders = {Path(sys.prefix), Path(sys.base_prefix), HERE.parents[2], Path(tempfile.gettempdir())}
+    # an environment may be a link to one that several checkouts share
+    environments = {Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix)}
+    folders = {*environments, HERE.parents[2], Path(tempfile.gettempdir())}
     yield Path("/usr")
     yield from sorted(folder for folder in folders if not folder.is_relative_to("/usr"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError, InputError
+from flashsim_prod.physics.chain.bundle import Bundle, write_bundle
 from flashsim_prod.physics.chain.chain import Chain, makers
 from flashsim_prod.physics.chain.compatibility import check_models
+from flashsim_prod.physics.chain.distilled import Distilled, Judgement
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.products import production_order
 from flashsim_prod.physics.chain.registry import MODELS
@@ -231,3 +234,54 @@ def test_a_circle_is_refused():
 
     with pytest.raises(BundleError, match="circle"):
         production_order([model("A", "B"), model("B", "A")])
+
+
+def _with_students(bundle: Bundle, target: Path) -> Bundle:
+    """The bundle with every other of its flows said to be a student of two evaluations."""
+    models = dict(bundle.manifest.models)
+    judged = Judgement(
+        against="teacher",
+        objects=1,
+        held_out=0,
+        auc=0.5,
+        auc_error=0.0,
+        teacher_auc=0.5,
+        teacher_auc_error=0.0,
+        tails=0,
+        categories=0,
+    )
+    for name in list(models)[1::2]:
+        distilled = Distilled(
+            evaluations=2,
+            taken=True,
+            teacher=models[name].sha256,
+            bundle=bundle.name,
+            bundle_digest=bundle.digest,
+            judgement=judged,
+        )
+        models[name] = models[name].model_copy(update={"distilled": distilled})
+    weights = {name: bundle.path / entry.file for name, entry in models.items()}
+    return write_bundle(target, bundle.manifest.model_copy(update={"models": models}), weights)
+
+
+def test_a_chain_of_mixed_evaluations_draws_alike_in_any_pieces(bundle, gen, tmp_path):
+    mixed = Chain(_with_students(bundle, tmp_path / "mixed"))
+    few = gen.slice(0, 20)
+    whole = mixed.simulate(_folds(few, k=2), seed=99)
+    parts = [
+        mixed.simulate(_folds(few.slice(start, stop), start, k=2), seed=99)
+        for start, stop in ((0, 7), (7, 8), (8, 20))
+    ]
+    _assert_equal(Events.concatenate(parts), whole)
+    # students take two steps, whatever the others take; numbers of objects are not theirs to draw
+    steps = {
+        one.model.name: one.steps.evaluations if one.steps else 8
+        for _, models in mixed.groups
+        for one in models
+    }
+    assert set(steps.values()) == {2, 8}
+    as_teachers = Chain(bundle).simulate(_folds(few, k=2), seed=99)
+    for name, branch in (("met", "MET_pt"), ("event_scalars", "fixedGridRhoFastjetAll")):
+        if steps[name] == 2:
+            assert not np.array_equal(as_teachers.scalars[branch], whole.scalars[branch]), name
+    assert 2 in (steps["met"], steps["event_scalars"])

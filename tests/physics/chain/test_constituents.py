@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from flashsim_prod.errors import BundleError, RequestError
 from flashsim_prod.physics.chain.chain import Chain, makers
+from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import KINDS, find_kind
 from flashsim_prod.physics.chain.kinds.sets.padding import padded_sets
-from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, find_model
+from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, find_model, in_version, models_of
 from flashsim_prod.physics.definitions.constituents import candidates as found
 from flashsim_prod.physics.definitions.constituents import sums
 from flashsim_prod.physics.detector.reference import ReferenceDetector
@@ -24,7 +27,8 @@ from flashsim_prod.physics.nanoaod.checks import check_file
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
-from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
+from flashsim_prod.physics.training.assemble import build_bundle, fitted_entry, save_fitted
+from flashsim_prod.physics.training.correcting.folder import unseen_by_fit
 from flashsim_prod.physics.training.fit import fit_model
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.tables import extract
@@ -108,8 +112,14 @@ def test_a_table_has_all_of_them_beside_their_jets(reference):
         {name: column.astype(np.float64) for name, column in table.targets.items()},
         MODEL.source(reference).take(table.row),
     )
+    # directions end at 6, so that one soft candidate beyond moves all of its jet
+    beyond = np.unique(found.flat_jets(reference)[1][np.abs(reference["PFCands"]["eta"]) > 6])
+    kept = ~np.isin(found.flat_jets(reference)[1], beyond)
+    assert len(beyond) < 0.002 * reference["Jet"].n_objects
     for name in ("pt", "eta", "phi", "mass", "d0", "puppiWeight"):
-        assert again[name] == pytest.approx(reference["PFCands"][name], rel=1e-3, abs=1e-4), name
+        assert again[name][kept] == pytest.approx(
+            reference["PFCands"][name][kept], rel=1e-3, abs=1e-4
+        ), name
     assert np.array_equal(again["pdgId"], reference["PFCands"]["pdgId"])
 
 
@@ -215,6 +225,60 @@ def test_no_kind_learns_a_number_that_is_given(kind):
     found_kind = find_kind(kind)
     size = found_kind.declared_size(MODEL, width=8, blocks=1)
     assert not [name for name in found_kind.expected_shapes(MODEL, size) if name.startswith("multiplicity")]
+
+
+def test_no_other_version_has_them():
+    assert MODEL.name not in {model.name for model in models_of("v15")}
+    assert in_version(MODEL, "v9") is MODEL
+    with pytest.raises(RequestError, match=r"jet_constituents: NanoAOD v15 has no PFCands here"):
+        in_version(MODEL, "v15")
+
+
+def test_a_reweighter_of_sets_is_refused(fitted, tmp_path):
+    made, folder = fitted
+    entry = fitted_entry(folder, MODEL.name)
+    section = ReweighterSection(
+        of="0" * 64,
+        use="resample",
+        candidates=2,
+        least=0.05,
+        most=20,
+        scale=1,
+        shift=0,
+        mean=1,
+        classifier=(4,),
+        knots=0,
+    )
+    with pytest.raises(BundleError, match="draws the objects of a source together"):
+        FittedModel.load(MODEL, entry.model_copy(update={"reweighter": section}), made.tensors())
+    shutil.copytree(folder, tmp_path / "fits" / MODEL.name)
+    with pytest.raises(RequestError, match="fit it as another kind to reweight it"):
+        unseen_by_fit(MODEL, tmp_path)
+
+
+def test_another_evaluator_is_never_asked_for_sets(chain, drawn, gen):
+    class Telling:
+        takes_many = True
+
+        def __init__(self, one):
+            self.one, self.asked = one, set()
+
+        def prepare(self):
+            self.one.prepare()
+
+        def evaluate(self, works):
+            self.asked |= {work.model for work in works}
+            return self.one.evaluate(works)
+
+    own = chain.evaluator
+    chain.evaluator = Telling(own)
+    try:
+        again = chain.simulate(_folds(gen, 3), seed=99)
+        assert "jet_from_genjet" in chain.evaluator.asked
+        assert MODEL.name not in chain.evaluator.asked
+    finally:
+        chain.evaluator = own
+    assert np.array_equal(again["PFCands"]["pt"], drawn["PFCands"]["pt"])
 
 
 @pytest.mark.skipif("FLASHSIM_PROD_NANO_SAMPLES" not in os.environ, reason="no folder of NanoAOD files")

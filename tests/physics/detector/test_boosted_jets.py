@@ -117,7 +117,8 @@ def test_the_efficiency_turns_on_at_the_threshold(
 def test_calibration_adds_most_in_the_endcap_and_for_soft_jets() -> None:
     rng, pt = np.random.default_rng(1), np.full(2000, 300.0)
     barrel, endcap = raw_factor(rng, pt, np.full(2000, 0.5)), raw_factor(rng, pt, np.full(2000, 2.2))
-    assert 0.05 < barrel.mean() < 0.07 < 0.1 < endcap.mean()
+    # 0.079 and 0.142 at 220 GeV in files of 2018
+    assert 0.065 < barrel.mean() < 0.09 < 0.1 < endcap.mean()
     assert raw_factor(rng, 3 * pt, np.full(2000, 2.2)).mean() < 0.8 * endcap.mean()
 
 
@@ -242,8 +243,9 @@ def test_fat_jets_resemble_real_ones() -> None:
     )
     produced = ReferenceDetector().simulate(gen.repeat(10), seed=1)
     assert produced["FatJet"].n_objects / 10 == pytest.approx(real["FatJet"].n_objects, rel=0.25)
-    # leptons are looser there, btagHbb is not filled, and particleNet_QCD is another network's
-    other = ("electronIdx3SJ", "lsf3", "btagHbb", "particleNet_QCD")
+    # of Run 3: leptons are looser, calibration is of PUPPI jets, btagHbb is not filled, particleNet_QCD is
+    # another network's
+    other = ("electronIdx3SJ", "lsf3", "btagHbb", "particleNet_QCD", "rawFactor")
     alike = Events(real.n, {}, {"FatJet": _without(real["FatJet"], *other)})
     distances = distances_of(produced, alike, ["FatJet"])
     # about 116 real jets: equal samples would show 0.08; ungroomed ones are rounded in files

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flashsim_prod.physics.events import Collection, Column, Events
-from flashsim_prod.physics.nanoaod.checks import PT_ORDERED
+from flashsim_prod.physics.nanoaod.checking.values import PT_ORDERED
 from flashsim_prod.physics.nanoaod.merger import find_hadd
 from flashsim_prod.physics.nanoaod.schema import Branch, Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
@@ -86,6 +86,8 @@ def _collection(
 
 def _values(branch: Branch, n: int, rng: np.random.Generator) -> Column:
     attribute = branch.name.rpartition("_")[2]
+    if branch.name == "FlashSim_weight":
+        return (0.1 + rng.exponential(1, n)).astype(np.float32)
     if branch.legal is not None:
         return rng.choice(branch.legal, n).astype(branch.dtype)
     if branch.dtype == bool:

@@ -17,6 +17,7 @@ from flashsim_prod.physics.definitions.egamma import by_uncalibrated_pt
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod import checks
 from flashsim_prod.physics.nanoaod.checks import check_file
+from flashsim_prod.physics.nanoaod.runs import WEIGHT_SUMS, sums_of_weights
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
@@ -165,6 +166,7 @@ def drop_gen_jets(events: Events) -> Events:
         (scalar("FlashSim_genEvent", 4, 10**9), r"\(entry 4\): FlashSim_fold does not follow"),
         (merge_gen_events, "FlashSim_genEvent occurs twice"),
         (scalar("MET_pt", 7, np.nan), r"event 1:2:458 \(entry 7\): MET_pt = nan is not finite"),
+        (scalar("FlashSim_weight", 7, 0.0), r"\(entry 7\): FlashSim_weight is not above 0"),
         (scalar("genWeight", 7, np.inf), r"\(entry 7\): genWeight = inf is not finite"),
         (attribute("Jet", "mass", np.inf), r"event 1:3:6\d\d .*Jet_mass = inf is not finite"),
         (attribute("Jet", "jetId", 4), r"event 1:3:6\d\d .*Jet_jetId = 4 is no legal value"),
@@ -217,6 +219,7 @@ def forge(
     lumis: tuple[int, ...] = (2, 3),
     pt_type: str = "float32",
     more: dict[str, Column] | None = None,
+    weights: tuple[float, ...] | None = None,
 ) -> Path:
     """A file like `NanoWriter`'s, from scalars and Jet_pt only, with parts that may be wrong."""
     weight = events.scalars["genWeight"].astype(float)
@@ -228,6 +231,8 @@ def forge(
         "genEventSumw": np.array([weight.sum() if sumw is None else sumw]),
         "genEventSumw2": np.array([(weight**2).sum()]),
     }
+    sums = sums_of_weights(events) if weights is None else weights
+    runs |= {name: np.array([value]) for name, value in zip(WEIGHT_SUMS, sums, strict=False)}
     blocks = {"run": np.ones(len(lumis), np.uint32), "luminosityBlock": np.array(lumis, np.uint32)}
     with uproot.recreate(path) as file:
         types = {name: str(column.dtype) for name, column in columns.items()}
@@ -244,6 +249,8 @@ def forge(
         ({"count": 179}, "179.* as the sum of genEventCount in Runs, the events give 180"),
         ({"sumw": 1e6}, "as the sum of genEventSumw in Runs"),
         ({"sumw": np.nan}, "as the sum of genEventSumw in Runs"),
+        ({"weights": ()}, "has no FlashSim_weightSum in Runs"),
+        ({"weights": (1.0, 2.0, 3.0)}, "has 1.0 as the sum of FlashSim_weightSum in Runs, the events give"),
         ({"lumis": (2,)}, "LuminosityBlocks that does not list"),
         ({"lumis": (2, 3, 4)}, "LuminosityBlocks that does not list"),
         ({"pt_type": "float64"}, "has Jet_pt as float64, expected float32"),

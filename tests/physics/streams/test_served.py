@@ -178,7 +178,13 @@ def test_what_a_server_of_xrootd_refuses(
         (f"{root}/store", InputError, "is a folder; give its files"),
         (f"{root}/elsewhere/z.lhe", InputError, r"may not be read \(.*; is there a valid proxy or token"),
         (nobody, StorageError, "cannot be read: .*; try again later"),
-        ("root://nowhere.invalid//z.lhe", StorageError, "cannot be read: .*; try again later"),
+        (
+            "root://nowhere.invalid//z.lhe",
+            StorageError,
+            "there is no host nowhere.invalid for this machine; try",
+        ),
+        ("root:///store/z.lhe", InputError, "is no URL: it names no server"),
+        ("root://host:x//z.lhe", InputError, "is no URL: Port could not be cast"),
     ):
         with pytest.raises(kind, match=told) as caught, served(url):
             pass
@@ -186,6 +192,17 @@ def test_what_a_server_of_xrootd_refuses(
             NanoFile(url)
         assert str(caught.value).startswith(url)
         assert "\n" not in str(caught.value)
+
+
+def test_an_address_without_a_server_is_none() -> None:
+    for url in ("https:///z.lhe", "http://[::1/z.lhe", "davs://", "http://host:99999/z.hepmc"):
+        with pytest.raises(InputError, match="is no URL: "), served(url):
+            pass
+    with (
+        pytest.raises(InputError, match=r"read from disks, and by .*; copy it here"),
+        served("ftp://there/z.lhe"),
+    ):
+        pass
 
 
 def test_a_server_that_breaks_off_does_not_make_a_file_damaged(

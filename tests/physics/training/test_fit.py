@@ -284,7 +284,7 @@ def test_a_small_table_is_not_learned_by_heart(tmp_path):
 
 def test_twins_are_held_out_together():
     """Reconstructions of one generator event stand side by side in a table."""
-    held_out, rows = optimise._split(10_000, replace(SETTINGS, held_out=0.1))
+    held_out, rows = optimise.split_rows(10_000, replace(SETTINGS, held_out=0.1))
     assert sorted(torch.cat((held_out, rows)).tolist()) == list(range(10_000))
     assert len(held_out) == pytest.approx(1000, rel=0.5)
     beside = np.isin(held_out.numpy() + 1, rows.numpy())

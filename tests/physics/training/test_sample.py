@@ -7,10 +7,18 @@ import pytest
 
 from flashsim_prod import resources
 from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.errors import InputError
+from flashsim_prod.physics.chain.registry import find_model
 from flashsim_prod.physics.nanoaod.checks import check_file
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
-from flashsim_prod.physics.training.sample import write_generator_sample, write_reference_sample
+from flashsim_prod.physics.training.sample import (
+    era_of_inputs,
+    write_generator_sample,
+    write_reference_sample,
+)
+from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tables import extract_file
 
 V9 = Schema.load("v9")
 
@@ -49,3 +57,25 @@ def test_a_reference_sample_is_a_valid_file_and_repeatable(generated, tmp_path):
     assert check_file(tmp_path / "a.root", events=120, schema=V9).events == 120
     list(write_reference_sample([source], tmp_path / "c.root", folds=3, seed=6))
     assert not np.array_equal(_column(tmp_path / "c.root", "MET_pt"), _column(tmp_path / "a.root", "MET_pt"))
+
+
+def test_collisions_of_run_3_are_reconstructed_as_in_run_3(generated, tmp_path):
+    source, path = tmp_path / "run3.root", tmp_path / "full.root"
+    list(write_generator_sample(_card("ttbar"), source, energy_tev=13.6, n_events=30, seed=1))
+    years = era_of_inputs([str(source)])
+    assert (years.name, years.nano) == ("Run3_2022", "v15")
+    assert list(write_reference_sample([str(source)], path, folds=2, seed=5, era=years))[-1] == 60
+    assert check_file(path, events=60, schema=Schema.load("v15")).events == 60
+    with NanoFile(str(path)) as file:
+        assert file.version == "v15"
+        assert {"Jet_btagPNetB", "PFMET_pt", "Electron_promptMVA"} <= file.branches
+        assert not {"MET_pt", "Jet_btagCSVV2", "Electron_mvaFall17V2Iso"} & file.branches
+        assert file.provenance()["detector"][0].endswith("not FullSim, as of 2022)")
+    folder = tmp_path / "tables"
+    list(extract_file(str(path), [find_model("jet_from_genjet")], folder))
+    table = Table.load(next(folder.rglob("*.safetensors")), find_model("jet_from_genjet"))
+    assert (table.version, table.absent, table.origin) == ("v15", (), "reference detector")
+    assert table.era == "Run3_2022"
+    assert "btagUParTAK4B" in table.targets
+    with pytest.raises(InputError, match="two detectors"):
+        era_of_inputs([str(source), str(generated / "zh_llbb.root")])

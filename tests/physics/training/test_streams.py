@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flashsim_prod import patience
 from flashsim_prod.errors import ConfigError, InputError, StorageError
 from flashsim_prod.physics.chain.registry import MODELS, find_model
 from flashsim_prod.physics.era_of_file import era_of_file
@@ -93,7 +94,7 @@ def server(nano: Path) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.01)
 
 
 def same(one: Path, other: Path) -> bool:

@@ -65,6 +65,7 @@ def test_a_replica_that_was_declared_bad(home: Home, admin: Any, made: tuple[str
     assert _states([_lfn(files[1])]) == {"BAD"}
     (one,) = _recover(home, name).files
     assert (one.lost.index, one.lost.why, one.proof) == (1, "missing", "bytes")
+    assert one.lost.detail == f"the catalogue calls its replica at {RSE} BAD"
     assert _states([_lfn(files[1])]) == {"AVAILABLE"}
     assert files[1].read_bytes() == was
     assert _recover(home, name).files == ()

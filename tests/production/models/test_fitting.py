@@ -97,7 +97,7 @@ def test_a_site_is_asked_for_what_is_missing_and_can_be_fitted(
         return 7, True
 
     monkeypatch.setattr(fitting, "hand_over_fits", hand_over)
-    monkeypatch.setattr(fitting, "follow_fits", lambda site, work, output, fitted, show: show(fitted()))
+    monkeypatch.setattr(fitting, "follow_fits", lambda site, work, output, fitted, show, say: show(fitted()))
     _tables(tmp_path, lambda name: 0 if name == "muon_duplicate" else LEAST_OBJECTS)
     _fitted(tmp_path, "met")
     options, shown = FitOptions(quick=True, steps=900, blocks=2, seed=5), Shown()

@@ -8,7 +8,7 @@ import pytest
 
 from flashsim_prod import resources
 from flashsim_prod.errors import ConfigError, RequestError
-from flashsim_prod.production.order.library import all_cards, all_sites, find_card, find_site
+from flashsim_prod.production.order.library import all_cards, all_sites, default_bundle, find_card, find_site
 
 
 def test_shipped_cards_and_sites_are_found_by_the_name_they_give_themselves() -> None:
@@ -55,3 +55,18 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RequestError, match="is not text"):
         find_card(str(path))
+
+
+def test_collisions_of_run_3_have_a_bundle_of_their_own_if_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "bundles_dir", lambda: tmp_path / "shipped")
+    monkeypatch.setattr(resources, "imported_bundles_dir", lambda: tmp_path / "imported")
+    assert default_bundle(13.6, None) is None
+    for folder in ("shipped", "imported"):
+        manifest = tmp_path / folder / "reference_run3" / "manifest.json"
+        manifest.parent.mkdir(parents=True)
+        manifest.write_text("{}")
+        assert default_bundle(13.6, None) == default_bundle(13.6, "v15") == "reference_run3"
+        assert default_bundle(13.0, None) is default_bundle(13.6, "v9") is default_bundle(13.0, "v15") is None
+        manifest.unlink()

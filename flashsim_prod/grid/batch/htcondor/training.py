@@ -1,4 +1,4 @@
-"""Training on a pool: a DAG with one job for each object model, and the bundle after them."""
+"""Training on a pool: a DAG with one job for each file and each object model, and the bundle after them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from flashsim_prod.grid.batch.htcondor.render import of_site, write_files
 from flashsim_prod.grid.batch.htcondor.section import FileAccess, HTCondorRules
 
 _DAG = "train.dag"
-_TEMPLATES = (_DAG, "dagman.config", "fit.sub", "train.sh", "bundle.sub", "bundle.sh")
+_TEMPLATES = (
+    *(_DAG, "dagman.config", "train.sh"),
+    *("draw.sub", "draw.sh", "fit.sub", "bundle.sub", "bundle.sh"),
+)
 #: holds what the jobs of this folder are found again by; written before they are handed over
 _INTENTION = "intention.json"
 _AT_WORK = "JobStatus =!= 3 && JobStatus =!= 4"
 
 
 def submit_training(site: Site, training: Training) -> tuple[int, bool]:
-    """Hand fits over, unless they are at work; DAGMan's cluster, and whether it is new.
+    """Hand tables and fits over, unless they are at work; DAGMan's cluster, and whether it is new.
 
     Parameters
     ----------
@@ -50,9 +53,13 @@ def submit_training(site: Site, training: Training) -> tuple[int, bool]:
         "work": str(work),
         "models": training.models,
         "options": training.options,
-        "output": str(training.output),
+        "output": "" if training.output is None else str(training.output),
+        "drawings": training.drawings,
+        "bundle": training.bundle,
     }
-    write_files(folder, _TEMPLATES, {**of_site(site, rules), **context, "folder": folder, "stage": "fit"})
+    write_files(
+        folder, _TEMPLATES, {**of_site(site, rules), **context, "folder": str(folder), "stage": "fit"}
+    )
     token = secrets.token_hex(16)
     with storage_errors(f"writing {folder}"):
         for left in (*folder.glob(f"{_DAG}.*"), folder / "train.status"):

@@ -1,4 +1,4 @@
-"""Training on a cluster: a task of a job array for each object model, and the bundle once all are fitted.
+"""Training on a cluster: a task of a job array for each file and each object model, then the bundle.
 
 ``intention.json`` in the folder of what is handed over holds the token that all of it is named by. It is
 written before anything is handed over, and again with Slurm's number when all is: without a number, part of
@@ -20,12 +20,12 @@ from flashsim_prod.grid.batch.slurm.client import Slurm
 from flashsim_prod.grid.batch.slurm.render import check_paths, exported, of_site, write_scripts
 from flashsim_prod.grid.batch.slurm.section import SlurmRules
 
-_FIT, _BUNDLE = "fit", "bundle"
+_DRAW, _FIT, _BUNDLE = "draw", "fit", "bundle"
 _INTENTION = "intention.json"
 
 
 def submit_training(site: Site, training: Training) -> tuple[int, bool]:
-    """Hand fits over, unless they are at work; the number of the first array, and whether it is new.
+    """Hand tables and fits over, unless they are at work; number of the first array, and if it is new.
 
     Parameters
     ----------
@@ -44,23 +44,32 @@ def submit_training(site: Site, training: Training) -> tuple[int, bool]:
         If it cannot be reached.
     """
     rules, folder, slurm = site.rules_as(SlurmRules), training.work / "batch", Slurm()
-    check_paths((training.work, training.output.parent), rules)
+    check_paths(_seen(training), rules)
     token, number = _intended(folder)
     left = _live(slurm, token)
     if left and number is not None:
         return number, False
     # of a hand-over that was broken off: what is there of it makes no bundle
     slurm.cancel(left)
-    write_scripts(folder, (_FIT, _BUNDLE), {**of_site(site, rules), **_context(training, rules, folder)})
+    write_scripts(
+        folder, (_DRAW, _FIT, _BUNDLE), {**of_site(site, rules), **_context(training, rules, folder)}
+    )
     token = secrets.token_hex(16)
     write_json(folder / _INTENTION, {"token": token})
     numbers: list[int] = []
     try:
-        for models in _arrays(slurm, training.models):
-            asked = _options(token, folder, len(models), rules, afterany=left)
-            numbers.append(slurm.submit(asked, folder / f"{_FIT}.sh", *models))
-        asked = _options(token, folder, 1, rules, afterok=numbers, afterany=[] if numbers else left)
-        numbers.append(slurm.submit(asked, folder / f"{_BUNDLE}.sh"))
+        before: list[int] = []
+        files = tuple(str(number) for number in range(1, len(training.drawings) + 1))
+        bundle = () if training.output is None else ((_BUNDLE, ("",)),)
+        for script, each in ((_DRAW, files), (_FIT, training.models), *bundle):
+            its: list[int] = []
+            for words in _arrays(slurm, each):
+                after = [] if before else left
+                asked = _options(token, folder, len(words), rules, afterok=before, afterany=after)
+                its.append(slurm.submit(asked, folder / f"{script}.sh", *filter(None, words)))
+                numbers.append(its[-1])
+            # what nothing is done of is not waited for
+            before = its or before
     except ConfigError:
         # refused for certain, as may be what comes after the first array
         slurm.cancel(numbers)
@@ -134,14 +143,22 @@ def _options(
         yield "--kill-on-invalid-dep=yes"
 
 
+def _seen(training: Training) -> list[Path]:
+    """Folders that the nodes have to see."""
+    output = [] if training.output is None else [training.output.parent]
+    return [training.work, *output]
+
+
 def _context(training: Training, rules: SlurmRules, folder: Path) -> dict[str, object]:
     with storage_errors(f"writing {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-    seen = dict.fromkeys(map(str, (training.work, training.output.parent)))
+    seen = dict.fromkeys(map(str, _seen(training)))
     return {
         "work": str(training.work),
         "words": training.options,
-        "output": str(training.output),
+        "output": "" if training.output is None else str(training.output),
+        "drawings": training.drawings,
+        "bundle": training.bundle,
         "folder": str(folder),
         "binds": [*seen, *rules.software.binds],
     }

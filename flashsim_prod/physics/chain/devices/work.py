@@ -18,6 +18,7 @@ class Task(StrEnum):
 
     NUMBERS = "numbers"
     ATTRIBUTES = "attributes"
+    WEIGHTS = "weights"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Work:
     model : str
     task : Task
     inputs : tuple of float32 arrays of shape (n, columns)
-        Standardised conditions, and normal numbers where attributes are drawn.
+        Standardised conditions, and normal numbers where attributes are drawn; with attributes beside them in
+        one array where these are to be weighted.
     """
 
     model: str

@@ -168,6 +168,8 @@ class Kind(ABC, Generic[Size]):
     name: ClassVar[str]
     #: whether its networks can be made without memory, where only their shapes are wanted
     is_weightless: ClassVar[bool] = True
+    #: whether what it draws depends on how it is integrated
+    integrates: ClassVar[bool] = False
 
     @abstractmethod
     def declared_size(self, model: ObjectModel, *, width: int | None, blocks: int | None) -> Size:

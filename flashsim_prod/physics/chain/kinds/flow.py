@@ -17,7 +17,8 @@ from flashsim_prod.physics.chain.kinds.numbers import KindWithNumbers
 from flashsim_prod.physics.chain.kinds.transport import draw_times, integrate, path
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 
-_VELOCITY = "velocity"
+#: what the network of a flow is called among those of a model
+VELOCITY = "velocity"
 
 
 class FlowLoss(ObjectLoss):
@@ -37,24 +38,25 @@ class FlowKind(KindWithNumbers[NetworkSize]):
 
     name = registry.FLOW
     sizes = NetworkSize
+    integrates = True
 
     def declared_size(self, model: ObjectModel, *, width: int | None, blocks: int | None) -> NetworkSize:
         return replace(model.size, width=width or model.size.width, blocks=blocks or model.size.blocks)
 
     def of_attributes(self, model: ObjectModel, size: NetworkSize) -> dict[str, nn.Module]:
-        return {_VELOCITY: Velocity(len(model.targets), len(model.conditions), size)}
+        return {VELOCITY: Velocity(len(model.targets), len(model.conditions), size)}
 
     def for_inference(self, networks: Networks) -> Networks:
-        velocity = FusedVelocity(cast(Velocity, networks[_VELOCITY]))
-        return {**super().for_inference(networks), _VELOCITY: velocity}
+        velocity = FusedVelocity(cast(Velocity, networks[VELOCITY]))
+        return {**super().for_inference(networks), VELOCITY: velocity}
 
     def sample(self, networks: Networks, conditions: Tensor, normals: Tensor, sampling: Sampling) -> Tensor:
-        velocity = cast(Velocity, networks[_VELOCITY])
+        velocity = cast(Velocity, networks[VELOCITY])
         contribution = velocity.condition(conditions)
         return integrate(lambda x, t: velocity(x, t, contribution), normals, sampling)
 
     def stages_of_attributes(self, networks: Networks) -> tuple[Stage, ...]:
-        return (Stage(self.name, networks[_VELOCITY], FlowLoss, (_VELOCITY,)),)
+        return (Stage(self.name, networks[VELOCITY], FlowLoss, (VELOCITY,)),)
 
 
 KIND = FlowKind()

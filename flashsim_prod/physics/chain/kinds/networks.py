@@ -18,7 +18,11 @@ _NARROWEST = 0.01
 
 
 class _Block(nn.Module):
-    """A residual step that condition and time steer: a gated linear unit and what is added to it."""
+    """A residual step that condition and time steer feature by feature, by FiLM (arXiv:1709.07871).
+
+    What they give scales and shifts each feature before its activation: no gated linear unit, which would
+    take the activation's place.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -33,7 +37,7 @@ class _Block(nn.Module):
 
 
 class Velocity(nn.Module):
-    """The field v(x, t, c) that carries noise to attributes: a ResNet with GLU gates on (c, t).
+    """The field v(x, t, c) that carries noise to attributes: a ResNet that (c, t) steer by FiLM.
 
     What the velocity is for attributes that are normal and know nothing of each other is written down, and
     the network learns the rest at unit scale (the preconditioning of Karras et al., arXiv:2206.00364, for

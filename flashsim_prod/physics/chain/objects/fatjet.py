@@ -221,6 +221,7 @@ FROM_GEN_JET = ObjectModel(
             for name in ("tau1", "tau2", "tau3", "tau4", "rawFactor", "particleNet_mass")
         ),
         *(Target(name) for name in ("n2b1", "n3b1", *_ATTRIBUTES, *_WITH_BVL, *_SHARES)),
+        Target("deepTag_share", default=1.0),
     ),
     match=_match,
     express=_express,

@@ -138,6 +138,7 @@ FROM_GEN_JET = ObjectModel(
     ),
     targets=(*_OF_GEN_JET, *TARGETS),
     match=_match_gen_jets,
+    completed=("partonFlavour",),
     express=_express_genuine,
     assemble=_assemble_genuine,
 )

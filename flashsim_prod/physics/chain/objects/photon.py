@@ -234,6 +234,7 @@ FROM_ELECTRON = ObjectModel(
     ),
     targets=_TARGETS,
     match=_match_electrons,
+    completed=("mass",),
     express=_express,
     assemble=_assemble,
 )
@@ -253,6 +254,7 @@ FROM_PHOTON = ObjectModel(
     ),
     targets=_TARGETS,
     match=_match_prompt,
+    completed=("mass",),
     express=_express,
     assemble=_assemble,
 )
@@ -266,6 +268,7 @@ FROM_JET = ObjectModel(
     targets=_TARGETS,
     match=_match_jets,
     most=3,
+    completed=("mass",),
     express=_express,
     assemble=_assemble,
 )

@@ -152,6 +152,10 @@ def _beginnings_at_once(text: bytes, known: int) -> list[int]:
 
 def _head(text: bytes, url: str) -> Head:
     head = text.lstrip()
+    if not head:
+        raise InputError(
+            f"{url} is empty and so is no HepMC file; let its generator finish, or copy it again"
+        )
     if not head.startswith(_MARK) or any(one in head for one in _OTHERS):
         raise InputError(f"{url} is no HepMC file in ASCII of version 2 or 3; convert it, or give another")
     form = next((form for mark, form in _FORMS.items() if mark in head), None)

@@ -16,6 +16,7 @@ from flashsim_prod.physics.generator.hepmc.file import Head, event_texts, read_h
 from flashsim_prod.physics.generator.hepmc.graph import GraphParticles, check_graph
 from flashsim_prod.physics.generator.hepmc.record import Record, read_records
 from flashsim_prod.physics.generator.hepmc.weights import nominal_of
+from flashsim_prod.physics.generator.source import refuse_twins
 
 _SAMPLED = 20
 _PROTON = 2212
@@ -102,7 +103,7 @@ def survey(url: str) -> Survey:
 
 def survey_alike(surveys: Sequence[Survey]) -> Survey:
     """The first, with which all are one sample; `InputError` if one has other weights, or is a copy."""
-    first, seen = surveys[0], {surveys[0].first: surveys[0].url}
+    first = surveys[0]
     for one in surveys[1:]:
         if one.names != first.names:
             odd = sorted(set(one.names) ^ set(first.names))
@@ -115,12 +116,7 @@ def survey_alike(surveys: Sequence[Survey]) -> Survey:
                 f"{one.url} has beams of {_told(one.beams_gev)}, {first.url} of {_told(first.beams_gev)}; "
                 "give files of one energy"
             )
-        twin = seen.setdefault(one.first, one.url)
-        if twin != one.url:
-            raise InputError(
-                f"--input: {one.url} and {twin} begin with the same event: copies, or of one seed; "
-                "their events would count twice, leave one out"
-            )
+    refuse_twins((one.url, one.first) for one in surveys)
     return first
 
 

@@ -184,6 +184,8 @@ def _head(stream: IO[bytes], url: str) -> tuple[str, bytes, int]:
     read = b""
     while b"</init>" not in read:
         more = stream.read(_CHUNK)
+        if not more and not read:
+            raise InputError(f"{url} is empty; copy it again, or let its generator finish")
         if not more or len(read) > _LARGEST_HEAD:
             raise InputError(f"{url}: no <init> ... </init>; is it an LHE file, and whole?")
         read += more

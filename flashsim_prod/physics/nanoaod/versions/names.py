@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from importlib.resources import files
+from types import MappingProxyType
 
 import numpy as np
 
@@ -55,6 +56,18 @@ class Dialect:
         """What models declare of what this version calls `names`, and what such follow from."""
         needs = [need for name in names for need in (DERIVED[name].needs if name in DERIVED else (name,))]
         return tuple(dict.fromkeys(self.declared(name) for name in needs))
+
+    def near(self, other: Dialect, branches: Names[str]) -> Dialect:
+        """The names of a file of this version where what plays the part that it has in `other` counts.
+
+        So what a version has of the trainings of Run 2 and of Run 3 is told apart.
+        """
+        chosen = {
+            name: other.own(name) if other.own(name) in branches else self.own(name)
+            for name in {*self.renamed, *other.renamed}
+        }
+        renamed = {name: own for name, own in chosen.items() if own != name}
+        return Dialect(self.version, renamed, self.levels)
 
     def in_file(self, branches: Names[str]) -> dict[str, str]:
         """Own name of each branch of a file of this version, by the name that models declare.
@@ -161,6 +174,24 @@ def find_dialect(version: str) -> Dialect:
     renamed = {own: name for first, last, name, own in _names().renamed if first <= number <= last}
     levels = frozenset(name for first, last, name in _names().levels if first <= number <= last)
     return Dialect(version, renamed, levels)
+
+
+@cache
+def declared_in(version: str) -> Schema:
+    """All branches that models of a version can declare: the default version's, and those that it has beside.
+
+    Of a version without tables they are the default version's alone.
+    """
+    declared = Schema.default()
+    if version not in known_versions():
+        return declared
+    own, dialect = Schema.load(version), find_dialect(version)
+    more = {name: one for name, one in own.branches.items() if dialect.declared(name) == name}
+    return Schema(
+        version,
+        MappingProxyType({**more, **declared.branches}),
+        MappingProxyType({**own.collections, **declared.collections}),
+    )
 
 
 def default_version(energy_tev: float, made_for: str) -> str:

@@ -13,6 +13,7 @@ from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.errors import BundleError, InputError, RequestError
 from flashsim_prod.files import read_text, write_json
 from flashsim_prod.physics.chain.bundle import Bundle
+from flashsim_prod.physics.chain.distilled import students
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.assemble import ENTRY, save_fitted
@@ -52,8 +53,10 @@ def tune_into_folder(
     entry = base.manifest.models.get(model.name)
     if entry is None:
         raise BundleError(f"bundle {base.name} has no model {model.name} to begin with; take another --base")
-    start = FittedModel.load(model, entry, base.tensors(model.name))
-    table = _table(model, work / "tables", base)
+    refuse_students(base, [model])
+    # a reweighter knows what the base draws, not what comes of it
+    start = FittedModel.load(model, entry, base.tensors(model.name)).bare
+    table = table_for(model, work / "tables", base)
     fitted, done = tune(start, table, settings, device=device, progress=progress)
     write_json(work / "fits" / BASE_FILE, about_base(base))
     about = {
@@ -87,8 +90,20 @@ def _losses(done: ModelTuned) -> dict[str, float | int | str]:
     return found
 
 
-def _table(model: ObjectModel, folder: Path, base: Bundle) -> Table:
-    """What is learned from; `InputError` if it does not go together, or with the base."""
+def refuse_students(base: Bundle, models: Sequence[ObjectModel]) -> None:
+    """`BundleError` if one of `models` of `base` is a student: flow matching would unlearn its few steps."""
+    found = students(base.manifest.models)
+    for model in models:
+        if (student := found.get(model.name)) is not None:
+            raise BundleError(
+                f"{model.name} of bundle {base.name} is a student of {student.evaluations} evaluations; "
+                f"begin with its teacher, --base {student.bundle} ({student.bundle_digest[:12]}), and "
+                "distil what comes of it"
+            )
+
+
+def table_for(model: ObjectModel, folder: Path, base: Bundle) -> Table:
+    """What is learned from beside a base; `InputError` if it does not go together, or with the base."""
     found = origins(folder, model)
     if len(found) > 1:
         (first, one), (second, other) = list(found.items())[:2]

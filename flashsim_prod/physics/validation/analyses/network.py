@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.nanoaod.runs import event_weights
 from flashsim_prod.physics.validation.analyses.selections import DNN, Analysis
 from flashsim_prod.physics.validation.models.figures import Light, light
 from flashsim_prod.physics.validation.statistics.clustered import Entries
@@ -40,7 +41,7 @@ class Reconstruction:
     def of(events: Events, analysis: Analysis) -> Reconstruction:
         features = analysis.features(events)
         gen = events.scalars["FlashSim_genEvent"].astype(np.int64)
-        weight = events.scalars["genWeight"].astype(np.float64)
+        weight = event_weights(events)
         return Reconstruction(features, gen, weight, analysis.flow(features))
 
     def entries(self, values: F64, chosen: NDArray[np.bool_]) -> Entries:

@@ -11,6 +11,7 @@ from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.runs import WEIGHT
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.sample import write_generator_sample
 from flashsim_prod.physics.validation.dataset.samples import StageProgress
@@ -76,7 +77,7 @@ def reconstructed(
             job_gen_first=0,
         )
         # each chunk its own stream, for simulators that draw from one
-        parts.append(only(simulator.simulate(folded, seed=seed + first), (*keep, *_NUMBERS)))
+        parts.append(only(simulator.simulate(folded, seed=seed + first), (*keep, *_NUMBERS, WEIGHT)))
     progress(title, gen.n, gen.n)
     return Events.concatenate(parts)
 

@@ -26,7 +26,7 @@ from flashsim_prod.physics.validation.models.figures import Light
 from flashsim_prod.physics.validation.models.whole_events import Derived, compare_quantity, inside
 from flashsim_prod.physics.validation.quantities import QUANTITIES, Quantity
 from flashsim_prod.physics.validation.statistics.clustered import Entries, Test, distances, shape_test
-from flashsim_prod.physics.validation.statistics.distances import F64, I64, rank_correlations
+from flashsim_prod.physics.validation.statistics.distances import F64, I64, correlation_difference
 
 #: entries, and generator events, of either sample below which nothing is said
 _MIN_ENTRIES, _MIN_GEN = 200, 40
@@ -196,12 +196,9 @@ def _correlations(
     (first, kept), (second, kept_reference) = (_matrix(objects, attributes) for objects in both)
     if min(len(first), len(second)) < _MIN_ENTRIES:
         return None
-    difference = rank_correlations(first) - rank_correlations(second)
-    # that of a constant with itself is no news
-    np.fill_diagonal(difference, 0.0)
+    difference = correlation_difference(first, second)
     half = reference.gen[both[1].event_index[:_MOST_OBJECTS][kept_reference]] % 2 == 1
-    floor = rank_correlations(second[half]) - rank_correlations(second[~half])
-    np.fill_diagonal(floor, 0.0)
+    floor = correlation_difference(second[half], second[~half])
     # two halves differ by more than two samples of these sizes
     scale = np.sqrt((1 / len(first) + 1 / len(second)) / (4 / len(second)))
     row, column = np.unravel_index(int(np.abs(difference).argmax()), difference.shape)

@@ -14,6 +14,7 @@ from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.files import appearing
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.runs import WEIGHT, event_weights
 from flashsim_prod.physics.oversampling import OversampledHist
 from flashsim_prod.physics.validation.dataset.observables import Observable, find_observable
 from flashsim_prod.physics.validation.dataset.samples import StageProgress
@@ -64,7 +65,7 @@ class Binning:
 
 @dataclass(frozen=True)
 class Filled:
-    """The histogram of one observable: sums of genWeight / k, so that generator events are counted.
+    """The histogram of one observable: sums of weights / k, so that generator events are counted.
 
     Attributes
     ----------
@@ -139,7 +140,7 @@ def fill_histograms(
             made = [_empty(one, binning or Binning.around(one.values(events)[0])) for one in observables]
         folds = events.scalars["FlashSim_oversample"].astype(np.float64)
         gen = events.scalars["FlashSim_genEvent"].astype(np.int64)
-        weight = events.scalars["genWeight"].astype(np.float64) / folds
+        weight = event_weights(events) / folds
         for one in made:
             values, event = one.observable.values(events)
             one.by_gen.fill(values, gen_event=gen[event], weight=weight[event])
@@ -166,7 +167,8 @@ def _chunks(
             for name in _NUMBERS:
                 if name not in file.branches:
                     raise InputError(f"{url} has no branch '{name}': was it made by flashsim-prod?")
-            needed = sorted({*_NUMBERS, *(name for one in observables for name in one.needs)})
+            more = {WEIGHT} & file.branches
+            needed = sorted({*_NUMBERS, *more, *(name for one in observables for name in one.needs)})
             for start in range(0, file.n_entries, _CHUNK_EVENTS):
                 progress(Path(url).name, start, file.n_entries)
                 yield observables, file.read(needed, start, start + _CHUNK_EVENTS)

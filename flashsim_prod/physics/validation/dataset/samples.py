@@ -17,6 +17,7 @@ from flashsim_prod.physics.generator.source import (
     OPTIONAL_SCALARS,
 )
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.runs import event_weights
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.validation.models.held_out import REFERENCE_DETECTOR, HeldOutFile
 from flashsim_prod.physics.validation.statistics.clustered import Entries
@@ -62,7 +63,7 @@ class Sample:
     gen : int64 array of shape (n_events,)
         Generator event of each.
     weight : array of shape (n_events,)
-        genWeight.
+        genWeight, times FlashSim_weight where there is one.
     schema : Schema
         What the branches mean.
     """
@@ -136,7 +137,7 @@ def read_sample(
     if not parts:
         raise InputError(f"{urls[0]} and all other files of the dataset hold no events")
     joined = Events.concatenate(alike(parts))
-    weight = joined.scalars.get("genWeight", np.ones(joined.n)).astype(np.float64)
+    weight = event_weights(joined)
     if odd := int(np.count_nonzero(~np.isfinite(weight))):
         raise InputError(
             f"{', '.join(urls)}: genWeight is not finite in {odd} events; no figure can be had of it"

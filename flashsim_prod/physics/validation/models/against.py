@@ -15,6 +15,7 @@ from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Events, full_name
 from flashsim_prod.physics.folding import fold_events
+from flashsim_prod.physics.nanoaod.runs import WEIGHT
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import stored
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples
@@ -148,7 +149,10 @@ def simulated(chain: Chain, held_out: Sample, seed: int) -> Sample:
         job_gen_first=0,
     )
     made = stored(chain.simulate(folds, seed=seed), held_out.schema)
-    return Sample("FlashSim", (), made, held_out.gen, held_out.weight, held_out.schema)
+    weight = held_out.weight
+    if WEIGHT in made.scalars:
+        weight = weight * made.scalars[WEIGHT].astype(np.float64)
+    return Sample("FlashSim", (), made, held_out.gen, weight, held_out.schema)
 
 
 def compare_with(

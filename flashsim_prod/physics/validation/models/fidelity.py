@@ -30,6 +30,7 @@ from flashsim_prod.physics.validation.statistics.distances import (
     F64,
     I64,
     compare_along,
+    correlation_difference,
     ks_distance,
     rank_correlations,
     two_sample_chi2,
@@ -100,8 +101,9 @@ def draw(fitted: FittedModel, held_out: HeldOut, schema: Schema, sampling: Sampl
     made = model.restore(
         fitted.sample(table.conditions[table.row], noise, sampling, sets=table.row), held_out.sources
     )
-    # what is taken over from the source is right by construction
-    names = [name for name in made if name in held_out.attributes and name not in model.copies]
+    # what is taken over from the source is right by construction, and what is made anew is not the model's
+    apart = {*model.copies, *model.completed}
+    names = [name for name in made if name in held_out.attributes and name not in apart]
     for name in names:
         if not np.all(np.isfinite(made[name].astype(np.float64))):
             raise BundleError(
@@ -194,9 +196,9 @@ def _correlations(
     reference: F64, drawn: F64, conditions: F64, second: NDArray[np.bool_], labels: tuple[str, ...]
 ) -> Correlations:
     n = reference.shape[1]
-    between = rank_correlations(drawn) - rank_correlations(reference)
+    between = correlation_difference(drawn, reference)
     to_conditions = rank_correlations(drawn, conditions) - rank_correlations(reference, conditions)
-    floor = rank_correlations(reference[second]) - rank_correlations(reference[~second])
+    floor = correlation_difference(reference[second], reference[~second])
     floor /= _HALVES
     return Correlations(
         labels[:n],

@@ -20,6 +20,7 @@ from flashsim_prod.files import write_json as write_figures
 from flashsim_prod.physics.chain.assessment import REPORT_NAME, Assessment, ModelFigures
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.chain import Chain
+from flashsim_prod.physics.chain.distilled import students
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Events
@@ -170,6 +171,9 @@ class FidelityReport:
         for model in options.models:
             words += ["--model", model]
         words += ["--max-rows", str(options.max_rows), "--seed", str(options.seed)]
+        if students(self.bundle.manifest.models) and sampling == Sampling():
+            # said, it would be of their teachers
+            return shlex.join(words)
         words += ["--solver", sampling.solver, "--evaluations", str(sampling.evaluations)]
         return shlex.join([*words, "--grid-power", f"{sampling.grid_power:g}"])
 

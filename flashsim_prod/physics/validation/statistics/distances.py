@@ -87,6 +87,16 @@ def rank_correlations(columns: F64, others: F64 | None = None) -> F64:
     return correlations
 
 
+def correlation_difference(first: F64, second: F64) -> F64:
+    """Rank correlations between the columns of `first` less those of `second`, shape (p, p).
+
+    Of a column with itself there is no difference, not even where it is constant in one of the two.
+    """
+    difference = rank_correlations(first) - rank_correlations(second)
+    np.fill_diagonal(difference, 0.0)
+    return difference
+
+
 def _standard_ranks(columns: F64) -> F64:
     ranks = stats.rankdata(columns, axis=0)
     centred = ranks - ranks.mean(axis=0)

@@ -11,12 +11,26 @@ from flashsim_prod.core.sizes import format_count
 from flashsim_prod.core.training.cocktail import Cocktail, Ingredient
 from flashsim_prod.errors import BundleError, RequestError
 from flashsim_prod.production.models.assembling import AssembledBundle, assemble_bundle
+from flashsim_prod.production.models.at_site import train_at
+from flashsim_prod.production.models.bundles import open_bundle
 from flashsim_prod.production.models.drawing import Portion, StepProgress
-from flashsim_prod.production.models.fitting import FitDisplay, FitOptions, Fits, fit_all_models
+from flashsim_prod.production.models.fitting import (
+    FitDisplay,
+    FitOptions,
+    Fits,
+    Submitted,
+    fit_all_models,
+)
 from flashsim_prod.production.models.opendata.fit_energy import EnergyOfFits, energy_of_fits
 from flashsim_prod.production.models.opendata.records import Where, addresses, find_record, first_events
-from flashsim_prod.production.models.samples import Extracted, extract_tables, refuse_same_names
-from flashsim_prod.production.order.library import Shelf
+from flashsim_prod.production.models.samples import (
+    Extracted,
+    check_portions,
+    extract_tables,
+    refuse_same_names,
+)
+from flashsim_prod.production.models.training import check_trains
+from flashsim_prod.production.order.library import Shelf, find_site
 
 COCKTAILS = Shelf(
     "cocktail",
@@ -41,6 +55,21 @@ class Trained:
     extracted: Extracted
     fits: Fits
     bundle: AssembledBundle
+    energy: EnergyOfFits
+
+
+@dataclass(frozen=True)
+class TrainedAt:
+    """A cocktail that a site trains.
+
+    Attributes
+    ----------
+    submitted : Submitted
+    energy : EnergyOfFits
+        So far.
+    """
+
+    submitted: Submitted
     energy: EnergyOfFits
 
 
@@ -104,12 +133,59 @@ def train_cocktail(
         work,
         output,
         name=cocktail.name,
-        title=cocktail.title + (f"; {len(fits.too_few)} models of {cocktail.base}" if fits.too_few else ""),
+        title=cocktail.title,
         tag=cocktail.tag,
         sample=sample_lines(cocktail, portions),
         base=cocktail.base if fits.too_few else None,
+        tells_base=True,
     )
     return Trained(drawn, replace(fits, complaint=""), made, energy_of_fits(work))
+
+
+def train_cocktail_at(
+    cocktail: Cocktail,
+    site: str,
+    work: Path,
+    output: Path,
+    options: FitOptions,
+    where: Where,
+    *,
+    events: int | None,
+    wait: bool,
+    progress: StepProgress,
+    display: FitDisplay,
+) -> TrainedAt:
+    """Have a site do what `train_cocktail` does: a job for each file, then each model, then the bundle.
+
+    Raises
+    ------
+    RequestError, ConfigError, InputError, StorageError
+        If the site does not train, a record is not there or holds too few events, or a server is away.
+    BundleError
+        If there is something at `output`, or the cocktail's base is none.
+    JobsFailedError
+        If jobs that were followed made no bundle.
+    """
+    from flashsim_prod.physics.chain.registry import MODELS
+
+    found = find_site(site)
+    check_trains(found)
+    if output.exists():
+        raise BundleError(f"{output} exists; give another --output for the bundle, or remove it")
+    if cocktail.base is not None:
+        open_bundle(cocktail.base)
+    each = find_portions(cocktail, events or cocktail.events, where, progress)
+    portions = [replace(portion, era=cocktail.era) for its in each.values() for portion in its]
+    check_portions(portions, MODELS, work / "tables")
+    words = ["--name", cocktail.name, "--title", cocktail.title, "--tag", cocktail.tag, "--tell-base"]
+    words += [word for line in sample_lines(cocktail, each) for word in ("--sample", line)]
+    words += [] if cocktail.base is None else ["--base", cocktail.base]
+    handed = train_at(
+        *(found, work, portions, options, output, words, display),
+        few_are_left=cocktail.base is not None,
+        wait=wait,
+    )
+    return TrainedAt(handed, energy_of_fits(work))
 
 
 def find_portions(

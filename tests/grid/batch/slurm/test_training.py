@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +14,9 @@ from typing import Any
 import pytest
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.errors import ConfigError, JobsFailedError
+from flashsim_prod.errors import ConfigError, JobsFailedError, RequestError
+from flashsim_prod.grid.batch.base import Training, TrainingBatch
+from flashsim_prod.grid.batch.opening import open_batch
 from flashsim_prod.grid.batch.slurm import client
 from flashsim_prod.grid.batch.slurm.section import Software
 from flashsim_prod.physics.chain.registry import MODELS
@@ -33,10 +39,11 @@ def train(
     work = tmp_path / "a training of 100%"
     fits.make_tables(work)
 
-    def do(*, wait: bool = False, **rules: Any) -> Fits:
+    def do(*, wait: bool = False, anew: bool = False, **rules: Any) -> Fits:
         path = tmp_path / "site.yaml"
         path.write_text(site(software=software, **rules).to_yaml())
-        return fit_all_models(work, FitOptions(quick=True, seed=7), FitDisplay(), site=str(path), wait=wait)
+        options = FitOptions(quick=True, seed=7, anew=anew)
+        return fit_all_models(work, options, FitDisplay(), site=str(path), wait=wait)
 
     return do
 
@@ -117,3 +124,74 @@ def test_what_slurm_or_the_site_refuses_is_told_before_anything_waits(
     (tmp_path / "python").unlink()
     with pytest.raises(ConfigError, match=r"there is no interpreter .*so no job could start"):
         train()
+
+
+def test_tables_come_before_the_fits_and_the_bundle_after_both(
+    cluster: RunningCluster, site: Callable[..., Site], fits: ModuleType, tmp_path: Path
+) -> None:
+    work = tmp_path / "a training of 100%"
+    fits.make_tables(work)
+    python = tmp_path / "draws"
+    # tables of a file stand for themselves; whatever is fitted is told what was there
+    python.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" = -c ] && exit 0\n'
+        'shift 3; case "$1" in\n'
+        f'extract) [ "$2" != bad ] || exit 10; echo "$@" >>"{work}/drawn" ;;\n'
+        f'fit) cp "{work}/drawn" "{work}/before.$2" ;;\n'
+        f'bundle) echo "$@" >"{work}/bundled" ;;\n'
+        "esac\n"
+    )
+    python.chmod(0o755)
+    batch = open_batch(site(software=Software(python=str(python))))
+    assert isinstance(batch, TrainingBatch)
+    words = tuple(("extract", f"file's {number}.root", "--first", "3") for number in range(3))
+    training = Training(work, ("met",), (), work / "bundle", words, ("--title", "two words; more"))
+    assert batch.train(training)[1]
+    while batch.is_training(work):
+        time.sleep(0.3)
+    assert sorted((work / "before.met").read_text().splitlines()) == [
+        f"extract file's {number}.root --first 3" for number in range(3)
+    ]
+    assert (work / "bundled").read_text().endswith(f"--work {work} --title two words; more\n")
+    # what depends on tables that cannot be drawn is not begun
+    (work / "before.met").unlink()
+    assert batch.train(replace(training, drawings=(("extract", "bad"),)))[1]
+    while batch.is_training(work):
+        time.sleep(0.3)
+    assert not (work / "before.met").exists()
+    # tables alone
+    (work / "bundled").unlink()
+    assert batch.train(replace(training, models=(), output=None))[1]
+    while batch.is_training(work):
+        time.sleep(0.3)
+    assert len((work / "drawn").read_text().splitlines()) == 6
+    assert not (work / "bundled").exists()
+
+
+def test_of_two_at_once_one_hands_over(cluster: RunningCluster, train: Callable[..., Fits]) -> None:
+    with ThreadPoolExecutor(2) as both:
+        made = [one.result().submitted for one in [both.submit(train), both.submit(train)]]
+    found = [one for one in made if one is not None]
+    assert sorted(one.is_new for one in found) == [False, True]
+    assert len({one.batch_id for one in found}) == 1
+
+
+def test_what_is_at_work_is_not_begun_anew(
+    cluster: RunningCluster, train: Callable[..., Fits], tmp_path: Path
+) -> None:
+    kept = tmp_path / "a training of 100%" / "fits" / MODELS[1].name / "entry.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    assert train().submitted is not None
+    with pytest.raises(
+        RequestError, match=r"are at work at cluster; take them back there first, or leave out"
+    ):
+        train(anew=True)
+    cluster("scancel", f"--user={os.getuid()}")
+    (kept.parents[2] / "bundle").mkdir()
+    with pytest.raises(
+        RequestError, match=r"bundle exists; give another folder for the bundle, or remove it"
+    ):
+        train(anew=True)
+    assert kept.exists(), "nothing is removed before all is clear"

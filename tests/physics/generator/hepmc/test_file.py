@@ -38,7 +38,7 @@ def _without_a_particle(text: str) -> str:
     [
         (lambda text: text[: len(text) // 2], "is truncated: it does not end with"),
         (lambda text: text.partition("\nE ")[0], "holds no events|START_EVENT_LISTING|truncated"),
-        (lambda text: "", "is no HepMC file"),
+        (lambda text: "", "is empty and so is no HepMC file"),
         (lambda text: "hello\n", "is no HepMC file"),
         (lambda text: "<LesHouchesEvents>\n" + text, "is no HepMC file"),
         (lambda text: text + text, "is several files in one"),

@@ -49,7 +49,7 @@ def test_what_is_read_is_what_pylhe_reads(write_lhe: WriteLhe, name: str, how: s
 def test_exponents_may_be_as_fortran_writes_them(write_lhe: WriteLhe) -> None:
     one, other = (
         write_lhe("a.lhe"),
-        write_lhe("b.lhe", change=lambda text: re.sub(r"(\d)E([+-])", r"\1D\2", text)),
+        write_lhe("another.lhe", change=lambda text: re.sub(r"(\d)E([+-])", r"\1D\2", text)),
     )
     assert one.read_bytes() != other.read_bytes()
     assert _columns(str(one)) == _columns(str(other))
@@ -115,6 +115,10 @@ def test_a_file_that_was_cut_off_is_refused(write_lhe: WriteLhe, name: str, cut:
 
 def test_other_files_than_lhe_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.lhe"
+    for nothing in (b"", gzip.compress(b"")):
+        path.write_bytes(nothing)
+        with pytest.raises(InputError, match=r"a\.lhe is empty; copy it again"):
+            count_events(str(path))
     path.write_bytes(b"root" + bytes(1000))
     with pytest.raises(InputError, match="LHE file"):
         count_events(str(path))
@@ -140,6 +144,15 @@ def test_files_of_one_request_are_alike(write_lhe: WriteLhe) -> None:
         survey_alike([str(first), str(write_lhe("b.lhe", how="none"))])
     with pytest.raises(InputError, match="files of one energy"):
         survey_alike([str(first), str(write_lhe("c.lhe", energies=(6800, 6800)))])
+
+
+def test_a_copy_is_known_by_its_first_event(write_lhe: WriteLhe) -> None:
+    first = write_lhe("a.lhe")
+    copy = write_lhe("a_copy.lhe.gz", 9)
+    told = r"a_copy\.lhe\.gz and .*a\.lhe begin with the same event: copies"
+    with pytest.raises(InputError, match=told) as caught:
+        survey_alike([str(write_lhe("b.lhe")), str(first), str(copy)])
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(not SAMPLES, reason="FLASHSIM_PROD_LHE_SAMPLES names no folder of LHE files")

@@ -11,6 +11,7 @@ from flashsim_prod.physics.validation.statistics.distances import (
     DECILES,
     ChiSquare,
     compare_along,
+    correlation_difference,
     ks_distance,
     rank_correlations,
     two_sample_chi2,
@@ -86,6 +87,18 @@ def test_a_constant_column_is_correlated_with_nothing():
     columns = np.stack([np.ones(100), RNG.normal(size=100)], axis=1)
     assert rank_correlations(columns)[0].tolist() == [0, 0]
     assert rank_correlations(columns, columns[:, :1]).shape == (2, 1)
+
+
+def test_a_constant_column_is_not_taken_for_a_lost_correlation_with_itself():
+    first = np.random.default_rng(1).normal(size=(500, 3))
+    second = first.copy()
+    # as a rare flag that is never drawn
+    second[:, 1] = 0.0
+    difference = correlation_difference(first, second)
+    assert np.array_equal(np.diag(difference), np.zeros(3))
+    assert np.abs(difference).max() < 0.15
+    first[:, 2] += 3 * first[:, 1]
+    assert correlation_difference(first, second)[1, 2] > 0.8
 
 
 def _efficiencies(n: int = 30_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

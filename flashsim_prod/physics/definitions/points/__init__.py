@@ -1,0 +1,1 @@
+"""Working points of other trainings than those that definitions use by default."""

@@ -1,0 +1,1 @@
+"""The reference detector moved to quantiles and rank correlations of real files."""

@@ -1,0 +1,1 @@
+"""Values of events, checked wherever these are."""

@@ -1,0 +1,1 @@
+"""Corrections of fitted models, learned from what they draw beside the truth."""

@@ -1,0 +1,220 @@
+"""Models whose draws are corrected, and true objects that they have not seen, in a work folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.errors import BundleError, InputError, RequestError
+from flashsim_prod.files import write_json, write_whole
+from flashsim_prod.physics.chain.bundle import (
+    ERA_KEY,
+    Bundle,
+    ModelEntry,
+    Tensors,
+    read_tensors,
+    save_model,
+)
+from flashsim_prod.physics.chain.corrections.reweighter import Reweighter
+from flashsim_prod.physics.chain.corrections.section import model_digest, without_reweighter
+from flashsim_prod.physics.chain.fitted import FittedModel, with_correction
+from flashsim_prod.physics.chain.kinds.registry import find_kind
+from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets
+from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS
+from flashsim_prod.physics.training.assemble import ENTRY, fitted_entry
+from flashsim_prod.physics.training.optimise import FitSettings, split_rows
+from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tables import load_tables
+from flashsim_prod.physics.training.tuning.folder import (
+    BASE,
+    BASE_DIGEST,
+    BASE_FILE,
+    about_base,
+    fit_of,
+    refuse_others,
+    table_for,
+)
+
+I64 = NDArray[np.int64]
+
+#: where an entry's `fit` says how many true objects a reweighter has learned from
+REWEIGHTED = "reweighter_objects"
+#: true objects to learn from at least, and to be judged by
+_LEAST, _LEAST_JUDGED = 1000, 300
+#: share of the objects that decide what is said of a correction, which it does not learn from
+_JUDGED = 0.25
+#: neighbouring sources that stay together at most, and groups that there are to be at least
+_STRETCH, _GROUPS = 200, 40
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A model, and true objects that it has not learned from.
+
+    Attributes
+    ----------
+    model : ObjectModel
+        With those targets that the weights draw.
+    entry : ModelEntry
+    tensors : dict of arrays
+        All that the file of weights holds.
+    table : Table
+        Its objects are the true ones; its sources are more than theirs.
+    base : Bundle, optional
+        Where the model is from, if it is not fitted here.
+    """
+
+    model: ObjectModel
+    entry: ModelEntry
+    tensors: Tensors
+    table: Table
+    base: Bundle | None = None
+
+    @property
+    def fitted(self) -> FittedModel:
+        """The model without corrections."""
+        return FittedModel.load(self.model, self.entry, self.tensors).bare
+
+    @property
+    def digest(self) -> str:
+        """What a correction of the model says that it is of."""
+        return model_digest(self.entry.kind, self.entry.form, self.tensors)
+
+    def corrected(self, found: Reweighter, figures: Mapping[str, float | int | str]) -> Unseen:
+        """With a reweighter in the place of an earlier one, and what is to be said of it."""
+        fit = {**self.entry.fit, **figures}
+        entry = self.entry.model_copy(update={"reweighter": found.section, "fit": fit})
+        return replace(self, entry=entry, tensors=with_correction(self.tensors, found))
+
+    def loaded(self) -> FittedModel:
+        """The model with its corrections, as a bundle would give it."""
+        return FittedModel.load(self.model, self.entry, self.tensors)
+
+
+def unseen_by_fit(model: ObjectModel, work: Path) -> Unseen:
+    """The fit of `model` in the folder `work`, and those objects of its tables that it held out.
+
+    Raises
+    ------
+    BundleError
+        If there is no fit, or it is of another declaration.
+    InputError
+        If the tables are not those that it was fitted to.
+    """
+    folder = work / "fits" / model.name
+    entry = fitted_entry(folder, model.name)
+    _refuse_sets(model, entry)
+    by_base = (
+        f"make a bundle of it (train bundle), extract files that it has not seen into another --work, and "
+        f"give that with --base: train reweight {model.name} --base BUNDLE"
+    )
+    if BASE_DIGEST in entry.fit:
+        raise RequestError(f"{folder}: this model began as one of a bundle; {by_base}")
+    table = load_tables(work / "tables", model)
+    learned = tuple(entry.fit.get(name) for name in ("rows", "objects"))
+    if learned != (len(table.number), len(table.row)):
+        raise InputError(
+            f"{work / 'tables' / model.name}: other tables than {model.name} was fitted to, so that it is "
+            f"not known which objects it held out; {by_base}"
+        )
+    rows, _ = split_rows(len(table.row), FitSettings(seed=int(entry.fit["seed"])))
+    held_out = np.zeros(len(table.row), dtype=bool)
+    held_out[rows.numpy()] = True
+    found = objects_of(table, held_out)
+    _refuse_few(found, f"{folder}: of {len(table.row):,} objects its fit held out", by_base)
+    drawn = model.drawing(entry.targets)
+    # an earlier reweighter, or one that was being written when that was interrupted, is of no matter
+    entry = entry.model_copy(update={"reweighter": None})
+    return Unseen(drawn, entry, without_reweighter(read_tensors(folder / entry.file)), found)
+
+
+def unseen_by_bundle(model: ObjectModel, work: Path, base: Bundle) -> Unseen:
+    """A model of a bundle, and all objects of the tables in `work`, which are of files that it has not seen.
+
+    Raises
+    ------
+    BundleError
+        If the bundle lacks the model, or has one of another declaration.
+    InputError
+        If there are no tables, or such as do not go with the bundle.
+    RequestError
+        If the model draws sets, another fit would be lost, or fits in `work` began as another bundle.
+    """
+    entry = base.manifest.models.get(model.name)
+    if entry is None:
+        raise BundleError(f"bundle {base.name} has no model {model.name}; take another --base")
+    _refuse_sets(model, entry)
+    refuse_others((), (*MODELS, *OPTIONAL_MODELS), work, base, tuning=False)
+    there = fit_of(work, model)
+    if there is not None and REWEIGHTED not in there:
+        raise RequestError(
+            f"{work / 'fits' / model.name} is another fit of {model.name}, which would be lost; use another "
+            "--work, or leave out --base to reweight that one"
+        )
+    table = table_for(model, work / "tables", base)
+    lacking = [one for one in model.drawing(entry.targets).targets if one.name not in table.targets]
+    if lacking:
+        raise InputError(
+            f"{work / 'tables' / model.name}: lacks {lacking[0].name}, which bundle {base.name} draws; take "
+            "files that have it"
+        )
+    _refuse_few(table, f"{work / 'tables' / model.name}: it has", "extract more events")
+    return Unseen(model.drawing(entry.targets), entry, base.tensors(model.name), table, base)
+
+
+def _refuse_sets(model: ObjectModel, entry: ModelEntry) -> None:
+    if isinstance(find_kind(entry.kind), KindOfSets):
+        raise RequestError(
+            f"{model.name}: a model of kind {entry.kind} draws the objects of a source together, and a "
+            "reweighter knows single objects; fit it as another kind to reweight it"
+        )
+
+
+def _refuse_few(table: Table, has: str, instead: str) -> None:
+    least = _LEAST + _LEAST_JUDGED
+    if len(table.row) < least:
+        raise InputError(f"{has} only {len(table.row):,}, at least {least:,} are needed; {instead}")
+
+
+def learned_and_judged(table: Table) -> tuple[Table, Table]:
+    """Objects to learn from, and those that a correction is judged by: of other sources, in stretches."""
+    group = groups(table)
+    order = np.random.default_rng(1).permutation(int(group[-1]) + 1)
+    wanted = max(_LEAST_JUDGED, int(_JUDGED * len(table.row)))
+    sizes = np.bincount(group)[order].cumsum()
+    judged = np.isin(group, order[: 1 + int(np.searchsorted(sizes, wanted))])
+    return objects_of(table, ~judged), objects_of(table, judged)
+
+
+def groups(table: Table) -> I64:
+    """Objects of neighbouring sources, which are often of one event, have one number; in their order."""
+    number = np.unique(table.row, return_inverse=True)[1].astype(np.int64)
+    found: I64 = number // max(1, min(_STRETCH, int(number[-1] + 1) // _GROUPS))
+    return found
+
+
+def objects_of(table: Table, chosen: NDArray[np.bool_]) -> Table:
+    """The same sources with those of their objects that are `chosen`."""
+    targets = {name: column[chosen] for name, column in table.targets.items()}
+    return replace(table, row=table.row[chosen], targets=targets)
+
+
+def leave(found: Unseen, work: Path) -> None:
+    """Write a corrected model into the folder of its fit, where bundles are made of it."""
+    folder = work / "fits" / found.model.name
+    folder.mkdir(parents=True, exist_ok=True)
+    entry = found.entry
+    if found.base is not None:
+        write_json(work / "fits" / BASE_FILE, about_base(found.base))
+        about = {BASE: found.base.name, BASE_DIGEST: found.base.digest}
+        if found.base.manifest.era is not None:
+            about[ERA_KEY] = found.base.manifest.era
+        entry = entry.model_copy(update={"fit": {**entry.fit, **about}})
+    file, sha256 = save_model(folder, found.model.name, found.tensors)
+    entry = entry.model_copy(update={"file": file, "sha256": sha256})
+    write_whole(folder / ENTRY, entry.model_dump_json(indent=1) + "\n")

@@ -1,0 +1,1 @@
+"""The reference detector beside real files, on the same generator events."""

@@ -1,0 +1,352 @@
+"""Students of a bundle's flows, which take a few steps: taught, judged, and put together as a bundle."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flashsim_prod.core.strict import nearest
+from flashsim_prod.errors import BundleError, InputError, RequestError
+from flashsim_prod.files import read_text, write_whole
+from flashsim_prod.production.models.bundles import BundleSummary, open_bundle, summary
+from flashsim_prod.production.order.library import find_card
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.bundle import Bundle
+    from flashsim_prod.physics.chain.distilled import Distilled
+    from flashsim_prod.physics.training.distilling.folder import Student
+    from flashsim_prod.physics.training.distilling.settings import DistilSettings
+    from flashsim_prod.physics.training.distilling.sources import Sources
+
+#: shares of the generator events that a chain is run on where there are no tables: something for every model
+COCKTAIL = {
+    "ttbar": 0.20,
+    "dyjets": 0.20,
+    "wjets": 0.10,
+    "photon_jets": 0.10,
+    "qcd_flat": 0.10,
+    "vbf_htautau": 0.10,
+    "zh_bb": 0.05,
+    "qcd": 0.05,
+    "zprime_tt": 0.05,
+    "graviton_hh": 0.05,
+}
+
+
+@dataclass(frozen=True)
+class DistilOptions:
+    """How students are taught and what their bundle is called.
+
+    Attributes
+    ----------
+    evaluations : int
+        Steps of a student.
+    models : tuple of str
+        Only these; by default all flows that are no students yet.
+    steps : int, optional
+        Of the optimiser for each model, instead of `minutes` of processor time.
+    objects : int
+        That each is judged by at most.
+    events, oversample : int
+        Generator events of the cocktail where there are no tables, and folds of each.
+    name, tag, title : str, optional
+        Of the new bundle; by default those of the teachers, with the evaluations.
+    """
+
+    evaluations: int = 4
+    models: tuple[str, ...] = ()
+    steps: int | None = None
+    minutes: float = 3.0
+    objects: int = 100_000
+    events: int = 5000
+    oversample: int = 4
+    seed: int = 1
+    name: str | None = None
+    tag: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class StudentFigures:
+    """What came of one model.
+
+    Attributes
+    ----------
+    taken : bool
+        Whether the student takes its teacher's place.
+    evaluations : int
+        Of the student.
+    against : str
+        ``reference`` rows, or the ``teacher``'s own draws.
+    held_out : int
+        Of the objects, those known to be none that the teacher learned from.
+    worse : tuple of str
+        Why it is not taken.
+    """
+
+    model: str
+    taken: bool
+    evaluations: int
+    against: str
+    objects: int
+    held_out: int
+    auc: float
+    auc_error: float
+    teacher_auc: float
+    teacher_auc_error: float
+    tails: int
+    categories: int
+    worse: tuple[str, ...]
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """A bundle with students.
+
+    Attributes
+    ----------
+    teachers, teachers_digest : str
+        The bundle of their teachers.
+    students : tuple of StudentFigures
+        All that were taught now, those that are not taken among them.
+    skipped : mapping of model to str
+        Models that nothing could be taught of, and why; they are as they were.
+    seconds : float
+        Wall time of this sitting.
+    """
+
+    bundle: BundleSummary
+    teachers: str
+    teachers_digest: str
+    students: tuple[StudentFigures, ...]
+    skipped: dict[str, str]
+    seconds: float
+
+
+class DistilDisplay:
+    """Is shown how it goes on; override what is of interest."""
+
+    def step(self, task: str, done: int, total: int, loss: float | None = None) -> None:
+        """So much of a task is done, with this loss, if a student is taught."""
+
+    def judged(self, student: StudentFigures) -> None:
+        """A student was taught and judged."""
+
+
+def distil_bundle(
+    bundle: str, work: Path | None, output: Path, options: DistilOptions, display: DistilDisplay
+) -> Distillation:
+    """Teach students of a bundle's models; a bundle with those that are no worse appears in `output`.
+
+    What was begun is taken up again: students that are done, and the lesson that was interrupted.
+
+    Parameters
+    ----------
+    work : Path, optional
+        Folder of tables, whose conditions students are taught by and whose objects they are judged by;
+        without it the chain is run on a cocktail, and students are compared with their teachers.
+
+    Raises
+    ------
+    BundleError
+        If there is no such bundle, a model is no flow or a student, or `output` exists.
+    RequestError
+        If there is no such model.
+    InputError
+        If there are no tables of any model, or of one that was named, or they do not go with the bundle.
+    """
+    from flashsim_prod.physics.chain.bundle import refuse_taken
+    from flashsim_prod.physics.chain.device import keep_to_threads
+    from flashsim_prod.physics.training.distilling.folder import bundle_of, distil
+
+    began, teachers = time.monotonic(), open_bundle(bundle)
+    refuse_taken(output)
+    names, settings = _chosen(teachers, options.models), _settings(options)
+    keep_to_threads(1)
+    folder = output.absolute().with_name(f"{output.absolute().name}.students")
+    lessons = _Lessons(teachers, work, folder, options, display)
+    made: dict[str, Student] = {}
+    skipped: dict[str, str] = {}
+    for number, name in enumerate(names):
+        display.step("models", number, len(names))
+        try:
+            sources = lessons.of(name)
+        except InputError as error:
+            if options.models:
+                raise
+            skipped[name] = str(error)
+            continue
+        told = _Progress(display, name)
+        made[name] = distil(teachers, name, sources, settings, folder / name, lessons.origin, told)
+        display.judged(student_figures(name, made[name].distilled))
+    display.step("models", len(names), len(names))
+    if not made:
+        raise InputError(next(iter(skipped.values()), f"bundle {teachers.name} has no flow to distil"))
+    found = bundle_of(teachers, made, output, **_called(teachers, options))
+    shutil.rmtree(folder)
+    return Distillation(
+        summary(found),
+        teachers.name,
+        teachers.digest,
+        tuple(student_figures(name, one.distilled) for name, one in made.items()),
+        skipped,
+        time.monotonic() - began,
+    )
+
+
+class _Progress:
+    """Steps of one model's lesson."""
+
+    def __init__(self, display: DistilDisplay, model: str) -> None:
+        self._display, self._model = display, model
+
+    def __call__(self, step: int, steps: int, loss: float) -> None:
+        self._display.step(self._model, step, steps, loss)
+
+
+def _settings(options: DistilOptions) -> DistilSettings:
+    from flashsim_prod.physics.training.distilling.settings import DistilSettings
+
+    return DistilSettings(
+        evaluations=options.evaluations,
+        minutes=options.minutes,
+        steps=options.steps,
+        objects=options.objects,
+        seed=options.seed,
+    )
+
+
+def _chosen(bundle: Bundle, named: Sequence[str]) -> list[str]:
+    """The models that are named, or all that can be teachers."""
+    from flashsim_prod.physics.chain.compatibility import check_models
+    from flashsim_prod.physics.training.distilling.folder import check_teacher
+
+    check_models(bundle)
+    models = bundle.manifest.models
+    for name in named:
+        if name not in models:
+            raise RequestError(f"bundle {bundle.name} has no model '{name}'{nearest(name, list(models))}")
+        check_teacher(bundle, name)
+    if named:
+        return list(dict.fromkeys(named))
+    found = []
+    for name in models:
+        try:
+            check_teacher(bundle, name)
+        except BundleError:
+            continue
+        found.append(name)
+    if not found:
+        raise BundleError(f"bundle {bundle.name} has no flow that is not a student already")
+    return found
+
+
+def _called(teachers: Bundle, options: DistilOptions) -> dict[str, str]:
+    """Name, title and tag of the new bundle."""
+    manifest, n = teachers.manifest, options.evaluations
+    return {
+        "name": options.name or f"{manifest.name}_e{n}",
+        "title": options.title or manifest.title,
+        "tag": options.tag or f"{manifest.tag}E{n}",
+    }
+
+
+def student_figures(name: str, found: Distilled) -> StudentFigures:
+    """What a manifest says of one model's student."""
+    judged, training = found.judgement, found.training
+    return StudentFigures(
+        model=name,
+        taken=found.taken,
+        evaluations=found.evaluations,
+        against=judged.against,
+        objects=judged.objects,
+        held_out=judged.held_out,
+        auc=judged.auc,
+        auc_error=judged.auc_error,
+        teacher_auc=judged.teacher_auc,
+        teacher_auc_error=judged.teacher_auc_error,
+        tails=judged.tails,
+        categories=judged.categories,
+        worse=judged.worse,
+        steps=int(training.get("steps", 0)),
+        seconds=float(training.get("seconds", 0.0)),
+    )
+
+
+class _Lessons:
+    """Where the conditions of each model come from: tables, or a chain's run on a cocktail, made once."""
+
+    def __init__(
+        self,
+        teachers: Bundle,
+        work: Path | None,
+        folder: Path,
+        options: DistilOptions,
+        display: DistilDisplay,
+    ) -> None:
+        self._teachers, self._work, self._folder = teachers, work, folder
+        self._options, self._display = options, display
+        self.origin = (
+            f"{options.events} generator events x {options.oversample}, seed {options.seed}"
+            if work is None
+            else "tables"
+        )
+
+    def of(self, name: str) -> Sources:
+        """Of one model; `InputError` if there are too few objects, or tables do not go with the bundle."""
+        from flashsim_prod.physics.training.distilling.settings import LEAST_OBJECTS, too_few
+
+        found = self._gathered(name) if self._work is None else self._tabulated(name, self._work)
+        if len(found) < LEAST_OBJECTS:
+            raise InputError(f"{name}: {too_few(len(found))}")
+        return found
+
+    def _tabulated(self, name: str, work: Path) -> Sources:
+        from flashsim_prod.physics.chain.compatibility import DECLARED
+        from flashsim_prod.physics.training.distilling.sources import Sources
+        from flashsim_prod.physics.training.tuning.folder import table_for
+
+        table = table_for(DECLARED[name], work / "tables", self._teachers)
+        return Sources.of_table(table, self._teachers.manifest.models[name])
+
+    def _gathered(self, name: str) -> Sources:
+        from flashsim_prod.physics.training.distilling.sources import Sources
+
+        folder = self._folder / "asked"
+        whole = folder / "all"
+        if not whole.is_file() or read_text(whole).strip() != self.origin:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._gather(folder)
+        path = folder / f"{name}.safetensors"
+        if not path.is_file():
+            raise InputError(f"{name}: nothing asks for it in these events; give more --events")
+        return Sources.load(path)
+
+    def _gather(self, folder: Path) -> None:
+        """Run the chain on a cocktail, and keep what each model is asked for."""
+        from flashsim_prod.physics.chain.chain import Chain
+        from flashsim_prod.physics.training.distilling.cocktail import folds_of
+        from flashsim_prod.physics.training.distilling.sources import gather
+
+        options = self._options
+        cards = [(find_card(card), max(1, round(share * options.events))) for card, share in COCKTAIL.items()]
+        total, done = options.oversample * sum(number for _, number in cards), 0
+
+        def told(events: int) -> None:
+            nonlocal done
+            done += events
+            self._display.step("cocktail", done, total)
+
+        batches = folds_of(cards, options.oversample, options.seed)
+        most = max(options.objects, 200_000)
+        found = gather(Chain(self._teachers), batches, options.seed, most, told)
+        folder.mkdir(parents=True, exist_ok=True)
+        for model, sources in found.items():
+            sources.save(folder / f"{model}.safetensors")
+        write_whole(folder / "all", self.origin + "\n")

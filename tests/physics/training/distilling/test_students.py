@@ -1,0 +1,386 @@
+"""Students: what they learn, when they are taken, how a bundle says it, and that they draw as others do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from flashsim_prod.core.choices import Solver
+from flashsim_prod.core.request import Sampling
+from flashsim_prod.errors import BundleError, ConfigError, InputError
+from flashsim_prod.physics.chain.bundle import MANIFEST, Bundle, ModelEntry, load_bundle, read_tensors
+from flashsim_prod.physics.chain.compatibility import DECLARED
+from flashsim_prod.physics.chain.distilled import Distilled, Judgement, steps_of, students, told_students
+from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.kinds.flow import VELOCITY
+from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
+from flashsim_prod.physics.chain.teachers import drawn_with
+from flashsim_prod.physics.chain.transforms import Gaussianiser
+from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
+from flashsim_prod.physics.training.distilling.folder import Student, bundle_of, distil
+from flashsim_prod.physics.training.distilling.judging import judge, steps_of_target
+from flashsim_prod.physics.training.distilling.lesson import CHECKPOINT, teach
+from flashsim_prod.physics.training.distilling.settings import DistilSettings
+from flashsim_prod.physics.training.distilling.sources import Gathered, Sources
+from flashsim_prod.physics.training.fit import untrained
+from flashsim_prod.physics.training.optimise import FitSettings, held_out_rows
+from flashsim_prod.physics.training.record import FitRecord
+from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tuning.calibration import with_marginals_of
+from flashsim_prod.physics.training.tuning.settings import TuneSettings
+
+TOY = ObjectModel(
+    name="toy",
+    produces="Toy",
+    uses=(),
+    source=lambda events: pytest.fail("nothing is read here"),
+    conditions=(Condition("a"), Condition("b")),
+    targets=(Target("x"), Target("flag")),
+    match=lambda events, rows: pytest.fail("nothing is read here"),
+    most=1,
+    size=NetworkSize(width=16, blocks=1, time_frequencies=2, classifier=(8,), knots=4),
+)
+N = 4000
+SETTINGS = DistilSettings(evaluations=2, steps=120, batch=128, rate=3e-3, average=0.9, objects=2000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _toy_is_declared() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DECLARED, "toy", TOY)  # type: ignore[arg-type]
+        yield
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    rng = np.random.default_rng(1)
+    conditions = rng.normal(size=(N, 2)).astype(np.float32)
+    x = (conditions[:, 0] + rng.normal(size=N)).astype(np.float32)
+    return Table(conditions, np.ones(N, np.int64), np.arange(N), {"x": x, "flag": rng.random(N) < 0.02})
+
+
+@pytest.fixture(scope="module")
+def teacher(table: Table) -> FittedModel:
+    """A flow that is curved: two steps with its own weights end elsewhere."""
+    fitted = untrained(TOY, table, 1)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for one in fitted.networks[VELOCITY].parameters():
+            one.add_(0.05 * torch.randn(one.shape, generator=generator))
+    # its draws are distributed as the table for all that
+    return with_marginals_of(fitted, table, TuneSettings(), Sampling())
+
+
+@pytest.fixture(scope="module")
+def teachers(teacher: FittedModel, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("teachers")
+    record = FitRecord(N, N, FitSettings(seed=5), {"flow": [(1, 1.0, 1.0)]})
+    save_fitted(teacher, record, folder / "toy")
+    named = {"name": "toys", "title": "Toys", "tag": "Toys", "training_sample": ("toys",)}
+    return build_bundle({"toy": folder / "toy"}, folder / "toys", **named)
+
+
+@pytest.fixture(scope="module")
+def loaded(teachers: Bundle) -> FittedModel:
+    return _loaded(teachers)
+
+
+@pytest.fixture(scope="module")
+def drawn(loaded: FittedModel, table: Table) -> Sources:
+    """Objects that are reconstructed just as the teacher draws."""
+    noise = np.random.default_rng(3).normal(size=(N, 2))
+    targets = loaded.sample(table.conditions, noise, Sampling())
+    return Sources(table.conditions, np.arange(N), np.zeros(N, dtype=bool), targets)
+
+
+@pytest.fixture(scope="module")
+def made(teachers: Bundle, drawn: Sources, tmp_path_factory: pytest.TempPathFactory) -> Student:
+    return distil(teachers, "toy", drawn, SETTINGS, tmp_path_factory.mktemp("made") / "toy", "tables")
+
+
+@pytest.fixture
+def taken(teachers: Bundle, tmp_path: Path) -> Bundle:
+    """A bundle whose one model says that it is a student."""
+    return _with(teachers, tmp_path / "students")
+
+
+def _with(teachers: Bundle, target: Path, judgement: Judgement | None = None, steps: int = 2) -> Bundle:
+    entry = teachers.manifest.models["toy"]
+    judged = judgement or Judgement(
+        against="reference",
+        objects=100_000,
+        held_out=5000,
+        auc=0.501,
+        auc_error=0.002,
+        teacher_auc=0.5,
+        teacher_auc_error=0.002,
+        tails=2,
+        categories=2,
+    )
+    distilled = Distilled(
+        evaluations=steps,
+        taken=not judged.worse,
+        teacher=entry.sha256,
+        bundle=teachers.name,
+        bundle_digest=teachers.digest,
+        judgement=judged,
+    )
+    one = Student(entry.model_copy(update={"distilled": distilled}), teachers.path / entry.file)
+    return bundle_of(teachers, {"toy": one}, target, name="few", title="Few", tag="Few")
+
+
+def _loaded(bundle: Bundle) -> FittedModel:
+    return FittedModel.load(TOY, bundle.manifest.models["toy"], bundle.tensors("toy"))
+
+
+def _judged(loaded: FittedModel, student: FittedModel, drawn: Sources) -> tuple[str, ...]:
+    return judge(loaded, student, drawn, N, 1).worse
+
+
+# ---- what is learned
+
+
+def test_a_student_comes_nearer_to_where_its_teacher_ends(made: Student) -> None:
+    training = made.distilled.training
+    assert training["steps"] == 120
+    assert float(training["loss"]) < 0.5 * float(training["loss_before"])
+
+
+def test_an_interrupted_lesson_ends_as_an_undisturbed_one(
+    loaded: FittedModel, drawn: Sources, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, steps=250)
+    whole, _ = teach(loaded, drawn.to_teach_by(), settings, tmp_path / "whole")
+
+    def stop(step: int, steps: int, loss: float) -> None:
+        if step > 200:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        teach(loaded, drawn.to_teach_by(), settings, tmp_path / "cut", stop)
+    assert (tmp_path / "cut" / CHECKPOINT).is_file()
+    told: list[int] = []
+    again, _ = teach(
+        loaded, drawn.to_teach_by(), settings, tmp_path / "cut", lambda step, steps, loss: told.append(step)
+    )
+    assert told == [250]
+    for name, tensor in whole.tensors().items():
+        assert np.array_equal(tensor, again.tensors()[name]), name
+
+
+def test_minutes_come_to_steps_that_another_sitting_keeps(
+    loaded: FittedModel, drawn: Sources, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, steps=None, minutes=1e-4, draws=500)
+    _, first = teach(loaded, drawn.to_teach_by(), settings, tmp_path)
+    _, again = teach(loaded, drawn.to_teach_by(), replace(settings, minutes=9), tmp_path)
+    assert first.steps == again.steps >= 10
+
+
+# ---- when it is taken
+
+
+def test_the_teacher_itself_is_no_worse(loaded: FittedModel, drawn: Sources) -> None:
+    found = judge(loaded, loaded, drawn, N, 1)
+    assert not found.worse
+    assert found.auc == found.teacher_auc
+    assert found.tails == 2
+    assert found.categories == 2
+
+
+def test_few_steps_that_nobody_taught_are_worse(loaded: FittedModel, drawn: Sources) -> None:
+    (area, *_) = _judged(loaded, replace(loaded, steps=steps_of(1)), drawn)
+    assert area.startswith("AUC ")
+
+
+def test_a_rare_category_that_is_lost_is_worse(loaded: FittedModel, drawn: Sources) -> None:
+    x, flag = loaded.gaussianisers
+    never = Gaussianiser(np.array([0, 1], np.float32), np.array([0, 0], np.float32))
+    worse = _judged(loaded, replace(loaded, gaussianisers=(x, never)), drawn)
+    assert any(one.startswith("flag = 1: 0.000%") for one in worse)
+    assert set(steps_of_target(flag)) == {0, 1}
+
+
+@pytest.mark.parametrize(("side", "edge"), [("1%", 0.02), ("99%", 0.98)])
+def test_a_tail_that_is_cut_is_worse(loaded: FittedModel, drawn: Sources, side: str, edge: float) -> None:
+    x, flag = loaded.gaussianisers
+    limit = np.float32(np.quantile(drawn.targets["x"], edge))
+    cut = np.maximum(x.value, limit) if edge < 0.5 else np.minimum(x.value, limit)
+    worse = _judged(loaded, replace(loaded, gaussianisers=(Gaussianiser(x.cdf, cut), flag)), drawn)
+    assert any(one.startswith(f"x beyond its {side} quantile: 0.000%") for one in worse)
+
+
+def test_without_reconstructed_objects_the_teacher_is_the_measure(
+    loaded: FittedModel, drawn: Sources
+) -> None:
+    alone = replace(drawn, targets={})
+    found = judge(loaded, loaded, alone, 2000, 1)
+    assert (found.against, found.objects, found.worse) == ("teacher", 2000, ())
+    assert judge(loaded, replace(loaded, steps=steps_of(1)), alone, 2000, 1).worse
+
+
+def test_rows_that_the_fit_held_out_come_first(teachers: Bundle, table: Table) -> None:
+    entry = teachers.manifest.models["toy"]
+    found = Sources.of_table(table, entry)
+    held_out = held_out_rows(N, FitSettings(seed=5)).numpy()
+    assert set(np.flatnonzero(found.held_out)) == set(held_out)
+    few = found.to_judge_by(len(held_out), 1)
+    assert found.held_out[few].all()
+    more = found.to_judge_by(len(held_out) + 500, 1)
+    assert len(more) == len(held_out) + 500
+    assert set(held_out) < set(more)
+    # of a fit to other tables nothing is known
+    other = entry.model_copy(update={"fit": {**entry.fit, "objects": N + 1}})
+    assert not Sources.of_table(table, other).held_out.any()
+
+
+# ---- what is written
+
+
+def test_a_student_that_is_no_worse_takes_its_teachers_place(
+    teachers: Bundle, taken: Bundle, drawn: Sources
+) -> None:
+    entry = taken.manifest.models["toy"]
+    assert entry.distilled is not None
+    assert entry.distilled.teacher == teachers.manifest.models["toy"].sha256
+    assert (entry.distilled.bundle, entry.distilled.bundle_digest) == ("toys", teachers.digest)
+    assert told_students(taken.manifest.models) == "students: 1 of 1 models in 2 steps of Euler"
+    fitted, of_teachers = _loaded(taken), _loaded(teachers)
+    noise = np.random.default_rng(1).normal(size=(300, 2))
+    few = Sampling(solver=Solver.EULER, evaluations=2)
+    expected = of_teachers.sample(drawn.conditions[:300], noise, few)
+    for asked in (Sampling(), Sampling(evaluations=100)):
+        for name, column in fitted.sample(drawn.conditions[:300], noise, asked).items():
+            assert np.array_equal(column, expected[name]), name
+
+
+def test_a_student_that_is_worse_leaves_its_teacher_in_place(
+    teachers: Bundle, drawn: Sources, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, steps=1, evaluations=1)
+    one = distil(teachers, "toy", drawn, settings, tmp_path / "work", "tables")
+    assert one.distilled.judgement.worse
+    kept = bundle_of(teachers, {"toy": one}, tmp_path / "kept", name="k", title="K", tag="K")
+    entry = kept.manifest.models["toy"]
+    assert entry.sha256 == teachers.manifest.models["toy"].sha256
+    assert not students(kept.manifest.models)
+    assert _loaded(kept).steps is None
+    # said again, nothing is taught again
+    again = distil(teachers, "toy", drawn, settings, tmp_path / "work", "tables", _fail)
+    assert again == one
+
+
+def _fail(step: int, steps: int, loss: float) -> None:
+    pytest.fail("it is there already")
+
+
+def test_other_terms_begin_anew(teachers: Bundle, drawn: Sources, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, steps=2)
+    distil(teachers, "toy", drawn, settings, tmp_path / "work", "tables")
+    steps: list[int] = []
+    longer = replace(settings, steps=3)
+    found = distil(
+        teachers, "toy", drawn, longer, tmp_path / "work", "tables", lambda step, *_: steps.append(step)
+    )
+    assert steps == [3]
+    assert found.distilled.training["steps"] == 3
+
+
+def test_students_are_no_teachers_and_too_few_objects_teach_nothing(
+    teachers: Bundle, taken: Bundle, drawn: Sources, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        BundleError, match=r"toy of bundle few is a student .* distil its teacher, of bundle toys"
+    ):
+        distil(taken, "toy", drawn, SETTINGS, tmp_path / "work", "tables")
+    few = Sources(drawn.conditions[:50], drawn.group[:50], drawn.held_out[:50])
+    with pytest.raises(InputError, match="toy: only 50 objects to be taught by, at least 200"):
+        distil(teachers, "toy", few, SETTINGS, tmp_path / "work", "tables")
+    assert not (tmp_path / "work").exists()
+
+
+def test_bundles_without_students_say_no_word_of_them(teachers: Bundle) -> None:
+    assert "distilled" not in (teachers.path / MANIFEST).read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"taken": True, "judgement": {"worse": ["AUC"]}}, "a student that is worse in AUC cannot be taken"),
+        ({"evaluations": 0}, "evaluations"),
+        ({"teacher": "abc"}, "teacher"),
+        ({"steps": 2}, "steps"),
+    ],
+)
+def test_manifests_that_contradict_themselves_are_refused(
+    taken: Bundle, change: dict[str, object], complaint: str
+) -> None:
+    path = taken.path / MANIFEST
+    manifest = json.loads(path.read_text())
+    distilled = manifest["models"]["toy"]["distilled"]
+    judgement = {**distilled["judgement"], **change.pop("judgement", {})}  # type: ignore[dict-item]
+    distilled |= {"judgement": judgement, **change}
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=complaint):
+        load_bundle(taken.path)
+
+
+def test_only_flows_take_steps(taken: Bundle) -> None:
+    entry = taken.manifest.models["toy"].model_dump(mode="json")
+    with pytest.raises(ConfigError, match="of a spline; only flows take steps"):
+        ModelEntry.from_mapping({**entry, "kind": "spline"}, "entry")
+
+
+# ---- how it draws
+
+
+def test_chunks_change_nothing(made: Student, drawn: Sources) -> None:
+    entry = made.entry
+    fitted = replace(FittedModel.load(TOY, entry, read_tensors(made.weights)), steps=steps_of(2))
+    noise = np.random.default_rng(1).normal(size=(1500, 2))
+    conditions = drawn.conditions[:1500]
+    whole = fitted.sample(conditions, noise, Sampling())
+    for cuts in ((37, 1100), (1,), (256, 512)):
+        parts = [
+            fitted.sample(c, z, Sampling())
+            for c, z in zip(np.split(conditions, cuts), np.split(noise, cuts), strict=True)
+        ]
+        for name, column in whole.items():
+            assert np.array_equal(np.concatenate([part[name] for part in parts]), column), name
+
+
+def test_other_evaluations_take_the_teachers(teachers: Bundle, tmp_path: Path) -> None:
+    few = _with(teachers, teachers.path.parent / "few_of_them")
+    asked = Sampling(evaluations=8)
+    assert drawn_with(few, None) == (few, Sampling())
+    # just what students take is theirs
+    assert drawn_with(few, Sampling(evaluations=2)) == (few, Sampling())
+    bundle, sampling = drawn_with(few, asked)
+    assert (bundle.digest, sampling) == (teachers.digest, asked)
+    # teachers have none but themselves
+    assert drawn_with(teachers, asked) == (teachers, asked)
+    alone = _with(teachers, tmp_path / "alone")
+    with pytest.raises(BundleError, match=r"no bundle here has these: bring in toys \([0-9a-f]{12}\)"):
+        drawn_with(alone, asked)
+
+
+def test_what_a_chain_asks_for_is_kept_up_to_a_number(tmp_path: Path) -> None:
+    found = Gathered(5)
+    for first in (0, 10):
+        found.see("toy", np.full((3, 2), first, np.float32), np.array([first, first, first + 1]))
+    sources = found.sources()["toy"]
+    assert len(sources) == 5
+    assert sources.group.tolist() == [0, 0, 1, 2, 2]
+    sources.save(tmp_path / "toy.safetensors")
+    again = Sources.load(tmp_path / "toy.safetensors")
+    assert np.array_equal(again.conditions, sources.conditions)
+    assert again.digest() == sources.digest()
+    (tmp_path / "toy.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="damaged"):
+        Sources.load(tmp_path / "toy.safetensors")
