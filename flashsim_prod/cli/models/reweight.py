@@ -22,6 +22,7 @@ from flashsim_prod.cli.options import (
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import console, print_json, table
 from flashsim_prod.core.choices import Device, Solver, WeightUse
+from flashsim_prod.core.options import Sampling
 from flashsim_prod.production.models.reweighting import Reweighted, ReweightOptions, reweight_model
 
 
@@ -66,7 +67,7 @@ def reweight(
     options = ReweightOptions(
         use=use,
         candidates=candidates,
-        sampling=sampling_of(solver, evaluations, grid_power),
+        sampling=sampling_of(solver, evaluations, grid_power) or Sampling(),
         steps=steps,
         quick=quick,
         device=device,

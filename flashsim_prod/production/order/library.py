@@ -19,7 +19,6 @@ from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
 from flashsim_prod.files import read_text
 
 if TYPE_CHECKING:
-    from flashsim_prod.core.options import Sampling
     from flashsim_prod.physics.chain.bundle import Bundle
 
 Model = TypeVar("Model", bound=StrictModel)
@@ -260,11 +259,16 @@ def drawn_with(found: BundleFound, wanted: Sampling | None) -> tuple[BundleFound
         If the teachers are needed and no bundle at hand has them.
     """
     if wanted is None or found.bundle is None:
-        return found, wanted or Sampling()
+        return _checked(found, wanted or Sampling())
     from flashsim_prod.physics.chain import teachers
 
     bundle, sampling = teachers.drawn_with(found.bundle, wanted)
-    return (found if bundle is found.bundle else find_checked_bundle(name_of(bundle))), sampling
+    return _checked(found if bundle is found.bundle else find_checked_bundle(name_of(bundle)), sampling)
+
+
+def _checked(found: BundleFound, sampling: Sampling) -> tuple[BundleFound, Sampling]:
+    found.check_sampling(sampling)
+    return found, sampling
 
 
 def find_analysis(name_or_path: str) -> BundleFound:
@@ -289,6 +293,19 @@ def find_analysis(name_or_path: str) -> BundleFound:
         bundle=bundle,
         ntuple=regression.analysis.ntuple(),
     )
+
+
+def written_as(wanted: str | None, energy_tev: float, bundle: Bundle) -> tuple[str, tuple[str, ...]]:
+    """The version of NanoAOD that is written, and what is not quite as that has it.
+
+    `RequestError` if there are no tables of the one `wanted`.
+    """
+    from flashsim_prod.physics.chain.coverage import remarks
+    from flashsim_prod.physics.nanoaod.schema import Schema
+    from flashsim_prod.physics.nanoaod.versions.names import default_version
+
+    version = Schema.load(wanted or default_version(energy_tev, bundle.nano)).version
+    return version, tuple(remarks(bundle, version))
 
 
 def in_era(

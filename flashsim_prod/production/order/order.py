@@ -32,6 +32,7 @@ from flashsim_prod.production.order.library import (
     find_checked_bundle,
     find_site,
     in_era,
+    written_as,
 )
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_input import PREFIX, NamedInput, input_files
@@ -39,7 +40,6 @@ from flashsim_prod.production.order.rucio_rses import find_registration
 from flashsim_prod.production.order.shower import find_shower
 
 if TYPE_CHECKING:
-    from flashsim_prod.physics.chain.bundle import Bundle
     from flashsim_prod.physics.generator.kinds import SourceKind
 
     Looked = tuple[Source, SourceKind]
@@ -169,7 +169,6 @@ def make_order(
     rse = registration.rse or site.storage.rse
     name = _bundle_name(typed, named, lambda: seen.source(typed.inputs, rse, inspected))
     bundle, sampling = drawn_with(seen.bundle(name, typed.analysis), typed.wanted_sampling)
-    bundle.check_sampling(sampling)
     shower = find_shower(typed.shower) if typed.shower is not None else None
     if typed.inputs:
         found = seen.source(typed.inputs, rse, inspected)
@@ -201,7 +200,7 @@ def make_order(
     chosen["device"] = device or site.device
     energy = card.energy(energy_tev)
     if bundle.bundle is not None and bundle.ntuple is None and energy is not None:
-        nano, of_version = _written_as(typed.wanted_nano, energy.tev, bundle.bundle)
+        nano, of_version = written_as(typed.wanted_nano, energy.tev, bundle.bundle)
         own["remarks"] = (*of_version, *of_era)
         chosen["nano"] = nano
     return Order.from_mapping({**chosen, **own}, "request"), bundle
@@ -213,19 +212,6 @@ def _bundle_name(typed: Typed, named: ProcessCard | None, source: Callable[[], L
         return typed.bundle
     told = (lambda: source()[1].facts(source()[0]).energy_tev) if typed.inputs else (lambda: None)
     return default_bundle(asked_energy(typed.era, typed.energy_tev, told, named), typed.wanted_nano)
-
-
-def _written_as(wanted: str | None, energy_tev: float, bundle: Bundle) -> tuple[str, tuple[str, ...]]:
-    """The version of NanoAOD that is written, and what is not quite as that has it.
-
-    `RequestError` if there are no tables of the one `wanted`.
-    """
-    from flashsim_prod.physics.chain.coverage import remarks
-    from flashsim_prod.physics.nanoaod.schema import Schema
-    from flashsim_prod.physics.nanoaod.versions.names import default_version
-
-    version = Schema.load(wanted or default_version(energy_tev, bundle.nano)).version
-    return version, tuple(remarks(bundle, version))
 
 
 def _of_input(
