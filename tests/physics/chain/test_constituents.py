@@ -117,9 +117,7 @@ def test_a_table_has_all_of_them_beside_their_jets(reference):
     kept = ~np.isin(found.flat_jets(reference)[1], beyond)
     assert len(beyond) < 0.002 * reference["Jet"].n_objects
     for name in ("pt", "eta", "phi", "mass", "d0", "puppiWeight"):
-        assert again[name][kept] == pytest.approx(
-            reference["PFCands"][name][kept], rel=1e-3, abs=1e-4
-        ), name
+        assert again[name][kept] == pytest.approx(reference["PFCands"][name][kept], rel=1e-3, abs=1e-4), name
     assert np.array_equal(again["pdgId"], reference["PFCands"]["pdgId"])
 
 
