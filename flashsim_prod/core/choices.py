@@ -58,6 +58,7 @@ class ModelKind(StrEnum):
     SPLINE = "spline"
     GAN = "gan"
     BIBAE = "bibae"
+    CLOUD = "cloud"
 
 
 class WeightUse(StrEnum):

@@ -104,4 +104,5 @@ def test_training(cli: Cli, tmp_path: Path) -> None:
 def test_the_format_of_bundles(cli: Cli) -> None:
     every = cli("bundle", "format", "--json").json
     assert every["met"] == cli("bundle", "format", "met", "--json").json
-    assert len(every) == 25
+    assert len(every) == 26
+    assert every["jet_constituents"]["produces"] == "PFCands"

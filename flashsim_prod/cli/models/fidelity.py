@@ -32,6 +32,9 @@ def print_fidelity(found: Fidelity) -> None:
         f"{found.limit}; chance alone would put {found.above_by_chance} there",
         soft_wrap=True,
     )
+    for one in found.models:
+        if one.sets:
+            _print_sets(one)
     if found.whole:
         _print_events(found.whole)
     if found.told:
@@ -42,6 +45,18 @@ def _print_notes(found: Fidelity) -> None:
     of_models = [f"{one.name}: {note}" for one in found.models for note in one.notes]
     for note in (*found.notes, *of_models):
         console().print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _print_sets(one: ModelVerdict) -> None:
+    """Distances of sets: Wasserstein's, and those of arXiv:2211.10295."""
+    numbers = ("DISTANCE", "FLOOR")
+    listing = table("OF", *numbers, right=numbers, title=f"Sets of {one.name}, {one.n_sets:,}")
+    for each in one.sets:
+        error = f"±{each.error:.1e}" if each.error else ""
+        listing.add_row(each.name, f"{each.value:.2e}{error}", f"{each.floor:.2e}")
+    console().print(listing)
+    told = "Wasserstein distances, jets in relative coordinates: pt over the jet's, directions from its axis"
+    console().print(f"{told}; EFPs in units of their means; FLOOR: of two halves", soft_wrap=True)
 
 
 def _print_events(found: tuple[EventVerdict, ...]) -> None:

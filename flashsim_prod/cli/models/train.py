@@ -91,12 +91,23 @@ def reference(
         str | None,
         typer.Option(metavar="UL18|Run3_2022", help="Era to imitate; by default that of the inputs' energy."),
     ] = None,
+    constituents: Annotated[
+        bool, typer.Option("--constituents", help="With what jets are made of: PFCands, JetPFCands.")
+    ] = False,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
     """Reconstruct events with the reference detector, a parametric stand-in for FullSim."""
     with shown_steps() as show:
-        made = reconstruct_sample(inputs, output, folds=folds, seed=seed, era=era, progress=_steps(show))
+        made = reconstruct_sample(
+            inputs,
+            output,
+            folds=folds,
+            seed=seed,
+            era=era,
+            constituents=constituents,
+            progress=_steps(show),
+        )
     if as_json:
         print_json(made)
         return

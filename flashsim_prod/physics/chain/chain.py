@@ -13,10 +13,11 @@ from flashsim_prod.core.speed import Timings
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.compatibility import check_models, check_samplings, weighting
+from flashsim_prod.physics.chain.corrections.drawing import Asked, draw
 from flashsim_prod.physics.chain.devices.here import Here
 from flashsim_prod.physics.chain.devices.place import Place
 from flashsim_prod.physics.chain.devices.work import Evaluator
-from flashsim_prod.physics.chain.fitted import Asked, FittedModel, draw, probabilities
+from flashsim_prod.physics.chain.fitted import FittedModel, probabilities
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.products import production_levels, with_made
 from flashsim_prod.physics.definitions.completion import LINKED, link
@@ -156,12 +157,16 @@ class Chain:
             logits = self.evaluator.evaluate([one.fitted.numbers(one.conditions) for one in asked])
             for one, found in zip(asked, logits, strict=True):
                 one.repeat(_copies(one, found, seed))
+            for one in sources:
+                if one.fitted.model.numbered_by:
+                    one.repeat(one.given)
         with step("flows"):
             if told is not None:
                 for one in sources:
                     told(one.fitted.model.name, one.conditions, one.keys.gen_event)
             found_of = draw(
-                [Asked(one.fitted, one.conditions, one.noise(seed)) for one in sources], self.evaluator
+                [Asked(one.fitted, one.conditions, one.noise(seed), one.origin) for one in sources],
+                self.evaluator,
             )
             weights += [
                 np.exp(np.bincount(one.rows.event_index, np.log(found.weights), minlength=events.n))
@@ -184,16 +189,23 @@ class _Source:
     events: Events
     rows: Rows
     conditions: NDArray[np.float32]
+    origin: NDArray[np.int64]
 
     @classmethod
     def of(cls, fitted: FittedModel, events: Events) -> _Source:
         rows = fitted.model.source(events)
-        return cls(fitted, events, rows, fitted.model.condition_matrix(rows))
+        return cls(fitted, events, rows, fitted.model.condition_matrix(rows), np.arange(len(rows)))
 
     @property
     def is_drawn(self) -> bool:
         """Whether there is a number of objects to be drawn."""
-        return bool(self.fitted.model.most and len(self.rows))
+        return self.fitted.model.draws_number and len(self.rows) > 0
+
+    @property
+    def given(self) -> NDArray[np.int64]:
+        """How many objects each row gives, where its column says so."""
+        model = self.fitted.model
+        return np.clip(self.rows[model.numbered_by].astype(np.int64), 0, model.most)
 
     @property
     def keys(self) -> DrawKeys:
@@ -206,7 +218,7 @@ class _Source:
         rows = self.rows.take(origin)
         item = rows.item * max(1, self.fitted.model.most) + rank
         self.rows = Rows(rows.event_index, item, rows.columns)
-        self.conditions = self.conditions[origin]
+        self.conditions, self.origin = self.conditions[origin], origin
 
     def noise(self, seed: int) -> NDArray[np.float64]:
         """Normal numbers of the objects."""

@@ -13,7 +13,7 @@ from flashsim_prod.physics.chain.bundle import NANO_KEY, Bundle, ModelEntry
 from flashsim_prod.physics.chain.corrections.section import check_sampling
 from flashsim_prod.physics.chain.left_out import check_left_out
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.registry import MODELS, in_version
+from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, in_version
 from flashsim_prod.physics.generator.source import (
     GEN_COLLECTIONS,
     GEN_SCALARS,
@@ -23,7 +23,7 @@ from flashsim_prod.physics.generator.source import (
 from flashsim_prod.physics.nanoaod.schema import Schema
 
 #: every object model that this software knows, by name
-DECLARED: Mapping[str, ObjectModel] = {model.name: model for model in MODELS}
+DECLARED: Mapping[str, ObjectModel] = {model.name: model for model in (*MODELS, *OPTIONAL_MODELS)}
 _GENERATED = frozenset((*GEN_COLLECTIONS, *GEN_SCALARS, *OPTIONAL_COLLECTIONS, *OPTIONAL_SCALARS))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from flashsim_prod.core.choices import WeightUse
 from flashsim_prod.core.request import Sampling
+from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import ModelEntry, Tensors
 from flashsim_prod.physics.chain.compatibility import as_drawn_by
-from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, seen, taken
+from flashsim_prod.physics.chain.corrections.drawing import Asked, draw
+from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, seen
 from flashsim_prod.physics.chain.corrections.section import (
     REWEIGHTER,
     check_is_of,
@@ -26,17 +26,23 @@ from flashsim_prod.physics.chain.corrections.section import (
 )
 from flashsim_prod.physics.chain.devices.graphs import Function
 from flashsim_prod.physics.chain.devices.here import Here
-from flashsim_prod.physics.chain.devices.place import CPU, Place
+from flashsim_prod.physics.chain.devices.place import CPU, Place, block_rows
 from flashsim_prod.physics.chain.devices.running import Pending, Runner
 from flashsim_prod.physics.chain.devices.work import F32, Evaluator, Task, Work
 from flashsim_prod.physics.chain.kinds.base import Kind, Networks
 from flashsim_prod.physics.chain.kinds.networks import n_parameters
 from flashsim_prod.physics.chain.kinds.registry import FLOW, find_kind, read_section
+from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets
+from flashsim_prod.physics.chain.kinds.sets.padding import padded_sets
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.tensors import check_tensors
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 
 F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+#: members of sets that networks see at a time, for each row that they would see
+_MEMBERS_A_ROW = 8
 
 
 @dataclass(frozen=True)
@@ -105,9 +111,14 @@ class FittedModel:
         ------
         BundleError
             If the weights were made for other conditions or targets, or cannot be run, or a reweighter is of
-            another model.
+            another model, or of one that draws sets.
         """
         model, kind = as_drawn_by(model, entry), find_kind(entry.kind)
+        if entry.reweighter is not None and isinstance(kind, KindOfSets):
+            raise BundleError(
+                f"model {model.name} of the bundle: a reweighter knows single objects, and it is of "
+                f"kind {kind.name}, which draws the objects of a source together"
+            )
         size = kind.size(read_section(entry.kind, entry.network, f"model {model.name}"))
         check_tensors(model, kind, size, tensors, entry.reweighter)
         reweighter = None
@@ -186,22 +197,29 @@ class FittedModel:
         return probabilities(logits)
 
     def sample(
-        self, conditions: F32, normals: F64, sampling: Sampling, *, by: Evaluator | None = None
+        self,
+        conditions: F32,
+        normals: F64,
+        sampling: Sampling,
+        *,
+        by: Evaluator | None = None,
+        sets: I64 | None = None,
     ) -> dict[str, F64]:
         """Targets, a value per row, for unscaled `conditions` and `normals` of shape (n, n_normals).
 
-        With `by`, another has its networks, and knows the sampling.
+        With `by`, another has its networks, and knows the sampling. Rows with the same number in `sets` are
+        of one source: a kind that draws sets draws them together.
         """
         if by is None:
-            return self.targets(self.latents(conditions, normals, sampling))
-        (drawn,) = draw([Asked(self, conditions, normals)], by)
+            return self.targets(self.latents(conditions, normals, sampling, sets=sets))
+        (drawn,) = draw([Asked(self, conditions, normals, sets)], by)
         return self.targets(drawn.latents)
 
-    def latents(self, conditions: F32, normals: F64, sampling: Sampling) -> F32:
+    def latents(self, conditions: F32, normals: F64, sampling: Sampling, *, sets: I64 | None = None) -> F32:
         """The same before its transforms make attributes of them: numbers of shape (n, n_targets)."""
         if self.reweighter is not None:
             check_sampling(self.reweighter.section, self.model.name, sampling)
-        (drawn,) = draw([Asked(self, conditions, normals)], self._alone(sampling))
+        (drawn,) = draw([Asked(self, conditions, normals, sets)], self._alone(sampling))
         return drawn.latents
 
     def weights(self, conditions: F32, latents: F32) -> F64:
@@ -213,8 +231,8 @@ class FittedModel:
 
     def numbers(self, conditions: F32) -> Work:
         """What `probabilities` needs the networks for."""
-        if not self.model.most:
-            raise ValueError(f"{self.model.name} always gives one object")
+        if not self.model.draws_number:
+            raise ValueError(f"{self.model.name} always gives one object, or is told how many")
         return Work(self.model.name, Task.NUMBERS, (self.standardiser(conditions),))
 
     def attributes(self, conditions: F32, normals: F64) -> list[Work]:
@@ -252,10 +270,36 @@ class FittedModel:
 
     def prepare(self, sampling: Sampling) -> None:
         """Do in advance what the first rows would wait for."""
+        if self.draws_sets:
+            return
         sampling = self.steps or sampling
         for task in self._tasks:
             sizes, function = self._sizes(task, sampling), self._function(task, sampling)
             self._runner.record((task, sampling), function, self._widths(task), sizes)
+
+    @property
+    def draws_sets(self) -> bool:
+        """Whether the objects of a source are drawn together."""
+        return isinstance(self.kind, KindOfSets)
+
+    def of_sets(self, conditions: F32, normals: F64, sets: I64) -> F32:
+        """As `latents`, where `sets` says which rows are drawn together; on the CPU, wherever all else is.
+
+        Blocks of sets have other shapes than blocks of rows.
+        """
+        assert isinstance(self.kind, KindOfSets)
+        networks, rows = self.drawing or self.networks, self.place.batch_rows or block_rows("cpu")
+        seen, noise = self.standardiser(conditions), normals.astype(np.float32)
+        drawn = np.empty((len(noise), len(self.model.targets)), dtype=np.float32)
+        with torch.inference_mode():
+            for places in padded_sets(sets, _MEMBERS_A_ROW * rows):
+                present = places >= 0
+                # a set of a block that is not full is no set, and its first row stands for none
+                some = np.maximum(places, 0)
+                inputs = (seen[some[:, 0]], noise[some], present)
+                found = self.kind.sample_sets(networks, *map(torch.from_numpy, inputs))
+                drawn[places[present]] = found.numpy()[present]
+        return drawn
 
     def with_networks(self, networks: Networks) -> FittedModel:
         """This model with other networks of the same sizes, whose draws no correction knows."""
@@ -265,7 +309,7 @@ class FittedModel:
     @property
     def _tasks(self) -> tuple[Task, ...]:
         """What its networks can be asked for."""
-        numbers = (Task.NUMBERS,) if self.model.most else ()
+        numbers = (Task.NUMBERS,) if self.model.draws_number else ()
         weights = (Task.WEIGHTS,) if self.reweighter is not None else ()
         return (Task.ATTRIBUTES, *numbers, *weights)
 
@@ -302,54 +346,6 @@ class FittedModel:
     @cached_property
     def _runner(self) -> Runner:
         return Runner(self.place)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Rows of which a model is to draw an object each: unscaled conditions, and its normal numbers."""
-
-    fitted: FittedModel
-    conditions: F32
-    normals: F64
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What was drawn, and how much each of it counts for if the model weights it; ``None`` if it does not."""
-
-    latents: F32
-    weights: F64 | None = None
-
-
-def draw(asked: Sequence[Asked], by: Evaluator) -> list[Drawn]:
-    """Objects of several models at once, with the networks that `by` has."""
-    works = [one.fitted.attributes(one.conditions, one.normals) for one in asked]
-    latents = _as_asked(works, by)
-    chances = [
-        [one.fitted.chances(one.conditions, part) for part in parts] if one.fitted.reweighter else []
-        for one, parts in zip(asked, latents, strict=True)
-    ]
-    found = _as_asked(chances, by)
-    return [_drawn(*one) for one in zip(asked, latents, found, strict=True)]
-
-
-def _as_asked(works: Sequence[Sequence[Work]], by: Evaluator) -> list[list[F32]]:
-    """What comes of lists of works, evaluated together."""
-    flat = [work for some in works for work in some]
-    found = iter(by.evaluate(flat) if flat else [])
-    return [[next(found) for _ in some] for some in works]
-
-
-def _drawn(asked: Asked, latents: Sequence[F32], logits: Sequence[F32]) -> Drawn:
-    """Of the candidates of each row the one that is taken, or the only one with its weight."""
-    reweighter = asked.fitted.reweighter
-    if reweighter is None:
-        return Drawn(latents[0])
-    weights = np.stack([reweighter.weights(one) for one in logits], axis=1)
-    if asked.fitted.weights_events:
-        return Drawn(latents[0], weights[:, 0])
-    chosen = taken(weights, ndtr(asked.normals[:, -1]))
-    return Drawn(np.stack(latents)[chosen, np.arange(len(chosen))])
 
 
 def with_correction(tensors: Tensors, found: Reweighter) -> Tensors:

@@ -227,6 +227,9 @@ class ObjectModel:
         Declared targets that the weights at hand know nothing of; in no declaration, see `drawing`.
     version : str
         Of NanoAOD, whose attributes it draws; see `registry.in_version`.
+    numbered_by : str
+        The row's column that says how many objects it gives, which is then not learned: a set, whose
+        members a kind may draw together. `most` bounds it.
     """
 
     name: str
@@ -247,6 +250,12 @@ class ObjectModel:
     size: NetworkSize = field(default_factory=NetworkSize)
     lacking: tuple[Target, ...] = ()
     version: str = NANO_VERSION
+    numbered_by: str = ""
+
+    @property
+    def draws_number(self) -> bool:
+        """Whether how many objects a row gives is learned and drawn."""
+        return bool(self.most) and not self.numbered_by
 
     def drawing(self, targets: Container[str]) -> ObjectModel:
         """This model with weights that draw `targets` only, as signatures have them, in the order declared.

@@ -14,6 +14,7 @@ from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.objects import (
+    constituents,
     electron,
     event,
     fatjet,
@@ -46,6 +47,9 @@ MODELS: tuple[ObjectModel, ...] = (
     *secondary_vertex.MODELS,
 )
 
+#: what a bundle may hold beside these, of files that have more than NanoAOD; only on demand
+OPTIONAL_MODELS: tuple[ObjectModel, ...] = (*constituents.MODELS,)
+
 
 def finish_collection(parts: list[Collection], events: Events) -> Collection:
     """The objects of all sources of a collection, by falling pt."""
@@ -63,6 +67,7 @@ FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {
     "SubJet": subjet.finish,
     "Tau": tau.finish,
     "SV": secondary_vertex.finish,
+    "PFCands": constituents.finish,
 }
 
 
@@ -77,8 +82,18 @@ def variant_of(model: ObjectModel) -> Variant:
 
 
 def in_version(model: ObjectModel, version: str) -> ObjectModel:
-    """The model of the same name that draws what a version of NanoAOD has."""
+    """The model of the same name that draws what a version of NanoAOD has.
+
+    Raises
+    ------
+    RequestError
+        If that has nothing of the kind: what is optional is declared for one version alone.
+    """
     is_other = version != model.version and (version in _VARIANTS or model.version in _VARIANTS)
+    if is_other and any(one.name == model.name for one in OPTIONAL_MODELS):
+        raise RequestError(
+            f"{model.name}: NanoAOD {version} has no {model.produces} here; take files of {model.version}"
+        )
     if not is_other or all(one.name != model.name for one in MODELS):
         return model
     return _in_version(model.name, version)
@@ -100,7 +115,8 @@ def models_of(version: str) -> tuple[ObjectModel, ...]:
 
 def find_model(name: str) -> ObjectModel:
     """The object model called `name`; `RequestError` with the nearest name otherwise."""
-    found = {model.name: model for model in MODELS}.get(name)
+    known = {model.name: model for model in (*MODELS, *OPTIONAL_MODELS)}
+    found = known.get(name)
     if found is None:
-        raise RequestError(f"no object model '{name}'{nearest(name, [model.name for model in MODELS])}")
+        raise RequestError(f"no object model '{name}'{nearest(name, list(known))}")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flashsim_prod.physics.definitions import egamma_links, fat_jets, links
+from flashsim_prod.physics.definitions.constituents import candidates
 from flashsim_prod.physics.definitions.fsr import with_fsr_photons
 from flashsim_prod.physics.definitions.jets_muons import muon_mass, parton_flavour
 from flashsim_prod.physics.definitions.taus import with_tau_jets
@@ -28,6 +29,9 @@ LINKED = {
     ),
     **dict.fromkeys(
         ("FatJet_electronIdx3SJ", "FatJet_muonIdx3SJ", "FatJet_lsf3"), ("SubJet", "Electron", "Muon")
+    ),
+    **dict.fromkeys(
+        ("JetPFCands", *(f"JetPFCands_{name}" for name in ("pt", "pFCandsIdx", "jetIdx"))), ("PFCands",)
     ),
     **dict.fromkeys(
         tuple(f"SubJet_{name}" for name in ("hadronFlavour", "nBHadrons", "nCHadrons")), ("FatJet",)
@@ -60,7 +64,7 @@ def link(events: Events) -> Events:
         events = fat_jets.link(events)
     if "Tau" in events and "Jet" in events:
         events = events.with_collections({"Tau": with_tau_jets(events["Tau"], events["Jet"])})
-    return events
+    return candidates.link(events)
 
 
 def with_gen_jets(jets: Collection, gen_jets: Collection) -> Collection:

@@ -7,7 +7,9 @@ plausible ranges, discrete values, spikes and correlations; it does not simulate
 from __future__ import annotations
 
 from flashsim_prod.physics.definitions.completion import complete, link
+from flashsim_prod.physics.definitions.constituents import candidates
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
+from flashsim_prod.physics.detector.constituents import simulate_constituents
 from flashsim_prod.physics.detector.draws import stream
 from flashsim_prod.physics.detector.eras import DEFAULT_ERA, DetectorEra
 from flashsim_prod.physics.detector.event_scalars import EventLatents, simulate_event
@@ -48,6 +50,8 @@ class ReferenceDetector:
         by default, an empty one for what there is before.
     era : DetectorEra
         Which years it imitates. Objects have the names that models of its version of NanoAOD declare.
+    constituents : bool
+        Whether jets come with their constituents, PFCands and JetPFCands; all else is the same.
     """
 
     def __init__(
@@ -56,9 +60,11 @@ class ReferenceDetector:
         *,
         table: Table | None = None,
         era: DetectorEra = DEFAULT_ERA,
+        constituents: bool = False,
     ) -> None:
         self.schema = schema or declared_in(era.nano)
         self.era = era
+        self.constituents = constituents
         self._before = tuple(shipped(one) for one in era.tables[:-1])
         self.table = shipped(era.tables[-1]) if table is None else table
 
@@ -104,7 +110,14 @@ class ReferenceDetector:
         boosted = simulate_fat_jets(folds, seed)
         reco = complete(folds.with_collections(made | egamma | boosted))
         reco = self._as_nanoaod(reco, ("Jet", "Muon", "FsrPhoton", *egamma, *boosted)).with_scalars(scalars)
-        return self._retuned(self._with_taus_and_vertices(reco, event, seed), seed)
+        reco = self._retuned(self._with_taus_and_vertices(reco, event, seed), seed)
+        return self._with_constituents(reco, seed) if self.constituents else reco
+
+    def _with_constituents(self, reco: Events, seed: int) -> Events:
+        """What jets are made of, once these are as they stay: it sums up to them."""
+        made = simulate_constituents(stream(seed, "jet constituents"), reco)
+        reco = candidates.link(reco.with_collections({"PFCands": made}))
+        return self._as_nanoaod(reco, ("PFCands", "JetPFCands"))
 
     def _retuned(self, reco: Events, seed: int) -> Events:
         """All that the tables know moved to them, and the links found again."""

@@ -44,6 +44,8 @@ TYPES = {
 }
 #: files of a version's tables, in the order that branches have in what is written
 TABLES = ("event", "generator", "jets", "met", "leptons")
+#: of what is not in centrally produced files, and which not every version has
+OPTIONAL_TABLES = ("constituents",)
 _VERSION = re.compile(r"v\d+")
 _UNIT = re.compile(r"\[([^\[\]]+)\]$")
 _FORM = re.compile(rf"(\S+)\s+({'|'.join(TYPES)})\s+(full|-|\d+|\{{[^}}]*\}}|->\S+)\s+(\S.*)")
@@ -218,8 +220,10 @@ def _load(version: str) -> Schema:
     if version not in known:
         raise RequestError(f"there is no schema of NanoAOD '{version}'; known: {', '.join(known)}")
     folder = files(__package__).joinpath("tables", version)
+    more = [table for table in OPTIONAL_TABLES if folder.joinpath(f"{table}.txt").is_file()]
     return Schema.parse(
-        version, (folder.joinpath(f"{table}.txt").read_text(encoding="utf-8") for table in TABLES)
+        version,
+        (folder.joinpath(f"{table}.txt").read_text(encoding="utf-8") for table in (*TABLES, *more)),
     )
 
 

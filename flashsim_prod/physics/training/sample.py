@@ -85,7 +85,13 @@ def era_of_inputs(inputs: Sequence[str]) -> DetectorEra:
 
 
 def write_reference_sample(
-    inputs: Sequence[str], path: Path, *, folds: int, seed: int, era: DetectorEra = DEFAULT_ERA
+    inputs: Sequence[str],
+    path: Path,
+    *,
+    folds: int,
+    seed: int,
+    era: DetectorEra = DEFAULT_ERA,
+    constituents: bool = False,
 ) -> Iterator[int]:
     """Reconstruct generator events with the reference detector, each `folds` times.
 
@@ -100,6 +106,8 @@ def write_reference_sample(
     folds : int
     seed : int
     era : DetectorEra
+    constituents : bool
+        Whether jets come with their constituents.
 
     Yields
     ------
@@ -109,7 +117,7 @@ def write_reference_sample(
     files = [(url, inspect_input(url)) for url in inputs]
     total = sum(entries for _, entries in files)
     own = _own_seed(seed, *(Path(url).name for url in inputs))
-    detector = ReferenceDetector(era=era)
+    detector = ReferenceDetector(era=era, constituents=constituents)
     way = writing(era.nano, era.nano)
     source = NanoSource(files, first=0, n_events=total, seed=pileup_seed(own, 0), schema=Schema.default())
 

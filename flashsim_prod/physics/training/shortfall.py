@@ -9,7 +9,7 @@ from pathlib import Path
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.left_out import check_left_out
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.registry import MODELS, in_version, models_of
+from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, in_version, models_of
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.drawn import table_path
 from flashsim_prod.physics.training.finite import LeftOut
@@ -83,7 +83,8 @@ def left_out(url: str, models: Sequence[ObjectModel], folder: Path) -> dict[str,
     """
     found: dict[str, tuple[int, int]] = {}
     for name in dict.fromkeys(model.produces for model in models if not model.scalar):
-        sources = [model for model in MODELS if model.produces == name]
+        known = (*MODELS, *OPTIONAL_MODELS)
+        sources = [model for model in known if model.produces == name]
         paths = [table_path(folder, url, model) for model in sources]
         if not all(model in models for model in sources) or not all(path.exists() for path in paths):
             continue

@@ -86,14 +86,26 @@ class NumberFigures:
 
 
 @dataclass(frozen=True)
+class SetVerdict:
+    """A distance of drawn sets from held-out ones, and that between two halves of the latter."""
+
+    name: str
+    value: float
+    error: float
+    floor: float
+
+
+@dataclass(frozen=True)
 class ModelVerdict:
-    """One object model; what it lacks, or had too few rows for, is None."""
+    """One object model; what it lacks, or had too few rows for, is None. `n_sets` are those compared."""
 
     name: str
     light: str
     properties: PropertyFigures | None
     numbers: NumberFigures | None
     notes: tuple[str, ...]
+    n_sets: int = 0
+    sets: tuple[SetVerdict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -339,7 +351,12 @@ def _lights(found: DatasetFidelity | None) -> Mapping[str, int]:
 def _model(one: ModelFidelity, before: Mapping[str, float]) -> ModelVerdict:
     properties = None if one.properties is None else _properties(one.properties, before.get(one.name))
     numbers = None if one.multiplicity is None else _numbers(one.multiplicity)
-    return ModelVerdict(one.name, one.light, properties, numbers, one.notes)
+    sets = tuple(
+        SetVerdict(each.name, each.value.value, each.value.error, each.floor.value)
+        for each in (one.sets.figures if one.sets else ())
+    )
+    n_sets = one.sets.sets if one.sets else 0
+    return ModelVerdict(one.name, one.light, properties, numbers, one.notes, n_sets, sets)
 
 
 def _properties(found: Properties, before: float | None) -> PropertyFigures:

@@ -56,6 +56,6 @@ def model_format(model: str) -> ModelFormat:
 
 def all_formats() -> dict[str, ModelFormat]:
     """The same for every object model, by name."""
-    from flashsim_prod.physics.chain.registry import MODELS
+    from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS
 
-    return {model.name: model_format(model.name) for model in MODELS}
+    return {model.name: model_format(model.name) for model in (*MODELS, *OPTIONAL_MODELS)}

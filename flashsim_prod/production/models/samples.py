@@ -178,6 +178,7 @@ def reconstruct_sample(
     seed: int,
     progress: StepProgress,
     era: str | None = None,
+    constituents: bool = False,
 ) -> ReferenceSample:
     """Reconstruct generator events with the reference detector, each `folds` times.
 
@@ -185,20 +186,30 @@ def reconstruct_sample(
     ----------
     era : str, optional
         Years to imitate; by default those of the inputs' energy.
+    constituents : bool
+        Whether there are those of the jets, too.
 
     Raises
     ------
     RequestError
-        If the file is there already, or there are no such years.
+        If the file is there already, or there are no such years, or none with constituents.
     InputError
         If an input cannot be read, or inputs are of different years.
     """
     from flashsim_prod.physics.detector.eras import find_detector_era
+    from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.training.sample import era_of_inputs, write_reference_sample
 
     _refuse_existing(output)
     years = era_of_inputs(inputs) if era is None else find_detector_era(era)
-    steps = write_reference_sample(inputs, output, folds=folds, seed=seed, era=years)
+    if constituents and "PFCands" not in Schema.load(years.nano).collections:
+        raise RequestError(
+            f"--constituents: NanoAOD {years.nano}, as which {years.name} is written, has no PFCands here; "
+            "leave it out, or take --era UL18"
+        )
+    steps = write_reference_sample(
+        inputs, output, folds=folds, seed=seed, era=years, constituents=constituents
+    )
     done = _followed(steps, output.name, None, progress)
     return ReferenceSample(output, done, folds, seed, years.name, years.nano)
 

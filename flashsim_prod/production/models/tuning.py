@@ -160,12 +160,12 @@ def _settings(options: TuneOptions, only_calibrate: bool) -> TuneSettings:
 
 def _chosen(name: str, bundle: Bundle, tables: Path) -> tuple[list[ObjectModel], list[str]]:
     """The models that are tuned, and those of the base for which there are no tables."""
-    from flashsim_prod.physics.chain.registry import MODELS, find_model
+    from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, find_model
     from flashsim_prod.physics.training.tables import table_files
 
     if name != ALL:
         return [find_model(name)], []
-    known = [model for model in MODELS if model.name in bundle.manifest.models]
+    known = [one for one in (*MODELS, *OPTIONAL_MODELS) if one.name in bundle.manifest.models]
     found = [model for model in known if table_files(tables, model)]
     if not found:
         raise InputError(f"{tables}: no training tables; run 'flashsim-prod train extract' first")
@@ -176,10 +176,10 @@ def _refuse_others(
     models: Sequence[ObjectModel], work: Path, bundle: Bundle, options: TuneOptions, *, tuning: bool
 ) -> None:
     """`RequestError` for fits that would be lost, or of another base; those forgotten do not count."""
-    from flashsim_prod.physics.chain.registry import MODELS
+    from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS
     from flashsim_prod.physics.training.tuning.folder import refuse_others
 
-    others = [model for model in MODELS if not (options.anew and model in models)]
+    others = [model for model in (*MODELS, *OPTIONAL_MODELS) if not (options.anew and model in models)]
     refuse_others([model for model in models if model in others], others, work, bundle, tuning=tuning)
 
 

@@ -52,7 +52,7 @@ def test_kinds_are_compared_and_what_is_there_is_kept(cli: Cli, work: Path) -> N
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ((MODEL, "--kinds", "flow,gone"), "no kind 'gone'; there are flow, spline, gan, bibae"),
+        ((MODEL, "--kinds", "flow,gone"), "no kind 'gone'; there are flow, spline, gan, bibae, cloud"),
         ((MODEL, "--kinds", ","), "name at least one of flow"),
         ((MODEL, "--minutes", "0"), "give a time above 0"),
         (("muon_from_genmuo",), "did you mean 'muon_from_genmuon'"),

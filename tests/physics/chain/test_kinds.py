@@ -258,7 +258,7 @@ def test_what_only_training_needs_begins_alike_and_is_not_stored(kind, table):
         for one, other in zip(stage.network.parameters(), twin.network.parameters(), strict=True):
             assert one.equal(other)
             besides += id(one) not in stored
-    assert (besides > 0) == (kind in ("gan", "bibae"))
+    assert (besides > 0) == (kind in ("gan", "bibae", "cloud"))
 
 
 def _examples(fitted: FittedModel, table: Table) -> Examples:
@@ -383,7 +383,7 @@ def test_a_kind_that_is_not_there_is_told_with_those_that_are(bundle, tmp_path):
     assert "\n" not in text
     assert told.value.exit_code == 11
     assert f"{copy / MANIFEST}: model electron_from_genelectron is of the kind 'gone'" in text
-    assert "known: bibae, flow, gan, spline;" in text
+    assert "known: bibae, cloud, flow, gan, spline;" in text
     assert "flashsim-prod 0.1.0, python" in text
     with pytest.raises(BundleError, match="of the kind 'gone', which flashsim-prod"):
         find_kind("gone")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flashsim_prod.errors import RequestError
+from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.production.models.samples import extract_tables, generate_sample, reconstruct_sample
 
 
@@ -44,3 +45,24 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="exists"):
         reconstruct_sample([str(there)], there, folds=1, seed=1, progress=never)
     assert there.read_text() == "text"
+
+
+def test_constituents_go_with_an_era_whose_files_have_them(tmp_path: Path) -> None:
+    def quiet(*_: object) -> None:
+        pass
+
+    gen, full = tmp_path / "gen.root", tmp_path / "full.root"
+    generate_sample("ttbar", gen, events=2, energy_tev=None, seed=1, progress=quiet)
+    with pytest.raises(
+        RequestError, match=r"--constituents: NanoAOD v15, as which Run3_2022 is written, has"
+    ):
+        reconstruct_sample(
+            [str(gen)], full, folds=1, seed=1, era="Run3_2022", constituents=True, progress=quiet
+        )
+    assert not full.exists()
+    made = reconstruct_sample(
+        [str(gen)], full, folds=1, seed=1, era="UL18", constituents=True, progress=quiet
+    )
+    assert (made.era, made.nano) == ("UL18", "v9")
+    with NanoFile(str(full)) as file:
+        assert {"PFCands_pt", "JetPFCands_jetIdx"} <= file.branches

@@ -22,7 +22,7 @@ MULTIPLICITY = "multiplicity"
 
 def networks_of_numbers(model: ObjectModel, size: NetworkSize) -> dict[str, nn.Module]:
     """The classifier, where there is a number to be drawn."""
-    if not model.most:
+    if not model.draws_number:
         return {}
     return {MULTIPLICITY: Multiplicity(len(model.conditions), model.most, size)}
 

@@ -19,7 +19,7 @@ from flashsim_prod.errors import BundleError, ConfigError
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.kinds.base import Kind
 
-FLOW, SPLINE, GAN, BIBAE = "flow", "spline", "gan", "bibae"
+FLOW, SPLINE, GAN, BIBAE, CLOUD = "flow", "spline", "gan", "bibae", "cloud"
 
 
 class FlowSection(StrictModel):
@@ -63,6 +63,16 @@ class BibAeSection(StrictModel):
     knots: int = Field(default=0, ge=0)
 
 
+class CloudSection(StrictModel):
+    """Sizes of a generator of sets, as an entry's ``network`` says them."""
+
+    width: int = Field(ge=1)
+    blocks: int = Field(ge=1)
+    messages: int = Field(ge=1)
+    classifier: tuple[int, ...]
+    knots: int = Field(default=0, ge=0)
+
+
 @dataclass(frozen=True)
 class Known:
     """Where a kind is, and what the section ``network`` of its entries has to be.
@@ -84,6 +94,7 @@ KINDS: dict[str, Known] = {
     SPLINE: Known(SplineSection, "flashsim_prod.physics.chain.kinds.spline"),
     GAN: Known(GanSection, "flashsim_prod.physics.chain.kinds.gan"),
     BIBAE: Known(BibAeSection, "flashsim_prod.physics.chain.kinds.bibae"),
+    CLOUD: Known(CloudSection, "flashsim_prod.physics.chain.kinds.sets.cloud"),
 }
 
 

@@ -22,8 +22,10 @@ from flashsim_prod.physics.chain.bundle import (
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter
 from flashsim_prod.physics.chain.corrections.section import model_digest, without_reweighter
 from flashsim_prod.physics.chain.fitted import FittedModel, with_correction
+from flashsim_prod.physics.chain.kinds.registry import find_kind
+from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.registry import MODELS
+from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS
 from flashsim_prod.physics.training.assemble import ENTRY, fitted_entry
 from flashsim_prod.physics.training.optimise import FitSettings, split_rows
 from flashsim_prod.physics.training.table import Table
@@ -106,6 +108,7 @@ def unseen_by_fit(model: ObjectModel, work: Path) -> Unseen:
     """
     folder = work / "fits" / model.name
     entry = fitted_entry(folder, model.name)
+    _refuse_sets(model, entry)
     by_base = (
         f"make a bundle of it (train bundle), extract files that it has not seen into another --work, and "
         f"give that with --base: train reweight {model.name} --base BUNDLE"
@@ -140,12 +143,13 @@ def unseen_by_bundle(model: ObjectModel, work: Path, base: Bundle) -> Unseen:
     InputError
         If there are no tables, or such as do not go with the bundle.
     RequestError
-        If another fit of the model would be lost, or fits in `work` began as another bundle.
+        If the model draws sets, another fit would be lost, or fits in `work` began as another bundle.
     """
     entry = base.manifest.models.get(model.name)
     if entry is None:
         raise BundleError(f"bundle {base.name} has no model {model.name}; take another --base")
-    refuse_others((), MODELS, work, base, tuning=False)
+    _refuse_sets(model, entry)
+    refuse_others((), (*MODELS, *OPTIONAL_MODELS), work, base, tuning=False)
     there = fit_of(work, model)
     if there is not None and REWEIGHTED not in there:
         raise RequestError(
@@ -161,6 +165,14 @@ def unseen_by_bundle(model: ObjectModel, work: Path, base: Bundle) -> Unseen:
         )
     _refuse_few(table, f"{work / 'tables' / model.name}: it has", "extract more events")
     return Unseen(model.drawing(entry.targets), entry, base.tensors(model.name), table, base)
+
+
+def _refuse_sets(model: ObjectModel, entry: ModelEntry) -> None:
+    if isinstance(find_kind(entry.kind), KindOfSets):
+        raise RequestError(
+            f"{model.name}: a model of kind {entry.kind} draws the objects of a source together, and a "
+            "reweighter knows single objects; fit it as another kind to reweight it"
+        )
 
 
 def _refuse_few(table: Table, has: str, instead: str) -> None:

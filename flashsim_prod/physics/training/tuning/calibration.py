@@ -102,7 +102,7 @@ def _through(wanted: Gaussianiser, level: F64, weight: F64) -> Gaussianiser:
 
 def with_numbers_of(fitted: FittedModel, table: Table, settings: TuneSettings) -> FittedModel:
     """`fitted` with biases on the logits of its numbers, which gives them the table's mean and width."""
-    if not fitted.model.most or not len(table.number):
+    if not fitted.model.draws_number or not len(table.number):
         return fitted
     logits = np.log(np.maximum(fitted.probabilities(table.conditions), 1e-30))
     biases = _biases(logits, np.minimum(table.number, fitted.model.most), table.source_weight, settings)

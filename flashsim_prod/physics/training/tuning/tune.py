@@ -85,7 +85,7 @@ def tune(
 
 def _rates(base: FittedModel, fitted: FittedModel, table: Table) -> Rates | None:
     most = base.model.most
-    if not most or not len(table.number):
+    if not base.model.draws_number or not len(table.number):
         return None
     weight = table.source_weight / table.source_weight.sum()
     by = [one.probabilities(table.conditions) @ np.arange(most + 1) for one in (base, fitted)]

@@ -15,6 +15,7 @@ from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.events import Column
 from flashsim_prod.physics.nanoaod.precision import as_stored
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.validation.models.constituents import COLLECTION, compare_sets
 from flashsim_prod.physics.validation.models.figures import (
     Attribute,
     Correlations,
@@ -82,12 +83,13 @@ def assess(
         properties = _properties(fitted, held_out, samples, seed)
     else:
         notes.append(f"only {held_out.n_objects} objects: the property model is not assessed")
-    if model.most and len(held_out.table.number) >= least:
+    if model.draws_number and len(held_out.table.number) >= least:
         multiplicity = _multiplicity(fitted, held_out)
-    elif model.most:
+    elif model.draws_number:
         notes.append(f"only {len(held_out.table.number)} sources: their numbers are not assessed")
+    sets = compare_sets(held_out, samples.drawn, seed) if model.produces == COLLECTION else None
     return ModelFidelity(
-        model.name, model.produces, fitted.n_parameters, properties, multiplicity, tuple(notes)
+        model.name, model.produces, fitted.n_parameters, properties, multiplicity, tuple(notes), sets
     ), samples
 
 
@@ -96,7 +98,9 @@ def draw(fitted: FittedModel, held_out: HeldOut, schema: Schema, sampling: Sampl
     table, model = held_out.table, fitted.model
     rng = np.random.default_rng([seed, zlib.crc32(model.name.encode())])
     noise = rng.normal(size=(held_out.n_objects, fitted.n_normals))
-    made = model.restore(fitted.sample(table.conditions[table.row], noise, sampling), held_out.sources)
+    made = model.restore(
+        fitted.sample(table.conditions[table.row], noise, sampling, sets=table.row), held_out.sources
+    )
     # what is taken over from the source is right by construction, and what is made anew is not the model's
     apart = {*model.copies, *model.completed}
     names = [name for name in made if name in held_out.attributes and name not in apart]

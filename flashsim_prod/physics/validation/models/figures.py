@@ -186,6 +186,23 @@ class MultiplicityFidelity:
 
 
 @dataclass(frozen=True)
+class SetFigure:
+    """A distance of drawn sets from held-out ones, and the same between two halves of the latter."""
+
+    name: str
+    value: Measured
+    floor: Measured
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Fidelity of a model that draws sets, as sets; `sets` is their number."""
+
+    sets: int
+    figures: tuple[SetFigure, ...]
+
+
+@dataclass(frozen=True)
 class ModelFidelity:
     """Fidelity of one object model; parts that it lacks, or that had too few rows, are None."""
 
@@ -195,6 +212,7 @@ class ModelFidelity:
     properties: Properties | None
     multiplicity: MultiplicityFidelity | None
     notes: tuple[str, ...] = ()
+    sets: Sets | None = None
 
     @property
     def light(self) -> Light:

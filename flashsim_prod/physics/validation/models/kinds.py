@@ -118,7 +118,7 @@ def compare_kind(
     if (folder / RESULT).is_file():
         return Standing(**json.loads(read_text(folder / RESULT)))
     # how many objects there are is drawn alike by all
-    model = replace(model, most=0)
+    model = model if model.numbered_by else replace(model, most=0)
     settings = replace(FitSettings(seed=terms.seed), flow_steps=notes.steps or 1)
     if not notes.steps:
         notes.steps = max(10, int(60 * terms.minutes / _seconds_a_step(model, learned, kind, settings)))
@@ -244,9 +244,9 @@ def _measured(fitted: FittedModel, held_out: Table, stretch: int, terms: Terms) 
     normals = np.random.default_rng(terms.seed).normal(size=(n, fitted.n_normals))
     few = slice(min(n, 512))
     # compiles, and fills caches
-    fitted.sample(conditions[few], normals[few], terms.sampling)
+    fitted.sample(conditions[few], normals[few], terms.sampling, sets=held_out.row[few])
     began = time.process_time()
-    found = fitted.sample(conditions, normals, terms.sampling)
+    found = fitted.sample(conditions, normals, terms.sampling, sets=held_out.row)
     seconds = time.process_time() - began
     drawn, truth = (
         np.stack([columns[name].astype(np.float64) for name in names], axis=1)
