@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from flashsim_prod.cli.models.distil import drawn_with, print_students
+from flashsim_prod.cli.models.changing.distil import drawn_with, print_students
 from flashsim_prod.cli.show import console, table
 from flashsim_prod.production.models.contents import (
     BundleContents,

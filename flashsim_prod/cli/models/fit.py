@@ -10,15 +10,16 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
+from flashsim_prod.cli.models.changing.tune import tune
 from flashsim_prod.cli.models.cocktail import CocktailFiles, train_from_files
 from flashsim_prod.cli.models.opendata import Protocol, Server
 from flashsim_prod.cli.models.shown import FitsShown
-from flashsim_prod.cli.models.tune import tune
 from flashsim_prod.cli.options import WORK, Folder, Jobs, Json, OnDevice, Seed
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import print_json
 from flashsim_prod.core.choices import Device, ModelKind
 from flashsim_prod.errors import RequestError
+from flashsim_prod.production.models.changing.tuning import TuneOptions
 from flashsim_prod.production.models.fitting import (
     FitOptions,
     Fits,
@@ -26,7 +27,6 @@ from flashsim_prod.production.models.fitting import (
     fit_model,
 )
 from flashsim_prod.production.models.opendata.records import Where
-from flashsim_prod.production.models.tuning import TuneOptions
 
 Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[

@@ -11,11 +11,11 @@ import typer
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.models import analysis as of_analysis
 from flashsim_prod.cli.models import compare as comparing
-from flashsim_prod.cli.models import distil as distilling
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models import opendata
-from flashsim_prod.cli.models import reweight as reweighting
-from flashsim_prod.cli.models import tune as tuning
+from flashsim_prod.cli.models.changing import distil as distilling
+from flashsim_prod.cli.models.changing import reweight as reweighting
+from flashsim_prod.cli.models.changing import tune as tuning
 from flashsim_prod.cli.models.extracted import note_what_is_lacking, print_drawn_at, print_sizes, speed
 from flashsim_prod.cli.models.fidelity import print_fidelity
 from flashsim_prod.cli.models.opendata import Cache, Protocol, Server

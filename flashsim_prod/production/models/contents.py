@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import BundleError
 from flashsim_prod.production.models.bundles import open_bundle
-from flashsim_prod.production.models.distilling import StudentFigures, student_figures
+from flashsim_prod.production.models.changing.distilling import StudentFigures, student_figures
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.assessment import Assessment

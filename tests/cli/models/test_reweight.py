@@ -19,7 +19,7 @@ from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.tables import load_tables
 from flashsim_prod.physics.validation.models import reweighted
-from flashsim_prod.production.models.tuning import _without_reweighters
+from flashsim_prod.production.models.changing.tuning import _without_reweighters
 
 Cli = Callable[..., Any]
 MODEL = "jet_from_pileup"

@@ -1,4 +1,4 @@
-"""Electrons and photons of versions that do not keep their calibration stand in the order of pt, links with them."""
+"""Electrons and photons stand in the order of pt where their calibration is not kept, and links with them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from flashsim_prod.cli.options import Json, Seed
 from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.sizes import parse_count
-from flashsim_prod.production.models.distilling import (
+from flashsim_prod.production.models.changing.distilling import (
     DistilDisplay,
     Distillation,
     DistilOptions,

@@ -12,7 +12,7 @@ from flashsim_prod.cli import completing
 from flashsim_prod.cli.options import WORK, Folder, Json, Seed
 from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
-from flashsim_prod.production.models.tuning import (
+from flashsim_prod.production.models.changing.tuning import (
     ALL,
     TuneDisplay,
     TuneOptions,
@@ -21,7 +21,7 @@ from flashsim_prod.production.models.tuning import (
 )
 
 if TYPE_CHECKING:
-    from flashsim_prod.production.models.tuning import ModelTuned
+    from flashsim_prod.production.models.changing.tuning import ModelTuned
 
 Base = Annotated[
     str,

@@ -23,7 +23,7 @@ from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import console, print_json, table
 from flashsim_prod.core.choices import Device, Solver, WeightUse
 from flashsim_prod.core.options import Sampling
-from flashsim_prod.production.models.reweighting import Reweighted, ReweightOptions, reweight_model
+from flashsim_prod.production.models.changing.reweighting import Reweighted, ReweightOptions, reweight_model
 
 
 def add_to(app: typer.Typer) -> None:

@@ -1,0 +1,1 @@
+"""Commands that make models of a bundle better or cheaper."""
