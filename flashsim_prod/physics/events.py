@@ -18,6 +18,9 @@ from flashsim_prod.errors import MissingBranchError
 
 Column = NDArray[Any]
 
+#: scalar that says what an event counts for beside genWeight, where models weight what they draw
+WEIGHT = "FlashSim_weight"
+
 
 def split_name(name: str, collections: Container[str]) -> tuple[str, str]:
     """Collection and attribute that the name of a branch is made of.

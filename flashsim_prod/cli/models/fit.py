@@ -204,6 +204,8 @@ def _tell(made: Fits, as_json: bool) -> None:
     elif made.fits:
         typer.echo(f"Losses in {made.work / 'fits'}/*/*_loss.png")
     elif made.too_few:
+        if made.complaint:
+            return
         names = ", ".join(f"{model} ({objects:,} objects)" for model, objects in made.too_few.items())
         typer.echo(f"not fitted, for want of objects: {names}")
     else:

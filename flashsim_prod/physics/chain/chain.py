@@ -24,9 +24,8 @@ from flashsim_prod.physics.definitions.completion import LINKED, link
 from flashsim_prod.physics.definitions.jets_muons import of_era
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
 from flashsim_prod.physics.eras import DEFAULT
-from flashsim_prod.physics.events import Column, Events, split_name
+from flashsim_prod.physics.events import WEIGHT, Column, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
-from flashsim_prod.physics.nanoaod.runs import WEIGHT
 from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 

@@ -13,8 +13,7 @@ from flashsim_prod.physics.chain.compatibility import check_models
 from flashsim_prod.physics.chain.left_out import run_over_no_events
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
-from flashsim_prod.physics.events import Events, full_name
-from flashsim_prod.physics.nanoaod.runs import WEIGHT
+from flashsim_prod.physics.events import WEIGHT, Events, full_name
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.versions.names import writing
 

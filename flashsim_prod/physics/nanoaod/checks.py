@@ -16,13 +16,12 @@ import uproot
 from flashsim_prod.core.analyses.ntuple import ANALYSIS
 from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import EventsError, InputError
-from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.events import WEIGHT, Events
 from flashsim_prod.physics.nanoaod.carried import carried_branches
 from flashsim_prod.physics.nanoaod.checking.values import FOLDS, NUMBERS, Where, check_column, check_values
 from flashsim_prod.physics.nanoaod.content import ContentDigest
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.runs import (
-    WEIGHT,
     RunSums,
     lumi_pairs,
     lumi_ranges,

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.events import WEIGHT, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 
-#: what an event counts for beside genWeight, where models weight what they draw
-WEIGHT = "FlashSim_weight"
 #: sums of these weights in Runs: of themselves, of their squares, and times genWeight
 WEIGHT_SUMS = ("FlashSim_weightSum", "FlashSim_weightSum2", "FlashSim_weightSumw")
 #: sums of a million doubles in another order differ by less

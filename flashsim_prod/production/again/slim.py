@@ -101,7 +101,7 @@ def slim_files(
 def _weights(bundle: Bundle) -> tuple[str, ...]:
     """The branch of weights, if models weight what they draw: without it events count for something else."""
     from flashsim_prod.physics.chain.compatibility import weighting
-    from flashsim_prod.physics.nanoaod.runs import WEIGHT
+    from flashsim_prod.physics.events import WEIGHT
 
     return (WEIGHT,) if weighting(bundle) else ()
 

@@ -15,7 +15,7 @@ from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.validation.models.kinds import split
 
 Cli = Callable[..., Any]
-MODEL = "jet_from_pileup"
+MODEL = "jet_from_genjet"
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from flashsim_prod.physics.validation.models import reweighted
 from flashsim_prod.production.models.changing.tuning import _without_reweighters
 
 Cli = Callable[..., Any]
-MODEL = "jet_from_pileup"
+MODEL = "jet_from_genjet"
 
 
 @pytest.fixture
@@ -94,12 +94,12 @@ def test_what_cannot_be_reweighted_is_told_in_a_line(cli: Cli, work: Path, base:
     assert not (work / "fits").exists()
     _fit(work, work / "fits" / MODEL)
     before = (work / "fits" / MODEL / "entry.json").read_bytes()
-    assert "is another fit of jet_from_pileup, which would be lost" in complaint(MODEL, "--base", base)
+    assert "is another fit of jet_from_genjet, which would be lost" in complaint(MODEL, "--base", base)
     # one in twenty is held out
     assert "objects its fit held out only" in complaint(MODEL)
     path = next((work / "tables" / MODEL).glob("*.safetensors"))
     shutil.copy(path, path.with_name("again.safetensors"))
-    assert "other tables than jet_from_pileup was fitted to" in complaint(MODEL)
+    assert "other tables than jet_from_genjet was fitted to" in complaint(MODEL)
     assert (work / "fits" / MODEL / "entry.json").read_bytes() == before
 
 

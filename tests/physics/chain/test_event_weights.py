@@ -22,11 +22,11 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.objects.event import SCALARS
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.detector.reference import ReferenceDetector
-from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.events import WEIGHT, Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.checks import check_file
 from flashsim_prod.physics.nanoaod.merger import merge_files
-from flashsim_prod.physics.nanoaod.runs import WEIGHT, WEIGHT_SUMS, written_runs
+from flashsim_prod.physics.nanoaod.runs import WEIGHT_SUMS, written_runs
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
 from flashsim_prod.physics.training.correcting.folder import Unseen, leave

@@ -8,10 +8,9 @@ from typing import Protocol
 
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.errors import RequestError
-from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.events import WEIGHT, Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
-from flashsim_prod.physics.nanoaod.runs import WEIGHT
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.sample import write_generator_sample
 from flashsim_prod.physics.validation.dataset.samples import StageProgress

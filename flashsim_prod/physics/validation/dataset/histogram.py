@@ -12,9 +12,9 @@ import numpy as np
 
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.files import appearing
-from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.events import WEIGHT, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
-from flashsim_prod.physics.nanoaod.runs import WEIGHT, event_weights
+from flashsim_prod.physics.nanoaod.runs import event_weights
 from flashsim_prod.physics.oversampling import OversampledHist
 from flashsim_prod.physics.validation.dataset.observables import Observable, find_observable
 from flashsim_prod.physics.validation.dataset.samples import StageProgress

@@ -13,9 +13,8 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.assessment import WHOLE_EVENTS, AreaFigures
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.event_range import WHOLE, EventRange
-from flashsim_prod.physics.events import Events, full_name
+from flashsim_prod.physics.events import WEIGHT, Events, full_name
 from flashsim_prod.physics.folding import fold_events
-from flashsim_prod.physics.nanoaod.runs import WEIGHT
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import stored
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples
