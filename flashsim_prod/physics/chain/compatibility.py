@@ -125,12 +125,12 @@ def told_lacks(name: str, entry: ModelEntry) -> str:
 
 
 def told_missing(models: Mapping[str, ModelEntry]) -> tuple[str, ...]:
-    """What files simulated by these models will be without, a line each."""
+    """What files simulated by these models will be without, a line each; optional models are not missed."""
     told, made = [], {DECLARED[name].produces for name in models}
-    whole = sorted({model.produces for model in DECLARED.values()} - made)
+    whole = sorted({model.produces for model in MODELS} - made)
     if whole:
         told.append(f"no {', '.join(whole)}: the bundle has no model that makes them")
-    parts = [name for name, model in DECLARED.items() if name not in models and model.produces in made]
+    parts = [model.name for model in MODELS if model.name not in models and model.produces in made]
     if parts:
         told.append(f"no objects of {', '.join(parts)}: the bundle lacks these models")
     told += [
