@@ -200,3 +200,5 @@ def is_temporary(rse: str) -> bool:
 
 #: of requests, bundles and samples that name none
 NANO_VERSION = "v9"
+#: the version of NanoAOD that Run 3 is written in
+NANO_RUN3 = "v15"

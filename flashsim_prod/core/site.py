@@ -53,6 +53,14 @@ class Resources(StrictModel):
         "measured",
     )
 
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Written as before there were these ways of a GPU, where none is chosen."""
+        written: dict[str, Any] = handler(self)
+        return {
+            key: value for key, value in written.items() if value or key not in ("gpu_graphs", "gpu_half")
+        }
+
 
 class Rates(StrictModel):
     """How fast the site is, until it has been measured there."""

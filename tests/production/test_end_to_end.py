@@ -129,7 +129,7 @@ def test_the_size_of_chunks_changes_no_byte(home: Home, monkeypatch: pytest.Monk
     folder, contents, seen = home.folder("mine"), [], []
 
     def spied(*given: Any, **named: Any) -> chain.Chain:
-        seen.append(named["batch_rows"])
+        seen.append(named["device"].batch_rows)
         return real(*given, **named)
 
     real = chain.Chain

@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save_file
 
 from flashsim_prod import resources
 from flashsim_prod.core.analyses.config import Analysis
-from flashsim_prod.core.names import NANO_VERSION, check_processing_string
+from flashsim_prod.core.names import NANO_RUN3, NANO_VERSION, check_processing_string
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
 from flashsim_prod.files import appearing_folder, read_bytes, write_whole
@@ -42,7 +42,7 @@ SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 DEFAULT = "reference"
 #: instead of it, if it is there, for collisions whose events are written as this version by default
-DEFAULT_OF = {"v15": "reference_run3"}
+DEFAULT_OF = {NANO_RUN3: "reference_run3"}
 #: where an entry's `fit` says which version of NanoAOD its tables were of, if it was not the default
 NANO_KEY = "nano"
 #: and which era they were of, if the files told it

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 
+from flashsim_prod.core.names import NANO_RUN3
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
 from flashsim_prod.physics.chain.model import ObjectModel
@@ -72,7 +73,7 @@ FINISHERS: dict[str, Callable[[list[Collection], Events], Collection]] = {
 
 
 #: versions of NanoAOD that models are declared for beside that whose names they use, by what they produce
-_VARIANTS: Mapping[str, Mapping[str, Variant]] = {"v15": v15.VARIANTS}
+_VARIANTS: Mapping[str, Mapping[str, Variant]] = {NANO_RUN3: v15.VARIANTS}
 AS_DECLARED = Variant()
 
 

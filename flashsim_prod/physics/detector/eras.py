@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flashsim_prod.core.names import NANO_RUN3, NANO_VERSION
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
 
@@ -40,9 +41,9 @@ class DetectorEra:
 
 
 ERAS = {
-    "UL18": DetectorEra("UL18", "2018", "v9", ("fullsim.txt",)),
+    "UL18": DetectorEra("UL18", "2018", NANO_VERSION, ("fullsim.txt",)),
     "Run3_2022": DetectorEra(
-        "Run3_2022", "2022", "v15", ("fullsim.txt", "run3.txt"), pileup_jets=0.40, fake_taus=1.9
+        "Run3_2022", "2022", NANO_RUN3, ("fullsim.txt", "run3.txt"), pileup_jets=0.40, fake_taus=1.9
     ),
 }
 DEFAULT_ERA = ERAS["UL18"]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from flashsim_prod.core.names import NANO_RUN3
 from flashsim_prod.physics.chain.registry import models_of, variant_of
 from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.detector.draws import Floats, sigmoid, stream
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.nanoaod.versions.derived import DERIVED
 
-_VERSION = "v15"
 #: taggers go up to here [abs(eta)], and saturate there
 _TRACKED, _HIGHEST = 2.5, 0.9995
 #: a jet with such a share of its energy is of a lepton
@@ -33,7 +33,7 @@ def with_attributes_of_run3(events: Events, seed: int) -> Events:
         if name in events.collections:
             columns = function(stream(seed, f"run3 {name}"), events)
             events = events.with_collections({name: events[name].with_columns(**columns)})
-    for model in {model.produces: model for model in models_of(_VERSION)}.values():
+    for model in {model.produces: model for model in models_of(NANO_RUN3)}.values():
         if model.produces in events.collections:
             finished = variant_of(model).finish(events[model.produces], events)
             events = events.with_collections({model.produces: finished})

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.core.names import NANO_RUN3
 from flashsim_prod.errors import MissingBranchError
 from flashsim_prod.physics.definitions import electrons, jets_muons, links, photons, taus
 from flashsim_prod.physics.definitions.egamma import supercluster_eta
@@ -74,7 +75,7 @@ _RUN2 = Points(electrons.RUN2, photons.RUN2, taus.WORKING_POINTS)
 _RUN3 = Points(run3.ELECTRONS, run3.PHOTONS, run3.TAUS)
 #: the first version with identifications of Run 3, the one whose models know their names, and the first whose
 #: muons' points ask for the score alone
-_RUN3_FROM, _RUN3_NAMES, _MUON_MVA_FROM = 12, "v15", 15
+_RUN3_FROM, _RUN3_NAMES, _MUON_MVA_FROM = 12, NANO_RUN3, 15
 
 
 def _jets(events: Events, points: Points) -> Found:

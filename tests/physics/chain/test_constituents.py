@@ -165,7 +165,8 @@ def test_files_pass_the_checks_and_others_read_them(drawn, tmp_path):
     with NanoFile(str(path)) as file:
         again = file.read(sorted(file.branches), 0, file.n_entries)
     assert np.array_equal(again["JetPFCands"]["jetIdx"], drawn["JetPFCands"]["jetIdx"])
-    nanoevents = pytest.importorskip("coffea.nanoevents")
+    from coffea import nanoevents
+
     events = nanoevents.NanoEventsFactory.from_root(
         {str(path): "Events"}, schemaclass=nanoevents.PFNanoAODSchema, mode="eager"
     ).events()

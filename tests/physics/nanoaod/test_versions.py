@@ -225,7 +225,7 @@ def two_events() -> Events:
 def test_events_are_written_under_the_names_of_another_version(two_events: Events) -> None:
     written = writing("v9", "v15").written(two_events)
     assert written["Electron"].columns.keys() == {"pt", "eta", "deltaEtaSC", "jetIdx", "superclusterEta"}
-    np.testing.assert_allclose(written["Electron"]["superclusterEta"], [0.51, -1.02, 2.0], rtol=1e-6)
+    np.testing.assert_allclose(written["Electron"]["superclusterEta"], [-1.02, 0.51, 2.0], rtol=1e-6)
     assert written["Jet"].columns.keys() == {"pt"}
     assert written["LHEPdfWeight"][""].tolist() == [1]
     scalars = written.scalars

@@ -205,9 +205,9 @@ def test_some_branches_of_some_files_by_only_the_models_they_need(
     ran: list[str] = []
     run = Chain._run
 
-    def told(self: Chain, fitted: Any, *arguments: Any) -> Any:
-        ran.append(fitted.model.produces)
-        return run(self, fitted, *arguments)
+    def told(self: Chain, models: Any, *arguments: Any) -> Any:
+        ran.extend(one.model.produces for one in models)
+        return run(self, models, *arguments)
 
     monkeypatch.setattr(Chain, "_run", told)
     of_datasets._producer.cache_clear()

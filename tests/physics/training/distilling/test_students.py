@@ -29,7 +29,7 @@ from flashsim_prod.physics.training.distilling.lesson import CHECKPOINT, teach
 from flashsim_prod.physics.training.distilling.settings import DistilSettings
 from flashsim_prod.physics.training.distilling.sources import Gathered, Sources
 from flashsim_prod.physics.training.fit import untrained
-from flashsim_prod.physics.training.optimise import FitSettings, held_out_rows
+from flashsim_prod.physics.training.optimise import FitSettings, split_rows
 from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.calibration import with_marginals_of
@@ -228,7 +228,7 @@ def test_without_reconstructed_objects_the_teacher_is_the_measure(
 def test_rows_that_the_fit_held_out_come_first(teachers: Bundle, table: Table) -> None:
     entry = teachers.manifest.models["toy"]
     found = Sources.of_table(table, entry)
-    held_out = held_out_rows(N, FitSettings(seed=5)).numpy()
+    held_out = split_rows(N, FitSettings(seed=5))[0].numpy()
     assert set(np.flatnonzero(found.held_out)) == set(held_out)
     few = found.to_judge_by(len(held_out), 1)
     assert found.held_out[few].all()

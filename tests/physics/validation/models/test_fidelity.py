@@ -63,7 +63,7 @@ class ExactModel(FittedModel):
     efficiency: Callable[[np.ndarray], np.ndarray] = true_efficiency
 
     def sample(
-        self, conditions: np.ndarray, normals: np.ndarray, sampling: Sampling
+        self, conditions: np.ndarray, normals: np.ndarray, sampling: Sampling, *, sets: np.ndarray
     ) -> dict[str, np.ndarray]:
         return self.draw(conditions, normals)
 
