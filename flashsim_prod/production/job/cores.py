@@ -201,8 +201,9 @@ class _Team:
         """`NodeError` if a process has ended otherwise than it should."""
         if wait_s:
             wait([process.sentinel for process in self._processes if process.exitcode is None], wait_s)
-        for process in self._processes:
-            code = process.exitcode
+        # looked at once: one may end between two looks
+        codes = [process.exitcode for process in self._processes]
+        for code in codes:
             # the others are left alone by one that was killed: that is the one to tell of
             if code is not None and code < 0:
                 name = signal.Signals(-code).name
@@ -210,9 +211,9 @@ class _Team:
                     f"a process of this job was killed ({name}); if the node was short of memory, "
                     "ask for more memory_mb or fewer cpus"
                 )
-        for process in self._processes:
-            if process.exitcode not in (None, 0):
-                raise NodeError(f"a process of this job has ended with exit code {process.exitcode}")
+        for code in codes:
+            if code not in (None, 0):
+                raise NodeError(f"a process of this job has ended with exit code {code}")
 
     def end(self) -> None:
         """Leave no process behind, nor what it has started."""
