@@ -18,7 +18,7 @@ from flashsim_prod.production.models.fitting import (
     is_fitted,
 )
 from flashsim_prod.production.models.samples import check_portions
-from flashsim_prod.production.models.training import follow, hand_over
+from flashsim_prod.production.models.training import check_hand_over, follow, hand_over
 from flashsim_prod.production.order.library import find_site
 
 
@@ -81,6 +81,7 @@ def draw_at(
     if not left:
         return DrawnAt(found.name, 0, None, is_new=False, is_done=True, folder=work / "batch")
     words = tuple(words_of(one, work.absolute()) for one in left)
+    check_hand_over(found, work, None, anew=False)
     batch_id, is_new = hand_over(found, Training(work.absolute(), (), (), None, words))
     handed = DrawnAt(found.name, len(left), batch_id, is_new=is_new, is_done=False, folder=work / "batch")
     if not wait:
@@ -128,6 +129,7 @@ def train_at(
     """
     from flashsim_prod.physics.chain.registry import MODELS
 
+    check_hand_over(site, work, output, anew=options.anew)
     if options.anew:
         forget(MODELS, work)
     missing = tuple(model.name for model in MODELS if not is_fitted(work, model.name))

@@ -24,8 +24,13 @@ _LOCK = "handing_over.lock"
 _PATIENCE_S = 300.0
 
 
-def check_hand_over(site: Site, work: Path, output: Path, *, anew: bool) -> None:
-    """See that fits can be handed to a site, before anything is removed or written.
+def check_hand_over(site: Site, work: Path, output: Path | None, *, anew: bool) -> None:
+    """See that tables and fits can be handed to a site, before anything is removed or written.
+
+    Parameters
+    ----------
+    output : Path, optional
+        Of the bundle, if one is to be made.
 
     Raises
     ------
@@ -38,7 +43,7 @@ def check_hand_over(site: Site, work: Path, output: Path, *, anew: bool) -> None
         If the batch system cannot be reached.
     """
     batch = _batch(site)
-    if output.exists():
+    if output is not None and output.exists():
         raise RequestError(f"{output} exists; give another folder for the bundle, or remove it")
     batch.check_software()
     if anew and batch.is_training(work.absolute()):
@@ -48,21 +53,16 @@ def check_hand_over(site: Site, work: Path, output: Path, *, anew: bool) -> None
 
 
 def hand_over(site: Site, training: Training) -> tuple[int, bool]:
-    """Hand over tables, fits and the bundle after them; the batch system's number, and if it is new.
+    """Hand over what `check_hand_over` has seen; the batch system's number, and if it is new.
 
     Raises
     ------
-    RequestError
-        If the bundle is there already.
     LockedError
         If another command hands fits of this folder over, and does not end.
     ConfigError, StorageError
         As by the batch system.
     """
     batch = _batch(site)
-    if training.output is not None and training.output.exists():
-        raise RequestError(f"{training.output} exists; give another folder for the bundle, or remove it")
-    batch.check_software()
     training.work.mkdir(parents=True, exist_ok=True)
     with _alone(training.work):
         return batch.train(training)
