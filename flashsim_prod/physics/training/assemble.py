@@ -60,7 +60,11 @@ def save_fitted(
         fit={**_figures(record), **(about or {})},
     )
     record.write(folder / RECORD)
-    # last, since a fit whose entry is there is done
+    save_entry(folder, entry)
+
+
+def save_entry(folder: Path, entry: ModelEntry) -> None:
+    """Say of a model in `folder` what a manifest will; last, since a model whose entry is there is done."""
     write_whole(folder / ENTRY, entry.model_dump_json(indent=1) + "\n")
 
 

@@ -27,7 +27,6 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds import registry
 from flashsim_prod.physics.chain.kinds.base import Examples, Kind, Loss, Stage
 from flashsim_prod.physics.chain.kinds.registry import KINDS, Known, find_kind
-from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
 from flashsim_prod.physics.chain.objects.event import SCALARS
 from flashsim_prod.physics.chain.tensors import contract, expected_shapes
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
@@ -38,18 +37,9 @@ from flashsim_prod.physics.training.fit import fit_into_folder, fit_model, untra
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.tables import Table, extract, table_path
+from tests.toy_models import toy_model
 
-TOY = ObjectModel(
-    name="toy",
-    produces="Toy",
-    uses=(),
-    source=lambda events: pytest.fail("nothing is read here"),
-    conditions=(Condition("a"), Condition("b")),
-    targets=(Target("x"), Target("flag")),
-    match=lambda events, rows: pytest.fail("nothing is read here"),
-    most=2,
-    size=NetworkSize(width=16, blocks=1, time_frequencies=2, classifier=(8,), knots=4),
-)
+TOY = toy_model(most=2)
 SETTINGS = FitSettings(flow_steps=20, multiplicity_steps=10, batch=64, multiplicity_batch=64, report_every=20)
 N = 3000
 

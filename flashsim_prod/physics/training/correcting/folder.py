@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.errors import BundleError, InputError, RequestError
-from flashsim_prod.files import write_json, write_whole
+from flashsim_prod.files import write_json
 from flashsim_prod.physics.chain.bundle import (
     ERA_KEY,
     Bundle,
@@ -26,7 +26,7 @@ from flashsim_prod.physics.chain.kinds.registry import find_kind
 from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS
-from flashsim_prod.physics.training.assemble import ENTRY, fitted_entry
+from flashsim_prod.physics.training.assemble import fitted_entry, save_entry
 from flashsim_prod.physics.training.optimise import FitSettings, split_rows
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import load_tables
@@ -217,4 +217,4 @@ def leave(found: Unseen, work: Path) -> None:
         entry = entry.model_copy(update={"fit": {**entry.fit, **about}})
     file, sha256 = save_model(folder, found.model.name, found.tensors)
     entry = entry.model_copy(update={"file": file, "sha256": sha256})
-    write_whole(folder / ENTRY, entry.model_dump_json(indent=1) + "\n")
+    save_entry(folder, entry)

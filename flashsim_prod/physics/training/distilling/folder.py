@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flashsim_prod.errors import BundleError, InputError
-from flashsim_prod.files import json_text, read_text, write_json, write_whole
+from flashsim_prod.files import json_text, read_text, write_json
 from flashsim_prod.physics.chain.bundle import (
     Bundle,
     Manifest,
@@ -24,7 +24,7 @@ from flashsim_prod.physics.chain.combine import of_models
 from flashsim_prod.physics.chain.compatibility import DECLARED
 from flashsim_prod.physics.chain.distilled import Distilled, students
 from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.training.assemble import ENTRY, software
+from flashsim_prod.physics.training.assemble import ENTRY, save_entry, software
 from flashsim_prod.physics.training.distilling.judging import judge
 from flashsim_prod.physics.training.distilling.lesson import CHECKPOINT, STEPS, LessonProgress, teach
 from flashsim_prod.physics.training.distilling.settings import LEAST_OBJECTS, DistilSettings, too_few
@@ -105,8 +105,7 @@ def distil(
     if distilled.taken:
         changes |= {"file": file, "sha256": sha256}
     made = entry.model_copy(update=changes)
-    # last, since a student whose entry is there is done
-    write_whole(folder / ENTRY, made.model_dump_json(indent=1) + "\n")
+    save_entry(folder, made)
     for leftover in (CHECKPOINT, STEPS):
         (folder / leftover).unlink(missing_ok=True)
     return Student(made, folder / file if distilled.taken else bundle.path / entry.file)
@@ -126,6 +125,11 @@ def check_teacher(bundle: Bundle, name: str) -> None:
         raise BundleError(
             f"{name} of bundle {bundle.name} is a student of {entry.distilled.evaluations} evaluations; "
             f"distil its teacher, of bundle {entry.distilled.bundle} ({entry.distilled.bundle_digest[:12]})"
+        )
+    if entry.reweighter is not None:
+        raise BundleError(
+            f"{name} of bundle {bundle.name} is reweighted, and its reweighter knows no other draws: distil "
+            "a bundle without it, and reweight what comes of it"
         )
     if entry.kind != "flow":
         raise BundleError(f"{name} of bundle {bundle.name} is a {entry.kind}, which takes no steps")

@@ -18,7 +18,6 @@ from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import KINDS, find_kind
 from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets
-from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
 from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
 from flashsim_prod.physics.training.correcting.folder import (
     Unseen,
@@ -33,18 +32,9 @@ from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import table_path
+from tests.toy_models import toy_model
 
-TOY = ObjectModel(
-    name="toy",
-    produces="Toy",
-    uses=(),
-    source=lambda events: pytest.fail("nothing is read here"),
-    conditions=(Condition("a"), Condition("b")),
-    targets=(Target("x"), Target("flag")),
-    match=lambda events, rows: pytest.fail("nothing is read here"),
-    most=2,
-    size=NetworkSize(width=16, blocks=1, time_frequencies=2, classifier=(8,), knots=4),
-)
+TOY = toy_model(most=2)
 SETTINGS = ReweightSettings(steps=200, batch=256, hidden=(32,), knots=8, learning_rate=3e-3)
 SAMPLING = Sampling(evaluations=2)
 N = 3000

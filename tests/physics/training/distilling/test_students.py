@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from flashsim_prod.core.choices import Solver
+from flashsim_prod.core.choices import Solver, WeightUse
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError, ConfigError, InputError
 from flashsim_prod.physics.chain.bundle import MANIFEST, Bundle, ModelEntry, load_bundle, read_tensors
 from flashsim_prod.physics.chain.compatibility import DECLARED
+from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.chain.distilled import Distilled, Judgement, steps_of, students, told_students
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.flow import VELOCITY
-from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
 from flashsim_prod.physics.chain.teachers import drawn_with
 from flashsim_prod.physics.chain.transforms import Gaussianiser
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
@@ -34,18 +34,9 @@ from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.calibration import with_marginals_of
 from flashsim_prod.physics.training.tuning.settings import TuneSettings
+from tests.toy_models import toy_model
 
-TOY = ObjectModel(
-    name="toy",
-    produces="Toy",
-    uses=(),
-    source=lambda events: pytest.fail("nothing is read here"),
-    conditions=(Condition("a"), Condition("b")),
-    targets=(Target("x"), Target("flag")),
-    match=lambda events, rows: pytest.fail("nothing is read here"),
-    most=1,
-    size=NetworkSize(width=16, blocks=1, time_frequencies=2, classifier=(8,), knots=4),
-)
+TOY = toy_model(most=1)
 N = 4000
 SETTINGS = DistilSettings(evaluations=2, steps=120, batch=128, rate=3e-3, average=0.9, objects=2000)
 
@@ -238,6 +229,26 @@ def test_rows_that_the_fit_held_out_come_first(teachers: Bundle, table: Table) -
     # of a fit to other tables nothing is known
     other = entry.model_copy(update={"fit": {**entry.fit, "objects": N + 1}})
     assert not Sources.of_table(table, other).held_out.any()
+
+
+def test_a_reweighted_model_teaches_nobody(teachers: Bundle, drawn: Sources, tmp_path: Path) -> None:
+    section = ReweighterSection(
+        of="0" * 64,
+        use=WeightUse.RESAMPLE,
+        candidates=2,
+        least=0.1,
+        most=10,
+        scale=1,
+        shift=0,
+        mean=1,
+        classifier=(8,),
+        knots=4,
+    )
+    entry = teachers.manifest.models["toy"].model_copy(update={"reweighter": section})
+    manifest = teachers.manifest.model_copy(update={"models": {"toy": entry}})
+    with pytest.raises(BundleError, match=r"toy of bundle toys is reweighted, .* reweight what comes of it"):
+        distil(replace(teachers, manifest=manifest), "toy", drawn, SETTINGS, tmp_path / "toy", "tables")
+    assert not (tmp_path / "toy").exists()
 
 
 # ---- what is written
