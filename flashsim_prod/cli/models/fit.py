@@ -203,9 +203,10 @@ def _tell(made: Fits, as_json: bool) -> None:
         typer.echo("no loss plots: for these, pip install 'flashsim-prod[report]'", err=True)
     elif made.fits:
         typer.echo(f"Losses in {made.work / 'fits'}/*/*_loss.png")
+    elif made.complaint:
+        # all that there is to say is the error's
+        return
     elif made.too_few:
-        if made.complaint:
-            return
         names = ", ".join(f"{model} ({objects:,} objects)" for model, objects in made.too_few.items())
         typer.echo(f"not fitted, for want of objects: {names}")
     else:

@@ -40,6 +40,8 @@ class _Latents:
         1 for jets with such a decay inside, 0 for others; a partly contained top counts a third.
     bottom, charm : float arrays
         How much of displaced decays is seen, 0 for none to 2 for two hadrons.
+    leptonic : float array
+        How much of a lepton's decay is inside, 0 to 1.
     two, three : float arrays
         Likeness to two and to three prongs.
     """
@@ -50,6 +52,7 @@ class _Latents:
     h: Floats
     bottom: Floats
     charm: Floats
+    leptonic: Floats
     two: Floats
     three: Floats
 
@@ -87,6 +90,7 @@ def _latents(rng: np.random.Generator, jets: Collection) -> _Latents:
         h=_flag(jets, "h_bb", "h_cc"),
         bottom=reach * np.minimum(n_b, 2.0) + 0.35 * rng.normal(size=n),
         charm=reach * np.where(n_b > 0, 0.3, np.minimum(n_c, 2.0)) + 0.35 * rng.normal(size=n),
+        leptonic=np.minimum(jets["gen_lepton_share"] * 4.0, 1.0),
         two=2.0 * (0.55 - ratio[0]) + 0.6 * (jets["gen_hardness"] - 0.5) + 0.35 * rng.normal(size=n),
         three=2.5 * (0.70 - ratio[1]) + 0.35 * rng.normal(size=n),
     )
@@ -122,8 +126,7 @@ def _particle_net(rng: np.random.Generator, jets: Collection, seen: _Latents) ->
     found = {name: logit for name, logit in _logits(rng, seen, 1.5).items() if name != "Zbb"}
     scores = {f"particleNet_{name}vsQCD": _score(logit) for name, logit in found.items()}
     # the network knows classes besides the stored ones, most of all tops that decay to leptons
-    leptonic = np.minimum(jets["gen_lepton_share"] * 4.0, 1.0)
-    share = sigmoid(4.5 - 3.5 * leptonic * (0.4 + seen.bottom) + 1.2 * rng.normal(size=len(seen.top)))
+    share = sigmoid(4.5 - 3.5 * seen.leptonic * (0.4 + seen.bottom) + 1.2 * rng.normal(size=len(seen.top)))
     return scores | class_scores(scores | {"particleNet_share": share}, ("particleNet",))
 
 
@@ -148,8 +151,9 @@ def _deep_ak8(rng: np.random.Generator, jets: Collection, seen: _Latents) -> dic
     higgs = np.logaddexp(np.logaddexp(found["Hbb"], found["Hcc"]), found["H4q"])
     others = 2.6 - 2.4 * seen.bottom - 1.3 * seen.charm + 0.9 * rng.normal(size=n)
     # tops that decay to leptons, or of which a part is inside, are other classes
-    leptonic = np.minimum(jets["gen_lepton_share"] * 4.0, 1.0)
-    part = np.maximum(leptonic * (0.4 + seen.bottom), 0.8 * np.minimum(np.maximum(seen.bottom, 0.0), 1.0))
+    part = np.maximum(
+        seen.leptonic * (0.4 + seen.bottom), 0.8 * np.minimum(np.maximum(seen.bottom, 0.0), 1.0)
+    )
     shares = {
         "deepTag_share": sigmoid(3.5 - 3.5 * part + 1.2 * rng.normal(size=n)),
         "deepTag_H": np.minimum(sigmoid(higgs), 0.99),

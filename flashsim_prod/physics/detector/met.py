@@ -53,6 +53,7 @@ def _flavours(
     common = rng.normal(size=(2, n))
     met = true + from_jets + pileup_jets + from_muons + noise(7.0, 3.7, correlation=1.0)
     puppi = true + 0.95 * from_jets + 0.5 * pileup_jets + from_muons + noise(7.0, 3.0, correlation=0.6)
+    seen_muons = _jet_sum(muons, muons["pt"], n)
     tails = np.where(chance(rng, 0.06, n), 3.0, 1.0)
     # the calibration of jets, taken back
     raw = _jet_sum(jets, jets["pt"] * (0.05 + 0.02 * rng.normal(size=jets.n_objects)), n)
@@ -61,24 +62,18 @@ def _flavours(
         "PuppiMET": puppi,
         "RawMET": met + raw,
         "RawPuppiMET": 0.97 * puppi + 0.7 * raw + 1.5 * rng.normal(size=(2, n)),
-        "TkMET": _of_tracks(truth, true, met, muons) + noise(9.0, 3.9) * tails,
+        "TkMET": _of_tracks(truth, true, met, seen_muons) + noise(9.0, 3.9) * tails,
         "ChsMET": met + noise(2.4, 1.0),
-        "CaloMET": 0.73 * met - 0.14 * _jet_sum(muons, muons["pt"], n) + noise(8.0, 3.9),
+        "CaloMET": 0.73 * met - 0.14 * seen_muons + noise(8.0, 3.9),
     }
 
 
-def _of_tracks(truth: Truth, true: Vectors, met: Vectors, muons: Collection) -> Vectors:
+def _of_tracks(truth: Truth, true: Vectors, met: Vectors, muons: Vectors) -> Vectors:
     """What the tracks of an event lack; least squares fit to centrally produced top quark pairs."""
     n, jets = truth.events.n, truth.gen_jets
     central = np.abs(jets["eta"]) < 2.5
     inside, outside = (_jet_sum(jets, jets["pt"] * chosen, n) for chosen in (central, ~central))
-    return np.asarray(
-        0.23 * true
-        + 0.24 * (met - true)
-        - 0.41 * inside
-        + 0.13 * outside
-        - 0.21 * _jet_sum(muons, muons["pt"], n)
-    )
+    return np.asarray(0.23 * true + 0.24 * (met - true) - 0.41 * inside + 0.13 * outside - 0.21 * muons)
 
 
 def _true_met(truth: Truth) -> Vectors:

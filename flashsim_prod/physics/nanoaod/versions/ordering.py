@@ -26,11 +26,10 @@ def in_order(events: Events, schema: Schema) -> Events:
 
 def _by_pt(events: Events, name: str, schema: Schema) -> Events:
     one = events[name]
-    order = np.lexsort((-one["pt"], one.event_index))
+    order = one.order_by("pt")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    ordered = Collection(one.counts, {key: column[order] for key, column in one.columns.items()}, one.name)
-    events = events.with_collections({name: ordered})
+    events = events.with_collections({name: one.sorted_by("pt")})
     for owner, other in events.collections.items():
         links = (key for key, targets in schema.links(owner).items() if name in targets and key in other)
         moved = {key: _moved(other[key], other, one, place) for key in links}
