@@ -94,6 +94,8 @@ def test_the_tables_of_v15_are_those_of_a_real_file(samples: list[Path]) -> None
         theirs = [name for name in V15.branches if not name.startswith("FlashSim_")]
         assert set(theirs) <= file.branches
         events = file.read(theirs, 0, file.n_entries)
+        for name in V15.collections:
+            assert file.typename(f"n{name}") == f"{V15.counter_dtype}_t" == "int32_t"
     for name in theirs:
         one, column = V15.branch(name), events.branch(name)[0]
         assert column.dtype == one.dtype, name
@@ -106,6 +108,7 @@ def test_a_draft_of_the_tables_is_made_of_a_file(samples: list[Path]) -> None:
     path = next(path for path in samples if path.stem == "ttbar_v15")
     drafted = Schema.parse("v15", draft(str(path), "v15").values())
     assert list(drafted.branches) == list(V15.branches)
+    assert drafted.counter_dtype == V15.counter_dtype
     for name, one in V15.branches.items():
         assert (drafted.branch(name).dtype, drafted.branch(name).links) == (one.dtype, one.links), name
 

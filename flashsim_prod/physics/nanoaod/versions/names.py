@@ -193,6 +193,7 @@ def declared_in(version: str) -> Schema:
         version,
         MappingProxyType({**more, **declared.branches}),
         MappingProxyType({**own.collections, **declared.collections}),
+        own.counter_dtype,
     )
 
 
@@ -209,25 +210,32 @@ def default_version(energy_tev: float, made_for: str) -> str:
 def writing(made_for: str, version: str) -> Writing:
     """How events made for the version `made_for` are written as `version`; `RequestError` if unknown."""
     schema, dialect, declared = Schema.load(version), find_dialect(version), Schema.default()
-    between = sorted((_number(made_for), _number(version)))
-
-    def changed(first: int) -> bool:
-        return between[0] < first <= between[1]
-
-    other = {
-        name: why
-        for first, pattern, why in _names().other
-        if changed(first)
-        for name in declared.branches
-        if fnmatchcase(name, pattern)
+    otherwise = {
+        name: what for first, name, what in _names().otherwise if _changed(first, made_for, version)
     }
-    otherwise = {name: what for first, name, what in _names().otherwise if changed(first)}
     titles = {
         name: declared.titles[name]
         for owner in otherwise
         for name in (f"n{owner}", *(one.name for one in declared.attributes(owner)))
     }
-    return Writing(made_for, schema.called(titles), dialect, other, otherwise)
+    return Writing(made_for, schema.called(titles), dialect, other_things(made_for, version), otherwise)
+
+
+def other_things(made_for: str, version: str) -> dict[str, str]:
+    """What, of all that is declared, is another thing in `version` than in `made_for`, and why."""
+    return {
+        name: why
+        for first, pattern, why in _names().other
+        if _changed(first, made_for, version)
+        for name in Schema.default().branches
+        if fnmatchcase(name, pattern)
+    }
+
+
+def _changed(first: int, *versions: str) -> bool:
+    """Whether what is so from version `first` on is otherwise in one of two versions."""
+    older, newer = sorted(map(_number, versions))
+    return older < first <= newer
 
 
 def version_of(branches: Names[str]) -> str:
