@@ -133,7 +133,7 @@ def find_era(name: str) -> Era:
 
 
 def era_of_version(version: str) -> str:
-    """The era that what is of a version of NanoAOD counts as where nothing tells it; empty for an unknown one."""
+    """The era that what is of a version counts as where nothing tells it; `version` may be empty: unknown."""
     return _RUN3 if version and int(version[1:]) >= _RUN3_NANO else DEFAULT
 
 

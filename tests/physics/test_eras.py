@@ -44,7 +44,8 @@ def test_each_era_has_its_pileup_and_its_beam_spot(era: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "era"), [("", "UL18"), ("v8", "UL18"), ("v9", "UL18"), ("v11", "Run3_2022"), ("v15", "Run3_2022")]
+    ("version", "era"),
+    [("", "UL18"), ("v8", "UL18"), ("v9", "UL18"), ("v11", "Run3_2022"), ("v15", "Run3_2022")],
 )
 def test_what_says_no_era_is_of_that_of_its_version(version: str, era: str) -> None:
     assert era_of_version(version) == era

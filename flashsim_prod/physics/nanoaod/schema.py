@@ -180,9 +180,7 @@ class Schema:
             name: replace(one, title=titles.get(name) or one.title) for name, one in self.branches.items()
         }
         collections = {name: titles.get(f"n{name}") or title for name, title in self.collections.items()}
-        return replace(
-            self, branches=MappingProxyType(branches), collections=MappingProxyType(collections)
-        )
+        return replace(self, branches=MappingProxyType(branches), collections=MappingProxyType(collections))
 
     @cached_property
     def counters(self) -> Mapping[str, str]:

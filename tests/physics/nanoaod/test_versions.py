@@ -55,8 +55,10 @@ def test_the_names_are_those_of_the_tables() -> None:
         assert set(own.values()) == {1}
     marks = [mark for its in names._names().marks.values() for mark in its]
     assert len(marks) == len(set(marks))
-    for _, owner, _ in names._names().otherwise:
+    for _, owner, before, after in names._names().otherwise:
         assert owner in V9.collections
+        assert before
+        assert after
     assert set(DERIVED) <= V15.branches.keys() - V9.branches.keys()
     assert {need for one in DERIVED.values() for need in one.needs} <= V9.branches.keys()
 
@@ -281,6 +283,23 @@ def test_titles_say_what_is_not_quite_the_version_s() -> None:
     assert own.collections["Jet"] == V15.collections["Jet"]
     assert made_for_v9.collections["Jet"] == V9.collections["Jet"] != V15.collections["Jet"]
     assert made_for_v9.branch("Jet_pt").dtype == V15.branch("Jet_pt").dtype
+
+
+def test_models_of_a_newer_version_are_written_into_an_older_one(two_events: Events) -> None:
+    back = writing("v15", "v9")
+    assert (
+        back.otherwise["Jet"]
+        == "PUPPI jets, where this version has jets without charged pileup hadrons (CHS)"
+    )
+    assert "where this version has PUPPI jets" in writing("v9", "v15").otherwise["Jet"]
+    assert back.schema.collections["Jet"] == V15.collections["Jet"] != V9.collections["Jet"]
+    assert back.schema.collections["Muon"] == V9.collections["Muon"]
+    assert back.why_not("Jet_btagPNetB") == "v9 has no such branch"
+    jets = two_events["Jet"].with_columns(btagPNetB=np.float32([0.1, 0.9]))
+    written = back.written(two_events.with_collections({"Jet": jets}))
+    assert written["Jet"].columns.keys() == {"pt", "jetId"}
+    assert written.scalars["MET_pt"].tolist() == [30, 40]
+    assert "LHE_HT" in written.scalars
 
 
 def test_why_something_is_not_written_is_told() -> None:

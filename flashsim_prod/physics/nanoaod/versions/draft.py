@@ -3,10 +3,11 @@
     python -m flashsim_prod.physics.nanoaod.versions.draft FILE.root VERSION
 
 writes the tables into the folder VERSION of the working directory, for the collections and groups that the
-default version has. Types, those of counters, too, are the file's. Mantissa bits, titles, legal values and links are those of the
-older version where an attribute is old; else bits are those that the values have, the title is the file's or
-``?``, and links go by their names. What is left to whoever reviews the draft before it goes into ``tables/``:
-the titles, and the bits of what is seldom filled (it says of how many values they are).
+default version has. Types, those of counters, too, are the file's. Mantissa bits, titles, legal values and
+links are those of the older version where an attribute is old; else bits are those that the values have, the
+title is the file's or ``?``, and links go by their names. What is left to whoever reviews the draft before
+it goes into ``tables/``: the titles, and the bits of what is seldom filled (it says of how many values they
+are).
 """
 
 from __future__ import annotations
@@ -82,9 +83,7 @@ def draft(url: str, version: str) -> dict[str, str]:
 def _of_the_same(version: str) -> Dialect:
     """The names of a version without those that stand for another thing than the older version's."""
     dialect, other = find_dialect(version), other_things(Schema.default().version, version)
-    return replace(
-        dialect, renamed={name: own for name, own in dialect.renamed.items() if name not in other}
-    )
+    return replace(dialect, renamed={name: own for name, own in dialect.renamed.items() if name not in other})
 
 
 def _names_in(table: str, old: Schema) -> list[str]:

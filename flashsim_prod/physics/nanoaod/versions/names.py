@@ -122,7 +122,7 @@ class Writing:
         """Why a branch that models make is not written; empty if it is, or if it is none of theirs."""
         if name in self.other:
             return self.other[name]
-        if name not in Schema.default().branches or self.dialect.own(name) in self.schema.branches:
+        if name not in declared_in(self.made_for).branches or self.dialect.own(name) in self.schema.branches:
             return ""
         return f"{self.schema.version} has no such branch"
 
@@ -209,14 +209,19 @@ def default_version(energy_tev: float, made_for: str) -> str:
 @cache
 def writing(made_for: str, version: str) -> Writing:
     """How events made for the version `made_for` are written as `version`; `RequestError` if unknown."""
-    schema, dialect, declared = Schema.load(version), find_dialect(version), Schema.default()
+    schema, dialect = Schema.load(version), find_dialect(version)
     otherwise = {
-        name: what for first, name, what in _names().otherwise if _changed(first, made_for, version)
+        name: f"{after}, where this version has {before}"
+        if _number(version) < first
+        else f"{before}, where this version has {after}"
+        for first, name, before, after in _names().otherwise
+        if _changed(first, made_for, version)
     }
+    made = Schema.load(made_for) if made_for in known_versions() else Schema.default()
     titles = {
-        name: declared.titles[name]
+        name: made.titles[name]
         for owner in otherwise
-        for name in (f"n{owner}", *(one.name for one in declared.attributes(owner)))
+        for name in (f"n{owner}", *(one.name for one in made.attributes(owner)))
     }
     return Writing(made_for, schema.called(titles), dialect, other_things(made_for, version), otherwise)
 
@@ -254,7 +259,7 @@ class _Names:
     renamed: tuple[tuple[int, int, str, str], ...]
     levels: tuple[tuple[int, int, str], ...]
     other: tuple[tuple[int, str, str], ...]
-    otherwise: tuple[tuple[int, str, str], ...]
+    otherwise: tuple[tuple[int, str, str, str], ...]
     marks: Mapping[str, tuple[str, ...]]
     written: Mapping[str, float]
 
@@ -266,10 +271,15 @@ def _names() -> _Names:
         renamed=tuple((*_range(line[0]), line[1], line[2]) for line in found["renamed"]),
         levels=tuple((*_range(line[0]), line[1]) for line in found["levels"]),
         other=tuple((_number(line[0]), line[1], " ".join(line[2:])) for line in found["other"]),
-        otherwise=tuple((_number(line[0]), line[1], " ".join(line[2:])) for line in found["made_otherwise"]),
+        otherwise=tuple(_made_otherwise(line) for line in found["made_otherwise"]),
         marks={line[0]: tuple(line[1:]) for line in found["marks"]},
         written={version: float(first) for version, first in found["written"]},
     )
+
+
+def _made_otherwise(line: list[str]) -> tuple[int, str, str, str]:
+    before, _, after = " ".join(line[2:]).partition(" | ")
+    return _number(line[0]), line[1], before, after
 
 
 def _sections(text: str) -> Iterator[tuple[str, list[list[str]]]]:
