@@ -174,7 +174,7 @@ def validate(
         problems is not None,
         tuple(problems or ()),
         about or {},
-        tuple(differences(sample.years, reference.years)),
+        tuple(differences(sample.years, reference.years, sample.events.collections)),
     )
 
 

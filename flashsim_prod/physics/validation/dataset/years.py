@@ -79,14 +79,18 @@ def of_other_years(where: str, of_file: Years, bundle: Bundle) -> str:
     return f"{where} is of {of_file.told}, and bundle {bundle.name} of {mine.told}: they are not to agree"
 
 
-def differences(sample: Years, reference: Years) -> Iterator[str]:
-    """What a reader must know of two samples that are not of the same years or version, in lines."""
+def differences(sample: Years, reference: Years, collections: Container[str]) -> Iterator[str]:
+    """What a reader must know of two samples that are not of the same years or version, in lines.
+
+    `collections` are those that are compared.
+    """
     if (sample.era, bool(sample.nano)) != (reference.era, bool(reference.nano)):
         yield f"the dataset is of {sample.told}, the reference of {reference.told}: they are not to agree"
     if not sample.nano or not reference.nano:
         return
     for name, (mine, theirs) in made_otherwise(sample.nano, reference.nano).items():
-        yield f"{name}: the dataset has {mine}, the reference {theirs}"
+        if name in collections:
+            yield f"{name}: the dataset has {mine}, the reference {theirs}"
     if other := not_the_same(sample, reference):
         yield (
             f"not compared, since NanoAOD {sample.nano} and {reference.nano} mean another thing by it: "
