@@ -20,7 +20,7 @@ from ..conftest import Cli
 @pytest.mark.filterwarnings("ignore:Missing cross-reference", "ignore:Branch Photon_")
 def test_a_dataset_of_run_3_is_of_v15(cli: Cli, home: Home) -> None:
     asked = ("--energy", "13.6", "--events", "60", "--oversample", "5", "--seed", "1", "--name", "a")
-    made = cli("request", "ttbar", *asked, "--yes", "--json")
+    made = cli("request", "ttbar", *asked, "--bundle", "reference", "--yes", "--json")
     assert made.code == 0, made.err
     (path,) = (home.path / "store").rglob("*.root")
     v15 = Schema.load("v15")
