@@ -208,7 +208,7 @@ class OfBundle:
             return profile, (
                 f"the request is of {other}, and {self}: working points and OtherPV_z are of {self.era}",
             )
-        energy = "" if same_energy else f", or ask for its energy: --energy {own.energy_tev:g}"
+        energy = "" if same_energy else f", or events of its energy, of a card by --energy {own.energy_tev:g}"
         raise RequestError(
             f"the request is of {other} at {energy_tev:g} TeV, and {self}; {self._remedy}{energy}"
         )
