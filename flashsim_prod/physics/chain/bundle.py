@@ -30,7 +30,7 @@ from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
 from flashsim_prod.files import appearing_folder, read_bytes, write_whole
 from flashsim_prod.physics.chain.assessment import Assessment
-from flashsim_prod.physics.chain.corrections.section import ReweighterSection
+from flashsim_prod.physics.chain.corrections.section import RefinerSection, ReweighterSection, Section
 from flashsim_prod.physics.chain.distilled import Distilled
 from flashsim_prod.physics.chain.kinds.registry import FLOW, read_section
 from flashsim_prod.physics.eras import DEFAULT as ERA
@@ -70,6 +70,9 @@ class ModelEntry(StrictModel):
     reweighter: ReweighterSection | None = Field(
         default=None, description="brings what the model draws nearer to the truth"
     )
+    refiner: RefinerSection | None = Field(
+        default=None, description="moves what the model draws, before a reweighter sees it"
+    )
     distilled: Distilled | None = Field(default=None, description="what came of distilling it, if it was")
 
     @model_validator(mode="after")
@@ -78,11 +81,20 @@ class ModelEntry(StrictModel):
             raise ValueError(f"distilled: of a {self.kind}; only flows take steps")
         return self
 
+    @property
+    def corrections(self) -> tuple[Section, ...]:
+        """What is done to the model's draws, in this order."""
+        return tuple(one for one in (self.refiner, self.reweighter) if one is not None)
+
+    def without_corrections(self) -> Self:
+        """The same of the model alone."""
+        return self.model_copy(update={"refiner": None, "reweighter": None})
+
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without a word of corrections and students where there are none."""
         found: dict[str, Any] = handler(self)
-        unsaid = ("reweighter", "distilled")
+        unsaid = ("reweighter", "refiner", "distilled")
         return {key: value for key, value in found.items() if key not in unsaid or value is not None}
 
 

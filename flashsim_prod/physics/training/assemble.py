@@ -33,7 +33,7 @@ from flashsim_prod.physics.chain.bundle import (
 )
 from flashsim_prod.physics.chain.combine import Parts
 from flashsim_prod.physics.chain.compatibility import check_signature, declared_for
-from flashsim_prod.physics.chain.corrections.section import without_reweighter
+from flashsim_prod.physics.chain.corrections.section import without_corrections
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.record import FitRecord, Losses
@@ -77,8 +77,8 @@ def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, Losses]:
         If there is no fit, or it is of another declaration.
     """
     entry = fitted_entry(folder, model.name)
-    bare = entry.model_copy(update={"reweighter": None})
-    fitted = FittedModel.load(model, bare, without_reweighter(read_tensors(folder / entry.file)))
+    bare = entry.without_corrections()
+    fitted = FittedModel.load(model, bare, without_corrections(read_tensors(folder / entry.file)))
     return fitted, FitRecord.losses_in(folder / RECORD)
 
 

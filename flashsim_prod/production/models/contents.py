@@ -283,7 +283,7 @@ def _model(name: str, entry: ModelEntry) -> ModelContents:
     return ModelContents(
         name=name,
         kind=entry.kind,
-        corrected="" if entry.reweighter is None else entry.reweighter.told,
+        corrected=", ".join(one.told for one in entry.corrections),
         produces=entry.produces,
         most=entry.most,
         sha256=entry.sha256,

@@ -14,6 +14,7 @@ import torch
 from flashsim_prod.errors import BundleError, RequestError
 from flashsim_prod.physics.chain.chain import Chain, makers
 from flashsim_prod.physics.chain.corrections.section import ReweighterSection
+from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import KINDS, find_kind
 from flashsim_prod.physics.chain.kinds.sets.padding import padded_sets
@@ -252,7 +253,7 @@ def test_a_reweighter_of_sets_is_refused(fitted, tmp_path):
         FittedModel.load(MODEL, entry.model_copy(update={"reweighter": section}), made.tensors())
     shutil.copytree(folder, tmp_path / "fits" / MODEL.name)
     with pytest.raises(RequestError, match="fit it as another kind to reweight it"):
-        unseen_by_fit(MODEL, tmp_path)
+        unseen_by_fit(MODEL, tmp_path, ReweighterSection)
 
 
 def test_another_evaluator_is_never_asked_for_sets(chain, drawn, gen):

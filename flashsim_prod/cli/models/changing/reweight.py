@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,9 @@ from flashsim_prod.cli.show import console, print_json, table
 from flashsim_prod.core.choices import Device, Solver, WeightUse
 from flashsim_prod.core.options import Sampling
 from flashsim_prod.production.models.changing.reweighting import Reweighted, ReweightOptions, reweight_model
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.validation.models.reweighted import Judged
 
 
 def add_to(app: typer.Typer) -> None:
@@ -89,7 +92,14 @@ def reweight(
 
 
 def _print(made: Reweighted) -> None:
-    found = made.judged
+    print_judged(made.judged)
+    if made.use is WeightUse.WEIGHT:
+        typer.echo(f"weighted objects are worth {made.judged.effective:.0%} of their number")
+    typer.echo(f"{made.folder}: now train bundle NEW --work {made.folder.parent.parent}")
+
+
+def print_judged(found: Judged) -> None:
+    """What a correction does to draws, in a table."""
     names = ("BEFORE", "AFTER", "CHANCE")
     listing = table(f"{found.objects:,} OBJECTS", *names, "", right=names)
     listing.add_row("area", f"{found.auc_before:.3f}", f"{found.auc_after:.3f}", f"{found.floor:.3f}", "")
@@ -105,6 +115,3 @@ def _print(made: Reweighted) -> None:
         "objects/s", f"{found.objects_per_s_before:,.0f}", f"{found.objects_per_s_after:,.0f}", "", ""
     )
     console().print(listing)
-    if made.use is WeightUse.WEIGHT:
-        typer.echo(f"weighted objects are worth {found.effective:.0%} of their number")
-    typer.echo(f"{made.folder}: now train bundle NEW --work {made.folder.parent.parent}")

@@ -126,10 +126,11 @@ def check_teacher(bundle: Bundle, name: str) -> None:
             f"{name} of bundle {bundle.name} is a student of {entry.distilled.evaluations} evaluations; "
             f"distil its teacher, of bundle {entry.distilled.bundle} ({entry.distilled.bundle_digest[:12]})"
         )
-    if entry.reweighter is not None:
+    for section in entry.corrections:
+        done = {"reweight": "reweighted", "refine": "refined"}[section.COMMAND]
         raise BundleError(
-            f"{name} of bundle {bundle.name} is reweighted, and its reweighter knows no other draws: distil "
-            "a bundle without it, and reweight what comes of it"
+            f"{name} of bundle {bundle.name} is {done}, and its {section.WHAT} knows no other draws: distil "
+            f"a bundle without it, and {section.COMMAND} what comes of it"
         )
     if entry.kind != "flow":
         raise BundleError(f"{name} of bundle {bundle.name} is a {entry.kind}, which takes no steps")
