@@ -22,12 +22,16 @@ from flashsim_prod.physics.chain.corrections.section import REFINER, RefinerSect
 from flashsim_prod.physics.chain.devices.graphs import Function
 from flashsim_prod.physics.chain.kinds.networks import Steered
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.transforms import EDGE, Gaussianiser
+from flashsim_prod.physics.chain.transforms import EDGE, SPIKE, Gaussianiser
 
 F64 = NDArray[np.float64]
 
 #: a target of which less than this lies between its steps stays as it is drawn
 _LEAST_CONTINUUM = 0.01
+#: how far levels stay off the ends of a stretch: as a normal number of single precision, an end is a step
+_OFF = 2e-7
+#: and how wide a stretch is at least
+_NARROWEST = 1e-5
 #: what networks see of a draw lies within this: a kind may draw what no truth is
 _FAR = 6.0
 
@@ -78,12 +82,9 @@ class Refinement(nn.Module):
         lower, upper = torch.where(inside, lower, 0.0), torch.where(inside, upper, 1.0)
         own = torch.special.ndtri(((level - lower) / (upper - lower)).clamp(EDGE, 1 - EDGE))
         share = torch.special.ndtr(own + shift.double())
-        within = torch.special.ndtri((lower + (upper - lower) * share).clamp(_TINY, 1 - _TINY)).to(x.dtype)
+        moved = (lower + (upper - lower) * share).clamp(lower + _OFF, upper - _OFF)
+        within = torch.special.ndtri(moved).to(x.dtype)
         return torch.where(inside, torch.where(is_whole, x + shift, within), x)
-
-
-#: keeps levels off 0 and 1, whose normal numbers are infinite
-_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -182,17 +183,18 @@ def moving(model: ObjectModel, gaussianisers: Sequence[Gaussianiser]) -> tuple[s
 def stretches(gaussianiser: Gaussianiser) -> F64:
     """Where between its steps a distribution is continuous: cumulative probabilities, shape (k, 2), rising.
 
-    None at all if that is next to nothing of it.
+    None at all if that is next to nothing of it. What the last values before a step own is no step itself.
     """
     cdf, value = gaussianiser.cdf.astype(np.float64), gaussianiser.value
-    rises = (np.diff(cdf) > 0) & (np.diff(value) > 0)
-    # a gap has no width: it ends no stretch, and is none
-    parts = [(cdf[i], cdf[i + 1]) for i in np.flatnonzero(rises)]
-    joined: list[tuple[float, float]] = []
-    for lower, upper in parts:
-        if joined and joined[-1][1] == lower:
-            joined[-1] = (joined[-1][0], upper)
-        else:
-            joined.append((lower, upper))
-    found = np.array(joined, dtype=np.float64).reshape(-1, 2)
-    return found if np.diff(found).sum() >= _LEAST_CONTINUUM else found[:0]
+    share, rises = np.diff(cdf), np.diff(value) > 0
+    found: list[tuple[float, float]] = []
+    for place in np.flatnonzero((share > 0) & (rises | (share < SPIKE))):
+        begins = found and found[-1][1] == cdf[place]
+        lower = found.pop()[0] if begins else cdf[place]
+        found.append((lower, cdf[place + 1]))
+    # rare values of a discrete one are no continuum
+    risen = np.concatenate(([0.0], np.cumsum(np.where(rises, share, 0.0))))
+    inside = [np.interp(one, cdf, risen) for one in np.array(found).reshape(-1, 2)]
+    kept = [one for one, (before, after) in zip(found, inside, strict=True) if after - before > _NARROWEST]
+    edges = np.array(kept, dtype=np.float64).reshape(-1, 2)
+    return edges if np.diff(edges).sum() >= _LEAST_CONTINUUM else edges[:0]

@@ -29,7 +29,7 @@ from flashsim_prod.physics.training.table import Table
 Progress = Callable[[int, int, float], None]
 
 #: rows that kernels see at a time, since they see each with each, and of those held out in all
-_BLOCK, _MOST_HELD_OUT = 256, 4096
+_BLOCK, _MOST_HELD_OUT = 128, 4096
 
 
 @dataclass(frozen=True)
