@@ -76,7 +76,7 @@ class RefinerJudgement(StrictModel):
     floor: float = Field(ge=0, le=1, description="of two halves of the truth")
     loss_before: float = Field(description="on objects held out of the learning, as the model draws them")
     loss_after: float = Field(description="refined")
-    w1: dict[str, Moved] = Field(description="of each attribute that the model draws")
+    w1: dict[str, Moved] = Field(min_length=1, description="of each attribute that the model draws")
 
 
 class RefinerSection(StrictModel):

@@ -97,7 +97,8 @@ class RefineLoss(ObjectLoss):
         self.drawn, self.pairing = drawn, pairing
 
     def __call__(self, network: nn.Module, rows: Tensor, generator: torch.Generator, device: str) -> Tensor:
-        blocks = rows[:_MOST_HELD_OUT].split(_BLOCK)
+        rows = rows[:_MOST_HELD_OUT]
+        blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
         # a last block of a few rows would count as much as the others
         blocks = [one for one in blocks if len(one) == len(blocks[0])]
         return torch.stack([self._of_block(network, one, generator, device) for one in blocks]).mean()
@@ -109,7 +110,8 @@ class RefineLoss(ObjectLoss):
         apart = joint_kernel_distance(refined, truth, conditions) + kernel_distance(
             refined, truth, conditions, generator, but_paired=True
         )
-        return apart + self.pairing * (refined - truth).square().mean()
+        loss: Tensor = apart + self.pairing * (refined - truth).square().mean()
+        return loss
 
 
 @dataclass(frozen=True)
