@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_what_cannot_be_refined_is_told_in_a_line(cli: Cli, work: Path, base: st
     of_no_use = complaint(MODEL, "--base", base)
     assert "of no use, nothing was written: trees tell draws from 500 true objects" in of_no_use
     assert "0.900 without the refiner and 0.895 +- 0.010 with it" in of_no_use
-    at_rest = refine.RefineSettings(steps=10, batch=256, learning_rate=0.0, draws=1)
+    at_rest = replace(settings, learning_rate=0.0)
     monkeypatch.setattr(refine, "RefineSettings", lambda seed: at_rest)
     assert "on objects held out nothing was better than to leave draws as they are" in complaint(
         MODEL, "--base", base
