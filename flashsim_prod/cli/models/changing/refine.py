@@ -93,7 +93,7 @@ def refine(
 
 
 def _print(made: Refined) -> None:
-    print_judged(made.judged)
+    print_judged(made)
     typer.echo(
         f"{len(made.moves)} attributes are moved; loss on objects held out {made.loss_before:.5f} > "
         f"{made.loss_after:.5f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,10 +23,8 @@ from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import console, print_json, table
 from flashsim_prod.core.choices import Device, Solver, WeightUse
 from flashsim_prod.core.options import Sampling
+from flashsim_prod.production.models.changing.refining import Refined
 from flashsim_prod.production.models.changing.reweighting import Reweighted, ReweightOptions, reweight_model
-
-if TYPE_CHECKING:
-    from flashsim_prod.physics.validation.models.reweighted import Judged
 
 
 def add_to(app: typer.Typer) -> None:
@@ -92,14 +90,15 @@ def reweight(
 
 
 def _print(made: Reweighted) -> None:
-    print_judged(made.judged)
+    print_judged(made)
     if made.use is WeightUse.WEIGHT:
         typer.echo(f"weighted objects are worth {made.judged.effective:.0%} of their number")
     typer.echo(f"{made.folder}: now train bundle NEW --work {made.folder.parent.parent}")
 
 
-def print_judged(found: Judged) -> None:
+def print_judged(made: Reweighted | Refined) -> None:
     """What a correction does to draws, in a table."""
+    found = made.judged
     names = ("BEFORE", "AFTER", "CHANCE")
     listing = table(f"{found.objects:,} OBJECTS", *names, "", right=names)
     listing.add_row("area", f"{found.auc_before:.3f}", f"{found.auc_after:.3f}", f"{found.floor:.3f}", "")
