@@ -42,6 +42,8 @@ TYPES = {
     **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
     "bool": "bool",
 }
+#: ends the name of what a branch was before it was refined, as CMS calls it: ``Jet_ptunrefined``
+UNREFINED = "unrefined"
 #: files of a version's tables, in the order that branches have in what is written
 TABLES = ("event", "generator", "jets", "met", "leptons")
 #: of what is not in centrally produced files, and which not every version has
@@ -165,6 +167,17 @@ class Schema:
             MappingProxyType({**self.branches, **more}),
             MappingProxyType({**self.collections, **titles}),
         )
+
+    def with_unrefined(self) -> Schema:
+        """The same with a branch for what each float was before it was refined; there may be such, or not."""
+        more = {
+            f"{one.name}{UNREFINED}": replace(
+                one, name=f"{one.name}{UNREFINED}", title=f"before refinement: {one.title}"
+            )
+            for one in self.branches.values()
+            if one.dtype == np.float32 and one.attribute and not one.is_carried
+        }
+        return Schema(self.version, MappingProxyType({**self.branches, **more}), self.collections)
 
     def called(self, titles: Mapping[str, str]) -> Schema:
         """The same with other titles, by full names of branches and of counters; no empty ones."""

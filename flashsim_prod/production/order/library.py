@@ -165,6 +165,14 @@ class BundleFound:
     bundle: Bundle | None = None
     ntuple: Ntuple | None = None
 
+    def check_refines(self) -> None:
+        """`RequestError` if nothing that the bundle draws is refined, so that there is nothing to be kept."""
+        if self.bundle is not None and not any(one.refiner for one in self.bundle.manifest.models.values()):
+            raise RequestError(
+                f"--keep-unrefined: no model of bundle {self.bundle.name} is refined (see: train refine); "
+                "leave it out, or take another --bundle"
+            )
+
     def check_sampling(self, sampling: Sampling) -> None:
         """`BundleError` if the bundle has a correction of draws that are integrated otherwise."""
         from flashsim_prod.physics.chain.compatibility import check_samplings

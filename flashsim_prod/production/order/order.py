@@ -176,6 +176,8 @@ def make_order(
     else:
         assert named is not None
         source, card = _of_card(named, shower, typed.energy_tev)
+    if typed.keep_unrefined:
+        bundle.check_refines()
     if typed.virtual and source.vetoes(card):
         raise RequestError(
             "--virtual: which events the merging of the shower leaves is only known when they are made, so "
@@ -256,6 +258,8 @@ def _check_analysis(typed: Typed) -> None:
             raise RequestError(
                 f"--analysis has a bundle of its own and makes flat ntuples, {option} is of NANOAOD: say one"
             )
+    if typed.keep_unrefined:
+        raise RequestError("--keep-unrefined: a flat ntuple has the variables of its analysis and no others")
     if typed.virtual:
         raise RequestError(
             "--virtual: which events pass the selection of an analysis is only known when they are made, so "
