@@ -14,7 +14,6 @@ import torch
 from flashsim_prod.errors import BundleError, RequestError
 from flashsim_prod.physics.chain.chain import Chain, makers
 from flashsim_prod.physics.chain.corrections.section import ReweighterSection
-from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import KINDS, find_kind
 from flashsim_prod.physics.chain.kinds.sets.padding import padded_sets

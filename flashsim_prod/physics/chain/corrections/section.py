@@ -17,6 +17,8 @@ from flashsim_prod.errors import BundleError
 
 #: before the names of a correction's tensors, in the file of the model's weights
 REWEIGHTER, REFINER = "reweighter", "refiner"
+#: the same as they stand there
+CORRECTIONS = (f"{REWEIGHTER}.", f"{REFINER}.")
 #: form of what a refiner does that this software knows
 REFINER_FORM = 1
 
@@ -118,8 +120,7 @@ Section = ReweighterSection | RefinerSection
 
 def without_corrections(tensors: Tensors) -> dict[str, NDArray[Any]]:
     """The tensors of the model alone: neither those of a reweighter nor those of a refiner."""
-    prefixes = (f"{REWEIGHTER}.", f"{REFINER}.")
-    return {name: one for name, one in tensors.items() if not name.startswith(prefixes)}
+    return {name: one for name, one in tensors.items() if not name.startswith(CORRECTIONS)}
 
 
 def without_reweighter(tensors: Tensors) -> dict[str, NDArray[Any]]:
@@ -151,7 +152,7 @@ def check_is_of(section: Section, model: str, digest: str) -> None:
 
 def check_sampling(section: Section | None, model: str, sampling: Sampling) -> None:
     """`BundleError` if draws are integrated otherwise than those that a correction knows."""
-    if section is None or section.sampling in (None, sampling):
+    if section is None or section.sampling in (None, sampling.model_copy(update={"teachers": False})):
         return
     wanted = section.sampling
     raise BundleError(
