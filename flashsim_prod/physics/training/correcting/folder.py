@@ -284,6 +284,7 @@ def _saved(found: Unseen, folder: Path) -> dict[str, Any]:
         return {"file": file, "sha256": sha256}
     # its teacher stays what it is: what corrects a student's draws is with these weights of its own
     file, sha256 = save_model(folder, student_name(name, own.evaluations), own_of_student(found.tensors))
-    shutil.copyfile(found.base.path / entry.file, folder / entry.renamed(name).file)
+    teacher = found.base.manifest.models[name].file
+    shutil.copyfile(found.base.path / teacher, folder / entry.renamed(name).file)
     distilled = own.model_copy(update={"file": file, "sha256": sha256})
     return {"file": entry.renamed(name).file, "distilled": distilled}
