@@ -182,7 +182,8 @@ class Chain:
             drawn = [one.fitted.targets(found.latents) for one, found in zip(sources, found_of, strict=True)]
         with step("postprocess"):
             before = [found.unrefined if self.keeps_unrefined else None for found in found_of]
-            return [one.restored(*found) for one, *found in zip(sources, drawn, before, strict=True)]
+            asked_for = zip(sources, drawn, before, strict=True)
+            return [one.restored(found, unrefined) for one, found, unrefined in asked_for]
 
 
 @dataclass
