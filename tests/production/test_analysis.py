@@ -322,6 +322,26 @@ def test_bad_configurations(
     assert not (tmp_path / "bad" / "bundle").exists()
 
 
+def test_the_closure_of_other_events(bundle: Path, folder: Path, home: Home, tmp_path: Path) -> None:
+    other = write(tmp_path / "other.root", both_levels(3000, seed=2))
+    words = ("train", "closure", bundle, other, "--output", tmp_path / "closure", "--json")
+    found = _call(*words)
+    told = json.loads(found.stdout)
+    assert (told["events"], told["gen_events"]) == (3000, 3000)
+    bins = json.loads((tmp_path / "closure" / "closure.json").read_text())["bins"]
+    assert set(bins) == {"events that pass", "m_ll", "n_jets", "pt_j1", "met"}
+    off = sum(one["off"] for one in (told["rate"], *told["variables"]))
+    # it was trained for a moment only: whatever is off, the command says so by its exit code
+    assert told["closes"] == (off == 0) == (found.exception is None)
+    hopeless = both_levels(3000, seed=2)
+    doubled = hopeless.with_collections({"Jet": hopeless["Jet"].with_columns(pt=hopeless["Jet"]["pt"] * 3)})
+    write(tmp_path / "doubled.root", doubled)
+    words = ("train", "closure", bundle, tmp_path / "doubled.root", "--output", tmp_path / "closure")
+    _refused(19, "bins with enough events are off by more than 5 %, the most in", *words)
+    _refused(11, "a bundle of object models", "train", "closure", "reference", other)
+    _refused(10, "gone.root does not exist", "train", "closure", bundle, tmp_path / "gone.root")
+
+
 def test_a_work_folder_of_another_analysis(bundle: Path, folder: Path, home: Home) -> None:
     work = folder / "work"
     text = (folder / "zmumu.yaml").read_text()

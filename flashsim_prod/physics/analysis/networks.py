@@ -52,7 +52,7 @@ class Dense:
 
     def __call__(self, inputs: F64) -> F64:
         """One number for each row of `inputs`; NaN where one of these is not finite."""
-        good = np.isfinite(inputs).all(axis=1)
+        good = np.asarray(np.isfinite(inputs).all(axis=1))
         x = np.where(good[:, None], inputs, 0.0)
         for number, (weight, bias) in enumerate(self.layers, 1):
             after = self.output if number == len(self.layers) else self.hidden
