@@ -141,7 +141,7 @@ def _write_root(source: str, target: Path) -> None:
     with (
         _opened(source) as (form, groups),
         fixed_times(),
-        uproot.create(target.open("w+b"), compression=None) as file,
+        uproot.create(target, compression=None) as file,
     ):
         about = _told(form, source)
         tree = EventTree(file, source, _schema_of(form, source))
