@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from flashsim_prod.errors import BundleError, RequestError
-from flashsim_prod.physics.chain.bundle import Bundle, find_bundle, load_bundle, save_manifest
+from flashsim_prod.physics.chain.bundle import Bundle, find_bundle, load_bundle
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.combine import Parts
 from flashsim_prod.physics.chain.model_card import model_card
+from flashsim_prod.physics.chain.writing import save_manifest
 from flashsim_prod.physics.definitions.jets_muons import pileup_id
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
@@ -32,6 +33,19 @@ def test_a_manifest_without_an_era_is_of_2018_and_written_as_ever(bundle: Bundle
     assert "era" not in json.loads((tmp_path / "manifest.json").read_text())
     assert "| Era |" not in model_card(silent)
     assert "| Era | UL17 |" in model_card(of_era(bundle, "UL17"))
+
+
+def test_models_of_v15_without_an_era_are_not_of_2018(bundle: Bundle) -> None:
+    silent = of_era(bundle, None)
+    entries = {
+        name: entry.model_copy(update={"fit": {**entry.fit, "nano": "v15"}})
+        for name, entry in silent.manifest.models.items()
+    }
+    of_v15 = replace(silent, manifest=silent.manifest.model_copy(update={"models": entries}))
+    assert of_v15.era == "Run3_2022"
+    # at the energy of its era there is nothing to tell of it
+    found = replace(find_checked_bundle(None), bundle=of_v15)
+    assert in_era(find_card("ttbar"), 13.6, found)[1] == ()
 
 
 def test_an_era_that_is_not_known_is_no_bundles(tmp_path: Path) -> None:
