@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.choices import Device, RegisterIn
+from flashsim_prod.core.choices import Device, FileFormat, RegisterIn
 from flashsim_prod.core.notices.targets import Notify
 from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions, Sampling
 from flashsim_prod.core.site import Site
@@ -250,9 +250,17 @@ def _of_card(
 
 
 def _check_analysis(typed: Typed) -> None:
-    """`RequestError` if options contradict --analysis."""
+    """`RequestError` if options contradict --analysis, `ConfigError` if what they need is not installed."""
     if typed.analysis is None:
+        if typed.format is not FileFormat.ROOT:
+            raise RequestError(
+                f"--format {typed.format} is of flat ntuples, with --analysis; NANOAOD is written as root"
+            )
         return
+    if typed.format is FileFormat.PARQUET:
+        from flashsim_prod.physics.analysis.parquet import refuse_without_library
+
+        refuse_without_library()
     for option, value in (("--nano", typed.wanted_nano), ("--bundle", typed.bundle)):
         if value is not None:
             raise RequestError(
