@@ -185,7 +185,7 @@ class Schema:
             for one in self.branches.values()
             if one.dtype == np.float32 and one.attribute and not one.is_carried
         }
-        return Schema(self.version, MappingProxyType({**self.branches, **more}), self.collections)
+        return replace(self, branches=MappingProxyType({**self.branches, **more}))
 
     def called(self, titles: Mapping[str, str]) -> Schema:
         """The same with other titles, by full names of branches and of counters; no empty ones."""

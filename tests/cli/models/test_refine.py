@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from flashsim_prod.physics.chain.bundle import load_bundle
+from flashsim_prod.physics.chain.corrections import refiner
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.registry import find_model
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
@@ -126,4 +127,6 @@ def test_what_cannot_be_refined_is_told_in_a_line(cli: Cli, work: Path, base: st
     assert "on objects held out nothing was better than to leave draws as they are" in complaint(
         MODEL, "--base", base
     )
+    monkeypatch.setattr(refiner, "moving", lambda model, gaussianisers: ())
+    assert "of which a refiner moves none; reweight it" in complaint(MODEL, "--base", base)
     assert not (work / "fits").exists()

@@ -142,4 +142,6 @@ def test_they_go_by_the_names_of_the_version_that_is_written():
     written = writing("v9", "v15").written(events)
     assert written.scalars.keys() == {f"Rho_{RHO}", f"Rho_{RHO}unrefined"}
     assert written["Muon"].columns.keys() == {"pt", "ptunrefined"}
-    assert {f"Rho_{RHO}unrefined", "Muon_ptunrefined"} <= Schema.load("v15").with_unrefined().branches.keys()
+    schema = Schema.load("v15")
+    assert {f"Rho_{RHO}unrefined", "Muon_ptunrefined"} <= schema.with_unrefined().branches.keys()
+    assert schema.with_unrefined().counter_dtype == schema.counter_dtype == np.int32

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.errors import InputError
+from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.models.bundles import open_bundle
 from flashsim_prod.production.models.changing.reweighting import Step
 
@@ -88,6 +88,7 @@ def refine_model(name: str, base: str | None, work: Path, options: RefineOptions
     NodeError
         If a GPU is asked for and there is none.
     """
+    from flashsim_prod.physics.chain.corrections.refiner import moving
     from flashsim_prod.physics.chain.corrections.section import RefinerSection
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.chain.registry import find_model
@@ -109,10 +110,16 @@ def refine_model(name: str, base: str | None, work: Path, options: RefineOptions
         if bundle is None
         else unseen_by_bundle(model, work, bundle, wanted)
     )
+    fitted = found.fitted
+    if not moving(fitted.model, fitted.gaussianisers):
+        raise RequestError(
+            f"{name}: all that it draws are whole numbers, flags and spikes, of which a refiner moves none; "
+            f"reweight it: flashsim-prod train reweight {name}"
+        )
     device = pick_device(options.device, threads=options.threads)
     learned, judged = learned_and_judged(found.table)
     made = learn_refiner(
-        found.fitted,
+        fitted,
         found.digest,
         learned,
         _settings(options),
