@@ -8,7 +8,7 @@ Both read the same generator events, which are made first, and run `bench` in a 
 compared is CPU time, which neighbours on the machine disturb least, and of all turns the least. The same job
 by several processes takes its turn, too: what it gains, its wall time and the cores that it had tell.
 
-The earlier commit draws in 8 evaluations, or as --evaluations says. This one draws as requests do, which is by
+The earlier commit draws in 8 evaluations, or as --evaluations says. This one draws as requests do: by
 students in few steps where the shipped bundle has them; then the same job by their teachers, in as many
 evaluations as the earlier commit, takes its turn as well.
 """
