@@ -16,6 +16,8 @@ Cuts = NDArray[np.float64]
 
 #: what all is made for where nothing else is said
 DEFAULT = "UL18"
+#: the same where NanoAOD is of a version from here on, first made of the collisions of Run 3
+_RUN3, _RUN3_NANO = "Run3_2022", 11
 
 #: Working points of the pileup score, named loose, medium and tight in CMSSW
 #: (RecoJets/JetProducers/python/PileupJetIDCutParams_cfi.py, ``full_106x_UL18_chs_wp`` and ``_UL16_``): rows
@@ -128,6 +130,11 @@ def find_era(name: str) -> Era:
     if name not in ERAS:
         raise ConfigError(f"unknown era '{name}'{nearest(name, list(ERAS))} (known: {', '.join(ERAS)})")
     return ERAS[name]
+
+
+def era_of_version(version: str) -> str:
+    """The era that what is of a version counts as where nothing tells it; `version` may be empty: unknown."""
+    return _RUN3 if version and int(version[1:]) >= _RUN3_NANO else DEFAULT
 
 
 def era_in(text: str) -> str:

@@ -8,7 +8,15 @@ import pytest
 from flashsim_prod.errors import ConfigError, RequestError
 from flashsim_prod.physics.definitions.jets_muons import of_era, pileup_id
 from flashsim_prod.physics.definitions.vertices import other_vertices
-from flashsim_prod.physics.eras import DEFAULT, ERAS, OfBundle, era_in, era_of_profile, find_era
+from flashsim_prod.physics.eras import (
+    DEFAULT,
+    ERAS,
+    OfBundle,
+    era_in,
+    era_of_profile,
+    era_of_version,
+    find_era,
+)
 from flashsim_prod.physics.events import Collection
 from flashsim_prod.physics.generator.pileup import find_profile
 
@@ -33,6 +41,14 @@ def test_pileup_identification_of_each_era(era: str, bits: list[int]) -> None:
 @pytest.mark.parametrize("era", ERAS)
 def test_each_era_has_its_pileup_and_its_beam_spot(era: str) -> None:
     find_profile(era.replace("UL", "Run2_20"))
+
+
+@pytest.mark.parametrize(
+    ("version", "era"),
+    [("", "UL18"), ("v8", "UL18"), ("v9", "UL18"), ("v11", "Run3_2022"), ("v15", "Run3_2022")],
+)
+def test_what_says_no_era_is_of_that_of_its_version(version: str, era: str) -> None:
+    assert era_of_version(version) == era
 
 
 def test_other_eras_are_refused_by_name() -> None:

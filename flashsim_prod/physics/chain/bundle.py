@@ -32,8 +32,7 @@ from flashsim_prod.physics.chain.assessment import Assessment
 from flashsim_prod.physics.chain.corrections.section import REWEIGHTER, ReweighterSection, without_reweighter
 from flashsim_prod.physics.chain.distilled import Distilled, student_name
 from flashsim_prod.physics.chain.kinds.registry import FLOW, VELOCITY, read_section
-from flashsim_prod.physics.eras import DEFAULT as ERA
-from flashsim_prod.physics.eras import find_era
+from flashsim_prod.physics.eras import era_of_version, find_era
 from flashsim_prod.physics.tensor_files import appearing_tensors
 
 #: of manifests that are written; older ones are read, too
@@ -125,7 +124,9 @@ class Manifest(StrictModel):
     software: dict[str, str]
     training_sample: tuple[str, ...] = Field(description="what the models were trained on, a line each")
     era: str | None = Field(
-        default=None, description="data-taking period of that sample, as UL16postVFP; 2018 if it is not said"
+        default=None,
+        description="data-taking period of that sample, as UL16postVFP; if it is not said 2018, "
+        "for models of NanoAOD v15 2022",
     )
     fidelity: tuple[Assessment, ...] = Field(default=(), description="how close the models came")
     models: dict[str, ModelEntry] = Field(min_length=1)
@@ -192,8 +193,8 @@ class Bundle:
 
     @property
     def era(self) -> str:
-        """Data-taking period that the models stand for; older manifests say none, and mean 2018."""
-        return self.manifest.era or ERA
+        """Data-taking period that the models stand for; if the manifest says none, that of their version."""
+        return self.manifest.era or era_of_version(self.nano)
 
     @property
     def of_teachers(self) -> Bundle:
