@@ -19,7 +19,7 @@ from types import MappingProxyType
 import numpy as np
 
 from flashsim_prod.physics.events import Collection, Column, Events, full_name
-from flashsim_prod.physics.nanoaod.schema import Schema, known_versions
+from flashsim_prod.physics.nanoaod.schema import UNREFINED, Schema, known_versions
 from flashsim_prod.physics.nanoaod.versions.derived import DERIVED, Derived
 from flashsim_prod.physics.nanoaod.versions.ordering import in_order
 
@@ -143,8 +143,10 @@ class Writing:
     def _own(self, columns: Mapping[str, Column]) -> Iterator[tuple[str, Column]]:
         """Columns by their full names, as the version has them."""
         for name, column in columns.items():
-            if not self.why_not(name):
-                yield self.dialect.own(name), self.dialect.as_own(name, column)
+            # what a branch was before it was refined goes by its name
+            of = name.removesuffix(UNREFINED)
+            if not self.why_not(of):
+                yield self.dialect.own(of) + name[len(of) :], self.dialect.as_own(name, column)
 
     def _with_derived(self, written: Events, events: Events) -> Events:
         """What of the version follows from `events`, which have the names that models declare."""
