@@ -132,7 +132,7 @@ def test_a_request_follows_the_era_of_its_bundle() -> None:
             "Run2_2018",
             13.0,
             "",
-            "or events of its energy, of a card by --energy 13.6",
+            "events of its energy, of a card by --energy 13.6",
         ),
         (("m", "UL18", False), "Run2_2018", 13.0, "Run3_2022", "request of 13 TeV; say --energy 13.6"),
         (("m", "UL18", False), "Run3_2022", 13.6, "UL17", "UL17 is of 13 TeV, the request of 13.6 TeV"),
