@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import ConfigError, RequestError
 from flashsim_prod.physics.generator.pileup import find_profile
@@ -16,6 +17,8 @@ Cuts = NDArray[np.float64]
 
 #: what all is made for where nothing else is said
 DEFAULT = "UL18"
+#: and for models of later versions of NanoAOD than that is written as
+_LATER = "Run3_2022"
 
 #: Working points of the pileup score, named loose, medium and tight in CMSSW
 #: (RecoJets/JetProducers/python/PileupJetIDCutParams_cfi.py, ``full_106x_UL18_chs_wp`` and ``_UL16_``): rows
@@ -152,6 +155,11 @@ def era_of_profile(profile: str) -> str:
     return next((name for name, era in ERAS.items() if era.profile == profile), "")
 
 
+def era_of_version(nano: str) -> str:
+    """The era that models of a version of NanoAOD stand for, if they say none."""
+    return DEFAULT if nano == NANO_VERSION else _LATER
+
+
 @dataclass(frozen=True)
 class OfBundle:
     """The era of a bundle.
@@ -173,7 +181,8 @@ class OfBundle:
         """The pileup profile of a request that has `profile` by its card, and what is to be told of it.
 
         A card that says nothing else than what all cards say goes with the bundle. A bundle that does not
-        say its era may still be used at another energy than that of its own, which is told.
+        say its era may still be used at another energy than that of its own, which is told, but not for an
+        era that was asked for by name.
 
         Parameters
         ----------
@@ -197,7 +206,7 @@ class OfBundle:
             return own.profile, (f"pileup and beam spot are those of {self}, {own.profile}",)
         if other == self.era:
             raise RequestError(f"era {other} is of {own.energy_tev:g} TeV, the request of {energy_tev:g} TeV")
-        if not self.is_said and not same_energy:
+        if not self.is_said and not same_energy and not wanted:
             return profile, (
                 f"the request is of {other}, and {self}: working points and OtherPV_z are of {self.era}",
             )

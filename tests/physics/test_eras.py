@@ -8,7 +8,15 @@ import pytest
 from flashsim_prod.errors import ConfigError, RequestError
 from flashsim_prod.physics.definitions.jets_muons import of_era, pileup_id
 from flashsim_prod.physics.definitions.vertices import other_vertices
-from flashsim_prod.physics.eras import DEFAULT, ERAS, OfBundle, era_in, era_of_profile, find_era
+from flashsim_prod.physics.eras import (
+    DEFAULT,
+    ERAS,
+    OfBundle,
+    era_in,
+    era_of_profile,
+    era_of_version,
+    find_era,
+)
 from flashsim_prod.physics.events import Collection
 from flashsim_prod.physics.generator.pileup import find_profile
 
@@ -83,6 +91,11 @@ def test_a_campaign_of_no_known_era_is_refused_by_its_name() -> None:
         era_in("/store/mc/RunIIAutumn18NanoAODv7/TT/NANOAODSIM/1.root")
 
 
+def test_models_that_say_no_era_are_of_that_of_their_version() -> None:
+    assert era_of_version("v9") == DEFAULT
+    assert find_era(era_of_version("v15")).energy_tev == 13.6
+
+
 def test_each_profile_is_of_one_era() -> None:
     assert {era_of_profile(era.profile) for era in ERAS.values()} == set(ERAS)
     assert era_of_profile("flat") == ""
@@ -124,6 +137,14 @@ def test_a_request_follows_the_era_of_its_bundle() -> None:
             13.0,
             "",
             "is of UL16preVFP at 13 TeV, and bundle m of UL18",
+        ),
+        # at another energy unless it is asked for by name
+        (
+            ("m", "UL18", False),
+            "Run3_2022",
+            13.6,
+            "Run3_2022",
+            r"is of Run3_2022 at 13\.6 TeV, and bundle m of UL18",
         ),
     ],
 )

@@ -33,8 +33,7 @@ from flashsim_prod.physics.chain.assessment import Assessment
 from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.chain.distilled import Distilled
 from flashsim_prod.physics.chain.kinds.registry import FLOW, read_section
-from flashsim_prod.physics.eras import DEFAULT as ERA
-from flashsim_prod.physics.eras import find_era
+from flashsim_prod.physics.eras import era_of_version, find_era
 from flashsim_prod.physics.tensor_files import appearing_tensors
 
 #: of manifests that are written; older ones are read, too
@@ -164,8 +163,8 @@ class Bundle:
 
     @property
     def era(self) -> str:
-        """Data-taking period that the models stand for; older manifests say none, and mean 2018."""
-        return self.manifest.era or ERA
+        """Data-taking period that the models stand for; if manifests say none, that of their version."""
+        return self.manifest.era or era_of_version(self.nano)
 
     def tensors(self, model: str) -> Tensors:
         """The weights, scalings and knots of one object model."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from flashsim_prod import __version__
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.validation import eras
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples, compared_quantities, values_of
 from flashsim_prod.physics.validation.dataset.figures import (
     CORRELATION_LIMITS,
@@ -75,6 +76,12 @@ class Validation:
         return Light.RED if self.problems else self.fidelity.light
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be told of the years of both."""
+        ours = [file.years for file in self.sample.files]
+        return eras.remarks(self.name, ours, [(file.name, file.years) for file in self.reference.files])
+
+    @property
     def red_groups(self) -> list[Group]:
         """Groups that differ."""
         return self._of(Light.RED)
@@ -100,6 +107,7 @@ class Validation:
             "light": self.light,
             "reference": self.reference.title,
             "problems": list(self.problems),
+            "remarks": list(self.remarks),
             "groups": {group.name: group.light for group in self.fidelity.groups},
             "not_green": {group.name: group.complaints for group in self.fidelity.groups if group.complaints},
             "derived": {one.name: one.light for one in self.fidelity.derived},
@@ -119,6 +127,7 @@ class Validation:
             "same_gen_events": self.shared,
             "checked": self.checked,
             "problems": list(self.problems),
+            "remarks": list(self.remarks),
             "groups": self.fidelity.groups,
             "derived": self.fidelity.derived,
             "told": self.fidelity.told,
@@ -209,6 +218,7 @@ def write_validation(
         red_quantities=validation.fidelity.red_of_events,
         checked=validation.checked,
         problems=validation.problems,
+        remarks=validation.remarks,
         about=validation.about,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         software=f"flashsim-prod {__version__}",

@@ -19,6 +19,7 @@ from flashsim_prod.physics.generator.source import (
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.runs import event_weights
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.validation.eras import years_of
 from flashsim_prod.physics.validation.models.held_out import REFERENCE_DETECTOR, HeldOutFile
 from flashsim_prod.physics.validation.statistics.clustered import Entries
 from flashsim_prod.physics.validation.statistics.distances import F64, I64
@@ -177,7 +178,8 @@ def _gen_events(events: Events, start: int, number: int) -> I64:
 def _described(file: NanoFile) -> HeldOutFile:
     about = file.provenance()
     made_by = set(about.get("detector", ())) or ({"FlashSim"} if "bundle_digest" in about else set())
-    return HeldOutFile(Path(file.url).name, file.n_entries, made_by.pop() if len(made_by) == 1 else "")
+    detector = made_by.pop() if len(made_by) == 1 else ""
+    return HeldOutFile(Path(file.url).name, file.n_entries, detector, years_of(file))
 
 
 def _title(files: Sequence[HeldOutFile]) -> str:

@@ -25,6 +25,7 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.training.record import FitRecord, Losses
+from flashsim_prod.physics.validation.eras import Years, remarks
 from flashsim_prod.physics.validation.models.against import (
     FEWEST,
     FULLSIM,
@@ -368,6 +369,8 @@ def _notes(
     for file in files:
         if event_range.meets(bundle.manifest.training_sample, Path(file.name).stem, file.entries):
             notes.append(f"{file.name} is named in the bundle's training sample: its events are not held out")
+    of_bundle = [Years.of(bundle.era)]
+    notes += remarks(f"bundle {bundle.name}", of_bundle, [(file.name, file.years) for file in files])
     if whole is not None and whole.skipped:
         notes.append(f"whole events are not compared: {whole.skipped}")
     return tuple(notes)
