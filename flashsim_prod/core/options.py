@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from flashsim_prod.core.choices import Device, RegisterIn, Solver
 from flashsim_prod.core.names import NANO_VERSION, check_scope
@@ -26,6 +26,9 @@ class Sampling(StrictModel):
     grid_power: float = Field(
         default=1.0, ge=1, le=10, description="times are 1-(1-s)^p: above 1 dense near t=1"
     )
+    teachers: bool = Field(
+        default=False, description="models that have students, with steps of their own, draw without these"
+    )
 
     @field_validator("evaluations")
     @classmethod
@@ -33,6 +36,12 @@ class Sampling(StrictModel):
         if info.data.get("solver") is Solver.MIDPOINT and value % 2:
             raise ValueError(f"the midpoint solver takes two in each step, so {value} must be even")
         return value
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a word of teachers where none is wanted: requests and bundles keep their digests."""
+        found: dict[str, Any] = handler(self)
+        return found if self.teachers else {key: one for key, one in found.items() if key != "teachers"}
 
 
 class Registration(StrictModel):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from flashsim_prod.cli.models.changing.distil import drawn_with, print_students
+from flashsim_prod.cli.models.changing.distil import OTHER_EVALUATIONS, drawn_with, print_students
 from flashsim_prod.cli.show import console, table
 from flashsim_prod.production.models.contents import (
     BundleContents,
@@ -53,10 +53,11 @@ def print_bundle(found: BundleContents) -> None:
         listing.add_row(one.name, one.produces, *(f"{number:,}" for number in columns), seed)
     console().print(listing)
     _print_lines(*(f"{one.name} lacks {one.told_lacks}" for one in found.models if one.lacks))
-    if students := [one.student for one in found.models if one.student is not None]:
+    students = [one.student for one in found.models if one.student is not None]
+    if students:
         print_students(students)
-    if found.teachers:
-        _print_lines(f"other --evaluations take the teachers, of bundle {' and '.join(found.teachers)}")
+    if any(one.taken for one in students):
+        _print_lines(OTHER_EVALUATIONS)
     for version in found.versions:
         _print_lines(*_in_version(version, found.nano))
     for report in found.reports:

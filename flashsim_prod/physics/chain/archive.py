@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from flashsim_prod.errors import BundleError
 from flashsim_prod.files import appearing, open_regular
 from flashsim_prod.physics.chain.bundle import MANIFEST, Bundle, load_bundle, read_manifest
+from flashsim_prod.physics.chain.writing import files_of
 
 #: a manifest is read into memory; one of all models has 80 kB
 _MOST_MANIFEST_BYTES = 10_000_000
@@ -25,10 +26,9 @@ def pack(bundle: Bundle, target: Path) -> None:
     BundleError
         If `target` is there and something else.
     """
-    files = [MANIFEST, *sorted(entry.file for entry in bundle.manifest.models.values())]
     with appearing(target) as temporary:
         with tarfile.open(temporary, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-            for name in files:
+            for name in files_of(bundle.manifest):
                 contents = (bundle.path / name).read_bytes()
                 # no owner, and the time of the bundle, so that equal contents are equal bytes
                 member = tarfile.TarInfo(f"{bundle.name}/{name}")
@@ -61,10 +61,11 @@ def unpack(path: Path, folder: Path) -> Bundle:
                 raise BundleError(f"{path}: its {MANIFEST} is too long to be one")
             _take_out(archive, files[manifest_name], folder / MANIFEST)
             for model, entry in read_manifest(folder / MANIFEST).models.items():
-                member = files.get(manifest_name.with_name(entry.file))
-                if member is None:
-                    raise BundleError(f"{path}: {entry.file}, the weights of model {model}, is missing")
-                _take_out(archive, member, folder / entry.file)
+                for file in entry.files:
+                    member = files.get(manifest_name.with_name(file))
+                    if member is None:
+                        raise BundleError(f"{path}: {file}, the weights of model {model}, is missing")
+                    _take_out(archive, member, folder / file)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BundleError(f"{path}: neither a bundle's folder nor a tar archive of one") from error
     return load_bundle(folder)

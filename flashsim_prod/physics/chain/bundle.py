@@ -1,4 +1,4 @@
-"""A model bundle: a folder with a manifest and one safetensors file per object model.
+"""A model bundle: a folder with a manifest and a safetensors file per object model, and per student of one.
 
 The manifest names every file with its sha256, so its own sha256 is the digest of the whole bundle.
 Reading needs no torch and never unpickles anything.
@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,11 +27,11 @@ from flashsim_prod.core.analyses.config import Analysis
 from flashsim_prod.core.names import NANO_RUN3, NANO_VERSION, check_processing_string
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
-from flashsim_prod.files import appearing_folder, read_bytes, write_whole
+from flashsim_prod.files import read_bytes
 from flashsim_prod.physics.chain.assessment import Assessment
-from flashsim_prod.physics.chain.corrections.section import ReweighterSection
-from flashsim_prod.physics.chain.distilled import Distilled
-from flashsim_prod.physics.chain.kinds.registry import FLOW, read_section
+from flashsim_prod.physics.chain.corrections.section import REWEIGHTER, ReweighterSection, without_reweighter
+from flashsim_prod.physics.chain.distilled import Distilled, student_name
+from flashsim_prod.physics.chain.kinds.registry import FLOW, VELOCITY, read_section
 from flashsim_prod.physics.eras import era_of_version, find_era
 from flashsim_prod.physics.tensor_files import appearing_tensors
 
@@ -47,6 +46,7 @@ NANO_KEY = "nano"
 #: and which era they were of, if the files told it
 ERA_KEY = "era"
 
+_ENDING = ".safetensors"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,79}")
 
 Tensors = dict[str, NDArray[Any]]
@@ -76,6 +76,34 @@ class ModelEntry(StrictModel):
         if self.distilled is not None and self.kind != FLOW:
             raise ValueError(f"distilled: of a {self.kind}; only flows take steps")
         return self
+
+    @property
+    def files(self) -> dict[str, str]:
+        """sha256 of each file by name: that of the model, and what a student has of its own."""
+        own = self.distilled
+        if own is None or own.file is None or own.sha256 is None:
+            return {self.file: self.sha256}
+        return {self.file: self.sha256, own.file: own.sha256}
+
+    @property
+    def drawn_by(self) -> str:
+        """sha256 of the file that says how the model draws: the student's, if it has one."""
+        return list(self.files.values())[-1]
+
+    @property
+    def of_teacher(self) -> ModelEntry:
+        """Without its student, if it has one, and what corrects the draws of that."""
+        if len(self.files) == 1:
+            return self
+        return self.model_copy(update={"distilled": None, "reweighter": None})
+
+    def renamed(self, model: str) -> ModelEntry:
+        """With names for its files that no other model's can have."""
+        changes: dict[str, Any] = {"file": f"{model}{_ENDING}"}
+        if (own := self.distilled) is not None and own.taken:
+            file = f"{student_name(model, own.evaluations)}{_ENDING}"
+            changes["distilled"] = own.model_copy(update={"file": file})
+        return self.model_copy(update=changes)
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -166,9 +194,23 @@ class Bundle:
         """Data-taking period that the models stand for; if manifests say none, that of their version."""
         return self.manifest.era or era_of_version(self.nano)
 
+    @property
+    def of_teachers(self) -> Bundle:
+        """The same bundle, of the same digest, without its students: every model draws as it is asked to."""
+        models = {name: entry.of_teacher for name, entry in self.manifest.models.items()}
+        return replace(self, manifest=self.manifest.model_copy(update={"models": models}))
+
+    @property
+    def weights(self) -> dict[str, tuple[Path, ...]]:
+        """The files of each object model, in the order in which its entry has them."""
+        return {
+            name: tuple(self.path / file for file in entry.files)
+            for name, entry in self.manifest.models.items()
+        }
+
     def tensors(self, model: str) -> Tensors:
-        """The weights, scalings and knots of one object model."""
-        return read_tensors(self.path / self.manifest.models[model].file)
+        """The weights, scalings and knots of one object model, of a student if it has one."""
+        return read_model(self.path, self.manifest.models[model])
 
 
 def nano_of(manifest: Manifest, where: str) -> str:
@@ -230,7 +272,8 @@ def load_bundle(path: Path) -> Bundle:
     """
     manifest, raw = _read_manifest(path / MANIFEST)
     for name, entry in manifest.models.items():
-        _verify(path / entry.file, entry.sha256, name)
+        for file, sha256 in entry.files.items():
+            _verify(path / file, sha256, name)
     return Bundle(path, manifest, hashlib.sha256(raw).hexdigest())
 
 
@@ -248,66 +291,40 @@ def read_tensors(path: Path) -> Tensors:
         raise BundleError(f"{path}: cannot be read as safetensors: {error}") from error
 
 
-def save_model(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[str, str]:
-    """Write one object model's tensors into `folder`; returns file name and sha256."""
-    file = f"{name}.safetensors"
-    contents = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
-    with appearing_tensors(folder / file) as temporary:
-        save_file(contents, temporary)
-    return file, _sha256(folder / file)
-
-
-def save_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, the last file of a bundle to be written."""
-    write_whole(folder / MANIFEST, _as_ever(manifest) + "\n")
-
-
-def _as_ever(manifest: Manifest) -> str:
-    """A manifest as JSON; without a word of analyses and eras where there is none, as it has ever been."""
-    none = {name for name in ("analysis", "era") if getattr(manifest, name) is None}
-    return manifest.model_dump_json(indent=1, exclude=none)
-
-
-def write_bundle(target: Path, manifest: Manifest, weights: Mapping[str, Path]) -> Bundle:
-    """A bundle in the new folder `target`, which appears when it is whole.
-
-    Parameters
-    ----------
-    target : Path
-    manifest : Manifest
-    weights : mapping of str to Path
-        The file of weights of each model; it is copied.
+def read_model(folder: Path, entry: ModelEntry) -> Tensors:
+    """The tensors of one object model, whose files are in `folder`.
 
     Raises
     ------
     BundleError
-        If `target` exists, or a file is not the one that the manifest names.
+        If a file cannot be read, or a student's holds anything but what is its own.
     """
-    with appearing_folder(target, _taken(target)) as folder:
-        for model, entry in manifest.models.items():
-            shutil.copyfile(weights[model], folder / entry.file)
-        save_manifest(folder, manifest)
-        made = load_bundle(folder)
-    return replace(made, path=target)
+    tensors = read_tensors(folder / entry.file)
+    if entry.distilled is None or entry.distilled.file is None:
+        return tensors
+    own = read_tensors(folder / entry.distilled.file)
+    wanted = own_of_student(tensors).keys()
+    for odd in sorted(without_reweighter(own).keys() ^ wanted):
+        what = "lacks" if odd in wanted else "holds"
+        raise BundleError(
+            f"{folder / entry.distilled.file}: {what} {odd}; a student has all of {VELOCITY} and no more"
+        )
+    return tensors | own
 
 
-def copy_bundle(bundle: Bundle, target: Path) -> Bundle:
-    """The same bundle, of the same digest, in the new folder `target`; `BundleError` if that exists."""
-    with appearing_folder(target, _taken(target)) as folder:
-        for name in (MANIFEST, *(entry.file for entry in bundle.manifest.models.values())):
-            shutil.copyfile(bundle.path / name, folder / name)
-        copied = load_bundle(folder)
-    return replace(copied, path=target)
+def own_of_student(tensors: Tensors) -> Tensors:
+    """Those of a flow's tensors that a student has its own of, and what corrects its draws."""
+    own = (f"{VELOCITY}.", f"{REWEIGHTER}.")
+    return {name: one for name, one in tensors.items() if name.startswith(own)}
 
 
-def refuse_taken(target: Path) -> None:
-    """`BundleError` if there is something where a bundle is to be written."""
-    if target.exists():
-        raise _taken(target)
-
-
-def _taken(target: Path) -> BundleError:
-    return BundleError(f"{target} exists; give another folder, or remove it")
+def save_model(folder: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[str, str]:
+    """Write one object model's tensors into `folder`; returns file name and sha256."""
+    file = f"{name}{_ENDING}"
+    contents = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
+    with appearing_tensors(folder / file) as temporary:
+        save_file(contents, temporary)
+    return file, _sha256(folder / file)
 
 
 def _read_manifest(path: Path) -> tuple[Manifest, bytes]:

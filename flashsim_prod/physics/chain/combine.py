@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsim_prod.physics.chain.assessment import Assessment
-from flashsim_prod.physics.chain.bundle import ERA_KEY, Bundle, ModelEntry, nano_of, write_bundle
+from flashsim_prod.physics.chain.bundle import ERA_KEY, Bundle, ModelEntry, nano_of
+from flashsim_prod.physics.chain.writing import write_bundle
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,13 @@ class Parts:
     Attributes
     ----------
     entries : mapping of object model to ModelEntry
-    weights : mapping of object model to the file of its weights
+    weights : mapping of object model to its files, in the order in which the entry has them
     training_sample : tuple of str
     fidelity : tuple of Assessment
     """
 
     entries: dict[str, ModelEntry]
-    weights: dict[str, Path]
+    weights: dict[str, tuple[Path, ...]]
     training_sample: tuple[str, ...]
     fidelity: tuple[Assessment, ...] = ()
 
@@ -31,8 +32,7 @@ class Parts:
     def of(cls, bundle: Bundle) -> Parts:
         """All of a bundle."""
         manifest = bundle.manifest
-        weights = {name: bundle.path / entry.file for name, entry in manifest.models.items()}
-        return cls(dict(manifest.models), weights, manifest.training_sample, manifest.fidelity)
+        return cls(dict(manifest.models), bundle.weights, manifest.training_sample, manifest.fidelity)
 
     def completed(self, base: Bundle, era: str | None = None) -> Parts:
         """With those models of `base` that are not here, which say if they are of another era."""
@@ -46,7 +46,7 @@ class Parts:
         weights = {**others.weights, **self.weights}
         return Parts(
             {
-                name: _renamed(name, self.entries.get(name) or _of_era(others.entries[name], base, era))
+                name: (self.entries.get(name) or _of_era(others.entries[name], base, era)).renamed(name)
                 for name in names
             },
             {name: weights[name] for name in names},
@@ -77,11 +77,6 @@ def _of_era(entry: ModelEntry, base: Bundle, era: str | None) -> ModelEntry:
     if era in (None, base.era):
         return entry
     return entry.model_copy(update={"fit": {ERA_KEY: base.era, **entry.fit}})
-
-
-def _renamed(model: str, entry: ModelEntry) -> ModelEntry:
-    """With a name for its file that no other model's can have."""
-    return entry.model_copy(update={"file": f"{model}.safetensors"})
 
 
 def _origin(base: Bundle, number: int) -> str:

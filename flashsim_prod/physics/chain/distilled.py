@@ -14,8 +14,6 @@ from flashsim_prod.core.strict import StrictModel
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import ModelEntry
 
-_SHA256 = r"^[0-9a-f]{64}$"
-
 
 class Judgement(StrictModel):
     """Whether a student draws no worse than its teacher, and what that was judged by."""
@@ -38,10 +36,12 @@ class Distilled(StrictModel):
     """What came of distilling one model: its student, or the teacher that could not be replaced."""
 
     evaluations: int = Field(ge=1, le=1000, description="Euler steps that the student takes, evenly spaced")
-    taken: bool = Field(description="whether the weights are the student's; else they are the teacher's")
-    teacher: str = Field(pattern=_SHA256, description="sha256 of the teacher's file of weights")
-    bundle: str = Field(description="name of the bundle that the teacher is of")
-    bundle_digest: str = Field(pattern=_SHA256)
+    file: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_\-]+\.e[0-9]+\.safetensors$",
+        description="the student's own weights, which take the place of its teacher's; none if it was worse",
+    )
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="of that file")
     judgement: Judgement
     training: dict[str, float | int | str] = Field(
         default_factory=dict, description="how the student was trained"
@@ -49,13 +49,20 @@ class Distilled(StrictModel):
 
     @model_validator(mode="after")
     def _only_good_students_are_taken(self) -> Self:
+        if (self.file is None) != (self.sha256 is None):
+            raise ValueError("file and sha256 go together: both of a student that is taken, else none")
         if self.taken and self.judgement.worse:
             raise ValueError(f"a student that is worse in {self.judgement.worse[0]} cannot be taken")
         return self
 
     @property
+    def taken(self) -> bool:
+        """Whether the model draws with the student; else its teacher goes on."""
+        return self.file is not None
+
+    @property
     def sampling(self) -> Sampling | None:
-        """How the weights are to be integrated, whatever is asked for; None if they are the teacher's."""
+        """How the student is integrated, whatever is asked for; None if the teacher goes on."""
         return steps_of(self.evaluations) if self.taken else None
 
 
@@ -65,7 +72,7 @@ def steps_of(evaluations: int) -> Sampling:
 
 
 def students(models: Mapping[str, ModelEntry]) -> dict[str, Distilled]:
-    """Those of some models whose weights are a student's, by name."""
+    """Those of some models that draw with a student, by name."""
     found = {name: entry.distilled for name, entry in models.items()}
     return {name: one for name, one in found.items() if one is not None and one.taken}
 
@@ -80,6 +87,6 @@ def told_students(models: Mapping[str, ModelEntry]) -> str:
     return f"students: {', '.join(parts)}" if parts else ""
 
 
-def teachers_told(models: Mapping[str, ModelEntry]) -> tuple[str, ...]:
-    """The bundles that the teachers of students are of, each with its digest's beginning."""
-    return tuple(sorted({f"{one.bundle} ({one.bundle_digest[:12]})" for one in students(models).values()}))
+def student_name(model: str, evaluations: int) -> str:
+    """What the file of a student's own weights is called, before its ending."""
+    return f"{model}.e{evaluations}"

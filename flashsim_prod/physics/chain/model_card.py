@@ -103,13 +103,13 @@ def _students(manifest: Manifest) -> list[str]:
     tried = {name: one.distilled for name, one in manifest.models.items() if one.distilled is not None}
     if not tried:
         return []
-    teachers = sorted({f"`{one.bundle}` ({one.bundle_digest[:12]})" for one in tried.values()})
     told = (
-        f"A student learned to go in a few even steps of Euler where its teacher, of bundle "
-        f"{' and '.join(teachers)}, goes by the solver; it takes the teacher's place where it is no worse "
+        "A student learned to go in a few even steps of Euler where its teacher goes by the solver; it draws "
+        "in the teacher's place where it is no worse "
         "within the errors: in the AUC of a classifier between drawn and reconstructed objects (of other "
         "draws of the teacher, where it says so), in the shares beyond the 1 % and 99 % quantiles of each "
-        "attribute, and in those of whole numbers, flags and spikes. Other `--evaluations` take the teachers."
+        "attribute, and in those of whole numbers, flags and spikes. Other `--evaluations` take the "
+        "teachers, which are in the bundle as well."
     )
     head = ("Model", "Draws with", "Objects", "Held out", "AUC of teacher", "AUC of student", "Worse in")
     return ["## Students", told, _table(head, [_student(name, one) for name, one in tried.items()])]

@@ -26,16 +26,15 @@ from flashsim_prod.physics.chain.bundle import (
     ModelEntry,
     nano_of,
     of_a_flow,
-    read_tensors,
-    refuse_taken,
+    read_model,
     save_model,
-    write_bundle,
 )
 from flashsim_prod.physics.chain.combine import Parts
 from flashsim_prod.physics.chain.compatibility import check_signature, declared_for
 from flashsim_prod.physics.chain.corrections.section import without_reweighter
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.chain.writing import refuse_taken, write_bundle
 from flashsim_prod.physics.training.record import FitRecord, Losses
 
 ENTRY = "entry.json"
@@ -78,7 +77,7 @@ def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, Losses]:
     """
     entry = fitted_entry(folder, model.name)
     bare = entry.model_copy(update={"reweighter": None})
-    fitted = FittedModel.load(model, bare, without_reweighter(read_tensors(folder / entry.file)))
+    fitted = FittedModel.load(model, bare, without_reweighter(read_model(folder, entry)))
     return fitted, FitRecord.losses_in(folder / RECORD)
 
 
@@ -139,12 +138,12 @@ def build_bundle(
         If a report is of other weights.
     """
     entries = {model: fitted_entry(folder, model) for model, folder in sorted(fits.items())}
-    weights = {model: fits[model] / entry.file for model, entry in entries.items()}
+    weights = {model: tuple(fits[model] / file for file in entry.files) for model, entry in entries.items()}
     era = _era_of(entries, str(target)) or (base.manifest.era if base else None)
     parts = Parts(entries, weights, training_sample)
     if base is not None:
         parts = parts.completed(base, era)
-    digests = {model: entry.sha256 for model, entry in parts.entries.items()}
+    digests = {model: entry.drawn_by for model, entry in parts.entries.items()}
     new = [read_assessment(path, digests) for path in reports]
     # a report that is made again takes the place of the earlier one
     old = [one for one in parts.fidelity if one.command not in {other.command for other in new}]

@@ -107,7 +107,7 @@ def bound_bundle(request: Request, sandbox: Path | None = None, *, any_digest: b
             f"{bundle.path}: this bundle's digest is {bundle.digest[:12]}..., but the request is bound to "
             f"{request.bundle.digest[:12]}...; bring that bundle back, or order a new request"
         )
-    return bundle
+    return bundle.of_teachers if request.sampling.teachers else bundle
 
 
 def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None) -> EventSource:

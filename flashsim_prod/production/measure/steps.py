@@ -10,16 +10,14 @@ import numpy as np
 
 from flashsim_prod.core.choices import Solver
 from flashsim_prod.core.options import Sampling
-from flashsim_prod.core.request import BundleRef, Request
+from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.job.batches import fold_chunks
 from flashsim_prod.production.job.simulate import bound_bundle, event_source
 from flashsim_prod.production.measure.speed import measure_speed, request_of
-from flashsim_prod.production.order.library import name_of
 
 if TYPE_CHECKING:
-    from flashsim_prod.physics.chain.bundle import Bundle
     from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.training.distilling.scan import Area
     from flashsim_prod.production.order.plan import Order
@@ -80,15 +78,12 @@ def scan_steps(
 
     Raises
     ------
-    BundleError
-        If it has students, and no bundle at hand their teachers.
     RequestError
         If no flow is asked for often enough; or as `measure_speed`.
     """
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.chain.device import keep_to_threads
     from flashsim_prod.physics.chain.distilled import students
-    from flashsim_prod.physics.chain.teachers import find_teachers
     from flashsim_prod.physics.training.distilling.scan import areas
     from flashsim_prod.physics.training.distilling.sources import gather
 
@@ -97,17 +92,18 @@ def scan_steps(
         raise RequestError("--scan: of bundles of object models; leave out --analysis")
     bundle = bound_bundle(request_of(order))
     own = students(bundle.manifest.models)
-    teachers = find_teachers(bundle) if own else bundle
-    chain = Chain(teachers)
+    chain = Chain(bundle.of_teachers)
     asked = gather(chain, _folds(request_of(order)), seed=1, most=OBJECTS)
-    ways = [("teachers", teachers, steps_in(number)) for number in evaluations]
+    ways = [
+        ("teachers", steps_in(number).model_copy(update={"teachers": bool(own)})) for number in evaluations
+    ]
     if own:
-        ways.append(("students", bundle, Sampling()))
+        ways.append(("students", Sampling()))
     rows = []
-    for number, (weights, one, sampling) in enumerate(ways):
+    for number, (weights, sampling) in enumerate(ways):
         progress("scan", number, len(ways))
-        speed = measure_speed(_with(order, one, sampling), threads=threads)
-        drawing = chain if one is teachers else Chain(one)
+        speed = measure_speed(order.model_copy(update={"sampling": sampling}), threads=threads)
+        drawing = chain if weights == "teachers" else Chain(bundle)
         found = areas(drawing, chain, asked, sampling, seed=1)
         if weights == "students":
             found = [area for area in found if area.model in own]
@@ -124,11 +120,6 @@ def steps_in(evaluations: int) -> Sampling:
     """So many evaluations: midpoint, two in each step, or Euler where their number is odd."""
     solver = Solver.EULER if evaluations % 2 else Solver.MIDPOINT
     return Sampling(solver=solver, evaluations=evaluations)
-
-
-def _with(order: Order, bundle: Bundle, sampling: Sampling) -> Order:
-    ref = BundleRef(path=name_of(bundle), digest=bundle.digest)
-    return order.model_copy(update={"bundle": ref, "sampling": sampling})
 
 
 def _folds(request: Request) -> Iterator[Events]:

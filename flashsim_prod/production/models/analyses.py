@@ -128,8 +128,8 @@ def train_analysis(
         parts_of,
         refuse_other_analysis,
     )
-    from flashsim_prod.physics.chain.bundle import refuse_taken
     from flashsim_prod.physics.chain.device import pick_device
+    from flashsim_prod.physics.chain.writing import refuse_taken
 
     found = read_config(config)
     regression = Regression(found.analysis(), str(config))

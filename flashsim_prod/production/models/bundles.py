@@ -127,7 +127,7 @@ def import_bundle(source: Path, *, base: str | None = None) -> ImportedBundle:
     StorageError
         If the state folder cannot be written.
     """
-    from flashsim_prod.physics.chain.bundle import copy_bundle
+    from flashsim_prod.physics.chain.writing import copy_bundle
 
     open_home()
     folder = resources.imported_bundles_dir()
@@ -180,11 +180,14 @@ def _refuse_what_cannot_run(bundle: Bundle) -> None:
     from flashsim_prod.physics.analysis.producer import AnalysisProducer
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.chain.compatibility import check_needs
+    from flashsim_prod.physics.chain.distilled import students
 
     if bundle.manifest.analysis is not None:
         AnalysisProducer(bundle).regression.needs  # noqa: B018
         return
     Chain(bundle)
+    if students(bundle.manifest.models):
+        Chain(bundle.of_teachers)
     check_needs(bundle)
 
 

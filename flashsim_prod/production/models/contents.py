@@ -152,8 +152,6 @@ class BundleContents:
         Whether the manifest says so.
     of_other_eras : mapping of object model to str
         Those that were fitted to another era, and which.
-    teachers : tuple of str
-        Bundles of the teachers of its students.
     """
 
     path: Path
@@ -171,7 +169,6 @@ class BundleContents:
     era: str
     is_era_said: bool
     of_other_eras: Mapping[str, str]
-    teachers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -221,8 +218,6 @@ def _as_meant(bundle: str, model: str | None) -> tuple[str, str | None]:
 
 
 def _contents(bundle: Bundle) -> BundleContents:
-    from flashsim_prod.physics.chain.distilled import teachers_told
-
     manifest = bundle.manifest
     return BundleContents(
         path=bundle.path,
@@ -240,7 +235,6 @@ def _contents(bundle: Bundle) -> BundleContents:
         era=bundle.era,
         is_era_said=manifest.era is not None,
         of_other_eras=_of_other_eras(bundle),
-        teachers=teachers_told(manifest.models),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -251,22 +251,19 @@ def name_of(bundle: Bundle) -> str:
 
 
 def drawn_with(found: BundleFound, wanted: Sampling | None) -> tuple[BundleFound, Sampling]:
-    """The bundle that draws as is wanted: that of the teachers, where students take other steps.
+    """The bundle with what draws as is wanted: without its students, where these take other steps.
 
     Raises
     ------
     BundleError
-        If the teachers are needed and no bundle at hand has them.
+        If the bundle has a correction of draws that are integrated otherwise.
     """
-    if wanted is None or found.bundle is None:
-        return _checked(found, wanted or Sampling())
+    if found.bundle is None:
+        return found, wanted or Sampling()
     from flashsim_prod.physics.chain import teachers
 
     bundle, sampling = teachers.drawn_with(found.bundle, wanted)
-    return _checked(found if bundle is found.bundle else find_checked_bundle(name_of(bundle)), sampling)
-
-
-def _checked(found: BundleFound, sampling: Sampling) -> tuple[BundleFound, Sampling]:
+    found = replace(found, bundle=bundle)
     found.check_sampling(sampling)
     return found, sampling
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flashsim_prod.core.request import Sampling
+from flashsim_prod.core.request import Request, Sampling
 from flashsim_prod.physics.chain.bundle import Bundle, find_bundle, load_bundle
-from flashsim_prod.physics.chain.distilled import Distilled, Judgement
+from flashsim_prod.physics.chain.distilled import students
+from flashsim_prod.physics.chain.model_card import model_card
 from flashsim_prod.physics.chain.registry import find_model
-from flashsim_prod.physics.training.distilling.folder import Student, bundle_of
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import table_path
 from flashsim_prod.production.home import Home
-from flashsim_prod.production.job.simulate import provenance
+from flashsim_prod.production.job.simulate import bound_bundle, provenance
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.plan import make_plan
+from tests.students import bundle_with
 
 Cli = Callable[..., Any]
 MODEL = "fsrphoton_from_muon"
@@ -46,33 +49,10 @@ def work(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def few(home: Home) -> Bundle:
-    """A bundle with a student of four evaluations, beside nothing."""
-    teachers = load_bundle(find_bundle("reference"))
-    entry = teachers.manifest.models[MODEL]
-    judged = Judgement(
-        against="reference",
-        objects=120_000,
-        held_out=6000,
-        auc=0.5012,
-        auc_error=0.0013,
-        teacher_auc=0.5009,
-        teacher_auc_error=0.0013,
-        tails=8,
-        categories=3,
-    )
-    distilled = Distilled(
-        evaluations=4,
-        taken=True,
-        teacher=entry.sha256,
-        bundle=teachers.name,
-        bundle_digest=teachers.digest,
-        judgement=judged,
-        training={"steps": 900, "seconds": 90.0},
-    )
-    one = Student(entry.model_copy(update={"distilled": distilled}), teachers.path / entry.file)
+    """The shipped bundle with a student of four evaluations."""
     target = home.path / "bundles" / "few"
     target.parent.mkdir(exist_ok=True)
-    return bundle_of(teachers, {MODEL: one}, target, name="few", title="Few steps", tag="Few")
+    return bundle_with(load_bundle(find_bundle("reference")).of_teachers, {MODEL: 4}, target, beside=0.5)
 
 
 def test_students_of_a_model_are_taught_judged_and_shown(cli: Cli, work: Path, tmp_path: Path) -> None:
@@ -85,13 +65,15 @@ def test_students_of_a_model_are_taught_judged_and_shown(cli: Cli, work: Path, t
     assert not (tmp_path / "new.students").exists()
     entry = cli("bundle", "show", str(new), MODEL, "--json").json
     distilled = entry["distilled"]
-    assert (distilled["evaluations"], distilled["bundle"]) == (4, "reference")
-    assert distilled["teacher"] == cli("bundle", "show", "reference", MODEL, "--json").json["sha256"]
+    assert distilled["evaluations"] == 4
+    assert entry["sha256"] == cli("bundle", "show", "reference", MODEL, "--json").json["sha256"]
     assert distilled["judgement"]["objects"] == 300
     assert distilled["training"]["steps"] == 4
     # a student that is not taken is told with what it does worse
-    assert distilled["taken"] == (not distilled["judgement"]["worse"])
-    assert ("keeps its teacher" in told.out) == (not distilled["taken"])
+    taken = distilled["file"] is not None
+    assert taken == (not distilled["judgement"]["worse"])
+    assert ("keeps its teacher" in told.out) == (not taken)
+    assert (new / f"{MODEL}.e4.safetensors").is_file() == taken
     assert "judged" in cli("bundle", "show", str(new), MODEL).out
     again = cli(*command, "--output", str(new))
     assert (again.code, "exists; give another folder" in again.complaint) == (11, True)
@@ -120,11 +102,11 @@ def test_what_cannot_be_distilled_is_told_in_a_line(
 def test_a_bundle_with_students_says_so(cli: Cli, few: Bundle) -> None:
     shown = cli("bundle", "show", "few").out
     assert "student, 4 evaluations" in shown
-    assert "other --evaluations take the teachers, of bundle reference (" in shown
+    assert "other --evaluations than the students' take the teachers, which the bundle has" in shown
     card = cli("bundle", "card", "few").out
     row = f"| `{MODEL}` | student, 4 evaluations | 120,000 | 6,000 | 0.5009 ± 0.0013 | 0.5012 | - |"
     assert row in card
-    assert "## Students" not in cli("bundle", "card", "reference").out
+    assert "## Students" not in model_card(few.of_teachers)
     # what was measured of the teacher is not said of its student
     reports = json.loads((few.path / "manifest.json").read_text())["fidelity"]
     assert reports
@@ -140,27 +122,37 @@ def test_requests_draw_by_students_unless_evaluations_are_said(few: Bundle) -> N
     order, found = make_order(Typed(**asked, bundle="few", sampling=Sampling(evaluations=4)))
     assert (found.ref.digest, order.sampling) == (few.digest, Sampling())
     order, found = make_order(Typed(**asked, bundle="few", sampling=Sampling(evaluations=8)))
-    assert (order.bundle.path, found.ref.digest) == (
-        "reference",
-        load_bundle(find_bundle("reference")).digest,
-    )
-    assert order.sampling == Sampling()
+    # by the teachers, which are in the same bundle
+    assert (order.bundle.digest, order.sampling) == (few.digest, Sampling(teachers=True))
+    assert found.bundle is not None
+    assert not students(found.bundle.manifest.models)
 
 
 def test_files_say_what_drew_in_steps_of_its_own(few: Bundle) -> None:
-    from datetime import UTC, datetime
+    asked: dict[str, Any] = {"card": "ttbar", "events": "100", "oversample": 10, "bundle": "few"}
+    told = {}
+    for evaluations in (4, 8):
+        order, _ = make_order(Typed(**asked, sampling=Sampling(evaluations=evaluations)))
+        made = make_plan(order, name="x", version=1, created=datetime.now(UTC), software_version="0")
+        request = Request.from_mapping(made.request.model_dump(mode="json"), "request.yaml")
+        assert request == made.request
+        told[evaluations] = provenance(request, bound_bundle(request))
+    assert told[4]["students"] == "students: 1 of 25 models in 4 steps of Euler"
+    assert "students" not in told[8]
+    assert json.loads(told[8]["sampling"])["teachers"] is True
+    assert "teachers" not in told[4]["sampling"]
 
-    order, found = make_order(Typed(card="ttbar", events="100", oversample=10, bundle="few"))
-    plan = make_plan(order, name="x", version=1, created=datetime.now(UTC), software_version="0")
-    assert found.bundle is not None
-    assert (
-        provenance(plan.request, found.bundle)["students"] == "students: 1 of 25 models in 4 steps of Euler"
-    )
 
-
-def test_students_are_not_tuned(cli: Cli, few: Bundle, work: Path) -> None:
-    for command in (("fit", MODEL), ("calibrate",)):
-        told = cli("train", *command, "--base", "few", "--work", str(work))
-        assert told.code == 11
-        assert f"{MODEL} of bundle few is a student of 4 evaluations" in told.complaint
-        assert "--base reference" in told.complaint
+def test_teachers_are_tuned_and_what_becomes_of_students_is_said(
+    cli: Cli, few: Bundle, work: Path, tmp_path: Path
+) -> None:
+    told = cli("train", "calibrate", "--base", "few", "--work", str(work))
+    assert told.code == 0, told.err
+    assert f"{MODEL}: without the base's student, whose teacher is another now; train distil" in told.err
+    of_reference = tmp_path / "of_reference"
+    shutil.copytree(work / "tables", of_reference / "tables")
+    assert cli("train", "calibrate", "--base", "reference", "--work", str(of_reference)).code == 0
+    # the same as of the teachers' own bundle
+    entries = [json.loads((one / "fits" / MODEL / "entry.json").read_text()) for one in (work, of_reference)]
+    assert entries[0]["sha256"] == entries[1]["sha256"]
+    assert "distilled" not in entries[0]

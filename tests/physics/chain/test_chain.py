@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +10,8 @@ import torch
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError, InputError
-from flashsim_prod.physics.chain.bundle import Bundle, write_bundle
 from flashsim_prod.physics.chain.chain import Chain, makers
 from flashsim_prod.physics.chain.compatibility import check_models
-from flashsim_prod.physics.chain.distilled import Distilled, Judgement
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.products import production_order
 from flashsim_prod.physics.chain.registry import MODELS
@@ -23,6 +20,7 @@ from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events
 from flashsim_prod.physics.nanoaod.arrays import branch_names
 from flashsim_prod.physics.nanoaod.schema import Schema
+from tests.students import bundle_with
 
 V9 = Schema.load("v9")
 
@@ -236,36 +234,11 @@ def test_a_circle_is_refused():
         production_order([model("A", "B"), model("B", "A")])
 
 
-def _with_students(bundle: Bundle, target: Path) -> Bundle:
-    """The bundle with every other of its flows said to be a student of two evaluations."""
-    models = dict(bundle.manifest.models)
-    judged = Judgement(
-        against="teacher",
-        objects=1,
-        held_out=0,
-        auc=0.5,
-        auc_error=0.0,
-        teacher_auc=0.5,
-        teacher_auc_error=0.0,
-        tails=0,
-        categories=0,
-    )
-    for name in list(models)[1::2]:
-        distilled = Distilled(
-            evaluations=2,
-            taken=True,
-            teacher=models[name].sha256,
-            bundle=bundle.name,
-            bundle_digest=bundle.digest,
-            judgement=judged,
-        )
-        models[name] = models[name].model_copy(update={"distilled": distilled})
-    weights = {name: bundle.path / entry.file for name, entry in models.items()}
-    return write_bundle(target, bundle.manifest.model_copy(update={"models": models}), weights)
-
-
 def test_a_chain_of_mixed_evaluations_draws_alike_in_any_pieces(bundle, gen, tmp_path):
-    mixed = Chain(_with_students(bundle, tmp_path / "mixed"))
+    few_steps = dict.fromkeys(list(bundle.manifest.models)[1::2], 2)
+    teachers = bundle.of_teachers
+    students = bundle_with(teachers, few_steps, tmp_path / "mixed", beside=0.1)
+    mixed = Chain(students)
     few = gen.slice(0, 20)
     whole = mixed.simulate(_folds(few, k=2), seed=99)
     parts = [
@@ -280,8 +253,10 @@ def test_a_chain_of_mixed_evaluations_draws_alike_in_any_pieces(bundle, gen, tmp
         for one in models
     }
     assert set(steps.values()) == {2, 8}
-    as_teachers = Chain(bundle).simulate(_folds(few, k=2), seed=99)
+    as_teachers = Chain(teachers).simulate(_folds(few, k=2), seed=99)
     for name, branch in (("met", "MET_pt"), ("event_scalars", "fixedGridRhoFastjetAll")):
         if steps[name] == 2:
             assert not np.array_equal(as_teachers.scalars[branch], whole.scalars[branch]), name
     assert 2 in (steps["met"], steps["event_scalars"])
+    # and without students it is the chain of the teachers
+    _assert_equal(Chain(students.of_teachers).simulate(_folds(few, k=2), seed=99), as_teachers)

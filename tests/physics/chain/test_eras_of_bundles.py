@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from flashsim_prod.errors import BundleError, RequestError
-from flashsim_prod.physics.chain.bundle import Bundle, find_bundle, load_bundle, save_manifest
+from flashsim_prod.physics.chain.bundle import Bundle, find_bundle, load_bundle
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.combine import Parts
 from flashsim_prod.physics.chain.model_card import model_card
+from flashsim_prod.physics.chain.writing import save_manifest
 from flashsim_prod.physics.definitions.jets_muons import pileup_id
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.folding import fold_events

@@ -16,12 +16,12 @@ from flashsim_prod.physics.chain.bundle import (
     DEFAULT,
     MANIFEST,
     Bundle,
-    copy_bundle,
     find_bundle,
     load_bundle,
     shipped_bundles,
 )
 from flashsim_prod.physics.chain.model_card import model_card
+from flashsim_prod.physics.chain.writing import copy_bundle
 
 CARD = "README.md"
 

@@ -22,6 +22,8 @@ from flashsim_prod.production.models.changing.distilling import (
     distil_bundle,
 )
 
+#: what becomes of other steps than the students'
+OTHER_EVALUATIONS = "other --evaluations than the students' take the teachers, which the bundle has as well"
 #: of the table of students
 LEGEND = (
     "TEACHER and STUDENT: AUC of a classifier between them and reconstructed objects, or other draws of the "
@@ -120,10 +122,7 @@ def _print(made: Distillation) -> None:
         f"{found.digest[:12]}"
     )
     if taken:
-        typer.echo(
-            f"other --evaluations are of bundle {made.teachers} ({made.teachers_digest[:12]}): keep it "
-            "imported, or beside this one"
-        )
+        typer.echo(OTHER_EVALUATIONS)
 
 
 def print_students(students: Sequence[StudentFigures]) -> None:

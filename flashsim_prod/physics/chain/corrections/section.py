@@ -77,7 +77,7 @@ def check_is_of(section: ReweighterSection, model: str, digest: str) -> None:
 
 def check_sampling(section: ReweighterSection | None, model: str, sampling: Sampling) -> None:
     """`BundleError` if draws are integrated otherwise than those that a reweighter knows."""
-    if section is None or section.sampling in (None, sampling):
+    if section is None or section.sampling in (None, sampling.model_copy(update={"teachers": False})):
         return
     wanted = section.sampling
     raise BundleError(

@@ -14,11 +14,9 @@ from flashsim_prod.physics.chain.kinds.base import Networks, ObjectLoss, Stage
 from flashsim_prod.physics.chain.kinds.fused import FusedVelocity
 from flashsim_prod.physics.chain.kinds.networks import Velocity
 from flashsim_prod.physics.chain.kinds.numbers import KindWithNumbers
+from flashsim_prod.physics.chain.kinds.registry import VELOCITY
 from flashsim_prod.physics.chain.kinds.transport import draw_times, integrate, path
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
-
-#: what the network of a flow is called among those of a model
-VELOCITY = "velocity"
 
 
 class FlowLoss(ObjectLoss):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from flashsim_prod.physics.chain.kinds.base import Kind
 
 FLOW, SPLINE, GAN, BIBAE, CLOUD = "flow", "spline", "gan", "bibae", "cloud"
+#: what the network of a flow is called among those of a model
+VELOCITY = "velocity"
 
 
 class FlowSection(StrictModel):

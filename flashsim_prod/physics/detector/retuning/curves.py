@@ -14,6 +14,8 @@ _LEVELS = np.array([0.0, 0.003, 0.01, 0.025, *np.arange(0.05, 0.951, 0.05), 0.97
 _SPIKE, _FEW = 0.015, 24
 #: significant digits of what is told
 _DIGITS = 5
+#: relative difference within which a value is the one that is told
+_ROUNDED = 2e-5
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,15 @@ class Curve:
         known, first = np.unique(self.value, return_index=True)
         last = np.append(first[1:], len(self.value)) - 1
         share = np.asarray(self.share)
-        place = np.clip(np.searchsorted(known, values, side="right") - 1, 0, len(known) - 1)
+        # what is told is rounded, up as well as down
+        beyond = values + _ROUNDED * np.abs(values)
+        place = np.clip(np.searchsorted(known, beyond, side="right") - 1, 0, len(known) - 1)
         after = np.minimum(place + 1, len(known) - 1)
         width = known[after] - known[place]
         along = np.clip((values - known[place]) / np.where(width > 0, width, 1.0), 0.0, 1.0)
         between = share[last[place]] + along * (share[first[after]] - share[last[place]])
         within = share[first[place]] + rng.random(len(values)) * (share[last[place]] - share[first[place]])
-        near = np.abs(values - known[place]) <= 2e-5 * np.abs(known[place])
+        near = np.abs(values - known[place]) <= _ROUNDED * np.abs(known[place])
         return np.asarray(np.where(near & (first[place] < last[place]), within, between), np.float64)
 
     def at(self, share: Floats) -> Floats:

@@ -71,7 +71,7 @@ def _made(
     objects = parametric.scalars if model.scalar else parametric[model.produces].columns
     targets = model.express_targets({name: column[chosen] for name, column in objects.items()}, then)
     new = dict(targets)
-    for part, chosen_part in parts(model, then).items():
+    for part, chosen_part in parts(model, then, targets).items():
         # of a source with too few objects in real files, what is known of the whole collection
         key = part if part in table else model.produces
         if key in table and chosen_part.any():

@@ -36,6 +36,8 @@ _PRONGED = ("FatJet", "SubJet")
 _OF_SOURCE = ("pt", "eta", "rho", "in_jet", "jet_pt", "jet_photon", "jet_charged")
 #: where jets begin to leave the tracker, and the flavour of those with a bottom hadron
 _TRACKED, _BOTTOM = 2.4, 5
+#: jets of generator jets; a score that is negative without tracks; the share from which a jet is its lepton
+_SIGNAL, _TAGGED, _MOSTLY = "jet_from_genjet", "btagDeepCvB", 0.5
 #: least eigenvalue of a matrix of correlations
 _LEAST = 0.02
 
@@ -72,18 +74,32 @@ class Source:
 Table = Mapping[str, Source]
 
 
-def parts(model: ObjectModel, rows: Rows) -> dict[str, Bools]:
-    """Which objects of a model are alike, by the name that tables have for these."""
-    everything = np.ones(len(rows), bool)
-    if model.name != "jet_from_genjet":
-        return {model.name: everything}
-    forward = np.abs(rows["eta"]) > _TRACKED
-    bottom = ~forward & (rows["hadronFlavour"] == _BOTTOM)
-    return {
-        f"{model.name}.bottom": bottom,
-        f"{model.name}.light": ~forward & ~bottom,
-        f"{model.name}.forward": forward,
-    }
+def parts(model: ObjectModel, rows: Rows, targets: Mapping[str, Column]) -> dict[str, Bools]:
+    """Which objects of a model are alike, by the name that tables have for these.
+
+    Jets with no track for the older taggers are a part, since what these say is undefined together or not at
+    all, and so are those that are a lepton: taggers and regressions see these as nothing else.
+    """
+    found = {"": np.ones(len(rows), bool)}
+    if model.produces == "Jet":
+        forward = np.abs(rows["eta"] if "eta" in rows.columns else targets["abs_eta"]) > _TRACKED
+        if _TAGGED in targets:
+            trackless = targets[_TAGGED] < 0
+            found = {".trackless": trackless & ~forward, ".forward": trackless & forward, "": ~trackless}
+        elif model.name == _SIGNAL:
+            found = {".forward": forward, "": ~forward}
+    if model.name == _SIGNAL:
+        others = found.pop("")
+        lepton = others & (_TAGGED in targets) & (_leptons(targets) > _MOSTLY)
+        bottom = others & ~lepton & (rows["hadronFlavour"] == _BOTTOM)
+        found |= {".lepton": lepton, ".bottom": bottom, ".light": others & ~lepton & ~bottom}
+    return {f"{model.name}{name}": chosen for name, chosen in found.items()}
+
+
+def _leptons(targets: Mapping[str, Column]) -> Floats:
+    """The share of a jet's energy in muons, and in electrons or what is mistaken for them."""
+    muons = np.asarray(targets["muEF_share"], np.float64)
+    return muons + (1.0 - muons) * targets["chEmEF_share"]
 
 
 def kept(model: ObjectModel) -> frozenset[str]:

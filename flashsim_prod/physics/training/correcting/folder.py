@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +18,13 @@ from flashsim_prod.physics.chain.bundle import (
     Bundle,
     ModelEntry,
     Tensors,
-    read_tensors,
+    own_of_student,
+    read_model,
     save_model,
 )
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter
 from flashsim_prod.physics.chain.corrections.section import model_digest, without_reweighter
+from flashsim_prod.physics.chain.distilled import student_name
 from flashsim_prod.physics.chain.fitted import FittedModel, with_correction
 from flashsim_prod.physics.chain.kinds.registry import find_kind
 from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets
@@ -130,7 +134,7 @@ def unseen_by_fit(model: ObjectModel, work: Path) -> Unseen:
     drawn = model.drawing(entry.targets)
     # an earlier reweighter, or one that was being written when that was interrupted, is of no matter
     entry = entry.model_copy(update={"reweighter": None})
-    return Unseen(drawn, entry, without_reweighter(read_tensors(folder / entry.file)), found)
+    return Unseen(drawn, entry, without_reweighter(read_model(folder, entry)), found)
 
 
 def unseen_by_bundle(model: ObjectModel, work: Path, base: Bundle) -> Unseen:
@@ -215,6 +219,17 @@ def leave(found: Unseen, work: Path) -> None:
         if found.base.manifest.era is not None:
             about[ERA_KEY] = found.base.manifest.era
         entry = entry.model_copy(update={"fit": {**entry.fit, **about}})
-    file, sha256 = save_model(folder, found.model.name, found.tensors)
-    entry = entry.model_copy(update={"file": file, "sha256": sha256})
-    save_entry(folder, entry)
+    save_entry(folder, entry.model_copy(update=_saved(found, folder)))
+
+
+def _saved(found: Unseen, folder: Path) -> dict[str, Any]:
+    """Write the files of a model, and say what of its entry is theirs."""
+    name, entry, own = found.model.name, found.entry, found.entry.distilled
+    if own is None or not own.taken or found.base is None:
+        file, sha256 = save_model(folder, name, found.tensors)
+        return {"file": file, "sha256": sha256}
+    # its teacher stays what it is: what corrects a student's draws is with these weights of its own
+    file, sha256 = save_model(folder, student_name(name, own.evaluations), own_of_student(found.tensors))
+    shutil.copyfile(found.base.path / entry.file, folder / entry.renamed(name).file)
+    distilled = own.model_copy(update={"file": file, "sha256": sha256})
+    return {"file": entry.renamed(name).file, "distilled": distilled}

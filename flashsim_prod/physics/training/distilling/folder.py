@@ -16,14 +16,15 @@ from flashsim_prod.physics.chain.bundle import (
     Bundle,
     Manifest,
     ModelEntry,
+    own_of_student,
     read_tensors,
     save_model,
-    write_bundle,
 )
 from flashsim_prod.physics.chain.combine import of_models
 from flashsim_prod.physics.chain.compatibility import DECLARED
-from flashsim_prod.physics.chain.distilled import Distilled, students
+from flashsim_prod.physics.chain.distilled import Distilled, student_name
 from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.writing import write_bundle
 from flashsim_prod.physics.training.assemble import ENTRY, save_entry, software
 from flashsim_prod.physics.training.distilling.judging import judge
 from flashsim_prod.physics.training.distilling.lesson import CHECKPOINT, STEPS, LessonProgress, teach
@@ -41,12 +42,13 @@ class Student:
     Attributes
     ----------
     entry : ModelEntry
-        For a manifest: of the student's weights, or of the teacher's, if these stay.
-    weights : Path
+        For a manifest: the teacher's, with what came of it.
+    weights : tuple of Path
+        The teacher's file, and that of a student that is taken.
     """
 
     entry: ModelEntry
-    weights: Path
+    weights: tuple[Path, ...]
 
     @property
     def distilled(self) -> Distilled:
@@ -74,59 +76,47 @@ def distil(
     Raises
     ------
     BundleError
-        If the model is no flow, or a student itself.
+        If the model is no flow.
     InputError
         If there are too few objects, or a checkpoint is damaged.
     """
-    entry = bundle.manifest.models[name]
     check_teacher(bundle, name)
+    # one that has a student can have another
+    bundle = bundle.of_teachers
+    entry = bundle.manifest.models[name]
     if len(sources) < LEAST_OBJECTS:
         raise InputError(f"{name}: {too_few(len(sources))}")
     teaching = {"teacher": entry.sha256, "bundle": bundle.digest, "sources": sources.digest()}
     terms = settings.terms() | teaching
-    found = _begun(folder, terms)
-    if found is not None:
-        return found if found.distilled.taken else replace(found, weights=bundle.path / entry.file)
-    teacher = FittedModel.load(DECLARED[name], entry, bundle.tensors(name))
-    student, taught = teach(teacher, sources.to_teach_by(), settings, folder, progress)
-    file, sha256 = save_model(folder, name, student.tensors())
-    # the very weights that a bundle gives, which are rounded
-    loaded = FittedModel.load(DECLARED[name], entry, read_tensors(folder / file))
-    judgement = judge(teacher, replace(loaded, steps=student.steps), sources, settings.objects, settings.seed)
-    distilled = Distilled(
-        evaluations=settings.evaluations,
-        taken=not judgement.worse,
-        teacher=entry.sha256,
-        **_begun_as(bundle),
-        judgement=judgement,
-        training=taught.told(settings) | {"sources": origin},
-    )
-    changes: dict[str, Any] = {"distilled": distilled}
-    if distilled.taken:
-        changes |= {"file": file, "sha256": sha256}
-    made = entry.model_copy(update=changes)
-    save_entry(folder, made)
-    for leftover in (CHECKPOINT, STEPS):
-        (folder / leftover).unlink(missing_ok=True)
-    return Student(made, folder / file if distilled.taken else bundle.path / entry.file)
-
-
-def _begun_as(bundle: Bundle) -> dict[str, str]:
-    """The bundle that the teachers are of, `bundle` itself if it has no students yet."""
-    for one in students(bundle.manifest.models).values():
-        return {"bundle": one.bundle, "bundle_digest": one.bundle_digest}
-    return {"bundle": bundle.name, "bundle_digest": bundle.digest}
+    made = _begun(folder, terms)
+    if made is None:
+        tensors = bundle.tensors(name)
+        teacher = FittedModel.load(DECLARED[name], entry, tensors)
+        student, taught = teach(teacher, sources.to_teach_by(), settings, folder, progress)
+        own = own_of_student(student.tensors())
+        file, sha256 = save_model(folder, student_name(name, settings.evaluations), own)
+        # the very weights that a bundle gives, which are rounded
+        loaded = FittedModel.load(DECLARED[name], entry, tensors | read_tensors(folder / file))
+        loaded = replace(loaded, steps=student.steps)
+        judgement = judge(teacher, loaded, sources, settings.objects, settings.seed)
+        distilled = Distilled(
+            evaluations=settings.evaluations,
+            **({} if judgement.worse else {"file": file, "sha256": sha256}),
+            judgement=judgement,
+            training=taught.told(settings) | {"sources": origin},
+        )
+        made = entry.model_copy(update={"distilled": distilled})
+        save_entry(folder, made)
+        for leftover in (CHECKPOINT, STEPS):
+            (folder / leftover).unlink(missing_ok=True)
+    files = (folder / file for file in made.files if file != entry.file)
+    return Student(made, (bundle.path / entry.file, *files))
 
 
 def check_teacher(bundle: Bundle, name: str) -> None:
     """`BundleError` if a model of a bundle cannot be a teacher."""
     entry = bundle.manifest.models[name]
-    if entry.distilled is not None and entry.distilled.taken:
-        raise BundleError(
-            f"{name} of bundle {bundle.name} is a student of {entry.distilled.evaluations} evaluations; "
-            f"distil its teacher, of bundle {entry.distilled.bundle} ({entry.distilled.bundle_digest[:12]})"
-        )
-    if entry.reweighter is not None:
+    if entry.of_teacher.reweighter is not None:
         raise BundleError(
             f"{name} of bundle {bundle.name} is reweighted, and its reweighter knows no other draws: distil "
             "a bundle without it, and reweight what comes of it"
@@ -135,15 +125,14 @@ def check_teacher(bundle: Bundle, name: str) -> None:
         raise BundleError(f"{name} of bundle {bundle.name} is a {entry.kind}, which takes no steps")
 
 
-def _begun(folder: Path, terms: Mapping[str, Any]) -> Student | None:
-    """The student in `folder`, if it is done; what was begun on other terms goes."""
+def _begun(folder: Path, terms: Mapping[str, Any]) -> ModelEntry | None:
+    """What came of the lesson in `folder`, if it is done; what was begun on other terms goes."""
     terms = json.loads(json_text(terms))
     path = folder / _TERMS
     if path.is_file() and json.loads(read_text(path)) == terms:
         if not (folder / ENTRY).is_file():
             return None
-        entry = ModelEntry.from_mapping(json.loads(read_text(folder / ENTRY)), str(folder / ENTRY))
-        return Student(entry, folder / entry.file)
+        return ModelEntry.from_mapping(json.loads(read_text(folder / ENTRY)), str(folder / ENTRY))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_json(path, terms)
@@ -153,9 +142,9 @@ def _begun(folder: Path, terms: Mapping[str, Any]) -> Student | None:
 def bundle_of(
     teachers: Bundle, taught: Mapping[str, Student], target: Path, *, name: str, title: str, tag: str
 ) -> Bundle:
-    """A bundle in the new folder `target`: `teachers` with those students that are as good.
+    """A bundle in the new folder `target`: `teachers`, with the students of those that are as good.
 
-    Figures of fidelity stay with models whose weights do.
+    Figures of fidelity stay with models that draw as before.
 
     Raises
     ------
@@ -164,8 +153,7 @@ def bundle_of(
     """
     manifest = teachers.manifest
     entries = {**manifest.models, **{model: one.entry for model, one in taught.items()}}
-    weights = {model: teachers.path / entry.file for model, entry in manifest.models.items()}
-    weights |= {model: one.weights for model, one in taught.items()}
+    weights = teachers.weights | {model: one.weights for model, one in taught.items()}
     kept = entries.keys() - {model for model, one in taught.items() if one.distilled.taken}
     fidelity = manifest.fidelity if len(kept) == len(entries) else of_models(manifest.fidelity, kept)
     told = {

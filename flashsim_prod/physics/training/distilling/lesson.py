@@ -19,8 +19,8 @@ from flashsim_prod.files import read_text, write_json
 from flashsim_prod.physics.chain.distilled import steps_of
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.base import Loss
-from flashsim_prod.physics.chain.kinds.flow import VELOCITY
 from flashsim_prod.physics.chain.kinds.networks import Velocity
+from flashsim_prod.physics.chain.kinds.registry import VELOCITY
 from flashsim_prod.physics.chain.kinds.transport import integrate
 from flashsim_prod.physics.training.distilling.settings import OF_TEACHERS, DistilSettings
 from flashsim_prod.physics.training.distilling.sources import F32

@@ -13,7 +13,6 @@ from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.errors import BundleError, InputError, RequestError
 from flashsim_prod.files import read_text, write_json
 from flashsim_prod.physics.chain.bundle import Bundle
-from flashsim_prod.physics.chain.distilled import students
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.assemble import ENTRY, save_fitted
@@ -50,10 +49,11 @@ def tune_into_folder(
     InputError
         If there are no tables, or damaged ones, or such as do not go together or with the base.
     """
+    # flow matching would unlearn a student's few steps
+    base = base.of_teachers
     entry = base.manifest.models.get(model.name)
     if entry is None:
         raise BundleError(f"bundle {base.name} has no model {model.name} to begin with; take another --base")
-    refuse_students(base, [model])
     # a reweighter knows what the base draws, not what comes of it
     start = FittedModel.load(model, entry, base.tensors(model.name)).bare
     table = table_for(model, work / "tables", base)
@@ -88,18 +88,6 @@ def _losses(done: ModelTuned) -> dict[str, float | int | str]:
         found[f"{name}_held_out_loss"] = round(one.best, 5)
         found[f"{name}_start_loss"] = round(one.start, 5)
     return found
-
-
-def refuse_students(base: Bundle, models: Sequence[ObjectModel]) -> None:
-    """`BundleError` if one of `models` of `base` is a student: flow matching would unlearn its few steps."""
-    found = students(base.manifest.models)
-    for model in models:
-        if (student := found.get(model.name)) is not None:
-            raise BundleError(
-                f"{model.name} of bundle {base.name} is a student of {student.evaluations} evaluations; "
-                f"begin with its teacher, --base {student.bundle} ({student.bundle_digest[:12]}), and "
-                "distil what comes of it"
-            )
 
 
 def table_for(model: ObjectModel, folder: Path, base: Bundle) -> Table:

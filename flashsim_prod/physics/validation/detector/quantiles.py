@@ -119,7 +119,7 @@ def _columns(events: Events, model: ObjectModel) -> dict[str, Columns]:
             columns[one.name] = np.where(columns[one.name] < 0, np.nan, columns[one.name])
     return {
         part: {name: one[good & chosen] for name, one in columns.items()}
-        for part, chosen in parts(model, rows).items()
+        for part, chosen in parts(model, rows, targets).items()
     }
 
 

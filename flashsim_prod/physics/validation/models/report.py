@@ -150,7 +150,7 @@ class FidelityReport:
             "summary": self.summary(),
             "command": self.command,
             "weights": {
-                part.fidelity.name: self.bundle.manifest.models[part.fidelity.name].sha256
+                part.fidelity.name: self.bundle.manifest.models[part.fidelity.name].drawn_by
                 for part in self.parts
             },
             "assessment": self.assessment().model_dump(mode="json"),

@@ -46,7 +46,7 @@ class DistilOptions:
     evaluations : int
         Steps of a student.
     models : tuple of str
-        Only these; by default all flows that are no students yet.
+        Only these; by default all flows that have no student yet.
     steps : int, optional
         Of the optimiser for each model, instead of `minutes` of processor time.
     objects : int
@@ -155,14 +155,14 @@ def distil_bundle(
     Raises
     ------
     BundleError
-        If there is no such bundle, a model is no flow or a student, or `output` exists.
+        If there is no such bundle, a model is no flow, or `output` exists.
     RequestError
         If there is no such model.
     InputError
         If there are no tables of any model, or of one that was named, or they do not go with the bundle.
     """
-    from flashsim_prod.physics.chain.bundle import refuse_taken
     from flashsim_prod.physics.chain.device import keep_to_threads
+    from flashsim_prod.physics.chain.writing import refuse_taken
     from flashsim_prod.physics.training.distilling.folder import bundle_of, distil
 
     began, teachers = time.monotonic(), open_bundle(bundle)
@@ -225,6 +225,7 @@ def _settings(options: DistilOptions) -> DistilSettings:
 def _chosen(bundle: Bundle, named: Sequence[str]) -> list[str]:
     """The models that are named, or all that can be teachers."""
     from flashsim_prod.physics.chain.compatibility import check_models
+    from flashsim_prod.physics.chain.distilled import students
     from flashsim_prod.physics.training.distilling.folder import check_teacher
 
     check_models(bundle)
@@ -236,15 +237,15 @@ def _chosen(bundle: Bundle, named: Sequence[str]) -> list[str]:
     if named:
         return list(dict.fromkeys(named))
     found = []
-    for name in models:
+    for name in models.keys() - students(models):
         try:
             check_teacher(bundle, name)
         except BundleError:
             continue
         found.append(name)
     if not found:
-        raise BundleError(f"bundle {bundle.name} has no flow that is not a student already")
-    return found
+        raise BundleError(f"bundle {bundle.name} has no flow without a student; name one to teach another")
+    return sorted(found, key=list(models).index)
 
 
 def _called(teachers: Bundle, options: DistilOptions) -> dict[str, str]:

@@ -113,13 +113,11 @@ def tune_models(
     from flashsim_prod.physics.training.tuning.folder import (
         forget,
         is_there,
-        refuse_students,
         tune_into_folder,
     )
 
     bundle, settings = open_bundle(base), _settings(options, only_calibrate)
     models, without = _chosen(name, bundle, work / "tables")
-    refuse_students(bundle, models)
     _refuse_others(models, work, bundle, options, tuning=not only_calibrate)
     device = pick_device(options.device, threads=options.threads)
     made, kept = [], []
@@ -147,6 +145,7 @@ def tune_models(
         (
             *_warnings(made, models, work / "tables", settings),
             *_without_reweighters([one.model for one in made], bundle),
+            *_without_students([one.model for one in made], bundle),
         ),
     )
 
@@ -190,6 +189,16 @@ def _without_reweighters(made: Sequence[str], bundle: Bundle) -> list[str]:
         f"{name}: without the base's reweighter, which is of other draws; train reweight {name}"
         for name in names
     ]
+
+
+def _without_students(made: Sequence[str], bundle: Bundle) -> list[str]:
+    """What is said of models that draw with a student in the base: it is the teacher that was tuned."""
+    from flashsim_prod.physics.chain.distilled import students
+
+    names = [name for name in students(bundle.manifest.models) if name in made]
+    if not names:
+        return []
+    return [f"{', '.join(names)}: without the base's student, whose teacher is another now; train distil"]
 
 
 def _warnings(

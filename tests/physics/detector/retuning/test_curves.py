@@ -44,6 +44,15 @@ def test_few_values_come_out_as_they_are() -> None:
         assert (found == value).mean() == pytest.approx((after == value).mean(), abs=0.06)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_a_table_rounds_up_is_known_as_what_it_is(dtype: type) -> None:
+    """Areas are whole numbers of ghosts, of a size that no five digits tell."""
+    rng = np.random.default_rng(6)
+    ghosts = (rng.integers(45, 55, 6000) * (0.2 * np.pi / 63)).astype(dtype)
+    share = Curve.of(ghosts).below(rng, ghosts.astype(np.float64))
+    assert np.histogram(share, 10, (0.0, 1.0))[0] / len(share) == pytest.approx(0.1, abs=0.015)
+
+
 def _pair(rng: np.random.Generator, correlation: float) -> tuple[np.ndarray, np.ndarray]:
     first, other = rng.normal(size=(2, 4000))
     return first, correlation * first + np.sqrt(1 - correlation**2) * other
@@ -76,15 +85,53 @@ def test_a_table_comes_back_from_its_text() -> None:
         np.testing.assert_allclose(again.correlations[side], source.correlations[side], atol=0.006)
 
 
-def test_jets_are_of_three_kinds() -> None:
-    eta, flavour = np.array([0.1, -1.0, 3.0]), np.array([5, 0, 5])
-    rows = Rows(np.arange(3), np.zeros(3, np.int64), {"eta": eta, "hadronFlavour": flavour})
-    found = parts(find_model("jet_from_genjet"), rows)
-    assert {name.partition(".")[2]: mask.tolist() for name, mask in found.items()} == {
-        "bottom": [True, False, False],
-        "light": [False, True, False],
-        "forward": [False, False, True],
+Columns = dict[str, np.ndarray]
+
+#: of six jets: bottom, light, a muon, no tracks, forward without and with tracks
+_ETA = np.array([0.1, -1.0, 0.5, 1.5, 3.0, 2.6])
+_FLAVOUR = np.array([5, 0, 0, 5, 5, 0])
+_TARGETS = {
+    "btagDeepCvB": np.array([0.2, 0.6, 0.5, -1.0, -1.0, 0.5]),
+    "muEF_share": np.array([0.0, 0.0, 0.9, 0.0, 0.0, 0.0]),
+    "chEmEF_share": np.array([0.1, 0.0, 0.0, 0.2, 0.0, 0.4]),
+    "abs_eta": np.abs(_ETA),
+}
+
+
+def _parts(
+    model: str, columns: dict[str, np.ndarray], targets: dict[str, np.ndarray]
+) -> dict[str, list[int]]:
+    rows = Rows(np.arange(6), np.zeros(6, np.int64), columns)
+    found = parts(find_model(model), rows, targets)
+    assert np.array_equal(np.sum(list(found.values()), axis=0), np.ones(6))
+    return {name: np.flatnonzero(mask).tolist() for name, mask in found.items()}
+
+
+def test_jets_without_tracks_and_jets_that_are_a_lepton_are_told_apart() -> None:
+    columns = {"eta": _ETA, "hadronFlavour": _FLAVOUR}
+    assert _parts("jet_from_genjet", columns, _TARGETS) == {
+        "jet_from_genjet.trackless": [3],
+        "jet_from_genjet.forward": [4],
+        "jet_from_genjet.lepton": [2],
+        "jet_from_genjet.bottom": [0],
+        "jet_from_genjet.light": [1, 5],
     }
+    assert _parts("jet_from_pileup", {}, _TARGETS) == {
+        "jet_from_pileup.trackless": [3],
+        "jet_from_pileup.forward": [4],
+        "jet_from_pileup": [0, 1, 2, 5],
+    }
+
+
+def test_without_the_older_taggers_jets_are_bottom_light_and_forward() -> None:
+    others = {name: column for name, column in _TARGETS.items() if name != "btagDeepCvB"}
+    assert _parts("jet_from_genjet", {"eta": _ETA, "hadronFlavour": _FLAVOUR}, others) == {
+        "jet_from_genjet.forward": [4, 5],
+        "jet_from_genjet.lepton": [],
+        "jet_from_genjet.bottom": [0, 3],
+        "jet_from_genjet.light": [1, 2],
+    }
+    assert _parts("jet_from_pileup", {}, others) == {"jet_from_pileup": [0, 1, 2, 3, 4, 5]}
 
 
 def test_the_table_of_the_package_moves_no_kinematics_and_no_masses_of_fat_jets() -> None:

@@ -14,15 +14,27 @@ import torch
 from flashsim_prod.core.choices import Solver, WeightUse
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError, ConfigError, InputError
-from flashsim_prod.physics.chain.bundle import MANIFEST, Bundle, ModelEntry, load_bundle, read_tensors
+from flashsim_prod.physics.chain.archive import pack, unpack
+from flashsim_prod.physics.chain.bundle import (
+    MANIFEST,
+    Bundle,
+    ModelEntry,
+    load_bundle,
+    read_tensors,
+    save_model,
+)
+from flashsim_prod.physics.chain.combine import Parts
 from flashsim_prod.physics.chain.compatibility import DECLARED
 from flashsim_prod.physics.chain.corrections.section import ReweighterSection
-from flashsim_prod.physics.chain.distilled import Distilled, Judgement, steps_of, students, told_students
+from flashsim_prod.physics.chain.distilled import steps_of, students, told_students
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.flow import VELOCITY
 from flashsim_prod.physics.chain.teachers import drawn_with
 from flashsim_prod.physics.chain.transforms import Gaussianiser
+from flashsim_prod.physics.chain.writing import copy_bundle
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
+from flashsim_prod.physics.training.correcting.folder import Unseen, leave
+from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
 from flashsim_prod.physics.training.distilling.folder import Student, bundle_of, distil
 from flashsim_prod.physics.training.distilling.judging import judge, steps_of_target
 from flashsim_prod.physics.training.distilling.lesson import CHECKPOINT, teach
@@ -34,6 +46,7 @@ from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.calibration import with_marginals_of
 from flashsim_prod.physics.training.tuning.settings import TuneSettings
+from tests.students import bundle_with
 from tests.toy_models import toy_model
 
 TOY = toy_model(most=1)
@@ -97,33 +110,8 @@ def made(teachers: Bundle, drawn: Sources, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def taken(teachers: Bundle, tmp_path: Path) -> Bundle:
-    """A bundle whose one model says that it is a student."""
-    return _with(teachers, tmp_path / "students")
-
-
-def _with(teachers: Bundle, target: Path, judgement: Judgement | None = None, steps: int = 2) -> Bundle:
-    entry = teachers.manifest.models["toy"]
-    judged = judgement or Judgement(
-        against="reference",
-        objects=100_000,
-        held_out=5000,
-        auc=0.501,
-        auc_error=0.002,
-        teacher_auc=0.5,
-        teacher_auc_error=0.002,
-        tails=2,
-        categories=2,
-    )
-    distilled = Distilled(
-        evaluations=steps,
-        taken=not judged.worse,
-        teacher=entry.sha256,
-        bundle=teachers.name,
-        bundle_digest=teachers.digest,
-        judgement=judged,
-    )
-    one = Student(entry.model_copy(update={"distilled": distilled}), teachers.path / entry.file)
-    return bundle_of(teachers, {"toy": one}, target, name="few", title="Few", tag="Few")
+    """A bundle whose one model has a student: its own weights in two steps."""
+    return bundle_with(teachers, {"toy": 2}, tmp_path / "students")
 
 
 def _loaded(bundle: Bundle) -> FittedModel:
@@ -259,8 +247,11 @@ def test_a_student_that_is_no_worse_takes_its_teachers_place(
 ) -> None:
     entry = taken.manifest.models["toy"]
     assert entry.distilled is not None
-    assert entry.distilled.teacher == teachers.manifest.models["toy"].sha256
-    assert (entry.distilled.bundle, entry.distilled.bundle_digest) == ("toys", teachers.digest)
+    assert entry.sha256 == teachers.manifest.models["toy"].sha256
+    assert list(entry.files) == ["toy.safetensors", "toy.e2.safetensors"]
+    # the student's file holds what is its own, and nothing that is its teacher's
+    own = read_tensors(taken.path / "toy.e2.safetensors")
+    assert {name.split(".")[0] for name in own} == {VELOCITY}
     assert told_students(taken.manifest.models) == "students: 1 of 1 models in 2 steps of Euler"
     fitted, of_teachers = _loaded(taken), _loaded(teachers)
     noise = np.random.default_rng(1).normal(size=(300, 2))
@@ -303,13 +294,22 @@ def test_other_terms_begin_anew(teachers: Bundle, drawn: Sources, tmp_path: Path
     assert found.distilled.training["steps"] == 3
 
 
-def test_students_are_no_teachers_and_too_few_objects_teach_nothing(
-    teachers: Bundle, taken: Bundle, drawn: Sources, tmp_path: Path
+def test_who_has_a_student_teaches_another_itself(
+    teachers: Bundle, drawn: Sources, made: Student, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        BundleError, match=r"toy of bundle few is a student .* distil its teacher, of bundle toys"
-    ):
-        distil(taken, "toy", drawn, SETTINGS, tmp_path / "work", "tables")
+    few = bundle_with(teachers, {"toy": 1}, tmp_path / "few", beside=0.5)
+    again = distil(few, "toy", drawn, SETTINGS, tmp_path / "work", "tables")
+    # not by the earlier student: the same comes of it as without that
+    assert again.entry == made.entry.model_copy(update={"distilled": again.distilled})
+    told = (again.distilled.evaluations, again.distilled.sha256, again.distilled.judgement)
+    assert told == (2, made.distilled.sha256, made.distilled.judgement)
+    both = bundle_of(few, {"toy": again}, tmp_path / "both", name="b", title="B", tag="B")
+    assert sorted(path.name for path in both.path.iterdir()) == sorted(
+        [MANIFEST, "toy.safetensors", *(file for file in again.entry.files if file != "toy.safetensors")]
+    )
+
+
+def test_too_few_objects_teach_nothing(teachers: Bundle, drawn: Sources, tmp_path: Path) -> None:
     few = Sources(drawn.conditions[:50], drawn.group[:50], drawn.held_out[:50])
     with pytest.raises(InputError, match="toy: only 50 objects to be taught by, at least 200"):
         distil(teachers, "toy", few, SETTINGS, tmp_path / "work", "tables")
@@ -323,9 +323,10 @@ def test_bundles_without_students_say_no_word_of_them(teachers: Bundle) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"taken": True, "judgement": {"worse": ["AUC"]}}, "a student that is worse in AUC cannot be taken"),
+        ({"judgement": {"worse": ["AUC"]}}, "a student that is worse in AUC cannot be taken"),
         ({"evaluations": 0}, "evaluations"),
-        ({"teacher": "abc"}, "teacher"),
+        ({"file": "../toy.e2.safetensors"}, "file"),
+        ({"file": None}, "file and sha256 go together"),
         ({"steps": 2}, "steps"),
     ],
 )
@@ -348,12 +349,31 @@ def test_only_flows_take_steps(taken: Bundle) -> None:
         ModelEntry.from_mapping({**entry, "kind": "spline"}, "entry")
 
 
+def test_what_corrects_a_students_draws_is_with_its_own_weights(
+    taken: Bundle, table: Table, tmp_path: Path
+) -> None:
+    found = Unseen(TOY, taken.manifest.models["toy"], taken.tensors("toy"), table, taken)
+    settings = ReweightSettings(steps=3, batch=256, hidden=(8,), knots=2)
+    learned = learn_reweighter(found.fitted, found.digest, table, settings, Sampling())
+    leave(found.corrected(learned, {}), tmp_path)
+    named = {"name": "r", "title": "R", "tag": "R", "training_sample": ("toys",)}
+    made = build_bundle({"toy": tmp_path / "fits" / "toy"}, tmp_path / "made", **named)
+    assert _loaded(made).reweighter is not None
+    assert _loaded(made).steps == steps_of(2)
+    # the teacher's file is the same, and its draws are corrected by nothing
+    name = made.manifest.models["toy"].file
+    assert (made.path / name).read_bytes() == (taken.path / name).read_bytes()
+    assert _loaded(made.of_teachers).reweighter is None
+    assert drawn_with(made, Sampling(evaluations=8))[0] == made.of_teachers
+
+
 # ---- how it draws
 
 
 def test_chunks_change_nothing(made: Student, drawn: Sources) -> None:
     entry = made.entry
-    fitted = replace(FittedModel.load(TOY, entry, read_tensors(made.weights)), steps=steps_of(2))
+    own = {name: one for file in made.weights for name, one in read_tensors(file).items()}
+    fitted = replace(FittedModel.load(TOY, entry, own), steps=steps_of(2))
     noise = np.random.default_rng(1).normal(size=(1500, 2))
     conditions = drawn.conditions[:1500]
     whole = fitted.sample(conditions, noise, Sampling())
@@ -366,19 +386,70 @@ def test_chunks_change_nothing(made: Student, drawn: Sources) -> None:
             assert np.array_equal(np.concatenate([part[name] for part in parts]), column), name
 
 
-def test_other_evaluations_take_the_teachers(teachers: Bundle, tmp_path: Path) -> None:
-    few = _with(teachers, teachers.path.parent / "few_of_them")
+def test_other_evaluations_take_the_teachers(teachers: Bundle, drawn: Sources, tmp_path: Path) -> None:
+    few = bundle_with(teachers, {"toy": 2}, tmp_path / "few", beside=0.5)
     asked = Sampling(evaluations=8)
     assert drawn_with(few, None) == (few, Sampling())
     # just what students take is theirs
     assert drawn_with(few, Sampling(evaluations=2)) == (few, Sampling())
     bundle, sampling = drawn_with(few, asked)
-    assert (bundle.digest, sampling) == (teachers.digest, asked)
-    # teachers have none but themselves
+    assert (bundle.digest, sampling) == (few.digest, Sampling(evaluations=8, teachers=True))
+    noise = np.random.default_rng(1).normal(size=(300, 2))
+    expected = _loaded(teachers).sample(drawn.conditions[:300], noise, asked)
+    for name, column in _loaded(bundle).sample(drawn.conditions[:300], noise, sampling).items():
+        assert np.array_equal(column, expected[name]), name
+    by_student = _loaded(few).sample(drawn.conditions[:300], noise, Sampling())
+    assert not np.array_equal(by_student["x"], expected["x"])
+    # in just as many steps, if teachers are said
+    assert drawn_with(few, Sampling(evaluations=2, teachers=True))[0] == bundle
+    # those without students have none but themselves, and requests and digests say no word of it
     assert drawn_with(teachers, asked) == (teachers, asked)
-    alone = _with(teachers, tmp_path / "alone")
-    with pytest.raises(BundleError, match=r"no bundle here has these: bring in toys \([0-9a-f]{12}\)"):
-        drawn_with(alone, asked)
+    assert drawn_with(teachers, sampling) == (teachers, asked)
+    assert "teachers" not in asked.model_dump()
+
+
+def test_what_draws_by_default_tells_reports_apart(teachers: Bundle, taken: Bundle) -> None:
+    of_teacher, of_student = (one.manifest.models["toy"] for one in (teachers, taken))
+    assert of_student.drawn_by != of_teacher.drawn_by == of_teacher.sha256
+    assert taken.of_teachers.manifest.models["toy"].drawn_by == of_teacher.sha256
+
+
+@pytest.mark.parametrize("change", ["lacks", "holds"])
+def test_a_student_has_its_own_weights_and_no_more(taken: Bundle, change: str) -> None:
+    """Else its teacher's, or somebody's scaling, would be taken without a word."""
+    path = taken.path / "toy.e2.safetensors"
+    own = read_tensors(path)
+    if change == "lacks":
+        del own["velocity.leave.bias"]
+    else:
+        own["conditions.mean"] = np.zeros(2, np.float32)
+    path.unlink()
+    _, sha256 = save_model(taken.path, "toy.e2", own)
+    manifest = json.loads((taken.path / MANIFEST).read_text())
+    manifest["models"]["toy"]["distilled"]["sha256"] = sha256
+    (taken.path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=rf"toy\.e2\.safetensors: {change} \w+\.[\w.]+; a student has"):
+        load_bundle(taken.path).tensors("toy")
+
+
+def test_a_bundle_is_whole_with_its_students_files(teachers: Bundle, taken: Bundle, tmp_path: Path) -> None:
+    pack(taken, tmp_path / "few.tar")
+    (tmp_path / "out").mkdir()
+    unpacked = unpack(tmp_path / "few.tar", tmp_path / "out")
+    copied = copy_bundle(taken, tmp_path / "copied")
+    # models of a base come with their students, under names of their own
+    parts = Parts.of(taken)
+    named = replace(parts, entries={"other": parts.entries["toy"]}, weights={"other": parts.weights["toy"]})
+    both = named.completed(teachers).entries["other"]
+    assert list(both.files) == ["other.safetensors", "other.e2.safetensors"]
+    for one in (unpacked, copied):
+        assert (one.digest, one.manifest) == (taken.digest, taken.manifest)
+    (copied.path / "toy.e2.safetensors").unlink()
+    with pytest.raises(BundleError, match=r"toy\.e2\.safetensors: the weights of model toy are missing"):
+        load_bundle(copied.path)
+    (unpacked.path / "toy.e2.safetensors").write_bytes(b"0")
+    with pytest.raises(BundleError, match=r"toy\.e2\.safetensors: altered"):
+        load_bundle(unpacked.path)
 
 
 def test_what_a_chain_asks_for_is_kept_up_to_a_number(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle, save_manifest, save_model
+from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle, save_model
 from flashsim_prod.physics.chain.chain import Chain
+from flashsim_prod.physics.chain.writing import save_manifest
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.folding import fold_events
