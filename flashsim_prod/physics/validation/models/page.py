@@ -22,9 +22,6 @@ from flashsim_prod.physics.validation.models.held_out import AXES
 from flashsim_prod.physics.validation.models.report import FidelityReport, Part, WholePart
 from flashsim_prod.physics.validation.statistics.distances import Curve
 
-#: conditions along which numbers are shown at most
-_MOST_MISSED = 3
-
 
 @dataclass(frozen=True)
 class ModelSection:
@@ -99,10 +96,6 @@ def _section(part: Part, title: str) -> ModelSection:
                 pages.image(plots.efficiency(curve, label=AXES[curve.axis], title=title, quantity=number)),
             )
             for curve in fidelity.multiplicity.curves
-        ]
-        curves += [
-            (curve, pages.image(plots.efficiency(curve, label=curve.axis, title=title, quantity=number)))
-            for curve in fidelity.multiplicity.missed_conditions[:_MOST_MISSED]
         ]
     losses = [
         (network, pages.image(plots.loss_curves(steps, network=network)))
