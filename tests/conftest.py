@@ -163,6 +163,17 @@ def _lacking(what: str) -> None:
 
 
 @pytest.fixture(scope="session")
+def root_python(lacking: Callable[[str], None]) -> str:
+    """An interpreter that can import ROOT; without one a test is skipped, but fails where CI is set."""
+    named = os.environ.get("FLASHSIM_PROD_ROOT_PYTHON")
+    if named:
+        return named
+    if find_spec("ROOT") is None:
+        lacking("ROOT (the extra 'root', or an interpreter in FLASHSIM_PROD_ROOT_PYTHON)")
+    return sys.executable
+
+
+@pytest.fixture(scope="session")
 def wmcore(lacking: Callable[[str], None]) -> Callable[[str], ModuleType]:
     """A function that imports a module of CMS's WMCore: the judge of what is handed to CRAB and DBS."""
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import ConfigError, RequestError
 from flashsim_prod.physics.generator.pileup import find_profile
@@ -17,8 +16,8 @@ Cuts = NDArray[np.float64]
 
 #: what all is made for where nothing else is said
 DEFAULT = "UL18"
-#: and for models of later versions of NanoAOD than that is written as
-_LATER = "Run3_2022"
+#: the same where NanoAOD is of a version from here on, first made of the collisions of Run 3
+_RUN3, _RUN3_NANO = "Run3_2022", 11
 
 #: Working points of the pileup score, named loose, medium and tight in CMSSW
 #: (RecoJets/JetProducers/python/PileupJetIDCutParams_cfi.py, ``full_106x_UL18_chs_wp`` and ``_UL16_``): rows
@@ -133,6 +132,11 @@ def find_era(name: str) -> Era:
     return ERAS[name]
 
 
+def era_of_version(version: str) -> str:
+    """The era that what is of a version counts as where nothing tells it; `version` may be empty: unknown."""
+    return _RUN3 if version and int(version[1:]) >= _RUN3_NANO else DEFAULT
+
+
 def era_in(text: str) -> str:
     """The era that the name of a dataset, a file or a global tag tells; empty if none.
 
@@ -153,11 +157,6 @@ def era_in(text: str) -> str:
 def era_of_profile(profile: str) -> str:
     """The era whose pileup this is; empty for one of no era."""
     return next((name for name, era in ERAS.items() if era.profile == profile), "")
-
-
-def era_of_version(nano: str) -> str:
-    """The era that models of a version of NanoAOD stand for, if they say none."""
-    return DEFAULT if nano == NANO_VERSION else _LATER
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -156,14 +153,3 @@ def _floats(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _no_flavour(n: int) -> dict[str, np.ndarray]:
     return {"partonFlavour": np.ones(n, np.int32), "hadronFlavour": np.zeros(n, np.uint8)}
-
-
-@pytest.fixture(scope="session")
-def root_python(lacking: Callable[[str], None]) -> str:
-    """An interpreter that can import ROOT; without one a test is skipped, but fails where CI is set."""
-    named = os.environ.get("FLASHSIM_PROD_ROOT_PYTHON")
-    if named:
-        return named
-    if importlib.util.find_spec("ROOT") is None:
-        lacking("ROOT (the extra 'root', or an interpreter in FLASHSIM_PROD_ROOT_PYTHON)")
-    return sys.executable

@@ -43,6 +43,14 @@ def test_each_era_has_its_pileup_and_its_beam_spot(era: str) -> None:
     find_profile(era.replace("UL", "Run2_20"))
 
 
+@pytest.mark.parametrize(
+    ("version", "era"),
+    [("", "UL18"), ("v8", "UL18"), ("v9", "UL18"), ("v11", "Run3_2022"), ("v15", "Run3_2022")],
+)
+def test_what_says_no_era_is_of_that_of_its_version(version: str, era: str) -> None:
+    assert era_of_version(version) == era
+
+
 def test_other_eras_are_refused_by_name() -> None:
     with pytest.raises(ConfigError, match=r"unknown era 'UL16'; did you mean"):
         find_era("UL16")
@@ -89,11 +97,6 @@ def test_names_of_campaigns_and_conditions_tell_the_era(text: str, era: str) -> 
 def test_a_campaign_of_no_known_era_is_refused_by_its_name() -> None:
     with pytest.raises(ConfigError, match="the era of campaign RunIIAutumn18 is not known"):
         era_in("/store/mc/RunIIAutumn18NanoAODv7/TT/NANOAODSIM/1.root")
-
-
-def test_models_that_say_no_era_are_of_that_of_their_version() -> None:
-    assert era_of_version("v9") == DEFAULT
-    assert find_era(era_of_version("v15")).energy_tev == 13.6
 
 
 def test_each_profile_is_of_one_era() -> None:

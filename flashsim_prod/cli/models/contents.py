@@ -66,7 +66,7 @@ def print_bundle(found: BundleContents) -> None:
 
 def _eras(found: BundleContents) -> Iterator[str]:
     """Which era the models stand for, in lines."""
-    yield f"era {found.era}" + ("" if found.is_era_said else ", as all bundles that do not say it")
+    yield f"era {found.era}" + ("" if found.is_era_said else f", as all of {found.nano} that do not say it")
     for era in sorted(set(found.of_other_eras.values())):
         names = [name for name, other in found.of_other_eras.items() if other == era]
         yield f"    of {era} are {', '.join(names)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import typer
 
 from flashsim_prod.cli.models.told import lost_rows
@@ -19,17 +21,17 @@ def speed(made: Extracted) -> str:
 
 def note_what_is_lacking(made: Extracted) -> None:
     """What the tables do not hold, a line each, on standard error."""
-    for poor in made.lacking:
-        version = f" (NanoAOD {poor.version})" if poor.version else ""
-        typer.echo(f"note: {poor.file}{version}: {_told(poor)}", err=True)
+    for file, version, told in (*_without_table(made), *_with_less(made)):
+        of_version = f" (NanoAOD {version})" if version else ""
+        typer.echo(f"note: {file}{of_version}: {told}", err=True)
     for lost in made.not_finite:
         told = lost_rows(lost.model, lost.objects, lost.sources, lost.why)
         typer.echo(f"note: {lost.file}: {told}", err=True)
     if made.without_era:
         others = f" (nor that of {len(made.without_era) - 1} others)" if len(made.without_era) > 1 else ""
         typer.echo(
-            f"note: {made.without_era[0]}: nothing tells its era{others}, so models of it count as of UL18; "
-            "if it is of another one, say --era",
+            f"note: {made.without_era[0]}: nothing tells its era{others}, so models of it count as of "
+            f"{made.counted_as}; if it is of another one, say --era",
             err=True,
         )
     for one in made.without_source:
@@ -37,10 +39,26 @@ def note_what_is_lacking(made: Extracted) -> None:
         typer.echo(f"note: {one.file}: {lacking}", err=True)
 
 
+def _without_table(made: Extracted) -> Iterator[tuple[str, str, str]]:
+    """File, version, and the models of which it gives no table for the same reason."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for one in made.lacking:
+        if not one.has_table:
+            why = one.trouble.removeprefix(f"{one.model} cannot be extracted: ")
+            found.setdefault((one.file, one.version, why), []).append(one.model)
+    for (file, version, why), models in found.items():
+        yield file, version, f"no table of {', '.join(models)}: {why}"
+
+
+def _with_less(made: Extracted) -> Iterator[tuple[str, str, str]]:
+    """File, version, and what the table of a model lacks, one by one."""
+    for one in made.lacking:
+        if one.has_table:
+            yield one.file, one.version, _told(one)
+
+
 def _told(one: LackingIn) -> str:
-    """What a file could not give of a model, in a line."""
-    if not one.has_table:
-        return f"no table: {one.trouble}"
+    """What a file could not give of a model that there is a table of, in a line."""
     without = f"has no {', '.join(one.branches)}"
     if not one.targets:
         return f"{one.model}: {without}; nothing depends on it"

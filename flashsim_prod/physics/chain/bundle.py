@@ -124,7 +124,9 @@ class Manifest(StrictModel):
     software: dict[str, str]
     training_sample: tuple[str, ...] = Field(description="what the models were trained on, a line each")
     era: str | None = Field(
-        default=None, description="data-taking period of that sample, as UL16postVFP; 2018 if it is not said"
+        default=None,
+        description="data-taking period of that sample, as UL16postVFP; if it is not said 2018, "
+        "for models of NanoAOD v15 2022",
     )
     fidelity: tuple[Assessment, ...] = Field(default=(), description="how close the models came")
     models: dict[str, ModelEntry] = Field(min_length=1)
@@ -191,7 +193,7 @@ class Bundle:
 
     @property
     def era(self) -> str:
-        """Data-taking period that the models stand for; if manifests say none, that of their version."""
+        """Data-taking period that the models stand for; if the manifest says none, that of their version."""
         return self.manifest.era or era_of_version(self.nano)
 
     @property

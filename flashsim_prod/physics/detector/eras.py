@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from flashsim_prod.core.names import NANO_RUN3, NANO_VERSION
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import RequestError
+from flashsim_prod.physics import eras
 
-#: collisions from here on are those of Run 3 [TeV], and so are files of versions from here on
-_RUN3_TEV, _RUN3_NANO = 13.5, 11
+#: collisions from here on are those of Run 3 [TeV]
+_RUN3_TEV = 13.5
 
 
 @dataclass(frozen=True)
@@ -65,4 +66,4 @@ def era_of_energy(energy_tev: float) -> DetectorEra:
 
 def era_of_version(version: str) -> DetectorEra:
     """The years that files of a version of NanoAOD are of, which may be unknown: ``v9``, or empty."""
-    return ERAS["Run3_2022" if version and int(version[1:]) >= _RUN3_NANO else "UL18"]
+    return ERAS[eras.era_of_version(version)]

@@ -161,10 +161,10 @@ def _copy_events(inputs: Sequence[Path], merged: Path, schema: Schema) -> None:
                     tree.add(source.read(names, start, start + EVENTS_PER_BASKET))
         tree.finish()
         for name in _SUMMARY_TREES:
-            _join_rows(inputs, name, target)
+            _join_rows(inputs, name, target, schema)
 
 
-def _join_rows(inputs: Sequence[Path], name: str, target: Any) -> None:
+def _join_rows(inputs: Sequence[Path], name: str, target: Any, schema: Schema) -> None:
     """Put the rows of the small tree `name` of all `inputs` one after another."""
     parts = []
     titles: dict[str, str] = {}
@@ -178,7 +178,8 @@ def _join_rows(inputs: Sequence[Path], name: str, target: Any) -> None:
     rows: dict[str, Any] = {key: _end_to_end([part[key] for part in parts]) for key in parts[0]}
     texts = {key: column.tolist() for key, column in rows.items() if _is_text(column)}
     types = {key: "string" if key in texts else type_of(column) for key, column in rows.items()}
-    make_tree(target, name, types, titles).extend({**rows, **texts})
+    tree = make_tree(target, name, types, titles, counter=schema.counter_dtype)
+    tree.extend({**rows, **texts})
 
 
 def _columns(tree: Any) -> dict[str, Any]:

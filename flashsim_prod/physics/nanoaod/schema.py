@@ -5,6 +5,7 @@ The tables of a version are text files in ``tables/<version>/``, one line a bran
     collection Jet  title of its counter      (then Jet_pt, ... with one value per object)
     group MET                                 (then MET_pt, ... with one value per event)
     plain                                     (then genWeight, ... without prefix)
+    counters  type                            (of all counters; u32 if no table says it)
     name  type  detail  title
 
 `detail` is the number of mantissa bits kept of a float (``full`` keeps all 23), ``{0,2..4}`` the legal
@@ -46,6 +47,9 @@ TYPES = {
 TABLES = ("event", "generator", "jets", "met", "leptons")
 #: of what is not in centrally produced files, and which not every version has
 OPTIONAL_TABLES = ("constituents",)
+#: type of counters where no table says another
+COUNTER: np.dtype[np.generic] = np.dtype(np.uint32)
+_COUNTERS = "counters "
 _VERSION = re.compile(r"v\d+")
 _UNIT = re.compile(r"\[([^\[\]]+)\]$")
 _FORM = re.compile(rf"(\S+)\s+({'|'.join(TYPES)})\s+(full|-|\d+|\{{[^}}]*\}}|->\S+)\s+(\S.*)")
@@ -109,11 +113,14 @@ class Schema:
         All branches by full name, in the order in which they are written.
     collections : mapping of str to str
         Title of every collection, which is that of its counter.
+    counter_dtype : numpy.dtype
+        Of every counter.
     """
 
     version: str
     branches: Mapping[str, Branch] = field(hash=False, repr=False)
     collections: Mapping[str, str] = field(hash=False, repr=False)
+    counter_dtype: np.dtype[np.generic] = COUNTER
 
     @staticmethod
     def load(version: str) -> Schema:
@@ -133,6 +140,7 @@ class Schema:
             version,
             MappingProxyType({one.name: one for text in texts for one in _parse(text)}),
             MappingProxyType({name: title for text in texts for name, title in _collections(text)}),
+            next((one for text in texts for one in _counter_dtypes(text)), COUNTER),
         )
 
     def branch(self, name: str) -> Branch:
@@ -160,10 +168,10 @@ class Schema:
         titles = {
             name: more[name].title if name in more else f"{name} of the input" for name in sorted(owners)
         }
-        return Schema(
-            self.version,
-            MappingProxyType({**self.branches, **more}),
-            MappingProxyType({**self.collections, **titles}),
+        return replace(
+            self,
+            branches=MappingProxyType({**self.branches, **more}),
+            collections=MappingProxyType({**self.collections, **titles}),
         )
 
     def called(self, titles: Mapping[str, str]) -> Schema:
@@ -172,7 +180,7 @@ class Schema:
             name: replace(one, title=titles.get(name) or one.title) for name, one in self.branches.items()
         }
         collections = {name: titles.get(f"n{name}") or title for name, title in self.collections.items()}
-        return Schema(self.version, MappingProxyType(branches), MappingProxyType(collections))
+        return replace(self, branches=MappingProxyType(branches), collections=MappingProxyType(collections))
 
     @cached_property
     def counters(self) -> Mapping[str, str]:
@@ -235,6 +243,13 @@ def _collections(text: str) -> Iterator[tuple[str, str]]:
             yield name, title
 
 
+def _counter_dtypes(text: str) -> Iterator[np.dtype[np.generic]]:
+    """The type of counters, if a table says it."""
+    for line in text.splitlines():
+        if line.startswith(_COUNTERS):
+            yield np.dtype(TYPES[line.removeprefix(_COUNTERS).strip()])
+
+
 def _parse(text: str) -> Iterator[Branch]:
     prefix, collection = "", None
     for line in filter(None, map(str.strip, text.splitlines())):
@@ -243,6 +258,8 @@ def _parse(text: str) -> Iterator[Branch]:
             owner = rest.split(maxsplit=1)[0] if rest else ""
             prefix = f"{owner}_" if owner else ""
             collection = owner if kind == "collection" else None
+            continue
+        if line.startswith(_COUNTERS):
             continue
         match = _FORM.fullmatch(line)
         if match is None:

@@ -15,7 +15,7 @@ from flashsim_prod.errors import EventsError
 from flashsim_prod.files import storage_errors
 from flashsim_prod.physics.events import Collection, Events, full_name
 from flashsim_prod.physics.nanoaod.heads import linear_heads
-from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.schema import COUNTER, Schema
 
 #: compression by name; figures in tests/benchmarks/writing_rate.py
 COMPRESSIONS: Mapping[str, Any] = {
@@ -45,13 +45,19 @@ def storing(path: Path) -> Iterator[None]:
 
 
 def make_tree(
-    file: Any, name: str, types: Mapping[str, str], titles: Mapping[str, str], *, cluster: int | None = None
+    file: Any,
+    name: str,
+    types: Mapping[str, str],
+    titles: Mapping[str, str],
+    *,
+    cluster: int | None = None,
+    counter: np.dtype[np.generic] = COUNTER,
 ) -> Any:
     """An empty tree with a title on every branch.
 
     uproot titles a branch ``Jet_pt[nJet]/F`` and has no call to change that. The titles are put into the
     description from which it writes the head of the tree, which it is then told to write anew. By the same
-    way the counters become unsigned, as they are in NanoAOD, and readers are told the cluster size.
+    way the counters get the type that they have in NanoAOD, and readers are told the cluster size.
 
     Parameters
     ----------
@@ -63,6 +69,8 @@ def make_tree(
         Those not mentioned keep uproot's title.
     cluster : int, optional
         Events of each basket, if it is the same for all but the last.
+    counter : numpy.dtype
+        Type of counters.
 
     Returns
     -------
@@ -77,7 +85,7 @@ def make_tree(
             continue
         description["fTitle"] = titles.get(description["fName"], description["fTitle"])
         if description["kind"] == "counter":
-            description["dtype"] = np.dtype(">u4")
+            description["dtype"] = counter.newbyteorder(">")
     if cluster is not None:
         head._metadata["fAutoFlush"] = cluster
     head._needs_relocation_before_extend = True
@@ -146,7 +154,12 @@ class EventTree:
         if self.is_empty:
             self._types = types
             self._tree = make_tree(
-                self._file, "Events", types, self._schema.titles, cluster=EVENTS_PER_BASKET
+                self._file,
+                "Events",
+                types,
+                self._schema.titles,
+                cluster=EVENTS_PER_BASKET,
+                counter=self._schema.counter_dtype,
             )
         elif types != self._types:
             odd = min(set(types.items()) ^ set(self._types.items()))[0]

@@ -159,7 +159,8 @@ class NanoWriter:
             self._sums.add(self._tree.finish())
             for name, titles, rows in self._sums.trees():
                 types = {key: type_of(column) for key, column in rows.items()}
-                make_tree(self._file, name, types, titles).extend(rows)
+                counter = self._schema.counter_dtype
+                make_tree(self._file, name, types, titles, counter=counter).extend(rows)
             if self._provenance:
                 types = dict.fromkeys(self._provenance, "string")
                 texts = {name: [text] for name, text in self._provenance.items()}

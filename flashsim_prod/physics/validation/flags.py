@@ -73,8 +73,8 @@ class Points:
 
 _RUN2 = Points(electrons.RUN2, photons.RUN2, taus.WORKING_POINTS)
 _RUN3 = Points(run3.ELECTRONS, run3.PHOTONS, run3.TAUS)
-#: the first version with identifications of Run 3, the one whose models know their names, and the first whose
-#: muons' points ask for the score alone
+#: the first version with identifications of Run 3, the one whose models know their names, and the first with
+#: the muons' points of today
 _RUN3_FROM, _RUN3_NAMES, _MUON_MVA_FROM = 12, NANO_RUN3, 15
 
 

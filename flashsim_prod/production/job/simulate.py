@@ -142,7 +142,7 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         about["students"] = students
     if request.analysis is not None:
         about |= {ANALYSIS: request.analysis.model_dump_json(), "normalisation": _OF_TRIED}
-    elif request.nano != NANO_VERSION:
+    elif {request.nano, bundle.nano} != {NANO_VERSION}:
         about |= {"nano": request.nano, "made_for_nano": bundle.nano}
     if bundle.manifest.era is not None:
         about["era"] = bundle.manifest.era

@@ -360,10 +360,23 @@ def _complaint(few: Mapping[str, int], work: Path) -> str:
     if not any(tables.glob("*/*.safetensors")):
         return f"{tables}: no training tables; run 'flashsim-prod train extract' first"
     names = ", ".join(f"{model} ({objects:,})" for model, objects in few.items())
+    base = _base_for(tables)
+    others = f", or take these models from a bundle: train bundle --base {base}" if base else ""
     return (
         f"not fitted, for want of {LEAST_OBJECTS:,} objects in {tables}: {names}; extract more "
-        "events and say it again, or take these models from a bundle: train bundle --base reference"
+        f"events and say it again{others}"
     )
+
+
+def _base_for(tables: Path) -> str:
+    """The bundle at hand with models of the version of NanoAOD that tables are of; empty if there is none."""
+    from flashsim_prod.core.names import NANO_VERSION
+    from flashsim_prod.physics.chain.bundle import DEFAULT, DEFAULT_OF, imported_bundles, shipped_bundles
+    from flashsim_prod.physics.training.table import version_of_table
+
+    told = {version_of_table(path) for path in sorted(tables.glob("*/*.safetensors"))} - {""}
+    name = {NANO_VERSION: DEFAULT, **DEFAULT_OF}.get(min(told, default=NANO_VERSION), "")
+    return name if name in (*shipped_bundles(), *imported_bundles()) else ""
 
 
 def forget(models: Sequence[ObjectModel], work: Path) -> None:

@@ -125,6 +125,8 @@ class Extracted:
         What files did not have.
     without_era : tuple of str
         Files of FullSim that nothing tells the era of.
+    counted_as : str
+        The era that these count as, by their version.
     events : int
         Looked at now.
     seconds : float
@@ -141,6 +143,7 @@ class Extracted:
     events: int = 0
     seconds: float = 0.0
     without_era: tuple[str, ...] = ()
+    counted_as: str = ""
 
 
 def generate_sample(
@@ -267,6 +270,7 @@ def extract_tables(
     )
     made.raise_failures()
     there = {one.url: made.files[one.url].impossible for one in portions}
+    of_no_era = tuple(file for file in there if _is_of_no_era(file, chosen, tables))
     chosen = [model for model in chosen if any(model in one.taught([model]) for one in portions)]
     return Extracted(
         tables,
@@ -278,8 +282,17 @@ def extract_tables(
         tuple(one for file, why in there.items() for one in _lacking(file, chosen, tables, why)),
         made.events,
         made.seconds,
-        tuple(file for file in there if _is_of_no_era(file, chosen, tables)),
+        of_no_era,
+        _counted_as(of_no_era[0], chosen, tables) if of_no_era else "",
     )
+
+
+def _counted_as(file: str, models: Sequence[ObjectModel], tables: Path) -> str:
+    """The era of a file that does not tell it."""
+    from flashsim_prod.physics.eras import era_of_version
+    from flashsim_prod.physics.training.drawn import version_drawn
+
+    return era_of_version(version_drawn(tables, file, models) or "")
 
 
 def _is_of_no_era(file: str, models: Sequence[ObjectModel], tables: Path) -> bool:

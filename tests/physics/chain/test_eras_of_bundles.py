@@ -35,6 +35,19 @@ def test_a_manifest_without_an_era_is_of_2018_and_written_as_ever(bundle: Bundle
     assert "| Era | UL17 |" in model_card(of_era(bundle, "UL17"))
 
 
+def test_models_of_v15_without_an_era_are_not_of_2018(bundle: Bundle) -> None:
+    silent = of_era(bundle, None)
+    entries = {
+        name: entry.model_copy(update={"fit": {**entry.fit, "nano": "v15"}})
+        for name, entry in silent.manifest.models.items()
+    }
+    of_v15 = replace(silent, manifest=silent.manifest.model_copy(update={"models": entries}))
+    assert of_v15.era == "Run3_2022"
+    # at the energy of its era there is nothing to tell of it
+    found = replace(find_checked_bundle(None), bundle=of_v15)
+    assert in_era(find_card("ttbar"), 13.6, found)[1] == ()
+
+
 def test_an_era_that_is_not_known_is_no_bundles(tmp_path: Path) -> None:
     shutil.copytree(find_bundle("reference"), tmp_path / "b")
     path = tmp_path / "b" / "manifest.json"

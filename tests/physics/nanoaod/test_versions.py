@@ -55,8 +55,10 @@ def test_the_names_are_those_of_the_tables() -> None:
         assert set(own.values()) == {1}
     marks = [mark for its in names._names().marks.values() for mark in its]
     assert len(marks) == len(set(marks))
-    for _, owner, _ in names._names().otherwise:
+    for _, owner, before, after in names._names().otherwise:
         assert owner in V9.collections
+        assert before
+        assert after
     assert set(DERIVED) <= V15.branches.keys() - V9.branches.keys()
     assert {need for one in DERIVED.values() for need in one.needs} <= V9.branches.keys()
 
@@ -94,6 +96,8 @@ def test_the_tables_of_v15_are_those_of_a_real_file(samples: list[Path]) -> None
         theirs = [name for name in V15.branches if not name.startswith("FlashSim_")]
         assert set(theirs) <= file.branches
         events = file.read(theirs, 0, file.n_entries)
+        for name in V15.collections:
+            assert file.typename(f"n{name}") == f"{V15.counter_dtype}_t" == "int32_t"
     for name in theirs:
         one, column = V15.branch(name), events.branch(name)[0]
         assert column.dtype == one.dtype, name
@@ -106,6 +110,7 @@ def test_a_draft_of_the_tables_is_made_of_a_file(samples: list[Path]) -> None:
     path = next(path for path in samples if path.stem == "ttbar_v15")
     drafted = Schema.parse("v15", draft(str(path), "v15").values())
     assert list(drafted.branches) == list(V15.branches)
+    assert drafted.counter_dtype == V15.counter_dtype
     for name, one in V15.branches.items():
         assert (drafted.branch(name).dtype, drafted.branch(name).links) == (one.dtype, one.links), name
 
@@ -278,6 +283,23 @@ def test_titles_say_what_is_not_quite_the_version_s() -> None:
     assert own.collections["Jet"] == V15.collections["Jet"]
     assert made_for_v9.collections["Jet"] == V9.collections["Jet"] != V15.collections["Jet"]
     assert made_for_v9.branch("Jet_pt").dtype == V15.branch("Jet_pt").dtype
+
+
+def test_models_of_a_newer_version_are_written_into_an_older_one(two_events: Events) -> None:
+    back = writing("v15", "v9")
+    assert (
+        back.otherwise["Jet"]
+        == "PUPPI jets, where this version has jets without charged pileup hadrons (CHS)"
+    )
+    assert "where this version has PUPPI jets" in writing("v9", "v15").otherwise["Jet"]
+    assert back.schema.collections["Jet"] == V15.collections["Jet"] != V9.collections["Jet"]
+    assert back.schema.collections["Muon"] == V9.collections["Muon"]
+    assert back.why_not("Jet_btagPNetB") == "v9 has no such branch"
+    jets = two_events["Jet"].with_columns(btagPNetB=np.float32([0.1, 0.9]))
+    written = back.written(two_events.with_collections({"Jet": jets}))
+    assert written["Jet"].columns.keys() == {"pt", "jetId"}
+    assert written.scalars["MET_pt"].tolist() == [30, 40]
+    assert "LHE_HT" in written.scalars
 
 
 def test_why_something_is_not_written_is_told() -> None:

@@ -433,7 +433,7 @@ def test_tables_of_files_that_lack_different_branches_are_not_mixed(reconstructe
         ("gjet_v11", "v11", 0),
         ("ttbar_v12", "v12", 24),
         ("ggH_v13", "v13", 4),
-        ("ttbar_v15", "v15", 4),
+        ("ttbar_v15", "v15", 0),
     ],
 )
 def test_public_files_of_all_versions_are_extracted(tmp_path, file, version, impossible):

@@ -39,13 +39,13 @@ class Shown(FitDisplay):
         self.handed.append(found)
 
 
-def _tables(work: Path, objects: Callable[[str], int]) -> None:
+def _tables(work: Path, objects: Callable[[str], int], version: str = "") -> None:
     for model in MODELS:
         n = objects(model.name)
         path = table_path(work / "tables", "full.root", model)
         path.parent.mkdir(parents=True)
         conditions = np.zeros((n, len(model.conditions)), dtype=np.float32)
-        Table(conditions, np.ones(n, dtype=np.int64), np.arange(n), {}).save(path)
+        Table(conditions, np.ones(n, dtype=np.int64), np.arange(n), {}, version=version).save(path)
 
 
 def _fitted(work: Path, *names: str) -> None:
@@ -68,6 +68,26 @@ def test_models_without_objects_are_named_when_all_others_are_fitted(tmp_path: P
     assert made.too_few == {"muon_duplicate": 0}
     with pytest.raises(InputError, match=r"not fitted, for want of 1,000 objects.*: muon_duplicate \(0\);"):
         made.raise_complaint()
+
+
+@pytest.mark.parametrize(
+    ("version", "shipped", "base"),
+    [
+        ("v9", ["reference"], "reference"),
+        ("v15", ["reference", "reference_run3"], "reference_run3"),
+        ("v15", ["reference"], ""),
+        ("v8", ["reference"], ""),
+    ],
+)
+def test_a_bundle_of_the_version_of_the_tables_is_advised(
+    version: str, shipped: list[str], base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _tables(tmp_path, lambda name: 0 if name == "muon_duplicate" else LEAST_OBJECTS, version)
+    _fitted(tmp_path, *(name for name in NAMES if name != "muon_duplicate"))
+    monkeypatch.setattr("flashsim_prod.physics.chain.bundle.shipped_bundles", lambda: shipped)
+    monkeypatch.setattr("flashsim_prod.physics.chain.bundle.imported_bundles", list)
+    told = fit_all_models(tmp_path, FitOptions(), Shown()).complaint
+    assert told.endswith(f"train bundle --base {base}" if base else "say it again")
 
 
 def test_with_everything_fitted_there_is_no_complaint(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 Electrons and photons: CMSSW's identifications of Run 3 ("RunIIIWinter22" V1; in RecoEgamma, the modules
 ``cutBasedElectronID_Winter22_122X_V1``, ``mvaElectronID_RunIIIWinter22_iso_V1`` and ``_noIso_V1``,
 ``cutBasedPhotonID_RunIIIWinter22_122X_V1``, ``mvaPhotonID_Winter22_122X_V1``). Taus: DeepTau 2018v2p5
-(RecoTauTag, ``tauIdWPsDefs``). Muons: the two points of the MVA of MUO-22-001 (arXiv:2310.03844). They serve
-2022 to 2024 alike. Models know these scores under the names of those of Run 2 whose part they play; what is
-written has the names of Run 3.
+(RecoTauTag, ``tauIdWPsDefs``). Muons: the two points of the MVA of MUO-22-001 (arXiv:2310.03844), as of v15
+(PhysicsTools/NanoAOD, ``muonMVAID`` of ``muons_cff``). They serve 2022 to 2024 alike. Models know these
+scores under the names of those of Run 2 whose part they play; what is written has the names of Run 3.
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
     python -m flashsim_prod.physics.nanoaod.versions.draft FILE.root VERSION
 
 writes the tables into the folder VERSION of the working directory, for the collections and groups that the
-default version has. Types are the file's. Mantissa bits, titles, legal values and links are those of the
-older version where an attribute is old; else bits are those that the values have, the title is the file's or
-``?``, and links go by their names. What is left to whoever reviews the draft before it goes into ``tables/``:
-the titles, and the bits of what is seldom filled (it says of how many values they are).
+default version has. Types, those of counters, too, are the file's. Mantissa bits, titles, legal values and
+links are those of the older version where an attribute is old; else bits are those that the values have, the
+title is the file's or ``?``, and links go by their names. What is left to whoever reviews the draft before
+it goes into ``tables/``: the titles, and the bits of what is seldom filled (it says of how many values they
+are).
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from flashsim_prod.files import appearing_folder, write_whole
 from flashsim_prod.physics.events import Column
 from flashsim_prod.physics.nanoaod import schema as schemas
 from flashsim_prod.physics.nanoaod.reader import NanoFile
-from flashsim_prod.physics.nanoaod.schema import FULL_PRECISION, TABLES, TYPES, Branch, Schema
-from flashsim_prod.physics.nanoaod.versions.names import Dialect, find_dialect
+from flashsim_prod.physics.nanoaod.schema import COUNTER, FULL_PRECISION, TABLES, TYPES, Branch, Schema
+from flashsim_prod.physics.nanoaod.versions.names import Dialect, find_dialect, other_things
 
 #: where indices point to, by the beginnings of their names
 _TARGETS = {
@@ -52,7 +53,7 @@ _OURS = "FlashSim"
 
 def draft(url: str, version: str) -> dict[str, str]:
     """The texts of a version's tables by name, from a file of it."""
-    old, dialect = Schema.default(), find_dialect(version)
+    old, dialect = Schema.default(), _of_the_same(version)
     place = {name: number for number, name in enumerate(old.branches)}
     with NanoFile(url) as file:
         # of the older version's collections and groups, under the names that they have now
@@ -61,6 +62,8 @@ def draft(url: str, version: str) -> dict[str, str]:
         mine.sort(key=lambda name: (place.get(dialect.declared(name), len(place)), name))
         events = file.read(mine, 0, file.n_entries)
         found = [_described(name, events.branch(name)[0], file, old, dialect) for name in mine]
+        counted = {file.typename(f"n{one}") for one in owners if f"n{one}" in file.branches}
+    counters = "int32" if "int32_t" in counted else str(COUNTER)
     sections: dict[str, list[tuple[str, Branch]]] = {}
     for one in [*found, *(one for one in old.branches.values() if one.name.startswith(_OURS))]:
         owner = _owner(one.name)
@@ -73,7 +76,14 @@ def draft(url: str, version: str) -> dict[str, str]:
         texts[table] = "\n\n".join(
             "\n".join(_section(owner, sections[owner], old)) for owner in its if owner in sections
         )
+    texts[TABLES[0]] = f"counters {_SHORT[counters]}\n\n{texts[TABLES[0]]}"
     return {table: f"{text}\n" for table, text in texts.items()}
+
+
+def _of_the_same(version: str) -> Dialect:
+    """The names of a version without those that stand for another thing than the older version's."""
+    dialect, other = find_dialect(version), other_things(Schema.default().version, version)
+    return replace(dialect, renamed={name: own for name, own in dialect.renamed.items() if name not in other})
 
 
 def _names_in(table: str, old: Schema) -> list[str]:

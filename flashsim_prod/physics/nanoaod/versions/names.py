@@ -122,7 +122,7 @@ class Writing:
         """Why a branch that models make is not written; empty if it is, or if it is none of theirs."""
         if name in self.other:
             return self.other[name]
-        if name not in Schema.default().branches or self.dialect.own(name) in self.schema.branches:
+        if name not in declared_in(self.made_for).branches or self.dialect.own(name) in self.schema.branches:
             return ""
         return f"{self.schema.version} has no such branch"
 
@@ -193,6 +193,7 @@ def declared_in(version: str) -> Schema:
         version,
         MappingProxyType({**more, **declared.branches}),
         MappingProxyType({**own.collections, **declared.collections}),
+        own.counter_dtype,
     )
 
 
@@ -208,26 +209,38 @@ def default_version(energy_tev: float, made_for: str) -> str:
 @cache
 def writing(made_for: str, version: str) -> Writing:
     """How events made for the version `made_for` are written as `version`; `RequestError` if unknown."""
-    schema, dialect, declared = Schema.load(version), find_dialect(version), Schema.default()
-    between = sorted((_number(made_for), _number(version)))
+    schema, dialect = Schema.load(version), find_dialect(version)
+    otherwise = {
+        name: f"{after}, where this version has {before}"
+        if _number(version) < first
+        else f"{before}, where this version has {after}"
+        for first, name, before, after in _names().otherwise
+        if _changed(first, made_for, version)
+    }
+    made = Schema.load(made_for) if made_for in known_versions() else Schema.default()
+    titles = {
+        name: made.titles[name]
+        for owner in otherwise
+        for name in (f"n{owner}", *(one.name for one in made.attributes(owner)))
+    }
+    return Writing(made_for, schema.called(titles), dialect, other_things(made_for, version), otherwise)
 
-    def changed(first: int) -> bool:
-        return between[0] < first <= between[1]
 
-    other = {
+def other_things(made_for: str, version: str) -> dict[str, str]:
+    """What, of all that is declared, is another thing in `version` than in `made_for`, and why."""
+    return {
         name: why
         for first, pattern, why in _names().other
-        if changed(first)
-        for name in declared.branches
+        if _changed(first, made_for, version)
+        for name in Schema.default().branches
         if fnmatchcase(name, pattern)
     }
-    otherwise = {name: what for first, name, what in _names().otherwise if changed(first)}
-    titles = {
-        name: declared.titles[name]
-        for owner in otherwise
-        for name in (f"n{owner}", *(one.name for one in declared.attributes(owner)))
-    }
-    return Writing(made_for, schema.called(titles), dialect, other, otherwise)
+
+
+def _changed(first: int, *versions: str) -> bool:
+    """Whether what is so from version `first` on is otherwise in one of two versions."""
+    older, newer = sorted(map(_number, versions))
+    return older < first <= newer
 
 
 def version_of(branches: Names[str]) -> str:
@@ -246,7 +259,7 @@ class _Names:
     renamed: tuple[tuple[int, int, str, str], ...]
     levels: tuple[tuple[int, int, str], ...]
     other: tuple[tuple[int, str, str], ...]
-    otherwise: tuple[tuple[int, str, str], ...]
+    otherwise: tuple[tuple[int, str, str, str], ...]
     marks: Mapping[str, tuple[str, ...]]
     written: Mapping[str, float]
 
@@ -258,10 +271,15 @@ def _names() -> _Names:
         renamed=tuple((*_range(line[0]), line[1], line[2]) for line in found["renamed"]),
         levels=tuple((*_range(line[0]), line[1]) for line in found["levels"]),
         other=tuple((_number(line[0]), line[1], " ".join(line[2:])) for line in found["other"]),
-        otherwise=tuple((_number(line[0]), line[1], " ".join(line[2:])) for line in found["made_otherwise"]),
+        otherwise=tuple(_made_otherwise(line) for line in found["made_otherwise"]),
         marks={line[0]: tuple(line[1:]) for line in found["marks"]},
         written={version: float(first) for version, first in found["written"]},
     )
+
+
+def _made_otherwise(line: list[str]) -> tuple[int, str, str, str]:
+    before, _, after = " ".join(line[2:]).partition(" | ")
+    return _number(line[0]), line[1], before, after
 
 
 def _sections(text: str) -> Iterator[tuple[str, list[list[str]]]]:
