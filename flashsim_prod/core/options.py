@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
-from flashsim_prod.core.choices import Device, RegisterIn, Solver
+from flashsim_prod.core.choices import Device, FileFormat, RegisterIn, Solver
 from flashsim_prod.core.names import NANO_VERSION, check_scope
 from flashsim_prod.core.strict import StrictModel
 
@@ -76,6 +76,9 @@ class RequestOptions(StrictModel):
     sampling: Sampling = Sampling()
     nano: str = Field(
         default=NANO_VERSION, pattern=r"^v\d+$", description="version of NanoAOD that is written"
+    )
+    format: FileFormat = Field(
+        default=FileFormat.ROOT, description="of the files of a flat ntuple; NANOAOD is ROOT"
     )
     device: Device
     catalog: RegisterIn

@@ -27,7 +27,7 @@ from flashsim_prod.cli.options import (
     registration_of,
     sampling_of,
 )
-from flashsim_prod.core.choices import RegisterIn, Solver
+from flashsim_prod.core.choices import FileFormat, RegisterIn, Solver
 from flashsim_prod.errors import RequestError
 
 if TYPE_CHECKING:
@@ -111,6 +111,10 @@ def request(
             help="Bundle of an analysis: writes its flat ntuple instead of NANOAOD (see: train analysis).",
             autocompletion=completing.bundles,
         ),
+    ] = None,
+    format: Annotated[
+        FileFormat | None,
+        typer.Option(help="With --analysis: what the ntuple's files are; root by default."),
     ] = None,
     nano: Annotated[
         str | None,
