@@ -89,7 +89,8 @@ def test_nothing_is_kept_of_a_bundle_that_refines_nothing() -> None:
         ref = BundleRef(path="toys", digest="0" * 64)
         return BundleFound(ref, "Toys", "toy models", bundle=cast(Any, bundle))
 
-    found("a refiner").check_refines()
+    found("a refiner").check_refines(asked=True)
+    found(None).check_refines(asked=False)
     with pytest.raises(RequestError, match="--keep-unrefined: no model of bundle toys is refined") as told:
-        found(None).check_refines()
+        found(None).check_refines(asked=True)
     assert "\n" not in str(told.value)
