@@ -213,11 +213,8 @@ def writing(made_for: str, version: str) -> Writing:
     """How events made for the version `made_for` are written as `version`; `RequestError` if unknown."""
     schema, dialect = Schema.load(version), find_dialect(version)
     otherwise = {
-        name: f"{after}, where this version has {before}"
-        if _number(version) < first
-        else f"{before}, where this version has {after}"
-        for first, name, before, after in _names().otherwise
-        if _changed(first, made_for, version)
+        name: f"{what}, where this version has {own}"
+        for name, (what, own) in made_otherwise(made_for, version).items()
     }
     made = Schema.load(made_for) if made_for in known_versions() else Schema.default()
     titles = {
@@ -236,6 +233,15 @@ def other_things(made_for: str, version: str) -> dict[str, str]:
         if _changed(first, made_for, version)
         for name in Schema.default().branches
         if fnmatchcase(name, pattern)
+    }
+
+
+def made_otherwise(made_for: str, version: str) -> dict[str, tuple[str, str]]:
+    """Collections that `version` makes otherwise than `made_for`, and what they hold there and here."""
+    return {
+        name: (after, before) if _number(version) < first else (before, after)
+        for first, name, before, after in _names().otherwise
+        if _changed(first, made_for, version)
     }
 
 
