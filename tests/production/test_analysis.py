@@ -194,6 +194,13 @@ def test_the_whole_way(bundle: Path, folder: Path, home: Home, tmp_path: Path) -
     _done("validate", "check", "whole")
     shown = _done("validate", "histogram", "whole", "--observable", "m_ll", "--json")
     assert "m_ll" in shown.stdout
+    # a file with some of its columns has the sums of all that were simulated, too
+    slim = ("materialise", "whole", "--branches", "m_ll", "--output", tmp_path / "slim", "--json")
+    (some,) = json.loads(_done(*slim).stdout)["files"]
+    with uproot.open(some["path"]) as opened:
+        np.testing.assert_array_equal(opened["Events"]["m_ll"].array(library="np"), events["m_ll"])
+        for name in ("genEventCount", "genEventSumw", "genEventSumw2"):
+            assert opened["Runs"][name].array().to_numpy().sum() == pytest.approx(runs[name].sum())
     import hist
 
     filled = OversampledHist(hist.axis.Regular(6, 60, 120, name="m_ll"))
