@@ -83,6 +83,9 @@ class RequestOptions(StrictModel):
     device: Device
     catalog: RegisterIn
     registration: Registration = Registration()
+    keep_unrefined: bool = Field(
+        default=False, description="write beside what a bundle refines what it was before, as Jet_ptunrefined"
+    )
     virtual: bool = Field(default=False, description="register what it would hold, and make no file yet")
 
     #: those of them that change neither what is in a dataset nor what it is called

@@ -7,6 +7,10 @@ Run by hand, from a checkout with its history::
 Both read the same generator events, which are made first, and run `bench` in a process of its own. What is
 compared is CPU time, which neighbours on the machine disturb least, and of all turns the least. The same job
 by several processes takes its turn, too: what it gains, its wall time and the cores that it had tell.
+
+The earlier commit draws in 8 evaluations, or as --evaluations says. This one draws as requests do: by
+students in few steps where the shipped bundle has them; then the same job by their teachers, in as many
+evaluations as the earlier commit, takes its turn as well.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ _HERE = Path(__file__).resolve().parents[2]
 _NETWORKS = ("flows", "efficiencies")
 
 Figures = dict[str, float]
+Way = tuple[Path, list[str]]
 
 
 def main() -> None:
@@ -38,20 +43,40 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--cpus", type=int, default=2, help="processes of a job that takes its turn, too")
     parser.add_argument("--card", default="ttbar")
+    parser.add_argument("--evaluations", type=int, default=8, help="of the earlier commit, and of teachers")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, _checkout(options.commit, Path(folder)) as before:
         gen = _generator_events(Path(folder) / "home", options.card, options.events // 10)
-        ways: dict[str, tuple[Path, list[str]]] = {
-            options.commit: (before, []),
-            "now": (_HERE, []),
-            f"{options.cpus} cpus": (_HERE, ["--cpus", str(options.cpus)]),
-        }
+        ways = _ways(before, options)
         runs: dict[str, list[Figures]] = {name: [] for name in ways}
         for _ in range(options.turns):
             for name, (tree, more) in ways.items():
                 runs[name].append(_bench(tree, Path(folder) / "home", options.card, gen, more))
     print(f"load average of a minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+    print(f"{options.commit} in {options.evaluations} evaluations; now by {_students() or 'the same'}")
     _show({name: _least(turns) for name, turns in runs.items()})
+
+
+def _ways(before: Path, options: argparse.Namespace) -> dict[str, Way]:
+    """What is timed in turns: where, and the options of `bench`."""
+    steps, cpus = ["--evaluations", str(options.evaluations)], ["--cpus", str(options.cpus)]
+    has_students = bool(_students())
+    # whoever has no students draws as is said
+    now = [] if has_students else steps
+    return {
+        options.commit: (before, steps),
+        **({"teachers": (_HERE, steps)} if has_students else {}),
+        "now": (_HERE, now),
+        f"{options.cpus} cpus": (_HERE, [*now, *cpus]),
+    }
+
+
+def _students() -> str:
+    """How the students of the shipped bundle draw; empty if it has none."""
+    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+    from flashsim_prod.physics.chain.distilled import told_students
+
+    return told_students(load_bundle(find_bundle("reference")).manifest.models)
 
 
 @contextmanager

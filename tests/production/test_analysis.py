@@ -420,7 +420,7 @@ def test_parquet_where_it_cannot_be(
     bundle: Path, folder: Path, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = ("--input", folder / "full.root", "--primary", "Z", "--energy", 13, "--dry-run")
-    _refused(2, "NANOAOD is written as root", "request", *source, "--format", "parquet")
+    _refused(2, "is of flat ntuples, with --analysis", "request", *source, "--format", "parquet")
     find = importlib.util.find_spec
     monkeypatch.setattr(
         "flashsim_prod.physics.analysis.parquet.find_spec",

@@ -126,6 +126,13 @@ def request(
     solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = None,
     grid_power: GridPower = 1.0,
+    keep_unrefined: Annotated[
+        bool,
+        typer.Option(
+            "--keep-unrefined",
+            help="Write beside what the bundle refines what it was before, as Jet_ptunrefined.",
+        ),
+    ] = False,
     virtual: Annotated[
         bool,
         typer.Option("--virtual", help="Register what it would hold, and make no file (see: materialise)."),

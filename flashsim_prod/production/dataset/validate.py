@@ -103,7 +103,6 @@ def validate_dataset(
 
     check_libraries()
     # which needs these libraries
-    from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.validation.dataset.page import validate, write_validation
 
     dataset = find_files(home, [name], catalog=catalog, scope=scope)
@@ -116,7 +115,6 @@ def validate_dataset(
         progress=progress,
         problems=check_dataset(dataset, progress).all_problems if check else None,
         about=_about(dataset),
-        schema=Schema.default(),
     )
     page = write_validation(found, output or _beside(home, dataset), progress, figures=figures)
     return ValidatedDataset(found, page)

@@ -22,7 +22,7 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.errors import BundleError, NodeError, exit_code_is_retryable
-from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+from flashsim_prod.physics.chain.bundle import Bundle, find_bundle, load_bundle
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.chain.devices.work import F32, Task, Work
 from flashsim_prod.physics.events import Events
@@ -33,6 +33,7 @@ from flashsim_prod.production.job.cores import can_fork, memory_mb, prepared
 from flashsim_prod.production.job.owner import Asking, Owner
 from flashsim_prod.production.job.simulate import write_checked
 from flashsim_prod.production.order.plan import Plan
+from tests.students import bundle_with
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="sys.platform: processes are forked on Linux only")
 
@@ -177,10 +178,18 @@ class Given:
             yield self.gen.slice(start, min(start + size, self.gen.n))
 
 
-def _file(request: Request, gen: Events, path: Path, processes: int, shared: bool) -> bytes:
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The shipped models, some of which draw with students in steps of their own."""
+    shipped = load_bundle(find_bundle("reference")).of_teachers
+    steps = {name: 2 + n % 2 for n, name in enumerate(shipped.manifest.models) if n % 3}
+    return bundle_with(shipped, steps, tmp_path_factory.mktemp("students") / "few", beside=0.1)
+
+
+def _file(request: Request, bundle: Bundle, gen: Events, path: Path, processes: int, shared: bool) -> bytes:
     torch.set_num_threads(1)
     job = simulate_job(request, 0)
-    producer = NanoProducer(Chain(load_bundle(find_bundle("reference"))), "v9")
+    producer = NanoProducer(Chain(bundle), "v9")
     source: Any = Given(gen)
     simulation = Simulation(request, job, producer, source, Timings(), processes, shared=shared)
     simulation.prepare()
@@ -189,12 +198,12 @@ def _file(request: Request, gen: Events, path: Path, processes: int, shared: boo
 
 
 def test_the_file_is_the_same_whoever_runs_the_networks(
-    plan_of: Callable[..., Plan], gen: Events, tmp_path: Path
+    plan_of: Callable[..., Plan], bundle: Bundle, gen: Events, tmp_path: Path
 ) -> None:
     """A CPU behind the queue of a GPU: rows of several models and chunks go together, and no bit shows it."""
     plan = plan_of(events=60, oversample=4, events_per_job=60, device=Device.CPU)
     site = plan.request.site
     few = site.resources.model_copy(update={"chunk_events": 12})
     request = plan.request.model_copy(update={"site": site.model_copy(update={"resources": few})})
-    alone = _file(plan.request, gen, tmp_path / "alone.root", 1, shared=False)
-    assert _file(request, gen, tmp_path / "out.root", 2, shared=True) == alone
+    alone = _file(plan.request, bundle, gen, tmp_path / "alone.root", 1, shared=False)
+    assert _file(request, bundle, gen, tmp_path / "out.root", 2, shared=True) == alone
