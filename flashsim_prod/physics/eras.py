@@ -180,7 +180,8 @@ class OfBundle:
         """The pileup profile of a request that has `profile` by its card, and what is to be told of it.
 
         A card that says nothing else than what all cards say goes with the bundle. A bundle that does not
-        say its era may still be used at another energy than that of its own, which is told.
+        say its era may still be used at another energy than that of its own, which is told, but not for an
+        era that was asked for by name.
 
         Parameters
         ----------
@@ -204,7 +205,7 @@ class OfBundle:
         same_energy = energy_tev == own.energy_tev
         if same_energy and (other == self.era or (not wanted and other == DEFAULT)):
             return own.profile, (f"pileup and beam spot are those of {self}, {own.profile}",)
-        if not self.is_said and not same_energy:
+        if not self.is_said and not same_energy and not wanted:
             return profile, (
                 f"the request is of {other}, and {self}: working points and OtherPV_z are of {self.era}",
             )

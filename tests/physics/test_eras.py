@@ -144,6 +144,14 @@ def test_a_request_follows_the_era_of_its_bundle() -> None:
             "",
             "is of UL16preVFP at 13 TeV, and bundle m of UL18",
         ),
+        # at another energy unless it is asked for by name
+        (
+            ("m", "UL18", False),
+            "Run3_2022",
+            13.6,
+            "Run3_2022",
+            r"is of Run3_2022 at 13\.6 TeV, and bundle m of UL18",
+        ),
     ],
 )
 def test_a_request_of_another_era_is_refused(

@@ -99,7 +99,8 @@ def _model_row(one: ModelVerdict, with_before: bool) -> list[str]:
         ]
     if one.numbers is None:
         return [*row, "-"]
-    return [*row, _coloured(f"{one.numbers.chi2_per_ndf:.2f} {_AXES[one.numbers.axis]}", one.numbers.light)]
+    axis = _AXES.get(one.numbers.axis, one.numbers.axis)
+    return [*row, _coloured(f"{one.numbers.chi2_per_ndf:.2f} {axis}", one.numbers.light)]
 
 
 def _coloured(text: str, light: str) -> str:

@@ -43,7 +43,7 @@ TYPES = {
     **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
     "bool": "bool",
 }
-#: ends the name of what a branch was before it was refined, as CMS calls it: ``Jet_ptunrefined``
+#: ends the name of what a branch was before it was refined: ``Jet_ptunrefined``
 UNREFINED = "unrefined"
 #: files of a version's tables, in the order that branches have in what is written
 TABLES = ("event", "generator", "jets", "met", "leptons")

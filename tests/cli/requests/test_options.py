@@ -12,8 +12,8 @@ from flashsim_prod.core.options import RequestOptions
 from flashsim_prod.errors import RequestError
 from flashsim_prod.production.order.order import Typed
 
-#: simulated events are all of run 1
-NOT_TYPED = {"run"}
+#: simulated events are all of run 1; other steps than students take are their teachers'
+NOT_TYPED = {"run", "teachers"}
 #: where an option is called otherwise, for short
 SHORT = {"lifetime_days": "lifetime"}
 

@@ -2,7 +2,8 @@
 
 Each target's transform takes the model's own latent numbers, on the sources of the sample, to the sample's
 distribution, quantile by quantile. The logits of the numbers of objects get two biases, b1 k + b2 k^2, by
-which mean and width of these numbers are right.
+which mean and width of these numbers are right. Neither goes farther than the sample shows more than its own
+noise, so that a base which is near already is not made worse.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.numbers import shift_logits
 from flashsim_prod.physics.chain.transforms import Gaussianiser
 from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tuning.evidence import share_of_base, trusted
 from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
 
 F32 = NDArray[np.float32]
@@ -29,6 +31,8 @@ F64 = NDArray[np.float64]
 
 #: latent numbers of each target that its quantiles are found from, about, and most draws of one object
 _LATENTS, _MOST_DRAWS = 20_000, 50
+#: shares of the base's distribution below and above which there is one of both alone
+_NOTHING_OLD, _NOTHING_NEW = 0.02, 0.98
 
 
 def calibrated(
@@ -52,18 +56,22 @@ def with_marginals_of(
 ) -> FittedModel:
     """`fitted` with transforms by which what it draws on the sources of `table` is distributed as there."""
     latents, row = drawn_latents(fitted, table, settings.seed, sampling)
-    is_blended = settings.done_with(len(table.row)) is Done.BLENDED
-    pseudo = settings.pseudo_objects if is_blended else 0.0
     weight = table.object_weight
+    is_blended = settings.done_with(len(table.row)) is Done.BLENDED
+    least = settings.pseudo_objects / (settings.pseudo_objects + weight.sum()) if is_blended else 0.0
     gaussianisers = []
     for place, (target, base) in enumerate(zip(fitted.model.targets, fitted.gaussianisers, strict=True)):
         column = table.targets.get(target.name)
         if column is None:
             gaussianisers.append(base)
             continue
+        drawn = base.from_normal(latents[:, place])
+        share = max(least, share_of_base(column, weight, drawn))
+        if share > _NOTHING_NEW:
+            gaussianisers.append(base)
+            continue
         level = ndtr(latents[:, place].astype(np.float64))
-        wanted = _wanted(column, weight, base.from_normal(latents[:, place]), pseudo)
-        gaussianisers.append(_through(wanted, level, weight[row]))
+        gaussianisers.append(_through(_wanted(column, weight, drawn, share), level, weight[row]))
     return replace(fitted, gaussianisers=tuple(gaussianisers))
 
 
@@ -80,14 +88,14 @@ def drawn_latents(
     return fitted.latents(conditions, normals, sampling), place
 
 
-def _wanted(column: NDArray[Any], weight: F64, of_base: F64, pseudo: float) -> Gaussianiser:
-    """The distribution of the sample, with so many objects of the base's beside them."""
-    if not pseudo:
+def _wanted(column: NDArray[Any], weight: F64, of_base: F64, share: float) -> Gaussianiser:
+    """The distribution of the sample, with so large a share of the base's."""
+    if share < _NOTHING_OLD:
         return Gaussianiser.fit(column, weight)
     is_discrete = column.dtype.kind in "iub"
     both = np.concatenate((column.astype(np.float32), of_base.astype(np.float32)))
-    share = np.full(len(of_base), pseudo / len(of_base))
-    return Gaussianiser.fit(both.astype(np.int64) if is_discrete else both, np.concatenate((weight, share)))
+    each = np.full(len(of_base), weight.sum() * share / (1.0 - share) / len(of_base))
+    return Gaussianiser.fit(both.astype(np.int64) if is_discrete else both, np.concatenate((weight, each)))
 
 
 def _through(wanted: Gaussianiser, level: F64, weight: F64) -> Gaussianiser:
@@ -124,5 +132,7 @@ def _biases(logits: F64, number: NDArray[np.int64], weight: F64, settings: TuneS
         value = weight @ norm - b @ seen + b @ b / (2 * settings.width_of_biases**2)
         return float(value), expected - seen + b / settings.width_of_biases**2
 
-    found: F64 = minimize(loss, np.zeros(powers.shape[1]), jac=True, method="BFGS").x
-    return powers @ found
+    start = np.zeros(powers.shape[1])
+    found: F64 = minimize(loss, start, jac=True, method="BFGS").x
+    gain = 2.0 * (loss(start)[0] - loss(found)[0])
+    return powers @ found * trusted(gain, len(found))

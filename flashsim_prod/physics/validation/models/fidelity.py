@@ -217,6 +217,12 @@ def _multiplicity(fitted: FittedModel, held_out: HeldOut) -> MultiplicityFidelit
     observed: I64 = held_out.table.number
     events = held_out.gen_event
     predicted: F64 = probabilities @ np.arange(probabilities.shape[1])
+    # a model may be right along what sources are shown by, and wrong along what decides
+    conditions = {
+        condition.name: held_out.table.conditions[:, place].astype(np.float64)
+        for place, condition in enumerate(fitted.model.conditions)
+        if condition.name not in held_out.axes
+    }
     return MultiplicityFidelity(
         fitted.model.most,
         len(observed),
@@ -227,5 +233,10 @@ def _multiplicity(fitted: FittedModel, held_out: HeldOut) -> MultiplicityFidelit
             compare_along(name, held_out.axes[name].astype(np.float64), probabilities, observed, events)
             for name in AXES
             if name in held_out.axes
+        ),
+        tuple(
+            compare_along(name, position, probabilities, observed, events)
+            for name, position in conditions.items()
+            if len(position) and np.ptp(position) > 0
         ),
     )

@@ -22,6 +22,8 @@ class Light(StrEnum):
 AUC_LIMITS = (0.65, 0.80)
 #: chi2/ndf below which a multiplicity model is green, and amber
 CHI2_LIMITS = (1.5, 3.0)
+#: chance that one of a true model's conditions counts as missed
+_BY_CHANCE = 0.01
 
 
 def light(figure: float, limits: tuple[float, float]) -> Light:
@@ -156,6 +158,8 @@ class MultiplicityFidelity:
         Along the predicted number, in deciles.
     curves : tuple of Curve
         Along the kinematics of the source and pileup.
+    conditions : tuple of Curve
+        Along what else the model sees of its sources, in its own scale.
     """
 
     most: int
@@ -164,11 +168,20 @@ class MultiplicityFidelity:
     observed: float
     calibration: Curve
     curves: tuple[Curve, ...]
+    conditions: tuple[Curve, ...] = ()
 
     @property
     def worst_curve(self) -> Curve:
         """The curve with the largest chi2/ndf; the calibration only if there is no other."""
-        return max(self.curves or (self.calibration,), key=lambda curve: curve.chi2.per_ndf)
+        found = (*self.curves, *self.missed_conditions)
+        return max(found or (self.calibration,), key=lambda curve: curve.chi2.per_ndf)
+
+    @property
+    def missed_conditions(self) -> list[Curve]:
+        """Those of the conditions that are missed by more than chance makes of so many, worst first."""
+        rare = _BY_CHANCE / max(1, len(self.conditions))
+        found = [one for one in self.conditions if one.chi2.chance_above(one.chi2.per_ndf) < rare]
+        return sorted(found, key=lambda curve: -curve.chi2.per_ndf)
 
     @property
     def largest_chi2(self) -> float:

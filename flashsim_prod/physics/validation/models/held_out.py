@@ -133,13 +133,19 @@ def view(events: Events, model: ObjectModel) -> HeldOut:
     rows = matched.rows
     return HeldOut(
         table,
-        {name: rows[name] for name in AXES if name in rows.columns},
+        axes_of(rows),
         events.scalars["FlashSim_genEvent"].astype(np.int64)[rows.event_index],
         events.scalars["FlashSim_fold"].astype(np.int64)[rows.event_index],
         rows.take(matched.row),
         # of an event's scalars only those that the model makes
         {name: one for name, one in matched.attributes.items() if not model.scalar or name in model.outputs},
     )
+
+
+def axes_of(rows: Rows) -> dict[str, Column]:
+    """Where sources are along `AXES`; those that are jets, of whose fakes any has any pt, by the jet's."""
+    columns = {**rows.columns, "pt": rows["jet_pt"]} if "in_jet" in rows.columns else rows.columns
+    return {name: columns[name] for name in AXES if name in columns}
 
 
 @dataclass

@@ -14,6 +14,7 @@ from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectMode
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.calibration import calibrated
+from flashsim_prod.physics.training.tuning.evidence import share_of_base, trusted
 from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
 from flashsim_prod.physics.training.tuning.tune import tune
 
@@ -185,3 +186,44 @@ def test_the_same_sample_and_seed_give_the_same_weights(base: FittedModel) -> No
 def test_what_is_done_goes_by_the_objects(objects: int, done: Done) -> None:
     assert TuneSettings().done_with(objects) is done
     assert TuneSettings().steps(objects) <= 12_000
+
+
+def _distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Between two cumulative distributions, squared."""
+    places = np.sort(np.concatenate((first, second)))
+    below = (np.searchsorted(np.sort(one), places, side="right") / len(one) for one in (first, second))
+    return float(np.mean(np.subtract(*below) ** 2))
+
+
+def test_a_base_that_is_right_already_is_not_made_worse_by_a_small_sample(base: FittedModel) -> None:
+    truth = np.random.default_rng(1).normal(size=200_000)
+    normals = np.random.default_rng(2).normal(size=20_000)
+    right = replace(base, gaussianisers=(Gaussianiser.fit(truth), base.gaussianisers[1]))
+    after, alone = [], []
+    for seed in range(3):
+        # an untrained flow draws what its knots say
+        x = np.random.default_rng(10 + seed).normal(size=150)
+        table = _table(150, seed=seed)
+        row = table.row[:150]
+        few = replace(table, row=row, targets={"x": x[: len(row)], "flag": table.targets["flag"][: len(row)]})
+        found = calibrated(right, few, CALIBRATION).gaussianisers[0]
+        after.append(_distance(found.from_normal(normals), truth))
+        alone.append(_distance(x, truth))
+    assert sum(after) < 0.7 * sum(alone)
+
+
+def test_a_sample_that_is_far_or_has_a_spike_is_believed() -> None:
+    rng = np.random.default_rng(3)
+    drawn, one = rng.normal(size=20_000), np.ones(200)
+    assert share_of_base(rng.normal(size=200), one, drawn) > 0.15
+    assert share_of_base(rng.normal(size=200) + 2.0, one, drawn) < 0.02
+    spike = np.where(np.arange(200) < 30, 0.001, rng.normal(size=200))
+    assert share_of_base(spike, one, drawn) < 0.1
+    # not as much of it as of as many that count little
+    assert share_of_base(rng.normal(size=200) + 2.0, np.where(np.arange(200) < 5, 1.0, 1e-6), drawn) > 0.02
+
+
+def test_shifts_of_numbers_are_believed_by_what_they_explain() -> None:
+    assert trusted(0.0, 2) == 0
+    assert trusted(2.0, 2) == pytest.approx(0.5)
+    assert trusted(200.0, 2) > 0.98

@@ -25,8 +25,8 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.finite import LeftOut
 from flashsim_prod.physics.training.tables import Table
 from flashsim_prod.physics.validation.models.fidelity import assess
-from flashsim_prod.physics.validation.models.figures import Light, ModelFidelity
-from flashsim_prod.physics.validation.models.held_out import HeldOut
+from flashsim_prod.physics.validation.models.figures import Light, ModelFidelity, MultiplicityFidelity
+from flashsim_prod.physics.validation.models.held_out import HeldOut, axes_of
 
 _SIZE = NetworkSize(width=8, blocks=1, time_frequencies=2, classifier=(4,))
 TOY = ObjectModel(
@@ -201,6 +201,48 @@ def test_an_efficiency_that_ignores_pt_is_wrong_along_pt_only(held_out):
     assert found.worst_curve.axis == "pt"
     assert found.along("pt").chi2.per_ndf > 10
     assert found.along("eta").chi2.per_ndf < 2
+
+
+def test_numbers_that_ignore_a_condition_are_wrong_though_right_along_all_axes(held_out):
+    # in every other bin of pt and eta alike, so that only the third condition tells
+    third = (np.arange(len(held_out.table.number)) % 2).astype(np.float32)
+    number = held_out.table.number * (third == 0)
+    table = replace(
+        held_out.table,
+        conditions=np.column_stack((held_out.table.conditions, third)),
+        number=number,
+        row=np.flatnonzero(number),
+        targets={
+            name: column[third[held_out.table.row] == 0] for name, column in held_out.table.targets.items()
+        },
+    )
+    kept = third[held_out.table.row] == 0
+    seen = replace(
+        held_out,
+        table=table,
+        sources=held_out.sources.take(np.flatnonzero(kept)),
+        attributes={name: column[kept] for name, column in held_out.attributes.items()},
+    )
+    three = replace(TOY, conditions=(*TOY.conditions, Condition("third")))
+
+    def numbers(efficiency: Callable[[np.ndarray], np.ndarray]) -> MultiplicityFidelity:
+        return _assess(replace(toy_model(efficiency=efficiency), model=three), seen).multiplicity
+
+    blind = numbers(lambda c: 0.5 * true_efficiency(c))
+    assert max(curve.chi2.per_ndf for curve in blind.curves) < 2
+    assert [curve.axis for curve in blind.missed_conditions] == ["third"]
+    assert blind.worst_curve.axis == "third"
+    assert blind.light is Light.RED
+    true = numbers(lambda c: true_efficiency(c) * (c[:, 2] == 0))
+    assert not true.missed_conditions
+    assert true.light is Light.GREEN
+
+
+def test_fakes_of_jets_are_seen_along_the_pt_of_the_jet():
+    place, pt = np.arange(3), np.array([20.0, 30.0, 40.0])
+    fakes = Rows(place, place, {"pt": np.ones(3), "jet_pt": pt, "in_jet": np.ones(3), "x": pt})
+    assert axes_of(fakes)["pt"] is pt
+    assert axes_of(Rows(place, place, {"pt": pt, "eta": pt, "x": pt})).keys() == {"pt", "eta"}
 
 
 def test_discrete_attributes_have_a_chi2(true):
