@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import uproot
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from flashsim_prod.cli.main import app
@@ -32,12 +33,15 @@ objects:
   ll: p4(muons, 0) + p4(muons, 1)
 gen_objects:
   ll: p4(GenMuon, 0) + p4(GenMuon, 1)
+networks:
+  net: {file: net.safetensors, inputs: [m_ll / 91 - 1, n_jets, met / 50]}
 selection: (count(muons) >= 2) & (m_ll > 60) & (m_ll < 120)
 variables:
   m_ll: {value: mass(ll), gen: mass(ll), against: ratio, title: "mass of the two muons [GeV]"}
   n_jets: {value: count(jets), type: int, title: number of jets}
   pt_j1: {value: "jets.pt[0]", gen: "GenCleanJet.pt[0]", title: "pt of the leading jet [GeV]", missing: -1}
   met: {value: MET_pt, title: "missing transverse momentum [GeV]"}
+  dnn: {value: net, title: output of a network}
 fit: {steps: 100, efficiency_steps: 100, width: 16, blocks: 1}
 """
 
@@ -137,6 +141,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration, events of both levels, and the bundle that was trained with them."""
     path = tmp_path_factory.mktemp("analysis")
     write(path / "full.root", both_levels(4000))
+    rng = np.random.default_rng(1)
+    layers = {"0.weight": rng.normal(size=(4, 3)), "0.bias": rng.normal(size=4)}
+    layers |= {"2.weight": rng.normal(size=(1, 4)), "2.bias": np.zeros(1)}
+    save_file({name: one.astype(np.float32) for name, one in layers.items()}, path / "net.safetensors")
     (path / "zmumu.yaml").write_text(CONFIG + "files: [full.root]\n")
     return path
 
@@ -145,7 +153,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(folder: Path) -> Path:
     words = ("train", "analysis", folder / "zmumu.yaml", "--work", folder / "work", "--json")
     found = json.loads(_done(*words).stdout)
-    assert [one["name"] for one in found["variables"]] == ["m_ll", "n_jets", "pt_j1", "met"]
+    assert [one["name"] for one in found["variables"]] == ["m_ll", "n_jets", "pt_j1", "met", "dnn"]
     assert 600 < found["gen_events"] == found["events"] < 1000
     return folder / "work" / "bundle"
 
@@ -171,7 +179,7 @@ def test_the_whole_way(bundle: Path, folder: Path, home: Home, tmp_path: Path) -
         titles = {one.name: one.title for one in opened["Events"].branches}
     assert set(events) == {
         *("run", "luminosityBlock", "event", "genWeight", "FlashSim_genEvent", "FlashSim_fold"),
-        *("FlashSim_oversample", "m_ll", "n_jets", "pt_j1", "met"),
+        *("FlashSim_oversample", "m_ll", "n_jets", "pt_j1", "met", "dnn"),
     }
     assert titles["m_ll"] == "mass of the two muons [GeV]"
     # events that pass are in the file, all that were simulated in its sums
@@ -188,12 +196,21 @@ def test_the_whole_way(bundle: Path, folder: Path, home: Home, tmp_path: Path) -
     assert {1, 2} & set(np.unique(events["FlashSim_genEvent"], return_counts=True)[1].tolist())
     assert len(np.unique(events["m_ll"])) > 0.9 * len(events["m_ll"])
     assert ((events["m_ll"] > 10) & (events["m_ll"] < 250)).all()
+    # drawn, as it was learned of a sigmoid
+    assert ((events["dnn"] > -0.5) & (events["dnn"] < 1.5)).all()
     assert ((events["pt_j1"] == -1) | (events["pt_j1"] > 29)).all()
     assert "reference detector" in about["bundle"][0]
     _done("verify", told["dataset"])
     _done("validate", "check", "whole")
     shown = _done("validate", "histogram", "whole", "--observable", "m_ll", "--json")
     assert "m_ll" in shown.stdout
+    # a file with some of its columns has the sums of all that were simulated, too
+    slim = ("materialise", "whole", "--branches", "m_ll", "--output", tmp_path / "slim", "--json")
+    (some,) = json.loads(_done(*slim).stdout)["files"]
+    with uproot.open(some["path"]) as opened:
+        np.testing.assert_array_equal(opened["Events"]["m_ll"].array(library="np"), events["m_ll"])
+        for name in ("genEventCount", "genEventSumw", "genEventSumw2"):
+            assert opened["Runs"][name].array().to_numpy().sum() == pytest.approx(runs[name].sum())
     import hist
 
     filled = OversampledHist(hist.axis.Regular(6, 60, 120, name="m_ll"))
@@ -303,6 +320,9 @@ def test_a_killed_training_goes_on(
         (("MET_pt", "open('/etc/passwd')"), 2, "unknown function 'open'"),
         (("(m_ll > 60)", "(m_l > 60)"), 2, "m_ll"),
         (("variables:", "varables:"), 2, "varables"),
+        (("net.safetensors", "gone.safetensors"), 2, "networks.net.file: "),
+        (("value: net,", "value: nett,"), 2, "did you mean 'net'"),
+        (("met / 50]", "met / 50, dnn]"), 2, "networks.net.inputs: unknown column 'dnn'"),
         (("n_jets:", "nJets:"), 2, "begins like a counter"),
         (("type: int", "type: integer"), 2, "type"),
         (("m_ll < 120", "m_ll < 30"), 10, "no event of 4,000 passes the selection"),
@@ -324,12 +344,13 @@ def test_bad_configurations(
 
 def test_the_closure_of_other_events(bundle: Path, folder: Path, home: Home, tmp_path: Path) -> None:
     other = write(tmp_path / "other.root", both_levels(3000, seed=2))
-    words = ("train", "closure", bundle, other, "--output", tmp_path / "closure", "--json")
+    of_network = ("--networks", folder)
+    words = ("train", "closure", bundle, other, "--output", tmp_path / "closure", *of_network, "--json")
     found = _call(*words)
     told = json.loads(found.stdout)
     assert (told["events"], told["gen_events"]) == (3000, 3000)
     bins = json.loads((tmp_path / "closure" / "closure.json").read_text())["bins"]
-    assert set(bins) == {"events that pass", "m_ll", "n_jets", "pt_j1", "met"}
+    assert set(bins) == {"events that pass", "m_ll", "n_jets", "pt_j1", "met", "dnn"}
     off = sum(one["off"] for one in (told["rate"], *told["variables"]))
     # it was trained for a moment only: whatever is off, the command says so by its exit code
     assert told["closes"] == (off == 0) == (found.exception is None)
@@ -337,9 +358,11 @@ def test_the_closure_of_other_events(bundle: Path, folder: Path, home: Home, tmp
     doubled = hopeless.with_collections({"Jet": hopeless["Jet"].with_columns(pt=hopeless["Jet"]["pt"] * 3)})
     write(tmp_path / "doubled.root", doubled)
     words = ("train", "closure", bundle, tmp_path / "doubled.root", "--output", tmp_path / "closure")
+    words = (*words, *of_network)
     _refused(19, "bins with enough events are off by more than 5 %, the most in", *words)
     _refused(11, "a bundle of object models", "train", "closure", "reference", other)
-    _refused(10, "gone.root does not exist", "train", "closure", bundle, tmp_path / "gone.root")
+    _refused(10, "gone.root does not exist", "train", "closure", bundle, tmp_path / "gone.root", *of_network)
+    _refused(2, "net.safetensors is not in", "train", "closure", bundle, other, "--networks", tmp_path)
 
 
 def test_a_work_folder_of_another_analysis(bundle: Path, folder: Path, home: Home) -> None:

@@ -105,7 +105,10 @@ class Regression:
         """Name the output of networks that `user` is the first to mention: of what is named before it."""
         for network in self._inputs.keys() & user.mentions - names.keys():
             columns = [as_number(one(events, names), events.n, one) for one in self._inputs[network]]
-            names[network] = PerEvent(self._networks[network](np.stack(columns, axis=1)))
+            # whether expressions make sense is asked of bundles, too, which do not hold the files
+            is_here = events.n or self.folder is not None
+            found = self._networks[network](np.stack(columns, axis=1)) if is_here else np.zeros(0)
+            names[network] = PerEvent(found)
 
     def rows(self, events: Events) -> Rows:
         """A row for each event: features, and counterparts of variables."""

@@ -144,20 +144,25 @@ def _write(
     written: Callable[[int], None],
 ) -> None:
     from flashsim_prod.physics.generator.kinds import find_kind
+    from flashsim_prod.physics.nanoaod.runs import TriedSums
     from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
     job, schema, done = merge_job(request, index), schema_of(request), 0
     first, last = (simulate_job(request, one) for one in (job.first, job.first + job.count - 1))
     gen_events = last.gen_first + last.gen_events - first.gen_first
-    runs = find_kind(request.source.kind).runs(
+    # of an ntuple the sums are of all that were simulated, as in the dataset's own files
+    tried = TriedSums()
+    of_input = find_kind(request.source.kind).runs(
         request.source, first.gen_first, gen_events, request.oversample, str
     )
+    runs = of_input or tried.rows
     with (
         appearing(path) as temporary,
         NanoWriter(temporary, schema=schema, provenance=about, runs=runs) as writer,
     ):
         specimen: Events | None = None
         for batch in simulated_jobs(request, jobs_of(request, [index]), wanted):
+            tried.add(batch.tried)
             events = _only(batch.events, wanted, schema)
             if batch.is_specimen:
                 specimen = events
@@ -165,6 +170,7 @@ def _write(
             writer.write(events)
             done += events.n
             written(done)
+        tried.end()
         if specimen is not None and not done:
             writer.describe(specimen)
 

@@ -223,6 +223,13 @@ def close_analysis(
     from flashsim_prod.physics.chain.device import pick_device
 
     bundle = load_bundle(find_bundle(name))
+    own = {} if bundle.manifest.analysis is None else bundle.manifest.analysis.networks
+    for network, one in own.items():
+        if not (networks / one.file).is_file():
+            raise ConfigError(
+                f"{bundle.path}: the output of the network {network} is to be compared, but its file "
+                f"{one.file} is not in {networks.absolute()}; say where it is: --networks FOLDER"
+            )
     producer = AnalysisProducer(bundle, device=pick_device(device, threads=threads))
     regression = replace(producer.regression, folder=networks)
     sample, _ = whole_sample(regression, files, progress)

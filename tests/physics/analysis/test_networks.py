@@ -136,7 +136,11 @@ def test_its_output_is_a_variable_and_can_be_selected_by(tmp_path: Path) -> None
     assert analysis.networks["net"].sha256 is not None
     # what was learned draws without the file
     (tmp_path / "net.safetensors").unlink()
-    assert "GenJet" in Regression(analysis, "x").gen_needs
+    bare = Regression(analysis, "x")
+    assert "GenJet" in bare.gen_needs
+    assert "Jet_pt" in bare.needs
+    with pytest.raises(ConfigError, match=r"net\.safetensors cannot be read"):
+        bare.reconstructed(events)
 
 
 def test_what_networks_cannot_see(tmp_path: Path) -> None:
