@@ -92,6 +92,7 @@ def simulate(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     events_per_job: int | str | None = None,
     nano: str | None = None,
+    keep_unrefined: bool = False,
 ) -> ak.Array:
     """Simulated events, in memory and nowhere else.
 
@@ -122,6 +123,8 @@ def simulate(
         Output events that share a job's seed; by default as many as a request made here and now would have.
     nano : str, optional
         Version of NanoAOD that they are of, ``v9`` or ``v15``; by default it goes with energy and bundle.
+    keep_unrefined : bool
+        Whether there is beside what the bundle refines what it was before, as ``Jet_ptunrefined``.
 
     Returns
     -------
@@ -158,7 +161,11 @@ def simulate(
 
     files = _files(card_or_files)
     card = None if files else fspath(card_or_files)  # type: ignore[arg-type]
-    typed = _typed(card, events, oversample, bundle, energy, seed, device, files, events_per_job, nano=nano)
+    typed = _typed(
+        *(card, events, oversample, bundle, energy, seed, device, files, events_per_job),
+        nano=nano,
+        keep_unrefined=keep_unrefined,
+    )
     plan = preview(open_home(), make_order(typed)[0], None)
     _warn(plan)
     return simulate_in_memory(plan.request)
@@ -179,6 +186,7 @@ def request(
     site: str | PathLike[str] = "local",
     catalog: Literal["local", "rucio", "none"] = "local",
     nano: str | None = None,
+    keep_unrefined: bool = False,
 ) -> Dataset:
     """Make a dataset on this machine, as ``flashsim-prod request`` does, and wait for it.
 
@@ -188,7 +196,7 @@ def request(
     ----------
     card : str or path
         Name or YAML file of a card.
-    events, oversample, bundle, energy, seed, device, events_per_job, nano
+    events, oversample, bundle, energy, seed, device, events_per_job, nano, keep_unrefined
         As of `simulate`.
     inputs : str, path, or sequence of them
         NanoAOD or NanoGEN in the generator's place.
@@ -234,6 +242,7 @@ def request(
         site,
         catalog,
         nano,
+        keep_unrefined=keep_unrefined,
     )
     home = open_home()
     with one_sign_in():
@@ -303,6 +312,8 @@ def _typed(
     site: str | PathLike[str] = "local",
     catalog: Literal["local", "rucio", "none"] = "local",
     nano: str | None = None,
+    *,
+    keep_unrefined: bool = False,
 ) -> Typed:
     """The arguments as a command line would have them, which is where all are looked at."""
     from flashsim_prod.core.choices import Device, RegisterIn
@@ -331,6 +342,7 @@ def _typed(
         "device": None if device == Device.AUTO else Device(device),
         "events_per_job": None if events_per_job is None else str(events_per_job),
         "nano": nano,
+        "keep_unrefined": keep_unrefined,
     }
     return Typed.from_mapping(told, "arguments")
 

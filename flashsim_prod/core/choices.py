@@ -40,6 +40,13 @@ class RegisterIn(StrEnum):
     NONE = "none"
 
 
+class FileFormat(StrEnum):
+    """What the files of a dataset are; each value is how their names end, too."""
+
+    ROOT = "root"
+    PARQUET = "parquet"
+
+
 class Mode(StrEnum):
     """What kind of work a measurement of energy is of."""
 

@@ -1,7 +1,8 @@
 """Names by CMS's grammar: datasets, blocks, logical file names; scopes and storage elements of Rucio.
 
 The patterns are those of the CMS data-management lexicon: a dataset is ``/Primary/Era-ProcString-vN/TIER``,
-a block ``<dataset>#<id>``, a file ``/store/mc/Era/Primary/TIER/ProcString-vN/<group>/<GUID>.root``.
+a block ``<dataset>#<id>``, a file ``/store/mc/Era/Primary/TIER/ProcString-vN/<group>/<GUID>.root``, of flat
+ntuples also ``.parquet``.
 """
 
 from __future__ import annotations
@@ -92,10 +93,12 @@ class DatasetName(StrictModel):
         """The acquisition era that catalogues are told; the first word of a user's dataset is the user."""
         return self.string.partition("_")[0] if self.is_users else self.era
 
-    def lfn(self, index: int, identifier: uuid.UUID, user_lfn: str | None = None) -> str:
+    def lfn(
+        self, index: int, identifier: uuid.UUID, user_lfn: str | None = None, *, ending: str = "root"
+    ) -> str:
         """The logical name of the merged file number `index`, in ``/store/mc`` or the user's folder."""
         group = f"{index // _FILES_PER_FOLDER:06d}"
-        return self._path("mc", user_lfn, group, f"{str(identifier).upper()}.root")
+        return self._path("mc", user_lfn, group, f"{str(identifier).upper()}.{ending}")
 
     def unmerged_lfn(self, request_name: str, index: int, user_lfn: str | None = None) -> str:
         """The logical name of what simulate job `index` writes; it does not stay."""

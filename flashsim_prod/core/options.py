@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
-from flashsim_prod.core.choices import Device, RegisterIn, Solver
+from flashsim_prod.core.choices import Device, FileFormat, RegisterIn, Solver
 from flashsim_prod.core.names import NANO_VERSION, check_scope
 from flashsim_prod.core.strict import StrictModel
 
@@ -77,9 +77,15 @@ class RequestOptions(StrictModel):
     nano: str = Field(
         default=NANO_VERSION, pattern=r"^v\d+$", description="version of NanoAOD that is written"
     )
+    format: FileFormat = Field(
+        default=FileFormat.ROOT, description="of the files of a flat ntuple; NANOAOD is ROOT"
+    )
     device: Device
     catalog: RegisterIn
     registration: Registration = Registration()
+    keep_unrefined: bool = Field(
+        default=False, description="write beside what a bundle refines what it was before, as Jet_ptunrefined"
+    )
     virtual: bool = Field(default=False, description="register what it would hold, and make no file yet")
 
     #: those of them that change neither what is in a dataset nor what it is called

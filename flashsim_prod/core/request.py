@@ -14,6 +14,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.campaigns.extension import Before, Extension
 from flashsim_prod.core.card import ProcessCard
+from flashsim_prod.core.choices import FileFormat
 from flashsim_prod.core.names import DatasetName, lasting_rse
 from flashsim_prod.core.options import UINT32_MAX, Registration, RequestOptions, Sampling
 from flashsim_prod.core.site import Site
@@ -75,6 +76,8 @@ class Request(HasSource, RequestOptions):
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
+        if self.format is not FileFormat.ROOT and self.analysis is None:
+            raise ValueError(f"format: {self.format} is of flat ntuples; NANOAOD is written as root")
         if self.card.energy(self.energy_tev) is None:
             raise ValueError(f"card {self.card.name} has no energy of {self.energy_tev} TeV")
         needed = self.before.gen_events + self.gen_events
@@ -118,7 +121,10 @@ class Request(HasSource, RequestOptions):
         if self.analysis is None:
             return told
         names = ", ".join(one.name for one in self.analysis.columns)
-        what = f"events that pass the selection of the analysis {self.analysis.name}, no NANOAOD: {names}"
+        form = "" if self.format is FileFormat.ROOT else f", as {self.format}"
+        selected = f"events that pass the selection of the analysis {self.analysis.name}"
+        selected = f"events that pass the selection of the analysis {self.analysis.name}"
+        what = f"{selected}, no NANOAOD{form}: {names}"
         return (("ntuple", what), *(one for one in told if one[0] in _OF_NTUPLES))
 
     @property

@@ -100,7 +100,7 @@ def merge_job(request: Request, index: int) -> MergeJob:
         first=first,
         count=count,
         events=(gen_last - gen_first) * request.oversample,
-        lfn=request.dataset.lfn(index, guid, request.site.storage.user_lfn),
+        lfn=request.dataset.lfn(index, guid, request.site.storage.user_lfn, ending=request.format.value),
         guid=guid,
         block=request.dataset.block(block),
     )

@@ -194,21 +194,24 @@ class OfBundle:
         RequestError
             If the request is of another era than the bundle.
         """
-        if wanted:
-            find_era(wanted)
+        if wanted and (tev := find_era(wanted).energy_tev) != energy_tev:
+            raise RequestError(
+                f"era {wanted} is of {tev:g} TeV, the request of {energy_tev:g} TeV; say --energy {tev:g}"
+            )
         own, other = ERAS[self.era], wanted or era_of_profile(profile)
         if not other or (other == self.era and profile == own.profile):
             return profile, ()
         same_energy = energy_tev == own.energy_tev
         if same_energy and (other == self.era or (not wanted and other == DEFAULT)):
             return own.profile, (f"pileup and beam spot are those of {self}, {own.profile}",)
-        if other == self.era:
-            raise RequestError(f"era {other} is of {own.energy_tev:g} TeV, the request of {energy_tev:g} TeV")
         if not self.is_said and not same_energy:
             return profile, (
                 f"the request is of {other}, and {self}: working points and OtherPV_z are of {self.era}",
             )
-        raise RequestError(f"the request is of {other} at {energy_tev:g} TeV, and {self}; {self._remedy}")
+        energy = "" if same_energy else f", or ask for its energy: --energy {own.energy_tev:g}"
+        raise RequestError(
+            f"the request is of {other} at {energy_tev:g} TeV, and {self}; {self._remedy}{energy}"
+        )
 
     def check_told(self, told: str, where: str, wanted: str = "") -> tuple[str, ...]:
         """What is to be told of input that is of the era `told`; `RequestError` if that contradicts.

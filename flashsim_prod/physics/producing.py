@@ -50,7 +50,8 @@ class NanoProducer:
     def __init__(self, chain: Chain, version: str) -> None:
         self.chain, self.timings = chain, chain.timings
         self._way = writing(chain.made_for, version)
-        self.schema = self._way.schema
+        schema = self._way.schema
+        self.schema = schema.with_unrefined() if chain.keeps_unrefined else schema
 
     @property
     def evaluator(self) -> Evaluator:

@@ -127,6 +127,9 @@ def test_a_request_follows_the_era_of_its_bundle() -> None:
         ),
         (("m", "UL16postVFP", True), "Run2_2018", 13.0, "UL18", "is of UL18 at 13 TeV, and bundle m"),
         (("m", "UL16postVFP", True), "Run3_2022", 13.6, "", "is of Run3_2022 at 13.6 TeV, and bundle m"),
+        (("m", "Run3_2022", True), "Run2_2018", 13.0, "", "or ask for its energy: --energy 13.6"),
+        (("m", "UL18", False), "Run2_2018", 13.0, "Run3_2022", "request of 13 TeV; say --energy 13.6"),
+        (("m", "UL18", False), "Run3_2022", 13.6, "UL17", "UL17 is of 13 TeV, the request of 13.6 TeV"),
         (
             ("m", "UL16postVFP", True),
             "Run3_2022",

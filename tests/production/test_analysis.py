@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,26 @@ def test_bad_configurations(
     assert not (tmp_path / "bad" / "bundle").exists()
 
 
+def test_the_closure_of_other_events(bundle: Path, folder: Path, home: Home, tmp_path: Path) -> None:
+    other = write(tmp_path / "other.root", both_levels(3000, seed=2))
+    words = ("train", "closure", bundle, other, "--output", tmp_path / "closure", "--json")
+    found = _call(*words)
+    told = json.loads(found.stdout)
+    assert (told["events"], told["gen_events"]) == (3000, 3000)
+    bins = json.loads((tmp_path / "closure" / "closure.json").read_text())["bins"]
+    assert set(bins) == {"events that pass", "m_ll", "n_jets", "pt_j1", "met"}
+    off = sum(one["off"] for one in (told["rate"], *told["variables"]))
+    # it was trained for a moment only: whatever is off, the command says so by its exit code
+    assert told["closes"] == (off == 0) == (found.exception is None)
+    hopeless = both_levels(3000, seed=2)
+    doubled = hopeless.with_collections({"Jet": hopeless["Jet"].with_columns(pt=hopeless["Jet"]["pt"] * 3)})
+    write(tmp_path / "doubled.root", doubled)
+    words = ("train", "closure", bundle, tmp_path / "doubled.root", "--output", tmp_path / "closure")
+    _refused(19, "bins with enough events are off by more than 5 %, the most in", *words)
+    _refused(11, "a bundle of object models", "train", "closure", "reference", other)
+    _refused(10, "gone.root does not exist", "train", "closure", bundle, tmp_path / "gone.root")
+
+
 def test_a_work_folder_of_another_analysis(bundle: Path, folder: Path, home: Home) -> None:
     work = folder / "work"
     text = (folder / "zmumu.yaml").read_text()
@@ -331,3 +352,58 @@ def test_a_work_folder_of_another_analysis(bundle: Path, folder: Path, home: Hom
     _refused(10, "before its configuration was changed", "train", "analysis", folder / "changed.yaml", *words)
     _refused(10, "without --quick", "train", "analysis", folder / "zmumu.yaml", "--quick", *words)
     _refused(11, "exists", "train", "analysis", folder / "zmumu.yaml", "--work", work)
+
+
+def test_ntuples_of_parquet(bundle: Path, folder: Path, home: Home) -> None:
+    """Every command takes them; what is in them, `tests/physics/analysis/test_parquet.py` compares."""
+    import awkward as ak
+
+    told, _ = _made(home, bundle, folder, "flat", "--events", 90, "--oversample", 3, "--format", "parquet")
+    (file,) = told["files"]
+    path = Path(file["pfn"].removeprefix("file://"))
+    assert path.suffix == ".parquet"
+    columns = ak.from_parquet(path)
+    assert 0 < len(columns) == file["events"] == told["events"] < 90
+    assert {"m_ll", "n_jets", "pt_j1", "met", "genWeight", "FlashSim_fold"} <= set(columns.fields)
+    _done("verify", told["dataset"])
+    for named in ("flat", path):
+        found = json.loads(_done("validate", "check", named, "--json").stdout)
+        assert found["files"][0]["events"] == len(columns)
+        assert found["files"][0]["problem"] is None
+    shown = _done("validate", "histogram", "flat", "--observable", "m_ll", "--json").stdout
+    assert "m_ll" in shown
+    _refused(2, "it is compared by the closure", "validate", "flat", "--reference", path)
+    _refused(2, "DBS knows no files of parquet", "publish", "flat", "--dry-run")
+    was = path.read_bytes()
+    with path.open("r+b") as opened:
+        opened.write(b"PAR2")
+    _refused(8, "checksum", "verify", told["dataset"])
+    assert "adler32" in str(_call("validate", "check", "flat").exception)
+    path.write_bytes(was)
+
+
+@pytest.mark.slow
+def test_lost_ntuples_of_parquet_are_made_again_to_the_byte(bundle: Path, folder: Path, home: Home) -> None:
+    told, _ = _made(home, bundle, folder, "flat", "--events", 60, "--format", "parquet")
+    path = Path(told["files"][0]["pfn"].removeprefix("file://"))
+    was = path.read_bytes()
+    path.unlink()
+    found = json.loads(_done("recover", "flat", "--json").stdout)
+    assert found["files"][0]["proof"] == "bytes"
+    assert path.read_bytes() == was
+
+
+def test_parquet_where_it_cannot_be(
+    bundle: Path, folder: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ("--input", folder / "full.root", "--primary", "Z", "--energy", 13, "--dry-run")
+    _refused(2, "is of flat ntuples, with --analysis", "request", *source, "--format", "parquet")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "flashsim_prod.physics.analysis.parquet.find_spec",
+        lambda name: None if name == "pyarrow" else find(name),
+    )
+    words = ("request", *source, "--analysis", bundle, "--format")
+    _refused(2, "pip install 'flashsim-prod[parquet]'", *words, "parquet")
+    assert not list(home.names())
+    _done(*words, "root", "--yes")

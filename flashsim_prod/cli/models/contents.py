@@ -124,6 +124,7 @@ def _figure(value: float | None, digits: int) -> str:
 def print_model(found: OneModel) -> None:
     """All about one model."""
     _print_entry(found.bundle, found.model)
+    _print_moved(found.model)
     for report in found.reports:
         _print_lines(f"held out: {', '.join(report.files)}")
         figures = report.models[found.model.name]
@@ -150,6 +151,17 @@ def _print_entry(bundle: str, one: ModelContents) -> None:
         *_student(one),
     ):
         _print_lines(f"{label:9} {text}")
+
+
+def _print_moved(one: ModelContents) -> None:
+    """What its refiner did to each attribute, if it has one."""
+    if not one.moved:
+        return
+    numbers = ("BEFORE", "AFTER", "CHANCE")
+    listing = table("REFINED", *numbers, right=numbers)
+    for target, distances in one.moved.items():
+        listing.add_row(f"W1 {target}", *(_figure(distance, 4) for distance in distances))
+    console().print(listing)
 
 
 def _student(one: ModelContents) -> Iterator[tuple[str, str]]:

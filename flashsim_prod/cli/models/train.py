@@ -14,6 +14,7 @@ from flashsim_prod.cli.models import compare as comparing
 from flashsim_prod.cli.models import fit as fitting
 from flashsim_prod.cli.models import opendata
 from flashsim_prod.cli.models.changing import distil as distilling
+from flashsim_prod.cli.models.changing import refine as refining
 from flashsim_prod.cli.models.changing import reweight as reweighting
 from flashsim_prod.cli.models.changing import tune as tuning
 from flashsim_prod.cli.models.extracted import note_what_is_lacking, print_drawn_at, print_sizes, speed
@@ -191,6 +192,7 @@ def extract(
 
 fitting.add_to(app)
 comparing.add_to(app)
+refining.add_to(app)
 reweighting.add_to(app)
 opendata.add_to(app)
 of_analysis.add_to(app)

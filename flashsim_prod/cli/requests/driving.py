@@ -6,6 +6,7 @@ import typer
 
 from flashsim_prod.cli.requests.display import shown_progress
 from flashsim_prod.cli.show import console, counted, print_json
+from flashsim_prod.core.choices import FileFormat
 from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes, format_count
@@ -143,6 +144,23 @@ def events_of(request: Request, files: tuple[OutputFile, ...]) -> int:
     return sum(file.events for file in files) if request.is_thinned and files else request.events
 
 
+def _ways_to_open(request: Request) -> tuple[str, ...]:
+    """How each tool opens a file ``f`` of the dataset."""
+    if request.analysis is None:
+        return (
+            "uproot   uproot.open(f)['Events'].arrays(['Jet_pt', 'Muon_pt'])",
+            "coffea   NanoEventsFactory.from_root({f: 'Events'}, schemaclass=NanoAODSchema).events()",
+            "ROOT     ROOT.RDataFrame('Events', f).Histo1D('Jet_pt')",
+        )
+    name = request.analysis.columns[0].name
+    if request.format is FileFormat.PARQUET:
+        return (f"awkward  ak.from_parquet(f)['{name}']", f"pandas   pandas.read_parquet(f)['{name}']")
+    return (
+        f"uproot   uproot.open(f)['Events'].arrays(['{name}', 'genWeight'])",
+        f"ROOT     ROOT.RDataFrame('Events', f).Histo1D('{name}', 'genWeight')",
+    )
+
+
 def _print_dataset(outcome: Outcome) -> None:
     request, files = outcome.request, outcome.files
     out = console()
@@ -160,9 +178,8 @@ def _print_dataset(outcome: Outcome) -> None:
         line("", f"and {len(files) - 3} more: flashsim-prod files {request.dataset}")
     # as Python writes it, whatever quotes there are in it
     line("Open it", f"f = {files[0].pfn!r}")
-    line("", "uproot   uproot.open(f)['Events'].arrays(['Jet_pt', 'Muon_pt'])")
-    line("", "coffea   NanoEventsFactory.from_root({f: 'Events'}, schemaclass=NanoAODSchema).events()")
-    line("", "ROOT     ROOT.RDataFrame('Events', f).Histo1D('Jet_pt')")
+    for how in _ways_to_open(request):
+        line("", how)
     line("Next", f"flashsim-prod status {request.name}")
     if request.catalog != "none":
         where = "" if request.catalog == "local" else f" --catalog {request.catalog}"

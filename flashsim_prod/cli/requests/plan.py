@@ -166,6 +166,7 @@ def _figures(made: Plan) -> dict[str, Any]:
         "seed": ask.seed,
         "nano": ask.nano if ask.analysis is None else None,
         "analysis": None if ask.analysis is None else ask.analysis.name,
+        "format": ask.format,
         "jobs": ask.n_simulate,
         "files": ask.n_merge,
         "slots": made.slots,

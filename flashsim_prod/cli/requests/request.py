@@ -27,7 +27,7 @@ from flashsim_prod.cli.options import (
     registration_of,
     sampling_of,
 )
-from flashsim_prod.core.choices import RegisterIn, Solver
+from flashsim_prod.core.choices import FileFormat, RegisterIn, Solver
 from flashsim_prod.errors import RequestError
 
 if TYPE_CHECKING:
@@ -112,6 +112,10 @@ def request(
             autocompletion=completing.bundles,
         ),
     ] = None,
+    format: Annotated[
+        FileFormat | None,
+        typer.Option(help="With --analysis: what the ntuple's files are; root by default."),
+    ] = None,
     nano: Annotated[
         str | None,
         typer.Option(metavar="v9|v15", help="Version of NanoAOD to write; by default by energy and bundle."),
@@ -122,6 +126,13 @@ def request(
     solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = None,
     grid_power: GridPower = 1.0,
+    keep_unrefined: Annotated[
+        bool,
+        typer.Option(
+            "--keep-unrefined",
+            help="Write beside what the bundle refines what it was before, as Jet_ptunrefined.",
+        ),
+    ] = False,
     virtual: Annotated[
         bool,
         typer.Option("--virtual", help="Register what it would hold, and make no file (see: materialise)."),

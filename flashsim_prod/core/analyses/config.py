@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from flashsim_prod.core.analyses.ntuple import Column, Ntuple, check_word
 from flashsim_prod.core.choices import ModelKind
@@ -48,6 +54,35 @@ class Variable(StrictModel):
         return self
 
 
+class Activation(StrEnum):
+    """What follows a layer of a network."""
+
+    NONE = "none"
+    RELU = "relu"
+    LEAKY_RELU = "leaky_relu"
+    ELU = "elu"
+    SILU = "silu"
+    TANH = "tanh"
+    SIGMOID = "sigmoid"
+
+
+class Network(StrictModel):
+    """A small network of the analysis, as that which separates its signal: dense layers, one number out."""
+
+    file: str = Field(
+        min_length=1,
+        description="safetensors with weight and bias of each layer, as torch's Sequential has them",
+    )
+    inputs: tuple[str, ...] = Field(
+        min_length=1, description="expressions of reconstructed columns and named objects, in its order"
+    )
+    hidden: Activation = Field(default=Activation.RELU, description="after all layers but the last")
+    output: Activation = Field(default=Activation.SIGMOID, description="after the last layer")
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="of the file, which must then be that one"
+    )
+
+
 class FitOptions(StrictModel):
     """How the networks are trained."""
 
@@ -70,6 +105,9 @@ class Analysis(StrictModel):
     tag: str | None = Field(default=None, description="word for dataset names; the name's letters and digits")
     objects: Mapping[str, str] = Field(default_factory=dict, description="reconstructed objects, by name")
     gen_objects: Mapping[str, str] = Field(default_factory=dict, description="generator-level ones, by name")
+    networks: Mapping[str, Network] = Field(
+        default_factory=dict, description="networks whose output is a number of each event, by name"
+    )
     selection: str = Field(description="expression: the event passes where it is true")
     variables: Mapping[str, Variable] = Field(min_length=1)
     fit: FitOptions = FitOptions()
@@ -86,12 +124,24 @@ class Analysis(StrictModel):
 
     @model_validator(mode="after")
     def _names_are_good(self) -> Self:
-        for what, names in (("an object", self.objects), ("an object", self.gen_objects)):
+        for what, names in (
+            ("an object", self.objects),
+            ("an object", self.gen_objects),
+            ("a network", self.networks),
+        ):
             for name in names:
                 check_word(name, what)
+        if both := sorted(self.networks.keys() & self.objects.keys()):
+            raise ValueError(f"networks: '{both[0]}' is the name of objects, too; rename one of them")
         # what a column must be called
         self.ntuple()
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without networks as before there were any: what was written then stays what it is."""
+        fields: dict[str, Any] = handler(self)
+        return {key: value for key, value in fields.items() if key != "networks" or value}
 
     def ntuple(self) -> Ntuple:
         """What its files hold."""

@@ -46,6 +46,9 @@ class Bins:
         NaN in bins that the truth has nothing in.
     gen_events : array of shape (n_bins,)
         That the truth has in a bin.
+    clear : bool array of shape (n_bins,)
+        Where the difference is beyond what it may be by three of its errors, however few events there are:
+        what a wrong model adds makes errors larger, and it must not hide behind these.
     """
 
     name: str
@@ -56,16 +59,17 @@ class Bins:
     ratio: F64
     error: F64
     gen_events: NDArray[np.int64]
+    clear: NDArray[np.bool_]
 
     @property
     def enough(self) -> NDArray[np.bool_]:
         """Bins with enough events to tell."""
-        return np.asarray((self.error <= ENOUGH) & (self.gen_events >= _FEWEST))
+        return np.asarray(self.clear | ((self.error <= ENOUGH) & (self.gen_events >= _FEWEST)))
 
     @property
     def off(self) -> NDArray[np.bool_]:
         """Bins with enough events that are off by more than they may be."""
-        return self.enough & (np.abs(self.ratio - 1) > TOLERANCE)
+        return self.clear | (self.enough & (np.abs(self.ratio - 1) > TOLERANCE))
 
     @property
     def worst(self) -> int | None:
@@ -187,9 +191,12 @@ def _compared(name: str, title: str, edges: F64, truth: F64, model: F64, sides: 
     of_truth, of_model = (table.sum(axis=0) for table in tables)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = of_model / of_truth
-        error = np.sqrt(((tables[1] - tables[0]) ** 2).sum(axis=0)) / np.abs(of_truth)
-    gen_events = np.count_nonzero(tables[0], axis=0)
-    return Bins(name, title, edges, of_truth, of_model, ratio, error, gen_events)
+        sigma = np.sqrt(((tables[1] - tables[0]) ** 2).sum(axis=0))
+        error = sigma / np.abs(of_truth)
+    gen_events, of_either = (np.count_nonzero(one, axis=0) for one in (tables[0], tables[0] + tables[1]))
+    beyond = np.abs(of_model - of_truth) - TOLERANCE * np.abs(of_truth)
+    clear = (beyond > 3 * sigma) & (of_either >= _FEWEST)
+    return Bins(name, title, edges, of_truth, of_model, ratio, error, gen_events, clear)
 
 
 def _edges(values: F64, variable: Variable) -> F64:

@@ -59,6 +59,11 @@ class Expression:
         if _depth(self._tree) > _DEEPEST:
             raise self.error("nested too deeply; give parts of it names of their own")
 
+    @property
+    def mentions(self) -> set[str]:
+        """All names in it, of columns, objects and functions."""
+        return {node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)}
+
     def error(self, problem: str) -> ConfigError:
         """What is wrong, in a line with its place."""
         shown = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."

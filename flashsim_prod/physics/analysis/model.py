@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from flashsim_prod.core.analyses.config import Against, Analysis, Variable
 from flashsim_prod.errors import ConfigError
 from flashsim_prod.physics.analysis.expressions import Expression, as_number
 from flashsim_prod.physics.analysis.features import CONDITIONS, features, gen_names
+from flashsim_prod.physics.analysis.networks import Dense, load_network
 from flashsim_prod.physics.analysis.tracking import Tracked
 from flashsim_prod.physics.analysis.values import F64, PerEvent, Value
 from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Rows, Scale, Target
@@ -34,10 +36,13 @@ class Regression:
     analysis : Analysis
     where : str
         The file that it is from, for messages.
+    folder : Path, optional
+        Where the files of its networks are; what was learned draws without them.
     """
 
     analysis: Analysis
     where: str
+    folder: Path | None = None
 
     @cached_property
     def _objects(self) -> dict[str, Expression]:
@@ -60,6 +65,20 @@ class Regression:
         known = {name: one.gen for name, one in self.analysis.variables.items() if one.gen is not None}
         return self._expressions("variables", known)
 
+    @cached_property
+    def _networks(self) -> dict[str, Dense]:
+        return {
+            name: load_network(one, self.folder or Path(), f"{self.where}: networks.{name}")
+            for name, one in self.analysis.networks.items()
+        }
+
+    @cached_property
+    def _inputs(self) -> dict[str, list[Expression]]:
+        return {
+            name: [Expression(text, f"{self.where}: networks.{name}.inputs") for text in one.inputs]
+            for name, one in self.analysis.networks.items()
+        }
+
     def _expressions(self, section: str, texts: Mapping[str, str]) -> dict[str, Expression]:
         return {name: Expression(text, f"{self.where}: {section}.{name}") for name, text in texts.items()}
 
@@ -75,10 +94,18 @@ class Regression:
             names[name] = expression(events, names)
         values = {}
         for name, expression in self._values.items():
+            self._evaluate_networks(expression, events, names)
             values[name] = as_number(expression(events, names), events.n, expression)
             names[name] = PerEvent(values[name])
+        self._evaluate_networks(self._selection, events, names)
         selected = as_number(self._selection(events, names), events.n, self._selection)
         return (selected != 0) & ~np.isnan(selected), values
+
+    def _evaluate_networks(self, user: Expression, events: Events, names: dict[str, Value]) -> None:
+        """Name the output of networks that `user` is the first to mention: of what is named before it."""
+        for network in self._inputs.keys() & user.mentions - names.keys():
+            columns = [as_number(one(events, names), events.n, one) for one in self._inputs[network]]
+            names[network] = PerEvent(self._networks[network](np.stack(columns, axis=1)))
 
     def rows(self, events: Events) -> Rows:
         """A row for each event: features, and counterparts of variables."""

@@ -78,17 +78,8 @@ def parts_of(regression: Regression, files: Sequence[str], work: Path, progress:
         loaded = [Sample.load(path) for path in paths]
         if all(told == notes for _, told in loaded):
             return Parts(loaded[0][0], loaded[1][0], json.loads(read_text(work / _DETECTORS)))
-    found, detectors = [], dict[str, str]()
-    for url, done, total, one in read_samples(files, regression, detectors):
-        found.append(one)
-        progress(Path(url).name, done, total, None)
-    whole, fit = Sample.concatenate(found), regression.analysis.fit
-    passing = int(whole.passes.sum())
-    if not passing:
-        raise InputError(
-            f"{regression.where}: no event of {len(whole):,} passes the selection; mend it, or give files of "
-            "another process"
-        )
+    whole, detectors = whole_sample(regression, files, progress)
+    passing, fit = int(whole.passes.sum()), regression.analysis.fit
     learned, held_out = whole.cut(fit.held_out, fit.seed)
     if learned.passes.sum() < LEAST_OBJECTS or not held_out.passes.any():
         raise InputError(
@@ -100,6 +91,29 @@ def parts_of(regression: Regression, files: Sequence[str], work: Path, progress:
         one.save(path, notes)
     write_whole(work / _DETECTORS, json.dumps(detectors) + "\n")
     return Parts(learned, held_out, detectors)
+
+
+def whole_sample(
+    regression: Regression, files: Sequence[str], progress: Progress
+) -> tuple[Sample, dict[str, str]]:
+    """The events of `files`, and what detector made them.
+
+    Raises
+    ------
+    InputError
+        If none passes the selection, or a file cannot be read.
+    """
+    found, detectors = [], dict[str, str]()
+    for url, done, total, one in read_samples(files, regression, detectors):
+        found.append(one)
+        progress(Path(url).name, done, total, None)
+    whole = Sample.concatenate(found)
+    if not whole.passes.any():
+        raise InputError(
+            f"{regression.where}: no event of {len(whole):,} passes the selection; mend it, or give files of "
+            "another process"
+        )
+    return whole, detectors
 
 
 def fit_analysis(

@@ -136,6 +136,10 @@ def _eta(one: Vector) -> F64:
 
 
 def _away_from(objects: Objects, others: Objects, distance: np.float64) -> Value:
+    for one in (objects, others):
+        # asked for by name even where there is nothing, so that it is known which columns are needed
+        for column in ("eta", "phi"):
+            one.collection[column]
     near, _, _ = close_pairs(objects.collection, others.collection, float(distance))
     kept = np.ones(objects.collection.n_objects, dtype=bool)
     kept[near] = False

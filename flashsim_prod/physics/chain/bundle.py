@@ -29,7 +29,7 @@ from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import BundleError, ConfigError
 from flashsim_prod.files import read_bytes
 from flashsim_prod.physics.chain.assessment import Assessment
-from flashsim_prod.physics.chain.corrections.section import REWEIGHTER, ReweighterSection, without_reweighter
+from flashsim_prod.physics.chain.corrections import section
 from flashsim_prod.physics.chain.distilled import Distilled, student_name
 from flashsim_prod.physics.chain.kinds.registry import FLOW, VELOCITY, read_section
 from flashsim_prod.physics.eras import era_of_version, find_era
@@ -66,8 +66,11 @@ class ModelEntry(StrictModel):
     network: dict[str, Any] = Field(description="sizes of the networks, as the kind has them")
     parameters: int = Field(ge=1, description="trainable parameters")
     fit: dict[str, float | int | str] = Field(default_factory=dict, description="how the training went")
-    reweighter: ReweighterSection | None = Field(
+    reweighter: section.ReweighterSection | None = Field(
         default=None, description="brings what the model draws nearer to the truth"
+    )
+    refiner: section.RefinerSection | None = Field(
+        default=None, description="moves what the model draws, before a reweighter sees it"
     )
     distilled: Distilled | None = Field(default=None, description="what came of distilling it, if it was")
 
@@ -76,6 +79,15 @@ class ModelEntry(StrictModel):
         if self.distilled is not None and self.kind != FLOW:
             raise ValueError(f"distilled: of a {self.kind}; only flows take steps")
         return self
+
+    @property
+    def corrections(self) -> tuple[section.Section, ...]:
+        """What is done to the model's draws, in this order."""
+        return tuple(one for one in (self.refiner, self.reweighter) if one is not None)
+
+    def without_corrections(self) -> Self:
+        """The same of the model alone."""
+        return self.model_copy(update={"refiner": None, "reweighter": None})
 
     @property
     def files(self) -> dict[str, str]:
@@ -95,7 +107,7 @@ class ModelEntry(StrictModel):
         """Without its student, if it has one, and what corrects the draws of that."""
         if len(self.files) == 1:
             return self
-        return self.model_copy(update={"distilled": None, "reweighter": None})
+        return self.without_corrections().model_copy(update={"distilled": None})
 
     def renamed(self, model: str) -> ModelEntry:
         """With names for its files that no other model's can have."""
@@ -109,7 +121,7 @@ class ModelEntry(StrictModel):
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without a word of corrections and students where there are none."""
         found: dict[str, Any] = handler(self)
-        unsaid = ("reweighter", "distilled")
+        unsaid = ("reweighter", "refiner", "distilled")
         return {key: value for key, value in found.items() if key not in unsaid or value is not None}
 
 
@@ -306,7 +318,7 @@ def read_model(folder: Path, entry: ModelEntry) -> Tensors:
         return tensors
     own = read_tensors(folder / entry.distilled.file)
     wanted = own_of_student(tensors).keys()
-    for odd in sorted(without_reweighter(own).keys() ^ wanted):
+    for odd in sorted(section.without_corrections(own).keys() ^ wanted):
         what = "lacks" if odd in wanted else "holds"
         raise BundleError(
             f"{folder / entry.distilled.file}: {what} {odd}; a student has all of {VELOCITY} and no more"
@@ -316,7 +328,7 @@ def read_model(folder: Path, entry: ModelEntry) -> Tensors:
 
 def own_of_student(tensors: Tensors) -> Tensors:
     """Those of a flow's tensors that a student has its own of, and what corrects its draws."""
-    own = (f"{VELOCITY}.", f"{REWEIGHTER}.")
+    own = (f"{VELOCITY}.", *section.CORRECTIONS)
     return {name: one for name, one in tensors.items() if name.startswith(own)}
 
 

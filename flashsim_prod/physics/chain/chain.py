@@ -14,6 +14,7 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.compatibility import check_models, check_samplings, weighting
 from flashsim_prod.physics.chain.corrections.drawing import Asked, draw
+from flashsim_prod.physics.chain.corrections.unrefined import Restored, with_unrefined
 from flashsim_prod.physics.chain.devices.here import Here
 from flashsim_prod.physics.chain.devices.place import Place
 from flashsim_prod.physics.chain.devices.work import Evaluator
@@ -24,8 +25,9 @@ from flashsim_prod.physics.definitions.completion import LINKED, link
 from flashsim_prod.physics.definitions.jets_muons import of_era
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
 from flashsim_prod.physics.eras import DEFAULT
-from flashsim_prod.physics.events import WEIGHT, Column, Events, split_name
+from flashsim_prod.physics.events import WEIGHT, Events, split_name
 from flashsim_prod.physics.nanoaod.reader import conform
+from flashsim_prod.physics.nanoaod.schema import UNREFINED
 from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 
@@ -47,6 +49,8 @@ class Chain:
         Is told the time of each stage: features, efficiencies, flows, postprocess.
     branches : iterable of str, optional
         Run only the models that make these, and those whose objects they use; by default all.
+    keep_unrefined : bool
+        Whether events have beside what is refined what it was before.
 
     Raises
     ------
@@ -70,11 +74,14 @@ class Chain:
         sampling: Sampling | None = None,
         timings: Timings | None = None,
         branches: Iterable[str] | None = None,
+        keep_unrefined: bool = False,
     ) -> None:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
         self.made_for = bundle.nano
-        self.schema = declared_in(self.made_for)
+        schema = declared_in(self.made_for)
+        self.schema = schema.with_unrefined() if keep_unrefined else schema
+        self.keeps_unrefined = keep_unrefined
         self.era = bundle.era
         models = check_models(bundle)
         if branches is not None:
@@ -120,7 +127,7 @@ class Chain:
             made = iter([one for models in groups for one in self._run(models, events, seed, weights, asked)])
             with self.timings.step("postprocess"):
                 for _, models in products:
-                    of_these = [next(made) for _ in models]
+                    of_these = with_unrefined([next(made) for _ in models], self.schema)
                     events = with_made(events, [one.model for one in models], of_these)
         with self.timings.step("postprocess"):
             if weights:
@@ -143,8 +150,8 @@ class Chain:
         seed: int,
         weights: list[NDArray[np.float64]],
         told: Told | None,
-    ) -> list[tuple[Rows, dict[str, Column]]]:
-        """The objects of each model: the row that each came from, and its attributes.
+    ) -> list[Restored]:
+        """The objects of each model.
 
         What events count for by models that weight objects are more of the `weights`.
         """
@@ -174,10 +181,9 @@ class Chain:
             ]
             drawn = [one.fitted.targets(found.latents) for one, found in zip(sources, found_of, strict=True)]
         with step("postprocess"):
-            return [
-                (one.rows, one.fitted.model.restore(found, one.rows))
-                for one, found in zip(sources, drawn, strict=True)
-            ]
+            before = [found.unrefined if self.keeps_unrefined else None for found in found_of]
+            asked_for = zip(sources, drawn, before, strict=True)
+            return [one.restored(found, unrefined) for one, found, unrefined in asked_for]
 
 
 @dataclass
@@ -219,6 +225,14 @@ class _Source:
         self.rows = Rows(rows.event_index, item, rows.columns)
         self.conditions, self.origin = self.conditions[origin], origin
 
+    def restored(
+        self, drawn: dict[str, NDArray[np.float64]], unrefined: NDArray[np.float32] | None
+    ) -> Restored:
+        """What becomes of what was drawn for the objects, and would have become of what it was before."""
+        model = self.fitted.model
+        before = None if unrefined is None else model.restore(self.fitted.targets(unrefined), self.rows)
+        return Restored(model, self.rows, model.restore(drawn, self.rows), before)
+
     def noise(self, seed: int) -> NDArray[np.float64]:
         """Normal numbers of the objects."""
         stream = f"{self.fitted.model.name}.{self.fitted.kind.name}"
@@ -236,6 +250,7 @@ def makers(
     wanted = {
         output
         for name in branches
+        for name in (name.removesuffix(UNREFINED),)
         for output in (name, split_name(name, outputs)[0], *LINKED.get(name, ()), *_counted(name, outputs))
     }
     found = [model for model in models if model.name in always]

@@ -74,9 +74,10 @@ def check_needs(bundle: Bundle) -> None:
 
 
 def check_samplings(bundle: Bundle, sampling: Sampling) -> None:
-    """`BundleError` if a reweighter of the bundle knows draws that are integrated otherwise only."""
+    """`BundleError` if a correction of the bundle knows draws that are integrated otherwise only."""
     for name, entry in bundle.manifest.models.items():
-        check_sampling(entry.reweighter, name, sampling)
+        for section in entry.corrections:
+            check_sampling(section, name, sampling)
 
 
 def weighting(bundle: Bundle) -> frozenset[str]:

@@ -16,12 +16,13 @@ from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import ModelEntry, Tensors
 from flashsim_prod.physics.chain.compatibility import as_drawn_by
 from flashsim_prod.physics.chain.corrections.drawing import Asked, draw
+from flashsim_prod.physics.chain.corrections.refiner import Refiner
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, seen
 from flashsim_prod.physics.chain.corrections.section import (
-    REWEIGHTER,
     check_is_of,
     check_sampling,
     model_digest,
+    without_corrections,
     without_reweighter,
 )
 from flashsim_prod.physics.chain.devices.graphs import Function
@@ -65,8 +66,10 @@ class FittedModel:
         Where they run.
     drawing : mapping of name to torch module
         What draws instead of them: the kind's form for inference, in a model that was loaded.
+    refiner : Refiner, optional
+        Moves what the kind draws, before anything else sees it.
     reweighter : Reweighter, optional
-        Knows how likely what the kind draws is in truth.
+        Knows how likely what is drawn so is in truth.
     steps : Sampling, optional
         Of a student, which draws in these whatever is asked for.
     """
@@ -81,6 +84,7 @@ class FittedModel:
     drawing: Networks = field(default_factory=dict)
     reweighter: Reweighter | None = None
     steps: Sampling | None = None
+    refiner: Refiner | None = None
 
     @classmethod
     def untrained(
@@ -110,18 +114,18 @@ class FittedModel:
         Raises
         ------
         BundleError
-            If the weights were made for other conditions or targets, or cannot be run, or a reweighter is of
+            If the weights were made for other conditions or targets, or cannot be run, or a correction is of
             another model, or of one that draws sets.
         """
         model, kind = as_drawn_by(model, entry), find_kind(entry.kind)
-        if entry.reweighter is not None and isinstance(kind, KindOfSets):
+        for section in entry.corrections if isinstance(kind, KindOfSets) else ():
             raise BundleError(
-                f"model {model.name} of the bundle: a reweighter knows single objects, and it is of "
+                f"model {model.name} of the bundle: a {section.WHAT} knows single objects, and it is of "
                 f"kind {kind.name}, which draws the objects of a source together"
             )
         size = kind.size(read_section(entry.kind, entry.network, f"model {model.name}"))
-        check_tensors(model, kind, size, tensors, entry.reweighter)
-        reweighter = None
+        check_tensors(model, kind, size, tensors, entry.corrections)
+        reweighter = refiner = None
         if entry.reweighter is not None:
             check_is_of(entry.reweighter, model.name, model_digest(entry.kind, entry.form, tensors))
             reweighter = Reweighter.load(model, entry.reweighter, tensors, is_looked_up=place.is_cpu)
@@ -130,6 +134,10 @@ class FittedModel:
             Gaussianiser(tensors[f"{target.name}.cdf"], tensors[f"{target.name}.value"])
             for target in model.targets
         )
+        if entry.refiner is not None:
+            alone = model_digest(entry.kind, entry.form, without_corrections(tensors))
+            check_is_of(entry.refiner, model.name, alone)
+            refiner = Refiner.load(model, entry.refiner, tensors, gaussianisers)
         networks = kind.networks(model, size)
         for name, network in networks.items():
             _load(network, f"{name}.", tensors)
@@ -137,7 +145,8 @@ class FittedModel:
         drawing = kind.for_inference(networks) if place.is_cpu else networks
         steps = entry.distilled.sampling if entry.distilled is not None else None
         return cls(
-            model, kind, size, standardiser, gaussianisers, networks, place, drawing, reweighter, steps
+            *(model, kind, size, standardiser, gaussianisers, networks, place, drawing, reweighter, steps),
+            refiner,
         )
 
     @property
@@ -167,6 +176,11 @@ class FittedModel:
     @property
     def bare(self) -> FittedModel:
         """This model without what corrects its draws."""
+        return replace(self, reweighter=None, refiner=None)
+
+    @property
+    def unweighted(self) -> FittedModel:
+        """This model, refined or not, without what weights its draws or takes one of several."""
         return replace(self, reweighter=None)
 
     @property
@@ -217,8 +231,8 @@ class FittedModel:
 
     def latents(self, conditions: F32, normals: F64, sampling: Sampling, *, sets: I64 | None = None) -> F32:
         """The same before its transforms make attributes of them: numbers of shape (n, n_targets)."""
-        if self.reweighter is not None:
-            check_sampling(self.reweighter.section, self.model.name, sampling)
+        for one in (self.refiner, self.reweighter):
+            check_sampling(one.section if one else None, self.model.name, sampling)
         (drawn,) = draw([Asked(self, conditions, normals, sets)], self._alone(sampling))
         return drawn.latents
 
@@ -260,7 +274,9 @@ class FittedModel:
         """Numbers that the networks give for a row."""
         if task is Task.WEIGHTS:
             return 2
-        return len(self.model.targets) if task is Task.ATTRIBUTES else self.model.most + 1
+        # of a model that is refined what it drew comes after what is made of it
+        parts = 1 if self.refiner is None else 2
+        return parts * len(self.model.targets) if task is Task.ATTRIBUTES else self.model.most + 1
 
     def start(self, task: Task, inputs: tuple[F32, ...], sampling: Sampling) -> Pending:
         """Have the networks called for all rows of `inputs`: those of a `Work`."""
@@ -304,7 +320,7 @@ class FittedModel:
     def with_networks(self, networks: Networks) -> FittedModel:
         """This model with other networks of the same sizes, whose draws no correction knows."""
         drawing = self.kind.for_inference(networks) if self.drawing else {}
-        return replace(self, networks=networks, drawing=drawing, reweighter=None)
+        return replace(self, networks=networks, drawing=drawing, reweighter=None, refiner=None)
 
     @property
     def _tasks(self) -> tuple[Task, ...]:
@@ -320,7 +336,7 @@ class FittedModel:
         """Of blocks, once its networks are where they are to run."""
         if not self.place.is_cpu:
             # of one that is there already nothing is moved
-            own = () if self.reweighter is None else (self.reweighter.drawing,)
+            own = [one.drawing for one in (self.refiner, self.reweighter) if one is not None]
             for network in (*self.networks.values(), *own):
                 network.to(self.place.device)
         # each evaluation rounds as the first ones do
@@ -341,18 +357,26 @@ class FittedModel:
             return self.reweighter.drawing
         if task is Task.NUMBERS:
             return lambda conditions: kind.logits(networks, conditions)
-        return lambda conditions, normals: kind.sample(networks, conditions, normals, sampling)
+
+        def sample(conditions: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+            return kind.sample(networks, conditions, normals, sampling)
+
+        return sample if self.refiner is None else self.refiner.after(sample)
 
     @cached_property
     def _runner(self) -> Runner:
         return Runner(self.place)
 
 
-def with_correction(tensors: Tensors, found: Reweighter) -> Tensors:
-    """A model's stored tensors with those of a reweighter beside them, in the place of another one's."""
+def with_correction(tensors: Tensors, found: Reweighter | Refiner) -> Tensors:
+    """A model's stored tensors with those of a correction, in the place of another one's.
+
+    A reweighter goes with a refiner: it knows what that makes of draws.
+    """
+    kept = without_reweighter(tensors) if isinstance(found, Reweighter) else without_corrections(tensors)
     state = found.network.state_dict()
-    return without_reweighter(tensors) | {
-        f"{REWEIGHTER}.{key}": _stored(value.cpu().numpy()) for key, value in state.items()
+    return kept | {
+        f"{found.section.WHAT}.{key}": _stored(value.cpu().numpy()) for key, value in state.items()
     }
 
 

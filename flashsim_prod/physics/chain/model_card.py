@@ -6,9 +6,11 @@ All of it comes from the manifest, so that a card of anybody's bundle says as mu
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 from flashsim_prod.physics.chain.assessment import AreaFigures, Assessment, ModelFigures
 from flashsim_prod.physics.chain.bundle import Bundle, Manifest
+from flashsim_prod.physics.chain.corrections.section import RefinerSection
 from flashsim_prod.physics.chain.distilled import Distilled
 
 #: a classifier that is this many of its errors above its floor tells drawn from true objects
@@ -31,6 +33,7 @@ def model_card(bundle: Bundle) -> str:
         "## Models",
         _models(manifest),
         *_students(manifest),
+        *_refined(manifest),
         "## Fidelity",
         *_fidelity(manifest),
         "## Limits",
@@ -125,6 +128,35 @@ def _student(name: str, found: Distilled) -> tuple[str, ...]:
         f"{judged.teacher_auc:.4f} ± {judged.teacher_auc_error:.4f}",
         _decimal(judged.auc, 4),
         "; ".join(judged.worse) or "-",
+    )
+
+
+def _refined(manifest: Manifest) -> list[str]:
+    """Which models have a refiner, and what it did to their draws; nothing where none has."""
+    found = {name: one.refiner for name, one in manifest.models.items() if one.refiner is not None}
+    if not found:
+        return []
+    told = (
+        "What these models draw is moved by a network after them, attributes that are continuous only. AUC "
+        "is that of a classifier between drawn objects and true ones that neither had learned from, W1 the "
+        "median distance of the attributes in standard deviations, both before and after."
+    )
+    head = ("Model", "Moves", "Objects", "AUC before", "AUC after", "W1 before", "W1 after")
+    return ["## Refined", told, _table(head, [_refiner(name, one) for name, one in found.items()])]
+
+
+def _refiner(name: str, found: RefinerSection) -> tuple[str, ...]:
+    moves, judged = f"{len(found.moves)}", found.judgement
+    if judged is None:
+        return (f"`{name}`", moves, *("-",) * 5)
+    return (
+        f"`{name}`",
+        moves,
+        _count(judged.objects),
+        _decimal(judged.auc_before, 4),
+        f"{judged.auc_after:.4f} ± {judged.auc_error:.4f}",
+        _decimal(median(one.before for one in judged.w1.values()), 4),
+        _decimal(median(one.after for one in judged.w1.values()), 4),
     )
 
 

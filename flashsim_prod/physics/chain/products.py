@@ -9,6 +9,7 @@ from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import FINISHERS, finish_collection, variant_of
 from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.nanoaod.schema import UNREFINED
 
 
 def production_order(models: Sequence[ObjectModel]) -> list[str]:
@@ -45,18 +46,24 @@ def with_made(
     variant = variant_of(models[0])
     if models[0].scalar:
         scalars = {name: column for _, columns in made for name, column in columns.items()}
-        return events.with_scalars({name: one for name, one in scalars.items() if name not in variant.gone})
+        kept = {name: one for name, one in scalars.items() if _stem(name) not in variant.gone}
+        return events.with_scalars(kept)
     absent = frozenset().union(*(model.left_out for model in models))
     parts = [
         Collection.from_rows(
             events.n,
             rows.event_index,
-            {name: column for name, column in columns.items() if name not in absent},
+            {name: column for name, column in columns.items() if _stem(name) not in absent},
         )
         for rows, columns in made
     ]
     finish = FINISHERS.get(models[0].produces, finish_collection)
     objects = variant.finish(finish(parts, events), events)
     if variant.gone:
-        objects = objects.only([name for name in objects.columns if name not in variant.gone])
+        objects = objects.only([name for name in objects.columns if _stem(name) not in variant.gone])
     return events.with_collections({models[0].produces: objects})
+
+
+def _stem(name: str) -> str:
+    """The attribute that `name` is, or is of before it was refined."""
+    return name.removesuffix(UNREFINED)

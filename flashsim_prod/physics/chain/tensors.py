@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import Tensors
-from flashsim_prod.physics.chain.corrections import reweighter
-from flashsim_prod.physics.chain.corrections.section import ReweighterSection
+from flashsim_prod.physics.chain.corrections import refiner, reweighter
+from flashsim_prod.physics.chain.corrections.section import RefinerSection, Section
 from flashsim_prod.physics.chain.kinds.base import Kind
 from flashsim_prod.physics.chain.kinds.registry import FLOW, find_kind
 from flashsim_prod.physics.chain.model import ObjectModel
@@ -62,9 +63,9 @@ def check_tensors(
     kind: Kind[Any],
     size: Any,
     tensors: Tensors,
-    section: ReweighterSection | None = None,
+    corrections: Sequence[Section] = (),
 ) -> None:
-    """Check that networks and transforms can be made of `tensors`, and a reweighter, if there is to be one.
+    """Check that networks and transforms can be made of `tensors`, and the corrections of these sections.
 
     Raises
     ------
@@ -72,8 +73,14 @@ def check_tensors(
         Naming the model, the tensor, and what is wrong with it.
     """
     try:
-        besides = {} if section is None else reweighter.expected_shapes(model, section)
-        _check_shapes(expected_shapes(model, kind, size) | besides, tensors)
+        shapes = expected_shapes(model, kind, size)
+        for section in corrections:
+            shapes |= (
+                refiner.expected_shapes(model, section)
+                if isinstance(section, RefinerSection)
+                else reweighter.expected_shapes(model, section)
+            )
+        _check_shapes(shapes, tensors)
         if np.any(tensors["conditions.width"] <= 0):
             raise ValueError("conditions.width is not above 0 everywhere")
         for target in model.targets:

@@ -13,7 +13,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 #: a value that more than this fraction of the sample takes exactly is a spike, not part of a continuum
-_SPIKE = 1e-3
+SPIKE = 1e-3
 #: and so often at least: in a small sample every value is more than such a fraction
 _REPEATS = 5
 _QUANTILES = 200
@@ -52,7 +52,7 @@ class Gaussianiser:
         lower = np.concatenate(([0.0], upper[:-1]))
         alone = _beside_gaps(values)
         # what stands apart, such as what is put where nothing is known, needs only to be there twice
-        step = (sums > _SPIKE * sums.sum()) & (counts >= np.where(alone, 2, _REPEATS))
+        step = (sums > SPIKE * sums.sum()) & (counts >= np.where(alone, 2, _REPEATS))
         if sample.dtype.kind in "iub" or len(values) <= 2 or np.all(values == np.round(values)):
             step[:] = True
         keep = step | _at_quantiles((lower + upper) / 2) | alone

@@ -17,7 +17,7 @@ from flashsim_prod.core.analyses.ntuple import ANALYSIS
 from flashsim_prod.core.report import LumiRange
 from flashsim_prod.errors import EventsError, InputError
 from flashsim_prod.physics.events import WEIGHT, Events
-from flashsim_prod.physics.nanoaod.carried import carried_branches
+from flashsim_prod.physics.nanoaod.carried import schema_of_file
 from flashsim_prod.physics.nanoaod.checking.values import FOLDS, NUMBERS, Where, check_column, check_values
 from flashsim_prod.physics.nanoaod.content import ContentDigest
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
@@ -125,7 +125,7 @@ def check_file(
             where.fail(f"holds {file.n_entries} events, expected {events}")
         if not file.n_entries and not may_be_empty:
             where.fail("holds no events")
-        schema = schema.with_carried(carried_branches(file, schema.branches))
+        schema = schema_of_file(file, schema)
         known = _known_branches(file, schema, where)
         weights = [WEIGHT] if WEIGHT in file.branches else []
         numbers = file.read([*NUMBERS, *FOLDS, "genWeight", *weights], 0, file.n_entries)

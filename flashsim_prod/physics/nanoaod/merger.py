@@ -20,7 +20,7 @@ import numpy as np
 import uproot
 
 from flashsim_prod.errors import InputError, NodeError, NoSpaceError, StorageError
-from flashsim_prod.physics.nanoaod.carried import carried_branches
+from flashsim_prod.physics.nanoaod.carried import schema_of_file
 from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.stamps import clear_times, fixed_times, set_identifier
@@ -150,7 +150,7 @@ def _copy_events(inputs: Sequence[Path], merged: Path, schema: Schema) -> None:
         for path in inputs:
             with _open(path) as source:
                 if full is None:
-                    full = schema.with_carried(carried_branches(source, schema.branches))
+                    full = schema_of_file(source, schema)
                     # where a bundle makes what is not quite the version's, the files say so
                     full = full.called(
                         {one: source.title(one) for one in full.titles if one in source.branches}

@@ -43,6 +43,8 @@ TYPES = {
     **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
     "bool": "bool",
 }
+#: ends the name of what a branch was before it was refined, as CMS calls it: ``Jet_ptunrefined``
+UNREFINED = "unrefined"
 #: files of a version's tables, in the order that branches have in what is written
 TABLES = ("event", "generator", "jets", "met", "leptons")
 #: of what is not in centrally produced files, and which not every version has
@@ -173,6 +175,17 @@ class Schema:
             branches=MappingProxyType({**self.branches, **more}),
             collections=MappingProxyType({**self.collections, **titles}),
         )
+
+    def with_unrefined(self) -> Schema:
+        """The same with a branch for what each float was before it was refined; there may be such, or not."""
+        more = {
+            f"{one.name}{UNREFINED}": replace(
+                one, name=f"{one.name}{UNREFINED}", title=f"before refinement: {one.title}"
+            )
+            for one in self.branches.values()
+            if one.dtype == np.float32 and one.attribute and not one.is_carried
+        }
+        return replace(self, branches=MappingProxyType({**self.branches, **more}))
 
     def called(self, titles: Mapping[str, str]) -> Schema:
         """The same with other titles, by full names of branches and of counters; no empty ones."""

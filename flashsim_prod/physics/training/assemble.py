@@ -31,7 +31,7 @@ from flashsim_prod.physics.chain.bundle import (
 )
 from flashsim_prod.physics.chain.combine import Parts
 from flashsim_prod.physics.chain.compatibility import check_signature, declared_for
-from flashsim_prod.physics.chain.corrections.section import without_reweighter
+from flashsim_prod.physics.chain.corrections.section import without_corrections
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.writing import refuse_taken, write_bundle
@@ -76,8 +76,8 @@ def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, Losses]:
         If there is no fit, or it is of another declaration.
     """
     entry = fitted_entry(folder, model.name)
-    bare = entry.model_copy(update={"reweighter": None})
-    fitted = FittedModel.load(model, bare, without_reweighter(read_model(folder, entry)))
+    bare = entry.without_corrections()
+    fitted = FittedModel.load(model, bare, without_corrections(read_model(folder, entry)))
     return fitted, FitRecord.losses_in(folder / RECORD)
 
 

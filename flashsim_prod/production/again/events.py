@@ -81,7 +81,9 @@ def schema_of(request: Request) -> Schema:
         return flat_schema(request.analysis)
     # what is not quite the version's has other titles
     made_for = NANO_VERSION if request.nano == NANO_VERSION else bound_bundle(request).nano
-    return writing(made_for, request.nano).schema.with_carried(request.source.more_branches())
+    schema = writing(made_for, request.nano).schema
+    schema = schema.with_unrefined() if request.keep_unrefined else schema
+    return schema.with_carried(request.source.more_branches())
 
 
 def check_same_software(request: Request) -> None:
@@ -194,6 +196,7 @@ class _Asked:
         self.request, resources = request, request.site.resources
         self._same = (
             *(request.bundle.path, request.bundle.digest, request.sampling, request.nano),
+            request.keep_unrefined,
             *(resources.batch_rows, resources.gpu_graphs, resources.gpu_half, request.analysis is None),
         )
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from flashsim_prod import __version__
 from flashsim_prod.core.report import JobReport
 from flashsim_prod.core.request import Request
+from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import FlashSimError
 from flashsim_prod.grid.catalog.base import FileEntry
 from flashsim_prod.grid.storage.checksums import Checksums, file_checksums
 from flashsim_prod.production.again.jobs import AgainRun
 from flashsim_prod.production.again.subject import Subject
+from flashsim_prod.production.job.merge import in_its_form
 from flashsim_prod.production.job.run import read_report
 
 #: branches that a refusal names
@@ -104,16 +106,19 @@ def _merged_otherwise(
         # it was uproot, and there is nothing else
         return None
     other = path.with_name("otherwise.root")
+    made = other
     try:
         merge_files(inputs, other, schema=schema_of(request), tool="uproot")
-        sums = file_checksums(other)
+        made = in_its_form(request, other, Timings())
+        sums = file_checksums(made)
         if not matches(sums, entry):
             return None
-        other.replace(path)
+        made.replace(path)
     except FlashSimError:
         return None
     finally:
-        other.unlink(missing_ok=True)
+        for one in (other, made):
+            one.unlink(missing_ok=True)
     return sums
 
 

@@ -263,6 +263,7 @@ class _Witness:
         return self._found
 
     def _compare(self) -> list[str] | None:
+        from flashsim_prod.physics.analysis.parquet import as_root
         from flashsim_prod.physics.nanoaod.content import different_branches
 
         with opened_dataset_of_all(self._dataset) as entries:
@@ -278,8 +279,11 @@ class _Witness:
                 made = self._first_events(index)
                 if made is None:
                     return None
-                with entries.storage.readable(entries.entries[index].lfn) as path:
-                    return different_branches(str(made), str(path))
+                with (
+                    entries.storage.readable(entries.entries[index].lfn) as path,
+                    as_root(str(path)) as there,
+                ):
+                    return different_branches(str(made), there)
         return None
 
     def _first_events(self, index: int) -> Path | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from flashsim_prod.core.choices import FileFormat
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
@@ -132,7 +133,7 @@ def _numbers(request: Request, part: str, match: re.Match[str]) -> range:
 def _named(request: Request, part: str) -> int:
     """The number of a file by its logical name, or the last part of that."""
     name = PurePosixPath(part).name
-    if name.endswith(".root"):
+    if name.endswith(tuple(f".{one}" for one in FileFormat)):
         for index in range(request.n_merge):
             lfn = merge_job(request, index).lfn
             if part in (lfn, PurePosixPath(lfn).name) or part.endswith(lfn):

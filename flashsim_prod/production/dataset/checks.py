@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.errors import EventsError, StorageError
+from flashsim_prod.errors import EventsError, InputError, StorageError
 from flashsim_prod.grid.catalog.base import FileEntry
 from flashsim_prod.grid.storage.checksums import file_checksums
 from flashsim_prod.production.dataset.files import DatasetFiles
@@ -87,23 +87,34 @@ def check_dataset(
 
 
 def _check(url: str, entry: FileEntry | None, found: DatasetFiles) -> FileSummary:
-    from flashsim_prod.physics.analysis.schemas import schema_in, schema_of
-    from flashsim_prod.physics.nanoaod.checks import check_file
+    from flashsim_prod.physics.analysis.parquet import as_root
 
-    schema = schema_of(found.requests[0]) if len(found.requests) == 1 else schema_in(url)
-    may_be_empty = any(one.is_thinned for one in found.requests)
-    if entry is None:
-        return check_file(url, schema=schema, may_be_empty=may_be_empty)
     # what is elsewhere would have to be read twice; `verify` asks its storage
-    if "://" not in url:
+    if entry is not None and "://" not in url:
         sums = file_checksums(Path(url))
         if (sums.bytes, sums.adler32) != (entry.bytes, entry.adler32):
             raise EventsError(
                 f"{url} has {sums.bytes} bytes and adler32 {sums.adler32}, "
                 f"the catalogue says {entry.bytes} and {entry.adler32}"
             )
+    try:
+        with as_root(url) as path:
+            return _check_root(path, url, entry, found)
+    except InputError as error:
+        raise EventsError(str(error)) from error
+
+
+def _check_root(path: str, url: str, entry: FileEntry | None, found: DatasetFiles) -> FileSummary:
+    from flashsim_prod.physics.analysis.schemas import schema_in, schema_of
+    from flashsim_prod.physics.nanoaod.checks import check_file
+
     return check_file(
-        url, schema=schema, events=entry.events, lumis=entry.lumis or None, may_be_empty=may_be_empty
+        path,
+        schema=schema_of(found.requests[0]) if len(found.requests) == 1 else schema_in(path),
+        events=None if entry is None else entry.events,
+        lumis=None if entry is None else entry.lumis or None,
+        name=None if path == url else url,
+        may_be_empty=any(one.is_thinned for one in found.requests),
     )
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flashsim_prod.core.choices import FileFormat
 from flashsim_prod.core.names import DatasetName
 from flashsim_prod.core.report import OutputFile
 from flashsim_prod.core.request import Request
@@ -16,6 +17,8 @@ from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.catalogs import open_catalog
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request, readable_requests
+
+_ENDINGS = tuple(f".{one}" for one in FileFormat)
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _of_name(home: Home, name: str, catalog: str, scope: str) -> DatasetFiles:
 
 
 def _is_file(name: str) -> bool:
-    return "://" in name or name.endswith(".root") or os.path.isfile(name)
+    return "://" in name or name.endswith(_ENDINGS) or os.path.isfile(name)
 
 
 def _of_dataset(home: Home, dataset: str, request: Request | None, catalog: str, scope: str) -> DatasetFiles:

@@ -11,12 +11,13 @@ from getpass import getuser
 from itertools import groupby
 from pathlib import Path
 
+from flashsim_prod.core.choices import FileFormat
 from flashsim_prod.core.names import lasting_rse
 from flashsim_prod.core.report import LumiRange
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import lumi_events, merge_job, parent_files, simulate_job
 from flashsim_prod.core.states import JobState, Stage
-from flashsim_prod.errors import CatalogError, StateError, StorageError
+from flashsim_prod.errors import CatalogError, RequestError, StateError, StorageError
 from flashsim_prod.files import read_bytes, write_json
 from flashsim_prod.grid.catalog.dbs import DbsFile, Dump, LumiCount, Provenance, block_dump, check_dump
 from flashsim_prod.grid.ledger.rows import FileRow
@@ -68,6 +69,8 @@ def publish(
 
     Raises
     ------
+    RequestError
+        If its files are of a form that DBS does not know.
     StateError
         If the dataset is not finished.
     StorageError
@@ -78,6 +81,11 @@ def publish(
         If a dump is wrong, DBS refuses it, or has other contents under a block's name.
     """
     with opened_request(home, home.existing(name)) as context:
+        if context.request.format is not FileFormat.ROOT:
+            raise RequestError(
+                f"{context.request.dataset}: DBS knows no files of {context.request.format}; what is to be "
+                "published is ordered with --format root"
+            )
         site = lasting_rse(rse or context.request.rse)
         paths = tuple(write_dumps(context, site, progress))
         new = None if url is None else _send(paths, url, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,6 @@ def validate_dataset(
 
     check_libraries()
     # which needs these libraries
-    from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.validation.dataset.page import validate, write_validation
 
     dataset = find_files(home, [name], catalog=catalog, scope=scope)
@@ -115,7 +115,6 @@ def validate_dataset(
         progress=progress,
         problems=check_dataset(dataset, progress).all_problems if check else None,
         about=_about(dataset),
-        schema=Schema.default(),
     )
     page = write_validation(found, output or _beside(home, dataset), progress, figures=figures)
     return ValidatedDataset(found, page)
@@ -123,10 +122,11 @@ def validate_dataset(
 
 def _refuse_ntuples(dataset: DatasetFiles) -> None:
     """`RequestError` if what is to be compared branch by branch is the ntuple of an analysis."""
+    from flashsim_prod.physics.analysis.parquet import as_root
     from flashsim_prod.physics.analysis.schemas import ntuple_in
     from flashsim_prod.physics.nanoaod.reader import NanoFile
 
-    with NanoFile(dataset.urls[0]) as file:
+    with as_root(dataset.urls[0]) as path, NanoFile(path) as file:
         ntuple = ntuple_in(file.provenance(), dataset.name)
     if ntuple is not None:
         raise RequestError(
@@ -165,10 +165,13 @@ def histograms(
     InputError
         If a file is damaged.
     """
+    from flashsim_prod.physics.analysis.parquet import as_root
     from flashsim_prod.physics.validation.dataset.histogram import Binning, fill_histograms, save
 
     binning = Binning.parse(bins) if bins else None
-    filled = fill_histograms(dataset.urls, observables, binning, progress)
+    with ExitStack() as opened:
+        paths = [opened.enter_context(as_root(url)) for url in dataset.urls]
+        filled = fill_histograms(paths, observables, binning, progress)
     if root:
         save(filled, root)
     if picture:

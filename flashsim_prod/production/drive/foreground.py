@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection
 from pathlib import PurePosixPath
 
 from flashsim_prod import __version__
+from flashsim_prod.core.choices import FileFormat
+from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.core.states import FINAL, JobState, Stage
 from flashsim_prod.errors import LockedError, NoSpaceError, StateError
@@ -78,6 +80,7 @@ def drive(
         remaining = reconcile(context)
         if files is not None:
             remaining = _of_files(context, remaining, files)
+        _check_form(context.request, remaining)
         check_means(context, remaining)
         summary = run_here(context, remaining, display, slots=slots, meanwhile=meanwhile)
         _finish(context, summary, display)
@@ -92,6 +95,14 @@ def _of_files(context: RequestContext, remaining: Remaining, files: Collection[i
             f"or stop it: flashsim-prod cancel {context.name}"
         )
     return remaining.of_files(context.request, files)
+
+
+def _check_form(request: Request, remaining: Remaining) -> None:
+    """`ConfigError` if what merging here needs is not installed any more."""
+    if remaining.merge and request.format is FileFormat.PARQUET:
+        from flashsim_prod.physics.analysis.parquet import refuse_without_library
+
+        refuse_without_library()
 
 
 def check_means(context: RequestContext, remaining: Remaining) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flashsim_prod.core.choices import FileFormat
 from flashsim_prod.core.report import Accepted, EventWeights, OutputFile
 from flashsim_prod.core.request_files import RequestFolder
+from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import MergeJob, merge_job, simulate_job
 from flashsim_prod.core.states import Stage
 from flashsim_prod.errors import StorageError
@@ -58,9 +60,26 @@ def merge(attempt: JobRun, folder: RequestFolder) -> OutputFile:
             runs=_runs(request, job, paths),
             may_be_empty=request.is_thinned,
         )
+    target = in_its_form(request, target, attempt.timings)
     attempt.events, attempt.content = found.events, dict(found.content)
     attempt.progress(found.events, job.events)
     return attempt.store(target, job.lfn, found.events, found.lumis)
+
+
+def in_its_form(request: Request, merged: Path, timings: Timings) -> Path:
+    """What is to be stored of a checked file of ROOT: itself, or beside it what the request's files are.
+
+    Errors as of `write_parquet`.
+    """
+    if request.format is FileFormat.ROOT:
+        return merged
+    from flashsim_prod.physics.analysis.parquet import write_parquet
+    from flashsim_prod.physics.analysis.schemas import schema_of
+
+    target = merged.with_suffix(f".{request.format}")
+    with timings.step("convert"):
+        write_parquet(merged, target, schema=schema_of(request))
+    return target
 
 
 def _runs(request: Request, job: MergeJob, paths: Sequence[Path]) -> tuple[RunSums, ...]:

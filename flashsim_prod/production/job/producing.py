@@ -45,7 +45,14 @@ def producer_of(
         from flashsim_prod.physics.analysis.producer import AnalysisProducer
 
         return AnalysisProducer(bundle, device=place, sampling=request.sampling, timings=timings)
-    chain = Chain(bundle, device=place, sampling=request.sampling, timings=timings, branches=branches)
+    chain = Chain(
+        bundle,
+        device=place,
+        sampling=request.sampling,
+        timings=timings,
+        branches=branches,
+        keep_unrefined=request.keep_unrefined,
+    )
     return NanoProducer(chain, request.nano)
 
 

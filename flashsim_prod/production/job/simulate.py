@@ -122,6 +122,7 @@ def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None
 def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
     """What the file itself says of where it comes from; the same in all files of a dataset."""
     from flashsim_prod.physics.chain.distilled import told_students
+    from flashsim_prod.physics.nanoaod.carried import KEPT_UNREFINED
 
     about = {
         "dataset": str(request.dataset),
@@ -144,6 +145,8 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         about |= {ANALYSIS: request.analysis.model_dump_json(), "normalisation": _OF_TRIED}
     elif {request.nano, bundle.nano} != {NANO_VERSION}:
         about |= {"nano": request.nano, "made_for_nano": bundle.nano}
+    if request.keep_unrefined:
+        about[KEPT_UNREFINED] = "branches called so have what others were before a network moved them"
     if bundle.manifest.era is not None:
         about["era"] = bundle.manifest.era
     if request.extends is not None:

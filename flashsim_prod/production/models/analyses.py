@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flashsim_prod.core.analyses.config import AnalysisConfig
 from flashsim_prod.core.choices import Device
-from flashsim_prod.errors import ConfigError, RequestError
+from flashsim_prod.errors import ConfigError, FidelityError, RequestError
 from flashsim_prod.files import read_text, storage_errors, write_json
 from flashsim_prod.production.models.bundles import BundleSummary, summary
 
@@ -59,13 +59,15 @@ class ClosedVariable:
 
 
 @dataclass(frozen=True)
-class TrainedAnalysis:
-    """What came of a training.
+class ClosedAnalysis:
+    """How the model of an analysis closes.
 
     Attributes
     ----------
     events, gen_events, passing : int
-        Held-out ones, that the closure is of.
+        Those that the closure is of.
+    closes : bool
+        Whether no bin with enough events is off by more than 5 %.
     rate : ClosedVariable
         Of the events that pass.
     correlation, pair : float, tuple of str
@@ -75,7 +77,6 @@ class TrainedAnalysis:
     pictures : tuple of Path
     """
 
-    bundle: BundleSummary
     events: int
     gen_events: int
     passing: int
@@ -86,6 +87,31 @@ class TrainedAnalysis:
     pair: tuple[str, str]
     report: Path
     pictures: tuple[Path, ...]
+
+    @property
+    def all_bins(self) -> tuple[ClosedVariable, ...]:
+        """The rate, and the variables."""
+        return (self.rate, *self.variables)
+
+    @property
+    def error(self) -> FidelityError | None:
+        """The error that tells what does not close, if anything does not."""
+        off = [one for one in self.all_bins if one.off]
+        if not off:
+            return None
+        worst = max(off, key=lambda one: abs((one.worst_ratio or 1.0) - 1))
+        return FidelityError(
+            f"{sum(one.off for one in off)} of {sum(one.enough for one in self.all_bins)} bins with enough "
+            f"events are off by more than 5 %, the most in {worst.name}: {worst.worst_ratio:.3f} +- "
+            f"{worst.worst_error:.3f}; see {self.report}"
+        )
+
+
+@dataclass(frozen=True)
+class TrainedAnalysis(ClosedAnalysis):
+    """What came of a training; the closure is of held-out events."""
+
+    bundle: BundleSummary
 
 
 def train_analysis(
@@ -120,7 +146,7 @@ def train_analysis(
     """
     from flashsim_prod.physics.analysis.closure import close
     from flashsim_prod.physics.analysis.model import Regression
-    from flashsim_prod.physics.analysis.pictures import draw
+    from flashsim_prod.physics.analysis.networks import with_digests
     from flashsim_prod.physics.analysis.training import (
         bundle_of,
         fit_analysis,
@@ -132,7 +158,8 @@ def train_analysis(
     from flashsim_prod.physics.chain.writing import refuse_taken
 
     found = read_config(config)
-    regression = Regression(found.analysis(), str(config))
+    analysis = with_digests(found.analysis(), config.parent, str(config))
+    regression = Regression(analysis, str(config), config.parent)
     # what every file would fail at
     regression.needs  # noqa: B018
     wanted = tuple(files) or tuple(
@@ -152,24 +179,77 @@ def train_analysis(
         parts = parts_of(regression, wanted, work, progress)
         fitted = fit_analysis(regression, parts, work, quick=options.quick, device=device, progress=progress)
         closure = close(regression, fitted, parts.held_out)
-        report = work / "closure" / "closure.json"
-        report.parent.mkdir(exist_ok=True)
-        write_json(report, _figures(closure))
-        pictures = draw(closure, report.parent)
+        told = _written(closure, work / "closure")
         bundle = bundle_of(regression, parts, work, target)
-    return TrainedAnalysis(
-        bundle=summary(bundle),
-        events=closure.events,
-        gen_events=closure.gen_events,
-        passing=closure.passing,
-        closes=closure.closes,
-        rate=_closed(closure.rate),
-        variables=tuple(map(_closed, closure.variables)),
-        correlation=closure.correlations,
-        pair=closure.pair,
-        report=report,
-        pictures=pictures,
-    )
+    return TrainedAnalysis(**told, bundle=summary(bundle))
+
+
+def close_analysis(
+    name: str,
+    files: Sequence[str],
+    *,
+    networks: Path,
+    output: Path,
+    device: Device = Device.AUTO,
+    threads: int = 1,
+    progress: Progress,
+) -> ClosedAnalysis:
+    """Measure how the bundle of an analysis closes on events that it did not learn from.
+
+    Parameters
+    ----------
+    name : str
+        Name or path of the bundle.
+    files : sequence of str
+        NANOAOD with both levels.
+    networks : Path
+        Folder with the files of the analysis' own networks, if it has such.
+    output : Path
+        Folder for figures and pictures.
+
+    Raises
+    ------
+    BundleError
+        If it is no bundle of an analysis.
+    ConfigError
+        If one of its networks is not in `networks`, or another one.
+    InputError
+        If no event passes, or a file cannot be read.
+    """
+    from flashsim_prod.physics.analysis.closure import close
+    from flashsim_prod.physics.analysis.producer import AnalysisProducer
+    from flashsim_prod.physics.analysis.training import whole_sample
+    from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+    from flashsim_prod.physics.chain.device import pick_device
+
+    bundle = load_bundle(find_bundle(name))
+    producer = AnalysisProducer(bundle, device=pick_device(device, threads=threads))
+    regression = replace(producer.regression, folder=networks)
+    sample, _ = whole_sample(regression, files, progress)
+    closure = close(regression, producer.fitted, sample)
+    with storage_errors(f"writing {output}"):
+        return ClosedAnalysis(**_written(closure, output))
+
+
+def _written(closure: Closure, folder: Path) -> dict[str, Any]:
+    """What `ClosedAnalysis` tells of a closure, with its figures and pictures in a folder."""
+    from flashsim_prod.physics.analysis.pictures import draw
+
+    report = folder / "closure.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(report, _figures(closure))
+    return {
+        "events": closure.events,
+        "gen_events": closure.gen_events,
+        "passing": closure.passing,
+        "closes": closure.closes,
+        "rate": _closed(closure.rate),
+        "variables": tuple(map(_closed, closure.variables)),
+        "correlation": closure.correlations,
+        "pair": closure.pair,
+        "report": report,
+        "pictures": draw(closure, folder),
+    }
 
 
 def read_config(path: Path) -> AnalysisConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,8 @@ class ModelContents:
         What is done to its draws; empty if nothing is.
     student : StudentFigures, optional
         What came of distilling it, if that was tried.
+    moved : mapping of target to its distance before, after, and by chance
+        What its refiner did; empty if it has none.
     """
 
     name: str
@@ -57,6 +59,7 @@ class ModelContents:
     told_lacks: str
     corrected: str = ""
     student: StudentFigures | None = None
+    moved: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -277,7 +280,7 @@ def _model(name: str, entry: ModelEntry) -> ModelContents:
     return ModelContents(
         name=name,
         kind=entry.kind,
-        corrected="" if entry.reweighter is None else entry.reweighter.told,
+        corrected=", ".join(one.told for one in entry.corrections),
         produces=entry.produces,
         most=entry.most,
         sha256=entry.sha256,
@@ -287,8 +290,16 @@ def _model(name: str, entry: ModelEntry) -> ModelContents:
         fit=entry.fit,
         lacks=lacks(name, entry),
         told_lacks=told_lacks(name, entry),
+        moved=_moved(entry),
         student=None if entry.distilled is None else student_figures(name, entry.distilled),
     )
+
+
+def _moved(entry: ModelEntry) -> dict[str, tuple[float, float, float]]:
+    if entry.refiner is None or entry.refiner.judgement is None:
+        return {}
+    found = entry.refiner.judgement.w1
+    return {target: (one.before, one.after, one.chance) for target, one in found.items()}
 
 
 def _report(found: Assessment) -> HeldOutReport:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.errors import BundleError
+from flashsim_prod.errors import BundleError, RequestError
 from flashsim_prod.production.models.bundles import open_bundle
 
 if TYPE_CHECKING:
@@ -259,7 +259,13 @@ def _begun_as(bundle: Bundle, named: str | None) -> tuple[Bundle | None, str]:
     from flashsim_prod.physics.training.tuning.folder import BASE, BASE_DIGEST
 
     if named is not None:
-        return open_bundle(named), ""
+        other = open_bundle(named)
+        if other.nano != bundle.nano:
+            raise RequestError(
+                f"--before: bundle {other.name} was made for NanoAOD {other.nano} and {bundle.name} for "
+                f"{bundle.nano}; name one of the same version"
+            )
+        return other, ""
     told = {
         (str(entry.fit[BASE]), str(entry.fit[BASE_DIGEST]))
         for entry in bundle.manifest.models.values()
@@ -286,10 +292,11 @@ def _beside(
 ) -> Beside:
     """Both bundles on the generator level of FullSim's events, beside these."""
     from flashsim_prod.physics.chain.chain import Chain
+    from flashsim_prod.physics.nanoaod.versions.names import declared_in
     from flashsim_prod.physics.validation.models.against import Beside, compare_with, read_held_out
     from flashsim_prod.physics.validation.models.report import make_fidelity_report
 
-    held_out = read_held_out(files, asked.event_range, asked.max_rows, progress)
+    held_out = read_held_out(files, declared_in(bundle.nano), asked.event_range, asked.max_rows, progress)
 
     def compared(one: Bundle) -> DatasetFidelity:
         chain = Chain(one, device=asked.device, sampling=asked.sampling)

@@ -165,6 +165,16 @@ class BundleFound:
     bundle: Bundle | None = None
     ntuple: Ntuple | None = None
 
+    def check_refines(self, *, asked: bool) -> None:
+        """`RequestError` if what is unrefined is asked for, and nothing that the bundle draws is refined."""
+        if not asked or self.bundle is None:
+            return
+        if not any(one.refiner for one in self.bundle.manifest.models.values()):
+            raise RequestError(
+                f"--keep-unrefined: no model of bundle {self.bundle.name} is refined (see: train refine); "
+                "leave it out, or take another --bundle"
+            )
+
     def check_sampling(self, sampling: Sampling) -> None:
         """`BundleError` if the bundle has a correction of draws that are integrated otherwise."""
         from flashsim_prod.physics.chain.compatibility import check_samplings

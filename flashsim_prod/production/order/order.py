@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from flashsim_prod.core.card import ProcessCard
-from flashsim_prod.core.choices import Device, RegisterIn
+from flashsim_prod.core.choices import Device, FileFormat, RegisterIn
 from flashsim_prod.core.notices.targets import Notify
 from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, RequestOptions, Sampling
 from flashsim_prod.core.site import Site
@@ -176,6 +176,7 @@ def make_order(
     else:
         assert named is not None
         source, card = _of_card(named, shower, typed.energy_tev)
+    bundle.check_refines(asked=typed.keep_unrefined)
     if typed.virtual and source.vetoes(card):
         raise RequestError(
             "--virtual: which events the merging of the shower leaves is only known when they are made, so "
@@ -248,18 +249,26 @@ def _of_card(
 
 
 def _check_analysis(typed: Typed) -> None:
-    """`RequestError` if options contradict --analysis."""
+    """`RequestError` if options contradict --analysis, `ConfigError` if they need what is not installed."""
     if typed.analysis is None:
+        if typed.format is not FileFormat.ROOT:
+            raise RequestError(f"--format {typed.format} is of flat ntuples, with --analysis")
         return
+    if typed.format is FileFormat.PARQUET:
+        from flashsim_prod.physics.analysis.parquet import refuse_without_library
+
+        refuse_without_library()
     for option, value in (("--nano", typed.wanted_nano), ("--bundle", typed.bundle)):
         if value is not None:
             raise RequestError(
                 f"--analysis has a bundle of its own and makes flat ntuples, {option} is of NANOAOD: say one"
             )
+    if typed.keep_unrefined:
+        raise RequestError("--keep-unrefined: flat ntuples have the variables of their analysis alone")
     if typed.virtual:
         raise RequestError(
-            "--virtual: which events pass the selection of an analysis is only known when they are made, so "
-            "their numbers cannot be registered before; leave out --virtual"
+            "--virtual: which events an analysis selects is only known when they are made, so their numbers "
+            "cannot be registered before; leave out --virtual"
         )
 
 

@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from flashsim_prod import __version__, resources
@@ -95,6 +96,9 @@ def pins() -> dict[str, str]:
     found: dict[str, str] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
     left: list[tuple[str, frozenset[str]]] = [(_PACKAGE, frozenset())]
+    if find_spec("pyarrow") is not None:
+        # who can order ntuples as parquet has nodes that can write them
+        left.append(("pyarrow", frozenset()))
     while left:
         name, extras = left.pop()
         if (name, extras) in seen:

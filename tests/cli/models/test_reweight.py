@@ -19,7 +19,7 @@ from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.tables import load_tables
 from flashsim_prod.physics.validation.models import reweighted
-from flashsim_prod.production.models.changing.tuning import _without_reweighters
+from flashsim_prod.production.models.changing.tuning import _without_corrections
 
 Cli = Callable[..., Any]
 MODEL = "jet_from_genjet"
@@ -72,9 +72,9 @@ def test_a_model_of_a_bundle_is_reweighted_and_bundled(
     assert FittedModel.load(find_model(MODEL), manifest.models[MODEL], made.tensors(MODEL)).weights_events
     shown = cli("bundle", "show", str(new), MODEL).out
     assert "gan, weighted: FlashSim_weight" in shown
-    (warning,) = _without_reweighters([MODEL], made)
+    (warning,) = _without_corrections([MODEL], made)
     assert warning.startswith(f"{MODEL}: without the base's reweighter")
-    assert not _without_reweighters([MODEL], load_bundle(Path(base)))
+    assert not _without_corrections([MODEL], load_bundle(Path(base)))
     assert any("began as those of bundle b" in line for line in manifest.training_sample)
     written = json.loads((new / "manifest.json").read_text())["models"][MODEL]
     assert written["fit"]["reweighter_objects"] == found["learned"]

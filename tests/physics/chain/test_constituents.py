@@ -252,7 +252,7 @@ def test_a_reweighter_of_sets_is_refused(fitted, tmp_path):
         FittedModel.load(MODEL, entry.model_copy(update={"reweighter": section}), made.tensors())
     shutil.copytree(folder, tmp_path / "fits" / MODEL.name)
     with pytest.raises(RequestError, match="fit it as another kind to reweight it"):
-        unseen_by_fit(MODEL, tmp_path)
+        unseen_by_fit(MODEL, tmp_path, ReweighterSection)
 
 
 def test_another_evaluator_is_never_asked_for_sets(chain, drawn, gen):

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from flashsim_prod import resources
+from flashsim_prod.core.request import BundleRef
 from flashsim_prod.errors import ConfigError, RequestError
-from flashsim_prod.production.order.library import all_cards, all_sites, default_bundle, find_card, find_site
+from flashsim_prod.production.order.library import (
+    BundleFound,
+    all_cards,
+    all_sites,
+    default_bundle,
+    find_card,
+    find_site,
+)
 
 
 def test_shipped_cards_and_sites_are_found_by_the_name_they_give_themselves() -> None:
@@ -70,3 +80,17 @@ def test_collisions_of_run_3_have_a_bundle_of_their_own_if_it_is_there(
         assert default_bundle(13.6, None) == default_bundle(13.6, "v15") == "reference_run3"
         assert default_bundle(13.0, None) is default_bundle(13.6, "v9") is default_bundle(13.0, "v15") is None
         manifest.unlink()
+
+
+def test_nothing_is_kept_of_a_bundle_that_refines_nothing() -> None:
+    def found(refiner: object) -> BundleFound:
+        models = {"met": SimpleNamespace(refiner=None), "tau_from_jet": SimpleNamespace(refiner=refiner)}
+        bundle = SimpleNamespace(name="toys", manifest=SimpleNamespace(models=models))
+        ref = BundleRef(path="toys", digest="0" * 64)
+        return BundleFound(ref, "Toys", "toy models", bundle=cast(Any, bundle))
+
+    found("a refiner").check_refines(asked=True)
+    found(None).check_refines(asked=False)
+    with pytest.raises(RequestError, match="--keep-unrefined: no model of bundle toys is refined") as told:
+        found(None).check_refines(asked=True)
+    assert "\n" not in str(told.value)

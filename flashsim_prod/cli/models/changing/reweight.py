@@ -23,6 +23,7 @@ from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import console, print_json, table
 from flashsim_prod.core.choices import Device, Solver, WeightUse
 from flashsim_prod.core.options import Sampling
+from flashsim_prod.production.models.changing.refining import Refined
 from flashsim_prod.production.models.changing.reweighting import Reweighted, ReweightOptions, reweight_model
 
 
@@ -89,6 +90,14 @@ def reweight(
 
 
 def _print(made: Reweighted) -> None:
+    print_judged(made)
+    if made.use is WeightUse.WEIGHT:
+        typer.echo(f"weighted objects are worth {made.judged.effective:.0%} of their number")
+    typer.echo(f"{made.folder}: now train bundle NEW --work {made.folder.parent.parent}")
+
+
+def print_judged(made: Reweighted | Refined) -> None:
+    """What a correction does to draws, in a table."""
     found = made.judged
     names = ("BEFORE", "AFTER", "CHANCE")
     listing = table(f"{found.objects:,} OBJECTS", *names, "", right=names)
@@ -105,6 +114,3 @@ def _print(made: Reweighted) -> None:
         "objects/s", f"{found.objects_per_s_before:,.0f}", f"{found.objects_per_s_after:,.0f}", "", ""
     )
     console().print(listing)
-    if made.use is WeightUse.WEIGHT:
-        typer.echo(f"weighted objects are worth {found.effective:.0%} of their number")
-    typer.echo(f"{made.folder}: now train bundle NEW --work {made.folder.parent.parent}")

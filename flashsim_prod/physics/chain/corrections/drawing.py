@@ -40,22 +40,50 @@ class Asked:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn, and how much each of it counts for if the model weights it; ``None`` if it does not."""
+    """What was drawn.
+
+    Attributes
+    ----------
+    latents : array of shape (n, n_targets)
+    weights : array of shape (n,), optional
+        How much each counts for, if the model weights it.
+    unrefined : array of shape (n, n_targets), optional
+        What became `latents`, of a model that is refined.
+    """
 
     latents: F32
     weights: F64 | None = None
+    unrefined: F32 | None = None
 
 
 def draw(asked: Sequence[Asked], by: Evaluator) -> list[Drawn]:
     """Objects of several models at once, with the networks that `by` has, but for those drawn as sets."""
     works = [[] if one.is_of_sets else one.fitted.attributes(one.conditions, one.normals) for one in asked]
-    latents = _as_asked(works, by)
+    made = [
+        [_Candidate.of(one.fitted, part) for part in parts]
+        for one, parts in zip(asked, _as_asked(works, by), strict=True)
+    ]
     chances = [
-        [one.fitted.chances(one.conditions, part) for part in parts] if one.fitted.reweighter else []
-        for one, parts in zip(asked, latents, strict=True)
+        [one.fitted.chances(one.conditions, part.latents) for part in parts] if one.fitted.reweighter else []
+        for one, parts in zip(asked, made, strict=True)
     ]
     found = _as_asked(chances, by)
-    return [_drawn(*one) for one in zip(asked, latents, found, strict=True)]
+    return [_drawn(*one) for one in zip(asked, made, found, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A draw of each row, and what it was before it was refined, if it was."""
+
+    latents: F32
+    unrefined: F32 | None
+
+    @classmethod
+    def of(cls, fitted: FittedModel, found: F32) -> _Candidate:
+        if fitted.refiner is None:
+            return cls(found, None)
+        refined, drawn = np.split(found, 2, axis=1)
+        return cls(refined, drawn)
 
 
 def _as_asked(works: Sequence[Sequence[Work]], by: Evaluator) -> list[list[F32]]:
@@ -65,15 +93,23 @@ def _as_asked(works: Sequence[Sequence[Work]], by: Evaluator) -> list[list[F32]]
     return [[next(found) for _ in some] for some in works]
 
 
-def _drawn(asked: Asked, latents: Sequence[F32], logits: Sequence[F32]) -> Drawn:
+def _drawn(asked: Asked, made: Sequence[_Candidate], logits: Sequence[F32]) -> Drawn:
     """Of the candidates of each row the one that is taken, or the only one with its weight."""
     reweighter = asked.fitted.reweighter
     if asked.sets is not None and asked.is_of_sets:
         return Drawn(asked.fitted.of_sets(asked.conditions, asked.normals, asked.sets))
+    first = made[0]
     if reweighter is None:
-        return Drawn(latents[0])
+        return Drawn(first.latents, unrefined=first.unrefined)
     weights = np.stack([reweighter.weights(one) for one in logits], axis=1)
     if asked.fitted.weights_events:
-        return Drawn(latents[0], weights[:, 0])
+        return Drawn(first.latents, weights[:, 0], first.unrefined)
     chosen = taken(weights, ndtr(asked.normals[:, -1]))
-    return Drawn(np.stack(latents)[chosen, np.arange(len(chosen))])
+
+    def of_chosen(candidates: Sequence[F32]) -> F32:
+        return np.stack(candidates)[chosen, np.arange(len(chosen))]
+
+    unrefined = [one.unrefined for one in made if one.unrefined is not None]
+    return Drawn(
+        of_chosen([one.latents for one in made]), unrefined=of_chosen(unrefined) if unrefined else None
+    )

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 _SLICES, _PAIRS = 128, 24
 #: rows of a batch that kernels see, since they see each with each
 _ROWS_FOR_KERNELS = 256
-#: squared widths of the kernels
+#: squared widths of the kernels: of two columns, and of one column of many
 _SCALES = (0.1, 1.0)
+_SCALES_OF_MANY = (0.2, 1.0, 4.0)
 #: of Gulrajani et al., arXiv:1704.00028
 _PENALTY = 10.0
 #: keeps a root differentiable at zero
@@ -46,11 +47,19 @@ def sliced(drawn: Tensor, truth: Tensor, conditions: Tensor, generator: torch.Ge
     return (along(drawn) - along(truth)).abs().mean()
 
 
-def kernel_distance(drawn: Tensor, truth: Tensor, conditions: Tensor, generator: torch.Generator) -> Tensor:
+def kernel_distance(
+    drawn: Tensor,
+    truth: Tensor,
+    conditions: Tensor,
+    generator: torch.Generator,
+    *,
+    but_paired: bool = False,
+) -> Tensor:
     """Squared maximum mean discrepancy (Gretton et al.) of pairs of columns, mean over some of the pairs.
 
     Parameters are those of `sliced`; kernels are inverse multiquadratics of several widths, and only the
-    first rows are seen.
+    first rows are seen. With `but_paired`, no drawn row is compared with the true one of its conditions,
+    which would draw it there: of one source there is more than one truth.
     """
     first, second = _pairs(drawn.shape[1], conditions.shape[1], _PAIRS, generator)
 
@@ -60,7 +69,29 @@ def kernel_distance(drawn: Tensor, truth: Tensor, conditions: Tensor, generator:
 
     a, b = pairs(drawn), pairs(truth)
     within = _kernels(a, a, alike=True) + _kernels(b, b, alike=True)
-    return within - 2 * _kernels(a, b, alike=False)
+    return within - 2 * _kernels(a, b, alike=False, but_paired=but_paired)
+
+
+def joint_kernel_distance(drawn: Tensor, truth: Tensor, conditions: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy of all columns at once, with kernels as wide as rows are apart.
+
+    No drawn row is compared with the true one of its conditions.
+
+    Parameters
+    ----------
+    drawn, truth : tensors of shape (n, n_targets)
+    conditions : tensor of shape (n, n_conditions)
+    """
+    a, b = (torch.cat((one, conditions), dim=1) for one in (drawn, truth))
+    n, columns = a.shape
+
+    def mean(one: Tensor, other: Tensor) -> Tensor:
+        squares = one.square().sum(dim=1)[:, None] + other.square().sum(dim=1) - 2 * one @ other.T
+        apart = squares.clamp(min=0.0) / columns
+        kernels = torch.stack([scale / (scale + apart) for scale in _SCALES_OF_MANY]).mean(dim=0)
+        return (kernels.sum() - kernels.diagonal().sum()) / max(1, n * (n - 1))
+
+    return mean(a, a) + mean(b, b) - 2 * mean(a, b)
 
 
 def critic_loss(
@@ -96,7 +127,9 @@ def _pairs(
     return first, (first + step) % (n_targets + n_conditions)
 
 
-def _kernels(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], *, alike: bool) -> Tensor:
+def _kernels(
+    a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], *, alike: bool, but_paired: bool = False
+) -> Tensor:
     """Mean of the kernels between rows, two columns of shape (pairs, n) each; not of a row and itself."""
     pairs, n = a[0].shape
     squares = [(one[:, :, None] - other[:, None]).square() for one, other in zip(a, b, strict=True)]
@@ -104,4 +137,7 @@ def _kernels(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], *, alike: bool)
     total = torch.stack([(scale / (scale + apart)).sum() for scale in _SCALES]).mean()
     if alike:
         return (total - pairs * n) / (pairs * max(1, n * (n - 1)))
+    if but_paired:
+        own = torch.stack([(scale / (scale + apart.diagonal(dim1=1, dim2=2))).sum() for scale in _SCALES])
+        return (total - own.mean()) / (pairs * max(1, n * (n - 1)))
     return total / (pairs * n * n)

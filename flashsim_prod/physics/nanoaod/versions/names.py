@@ -19,7 +19,7 @@ from types import MappingProxyType
 import numpy as np
 
 from flashsim_prod.physics.events import Collection, Column, Events, full_name
-from flashsim_prod.physics.nanoaod.schema import Schema, known_versions
+from flashsim_prod.physics.nanoaod.schema import UNREFINED, Schema, known_versions
 from flashsim_prod.physics.nanoaod.versions.derived import DERIVED, Derived
 from flashsim_prod.physics.nanoaod.versions.ordering import in_order
 
@@ -143,8 +143,10 @@ class Writing:
     def _own(self, columns: Mapping[str, Column]) -> Iterator[tuple[str, Column]]:
         """Columns by their full names, as the version has them."""
         for name, column in columns.items():
-            if not self.why_not(name):
-                yield self.dialect.own(name), self.dialect.as_own(name, column)
+            # what a branch was before it was refined goes by its name
+            of = name.removesuffix(UNREFINED)
+            if not self.why_not(of):
+                yield self.dialect.own(of) + name[len(of) :], self.dialect.as_own(name, column)
 
     def _with_derived(self, written: Events, events: Events) -> Events:
         """What of the version follows from `events`, which have the names that models declare."""
@@ -211,11 +213,8 @@ def writing(made_for: str, version: str) -> Writing:
     """How events made for the version `made_for` are written as `version`; `RequestError` if unknown."""
     schema, dialect = Schema.load(version), find_dialect(version)
     otherwise = {
-        name: f"{after}, where this version has {before}"
-        if _number(version) < first
-        else f"{before}, where this version has {after}"
-        for first, name, before, after in _names().otherwise
-        if _changed(first, made_for, version)
+        name: f"{what}, where this version has {own}"
+        for name, (what, own) in made_otherwise(made_for, version).items()
     }
     made = Schema.load(made_for) if made_for in known_versions() else Schema.default()
     titles = {
@@ -234,6 +233,15 @@ def other_things(made_for: str, version: str) -> dict[str, str]:
         if _changed(first, made_for, version)
         for name in Schema.default().branches
         if fnmatchcase(name, pattern)
+    }
+
+
+def made_otherwise(made_for: str, version: str) -> dict[str, tuple[str, str]]:
+    """Collections that `version` makes otherwise than `made_for`, and what they hold there and here."""
+    return {
+        name: (after, before) if _number(version) < first else (before, after)
+        for first, name, before, after in _names().otherwise
+        if _changed(first, made_for, version)
     }
 
 

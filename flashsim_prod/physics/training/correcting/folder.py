@@ -22,8 +22,17 @@ from flashsim_prod.physics.chain.bundle import (
     read_model,
     save_model,
 )
+from flashsim_prod.physics.chain.corrections.refiner import Refiner
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter
-from flashsim_prod.physics.chain.corrections.section import model_digest, without_reweighter
+from flashsim_prod.physics.chain.corrections.section import (
+    REFINER,
+    REWEIGHTER,
+    RefinerSection,
+    ReweighterSection,
+    model_digest,
+    without_corrections,
+    without_reweighter,
+)
 from flashsim_prod.physics.chain.distilled import student_name
 from flashsim_prod.physics.chain.fitted import FittedModel, with_correction
 from flashsim_prod.physics.chain.kinds.registry import find_kind
@@ -46,8 +55,8 @@ from flashsim_prod.physics.training.tuning.folder import (
 
 I64 = NDArray[np.int64]
 
-#: where an entry's `fit` says how many true objects a reweighter has learned from
-REWEIGHTED = "reweighter_objects"
+#: where an entry's `fit` says how many true objects a correction has learned from
+REWEIGHTED, REFINED = "reweighter_objects", "refiner_objects"
 #: true objects to learn from at least, and to be judged by
 _LEAST, _LEAST_JUDGED = 1000, 300
 #: share of the objects that decide what is said of a correction, which it does not learn from
@@ -71,6 +80,8 @@ class Unseen:
         Its objects are the true ones; its sources are more than theirs.
     base : Bundle, optional
         Where the model is from, if it is not fitted here.
+    lost : str
+        What the model had beside, that will know its draws no more; empty if nothing.
     """
 
     model: ObjectModel
@@ -78,21 +89,22 @@ class Unseen:
     tensors: Tensors
     table: Table
     base: Bundle | None = None
+    lost: str = ""
 
     @property
     def fitted(self) -> FittedModel:
-        """The model without corrections."""
-        return FittedModel.load(self.model, self.entry, self.tensors).bare
+        """The model as it is to be corrected: if it is to be reweighted, refined before."""
+        return self.loaded()
 
     @property
     def digest(self) -> str:
-        """What a correction of the model says that it is of."""
+        """What a correction of the model, as it is, says that it is of."""
         return model_digest(self.entry.kind, self.entry.form, self.tensors)
 
-    def corrected(self, found: Reweighter, figures: Mapping[str, float | int | str]) -> Unseen:
-        """With a reweighter in the place of an earlier one, and what is to be said of it."""
+    def corrected(self, found: Reweighter | Refiner, figures: Mapping[str, float | int | str]) -> Unseen:
+        """With a correction in the place of an earlier one, and what is to be said of it."""
         fit = {**self.entry.fit, **figures}
-        entry = self.entry.model_copy(update={"reweighter": found.section, "fit": fit})
+        entry = self.entry.model_copy(update={found.section.WHAT: found.section, "fit": fit})
         return replace(self, entry=entry, tensors=with_correction(self.tensors, found))
 
     def loaded(self) -> FittedModel:
@@ -100,7 +112,11 @@ class Unseen:
         return FittedModel.load(self.model, self.entry, self.tensors)
 
 
-def unseen_by_fit(model: ObjectModel, work: Path) -> Unseen:
+#: what is to be learned of a model: its section of an entry
+Correction = type[ReweighterSection] | type[RefinerSection]
+
+
+def unseen_by_fit(model: ObjectModel, work: Path, wanted: Correction) -> Unseen:
     """The fit of `model` in the folder `work`, and those objects of its tables that it held out.
 
     Raises
@@ -112,10 +128,10 @@ def unseen_by_fit(model: ObjectModel, work: Path) -> Unseen:
     """
     folder = work / "fits" / model.name
     entry = fitted_entry(folder, model.name)
-    _refuse_sets(model, entry)
+    _refuse_sets(model, entry, wanted)
     by_base = (
         f"make a bundle of it (train bundle), extract files that it has not seen into another --work, and "
-        f"give that with --base: train reweight {model.name} --base BUNDLE"
+        f"give that with --base: train {wanted.COMMAND} {model.name} --base BUNDLE"
     )
     if BASE_DIGEST in entry.fit:
         raise RequestError(f"{folder}: this model began as one of a bundle; {by_base}")
@@ -132,12 +148,11 @@ def unseen_by_fit(model: ObjectModel, work: Path) -> Unseen:
     found = objects_of(table, held_out)
     _refuse_few(found, f"{folder}: of {len(table.row):,} objects its fit held out", by_base)
     drawn = model.drawing(entry.targets)
-    # an earlier reweighter, or one that was being written when that was interrupted, is of no matter
-    entry = entry.model_copy(update={"reweighter": None})
-    return Unseen(drawn, entry, without_reweighter(read_model(folder, entry)), found)
+    before = _before(wanted, entry, read_model(folder, entry))
+    return Unseen(drawn, *before, found, lost=_lost(wanted, entry))
 
 
-def unseen_by_bundle(model: ObjectModel, work: Path, base: Bundle) -> Unseen:
+def unseen_by_bundle(model: ObjectModel, work: Path, base: Bundle, wanted: Correction) -> Unseen:
     """A model of a bundle, and all objects of the tables in `work`, which are of files that it has not seen.
 
     Raises
@@ -152,14 +167,11 @@ def unseen_by_bundle(model: ObjectModel, work: Path, base: Bundle) -> Unseen:
     entry = base.manifest.models.get(model.name)
     if entry is None:
         raise BundleError(f"bundle {base.name} has no model {model.name}; take another --base")
-    _refuse_sets(model, entry)
+    _refuse_sets(model, entry, wanted)
     refuse_others((), (*MODELS, *OPTIONAL_MODELS), work, base, tuning=False)
-    there = fit_of(work, model)
-    if there is not None and REWEIGHTED not in there:
-        raise RequestError(
-            f"{work / 'fits' / model.name} is another fit of {model.name}, which would be lost; use another "
-            "--work, or leave out --base to reweight that one"
-        )
+    tensors = base.tensors(model.name)
+    if (begun := _corrected_there(model, work, wanted)) is not None:
+        entry, tensors = begun
     table = table_for(model, work / "tables", base)
     lacking = [one for one in model.drawing(entry.targets).targets if one.name not in table.targets]
     if lacking:
@@ -168,14 +180,56 @@ def unseen_by_bundle(model: ObjectModel, work: Path, base: Bundle) -> Unseen:
             "files that have it"
         )
     _refuse_few(table, f"{work / 'tables' / model.name}: it has", "extract more events")
-    return Unseen(model.drawing(entry.targets), entry, base.tensors(model.name), table, base)
+    before = _before(wanted, entry, tensors)
+    return Unseen(model.drawing(entry.targets), *before, table, base, _lost(wanted, entry))
 
 
-def _refuse_sets(model: ObjectModel, entry: ModelEntry) -> None:
+def _corrected_there(model: ObjectModel, work: Path, wanted: Correction) -> tuple[ModelEntry, Tensors] | None:
+    """What is in the folder of fits of a model of the same base that is refined, and now to be reweighted.
+
+    `RequestError` if what is there would be lost: another fit, or a reweighter that knows draws as they are.
+    """
+    there, folder = fit_of(work, model), work / "fits" / model.name
+    if there is None:
+        return None
+    is_begun = BASE_DIGEST in there and (REFINED in there or REWEIGHTED in there)
+    if not is_begun:
+        raise RequestError(
+            f"{folder} is another fit of {model.name}, which would be lost; use another --work, or leave out "
+            f"--base to {wanted.COMMAND} that one"
+        )
+    if wanted is RefinerSection and REWEIGHTED in there:
+        raise RequestError(
+            f"{folder} is reweighted, by what knows its draws as they are; refine first: use another --work"
+        )
+    if wanted is RefinerSection or REFINED not in there:
+        return None
+    entry = fitted_entry(folder, model.name)
+    return entry, read_model(folder, entry)
+
+
+def _before(wanted: Correction, entry: ModelEntry, tensors: Tensors) -> tuple[ModelEntry, Tensors]:
+    """A model without the correction that is to be learned, and without what would come after that.
+
+    What an interruption left of a correction that the entry says no word of is of no matter.
+    """
+    kept = entry.refiner if wanted is ReweighterSection else None
+    gone = tuple(f"{what}_" for what in (REWEIGHTER, *(() if kept else (REFINER,))))
+    fit = {name: value for name, value in entry.fit.items() if not name.startswith(gone)}
+    entry = entry.model_copy(update={"refiner": kept, "reweighter": None, "fit": fit})
+    return entry, without_reweighter(tensors) if kept else without_corrections(tensors)
+
+
+def _lost(wanted: Correction, entry: ModelEntry) -> str:
+    """The correction that knows the model without the one that is to be learned; empty if there is none."""
+    return REWEIGHTER if wanted is RefinerSection and entry.reweighter is not None else ""
+
+
+def _refuse_sets(model: ObjectModel, entry: ModelEntry, wanted: Correction) -> None:
     if isinstance(find_kind(entry.kind), KindOfSets):
         raise RequestError(
             f"{model.name}: a model of kind {entry.kind} draws the objects of a source together, and a "
-            "reweighter knows single objects; fit it as another kind to reweight it"
+            f"{wanted.WHAT} knows single objects; fit it as another kind to {wanted.COMMAND} it"
         )
 
 
@@ -230,6 +284,7 @@ def _saved(found: Unseen, folder: Path) -> dict[str, Any]:
         return {"file": file, "sha256": sha256}
     # its teacher stays what it is: what corrects a student's draws is with these weights of its own
     file, sha256 = save_model(folder, student_name(name, own.evaluations), own_of_student(found.tensors))
-    shutil.copyfile(found.base.path / entry.file, folder / entry.renamed(name).file)
+    teacher = found.base.manifest.models[name].file
+    shutil.copyfile(found.base.path / teacher, folder / entry.renamed(name).file)
     distilled = own.model_copy(update={"file": file, "sha256": sha256})
     return {"file": entry.renamed(name).file, "distilled": distilled}

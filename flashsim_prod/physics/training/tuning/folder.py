@@ -54,7 +54,7 @@ def tune_into_folder(
     entry = base.manifest.models.get(model.name)
     if entry is None:
         raise BundleError(f"bundle {base.name} has no model {model.name} to begin with; take another --base")
-    # a reweighter knows what the base draws, not what comes of it
+    # a correction knows what the base draws, not what comes of it
     start = FittedModel.load(model, entry, base.tensors(model.name)).bare
     table = table_for(model, work / "tables", base)
     fitted, done = tune(start, table, settings, device=device, progress=progress)

@@ -22,6 +22,7 @@ from flashsim_prod.physics.validation.dataset.figures import (
 from flashsim_prod.physics.validation.dataset.matching import matching_rates
 from flashsim_prod.physics.validation.dataset.samples import Sample, StageProgress, is_generator_level
 from flashsim_prod.physics.validation.dataset.telling_apart import events_told_apart, objects_told_apart
+from flashsim_prod.physics.validation.dataset.years import not_the_same
 from flashsim_prod.physics.validation.models.figures import Light
 from flashsim_prod.physics.validation.models.whole_events import Derived, compare_quantity, inside
 from flashsim_prod.physics.validation.quantities import QUANTITIES, Quantity
@@ -43,7 +44,8 @@ def compare_samples(sample: Sample, reference: Sample, progress: StageProgress) 
     InputError
         If they have no reconstructed branch in common.
     """
-    first, second = (_reconstructed(one) for one in (sample, reference))
+    other = not_the_same(sample.years, reference.years).keys()
+    first, second = (_reconstructed(one) - other for one in (sample, reference))
     groups = _grouped(first & second, sample.schema)
     if not groups:
         raise InputError("the dataset and the reference have no reconstructed branch in common")

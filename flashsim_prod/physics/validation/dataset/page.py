@@ -32,6 +32,7 @@ from flashsim_prod.physics.validation.dataset.samples import (
     align_gen_events,
     read_sample,
 )
+from flashsim_prod.physics.validation.dataset.years import differences
 from flashsim_prod.physics.validation.drawing import plots
 from flashsim_prod.physics.validation.drawing.pages import image, write_figures, write_page
 from flashsim_prod.physics.validation.models import whole_events as derived
@@ -58,6 +59,8 @@ class Validation:
         What these found.
     about : mapping
         Provenance, a line each.
+    notes : tuple of str
+        In what the two are not of the same kind.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Validation:
     checked: bool
     problems: tuple[str, ...]
     about: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def light(self) -> Light:
@@ -100,6 +104,7 @@ class Validation:
             "light": self.light,
             "reference": self.reference.title,
             "problems": list(self.problems),
+            "notes": list(self.notes),
             "groups": {group.name: group.light for group in self.fidelity.groups},
             "not_green": {group.name: group.complaints for group in self.fidelity.groups if group.complaints},
             "derived": {one.name: one.light for one in self.fidelity.derived},
@@ -119,6 +124,7 @@ class Validation:
             "same_gen_events": self.shared,
             "checked": self.checked,
             "problems": list(self.problems),
+            "notes": list(self.notes),
             "groups": self.fidelity.groups,
             "derived": self.fidelity.derived,
             "told": self.fidelity.told,
@@ -149,13 +155,13 @@ def validate(
         Of either sample.
     progress : callable
     schema : Schema, optional
-        Of the dataset; that of the version that is made by default.
+        Of both; by default that of the version that each is of.
     problems : sequence of str, optional
         What the technical checks found, if they were run.
     about : mapping, optional
         Provenance, for the page.
     """
-    read = partial(read_sample, schema=schema or Schema.default(), max_events=max_events, progress=progress)
+    read = partial(read_sample, schema=schema, max_events=max_events, progress=progress)
     sample = read(urls, "FlashSim", same_dataset=True)
     reference = read(references, "", same_dataset=False)
     reference, shared = align_gen_events(sample, reference)
@@ -168,6 +174,7 @@ def validate(
         problems is not None,
         tuple(problems or ()),
         about or {},
+        tuple(differences(sample.years, reference.years, sample.events.collections)),
     )
 
 
@@ -209,6 +216,7 @@ def write_validation(
         red_quantities=validation.fidelity.red_of_events,
         checked=validation.checked,
         problems=validation.problems,
+        notes=validation.notes,
         about=validation.about,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         software=f"flashsim-prod {__version__}",

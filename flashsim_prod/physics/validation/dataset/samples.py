@@ -19,6 +19,8 @@ from flashsim_prod.physics.generator.source import (
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.runs import event_weights
 from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.versions.names import declared_in
+from flashsim_prod.physics.validation.dataset.years import UNKNOWN, Years, years_of
 from flashsim_prod.physics.validation.models.held_out import REFERENCE_DETECTOR, HeldOutFile
 from flashsim_prod.physics.validation.statistics.clustered import Entries
 from flashsim_prod.physics.validation.statistics.distances import F64, I64
@@ -66,6 +68,8 @@ class Sample:
         genWeight, times FlashSim_weight where there is one.
     schema : Schema
         What the branches mean.
+    years : Years
+        Version and data-taking period, of the first file.
     """
 
     title: str
@@ -74,6 +78,7 @@ class Sample:
     gen: I64
     weight: F64
     schema: Schema
+    years: Years = UNKNOWN
 
     @property
     def n_gen(self) -> int:
@@ -91,12 +96,12 @@ def read_sample(
     urls: Sequence[str],
     title: str,
     *,
-    schema: Schema,
     max_events: int,
     progress: StageProgress,
     same_dataset: bool,
+    schema: Schema | None = None,
 ) -> Sample:
-    """The first events of each file.
+    """The first events of each file, under the names that models of its version declare.
 
     Parameters
     ----------
@@ -104,12 +109,12 @@ def read_sample(
         Paths or URLs; each gives an equal share.
     title : str
         What it is called; if empty, the files say it.
-    schema : Schema
-        Which branches are read, and their types.
     max_events : int
     progress : callable
     same_dataset : bool
         Whether FlashSim_genEvent is unique among the files.
+    schema : Schema, optional
+        Which branches are read, and their types; by default those that models of the files' version know.
 
     Raises
     ------
@@ -118,6 +123,8 @@ def read_sample(
     """
     share = -(-max_events // len(urls))
     files, parts, gens = [], [], []
+    years = _years(urls[0])
+    schema = schema or (declared_in(years.nano) if years.nano else Schema.default())
     for number, url in enumerate(urls):
         with NanoFile(url, schema, declared=True) as file:
             if not file.n_entries:
@@ -142,7 +149,13 @@ def read_sample(
         raise InputError(
             f"{', '.join(urls)}: genWeight is not finite in {odd} events; no figure can be had of it"
         )
-    return Sample(title or _title(files), tuple(files), joined, np.concatenate(gens), weight, schema)
+    gen = np.concatenate(gens)
+    return Sample(title or _title(files), tuple(files), joined, gen, weight, schema, years)
+
+
+def _years(url: str) -> Years:
+    with NanoFile(url) as file:
+        return years_of(file)
 
 
 def _is_wanted(name: str, file: NanoFile, schema: Schema) -> bool:

@@ -112,12 +112,12 @@ def full_sim(urls: Sequence[str]) -> tuple[HeldOutFile, ...]:
 
 def read_held_out(
     urls: Sequence[str],
+    schema: Schema,
     event_range: EventRange = WHOLE,
     most: int = 20_000,
     progress: StageProgress = lambda *now: None,
 ) -> Sample:
-    """The events of files that were not learned from, at most so many, of each file alike."""
-    schema = Schema.default()
+    """The first events of files that nothing learned from, as `schema` has them, of each file alike."""
     files, parts = full_sim(urls), []
     share = -(-most // len(urls))
     for number, (url, file) in enumerate(zip(urls, files, strict=True)):

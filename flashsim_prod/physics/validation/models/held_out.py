@@ -16,6 +16,7 @@ from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import match_objects, tabulate
+from flashsim_prod.physics.validation.dataset.years import UNKNOWN, Years, years_of
 from flashsim_prod.physics.validation.statistics.distances import I64
 
 REFERENCE_DETECTOR = "reference detector"
@@ -184,11 +185,14 @@ class HeldOutFile:
     entries : int
     detector : str
         What made the reconstruction, as the file's MetaData says; empty if it does not.
+    years : Years
+        Version of NanoAOD and data-taking period.
     """
 
     name: str
     entries: int
     detector: str
+    years: Years = UNKNOWN
 
 
 def inspect(url: str) -> HeldOutFile:
@@ -208,7 +212,8 @@ def inspect(url: str) -> HeldOutFile:
                 f"{url} was made by FlashSim itself; compare with FullSim or with the reference detector"
             )
         detectors = set(about.get("detector", ()))
-        return HeldOutFile(Path(url).name, file.n_entries, detectors.pop() if len(detectors) == 1 else "")
+        detector = detectors.pop() if len(detectors) == 1 else ""
+        return HeldOutFile(Path(url).name, file.n_entries, detector, years_of(file))
 
 
 def sample_title(files: Sequence[HeldOutFile]) -> str:

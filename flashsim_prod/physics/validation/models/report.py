@@ -25,6 +25,7 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.training.record import FitRecord, Losses
+from flashsim_prod.physics.validation.dataset.years import of_other_years, refuse_other_meaning
 from flashsim_prod.physics.validation.models.against import (
     FEWEST,
     FULLSIM,
@@ -280,6 +281,8 @@ def make_fidelity_report(
     chain = Chain(bundle, device=options.device, sampling=options.sampling)
     chosen = _chosen(chain, bundle, options.models)
     inputs = full_sim(files) if options.is_fullsim else tuple(inspect(url) for url in files)
+    for url, file in zip(files, inputs, strict=True):
+        refuse_other_meaning(url, file.years, bundle, {fitted.model.produces for fitted in chosen})
     share = -(-options.max_rows // len(files))
     gatherings = [Gathering(fitted.model, share) for fitted in chosen]
     whole = WholeEvents(chain, options.seed) if not options.models else None
@@ -368,6 +371,8 @@ def _notes(
     for file in files:
         if event_range.meets(bundle.manifest.training_sample, Path(file.name).stem, file.entries):
             notes.append(f"{file.name} is named in the bundle's training sample: its events are not held out")
+        if odd := of_other_years(file.name, file.years, bundle):
+            notes.append(odd)
     if whole is not None and whole.skipped:
         notes.append(f"whole events are not compared: {whole.skipped}")
     return tuple(notes)

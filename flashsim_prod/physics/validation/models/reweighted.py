@@ -1,4 +1,4 @@
-"""What a reweighter does to a model's draws: how far they are told from the truth, before and after."""
+"""What a correction does to a model's draws: how far they are told from the truth, before and after."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Distance:
     Attributes
     ----------
     before, after : float
-        Wasserstein distance in standard deviations, without the reweighter and with it.
+        Wasserstein distance in standard deviations, without the correction and with it.
     chance : float
         The same of two samples of the truth.
     """
@@ -44,13 +44,13 @@ class Distance:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the reweighter moved it away, by more than samples of this size differ by chance."""
+        """Whether the correction moved it away, by more than samples of this size differ by chance."""
         return self.after > max(self.before, self.chance) + self.chance
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A model's draws without its reweighter and with it, beside true objects that it did not learn from.
+    """A model's draws without its correction and with it, beside true objects that it did not learn from.
 
     Attributes
     ----------
@@ -87,17 +87,17 @@ class Judged:
 
     @property
     def worse(self) -> tuple[str, ...]:
-        """Targets that the reweighter moved away from the truth."""
+        """Targets that the correction moved away from the truth."""
         return tuple(one.target for one in self.distances if one.is_worse)
 
 
 def judge(fitted: FittedModel, table: Table, group: I64, sampling: Sampling, seed: int) -> Judged:
-    """Compare draws of `fitted`, and of the same model without its reweighter, with the objects of `table`.
+    """Compare draws of `fitted`, and of the same model without its correction, with the objects of `table`.
 
     Parameters
     ----------
     fitted : FittedModel
-        With a reweighter.
+        With a reweighter, which is judged then, or a refiner alone.
     group : int array of shape (n_objects,)
         Objects of one group stay together.
     """
@@ -105,7 +105,7 @@ def judge(fitted: FittedModel, table: Table, group: I64, sampling: Sampling, see
     conditions, n = table.conditions[table.row], len(table.row)
     truth = _matrix(table.targets, names)
     rng = np.random.default_rng([seed, 1])
-    bare = fitted.bare
+    bare = fitted.bare if fitted.reweighter is None else fitted.unweighted
     latents = bare.latents(conditions, rng.normal(size=(n, bare.n_normals)), sampling)
     weights = fitted.weights(conditions, latents)
     before = _matrix(bare.targets(latents), names)
@@ -144,13 +144,12 @@ def _corrected(
     sampling: Sampling,
     rng: np.random.Generator,
 ) -> tuple[F64, I64]:
-    """What comes of the reweighter, and the row of the conditions of each object.
+    """What comes of the correction, and the row of the conditions of each object.
 
     Of weights: objects of those drawn, each as often as its weight says, which any figure can be had of.
     """
     reweighter, n = fitted.reweighter, len(conditions)
-    assert reweighter is not None
-    if reweighter.section.use is WeightUse.WEIGHT:
+    if reweighter is not None and reweighter.section.use is WeightUse.WEIGHT:
         before, weights = drawn
         rows = _by_weight(weights, rng)
         return before[rows], rows

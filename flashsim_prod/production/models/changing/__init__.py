@@ -1,1 +1,1 @@
-"""A bundle's models made better or cheaper: tuned to a sample, reweighted, distilled."""
+"""A bundle's models made better or cheaper: tuned to a sample, refined, reweighted, distilled."""

@@ -85,6 +85,7 @@ def reweight_model(
     NodeError
         If a GPU is asked for and there is none.
     """
+    from flashsim_prod.physics.chain.corrections.section import ReweighterSection
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.chain.registry import find_model
     from flashsim_prod.physics.training.correcting.folder import (
@@ -99,7 +100,12 @@ def reweight_model(
     from flashsim_prod.physics.validation.models.reweighted import judge
 
     model = find_model(name)
-    found = unseen_by_fit(model, work) if base is None else unseen_by_bundle(model, work, open_bundle(base))
+    wanted = ReweighterSection
+    found = (
+        unseen_by_fit(model, work, wanted)
+        if base is None
+        else unseen_by_bundle(model, work, open_bundle(base), wanted)
+    )
     device = pick_device(options.device, threads=options.threads)
     settings = ReweightSettings(use=options.use, candidates=options.candidates, seed=options.seed)
     settings = replace(settings, steps=options.steps or settings.steps)

@@ -144,7 +144,7 @@ def tune_models(
         tuple(without),
         (
             *_warnings(made, models, work / "tables", settings),
-            *_without_reweighters([one.model for one in made], bundle),
+            *_without_corrections([one.model for one in made], bundle),
             *_without_students([one.model for one in made], bundle),
         ),
     )
@@ -182,12 +182,12 @@ def _refuse_others(
     refuse_others([model for model in models if model in others], others, work, bundle, tuning=tuning)
 
 
-def _without_reweighters(made: Sequence[str], bundle: Bundle) -> list[str]:
-    """What is said of models whose draws the base reweights: those that come of them are others."""
-    names = [name for name in made if bundle.manifest.models[name].reweighter is not None]
+def _without_corrections(made: Sequence[str], bundle: Bundle) -> list[str]:
+    """What is said of models whose draws the base corrects: those that come of them are others."""
     return [
-        f"{name}: without the base's reweighter, which is of other draws; train reweight {name}"
-        for name in names
+        f"{name}: without the base's {one.WHAT}, which is of other draws; train {one.COMMAND} {name}"
+        for name in made
+        for one in bundle.manifest.models[name].corrections
     ]
 
 

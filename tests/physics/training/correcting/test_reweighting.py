@@ -191,7 +191,7 @@ def test_what_an_interruption_left_is_begun_anew(tmp_path):
     entry.write_text(
         entry.read_text().replace(f'"objects": {len(_table().row)}', f'"objects": {len(many.row)}')
     )
-    unseen = unseen_by_fit(TOY, tmp_path)
+    unseen = unseen_by_fit(TOY, tmp_path, ReweighterSection)
     assert unseen.digest == _unseen("gan").digest
     assert 1300 <= len(unseen.table.row) < 0.1 * len(many.row)
     assert unseen.fitted.reweighter is None

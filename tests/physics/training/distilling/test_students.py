@@ -34,6 +34,7 @@ from flashsim_prod.physics.chain.transforms import Gaussianiser
 from flashsim_prod.physics.chain.writing import copy_bundle
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
 from flashsim_prod.physics.training.correcting.folder import Unseen, leave
+from flashsim_prod.physics.training.correcting.refine import RefineSettings, learn_refiner
 from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
 from flashsim_prod.physics.training.distilling.folder import Student, bundle_of, distil
 from flashsim_prod.physics.training.distilling.judging import judge, steps_of_target
@@ -353,17 +354,24 @@ def test_what_corrects_a_students_draws_is_with_its_own_weights(
     taken: Bundle, table: Table, tmp_path: Path
 ) -> None:
     found = Unseen(TOY, taken.manifest.models["toy"], taken.tensors("toy"), table, taken)
+    settings = RefineSettings(steps=2, batch=256, draws=1, width=8, blocks=1)
+    refiner = learn_refiner(found.fitted, found.digest, table, settings, Sampling()).refiner
+    # a student takes steps of its own, whatever is asked for
+    assert refiner.section.sampling is None
+    found = found.corrected(refiner, {})
     settings = ReweightSettings(steps=3, batch=256, hidden=(8,), knots=2)
     learned = learn_reweighter(found.fitted, found.digest, table, settings, Sampling())
     leave(found.corrected(learned, {}), tmp_path)
     named = {"name": "r", "title": "R", "tag": "R", "training_sample": ("toys",)}
     made = build_bundle({"toy": tmp_path / "fits" / "toy"}, tmp_path / "made", **named)
     assert _loaded(made).reweighter is not None
+    assert _loaded(made).refiner is not None
     assert _loaded(made).steps == steps_of(2)
     # the teacher's file is the same, and its draws are corrected by nothing
     name = made.manifest.models["toy"].file
     assert (made.path / name).read_bytes() == (taken.path / name).read_bytes()
     assert _loaded(made.of_teachers).reweighter is None
+    assert _loaded(made.of_teachers).refiner is None
     assert drawn_with(made, Sampling(evaluations=8))[0] == made.of_teachers
 
 

@@ -1,0 +1,190 @@
+"""A refiner of an object model: learned from what the model has not seen, judged, and left beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flashsim_prod.core.choices import Device
+from flashsim_prod.core.request import Sampling
+from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.production.models.bundles import open_bundle
+from flashsim_prod.production.models.changing.reweighting import Step
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.corrections.section import RefinerJudgement
+    from flashsim_prod.physics.training.correcting.refine import Learned, RefineSettings
+    from flashsim_prod.physics.validation.models.reweighted import Judged
+
+
+@dataclass(frozen=True)
+class RefineOptions:
+    """How a refiner learns.
+
+    Attributes
+    ----------
+    sampling : Sampling
+        How draws are integrated, which requests then have to repeat.
+    pairing : float, optional
+        What the squared distance to the paired true object counts for.
+    steps : int, optional
+        Of the network.
+    quick : bool
+        A tenth of the steps.
+    """
+
+    sampling: Sampling
+    pairing: float | None = None
+    steps: int | None = None
+    quick: bool = False
+    device: Device = Device.AUTO
+    threads: int = 1
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What came of it.
+
+    Attributes
+    ----------
+    learned : int
+        True objects that it learned from.
+    moves : tuple of str
+        Targets that it moves.
+    loss_before, loss_after : float
+        On objects held out of the learning.
+    lost : str
+        The reweighter that the model had, which knows no refined draws; empty if it had none.
+    folder : Path
+        Where the model is with its refiner.
+    """
+
+    model: str
+    kind: str
+    learned: int
+    moves: tuple[str, ...]
+    loss_before: float
+    loss_after: float
+    judged: Judged
+    worse: tuple[str, ...]
+    lost: str
+    folder: Path
+
+
+def refine_model(name: str, base: str | None, work: Path, options: RefineOptions, progress: Step) -> Refined:
+    """Learn a refiner of a model in the folder `work`, or of one of the bundle `base`, and judge it.
+
+    Raises
+    ------
+    RequestError
+        If there is no such model, nothing of it can be moved, or another fit would be lost.
+    BundleError
+        If there is no such fit, or bundle, or it is of another declaration.
+    InputError
+        If there are too few objects that the model has not seen, or the refiner is of no use: then nothing is
+        written.
+    NodeError
+        If a GPU is asked for and there is none.
+    """
+    from flashsim_prod.physics.chain.corrections.refiner import moving
+    from flashsim_prod.physics.chain.corrections.section import RefinerSection
+    from flashsim_prod.physics.chain.device import pick_device
+    from flashsim_prod.physics.chain.registry import find_model
+    from flashsim_prod.physics.training.correcting.folder import (
+        REFINED,
+        groups,
+        learned_and_judged,
+        leave,
+        unseen_by_bundle,
+        unseen_by_fit,
+    )
+    from flashsim_prod.physics.training.correcting.refine import learn_refiner
+    from flashsim_prod.physics.validation.models.reweighted import judge
+
+    model, wanted = find_model(name), RefinerSection
+    bundle = None if base is None else open_bundle(base)
+    found = (
+        unseen_by_fit(model, work, wanted)
+        if bundle is None
+        else unseen_by_bundle(model, work, bundle, wanted)
+    )
+    fitted = found.fitted
+    if not moving(fitted.model, fitted.gaussianisers):
+        raise RequestError(
+            f"{name}: all that it draws are whole numbers, flags and spikes, of which a refiner moves none; "
+            f"reweight it: flashsim-prod train reweight {name}"
+        )
+    device = pick_device(options.device, threads=options.threads)
+    learned, judged = learned_and_judged(found.table)
+    made = learn_refiner(
+        fitted,
+        found.digest,
+        learned,
+        _settings(options),
+        options.sampling,
+        device=device,
+        progress=lambda step, steps, loss: progress(f"{name} refiner", step, steps, loss),
+    )
+    if made.is_at_rest:
+        raise InputError(
+            f"{name}: of no use, nothing was written: on objects held out nothing was better than to leave "
+            f"draws as they are (loss {made.loss_before:.5f}); learn from more objects, or do without"
+        )
+    about = {REFINED: len(learned.row)}
+    figures = judge(
+        found.corrected(made.refiner, about).loaded(), judged, groups(judged), options.sampling, options.seed
+    )
+    if not figures.helps:
+        raise InputError(
+            f"{name}: of no use, nothing was written: trees tell draws from {figures.objects:,} true "
+            f"objects with an area of {figures.auc_before:.3f} without the refiner and "
+            f"{figures.auc_after:.3f} +- {figures.auc_error:.3f} with it (two samples of the truth: "
+            f"{figures.floor:.3f}); learn from more objects, or do without"
+        )
+    section = made.refiner.section.model_copy(update={"judgement": _judgement(made, figures)})
+    leave(found.corrected(replace(made.refiner, section=section), about), work)
+    return Refined(
+        name,
+        found.entry.kind,
+        len(learned.row),
+        section.moves,
+        made.loss_before,
+        made.loss_after,
+        figures,
+        figures.worse,
+        found.lost,
+        work / "fits" / name,
+    )
+
+
+def _settings(options: RefineOptions) -> RefineSettings:
+    from flashsim_prod.physics.training.correcting.refine import RefineSettings
+
+    settings = RefineSettings(seed=options.seed)
+    settings = replace(
+        settings,
+        steps=options.steps or settings.steps,
+        pairing=settings.pairing if options.pairing is None else options.pairing,
+    )
+    return settings.quick() if options.quick else settings
+
+
+def _judgement(made: Learned, figures: Judged) -> RefinerJudgement:
+    """What a manifest says of it."""
+    from flashsim_prod.physics.chain.corrections.section import Moved, RefinerJudgement
+
+    return RefinerJudgement(
+        objects=figures.objects,
+        auc_before=figures.auc_before,
+        auc_after=figures.auc_after,
+        auc_error=figures.auc_error,
+        floor=figures.floor,
+        loss_before=round(made.loss_before, 6),
+        loss_after=round(made.loss_after, 6),
+        w1={
+            one.target: Moved(before=one.before, after=one.after, chance=one.chance)
+            for one in figures.distances
+        },
+    )
