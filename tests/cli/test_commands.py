@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flashsim_prod.core.request import Request, Sampling
+from flashsim_prod.core.request import Request
 from flashsim_prod.physics.generator.files.look import DRAWN, OPTIONAL_GROUPS, REQUIRED, FileLook
 from flashsim_prod.physics.nanoaod.runs import RunSums
 from flashsim_prod.production.home import Home
@@ -134,7 +134,8 @@ def test_options_arrive_in_the_request(cli: Cli, home: Home) -> None:
         "none",
     )
     assert (request.gen_events, request.oversample, request.split.gen_events_per_job) == (286, 7, 15)
-    assert request.sampling == Sampling(solver="ab2", evaluations=12, grid_power=2.0)
+    sampling = request.sampling
+    assert (sampling.solver, sampling.evaluations, sampling.grid_power) == ("ab2", 12, 2.0)
     assert (request.site.slots, request.device.value) == (3, "cpu")
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.measure.speed import STAGES
 from flashsim_prod.production.order.speeds import stored_speeds
+from tests.students import bundle_with
 
 Cli = Callable[..., Any]
 SMALL = ("ttbar", "--events", "40", "--oversample", "10", "--evaluations", "2", "--device", "cpu")
@@ -75,11 +78,16 @@ def test_a_damaged_file_of_speeds_is_told_before_the_work(cli: Cli, home: Home) 
     assert "bench:" not in told.err
 
 
-def test_numbers_of_evaluations_are_compared(cli: Cli, home: Home) -> None:
+def test_numbers_of_evaluations_are_compared(cli: Cli, home: Home, tmp_path: Path) -> None:
+    teachers = load_bundle(find_bundle("reference")).of_teachers
+    few = bundle_with(teachers, {"jet_from_genjet": 2}, tmp_path / "few")
     scan = ("bench", "ttbar", "--events", "60", "--oversample", "10", "--scan", "1,8", "--device", "cpu")
-    told = cli(*scan, "--json")
+    told = cli(*scan, "--bundle", str(few.path), "--json")
     assert told.code == 0, told.err
-    one, eight = told.json["rows"]
+    one, eight, student = told.json["rows"]
+    # the bundle's teachers are scanned, and then what requests draw by
+    assert (student["evaluations"], student["solver"], student["weights"]) == (2, "euler", "students")
+    assert (student["models"], student["worst_model"]) == (1, "jet_from_genjet")
     assert (one["evaluations"], one["solver"], one["weights"]) == (1, "euler", "teachers")
     assert (eight["evaluations"], eight["solver"], eight["models"]) == (8, "midpoint", one["models"])
     # what is drawn in one step that nobody taught is seen, and what is drawn alike is not

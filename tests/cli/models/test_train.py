@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 from flashsim_prod.physics.training import losses
 from flashsim_prod.production.home import Home
 
@@ -210,8 +211,8 @@ def test_figures_of_a_report_are_recorded_only_for_its_weights(cli: Cli, tmp_pat
         "sampling": {"solver": "midpoint", "evaluations": 8},
         "models": {"met": {"objects": 1000, "auc": 0.5432, "auc_floor": 0.5, "median_w1": 0.0123}},
     }
-    weights = {name: one["sha256"] for name, one in cli("bundle", "show", "--json").json["models"].items()}
-    for name, sha256, code in (("right", weights["met"], 0), ("wrong", "0" * 64, 10)):
+    drawn_by = load_bundle(find_bundle("reference")).manifest.models["met"].drawn_by
+    for name, sha256, code in (("right", drawn_by, 0), ("wrong", "0" * 64, 10)):
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps({"weights": {"met": sha256}, "assessment": assessment}))
         command = ("train", "bundle", str(tmp_path / name), "--base", "reference", "--report", str(path))

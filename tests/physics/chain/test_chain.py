@@ -212,7 +212,8 @@ def test_a_missing_collection_is_named(chain, gen):
 
 
 def test_sampling_is_a_setting(bundle, gen, made):
-    coarse = Chain(bundle, sampling=Sampling(solver="euler", evaluations=4)).simulate(_folds(gen), seed=99)
+    sampling = Sampling(solver="euler", evaluations=4)
+    coarse = Chain(bundle.of_teachers, sampling=sampling).simulate(_folds(gen), seed=99)
     # the efficiencies do not depend on the solver, the properties do, and with them who passes 15 GeV
     assert coarse["Jet"].n_objects == pytest.approx(made["Jet"].n_objects, rel=0.03)
     assert not np.array_equal(coarse.scalars["MET_pt"], made.scalars["MET_pt"])

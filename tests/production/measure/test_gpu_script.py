@@ -45,6 +45,7 @@ def test_every_step_gives_figures(tmp_path: Path) -> None:
     for bundle in ("reference", "two_million"):
         for site in ("feeders", "graphs"):
             assert found[f"bench {bundle} {site} 2"]["events_hz"] > 0
+    assert found["bench reference feeders"]["events_hz"] > 0
     assert found["training"]["ms_per_step"] > 0
     # machines that tests run on seldom tell what they draw; then the step says so, and stops no other
     assert "result" in found["energy"] or "meter" in found["energy"]["failed"]

@@ -66,7 +66,7 @@ def broken_bundle(tmp_path_factory):
     """The shipped bundle with the weights of one model shuffled; all digests are right."""
     folder = tmp_path_factory.mktemp("bundle") / "broken"
     shutil.copytree(find_bundle("reference"), folder)
-    bundle = load_bundle(folder)
+    bundle = load_bundle(folder).of_teachers
     rng = np.random.default_rng(1)
     shuffled = {
         name: rng.permutation(tensor.ravel()).reshape(tensor.shape) if "weight" in name else tensor

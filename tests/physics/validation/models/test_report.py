@@ -450,7 +450,7 @@ def test_what_is_told_apart_comes_into_card_and_bundle(beside, bundle, folder, c
     other["weights"]["met"] = "0" * 64
     (folder / "other.json").write_text(json.dumps(other))
     with pytest.raises(InputError, match="whole events are of other models"):
-        read_assessment(folder / "other.json", {n: e.sha256 for n, e in bundle.manifest.models.items()})
+        read_assessment(folder / "other.json", {n: e.drawn_by for n, e in bundle.manifest.models.items()})
 
 
 def test_events_that_were_learned_from_are_told(bundle, reconstructed, folder):
