@@ -95,6 +95,9 @@ class Choices(StrictModel):
     nano: str | None = Field(default=None, description="version of NanoAOD, as v9")
     sampling: Sampling | None = None
     device: Device | None = Field(default=None, description="where the networks run; the site's by default")
+    keep_unrefined: bool | None = Field(
+        default=None, description="write beside what a bundle refines what it was before"
+    )
     slots: int | None = Field(default=None, ge=1, description="jobs at a time; the site's by default")
     events_per_job: Count | None = Field(default=None, description="output events of a job")
     catalog: RegisterIn | None = Field(default=None, description="where to register; local by default")
@@ -181,7 +184,7 @@ class Wanted(StrictModel):
             "energy_tev": self.energy_tev,
             **{
                 name: getattr(self.choices, name)
-                for name in ("bundle", "seed", "primary", "xsec", "shower", "nano")
+                for name in ("bundle", "seed", "primary", "xsec", "shower", "nano", "keep_unrefined")
             },
             "sampling": self.choices.sampling and self.choices.sampling.model_dump(mode="json"),
         }
