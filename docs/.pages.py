@@ -18,6 +18,7 @@ COMMANDS = "reference/commands.md"
 TAKEN_IN = {
     "reference/bundle-format.md": PACKAGE / "bundles" / "FORMAT.md",
     "reference/model-card.md": PACKAGE / "bundles" / "reference" / "README.md",
+    "reference/model-card-run3.md": PACKAGE / "bundles" / "reference_run3" / "README.md",
     "reference/changelog.md": ROOT / "CHANGELOG.md",
 }
 PROGRAM = "flashsim-prod"
