@@ -42,16 +42,18 @@ few = pytest.mark.filterwarnings("ignore:.*gen events .* times over")
 
 SIGNATURES = {
     "simulate": "(card_or_files: 'str | PathLike[str] | Sequence[str | PathLike[str]]', "
-    "events: 'int | str | None' = None, oversample: 'int' = 1, bundle: 'str' = 'reference', *, "
+    "events: 'int | str | None' = None, oversample: 'int' = 1, bundle: 'str | None' = None, *, "
     "energy: 'float | None' = None, seed: 'int | None' = None, "
     "device: \"Literal['auto', 'cpu', 'cuda']\" = 'auto', events_per_job: 'int | str | None' = None, "
-    "nano: 'str | None' = None) -> 'ak.Array'",
+    "nano: 'str | None' = None, "
+    "keep_unrefined: 'bool' = False) -> 'ak.Array'",
     "request": "(card: 'str | PathLike[str]', events: 'int | str | None' = None, oversample: 'int' = 1, "
-    "bundle: 'str' = 'reference', *, inputs: 'str | PathLike[str] | Sequence[str | PathLike[str]]' = (), "
+    "bundle: 'str | None' = None, *, inputs: 'str | PathLike[str] | Sequence[str | PathLike[str]]' = (), "
     "energy: 'float | None' = None, seed: 'int | None' = None, "
     "device: \"Literal['auto', 'cpu', 'cuda']\" = 'auto', events_per_job: 'int | str | None' = None, "
     "name: 'str | None' = None, site: 'str | PathLike[str]' = 'local', "
-    "catalog: \"Literal['local', 'rucio', 'none']\" = 'local', nano: 'str | None' = None) -> 'Dataset'",
+    "catalog: \"Literal['local', 'rucio', 'none']\" = 'local', nano: 'str | None' = None, "
+    "keep_unrefined: 'bool' = False) -> 'Dataset'",
     "events": "(name: 'str', files: 'int | str | Iterable[int] | None' = None, "
     "branches: 'str | Sequence[str] | None' = None, *, step: 'int | None' = None) -> 'Iterator[ak.Array]'",
     "dask_events": "(name: 'str', files: 'int | str | Iterable[int] | None' = None, "

@@ -85,7 +85,7 @@ def simulate(
     card_or_files: str | PathLike[str] | Sequence[str | PathLike[str]],
     events: int | str | None = None,
     oversample: int = 1,
-    bundle: str = "reference",
+    bundle: str | None = None,
     *,
     energy: float | None = None,
     seed: int | None = None,
@@ -110,8 +110,8 @@ def simulate(
     oversample : int
         Output events for each generator event. A generator event's are not independent; for histograms
         use `flashsim_prod.physics.oversampling.OversampledHist`.
-    bundle : str
-        Models: name of a bundle, or its folder.
+    bundle : str, optional
+        Models: name of a bundle, or its folder; by default the shipped one of the energy.
     energy : float, optional
         Centre-of-mass energy [TeV]; the card's first by default. Of files it decides the pileup, where they
         lack it.
@@ -175,7 +175,7 @@ def request(
     card: str | PathLike[str],
     events: int | str | None = None,
     oversample: int = 1,
-    bundle: str = "reference",
+    bundle: str | None = None,
     *,
     inputs: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
     energy: float | None = None,
@@ -303,7 +303,7 @@ def _typed(
     card: str | None,
     events: int | str | None,
     oversample: int,
-    bundle: str,
+    bundle: str | None,
     energy: float | None,
     seed: int | None,
     device: str,

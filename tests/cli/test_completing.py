@@ -118,7 +118,7 @@ def test_each_shell_has_a_script(
 
 
 def test_names_that_can_be_typed(cli: Cli, home: Home, fake_physics: Any, tmp_path: Path) -> None:
-    assert completing.bundles("ref") == ["reference"]
+    assert completing.bundles("ref") == ["reference", "reference_run3"]
     assert "jet_from_genjet" in completing.bundles_and_models("")
     assert "crab_gpu" in completing.sites("crab")
     assert completing.datasets("") == completing.requests("") == []

@@ -11,7 +11,7 @@ are NaN, with which every comparison is false.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class Expression:
     text : str
     where : str
         What it is called in messages.
+    others : iterable of str
+        Names that it could have meant, beside those that are known where it is evaluated.
 
     Raises
     ------
@@ -47,8 +49,8 @@ class Expression:
         If it holds anything but the vocabulary.
     """
 
-    def __init__(self, text: str, where: str) -> None:
-        self.text, self.where = text, where
+    def __init__(self, text: str, where: str, others: Iterable[str] = ()) -> None:
+        self.text, self.where, self.others = text, where, tuple(others)
         if len(text) > _LONGEST:
             raise self.error(f"{len(text)} characters are more than the {_LONGEST} of an expression")
         try:
@@ -114,7 +116,7 @@ class _Walk:
             return Objects(self._events[name])
         if name in self._events.scalars:
             return PerEvent(self._events.scalars[name].astype(np.float64))
-        known = [*self._names, *self._events.collections, *self._events.scalars]
+        known = [*self._names, *self._events.collections, *self._events.scalars, *self._of.others]
         if name in FUNCTIONS:
             raise self._of.error(f"'{name}' is a function: {FUNCTIONS[name].usage}")
         raise self._of.error(f"unknown column '{name}'{nearest(name, known)}")

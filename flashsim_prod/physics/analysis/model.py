@@ -80,7 +80,11 @@ class Regression:
         }
 
     def _expressions(self, section: str, texts: Mapping[str, str]) -> dict[str, Expression]:
-        return {name: Expression(text, f"{self.where}: {section}.{name}") for name, text in texts.items()}
+        networks = self.analysis.networks
+        return {
+            name: Expression(text, f"{self.where}: {section}.{name}", networks)
+            for name, text in texts.items()
+        }
 
     def check(self, known: Events) -> None:
         """Evaluate all of it on events that have every branch; `ConfigError` for what has no meaning."""

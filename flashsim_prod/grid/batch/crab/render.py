@@ -150,7 +150,7 @@ def _fill_sandbox(request: Request, request_file: Path, sandbox: Path) -> list[P
         sandbox.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(request_file, sandbox / "request.yaml")
     paths = [sandbox / "request.yaml", sandbox / PACKAGE]
-    pack_package(sandbox / PACKAGE)
+    pack_package(sandbox / PACKAGE, request.bundle.path)
     # a shipped bundle is part of the package, and called by its name
     if os.sep in request.bundle.path:
         paths.append(pack_bundle(Path(request.bundle.path), sandbox))

@@ -18,10 +18,14 @@ PACKAGE = "flashsim_prod.tar.gz"
 _TOP = "flashsim_prod"
 
 
-def pack_package(target: Path) -> None:
-    """Write the package and its resources as an archive; equal software gives equal bytes."""
+def pack_package(target: Path, bundle: str) -> None:
+    """Write the package and its resources as an archive; equal software gives equal bytes.
+
+    Of the shipped bundles just that called `bundle` travels, if it is one of them.
+    """
     package = Path(resources.__file__).parent
-    files = dict(_files(package, _TOP))
+    others = {path for path in resources.bundles_dir().iterdir() if path.is_dir() and path.name != bundle}
+    files = {name: path for name, path in _files(package, _TOP) if path.parent not in others}
     for folder in (resources.jobs_dir(), resources.site_configs_dir(), resources.templates_dir()):
         files.update(_files(folder, f"{_TOP}/_resources/{folder.name}"))
     _pack(target, files)

@@ -57,7 +57,8 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Reque
 
     def write(request: Request) -> Path:
         monkeypatch.setattr(
-            "flashsim_prod.grid.batch.crab.render.pack_package", lambda target: target.write_bytes(b"packed")
+            "flashsim_prod.grid.batch.crab.render.pack_package",
+            lambda target, bundle: target.write_bytes(b"packed"),
         )
         file = tmp_path / "request.yaml"
         file.write_text(request.to_yaml())
@@ -140,11 +141,14 @@ def test_wmcore_loads_every_configuration_and_crab_knows_every_parameter(
 
 def test_the_packed_package_is_whole_and_reproducible(tmp_path: Path) -> None:
     first, second = tmp_path / "a.tar.gz", tmp_path / "b.tar.gz"
-    sandbox.pack_package(first)
-    sandbox.pack_package(second)
+    sandbox.pack_package(first, "reference")
+    sandbox.pack_package(second, "reference")
     assert first.read_bytes() == second.read_bytes()
     with tarfile.open(first) as archive:
-        assert not [name for name in archive.getnames() if "__pycache__" in name]
+        names = archive.getnames()
+        assert not [name for name in names if "__pycache__" in name]
+        bundles = [name.split("/")[2] for name in names if name.startswith("flashsim_prod/bundles/")]
+        assert set(bundles) == {"FORMAT.md", "reference"}, "no others than the request's"
         archive.extractall(tmp_path / "node", filter="data")
     program = "import flashsim_prod.cli.main as m; print(m.__file__); m.main(['cards', '--json'])"
     done = subprocess.run(
