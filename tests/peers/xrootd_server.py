@@ -63,7 +63,8 @@ def serve() -> Iterator[tuple[str, Path]]:
 
 
 def _wait_for(port: int, log: Path) -> None:
-    for _ in range(100):
+    # a busy machine takes long to start it
+    for _ in range(600):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
