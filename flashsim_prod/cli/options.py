@@ -147,5 +147,9 @@ Folder = Annotated[Path, typer.Option("--work", file_okay=False, help="Folder of
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.")]
 
 
+Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
+
+
 Jobs = Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Files at a time.")]
 WORK = Path("training")

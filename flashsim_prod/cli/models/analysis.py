@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.options import Json, OnDevice
+from flashsim_prod.cli.options import Json, OnDevice, Quick, Threads
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import console, print_json, table
 from flashsim_prod.core.choices import Device
@@ -40,9 +40,9 @@ def analysis(
     output: Annotated[
         Path | None, typer.Option(help="Folder of the new bundle; WORK/bundle by default.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")] = False,
+    quick: Quick = False,
     device: OnDevice = Device.AUTO,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Threads = 1,
     anew: Annotated[
         bool, typer.Option("--anew", help="Start over, whatever an earlier training left.")
     ] = False,
@@ -82,7 +82,7 @@ def closure(
     ] = Path(),
     output: Annotated[Path, typer.Option(help="Folder for figures and pictures.")] = Path("closure"),
     device: OnDevice = Device.AUTO,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
     """Check how an analysis' bundle closes on other events: an error if a bin with enough of them is off."""

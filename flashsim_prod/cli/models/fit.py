@@ -14,7 +14,7 @@ from flashsim_prod.cli.models.changing.tune import tune
 from flashsim_prod.cli.models.cocktail import CocktailFiles, train_from_files
 from flashsim_prod.cli.models.opendata import Protocol, Server
 from flashsim_prod.cli.models.shown import FitsShown
-from flashsim_prod.cli.options import WORK, Folder, Jobs, Json, OnDevice, Seed
+from flashsim_prod.cli.options import WORK, Folder, Jobs, Json, OnDevice, Quick, Seed, Threads
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import print_json
 from flashsim_prod.core.choices import Device, ModelKind
@@ -28,7 +28,6 @@ from flashsim_prod.production.models.fitting import (
 )
 from flashsim_prod.production.models.opendata.records import Where
 
-Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")]
 Steps = Annotated[
     int | None,
     typer.Option(
@@ -87,7 +86,7 @@ def fit(
         bool, typer.Option("--further", help="Go on from the weights that the last fit left.")
     ] = False,
     device: OnDevice = Device.AUTO,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Threads = 1,
     seed: Seed = 1,
     anew: Anew = False,
     if_enough: Annotated[
@@ -136,7 +135,7 @@ def fit_all(
     blocks: Blocks = None,
     kind: Kind = None,
     device: OnDevice = Device.AUTO,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Threads = 1,
     seed: Seed = 1,
     anew: Anew = False,
     site: Annotated[

@@ -30,6 +30,7 @@ from flashsim_prod.cli.options import (
     OnDevice,
     Seed,
     SolverOption,
+    Threads,
     sampling_of,
 )
 from flashsim_prod.cli.progress import Show, shown_steps
@@ -286,7 +287,7 @@ def report(
     grid_power: GridPower = 1.0,
     work: Folder = WORK,
     device: OnDevice = Device.AUTO,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Threads = 1,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
+from scipy.special import expit
 
 from flashsim_prod.core.analyses.config import Activation, Analysis, Network
 from flashsim_prod.errors import ConfigError
@@ -27,18 +28,14 @@ _MOST_BYTES = 50_000_000
 _SLOPE = 0.01
 
 
-def _sigmoid(x: F64) -> F64:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
-
-
 _FUNCTIONS: Mapping[Activation, Callable[[F64], F64]] = {
     Activation.NONE: lambda x: x,
     Activation.RELU: lambda x: np.maximum(x, 0.0),
     Activation.LEAKY_RELU: lambda x: np.where(x > 0, x, _SLOPE * x),
     Activation.ELU: lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0))),
-    Activation.SILU: lambda x: x * _sigmoid(x),
+    Activation.SILU: lambda x: x * expit(x),
     Activation.TANH: np.tanh,
-    Activation.SIGMOID: _sigmoid,
+    Activation.SIGMOID: expit,
 }
 
 

@@ -168,14 +168,15 @@ def _optimise(
     checkpoint = _checkpoint(folder, stage.name)
     spent_s = work.restore(checkpoint) if checkpoint.exists() else 0.0
     started = time.monotonic()
-    while work.step < steps:
-        work.advance(min(settings.report_every, steps - work.step))
+
+    def looked() -> None:
         progress(stage.name, work.step, steps, work.losses[-1][1])
         if work.step % settings.checkpoint_every == 0 or work.step == steps:
             work.save(checkpoint, spent_s + time.monotonic() - started)
+
+    work.run(looked)
     record.seconds += spent_s + time.monotonic() - started
     record.losses[stage.name] = work.losses
-    stage.network.load_state_dict(work.best)
     stage.network.to("cpu")
 
 

@@ -165,6 +165,16 @@ class Optimisation:
             self.step += 1
         self.look(total / steps)
 
+    def run(self, looked: Callable[[], None]) -> None:
+        """Take the steps that are left, and give the network its best averaged weights.
+
+        `looked` is called whenever the losses were noted.
+        """
+        while self.step < self.steps:
+            self.advance(min(self.settings.report_every, self.steps - self.step))
+            looked()
+        self.network.load_state_dict(self.best)
+
     def _take(self, taken: _Taken) -> float:
         """One turn; the mean of its loss."""
         turn, total = taken.turn, 0.0

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.models.changing.reweight import print_judged
+from flashsim_prod.cli.models.changing.judged import print_judged
 from flashsim_prod.cli.options import (
     WORK,
     Evaluations,
@@ -16,8 +16,10 @@ from flashsim_prod.cli.options import (
     GridPower,
     Json,
     OnDevice,
+    Quick,
     Seed,
     SolverOption,
+    Threads,
     sampling_of,
 )
 from flashsim_prod.cli.progress import shown_steps
@@ -54,12 +56,12 @@ def refine(
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=10, help="Of the network.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")] = False,
+    quick: Quick = False,
     solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
     device: OnDevice = Device.AUTO,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Threads = 1,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
+from flashsim_prod.cli.models.changing.judged import print_judged
 from flashsim_prod.cli.options import (
     WORK,
     Evaluations,
@@ -15,15 +16,16 @@ from flashsim_prod.cli.options import (
     GridPower,
     Json,
     OnDevice,
+    Quick,
     Seed,
     SolverOption,
+    Threads,
     sampling_of,
 )
 from flashsim_prod.cli.progress import shown_steps
-from flashsim_prod.cli.show import console, print_json, table
+from flashsim_prod.cli.show import print_json
 from flashsim_prod.core.choices import Device, Solver, WeightUse
 from flashsim_prod.core.options import Sampling
-from flashsim_prod.production.models.changing.refining import Refined
 from flashsim_prod.production.models.changing.reweighting import Reweighted, ReweightOptions, reweight_model
 
 
@@ -55,12 +57,12 @@ def reweight(
         int, typer.Option(min=2, max=64, metavar="N", help="Objects drawn of which resampling takes one.")
     ] = 8,
     steps: Annotated[int | None, typer.Option(min=10, help="Of the classifier.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the steps, to try things out.")] = False,
+    quick: Quick = False,
     solver: SolverOption = Solver.MIDPOINT,
     evaluations: Evaluations = 8,
     grid_power: GridPower = 1.0,
     device: OnDevice = Device.AUTO,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Threads = 1,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
@@ -94,23 +96,3 @@ def _print(made: Reweighted) -> None:
     if made.use is WeightUse.WEIGHT:
         typer.echo(f"weighted objects are worth {made.judged.effective:.0%} of their number")
     typer.echo(f"{made.folder}: now train bundle NEW --work {made.folder.parent.parent}")
-
-
-def print_judged(made: Reweighted | Refined) -> None:
-    """What a correction does to draws, in a table."""
-    found = made.judged
-    names = ("BEFORE", "AFTER", "CHANCE")
-    listing = table(f"{found.objects:,} OBJECTS", *names, "", right=names)
-    listing.add_row("area", f"{found.auc_before:.3f}", f"{found.auc_after:.3f}", f"{found.floor:.3f}", "")
-    listing.add_row(
-        "correlations", f"{found.correlation_before:.3f}", f"{found.correlation_after:.3f}", "", ""
-    )
-    for one in found.distances:
-        is_worse = "worse" if one.is_worse else ""
-        listing.add_row(
-            f"W1 {one.target}", f"{one.before:.3f}", f"{one.after:.3f}", f"{one.chance:.3f}", is_worse
-        )
-    listing.add_row(
-        "objects/s", f"{found.objects_per_s_before:,.0f}", f"{found.objects_per_s_after:,.0f}", "", ""
-    )
-    console().print(listing)

@@ -116,6 +116,13 @@ class Unseen:
 Correction = type[ReweighterSection] | type[RefinerSection]
 
 
+def unseen(model: ObjectModel, work: Path, base: Bundle | None, wanted: Correction) -> Unseen:
+    """A model of the bundle `base`, or the fit in `work`, and what it has not seen; errors as below."""
+    if base is None:
+        return unseen_by_fit(model, work, wanted)
+    return unseen_by_bundle(model, work, base, wanted)
+
+
 def unseen_by_fit(model: ObjectModel, work: Path, wanted: Correction) -> Unseen:
     """The fit of `model` in the folder `work`, and those objects of its tables that it held out.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,30 +20,23 @@ from flashsim_prod.physics.chain.corrections.section import RefinerSection
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.base import Examples, ObjectLoss
 from flashsim_prod.physics.chain.kinds.distances import joint_kernel_distance, kernel_distance
+from flashsim_prod.physics.training.correcting.settings import CorrectionSettings, Progress
 from flashsim_prod.physics.training.fit import examples_of
-from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
+from flashsim_prod.physics.training.optimise import Optimisation
 from flashsim_prod.physics.training.table import Table
-
-#: called with steps done, all steps, and the held-out loss
-Progress = Callable[[int, int, float], None]
 
 #: rows that kernels see at a time, since they see each with each, and of those held out in all
 _BLOCK, _MOST_HELD_OUT = 128, 4096
 
 
-@dataclass(frozen=True)
-class RefineSettings:
+@dataclass(frozen=True, kw_only=True)
+class RefineSettings(CorrectionSettings):
     """How a refiner learns.
 
     Attributes
     ----------
     pairing : float
         What the mean squared distance to the paired true object counts for, beside the discrepancy.
-    steps, batch, learning_rate : int, int, float
-    draws : int
-        Drawn objects for each true one.
-    held_out : float
-        Share of the true objects that decides when it was best.
     width, blocks : int
         Of the network.
     """
@@ -52,27 +44,8 @@ class RefineSettings:
     pairing: float = 0.001
     steps: int = 2000
     batch: int = 512
-    learning_rate: float = 1e-3
-    draws: int = 4
-    held_out: float = 0.2
     width: int = 64
     blocks: int = 2
-    seed: int = 1
-
-    def quick(self) -> RefineSettings:
-        """A tenth of the steps, to try things out."""
-        return replace(self, steps=max(1, self.steps // 10))
-
-    def of_fit(self) -> FitSettings:
-        """The same as an optimisation has it."""
-        return FitSettings(
-            batch=self.batch,
-            learning_rate=self.learning_rate,
-            held_out=self.held_out,
-            average=0.99,
-            seed=self.seed,
-            report_every=max(1, min(50, self.steps // 10)),
-        )
 
 
 class RefineLoss(ObjectLoss):
@@ -158,10 +131,7 @@ def learn_refiner(
     refinement = Refinement(network, [stretches(one) for one in fitted.gaussianisers])
     work = Optimisation(refinement.to(device), loss, settings.steps, settings.of_fit(), device)
     work.look()
-    while work.step < settings.steps:
-        work.advance(min(work.settings.report_every, settings.steps - work.step))
-        progress(work.step, settings.steps, work.losses[-1][2])
-    refinement.load_state_dict(work.best)
+    work.run(lambda: progress(work.step, work.steps, work.losses[-1][2]))
     network.to("cpu")
     # a student takes its own steps, whatever is asked for
     integrated = fitted.kind.integrates and fitted.steps is None

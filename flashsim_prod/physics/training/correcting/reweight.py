@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,29 +16,22 @@ from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, class
 from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.base import Loss
-from flashsim_prod.physics.training.optimise import FitSettings, Optimisation, split_rows
+from flashsim_prod.physics.training.correcting.settings import CorrectionSettings, Progress
+from flashsim_prod.physics.training.optimise import Optimisation, split_rows
 from flashsim_prod.physics.training.table import Table
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-#: called with steps done, all steps, and the held-out loss
-Progress = Callable[[int, int, float], None]
 
 
-@dataclass(frozen=True)
-class ReweightSettings:
-    """How a reweighter learns, and what it is for.
+@dataclass(frozen=True, kw_only=True)
+class ReweightSettings(CorrectionSettings):
+    """How a reweighter learns, and what it is for; it is calibrated on what is held out, too.
 
     Attributes
     ----------
     candidates : int
         Draws of which resampling takes one.
-    steps, batch, learning_rate : int, int, float
-        Of the classifier.
-    draws : int
-        Drawn objects for each true one.
-    held_out : float
-        Share of the true objects that decides when it was best, and that it is calibrated on.
     most : float
         Weights lie between this and its inverse, before they are divided by their mean.
     pull : float
@@ -50,29 +42,10 @@ class ReweightSettings:
     candidates: int = 8
     steps: int = 3000
     batch: int = 1024
-    learning_rate: float = 1e-3
-    draws: int = 4
-    held_out: float = 0.2
     most: float = 20.0
     pull: float = 50.0
     hidden: tuple[int, ...] = (128, 128, 64)
     knots: int = 20
-    seed: int = 1
-
-    def quick(self) -> ReweightSettings:
-        """A tenth of the steps, to try things out."""
-        return replace(self, steps=max(1, self.steps // 10))
-
-    def of_fit(self) -> FitSettings:
-        """The same as an optimisation has it."""
-        return FitSettings(
-            batch=self.batch,
-            learning_rate=self.learning_rate,
-            held_out=self.held_out,
-            average=0.99,
-            seed=self.seed,
-            report_every=max(1, min(50, self.steps // 10)),
-        )
 
 
 class ApartLoss(Loss):
@@ -128,10 +101,7 @@ def learn_reweighter(
     network = classifier(fitted.model, settings.hidden, settings.knots)
     network.spread_knots(torch.cat((examples.conditions, examples.truth), dim=1))
     work = Optimisation(network.to(device), examples, settings.steps, settings.of_fit(), device)
-    while work.step < settings.steps:
-        work.advance(min(work.settings.report_every, settings.steps - work.step))
-        progress(work.step, settings.steps, work.losses[-1][2])
-    network.load_state_dict(work.best)
+    work.run(lambda: progress(work.step, work.steps, work.losses[-1][2]))
     network.to("cpu").eval()
     drawn, truth = _held_out_logits(network, examples, settings)
     scale, shift = _calibration(drawn, truth, settings.pull)

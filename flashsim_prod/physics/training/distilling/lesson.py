@@ -129,12 +129,13 @@ def teach(
     if not work.losses:
         # a student that learned nothing better is its teacher, in a few steps
         work.look()
-    while work.step < steps:
-        work.advance(min(work.settings.report_every, steps - work.step))
+
+    def looked() -> None:
         progress(work.step, steps, work.losses[-1][1])
         if work.step % work.settings.checkpoint_every == 0 or work.step == steps:
             work.save(checkpoint, before + time.process_time() - began)
-    network.load_state_dict(work.best)
+
+    work.run(looked)
     student = replace(
         teacher.with_networks({**teacher.networks, VELOCITY: network.eval()}),
         steps=steps_of(settings.evaluations),

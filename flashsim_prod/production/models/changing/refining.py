@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.core.choices import Device
-from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.models.bundles import open_bundle
-from flashsim_prod.production.models.changing.reweighting import Step
+from flashsim_prod.production.models.changing.correcting import CorrectionOptions, Step, refuse_useless
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.corrections.section import RefinerJudgement
@@ -18,29 +16,17 @@ if TYPE_CHECKING:
     from flashsim_prod.physics.validation.models.reweighted import Judged
 
 
-@dataclass(frozen=True)
-class RefineOptions:
+@dataclass(frozen=True, kw_only=True)
+class RefineOptions(CorrectionOptions):
     """How a refiner learns.
 
     Attributes
     ----------
-    sampling : Sampling
-        How draws are integrated, which requests then have to repeat.
     pairing : float, optional
         What the squared distance to the paired true object counts for.
-    steps : int, optional
-        Of the network.
-    quick : bool
-        A tenth of the steps.
     """
 
-    sampling: Sampling
     pairing: float | None = None
-    steps: int | None = None
-    quick: bool = False
-    device: Device = Device.AUTO
-    threads: int = 1
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -97,19 +83,12 @@ def refine_model(name: str, base: str | None, work: Path, options: RefineOptions
         groups,
         learned_and_judged,
         leave,
-        unseen_by_bundle,
-        unseen_by_fit,
+        unseen,
     )
     from flashsim_prod.physics.training.correcting.refine import learn_refiner
     from flashsim_prod.physics.validation.models.reweighted import judge
 
-    model, wanted = find_model(name), RefinerSection
-    bundle = None if base is None else open_bundle(base)
-    found = (
-        unseen_by_fit(model, work, wanted)
-        if bundle is None
-        else unseen_by_bundle(model, work, bundle, wanted)
-    )
+    found = unseen(find_model(name), work, None if base is None else open_bundle(base), RefinerSection)
     fitted = found.fitted
     if not moving(fitted.model, fitted.gaussianisers):
         raise RequestError(
@@ -136,13 +115,7 @@ def refine_model(name: str, base: str | None, work: Path, options: RefineOptions
     figures = judge(
         found.corrected(made.refiner, about).loaded(), judged, groups(judged), options.sampling, options.seed
     )
-    if not figures.helps:
-        raise InputError(
-            f"{name}: of no use, nothing was written: trees tell draws from {figures.objects:,} true "
-            f"objects with an area of {figures.auc_before:.3f} without the refiner and "
-            f"{figures.auc_after:.3f} +- {figures.auc_error:.3f} with it (two samples of the truth: "
-            f"{figures.floor:.3f}); learn from more objects, or do without"
-        )
+    refuse_useless(name, RefinerSection.WHAT, figures)
     section = made.refiner.section.model_copy(update={"judgement": _judgement(made, figures)})
     leave(found.corrected(replace(made.refiner, section=section), about), work)
     return Refined(
@@ -162,13 +135,8 @@ def refine_model(name: str, base: str | None, work: Path, options: RefineOptions
 def _settings(options: RefineOptions) -> RefineSettings:
     from flashsim_prod.physics.training.correcting.refine import RefineSettings
 
-    settings = RefineSettings(seed=options.seed)
-    settings = replace(
-        settings,
-        steps=options.steps or settings.steps,
-        pairing=settings.pairing if options.pairing is None else options.pairing,
-    )
-    return settings.quick() if options.quick else settings
+    settings = RefineSettings(seed=options.seed).lasting(options.steps, quick=options.quick)
+    return settings if options.pairing is None else replace(settings, pairing=options.pairing)
 
 
 def _judgement(made: Learned, figures: Judged) -> RefinerJudgement:

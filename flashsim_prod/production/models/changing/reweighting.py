@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.core.choices import Device, WeightUse
-from flashsim_prod.core.request import Sampling
-from flashsim_prod.errors import InputError
+from flashsim_prod.core.choices import WeightUse
 from flashsim_prod.production.models.bundles import open_bundle
+from flashsim_prod.production.models.changing.correcting import CorrectionOptions, Step, refuse_useless
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.validation.models.reweighted import Judged
 
-#: called with the task, its steps done, all of them, and a loss
-Step = Callable[[str, int, int, float], None]
 
-
-@dataclass(frozen=True)
-class ReweightOptions:
+@dataclass(frozen=True, kw_only=True)
+class ReweightOptions(CorrectionOptions):
     """How a reweighter learns and what it is for.
 
     Attributes
@@ -28,22 +23,10 @@ class ReweightOptions:
     use : WeightUse
     candidates : int
         Draws of which resampling takes one.
-    steps : int, optional
-        Of the classifier.
-    quick : bool
-        A tenth of the steps.
-    sampling : Sampling
-        How draws are integrated, which requests then have to repeat.
     """
 
     use: WeightUse
     candidates: int
-    sampling: Sampling
-    steps: int | None = None
-    quick: bool = False
-    device: Device = Device.AUTO
-    threads: int = 1
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -93,23 +76,15 @@ def reweight_model(
         groups,
         learned_and_judged,
         leave,
-        unseen_by_bundle,
-        unseen_by_fit,
+        unseen,
     )
     from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
     from flashsim_prod.physics.validation.models.reweighted import judge
 
-    model = find_model(name)
-    wanted = ReweighterSection
-    found = (
-        unseen_by_fit(model, work, wanted)
-        if base is None
-        else unseen_by_bundle(model, work, open_bundle(base), wanted)
-    )
+    found = unseen(find_model(name), work, None if base is None else open_bundle(base), ReweighterSection)
     device = pick_device(options.device, threads=options.threads)
     settings = ReweightSettings(use=options.use, candidates=options.candidates, seed=options.seed)
-    settings = replace(settings, steps=options.steps or settings.steps)
-    settings = settings.quick() if options.quick else settings
+    settings = settings.lasting(options.steps, quick=options.quick)
     learned, judged = learned_and_judged(found.table)
     reweighter = learn_reweighter(
         found.fitted,
@@ -122,13 +97,7 @@ def reweight_model(
     )
     made = found.corrected(reweighter, {REWEIGHTED: len(learned.row)})
     figures = judge(made.loaded(), judged, groups(judged), options.sampling, options.seed)
-    if not figures.helps:
-        raise InputError(
-            f"{name}: of no use, nothing was written: trees tell draws from {figures.objects:,} true "
-            f"objects with an area of {figures.auc_before:.3f} without the reweighter and "
-            f"{figures.auc_after:.3f} +- {figures.auc_error:.3f} with it (two samples of the truth: "
-            f"{figures.floor:.3f}); learn from more objects, or do without"
-        )
+    refuse_useless(name, ReweighterSection.WHAT, figures)
     about = {"reweighter_auc_before": figures.auc_before, "reweighter_auc_after": figures.auc_after}
     leave(made.corrected(reweighter, {REWEIGHTED: len(learned.row), **about}), work)
     return Reweighted(

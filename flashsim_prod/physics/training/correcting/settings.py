@@ -1,0 +1,50 @@
+"""How corrections of what models draw learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Self
+
+from flashsim_prod.physics.training.optimise import FitSettings
+
+#: called with steps done, all steps, and the held-out loss
+Progress = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectionSettings:
+    """What is to be said of any correction.
+
+    Attributes
+    ----------
+    steps, batch, learning_rate : int, int, float
+        Of its network.
+    draws : int
+        Drawn objects for each true one.
+    held_out : float
+        Share of the true objects that decides when it was best.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float = 1e-3
+    draws: int = 4
+    held_out: float = 0.2
+    seed: int = 1
+
+    def lasting(self, steps: int | None, *, quick: bool) -> Self:
+        """With so many steps, if any are said, and a tenth of that to try things out."""
+        steps = steps or self.steps
+        return replace(self, steps=max(1, steps // 10) if quick else steps)
+
+    def of_fit(self) -> FitSettings:
+        """The same as an optimisation has it."""
+        return FitSettings(
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            held_out=self.held_out,
+            average=0.99,
+            seed=self.seed,
+            report_every=max(1, min(50, self.steps // 10)),
+        )
