@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,9 @@ import pytest
 
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.validation.models.kinds import split
+from tests.untaught import MODEL
 
 Cli = Callable[..., Any]
-MODEL = "jet_from_genjet"
-
-
-@pytest.fixture
-def work(training_sample: Path, tmp_path: Path) -> Path:
-    """A work folder with the tables of one object model."""
-    shutil.copytree(training_sample / "work" / "tables" / MODEL, tmp_path / "work" / "tables" / MODEL)
-    return tmp_path / "work"
 
 
 def test_kinds_are_compared_and_what_is_there_is_kept(cli: Cli, work: Path) -> None:

@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from flashsim_prod.physics.chain.bundle import load_bundle
 from flashsim_prod.physics.chain.corrections import refiner
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.registry import find_model
-from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
 from flashsim_prod.physics.training.correcting import refine
-from flashsim_prod.physics.training.fit import untrained
-from flashsim_prod.physics.training.optimise import FitSettings
-from flashsim_prod.physics.training.record import FitRecord
-from flashsim_prod.physics.training.tables import load_tables
 from flashsim_prod.physics.validation.models import reweighted
 from flashsim_prod.production.models.changing.tuning import _without_corrections
+from tests.untaught import MODEL
 
 Cli = Callable[..., Any]
-MODEL = "jet_from_genjet"
-
-
-@pytest.fixture
-def work(training_sample: Path, tmp_path: Path) -> Path:
-    """A work folder with the tables of one object model."""
-    shutil.copytree(training_sample / "work" / "tables" / MODEL, tmp_path / "work" / "tables" / MODEL)
-    return tmp_path / "work"
-
-
-@pytest.fixture
-def base(work: Path, tmp_path: Path) -> str:
-    """A bundle of a model that has learned nothing but how attributes are distributed."""
-    model = find_model(MODEL)
-    table = load_tables(work / "tables", model)
-    record = FitRecord(len(table.number), len(table.row), FitSettings(), {"gan": [(0, 1.0, 1.0)]})
-    save_fitted(untrained(model, table, 1, kind="gan"), record, tmp_path / "fit")
-    about = {"name": "b", "title": "t", "tag": "T", "training_sample": ("s",)}
-    return str(build_bundle({MODEL: tmp_path / "fit"}, tmp_path / "b", **about).path)
 
 
 def _judged(after: float) -> Callable[..., reweighted.Judged]:

@@ -8,44 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from flashsim_prod.physics.chain.bundle import load_bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.registry import find_model
-from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
-from flashsim_prod.physics.training.fit import untrained
-from flashsim_prod.physics.training.optimise import FitSettings
-from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.tables import load_tables
 from flashsim_prod.physics.validation.models import reweighted
 from flashsim_prod.production.models.changing.tuning import _without_corrections
+from tests.untaught import MODEL, fit_nothing
 
 Cli = Callable[..., Any]
-MODEL = "jet_from_genjet"
-
-
-@pytest.fixture
-def work(training_sample: Path, tmp_path: Path) -> Path:
-    """A work folder with the tables of one object model."""
-    shutil.copytree(training_sample / "work" / "tables" / MODEL, tmp_path / "work" / "tables" / MODEL)
-    return tmp_path / "work"
-
-
-def _fit(work: Path, folder: Path) -> None:
-    """A model that has learned nothing but how attributes are distributed."""
-    model = find_model(MODEL)
-    table = load_tables(work / "tables", model)
-    record = FitRecord(len(table.number), len(table.row), FitSettings(), {"gan": [(0, 1.0, 1.0)]})
-    save_fitted(untrained(model, table, 1, kind="gan"), record, folder)
-
-
-@pytest.fixture
-def base(work: Path, tmp_path: Path) -> str:
-    """A bundle of such a model."""
-    _fit(work, tmp_path / "fit")
-    about = {"name": "b", "title": "t", "tag": "T", "training_sample": ("s",)}
-    return str(build_bundle({MODEL: tmp_path / "fit"}, tmp_path / "b", **about).path)
 
 
 def test_a_model_of_a_bundle_is_reweighted_and_bundled(
@@ -92,7 +63,7 @@ def test_what_cannot_be_reweighted_is_told_in_a_line(cli: Cli, work: Path, base:
     assert "bundle b has no model met" in complaint("met", "--base", base)
     assert "no bundle 'gone'" in complaint(MODEL, "--base", "gone")
     assert not (work / "fits").exists()
-    _fit(work, work / "fits" / MODEL)
+    fit_nothing(work, work / "fits" / MODEL)
     before = (work / "fits" / MODEL / "entry.json").read_bytes()
     assert "is another fit of jet_from_genjet, which would be lost" in complaint(MODEL, "--base", base)
     # one in twenty is held out

@@ -12,7 +12,6 @@ import torch
 from scipy.special import ndtr
 
 from flashsim_prod.core.choices import WeightUse
-from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError, RequestError
 from flashsim_prod.physics.chain.bundle import ModelEntry
 from flashsim_prod.physics.chain.corrections.refiner import Refinement, Refiner, moving, stretches, untrained
@@ -31,41 +30,32 @@ from flashsim_prod.physics.training.correcting import folder
 from flashsim_prod.physics.training.correcting.folder import Unseen
 from flashsim_prod.physics.training.correcting.refine import RefineLoss, RefineSettings, learn_refiner
 from flashsim_prod.physics.training.fit import examples_of
-from flashsim_prod.physics.training.fit import untrained as untrained_model
 from flashsim_prod.physics.training.table import Table
+from tests.corrections import (
+    SAMPLING,
+    SINGLE,
+    asked,
+    is_refused_with_another_model,
+    is_the_same_in_any_pieces,
+    knows_its_own_draws_alone,
+    toy_table,
+    unseen_toy,
+)
 from tests.toy_models import toy_model
 
 TOY = toy_model(most=2)
-SAMPLING = Sampling(evaluations=2)
 SPIKE = -9.0
 N = 2000
 
 
 @functools.cache
 def _table() -> Table:
-    rng = np.random.default_rng(2)
-    conditions = rng.normal(size=(N, 2)).astype(np.float32)
-    number = rng.integers(0, 3, N)
-    row = np.repeat(np.arange(N), number)
-    x = conditions[row, 0] + rng.normal(size=len(row))
-    # a spike, such as what is put where nothing is known
-    x[rng.random(len(row)) < 0.2] = SPIKE
-    return Table(conditions, number, row, {"x": x, "flag": (x > 0).astype(np.int32)})
+    return toy_table(N, SPIKE)
 
 
 @functools.cache
 def _unseen(kind: str) -> Unseen:
-    """A model that draws independent attributes, whatever the conditions."""
-    fitted = untrained_model(TOY, _table(), 1, kind=kind)
-    entry = ModelEntry(
-        file="toy.safetensors",
-        sha256="0" * 64,
-        kind=kind,
-        **TOY.signature(),
-        network=fitted.kind.section(fitted.size),
-        parameters=fitted.n_parameters,
-    )
-    return Unseen(TOY, entry, fitted.tensors(), _table())
+    return unseen_toy(TOY, _table(), kind)
 
 
 @functools.cache
@@ -83,19 +73,14 @@ def _refined(kind: str, *, at_rest: bool = False) -> Unseen:
     return found.corrected(Refiner.trained(section, network, found.fitted.gaussianisers), {})
 
 
-@pytest.fixture(params=[one for one in KINDS if not isinstance(find_kind(one), KindOfSets)])
+@pytest.fixture(params=SINGLE)
 def kind(request) -> str:
     return request.param
 
 
-def _asked(fitted: FittedModel, rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(3)
-    return rng.normal(size=(rows, 2)).astype(np.float32), rng.normal(size=(rows, fitted.n_normals))
-
-
 def test_what_is_continuous_moves_and_all_else_stays(kind):
     fitted = _refined(kind).loaded()
-    conditions, normals = _asked(fitted)
+    conditions, normals = asked(fitted)
     assert fitted.n_normals == fitted.bare.n_normals
     drawn = fitted.bare.sample(conditions, normals, SAMPLING)
     refined = fitted.sample(conditions, normals, SAMPLING)
@@ -110,47 +95,22 @@ def test_what_is_continuous_moves_and_all_else_stays(kind):
 
 def test_one_that_has_learned_nothing_moves_nothing(kind):
     fitted = _refined(kind, at_rest=True).loaded()
-    conditions, normals = _asked(fitted)
+    conditions, normals = asked(fitted)
     latents = fitted.latents(conditions, normals, SAMPLING)
     assert latents == pytest.approx(fitted.bare.latents(conditions, normals, SAMPLING), abs=1e-5)
 
 
 def test_what_is_refined_is_the_same_in_any_pieces_and_again(kind):
-    fitted, again = _refined(kind).loaded(), _refined(kind).loaded()
-    conditions, normals = _asked(fitted)
-    whole = fitted.latents(conditions, normals, SAMPLING)
-    for cuts in ((1, 300), (256, 512)):
-        pieces = zip(np.split(conditions, cuts), np.split(normals, cuts), strict=True)
-        assert np.array_equal(np.concatenate([again.latents(c, z, SAMPLING) for c, z in pieces]), whole)
-    assert again.latents(conditions[:0], normals[:0], SAMPLING).shape == (0, 2)
+    is_the_same_in_any_pieces(lambda: _refined(kind).loaded())
 
 
 def test_a_refiner_of_another_model_is_refused(kind):
-    found = _refined(kind)
-    tensors = dict(found.tensors)
-    name = next(one for one in tensors if one.endswith("weight") and not one.startswith("refiner."))
-    tensors[name] = tensors[name] + np.float16(0.25)
-    with pytest.raises(BundleError) as told:
-        FittedModel.load(TOY, found.entry, tensors)
-    assert "model toy of the bundle: its refiner is of another model" in str(told.value)
-    assert "flashsim-prod train refine toy" in str(told.value)
-    assert "\n" not in str(told.value)
-    # nor one whose tensors are of another size, or are there without a word
-    with pytest.raises(BundleError, match=r"the tensor refiner\..* is missing"):
-        FittedModel.load(TOY, found.entry, _unseen(kind).tensors)
-    with pytest.raises(BundleError, match=r"there is a tensor refiner\..* not of this model"):
-        FittedModel.load(TOY, _unseen(kind).entry, found.tensors)
+    told = is_refused_with_another_model(_refined(kind), _unseen(kind), "refiner", ".*")
+    assert "flashsim-prod train refine toy" in told
 
 
 def test_draws_that_it_does_not_know_are_refused(kind):
-    fitted = _refined(kind).loaded()
-    conditions, normals = _asked(fitted, 3)
-    if fitted.kind.integrates:
-        with pytest.raises(BundleError, match="its refiner knows draws of --solver midpoint --evaluations 2"):
-            fitted.latents(conditions, normals, Sampling(evaluations=4))
-    else:
-        drawn = fitted.latents(conditions, normals, Sampling(evaluations=4))
-        assert np.array_equal(drawn, fitted.latents(conditions, normals, SAMPLING))
+    knows_its_own_draws_alone(_refined(kind).loaded(), "refiner")
 
 
 def test_models_that_are_changed_have_none(kind):
@@ -174,7 +134,7 @@ def test_candidates_of_resampling_are_refined(kind):
     refined = _refined(kind)
     found = _reweighted(refined, refined.digest)
     fitted = found.loaded()
-    conditions, normals = _asked(fitted)
+    conditions, normals = asked(fitted)
     own = fitted.bare.n_normals
     assert normals.shape[1] == 3 * own + 1
     taken = fitted.latents(conditions, normals, SAMPLING)
@@ -288,7 +248,7 @@ def test_it_learns_what_the_model_did_not():
     assert made.loss_after < made.loss_before
     assert not made.is_at_rest
     fitted = found.corrected(made.refiner, {}).loaded()
-    conditions, normals = _asked(fitted, 2000)
+    conditions, normals = asked(fitted, 2000)
     before, after = (
         np.corrcoef(ndtr(one.latents(conditions, normals, SAMPLING)[:, 0]), conditions[:, 0])[0, 1]
         for one in (fitted.bare, fitted)

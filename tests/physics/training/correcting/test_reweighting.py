@@ -10,14 +10,9 @@ import numpy as np
 import pytest
 
 from flashsim_prod.core.choices import WeightUse
-from flashsim_prod.core.request import Sampling
-from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import ModelEntry, save_model
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, taken
 from flashsim_prod.physics.chain.corrections.section import ReweighterSection
-from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.chain.kinds.registry import KINDS, find_kind
-from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets
 from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
 from flashsim_prod.physics.training.correcting.folder import (
     Unseen,
@@ -27,42 +22,35 @@ from flashsim_prod.physics.training.correcting.folder import (
     unseen_by_fit,
 )
 from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
-from flashsim_prod.physics.training.fit import untrained
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import table_path
+from tests.corrections import (
+    SAMPLING,
+    SINGLE,
+    asked,
+    is_refused_with_another_model,
+    is_the_same_in_any_pieces,
+    knows_its_own_draws_alone,
+    toy_table,
+    unseen_toy,
+)
 from tests.toy_models import toy_model
 
 TOY = toy_model(most=2)
 SETTINGS = ReweightSettings(steps=200, batch=256, hidden=(32,), knots=8, learning_rate=3e-3)
-SAMPLING = Sampling(evaluations=2)
 N = 3000
 
 
 @functools.cache
 def _table() -> Table:
-    rng = np.random.default_rng(2)
-    conditions = rng.normal(size=(N, 2)).astype(np.float32)
-    number = rng.integers(0, 3, N)
-    row = np.repeat(np.arange(N), number)
-    x = conditions[row, 0] + rng.normal(size=len(row))
-    return Table(conditions, number, row, {"x": x, "flag": (x > 0).astype(np.int32)})
+    return toy_table(N)
 
 
 @functools.cache
 def _unseen(kind: str) -> Unseen:
-    """A model that draws independent attributes, whatever the conditions."""
-    fitted = untrained(TOY, _table(), 1, kind=kind)
-    entry = ModelEntry(
-        file="toy.safetensors",
-        sha256="0" * 64,
-        kind=kind,
-        **TOY.signature(),
-        network=fitted.kind.section(fitted.size),
-        parameters=fitted.n_parameters,
-    )
-    return Unseen(TOY, entry, fitted.tensors(), _table())
+    return unseen_toy(TOY, _table(), kind)
 
 
 @functools.cache
@@ -79,19 +67,14 @@ def _weighted(kind: str) -> Unseen:
     return replace(found, entry=found.entry.model_copy(update={"reweighter": section}))
 
 
-@pytest.fixture(params=[one for one in KINDS if not isinstance(find_kind(one), KindOfSets)])
+@pytest.fixture(params=SINGLE)
 def kind(request) -> str:
     return request.param
 
 
-def _asked(fitted: FittedModel, rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(3)
-    return rng.normal(size=(rows, 2)).astype(np.float32), rng.normal(size=(rows, fitted.n_normals))
-
-
 def test_what_is_resampled_is_nearer_to_the_truth(kind):
     fitted = _reweighted(kind).loaded()
-    conditions, normals = _asked(fitted, 2000)
+    conditions, normals = asked(fitted, 2000)
     assert normals.shape[1] == SETTINGS.candidates * fitted.bare.n_normals + 1
     drawn = fitted.sample(conditions, normals, SAMPLING)
     # without it, what the first candidates are
@@ -104,20 +87,14 @@ def test_what_is_resampled_is_nearer_to_the_truth(kind):
 
 
 def test_what_is_resampled_is_the_same_in_any_pieces_and_again(kind):
-    fitted, again = _reweighted(kind).loaded(), _reweighted(kind).loaded()
-    conditions, normals = _asked(fitted)
-    whole = fitted.latents(conditions, normals, SAMPLING)
-    for cuts in ((1, 300), (256, 512)):
-        pieces = zip(np.split(conditions, cuts), np.split(normals, cuts), strict=True)
-        assert np.array_equal(np.concatenate([again.latents(c, z, SAMPLING) for c, z in pieces]), whole)
-    assert again.latents(conditions[:0], normals[:0], SAMPLING).shape == (0, 2)
+    is_the_same_in_any_pieces(lambda: _reweighted(kind).loaded())
 
 
 def test_weights_have_unit_mean_and_leave_draws_as_they_are(kind):
     fitted = _weighted(kind).loaded()
     assert fitted.weights_events
     assert fitted.n_normals == fitted.bare.n_normals
-    conditions, normals = _asked(fitted, 2000)
+    conditions, normals = asked(fitted, 2000)
     latents = fitted.latents(conditions, normals, SAMPLING)
     assert np.array_equal(latents, fitted.bare.latents(conditions, normals, SAMPLING))
     weights = fitted.weights(conditions, latents)
@@ -140,30 +117,11 @@ def test_steps_are_seen_by_their_values_alone(kind):
 
 
 def test_a_reweighter_of_another_model_is_refused(kind):
-    found = _reweighted(kind)
-    tensors = dict(found.tensors)
-    name = next(one for one in tensors if one.endswith("weight") and not one.startswith("reweighter."))
-    tensors[name] = tensors[name] + np.float16(0.25)
-    with pytest.raises(BundleError) as told:
-        FittedModel.load(TOY, found.entry, tensors)
-    assert "model toy of the bundle: its reweighter is of another model" in str(told.value)
-    assert "\n" not in str(told.value)
-    # nor one whose tensors are of another size, or are there without a word
-    with pytest.raises(BundleError, match=r"the tensor reweighter\.knots is missing"):
-        FittedModel.load(TOY, found.entry, _unseen(kind).tensors)
-    with pytest.raises(BundleError, match=r"there is a tensor reweighter\..* not of this model"):
-        FittedModel.load(TOY, _unseen(kind).entry, found.tensors)
+    is_refused_with_another_model(_reweighted(kind), _unseen(kind), "reweighter", "knots")
 
 
 def test_draws_that_it_does_not_know_are_refused(kind):
-    fitted = _reweighted(kind).loaded()
-    conditions, normals = _asked(fitted, 3)
-    if fitted.kind.integrates:
-        with pytest.raises(BundleError, match="knows draws of --solver midpoint --evaluations 2"):
-            fitted.latents(conditions, normals, Sampling(evaluations=4))
-    else:
-        drawn = fitted.latents(conditions, normals, Sampling(evaluations=4))
-        assert np.array_equal(drawn, fitted.latents(conditions, normals, SAMPLING))
+    knows_its_own_draws_alone(_reweighted(kind).loaded(), "reweighter")
 
 
 def test_models_that_are_changed_have_none(kind):
