@@ -37,7 +37,7 @@ from flashsim_prod.physics.training.correcting.folder import Unseen, leave
 from flashsim_prod.physics.training.correcting.refine import RefineSettings, learn_refiner
 from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
 from flashsim_prod.physics.training.distilling.folder import Student, bundle_of, distil
-from flashsim_prod.physics.training.distilling.judging import judge, steps_of_target
+from flashsim_prod.physics.training.distilling.judging import errors_allowed, judge, steps_of_target
 from flashsim_prod.physics.training.distilling.lesson import CHECKPOINT, teach
 from flashsim_prod.physics.training.distilling.settings import DistilSettings
 from flashsim_prod.physics.training.distilling.sources import Gathered, Sources
@@ -194,6 +194,12 @@ def test_a_tail_that_is_cut_is_worse(loaded: FittedModel, drawn: Sources, side: 
     cut = np.maximum(x.value, limit) if edge < 0.5 else np.minimum(x.value, limit)
     worse = _judged(loaded, replace(loaded, gaussianisers=(Gaussianiser(x.cdf, cut), flag)), drawn)
     assert any(one.startswith(f"x beyond its {side} quantile: 0.000%") for one in worse)
+
+
+@pytest.mark.parametrize("shares", [1, 100, 1500])
+def test_chance_alone_seldom_calls_a_student_worse_however_many_shares_it_has(shares: int) -> None:
+    off = np.random.default_rng(1).normal(size=(1000, shares)).max(axis=1)
+    assert 0.02 < np.mean(off > errors_allowed(shares)) < 0.08
 
 
 def test_without_reconstructed_objects_the_teacher_is_the_measure(
