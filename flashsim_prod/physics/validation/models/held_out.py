@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flashsim_prod.errors import InputError
+from flashsim_prod.physics.chain.detectors import detector_of_file
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Column, Events
@@ -191,6 +192,8 @@ class HeldOutFile:
     entries : int
     detector : str
         What made the reconstruction, as the file's MetaData says; empty if it does not.
+    detector_digest : str
+        Which one, if that is the reference detector; empty if it is not known.
     years : Years
         Version of NanoAOD and data-taking period.
     """
@@ -199,6 +202,7 @@ class HeldOutFile:
     entries: int
     detector: str
     years: Years = UNKNOWN
+    detector_digest: str = ""
 
 
 def inspect(url: str) -> HeldOutFile:
@@ -219,7 +223,7 @@ def inspect(url: str) -> HeldOutFile:
             )
         detectors = set(about.get("detector", ()))
         detector = detectors.pop() if len(detectors) == 1 else ""
-        return HeldOutFile(Path(url).name, file.n_entries, detector, years_of(file))
+        return HeldOutFile(Path(url).name, file.n_entries, detector, years_of(file), detector_of_file(about))
 
 
 def sample_title(files: Sequence[HeldOutFile]) -> str:
