@@ -1,10 +1,10 @@
 """Which reference detector this is, in twelve digits: what is made by another one is told apart by them.
 
-They are of what decides the numbers: the code of the detector and of the definitions that it shares with the
-chain, the tables of its years, and the forms of the object models that it is moved in. Nobody has to remember to
-raise a version, and a change that shows in one rare object only is seen as well; comments, docstrings, types and
-layout, the machine and the version of Python do not count. Code that is written another way and gives the same
-numbers does: better told apart once too often than never.
+They are of what decides the numbers: the code of the detector and of the definitions that it shares with
+the chain, the tables of its years, and the forms of the object models that it is moved in. Nobody has to
+remember to raise a version, and a change that shows in one rare object only is seen as well; comments,
+docstrings, types and layout, the machine and the version of Python do not count. Code that is written another
+way and gives the same numbers does: better told apart once too often than never.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def detector_digest(era: DetectorEra = DEFAULT_ERA) -> str:
 
 def digest_of(era: DetectorEra, code: Mapping[str, str], tables: Mapping[str, str]) -> str:
     """The same of a detector with other `code`, by the module's file, and `tables`, by name."""
-    left_out = _NOT_ITS_OWN | (_OF_OTHER_YEARS if era == DEFAULT_ERA else frozenset())
+    left_out = _NOT_ITS_OWN | (_OF_OTHER_YEARS if era.name == DEFAULT_ERA.name else frozenset())
     parts = {
         "years": {key: value for key, value in asdict(era).items() if key != "told"},
         "code": {name: _form(ast.parse(text)) for name, text in code.items() if name not in left_out},

@@ -125,17 +125,16 @@ def refuse_other_detector(folder: Path, models: Sequence[ObjectModel], url: str,
     """`InputError` if the file `url` is of another reference detector than tables, or of several itself."""
     if is_mixed(digest):
         raise InputError(
-            f"{url} is merged of files of several reference detectors, {digest}; extract these, each detector "
-            "into a --work of its own, or say --mixed if they are known to be alike"
+            f"{url} is merged of files of several reference detectors, {digest}; extract these, each "
+            "detector into a --work of its own, or say --mixed if they are known to be alike"
         )
     for model in models:
         for path in sorted((folder / model.name).glob("*.safetensors")):
             there = detector_of_table(path)
             if digest and there and there != digest:
                 raise InputError(
-                    f"{url} is of reference detector {digest}, and {path} of {there}, which are not the same; "
-                    "make one anew by the other (train reference), extract each into a --work of its own, or "
-                    "say --mixed if they are known to be alike"
+                    f"{url} is of reference detector {digest}, and {path} of {there}; extract each into a "
+                    "--work of its own, or say --mixed if they are known to be alike"
                 )
 
 
@@ -148,9 +147,9 @@ def refuse_several_detectors(paths: Sequence[Path], tables: Sequence[Table]) -> 
     if len(found) > 1:
         (one, first), (other, second) = list(found.items())[:2]
         raise InputError(
-            f"{first} is of reference detector {one} and {second} of {other}, which are not the same; extract "
-            "each into a --work of its own, or, if they are known to be alike, remove the tables of one and "
-            "extract its file again with --mixed"
+            f"{first} is of reference detector {one} and {second} of {other}; extract each into a --work of "
+            "its own, or, if they are known to be alike, remove the tables of one and extract its file again "
+            "with --mixed"
         )
 
 
@@ -163,7 +162,7 @@ def detectors_drawn(folder: Path) -> dict[str, str]:
 
 
 def told_mixtures(folder: Path, models: Sequence[ObjectModel]) -> list[str]:
-    """Lines on models with tables of several reference detectors, or of one and of files that do not say it."""
+    """Lines on models with tables of several reference detectors, or of one and of files that say none."""
     found: dict[tuple[str, ...], list[str]] = {}
     for model in models:
         paths = sorted((folder / model.name).glob("*.safetensors"))

@@ -159,8 +159,8 @@ class BundleContents:
     of_other_eras : mapping of object model to str
         Those that were fitted to another era, and which.
     detectors : tuple of str
-        The reference detectors that they learned from, and which of them from which; *not recorded* for what was
-        trained on anything else, or before it was.
+        The reference detectors that they learned from, and which of them from which; *not recorded* for what
+        was trained on anything else, or before it was.
     """
 
     path: Path
