@@ -36,12 +36,8 @@ class ReferenceSample:
     ----------
     events : int
         Reconstructed ones, all folds together.
-    era : str
-        The years that it imitates.
-    nano : str
-        Version of NanoAOD that it is of.
-    detector : str
-        Digest of the detector.
+    era, nano, detector : str
+        The years that it imitates, the version of NanoAOD that it is of, and the detector's digest.
     """
 
     output: Path
@@ -130,10 +126,8 @@ class Extracted:
         Files of FullSim that nothing tells the era of.
     counted_as : str
         The era that these count as, by their version.
-    events : int
-        Looked at now.
-    seconds : float
-        That took.
+    events, seconds : int, float
+        Looked at now, and how long that took.
     mixtures : tuple of str
         Lines on models with tables of several reference detectors.
     """

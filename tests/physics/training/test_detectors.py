@@ -34,8 +34,7 @@ from flashsim_prod.physics.training.table import Table, detector_of_table
 from flashsim_prod.physics.training.tables import extract_file, load_tables
 from flashsim_prod.physics.training.tuning.folder import base_unlike_tables, tune_into_folder
 from flashsim_prod.physics.training.tuning.settings import TuneSettings
-from flashsim_prod.physics.validation.models.held_out import HeldOutFile
-from flashsim_prod.physics.validation.models.report import of_other_detector
+from flashsim_prod.physics.validation.models.held_out import HeldOutFile, of_other_detector
 from flashsim_prod.production.models.assembling import assemble_bundle
 from flashsim_prod.production.models.contents import BundleContents, look_into
 from flashsim_prod.production.models.drawing import Portion, words_of

@@ -20,7 +20,7 @@ from flashsim_prod.files import write_json as write_figures
 from flashsim_prod.physics.chain.assessment import REPORT_NAME, Assessment, ModelFigures
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.chain import Chain
-from flashsim_prod.physics.chain.detectors import detectors_of, together, unlike
+from flashsim_prod.physics.chain.detectors import together
 from flashsim_prod.physics.chain.distilled import students
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.event_range import WHOLE, EventRange
@@ -45,6 +45,7 @@ from flashsim_prod.physics.validation.models.held_out import (
     Gathering,
     HeldOutFile,
     inspect,
+    of_other_detector,
     read_chunks,
     sample_title,
 )
@@ -373,21 +374,11 @@ def _notes(
     for file in files:
         if event_range.meets(bundle.manifest.training_sample, Path(file.name).stem, file.entries):
             notes.append(f"{file.name} is named in the bundle's training sample: its events are not held out")
-        if odd := of_other_years(file.name, file.years, bundle):
-            notes.append(odd)
-        else:
-            notes += of_other_detector(file, bundle)
+        odd = of_other_years(file.name, file.years, bundle)
+        notes += [odd] if odd else of_other_detector(file, bundle)
     if whole is not None and whole.skipped:
         notes.append(f"whole events are not compared: {whole.skipped}")
     return tuple(notes)
-
-
-def of_other_detector(file: HeldOutFile, bundle: Bundle) -> list[str]:
-    """Lines on models of a bundle that learned from another reference detector than a file is of."""
-    found = detectors_of(bundle.manifest.models)
-    there = dict.fromkeys(found, file.detector_digest)
-    lines = unlike(found, there, f"of bundle {bundle.name}", f"{file.name} is")
-    return [f"{line}: they are not to agree" for line in lines]
 
 
 def _with_lights(value: Any) -> Any:
