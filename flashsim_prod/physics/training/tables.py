@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.errors import InputError, MissingBranchError
+from flashsim_prod.physics.chain.detectors import detector_of_file
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.era_of_file import settled_era
@@ -26,9 +27,11 @@ from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.training.drawn import (
     is_drawn,
     known_impossible,
+    refuse_other_detector,
     refuse_other_era,
     refuse_other_file,
     refuse_other_version,
+    refuse_several_detectors,
     remember_impossible,
     table_path,
     told_url,
@@ -192,6 +195,7 @@ def extract_file(
     n_events: int | None = None,
     part: EventRange = WHOLE,
     era: str = "",
+    mixed: bool = False,
 ) -> Iterator[tuple[int, int]]:
     """Write the tables of `models` from one NANOAOD file; those that are there already are kept.
 
@@ -205,6 +209,8 @@ def extract_file(
         Which events of the file, and what they count for; likewise.
     era : str
         That the file is of, if nothing in it tells.
+    mixed : bool
+        Whether its tables may stand beside those of another reference detector.
 
     Yields
     ------
@@ -215,7 +221,8 @@ def extract_file(
     ------
     InputError
         If a model cannot be extracted and that is an error, or none can; or if there are tables of another
-        version or era, or of another file of the same name; or if the file's era is not known, or not `era`.
+        version, era or detector, or of another file of the same name; or if the file's era is not known, or
+        not `era`.
     StorageError
         If a server drops the file again and again.
     """
@@ -236,6 +243,9 @@ def extract_file(
         found, origin = _Found(url, wanted, impossible), origin_of(file)
         era = settled_era(file, era) if wanted else era
         refuse_other_era(folder, wanted, url, era, origin)
+        detector = detector_of_file(file.provenance())
+        if not mixed:
+            refuse_other_detector(folder, wanted, url, detector)
         everything = readable(file) if wanted else []
         names = _looked_at(stream, wanted, everything)
         for start, stop in stream.portions(everything) if wanted else ():
@@ -255,6 +265,7 @@ def extract_file(
         path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = replace(table, version=file.version, origin=origin, era=era)
+        whole = replace(whole, detector=detector, is_mixed=mixed)
         whole.save(path, model, replace(whence, objects=found.objects[model]))
     remember_impossible(folder, url, impossible or {}, whence)
 
@@ -358,6 +369,7 @@ def load_tables(folder: Path, model: ObjectModel) -> Table:
         )
     tables = [Table.load(path, model).finite() for path in paths]
     _refuse_mixture(paths, tables)
+    refuse_several_detectors(paths, tables)
     return Table.concatenate(tables)
 
 

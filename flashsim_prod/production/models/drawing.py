@@ -38,6 +38,8 @@ class Portion:
         Object models that the file is not to teach; ``*`` and ``?`` as in names of files.
     era : str
         That it is of, if nothing in it tells.
+    mixed : bool
+        Whether its tables may stand beside those of another reference detector.
     """
 
     url: str
@@ -46,6 +48,7 @@ class Portion:
     weight: float = 1.0
     without: tuple[str, ...] = ()
     era: str = ""
+    mixed: bool = False
 
     def taught(self, models: Iterable[ObjectModel]) -> list[ObjectModel]:
         """Those of `models` that the file is to teach."""
@@ -188,6 +191,7 @@ def _tried(
             n_events=portion.events,
             part=EventRange.parse(portion.part, portion.weight),
             era=portion.era,
+            mixed=portion.mixed,
         ):
             if progress is not None:
                 progress(Path(portion.url).name, events, total)
@@ -218,6 +222,7 @@ def words_of(portion: Portion, work: Path) -> tuple[str, ...]:
     part = () if portion.part is None else ("--events", portion.part)
     weight = () if portion.weight == 1 else ("--weight", repr(portion.weight))
     era = ("--era", portion.era) if portion.era else ()
+    mixed = ("--mixed",) if portion.mixed else ()
     without = tuple(word for odd in portion.without for word in ("--without", odd))
     url = portion.url if "://" in portion.url else str(Path(portion.url).absolute())
-    return ("extract", url, "--work", str(work), *first, *part, *weight, *era, *without)
+    return ("extract", url, "--work", str(work), *first, *part, *weight, *era, *mixed, *without)

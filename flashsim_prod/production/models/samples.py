@@ -36,10 +36,8 @@ class ReferenceSample:
     ----------
     events : int
         Reconstructed ones, all folds together.
-    era : str
-        The years that it imitates.
-    nano : str
-        Version of NanoAOD that it is of.
+    era, nano, detector : str
+        The years that it imitates, the version of NanoAOD that it is of, and the detector's digest.
     """
 
     output: Path
@@ -48,6 +46,7 @@ class ReferenceSample:
     seed: int
     era: str
     nano: str
+    detector: str
 
 
 @dataclass(frozen=True)
@@ -127,10 +126,10 @@ class Extracted:
         Files of FullSim that nothing tells the era of.
     counted_as : str
         The era that these count as, by their version.
-    events : int
-        Looked at now.
-    seconds : float
-        That took.
+    events, seconds : int, float
+        Looked at now, and how long that took.
+    mixtures : tuple of str
+        Lines on models with tables of several reference detectors.
     """
 
     tables: Path
@@ -144,6 +143,7 @@ class Extracted:
     seconds: float = 0.0
     without_era: tuple[str, ...] = ()
     counted_as: str = ""
+    mixtures: tuple[str, ...] = ()
 
 
 def generate_sample(
@@ -199,6 +199,7 @@ def reconstruct_sample(
     InputError
         If an input cannot be read, or inputs are of different years.
     """
+    from flashsim_prod.physics.detector.digest import detector_digest
     from flashsim_prod.physics.detector.eras import find_detector_era
     from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.training.sample import era_of_inputs, write_reference_sample
@@ -214,7 +215,7 @@ def reconstruct_sample(
         inputs, output, folds=folds, seed=seed, era=years, constituents=constituents
     )
     done = _followed(steps, output.name, None, progress)
-    return ReferenceSample(output, done, folds, seed, years.name, years.nano)
+    return ReferenceSample(output, done, folds, seed, years.name, years.nano, detector_digest(years))
 
 
 def _followed(steps: Iterator[int], task: str, total: int | None, progress: StepProgress) -> int:
@@ -259,6 +260,7 @@ def extract_tables(
         If a file cannot be read, lacks what a model of `models` needs, or is of another version of NanoAOD
         than the tables that are there.
     """
+    from flashsim_prod.physics.training.drawn import told_mixtures
     from flashsim_prod.physics.training.fit import LEAST_OBJECTS
     from flashsim_prod.physics.training.tables import table_sizes
 
@@ -284,6 +286,7 @@ def extract_tables(
         made.seconds,
         of_no_era,
         _counted_as(of_no_era[0], chosen, tables) if of_no_era else "",
+        tuple(told_mixtures(tables, chosen)),
     )
 
 
