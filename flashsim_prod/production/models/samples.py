@@ -127,6 +127,8 @@ class Extracted:
         Files of FullSim that nothing tells the era of.
     counted_as : str
         The era that these count as, by their version.
+    empty : tuple of str
+        Files without events, of which nothing is drawn.
     events : int
         Looked at now.
     seconds : float
@@ -144,6 +146,7 @@ class Extracted:
     seconds: float = 0.0
     without_era: tuple[str, ...] = ()
     counted_as: str = ""
+    empty: tuple[str, ...] = ()
 
 
 def generate_sample(
@@ -257,7 +260,7 @@ def extract_tables(
         If there is no such model, or two files have the same name.
     InputError
         If a file cannot be read, lacks what a model of `models` needs, or is of another version of NanoAOD
-        than the tables that are there.
+        than the tables that are there; or if there are no events in any file.
     """
     from flashsim_prod.physics.training.fit import LEAST_OBJECTS
     from flashsim_prod.physics.training.tables import table_sizes
@@ -269,6 +272,9 @@ def extract_tables(
         portions, [one.name for one in chosen] if models else (), tables, jobs=jobs, progress=progress
     )
     made.raise_failures()
+    if len(made.empty) == len(portions):
+        others = f", nor do the {len(portions) - 1} others" if len(portions) > 1 else ""
+        raise InputError(f"{made.empty[0]} holds no events{others}; give other files")
     there = {one.url: made.files[one.url].impossible for one in portions}
     of_no_era = tuple(file for file in there if _is_of_no_era(file, chosen, tables))
     chosen = [model for model in chosen if any(model in one.taught([model]) for one in portions)]
@@ -284,6 +290,7 @@ def extract_tables(
         made.seconds,
         of_no_era,
         _counted_as(of_no_era[0], chosen, tables) if of_no_era else "",
+        made.empty,
     )
 
 
