@@ -20,7 +20,6 @@ from flashsim_prod.physics.training.table import (
     version_of_table,
 )
 
-
 #: noted of every model where there is nothing to draw from
 _NO_EVENTS = "the file holds no events"
 

@@ -77,8 +77,8 @@ def hand_over(site: Site, training: Training) -> tuple[int, bool]:
             _note(training, batch_id)
         elif left_out := _left_out(training, batch_id):
             raise RequestError(
-                f"{site.name} is at work in {training.work} already ({batch_id}), but not on {left_out}; wait "
-                "for its end and say this again, or give another --work"
+                f"{site.name} is at work in {training.work} already ({batch_id}), but not on {left_out}; "
+                "wait for its end and say this again, or give another --work"
             )
     return batch_id, is_new
 

@@ -101,7 +101,7 @@ def test_files_without_tables_are_told_with_the_words_of_their_jobs(
     monkeypatch.setattr(training, "_note", lambda *told: (noting(*told), drawn.add(portions[0].url)))
     with pytest.raises(
         JobsFailedError,
-        match=r"not all tables were drawn; see .*/batch/draw2\.err of http://host/b\.root and of 1 more, mend",
+        match=r"not all tables were drawn; see .*/batch/draw2\.err of http://host/b\.root and of 1 more",
     ):
         draw()
     assert said_by_drawing(tmp_path, 7, ("extract",)).name == "draw*.err"
