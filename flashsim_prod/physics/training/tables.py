@@ -25,13 +25,16 @@ from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.training.drawn import (
+    NoEventsError,
     is_drawn,
     known_impossible,
+    refuse_empty,
     refuse_other_detector,
     refuse_other_era,
     refuse_other_file,
     refuse_other_version,
     refuse_several_detectors,
+    remember_empty,
     remember_impossible,
     table_path,
     told_url,
@@ -220,23 +223,37 @@ def extract_file(
     Raises
     ------
     InputError
-        If a model cannot be extracted and that is an error, or none can; or if there are tables of another
-        version, era or detector, or of another file of the same name; or if the file's era is not known, or
-        not `era`.
+        If a model cannot be extracted and that is an error, or none can (`NoEventsError` if there are no
+        events, which is remembered); or if there are tables of another version, era or detector, or of
+        another file of the same name; or if the file's era is not known, or not `era`.
     StorageError
         If a server drops the file again and again.
     """
-    remembered = {} if impossible is None else known_impossible(folder, url, models, n_events, part)
-    if impossible is not None:
-        impossible |= remembered
-    missing = [model for model in models if model.name not in remembered]
-    wanted = [model for model in missing if not is_drawn(folder, url, model, n_events, part, era)]
+
+    def left(uuid: str | None = None) -> tuple[dict[str, str], list[ObjectModel], list[ObjectModel]]:
+        none = {} if impossible is None else known_impossible(folder, url, models, n_events, part, uuid)
+        missing = [model for model in models if model.name not in none]
+        drawn = (is_drawn(folder, url, model, n_events, part, era) for model in missing)
+        return none, missing, [model for model, there in zip(missing, drawn, strict=True) if not there]
+
+    remembered, missing, wanted = left()
     if not wanted and "://" in url:
+        refuse_empty(url, remembered)
+        if impossible is not None:
+            impossible |= remembered
         return
     with Stream(url, n_events, part) as stream:
         file = stream.file
+        whence = DrawnFrom(
+            told_url(url), stream.identifier, stream.events, stream.entries, 0, stream.first, part.weight
+        )
         if not file.n_entries:
-            raise InputError(f"{url} holds no events; leave it out")
+            if impossible is not None:
+                remember_empty(folder, url, models, whence)
+            raise NoEventsError(f"{url} holds no events; leave it out")
+        remembered, missing, wanted = left(stream.identifier)
+        if impossible is not None:
+            impossible |= remembered
         refuse_other_file(folder, missing, url, stream.identifier)
         refuse_other_version(folder, wanted, url, file.version)
         wanted = [in_version(model, file.version) for model in wanted]
@@ -258,9 +275,6 @@ def extract_file(
         _refuse_nothing(url, table, model)
     if impossible and len(impossible) == len(models):
         raise InputError(f"{url}: no model can be extracted; {next(iter(impossible.values()))}")
-    whence = DrawnFrom(
-        told_url(url), stream.identifier, stream.events, stream.entries, 0, stream.first, part.weight
-    )
     for model, table in tables.items():
         path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -65,10 +65,13 @@ class Drawn:
         Looked at now; 0 if all its tables were there already.
     impossible : mapping of object model to str
         Those without a table, and why.
+    is_empty : bool
+        Whether the file holds no events.
     """
 
     events: int
     impossible: dict[str, str] = field(default_factory=dict)
+    is_empty: bool = False
 
 
 @dataclass
@@ -96,7 +99,12 @@ class Drawings:
     @property
     def kept_files(self) -> int:
         """Files all of whose tables were there already."""
-        return sum(not one.events for one in self.files.values())
+        return sum(not one.events and not one.is_empty for one in self.files.values())
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """Files without events."""
+        return tuple(url for url, one in self.files.items() if one.is_empty)
 
     def raise_failures(self) -> None:
         """`StorageError` if some files could not be reached, with how many."""
@@ -177,6 +185,7 @@ def _tried(
     """The tables of one file; the error where it cannot be reached, but not where nothing can be written."""
     from flashsim_prod.physics.chain.registry import MODELS, find_model
     from flashsim_prod.physics.event_range import EventRange
+    from flashsim_prod.physics.training.drawn import NoEventsError
     from flashsim_prod.physics.training.tables import extract_file
 
     chosen = portion.taught([find_model(name) for name in models] or MODELS)
@@ -195,6 +204,9 @@ def _tried(
         ):
             if progress is not None:
                 progress(Path(portion.url).name, events, total)
+    except NoEventsError:
+        # of a record nobody can leave a file out
+        return Drawn(0, is_empty=True)
     except NoSpaceError:
         raise
     except StorageError as error:

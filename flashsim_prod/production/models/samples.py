@@ -126,10 +126,12 @@ class Extracted:
         Files of FullSim that nothing tells the era of.
     counted_as : str
         The era that these count as, by their version.
-    events, seconds : int, float
-        Looked at now, and how long that took.
     mixtures : tuple of str
         Lines on models with tables of several reference detectors.
+    empty : tuple of str
+        Files without events, of which nothing is drawn.
+    events, seconds : int, float
+        Looked at now, and how long that took.
     """
 
     tables: Path
@@ -144,6 +146,7 @@ class Extracted:
     without_era: tuple[str, ...] = ()
     counted_as: str = ""
     mixtures: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
 
 
 def generate_sample(
@@ -258,7 +261,7 @@ def extract_tables(
         If there is no such model, or two files have the same name.
     InputError
         If a file cannot be read, lacks what a model of `models` needs, or is of another version of NanoAOD
-        than the tables that are there.
+        than the tables that are there; or if there are no events in any file.
     """
     from flashsim_prod.physics.training.drawn import told_mixtures
     from flashsim_prod.physics.training.fit import LEAST_OBJECTS
@@ -271,6 +274,9 @@ def extract_tables(
         portions, [one.name for one in chosen] if models else (), tables, jobs=jobs, progress=progress
     )
     made.raise_failures()
+    if len(made.empty) == len(portions):
+        others = f", nor do the {len(portions) - 1} others" if len(portions) > 1 else ""
+        raise InputError(f"{made.empty[0]} holds no events{others}; give other files")
     there = {one.url: made.files[one.url].impossible for one in portions}
     of_no_era = tuple(file for file in there if _is_of_no_era(file, chosen, tables))
     chosen = [model for model in chosen if any(model in one.taught([model]) for one in portions)]
@@ -287,6 +293,7 @@ def extract_tables(
         of_no_era,
         _counted_as(of_no_era[0], chosen, tables) if of_no_era else "",
         tuple(told_mixtures(tables, chosen)),
+        made.empty,
     )
 
 
