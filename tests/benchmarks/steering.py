@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.kinds import networks
-from flashsim_prod.physics.chain.registry import find_model
+from flashsim_prod.physics.chain.registry import find_model, in_version
 from flashsim_prod.physics.training.fit import fit_model
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.tables import load_tables
@@ -51,8 +51,11 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=10_000)
     parser.add_argument("--seed", type=int, action="append")
     asked = parser.parse_args()
-    model = find_model(asked.model)
-    table = load_tables(asked.work / "tables", model)
+    declared = find_model(asked.model)
+    table = load_tables(asked.work / "tables", declared)
+    # as a fit has it: of the tables' version, and without attributes that these lack
+    model = in_version(declared, table.version)
+    model = model.drawing({str(target) for target in model.targets if target.name in table.targets})
     learned, held_out = kinds.split(table, asked.objects)
     torch.set_num_threads(1)
     print(f"{'':10} seed  held-out loss  area   floor  median W1  correlations  ms/step")

@@ -23,6 +23,7 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.oversampling import OversampledHist
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.order.folder import load_request
 
 CONFIG = """\
 name: zmumu
@@ -414,6 +415,29 @@ def test_lost_ntuples_of_parquet_are_made_again_to_the_byte(bundle: Path, folder
     found = json.loads(_done("recover", "flat", "--json").stdout)
     assert found["files"][0]["proof"] == "bytes"
     assert path.read_bytes() == was
+
+
+def test_campaigns_of_analyses(bundle: Path, folder: Path, home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "flat.yaml"
+    start = f"name: flat\nrequests:\n  - {{inputs: {folder / 'full.root'}, energies: 13, primary: Z, seed: 3, "
+    path.write_text(f"{start}events: 90, oversample: 3, analysis: {bundle}}}\n")
+    (row,) = json.loads(_done("campaign", path, "--json").stdout)["lines"]
+    (name,) = home.names()
+    request = load_request(home, name)
+    assert request.analysis is not None
+    assert request.analysis.name == "zmumu"
+    assert str(request.dataset).endswith("/NTUPLE")
+    # as one that is ordered by itself
+    told, _ = _made(home, bundle, folder, "alone", "--events", 90, "--oversample", 3)
+    assert row["events"] == told["events"]
+    # the same again is nothing, more of it an extension
+    _done("campaign", path)
+    assert sorted(home.names()) == sorted((name, "alone"))
+    path.write_text(f"{start}events: 180, oversample: 3, analysis: {bundle}}}\n")
+    _done("campaign", path)
+    assert f"{name}_ext1" in home.names()
+    path.write_text(f"{start}analysis: reference}}\n")
+    _refused(11, "requests.0.analysis: ", "campaign", path)
 
 
 def test_parquet_where_it_cannot_be(

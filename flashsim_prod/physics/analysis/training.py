@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flashsim_prod.core.analyses.config import Analysis
+from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import InputError
 from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.physics.analysis.model import Regression
@@ -25,6 +28,10 @@ Progress = Callable[[str, int, int, float | None], None]
 
 _CONFIG, _DETECTORS = "analysis.json", "detectors.json"
 _PARTS = ("learned", "held_out")
+#: events drawn to calibrate with, about, and how often each event is drawn at most
+_CALIBRATED_WITH, _MOST_DRAWS = 60_000, 50
+#: tells these draws from others of the same seed
+_STREAM = 2
 
 
 @dataclass(frozen=True)
@@ -144,9 +151,26 @@ def fit_analysis(
                 f"{model.name} {network}", step, steps, loss
             ),
         )
-        leave_fit(fitted, record, folder)
+        leave_fit(calibrated(fitted, parts.learned, fit.seed), record, folder)
     # as jobs will have it: with its weights rounded
     return load_fitted(folder, model)[0]
+
+
+def calibrated(fitted: FittedModel, learned: Sample, seed: int) -> FittedModel:
+    """The model with each variable's distribution that of the events it was learned from.
+
+    What a network gives for one event after another is right on average only as far as it has learned, and
+    analyses look at averages first. So the steps between normal numbers and variables are moved to where what
+    is drawn has the probabilities that the truth has: variable by variable, ranks and correlations stay.
+    """
+    chance = fitted.probabilities(learned.conditions)[:, 1]
+    draws = int(np.clip(np.ceil(_CALIBRATED_WITH / max(1.0, chance.sum())), 1, _MOST_DRAWS))
+    random = np.random.default_rng((seed, _STREAM))
+    row = np.concatenate([np.flatnonzero(random.random(len(chance)) < chance) for _ in range(draws)])
+    normals = random.normal(size=(len(row), fitted.n_normals))
+    latents = fitted.latents(learned.conditions[row], normals, Sampling())
+    maps = tuple(one.calibrated(column) for one, column in zip(fitted.gaussianisers, latents.T, strict=True))
+    return replace(fitted, gaussianisers=maps)
 
 
 def bundle_of(regression: Regression, parts: Parts, work: Path, target: Path) -> Bundle:

@@ -1,0 +1,62 @@
+"""What is drawn for the events that were learned from is distributed as these are, however little was learned."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+from flashsim_prod.core.request import Sampling
+from flashsim_prod.physics.analysis.training import calibrated
+from flashsim_prod.physics.chain.fitted import FittedModel
+from flashsim_prod.physics.chain.kinds.registry import SPLINE
+from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
+from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
+
+N = 4000
+MODEL = ObjectModel(
+    name="toy",
+    produces="analysis toy",
+    uses=(),
+    source=lambda events: events,
+    conditions=(Condition("a"), Condition("b")),
+    targets=(Target("jets"), Target("met")),
+    match=lambda events, rows: rows,
+    most=1,
+    scalar=True,
+    size=NetworkSize(width=8, blocks=1, classifier=(8,), knots=4),
+)
+
+
+def test_variables_have_the_distribution_of_what_was_learned() -> None:
+    rng = np.random.default_rng(1)
+    conditions = rng.normal(size=(N, 2)).astype(np.float32)
+    truth = {"jets": rng.poisson(1.2, N).astype(np.int32), "met": rng.exponential(30, N).astype(np.float32)}
+    torch.manual_seed(5)
+    maps = tuple(Gaussianiser.fit(truth[name]) for name in truth)
+    poor = FittedModel.untrained(MODEL, Standardiser.fit(conditions), maps, kind=SPLINE)
+    for weight in poor.networks["spline"].parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    learned: Any = SimpleNamespace(conditions=conditions)
+    rows = rng.integers(N, size=30_000)
+    noise = rng.normal(size=(len(rows), poor.n_normals))
+
+    def apart(model: FittedModel) -> list[float]:
+        drawn = model.sample(conditions[rows], noise, Sampling())
+        assert set(np.unique(drawn["jets"])) <= set(np.unique(truth["jets"]))
+        shares = [np.bincount(one.astype(int), minlength=20) / len(one) for one in (drawn["jets"], truth["jets"])]
+        levels = np.quantile(truth["met"], [0.1, 0.25, 0.5, 0.75, 0.9])
+        below = [(one[:, None] < levels).mean(axis=0) for one in (drawn["met"], truth["met"])]
+        return [float(np.abs(one - other).max()) for one, other in (shares, below)]
+
+    assert min(apart(poor)) > 0.05
+    good = calibrated(poor, learned, 1)
+    assert max(apart(good)) < 0.02
+    # what it learns by is another matter, and the same seed gives the same maps
+    assert poor.gaussianisers is maps
+    for one, other in zip(good.gaussianisers, calibrated(poor, learned, 1).gaussianisers, strict=True):
+        np.testing.assert_array_equal(one.cdf, other.cdf)
+        assert (one.cdf[0], one.cdf[-1]) == (0, 1)
+        assert (np.diff(one.cdf) >= 0).all()
