@@ -35,7 +35,7 @@ _OF_CONTENTS = (
     *("bundle", "seed", "primary", "xsec", "shower", "nano", "keep_unrefined"),
     *("analysis", "format"),
 )
-#: what an entry says, and which defaults it takes the place of: ways to say the same, and other sorts of files
+#: what an entry says, and which defaults it takes the place of: other ways to say it, other sorts of files
 _INSTEAD_OF: Mapping[str, tuple[str, ...]] = {
     "eras": ("energies",),
     "energies": ("eras",),
@@ -199,10 +199,7 @@ class Wanted(StrictModel):
             "oversample": self.oversample,
             "era": self.era,
             "energy_tev": self.energy_tev,
-            **{
-                name: getattr(self.choices, name)
-                for name in _OF_CONTENTS
-            },
+            **{name: getattr(self.choices, name) for name in _OF_CONTENTS},
             "sampling": self.choices.sampling and self.choices.sampling.model_dump(mode="json"),
         }
         if self.choices.format is FileFormat.ROOT:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from flashsim_prod.core.analyses.config import Analysis
+from flashsim_prod.core.analyses.config import Analysis, FitOptions
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import InputError
 from flashsim_prod.files import read_text, write_whole
@@ -28,6 +29,13 @@ Progress = Callable[[str, int, int, float | None], None]
 
 _CONFIG, _DETECTORS = "analysis.json", "detectors.json"
 _PARTS = ("learned", "held_out")
+#: rows of a step
+_BATCH, _BATCH_FOR_EFFICIENCY = 1024, 2048
+#: how often a generator event is looked at, if nothing else is said, and the steps that this may come to
+_LOOKS, _LOOKS_FOR_EFFICIENCY = 200, 60
+_LEAST_STEPS, _MOST_STEPS = 200, 6000
+#: so that a weight which nothing calls for is gone within some hundred steps
+_WEIGHT_DECAY = 2.0
 #: events drawn to calibrate with, about, and how often each event is drawn at most
 _CALIBRATED_WITH, _MOST_DRAWS = 60_000, 50
 #: tells these draws from others of the same seed
@@ -128,14 +136,7 @@ def fit_analysis(
 ) -> FittedModel:
     """The model of an analysis, fitted to what there is to learn; from a checkpoint if there is one."""
     fit, folder, model = regression.analysis.fit, work / "fit", regression.model
-    settings = FitSettings(
-        flow_steps=fit.steps,
-        multiplicity_steps=fit.efficiency_steps,
-        seed=fit.seed,
-        batch=1024,
-        multiplicity_batch=2048,
-        checkpoint_every=200,
-    )
+    settings = settings_for(fit, parts.learned)
     settings = settings.quick() if quick else settings
     if not (folder / ENTRY).is_file():
         size = find_kind(fit.kind).declared_size(model, width=fit.width, blocks=fit.blocks)
@@ -154,6 +155,29 @@ def fit_analysis(
         leave_fit(calibrated(fitted, parts.learned, fit.seed), record, folder)
     # as jobs will have it: with its weights rounded
     return load_fitted(folder, model)[0]
+
+
+def settings_for(fit: FitOptions, learned: Sample) -> FitSettings:
+    """How long is learned, and how much is forgotten on the way.
+
+    Networks see a hundred numbers of a generator event, and its folds have the same ones: after some hundred
+    looks at each they know it by heart, and other generator events are drawn the worse for it.
+    """
+
+    def worth(events: NDArray[np.int64], looks: int, batch: int, most: int) -> int:
+        return int(np.clip(looks * len(np.unique(events)) // batch, _LEAST_STEPS, most))
+
+    passing = worth(learned.gen[learned.passes], _LOOKS, _BATCH, _MOST_STEPS)
+    efficiency = worth(learned.gen, _LOOKS_FOR_EFFICIENCY, _BATCH_FOR_EFFICIENCY, _MOST_STEPS)
+    return FitSettings(
+        flow_steps=fit.steps or passing,
+        multiplicity_steps=fit.efficiency_steps or efficiency,
+        seed=fit.seed,
+        batch=_BATCH,
+        multiplicity_batch=_BATCH_FOR_EFFICIENCY,
+        checkpoint_every=200,
+        weight_decay=_WEIGHT_DECAY,
+    )
 
 
 def calibrated(fitted: FittedModel, learned: Sample, seed: int) -> FittedModel:

@@ -162,6 +162,11 @@ def train_analysis(
     regression = Regression(analysis, str(config), config.parent)
     # what every file would fail at
     regression.needs  # noqa: B018
+    for idle in regression.idle_networks:
+        raise ConfigError(
+            f"{config}: networks.{idle}: no variable and no selection asks for its output, or one of that "
+            "name stands before; leave it out, or add a variable: {value: " + idle + ", title: ...}"
+        )
     wanted = tuple(files) or tuple(
         str(config.parent / one) if "://" not in one else one for one in found.files
     )

@@ -151,7 +151,10 @@ def test_names_of_files_are_given_to_whoever_knows_their_folder() -> None:
     found = anchored(mapping, lambda key, word: f"{key}/{word}")
     assert found == {
         "defaults": {"sites": "sites/s"},
-        "requests": [{"cards": ["cards/a", 5], "inputs": [["inputs/b"], "inputs/c"], "analysis": "analysis/z"}, "odd"],
+        "requests": [
+            {"cards": ["cards/a", 5], "inputs": [["inputs/b"], "inputs/c"], "analysis": "analysis/z"},
+            "odd",
+        ],
         "x": 1,
     }
 

@@ -1,4 +1,4 @@
-"""What is drawn for the events that were learned from is distributed as these are, however little was learned."""
+"""What is drawn for the events learned from is distributed as these are, however little was learned."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def test_variables_have_the_distribution_of_what_was_learned() -> None:
     def apart(model: FittedModel) -> list[float]:
         drawn = model.sample(conditions[rows], noise, Sampling())
         assert set(np.unique(drawn["jets"])) <= set(np.unique(truth["jets"]))
-        shares = [np.bincount(one.astype(int), minlength=20) / len(one) for one in (drawn["jets"], truth["jets"])]
+        shares = [
+            np.bincount(one.astype(int), minlength=20) / len(one) for one in (drawn["jets"], truth["jets"])
+        ]
         levels = np.quantile(truth["met"], [0.1, 0.25, 0.5, 0.75, 0.9])
         below = [(one[:, None] < levels).mean(axis=0) for one in (drawn["met"], truth["met"])]
         return [float(np.abs(one - other).max()) for one, other in (shares, below)]
