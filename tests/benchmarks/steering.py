@@ -2,9 +2,10 @@
 
     python tests/benchmarks/steering.py WORK [--model met] [--steps 600] [--objects 10000] [--seed 1 --seed 2]
 
-WORK has the model's tables (``train extract``). --way takes one of them alone. All begin with the same weights, and learn the same rows in
-the same order for the same number of steps; the time of a step is told beside. Prints a line for each: the
-least loss on held-out rows, area and distances on sources that none has seen, and processor time.
+WORK has the model's tables (``train extract``). All begin with the same weights, and learn the same rows in
+the same order for the same number of steps; the time of a step is told beside. --way takes one of them alone.
+Prints a line for each: the least loss on held-out rows, area and distances on sources that none has seen, and
+processor time.
 """
 
 from __future__ import annotations

@@ -6,10 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from flashsim_prod.core.analyses.config import FitOptions
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.physics.analysis.training import calibrated
+from flashsim_prod.physics.analysis import training
+from flashsim_prod.physics.analysis.training import calibrated, settings_for
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import SPLINE
 from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
@@ -30,7 +33,24 @@ MODEL = ObjectModel(
 )
 
 
-def test_variables_have_the_distribution_of_what_was_learned() -> None:
+def test_it_is_learned_as_long_as_the_generator_events_are_worth() -> None:
+    def steps(n: int, passing: int, folds: int, fit: FitOptions) -> tuple[int, int]:
+        gen = np.repeat(np.arange(n), folds)
+        learned: Any = SimpleNamespace(gen=gen, passes=gen < passing)
+        found = settings_for(fit, learned)
+        assert found.weight_decay
+        return found.flow_steps, found.multiplicity_steps
+
+    plain = FitOptions()
+    # folds are no other events
+    assert steps(20_000, 8_000, 1, plain) == steps(20_000, 8_000, 3, plain) == (1562, 585)
+    assert steps(2000, 100, 4, plain) == (200, 200)
+    assert steps(500_000, 90_000, 1, plain) == (6000, 6000)
+    assert steps(2000, 100, 4, FitOptions(steps=700, efficiency_steps=150)) == (700, 150)
+
+
+def test_variables_have_the_distribution_of_what_was_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_CALIBRATED_WITH", 20_000)
     rng = np.random.default_rng(1)
     conditions = rng.normal(size=(N, 2)).astype(np.float32)
     truth = {"jets": rng.poisson(1.2, N).astype(np.int32), "met": rng.exponential(30, N).astype(np.float32)}
@@ -40,7 +60,7 @@ def test_variables_have_the_distribution_of_what_was_learned() -> None:
     for weight in poor.networks["spline"].parameters():
         torch.nn.init.normal_(weight, std=0.3)
     learned: Any = SimpleNamespace(conditions=conditions)
-    rows = rng.integers(N, size=30_000)
+    rows = rng.integers(N, size=20_000)
     noise = rng.normal(size=(len(rows), poor.n_normals))
 
     def apart(model: FittedModel) -> list[float]:
