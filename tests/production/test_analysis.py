@@ -329,7 +329,7 @@ def test_a_killed_training_goes_on(
         (("type: int,", "type: int, missing: 0.5,"), 2, "n_jets.missing: 0.5 is no whole number"),
         (("missing: -1", "missing: .nan"), 2, "variables.pt_j1.missing: "),
         (("value: count(jets)", "value: MET_pt"), 2, "variables.n_jets is of type int, and "),
-        (("[full.root]", "[full.root, ./full.root]"), 10, "named twice, as "),
+        (("[full.root]", "[full.root, ./full.root]"), 10, "full.root: named twice; its events"),
         (("n_jets:", "nJets:"), 2, "begins like a counter"),
         (("type: int", "type: integer"), 2, "type"),
         (("m_ll < 120", "m_ll < 30"), 10, "no event of 4,000 passes the selection"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ Progress = Callable[[str, int, int, float | None], None]
 
 _CONFIG, _DETECTORS = "analysis.json", "detectors.json"
 _PARTS = ("learned", "held_out")
+#: folders in that of a training
+_FIT, CLOSURE, BUNDLE = "fit", "closure", "bundle"
 #: rows of a step
 _BATCH, _BATCH_FOR_EFFICIENCY = 1024, 2048
 #: how often a generator event is looked at, if nothing else is said, and the steps that this may come to
@@ -56,10 +59,14 @@ def refuse_other_analysis(analysis: Analysis, work: Path, *, quick: bool) -> Non
     path = work / _CONFIG
     if not path.is_file():
         return
-    there, mine = json.loads(read_text(path)), _told(analysis, quick)
+    mine = _told(analysis, quick)
+    try:
+        there = json.loads(read_text(path))
+        name = there["analysis"]["name"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged; give another --work, or --anew to start over") from error
     if there == mine:
         return
-    name = there["analysis"]["name"]
     if name != analysis.name:
         whose = f"the analysis {name}, not {analysis.name}"
     elif there["analysis"] == mine["analysis"]:
@@ -71,6 +78,16 @@ def refuse_other_analysis(analysis: Analysis, work: Path, *, quick: bool) -> Non
 
 def _told(analysis: Analysis, quick: bool) -> dict[str, Any]:
     return {"analysis": json.loads(analysis.model_dump_json()), "quick": quick}
+
+
+def start_over(work: Path) -> None:
+    """Remove what a training left in the folder `work`, and nothing that is somebody else's there."""
+    if not (work / _CONFIG).is_file():
+        return
+    for name in (_FIT, CLOSURE, BUNDLE):
+        shutil.rmtree(work / name, ignore_errors=True)
+    for name in (*(f"{part}.safetensors" for part in _PARTS), _DETECTORS, _CONFIG):
+        (work / name).unlink(missing_ok=True)
 
 
 def note_analysis(analysis: Analysis, work: Path, *, quick: bool) -> None:
@@ -135,7 +152,7 @@ def fit_analysis(
     regression: Regression, parts: Parts, work: Path, *, quick: bool, device: str, progress: Progress
 ) -> FittedModel:
     """The model of an analysis, fitted to what there is to learn; from a checkpoint if there is one."""
-    fit, folder, model = regression.analysis.fit, work / "fit", regression.model
+    fit, folder, model = regression.analysis.fit, work / _FIT, regression.model
     settings = settings_for(fit, parts.learned)
     settings = settings.quick() if quick else settings
     if not (folder / ENTRY).is_file():
@@ -191,6 +208,9 @@ def calibrated(fitted: FittedModel, learned: Sample, seed: int) -> FittedModel:
     draws = int(np.clip(np.ceil(_CALIBRATED_WITH / max(1.0, chance.sum())), 1, _MOST_DRAWS))
     random = np.random.default_rng((seed, _STREAM))
     row = np.concatenate([np.flatnonzero(random.random(len(chance)) < chance) for _ in range(draws)])
+    if len(row) < LEAST_OBJECTS:
+        # an efficiency that is near to none tells nothing of those that pass
+        row = np.flatnonzero(learned.passes)
     normals = random.normal(size=(len(row), fitted.n_normals))
     latents = fitted.latents(learned.conditions[row], normals, Sampling())
     maps = tuple(one.calibrated(column) for one, column in zip(fitted.gaussianisers, latents.T, strict=True))
@@ -205,7 +225,7 @@ def bundle_of(regression: Regression, parts: Parts, work: Path, target: Path) ->
     n, passing = len(parts.learned), int(parts.learned.passes.sum())
     files = " ".join(Path(url).name for url in parts.detectors)
     return build_bundle(
-        {analysis.name: work / "fit"},
+        {analysis.name: work / _FIT},
         target,
         name=analysis.name,
         title=f"{analysis.title}{whose}",

@@ -1,7 +1,8 @@
-"""What is drawn for the events learned from is distributed as these are, however little was learned."""
+"""How long is learned, what variables look like then, and what is left when it starts over."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,10 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from flashsim_prod.core.analyses.config import FitOptions
+from flashsim_prod.core.analyses.config import Analysis, FitOptions
 from flashsim_prod.core.request import Sampling
+from flashsim_prod.errors import InputError
 from flashsim_prod.physics.analysis import training
-from flashsim_prod.physics.analysis.training import calibrated, settings_for
+from flashsim_prod.physics.analysis.training import (
+    calibrated,
+    note_analysis,
+    refuse_other_analysis,
+    settings_for,
+    start_over,
+)
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import SPLINE
 from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
@@ -82,3 +90,30 @@ def test_variables_have_the_distribution_of_what_was_learned(monkeypatch: pytest
         np.testing.assert_array_equal(one.cdf, other.cdf)
         assert (one.cdf[0], one.cdf[-1]) == (0, 1)
         assert (np.diff(one.cdf) >= 0).all()
+
+
+def test_what_starts_over_leaves_what_is_somebody_elses(tmp_path: Path) -> None:
+    (tmp_path / "zmumu.yaml").write_text("mine")
+    (tmp_path / "fit").mkdir()
+    (tmp_path / "fit" / "thesis.tex").write_text("mine")
+    # nobody trained here
+    start_over(tmp_path)
+    assert (tmp_path / "fit" / "thesis.tex").exists()
+    one = Analysis.from_mapping(
+        {
+            "name": "toy",
+            "title": "toy",
+            "selection": "1",
+            "variables": {"x": {"value": "MET_pt", "title": "x"}},
+        },
+        "toy.yaml",
+    )
+    note_analysis(one, tmp_path, quick=False)
+    for left in ("learned.safetensors", "held_out.safetensors", "detectors.json"):
+        (tmp_path / left).write_text("")
+    start_over(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["zmumu.yaml"]
+    note_analysis(one, tmp_path, quick=False)
+    (tmp_path / "analysis.json").write_text('{"analysis": ')
+    with pytest.raises(InputError, match=r"analysis\.json: damaged"):
+        refuse_other_analysis(one, tmp_path, quick=False)
