@@ -87,7 +87,7 @@ def _make_steady(module: nn.Module) -> None:
 def _steady_masked() -> type[nn.Module]:
     from zuko.nn import MaskedLinear
 
-    class SteadyMasked(MaskedLinear):
+    class SteadyMasked(MaskedLinear):  # type: ignore[misc]  # zuko has no types
         def forward(self, inputs: Tensor) -> Tensor:
             if torch.is_grad_enabled():
                 return cast(Tensor, super().forward(inputs))

@@ -244,7 +244,7 @@ def _at_rest(made: Sequence[ModelTuned], settings: TuneSettings) -> list[str]:
         if settings.done_with(one.objects) is Done.TUNED and one.done is not Done.TUNED and not one.lacking:
             names.setdefault(one.kind, []).append(one.model)
     return [
-        f"what draws attributes of a {kind} learns against a critic, which a sample for tuning is too small "
-        f"for: only calibrated, as its networks were: {', '.join(models)}"
+        f"{', '.join(models)}: what draws the attributes of a {kind} learned against a critic and is not "
+        "trained on: calibrated, and otherwise as it was"
         for kind, models in names.items()
     ]
