@@ -172,6 +172,27 @@ def refuse_other_detector(folder: Path, models: Sequence[ObjectModel], url: str,
                 )
 
 
+def refuse_mixture(paths: Sequence[Path], tables: Sequence[Table]) -> None:
+    """`InputError` if tables are of several versions or eras, or of files that lack different branches."""
+    first, one = paths[0], tables[0]
+    eras = {table.counts_as: path for path, table in zip(paths, tables, strict=True) if table.counts_as}
+    if len(eras) > 1:
+        (era, path), (other, another) = list(eras.items())[:2]
+        raise InputError(f"{path} is of {era} and {another} of {other}; fit each era in a --work of its own")
+    for path, table in zip(paths[1:], tables[1:], strict=True):
+        if table.version != one.version and table.version and one.version:
+            raise InputError(
+                f"{path} is of NanoAOD {table.version} and {first} of {one.version}; fit each version in a "
+                "--work of its own"
+            )
+        if odd := sorted(set(table.absent) ^ set(one.absent)):
+            poor, rich = (path, first) if odd[0] in table.absent else (first, path)
+            raise InputError(
+                f"{poor} is of a file without {odd[0]}, which the one of {rich} has; fit on files that hold "
+                "the same, or leave one out"
+            )
+
+
 def refuse_several_detectors(paths: Sequence[Path], tables: Sequence[Table]) -> None:
     """`InputError` if tables are of several reference detectors, and nobody said that they may be."""
     found: dict[str, Path] = {}

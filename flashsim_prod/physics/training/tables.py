@@ -29,6 +29,7 @@ from flashsim_prod.physics.training.drawn import (
     is_drawn,
     known_impossible,
     refuse_empty,
+    refuse_mixture,
     refuse_other_detector,
     refuse_other_era,
     refuse_other_file,
@@ -382,27 +383,6 @@ def load_tables(folder: Path, model: ObjectModel) -> Table:
             f"{folder}: no training table of {model.name}; run 'flashsim-prod train extract' first"
         )
     tables = [Table.load(path, model).finite() for path in paths]
-    _refuse_mixture(paths, tables)
+    refuse_mixture(paths, tables)
     refuse_several_detectors(paths, tables)
     return Table.concatenate(tables)
-
-
-def _refuse_mixture(paths: Sequence[Path], tables: Sequence[Table]) -> None:
-    """`InputError` if tables are of several versions or eras, or of files that lack different branches."""
-    first, one = paths[0], tables[0]
-    eras = {table.counts_as: path for path, table in zip(paths, tables, strict=True) if table.counts_as}
-    if len(eras) > 1:
-        (era, path), (other, another) = list(eras.items())[:2]
-        raise InputError(f"{path} is of {era} and {another} of {other}; fit each era in a --work of its own")
-    for path, table in zip(paths[1:], tables[1:], strict=True):
-        if table.version != one.version and table.version and one.version:
-            raise InputError(
-                f"{path} is of NanoAOD {table.version} and {first} of {one.version}; fit each version in a "
-                "--work of its own"
-            )
-        if odd := sorted(set(table.absent) ^ set(one.absent)):
-            poor, rich = (path, first) if odd[0] in table.absent else (first, path)
-            raise InputError(
-                f"{poor} is of a file without {odd[0]}, which the one of {rich} has; fit on files that hold "
-                "the same, or leave one out"
-            )

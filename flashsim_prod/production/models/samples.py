@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import InputError, RequestError
-from flashsim_prod.production.models.drawing import Portion, StepProgress, draw
+from flashsim_prod.production.models.drawing import Portion, StepProgress, check_portions, draw
 from flashsim_prod.production.order.library import find_card
 
 if TYPE_CHECKING:
@@ -312,54 +309,6 @@ def _is_of_no_era(file: str, models: Sequence[ObjectModel], tables: Path) -> boo
     paths = (table_path(tables, file, model) for model in models)
     path = next((path for path in paths if path.exists()), None)
     return path is not None and not era_counted(era_of_table(path), origin_of_table(path))
-
-
-def check_portions(portions: Sequence[Portion], models: Sequence[ObjectModel], tables: Path) -> None:
-    """Errors of what can be told before any file is opened, as of `extract_tables`."""
-    refuse_same_names(portions)
-    for portion in portions:
-        _refuse_no_choice(portion, models, tables)
-
-
-def refuse_same_names(portions: Sequence[Portion]) -> None:
-    """`RequestError` if two files have the same name, by which their tables are called."""
-    twice = [name for name, times in Counter(Path(one.url).stem for one in portions).items() if times > 1]
-    if twice:
-        raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
-
-
-def _refuse_no_choice(portion: Portion, models: Sequence[ObjectModel], tables: Path) -> None:
-    """Errors where nothing can be meant by what of a file is chosen, or a table of it is there nonetheless.
-
-    Raises
-    ------
-    RequestError
-        If the part or the weight are none, or a pattern fits no model, or all of them.
-    ConfigError
-        If the era is not known.
-    InputError
-        If there is a table of a model that the file is not to teach.
-    """
-    from flashsim_prod.physics.eras import find_era
-    from flashsim_prod.physics.event_range import EventRange
-    from flashsim_prod.physics.training.drawn import table_path
-
-    EventRange.parse(portion.part, portion.weight)
-    if portion.era:
-        find_era(portion.era)
-    if portion.part is not None and portion.events is not None:
-        raise RequestError("--first and --events both say which events: choose one")
-    for pattern in portion.without:
-        if not any(fnmatchcase(model.name, pattern) for model in models):
-            near = nearest(pattern, [one.name for one in models])
-            raise RequestError(f"--without {pattern}: no object model is called so{near}")
-    taught = portion.taught(models)
-    if not taught:
-        raise RequestError(f"--without {' '.join(portion.without)} leaves no object model")
-    for model in models:
-        path = table_path(tables, portion.url, model)
-        if model not in taught and path.exists():
-            raise InputError(f"{path} is there already, and would teach {model.name}; remove it")
 
 
 def _chosen(names: Sequence[str]) -> list[ObjectModel]:
