@@ -108,8 +108,12 @@ class FittedModel:
         entry: ModelEntry,
         tensors: Tensors,
         place: Place = CPU,
+        *,
+        only_draws: bool = False,
     ) -> FittedModel:
         """From a bundle's entry and tensors; its networks come to their place when they are asked for.
+
+        With `only_draws` its ``networks`` are what draws: weights are in memory once, and not to be stored.
 
         Raises
         ------
@@ -143,6 +147,7 @@ class FittedModel:
             _load(network, f"{name}.", tensors)
             network.eval()
         drawing = kind.for_inference(networks) if place.is_cpu else networks
+        networks = drawing if only_draws else networks
         steps = entry.distilled.sampling if entry.distilled is not None else None
         return cls(
             *(model, kind, size, standardiser, gaussianisers, networks, place, drawing, reweighter, steps),

@@ -52,6 +52,7 @@ def producer_of(
         timings=timings,
         branches=branches,
         keep_unrefined=request.keep_unrefined,
+        only_draws=True,
     )
     return NanoProducer(chain, request.nano)
 
