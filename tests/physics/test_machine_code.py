@@ -1,0 +1,112 @@
+"""Compiled code that is loaded without its compiler: the same numbers, kept, refused where it would not run alone."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flashsim_prod.physics import machine_code
+from flashsim_prod.physics.machine_code import natives
+
+KERNELS = "flashsim_prod.physics.chain.kinds.kernels"
+IS_LOADED = (sys.platform, platform.machine()) == ("linux", "x86_64")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the code of `KERNELS`."""
+    folder = tmp_path_factory.mktemp("code")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMBA_CACHE_DIR", str(folder))
+        assert (natives(KERNELS) is not None) == IS_LOADED
+    return folder
+
+
+@pytest.fixture
+def kept(compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is where code is looked for."""
+    folder = tmp_path / "kept"
+    shutil.copytree(compiled, folder)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder))
+    monkeypatch.setattr(machine_code, "private_folder", lambda: None)
+    return folder
+
+
+def _none_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError("nothing is to be compiled")
+
+    monkeypatch.setattr(subprocess, "run", refused)
+
+
+def test_it_gives_the_bits_of_numbas_own_functions(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flashsim_prod.physics.chain.kinds import kernels
+
+    _none_compiles(monkeypatch)
+    found = natives(KERNELS)
+    if not IS_LOADED:
+        return
+    assert found is not None
+    steer, silu = kernels.for_arrays()
+    rng = np.random.default_rng(1)
+    for n, width in ((256, 96), (64, 96), (1, 1), (3, 33), (7, 13), (5, 256)):
+        arrays = [(3 * rng.normal(size=(n, width))).astype(np.float32) for _ in range(4)]
+        arrays += [rng.normal(size=width).astype(np.float32) for _ in range(4)]
+        copies = [one.copy() for one in arrays]
+        steer(*arrays)
+        found["steer"](n, width, *(one.ctypes.data for one in copies))
+        for one, other in zip(arrays, copies, strict=True):
+            assert one.tobytes() == other.tobytes()
+        here, there = np.empty((n, width), np.float32), np.empty((n, width), np.float32)
+        silu(arrays[0], here)
+        found["silu"](n, width, arrays[0].ctypes.data, there.ctypes.data)
+        assert here.tobytes() == there.tobytes()
+
+
+def test_damaged_code_is_not_run(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _none_compiles(monkeypatch)
+    for path in kept.glob("*.code"):
+        raw = bytearray(path.read_bytes())
+        raw[-100] ^= 1
+        path.write_bytes(raw)
+    assert natives(KERNELS) is None
+
+
+def test_without_a_compiler_there_is_none(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert natives(KERNELS) is None
+
+
+def test_code_of_another_processor_is_compiled_anew(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _none_compiles(monkeypatch)
+    key = machine_code._key
+    monkeypatch.setattr(machine_code, "_key", lambda source: key(source)[::-1])
+    assert natives(KERNELS) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "stands_alone"),
+    [
+        ("define double @f(double %x) { %y = fadd double %x, 0x3FF3C0CA428C59FB\n ret double %y }", True),
+        ("declare double @sin(double)\ndefine double @f(double %x) { %y = call double @sin(double %x)\n ret double %y }", False),
+        ("@g = global double 1.0\ndefine double @f() { %y = load double, ptr @g\n ret double %y }", False),
+        ("define double @other(double %x) { ret double %x }", False),
+    ],
+    ids=["a constant", "calls another", "reads what is written", "is not there"],
+)
+def test_only_what_stands_alone_is_taken(text: str, stands_alone: bool) -> None:
+    if not IS_LOADED:
+        return
+    elf = machine_code._object(text)
+    if stands_alone:
+        # the constant came along
+        assert np.float64(1.2345678901234567).tobytes() in machine_code._alone(elf, "f")
+        return
+    with pytest.raises(ValueError, match="f"):
+        machine_code._alone(elf, "f")
