@@ -56,7 +56,12 @@ def simulate(attempt: JobRun) -> OutputFile:
     attempt.seed = job.seed
     attempt.need_space(job.events * request.site.rates.bytes_per_event)
     with loading():
-        from flashsim_prod.physics.chain.device import assigned_gpus, device_name, keep_to_threads, pick_device
+        from flashsim_prod.physics.chain.device import (
+            assigned_gpus,
+            device_name,
+            keep_to_threads,
+            pick_device,
+        )
         from flashsim_prod.physics.nanoaod.runs import events_by_lumi
 
         bundle = bound_bundle(request, attempt.sandbox, any_digest=attempt.any_bundle)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from flashsim_prod.physics import machine_code
+from flashsim_prod.physics.compiling import machine_code
 from flashsim_prod.physics.chain.kinds.networks import Velocity, waves
 
 #: times whose terms are kept; more than solvers commonly take
@@ -150,8 +150,7 @@ class _OfTimes(NamedTuple):
             float((2 * at - 1) * scale**2),
             start,
             tuple(
-                (fit(1 + gate), fit(shift))
-                for gate, shift in zip(steering[::2], steering[1::2], strict=True)
+                (fit(1 + gate), fit(shift)) for gate, shift in zip(steering[::2], steering[1::2], strict=True)
             ),
             (scale * self.bias)[0],
         )
@@ -169,12 +168,12 @@ def _buffers(n: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 class _Laid:
-    """Where the numbers of a tensor lie, for compiled code; gone through, where those of its parts do."""
+    """Where the numbers of a contiguous tensor lie, for compiled code; gone through, where its parts do."""
 
-    __slots__ = ("address", "shape", "_tensor")
+    __slots__ = ("_tensor", "address", "shape")
 
     def __init__(self, tensor: Tensor) -> None:
-        # contiguous, and there for as long as this is
+        # the numbers are there for as long as this is
         self.address, self.shape, self._tensor = tensor.data_ptr(), tensor.shape, tensor
 
     def __iter__(self) -> Iterator[_Laid]:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import carray, cfunc, float32, intp, njit, types, void
+from numba import carray, cfunc, float32, intp, njit, types, void  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
-from flashsim_prod.physics.compiling import compiled
+from flashsim_prod.physics.compiling.cached import compiled
 
 F32 = NDArray[np.float32]
 
@@ -30,7 +30,8 @@ _Q0, _Q2, _Q4, _Q6 = map(
     np.float32, (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
 )
 
-_MATRIX, _VECTOR, _PLACE = float32[:, ::1], float32[::1], types.CPointer(float32)
+_MATRIX, _VECTOR = float32[:, ::1], float32[::1]
+_PLACE = types.CPointer(float32)  # type: ignore[no-untyped-call]
 # the numbers of a row are summed in one order, whatever is in the other rows: nothing depends on the batch
 _OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
 

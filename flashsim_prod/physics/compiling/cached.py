@@ -16,7 +16,7 @@ import numba
 from numba import njit, void
 from numba.core import entrypoints
 
-from flashsim_prod.physics.machine_code import private_folder as _private_folder
+from flashsim_prod.physics.compiling.machine_code import private_folder as _private_folder
 
 #: numba makes its attributes when it is loaded
 config: Any = numba.config

@@ -1,4 +1,4 @@
-"""Compiled code that is loaded without its compiler: the same numbers, kept, refused where it would not run alone."""
+"""Compiled code without its compiler: the same numbers, kept, and only what runs alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flashsim_prod.physics import machine_code
-from flashsim_prod.physics.machine_code import natives
+from flashsim_prod.physics.compiling import machine_code
+from flashsim_prod.physics.compiling.machine_code import natives
 
 KERNELS = "flashsim_prod.physics.chain.kinds.kernels"
 IS_LOADED = (sys.platform, platform.machine()) == ("linux", "x86_64")
@@ -94,7 +94,11 @@ def test_code_of_another_processor_is_compiled_anew(kept: Path, monkeypatch: pyt
     ("text", "stands_alone"),
     [
         ("define double @f(double %x) { %y = fadd double %x, 0x3FF3C0CA428C59FB\n ret double %y }", True),
-        ("declare double @sin(double)\ndefine double @f(double %x) { %y = call double @sin(double %x)\n ret double %y }", False),
+        (
+            "declare double @sin(double)\n"
+            "define double @f(double %x) { %y = call double @sin(double %x)\n ret double %y }",
+            False,
+        ),
         ("@g = global double 1.0\ndefine double @f() { %y = load double, ptr @g\n ret double %y }", False),
         ("define double @other(double %x) { ret double %x }", False),
     ],

@@ -1,4 +1,4 @@
-"""Compiled functions without their compiler: numba and LLVM take a fifth of a worker's memory, and half a second.
+"""Compiled functions without their compiler: numba and LLVM take much of a worker's memory and half a second.
 
 A process of its own compiles them, once on a machine, to code that runs wherever in memory it lies. What
 that writes is kept, and is all that others load. Where none can be had, whoever asks does without.
@@ -44,8 +44,8 @@ def natives(module: str) -> dict[str, Native] | None:
     Parameters
     ----------
     module : str
-        Is imported by the process that compiles alone. Its function ``natives`` gives numba's ``cfunc``\\ s by
-        name: they return nothing, and call nothing that is not compiled into them.
+        Is imported by the process that compiles alone. Its function ``natives`` gives functions of numba's
+        ``cfunc`` by name: they return nothing, and call nothing that is not compiled into them.
     """
     spec = find_spec("numba") and find_spec(module)
     if not spec or not spec.origin or (sys.platform, platform.machine()) != ("linux", "x86_64"):
