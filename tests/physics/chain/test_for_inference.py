@@ -207,8 +207,8 @@ def test_who_only_draws_has_weights_once(bundle: Bundle, models: list[FittedMode
 
 
 def test_nothing_is_written_where_there_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flashsim_prod.physics.compiling import cached as compiling
     from flashsim_prod.physics.chain.kinds import kernels
+    from flashsim_prod.physics.compiling import cached as compiling
 
     monkeypatch.setattr(compiling, "_private_folder", lambda: None)
     monkeypatch.setattr(compiling.config, "CACHE_DIR", "/proc/nowhere")

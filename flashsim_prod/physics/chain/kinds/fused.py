@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from flashsim_prod.physics.compiling import machine_code
 from flashsim_prod.physics.chain.kinds.networks import Velocity, waves
+from flashsim_prod.physics.compiling import machine_code
 
 #: times whose terms are kept; more than solvers commonly take
 _MOST_TIMES = 256
