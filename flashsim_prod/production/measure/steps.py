@@ -84,6 +84,7 @@ def scan_steps(
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.chain.device import keep_to_threads
     from flashsim_prod.physics.chain.distilled import students
+    from flashsim_prod.physics.chain.kinds.registry import FLOW
     from flashsim_prod.physics.training.distilling.scan import areas
     from flashsim_prod.physics.training.distilling.sources import gather
 
@@ -91,6 +92,8 @@ def scan_steps(
     if order.analysis is not None:
         raise RequestError("--scan: of bundles of object models; leave out --analysis")
     bundle = bound_bundle(request_of(order))
+    if all(entry.kind != FLOW for entry in bundle.manifest.models.values()):
+        raise RequestError(f"--scan: bundle {bundle.name} has no flow, and all else takes one evaluation")
     own = students(bundle.manifest.models)
     chain = Chain(bundle.of_teachers)
     asked = gather(chain, _folds(request_of(order)), seed=1, most=OBJECTS)
