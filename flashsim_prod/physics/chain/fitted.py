@@ -14,14 +14,12 @@ from flashsim_prod.core.choices import WeightUse
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import ModelEntry, Tensors
-from flashsim_prod.physics.chain.compatibility import as_drawn_by
+from flashsim_prod.physics.chain.compatibility import as_drawn_by, check_own
 from flashsim_prod.physics.chain.corrections.drawing import Asked, draw
 from flashsim_prod.physics.chain.corrections.refiner import Refiner
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, seen
 from flashsim_prod.physics.chain.corrections.section import (
-    check_is_of,
     check_sampling,
-    model_digest,
     without_corrections,
     without_reweighter,
 )
@@ -125,9 +123,9 @@ class FittedModel:
             )
         size = kind.size(read_section(entry.kind, entry.network, f"model {model.name}"))
         check_tensors(model, kind, size, tensors, entry.corrections)
+        check_own(model.name, entry, tensors)
         reweighter = refiner = None
         if entry.reweighter is not None:
-            check_is_of(entry.reweighter, model.name, model_digest(entry.kind, entry.form, tensors))
             reweighter = Reweighter.load(model, entry.reweighter, tensors, is_looked_up=place.is_cpu)
         standardiser = Standardiser(tensors["conditions.mean"], tensors["conditions.width"])
         gaussianisers = tuple(
@@ -135,8 +133,6 @@ class FittedModel:
             for target in model.targets
         )
         if entry.refiner is not None:
-            alone = model_digest(entry.kind, entry.form, without_corrections(tensors))
-            check_is_of(entry.refiner, model.name, alone)
             refiner = Refiner.load(model, entry.refiner, tensors, gaussianisers)
         networks = kind.networks(model, size)
         for name, network in networks.items():
