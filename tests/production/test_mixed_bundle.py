@@ -38,6 +38,13 @@ def imported(home: Home, tmp_path: Path) -> Path:
     _said("bundle", "export", made.path, "--output", tmp_path / "mixed.tar")
     _said("bundle", "import", tmp_path / "mixed.tar")
     assert "mixed" in _said("bundle", "verify", "mixed")
+    shown = _said("bundle", "show", "mixed")
+    assert (
+        "all are of kind flow, but event_scalars, met (gan); jet_constituents, tau_from_jet (cloud);" in shown
+    )
+    assert "event_scalars is weighted: FlashSim_weight\n" in shown
+    assert "met is refined: 37 attributes, resampled: one of 2 draws\n" in shown
+    assert "produces  MET, one for each source\n" in _said("bundle", "show", "mixed", "met")
     found = load_bundle(home.path / "bundles" / "mixed")
     assert found.digest == made.digest
     return found.path
