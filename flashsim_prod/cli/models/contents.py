@@ -44,6 +44,7 @@ def print_bundle(found: BundleContents) -> None:
         f"made {found.created:%Y-%m-%d} with {software}",
         "trained on " + "; ".join(found.training_sample),
         *_eras(found),
+        f"reference detector {'; '.join(found.detectors)}",
     )
     numbers = ("SEES", "DRAWS", "WEIGHTS", "OBJECTS", "SEED")
     listing = table("MODEL", "PRODUCES", *numbers, right=numbers, whole=("MODEL",))
@@ -103,8 +104,9 @@ def _in_version(found: InVersion, made_for: str) -> Iterator[str]:
 
 def _print_report(found: HeldOutReport) -> None:
     files = ", ".join(f"{name} ({events:,} events)" for name, events in found.files.items())
+    with_what = f"{found.compared_with} {found.detector}".rstrip()
     _print_lines(
-        f"held out: {found.compared_with}, {files}; {found.made:%Y-%m-%d}, {found.software}",
+        f"held out: {with_what}, {files}; {found.made:%Y-%m-%d}, {found.software}",
         f"          {found.command}",
     )
     if found.events:

@@ -9,6 +9,7 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.models.changing.judged import print_judged, print_next
+from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import (
     WORK,
     Evaluations,
@@ -88,6 +89,7 @@ def refine(
             f"warning: without its {made.lost}, which knows no refined draws; train reweight {model}",
             err=True,
         )
+    warn(made.mixtures)
     if as_json:
         print_json(asdict(made))
         return

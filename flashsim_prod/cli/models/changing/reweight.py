@@ -9,6 +9,7 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.models.changing.judged import print_judged, print_next
+from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import (
     WORK,
     Evaluations,
@@ -85,6 +86,7 @@ def reweight(
             options,
             lambda task, done, total, loss: show(task, done, total, f"loss {loss:.4f}"),
         )
+    warn(made.mixtures)
     if as_json:
         print_json(asdict(made))
         return

@@ -120,6 +120,8 @@ class Distillation:
         Models that nothing could be taught of, and why; they are as they were.
     seconds : float
         Wall time of this sitting.
+    mixtures : tuple of str
+        Lines on teachers that are of another reference detector than the tables.
     """
 
     bundle: BundleSummary
@@ -128,6 +130,7 @@ class Distillation:
     students: tuple[StudentFigures, ...]
     skipped: dict[str, str]
     seconds: float
+    mixtures: tuple[str, ...] = ()
 
 
 class DistilDisplay:
@@ -165,6 +168,7 @@ def distil_bundle(
     from flashsim_prod.physics.chain.device import keep_to_threads
     from flashsim_prod.physics.chain.writing import refuse_taken
     from flashsim_prod.physics.training.distilling.folder import bundle_of, distil
+    from flashsim_prod.physics.training.tuning.folder import base_unlike_tables
 
     if not 0 < options.minutes < math.inf:
         raise RequestError(f"--minutes {options.minutes:g}: give a time above 0")
@@ -200,6 +204,7 @@ def distil_bundle(
         tuple(student_figures(name, one.distilled) for name, one in made.items()),
         skipped,
         time.monotonic() - began,
+        () if work is None else tuple(base_unlike_tables(teachers, made, work / "tables")),
     )
 
 

@@ -111,6 +111,7 @@ def tune_models(
     """
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.training.tuning.folder import (
+        base_unlike_tables,
         forget,
         is_there,
         tune_into_folder,
@@ -143,6 +144,7 @@ def tune_models(
         tuple(kept),
         tuple(without),
         (
+            *base_unlike_tables(bundle, [model.name for model in models], work / "tables"),
             *_warnings(made, models, work / "tables", settings),
             *_without_corrections([one.model for one in made], bundle),
             *_without_students([one.model for one in made], bundle),
