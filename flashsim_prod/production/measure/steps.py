@@ -13,6 +13,7 @@ from flashsim_prod.core.options import Sampling
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.errors import RequestError
+from flashsim_prod.physics.chain.kinds.registry import FLOW
 from flashsim_prod.production.job.batches import fold_chunks
 from flashsim_prod.production.job.simulate import bound_bundle, event_source
 from flashsim_prod.production.measure.speed import measure_speed, request_of
@@ -85,7 +86,6 @@ def scan_steps(
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.chain.device import keep_to_threads
     from flashsim_prod.physics.chain.distilled import students
-    from flashsim_prod.physics.chain.kinds.registry import FLOW
     from flashsim_prod.physics.training.distilling.scan import areas
     from flashsim_prod.physics.training.distilling.sources import gather
 

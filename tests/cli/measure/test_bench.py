@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
-from flashsim_prod.physics.chain.kinds import registry
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.measure import steps
 from flashsim_prod.production.measure.speed import STAGES
 from flashsim_prod.production.order.speeds import stored_speeds
 from tests.students import bundle_with
@@ -83,7 +83,7 @@ def test_nothing_is_scanned_where_all_takes_one_evaluation(
     cli: Cli, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # as if the shipped models were none
-    monkeypatch.setattr(registry, "FLOW", "another")
+    monkeypatch.setattr(steps, "FLOW", "another")
     told = cli("bench", "ttbar", "--events", "60", "--scan", "1,8")
     assert (told.code, "bundle reference has no flow" in told.complaint) == (2, True)
 
