@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from flashsim_prod.physics.chain.kinds.networks import Velocity, waves
+from flashsim_prod.physics.chain.kinds.networks import Velocity, is_unsteady, waves, widened
 from flashsim_prod.physics.compiling import machine_code
 
 #: times whose terms are kept; more than solvers commonly take
@@ -52,14 +52,17 @@ class FusedVelocity(nn.Module):
         self._context = (velocity.context,)
         self._passes = (_compiled_passes() if compiled else None) or _TORCH
         wide, parts = velocity.from_context, 2 * len(velocity.blocks) + 1
-        weight, bias = velocity.from_time.weight.detach(), velocity.leave.bias.detach()
-        self._of_times = _OfTimes(velocity.frequencies, parts, weight, bias)
         self._slabs = tuple(
             (weight.detach().t().contiguous(), bias.detach())
             for weight, bias in zip(wide.weight.chunk(parts), wide.bias.chunk(parts), strict=True)
         )
         self._enter = velocity.enter.weight.detach().t()
-        self._leave = velocity.leave.weight.detach().t()
+        self._n_targets = velocity.leave.out_features
+        weight, bias = velocity.leave.weight.detach(), velocity.leave.bias.detach()
+        if is_unsteady(velocity.leave.in_features, self._n_targets):
+            weight, bias = cast(tuple[Tensor, Tensor], widened(weight, bias))
+        self._leave = weight.t()
+        self._of_times = _OfTimes(velocity.frequencies, parts, velocity.from_time, bias)
         self._blocks = tuple(_Block.of(block, self._passes) for block in velocity.blocks)
         self._times: dict[float, _Time] = {}
 
@@ -86,7 +89,8 @@ class FusedVelocity(nn.Module):
             steer(h, u, gate, shift, gate_now, shift_now, block.bias, block.second_bias)
             hidden.addmm_(inner, block.second)
         silu(h, u)
-        return torch.addmm(now.bias, inner, self._leave, alpha=now.scale).add_(x, alpha=now.linear)
+        left = torch.addmm(now.bias, inner, self._leave, alpha=now.scale)[:, : self._n_targets]
+        return left.add_(x, alpha=now.linear)
 
     def _at(self, t: float) -> _Time:
         found = self._times.get(t)
@@ -123,7 +127,7 @@ class _Time:
     start : tensor of shape (width,)
     steering : pairs of vectors of shape (width,)
         Gate, with its one, and shift of each block.
-    bias : tensor of shape (n_targets,)
+    bias : tensor of shape (n_targets,), or longer where the product is wider
     """
 
     scale: float
@@ -138,12 +142,12 @@ class _OfTimes(NamedTuple):
 
     frequencies: int
     parts: int
-    weight: Tensor
+    steer: nn.Linear
     bias: Tensor
 
     def at(self, t: float, fit: Callable[[Tensor], Seen]) -> _Time:
         at = torch.full((1, 1), t)
-        start, *steering = nn.functional.linear(waves(at, self.frequencies), self.weight)[0].chunk(self.parts)
+        start, *steering = self.steer(waves(at, self.frequencies)).detach()[0].chunk(self.parts)
         scale = torch.rsqrt(at**2 + (1 - at) ** 2)
         return _Time(
             float(scale),
@@ -173,6 +177,8 @@ class _Laid:
     __slots__ = ("_tensor", "address", "shape")
 
     def __init__(self, tensor: Tensor) -> None:
+        if tensor.dtype != torch.float32 or not tensor.is_contiguous():
+            raise ValueError(f"compiled code takes no {tensor.dtype} of strides {tensor.stride()}")
         # the numbers are there for as long as this is
         self.address, self.shape, self._tensor = tensor.data_ptr(), tensor.shape, tensor
 
