@@ -7,7 +7,7 @@ computed once for each time of the solver's grid, and one pass over the rows sta
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, cast
@@ -176,14 +176,19 @@ class _Laid:
 
     __slots__ = ("_tensor", "address", "shape")
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, address: int, shape: Sequence[int], tensor: Tensor) -> None:
+        # the numbers are there for as long as this is
+        self.address, self.shape, self._tensor = address, shape, tensor
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> _Laid:
         if tensor.dtype != torch.float32 or not tensor.is_contiguous():
             raise ValueError(f"compiled code takes no {tensor.dtype} of strides {tensor.stride()}")
-        # the numbers are there for as long as this is
-        self.address, self.shape, self._tensor = tensor.data_ptr(), tensor.shape, tensor
+        return cls(tensor.data_ptr(), tensor.shape, tensor)
 
     def __iter__(self) -> Iterator[_Laid]:
-        return map(_Laid, self._tensor)
+        shape, step = self.shape[1:], self._tensor.stride(0) * self._tensor.element_size()
+        return (_Laid(self.address + part * step, shape, self._tensor) for part in range(self.shape[0]))
 
 
 @cache
@@ -206,7 +211,7 @@ def _native_passes(steer: machine_code.Native, silu: machine_code.Native) -> _Pa
     def silu_of(values: _Laid, out: _Laid) -> None:
         silu(*values.shape, values.address, out.address)
 
-    return _Passes(_Laid, steered, silu_of)
+    return _Passes(_Laid.of, steered, silu_of)
 
 
 def _steer(
