@@ -27,7 +27,8 @@ class Years:
     is_told : bool
         Whether something tells the period.
     detector : str
-        Digest of the reference detector that made it, or that its models learned from; empty if it is not known.
+        Digest of the reference detector that made it, or that its models learned from; empty if that is
+        not known.
     """
 
     nano: str = ""
