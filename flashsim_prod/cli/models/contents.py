@@ -143,7 +143,7 @@ def _print_entry(bundle: str, one: ModelContents) -> None:
     fit = ", ".join(f"{name} {value}" for name, value in one.fit.items())
     for label, text in (
         ("model", f"{one.name} of bundle {bundle}"),
-        ("produces", f"{one.produces}, at most {one.most} for each source"),
+        ("produces", f"{one.produces}, {f'at most {one.most}' if one.most else 'one'} for each source"),
         ("kind", ", ".join(filter(None, (one.kind, one.corrected)))),
         ("weights", f"{one.parameters:,}, sha256 {one.sha256}"),
         ("fit", fit or "-"),

@@ -116,8 +116,8 @@ def _students(manifest: Manifest) -> list[str]:
     if not tried:
         return []
     told = (
-        "A student learned to go in a few even steps of Euler where its teacher goes by the solver; it draws "
-        "in the teacher's place where it is no worse "
+        "A student learned to go in a few evaluations where its teacher takes as many as are asked for; it "
+        "draws in the teacher's place where it is no worse "
         "within the errors: in the AUC of a classifier between drawn and reconstructed objects (of other "
         "draws of the teacher, where it says so), in the shares beyond the 1 % and 99 % quantiles of each "
         "attribute, and in those of whole numbers, flags and spikes. Other `--evaluations` take the "

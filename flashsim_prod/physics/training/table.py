@@ -187,7 +187,7 @@ class Table:
                 _MIXED in notes,
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: no training table ({error}); extract it again") from error
+            raise _damaged(path, error) from error
         if model is not None:
             _check_made_for(path, table, notes.get(_MADE_FOR), in_version(model, table.version))
         return table
@@ -265,6 +265,13 @@ def _check_made_for(path: Path, table: Table, made_for: str | None, model: Objec
         raise InputError(f"{path}: no table of {model.name}, 'row' points outside of it; {again}")
 
 
+def _damaged(path: Path, error: Exception) -> InputError:
+    """Tables that are there are not drawn again, whatever is in them."""
+    return InputError(
+        f"{path}: no training table ({error}); remove it and run 'flashsim-prod train extract' again"
+    )
+
+
 def sizes(path: Path) -> tuple[int, int]:
     """Sources and reconstructed objects in one table."""
     try:
@@ -272,7 +279,7 @@ def sizes(path: Path) -> tuple[int, int]:
             sources, objects = (int(file.get_slice(name).get_shape()[0]) for name in ("number", "row"))
             return sources, objects
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: no training table ({error}); extract it again") from error
+        raise _damaged(path, error) from error
 
 
 def left_out_of(path: Path) -> LeftOut:
@@ -280,7 +287,7 @@ def left_out_of(path: Path) -> LeftOut:
     try:
         return LeftOut.from_json(_notes(path).get(_LEFT_OUT, "{}"))
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: no training table ({error}); extract it again") from error
+        raise _damaged(path, error) from error
 
 
 def version_of_table(path: Path) -> str:
@@ -328,4 +335,4 @@ def _notes(path: Path) -> dict[str, str]:
         with safe_open(path, framework="np") as file:
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: no training table ({error}); extract it again") from error
+        raise _damaged(path, error) from error

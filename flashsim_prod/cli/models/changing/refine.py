@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.models.changing.judged import print_judged
+from flashsim_prod.cli.models.changing.judged import print_judged, print_next
 from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import (
     WORK,
@@ -93,13 +93,13 @@ def refine(
     if as_json:
         print_json(asdict(made))
         return
-    _print(made)
+    _print(made, base)
 
 
-def _print(made: Refined) -> None:
+def _print(made: Refined, base: str | None) -> None:
     print_judged(made)
     typer.echo(
         f"{len(made.moves)} attributes are moved; loss on objects held out {made.loss_before:.5f} > "
         f"{made.loss_after:.5f}"
     )
-    typer.echo(f"{made.folder}: now train bundle NEW --work {made.folder.parent.parent}")
+    print_next(made.folder, base)

@@ -101,7 +101,7 @@ def _losses(one: ModelTuned) -> tuple[str, str]:
     found = {"": "-", "numbers": "-"}
     for stage in one.stages.values():
         before = stage.start if stage.base is None else stage.base
-        found["" if stage.base is None else "numbers"] = f"{before:.3f} > {stage.best:.3f}"
+        found["numbers" if stage.is_of_numbers else ""] = f"{before:.3f} > {stage.best:.3f}"
     return found[""], found["numbers"]
 
 

@@ -232,7 +232,7 @@ def refuse_others(
                 f"({base.digest[:12]}); use another --work, or replace all: train fit all --base "
                 f"{base.name} --anew"
             )
-        if model in models and not tuning and fit.get(DONE) == Done.TUNED:
+        if model in models and not tuning and fit.get(DONE) in (Done.TUNED, Done.NUMBERS_TUNED):
             raise RequestError(
                 f"{where} is fine-tuned already, which a calibration would undo; --anew to do that, or use "
                 "another --work"

@@ -227,6 +227,7 @@ def _warnings(
         names = [f"{one.model} ({one.objects})" for one in made if one.done is done]
         if names:
             told.append(f"{what}: {', '.join(names)}")
+    told += _at_rest(made, settings)
     for one in made:
         if one.lacking:
             lacking = ", ".join(one.lacking)
@@ -234,3 +235,18 @@ def _warnings(
                 f"{one.model}: its tables lack {lacking}: these stay as they were, as all networks do"
             )
     return told
+
+
+def _at_rest(made: Sequence[ModelTuned], settings: TuneSettings) -> list[str]:
+    """What is said of models with objects enough, of kinds whose networks are not trained on."""
+    from flashsim_prod.physics.training.tuning.settings import Done
+
+    names: dict[str, list[str]] = {}
+    for one in made:
+        if settings.done_with(one.objects) is Done.TUNED and one.done is not Done.TUNED and not one.lacking:
+            names.setdefault(one.kind, []).append(one.model)
+    return [
+        f"{', '.join(models)}: what draws the attributes of a {kind} learned against a critic and is not "
+        "trained on: calibrated, and otherwise as it was"
+        for kind, models in names.items()
+    ]
