@@ -73,6 +73,7 @@ def test_constituents_go_with_an_era_whose_files_have_them(tmp_path: Path) -> No
 def test_to_draw_tables_loads_no_networks(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from flashsim_prod.production.models import samples; "
-        f"samples.extract_tables([], Path({str(tmp_path)!r}), [], progress=print); print('torch' in sys.modules)"
+        f"samples.extract_tables([], Path({str(tmp_path)!r}), [], progress=print); "
+        "print('torch' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
