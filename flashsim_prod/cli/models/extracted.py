@@ -36,6 +36,8 @@ def note_what_is_lacking(made: Extracted) -> None:
             f"{made.counted_as}; if it is of another one, say --era",
             err=True,
         )
+    for line in made.mixtures:
+        typer.echo(f"note: {line}", err=True)
     for one in made.without_source:
         lacking = f"{one.objects:,} of {one.number:,} {one.collection} are in no table, for want of a source"
         typer.echo(f"note: {one.file}: {lacking}", err=True)

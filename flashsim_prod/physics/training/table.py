@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from flashsim_prod.errors import InputError
+from flashsim_prod.physics.chain.detectors import together
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.eras import DEFAULT
@@ -27,6 +28,7 @@ _TARGET = "target."
 #: notes in a table's file
 _LEFT_OUT, _MADE_FOR, _VERSION, _ABSENT = "left_out", "made_for", "version", "absent"
 _ORIGIN, _ERA = "origin", "era"
+_DETECTOR, _MIXED = "detector", "mixed"
 _DRAWN_FROM = "drawn_from"
 
 
@@ -100,6 +102,10 @@ class Table:
         What made the reconstruction if it is not FullSim; empty if the file does not say.
     era : str
         Of the file; empty if nothing tells it.
+    detector : str
+        Digest of the reference detector that made the file; empty if it is not known.
+    is_mixed : bool
+        Whether it may stand beside tables of other detectors.
     """
 
     conditions: NDArray[np.float32]
@@ -112,6 +118,8 @@ class Table:
     weight: NDArray[np.float64] | None = None
     origin: str = ""
     era: str = ""
+    detector: str = ""
+    is_mixed: bool = False
 
     @property
     def counts_as(self) -> str:
@@ -147,6 +155,10 @@ class Table:
             notes[_ORIGIN] = self.origin
         if self.era:
             notes[_ERA] = self.era
+        if self.detector:
+            notes[_DETECTOR] = self.detector
+        if self.is_mixed:
+            notes[_MIXED] = "1"
         if source is not None:
             notes[_DRAWN_FROM] = json.dumps(asdict(source))
         with appearing_tensors(path) as temporary:
@@ -173,6 +185,8 @@ class Table:
                 _weights(notes.get(_DRAWN_FROM), len(found["number"])),
                 notes.get(_ORIGIN, ""),
                 notes.get(_ERA, ""),
+                notes.get(_DETECTOR, ""),
+                _MIXED in notes,
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise _damaged(path, error) from error
@@ -225,6 +239,8 @@ class Table:
             else np.concatenate([table.source_weight for table in tables]),
             " and ".join(sorted({table.origin for table in tables if table.origin})),
             next((table.era for table in tables if table.era), ""),
+            together(table.detector for table in tables),
+            any(table.is_mixed for table in tables),
         )
 
 
@@ -289,6 +305,11 @@ def origin_of_table(path: Path) -> str:
 def era_of_table(path: Path) -> str:
     """The era that the table in `path` is of; empty if nothing told it."""
     return _notes(path).get(_ERA, "")
+
+
+def detector_of_table(path: Path) -> str:
+    """Digest of the reference detector that the table in `path` is of; empty if it is not known."""
+    return _notes(path).get(_DETECTOR, "")
 
 
 def era_counted(era: str, origin: str) -> str:

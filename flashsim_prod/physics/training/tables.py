@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.errors import InputError, MissingBranchError
+from flashsim_prod.physics.chain.detectors import detector_of_file
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.era_of_file import settled_era
@@ -28,9 +29,12 @@ from flashsim_prod.physics.training.drawn import (
     is_drawn,
     known_impossible,
     refuse_empty,
+    refuse_mixture,
+    refuse_other_detector,
     refuse_other_era,
     refuse_other_file,
     refuse_other_version,
+    refuse_several_detectors,
     remember_empty,
     remember_impossible,
     table_path,
@@ -195,6 +199,7 @@ def extract_file(
     n_events: int | None = None,
     part: EventRange = WHOLE,
     era: str = "",
+    mixed: bool = False,
 ) -> Iterator[tuple[int, int]]:
     """Write the tables of `models` from one NANOAOD file; those that are there already are kept.
 
@@ -208,6 +213,8 @@ def extract_file(
         Which events of the file, and what they count for; likewise.
     era : str
         That the file is of, if nothing in it tells.
+    mixed : bool
+        Whether its tables may stand beside those of another reference detector.
 
     Yields
     ------
@@ -218,8 +225,8 @@ def extract_file(
     ------
     InputError
         If a model cannot be extracted and that is an error, or none can (`NoEventsError` if there are no
-        events, which is remembered); or if there are tables of another
-        version or era, or of another file of the same name; or if the file's era is not known, or not `era`.
+        events, which is remembered); or if there are tables of another version, era or detector, or of
+        another file of the same name; or if the file's era is not known, or not `era`.
     StorageError
         If a server drops the file again and again.
     """
@@ -254,6 +261,9 @@ def extract_file(
         found, origin = _Found(url, wanted, impossible), origin_of(file)
         era = settled_era(file, era) if wanted else era
         refuse_other_era(folder, wanted, url, era, origin)
+        detector = detector_of_file(file.provenance())
+        if not mixed:
+            refuse_other_detector(folder, wanted, url, detector)
         everything = readable(file) if wanted else []
         names = _looked_at(stream, wanted, everything)
         for start, stop in stream.portions(everything) if wanted else ():
@@ -270,6 +280,7 @@ def extract_file(
         path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = replace(table, version=file.version, origin=origin, era=era)
+        whole = replace(whole, detector=detector, is_mixed=mixed)
         whole.save(path, model, replace(whence, objects=found.objects[model]))
     remember_impossible(folder, url, impossible or {}, whence)
 
@@ -372,26 +383,6 @@ def load_tables(folder: Path, model: ObjectModel) -> Table:
             f"{folder}: no training table of {model.name}; run 'flashsim-prod train extract' first"
         )
     tables = [Table.load(path, model).finite() for path in paths]
-    _refuse_mixture(paths, tables)
+    refuse_mixture(paths, tables)
+    refuse_several_detectors(paths, tables)
     return Table.concatenate(tables)
-
-
-def _refuse_mixture(paths: Sequence[Path], tables: Sequence[Table]) -> None:
-    """`InputError` if tables are of several versions or eras, or of files that lack different branches."""
-    first, one = paths[0], tables[0]
-    eras = {table.counts_as: path for path, table in zip(paths, tables, strict=True) if table.counts_as}
-    if len(eras) > 1:
-        (era, path), (other, another) = list(eras.items())[:2]
-        raise InputError(f"{path} is of {era} and {another} of {other}; fit each era in a --work of its own")
-    for path, table in zip(paths[1:], tables[1:], strict=True):
-        if table.version != one.version and table.version and one.version:
-            raise InputError(
-                f"{path} is of NanoAOD {table.version} and {first} of {one.version}; fit each version in a "
-                "--work of its own"
-            )
-        if odd := sorted(set(table.absent) ^ set(one.absent)):
-            poor, rich = (path, first) if odd[0] in table.absent else (first, path)
-            raise InputError(
-                f"{poor} is of a file without {odd[0]}, which the one of {rich} has; fit on files that hold "
-                "the same, or leave one out"
-            )

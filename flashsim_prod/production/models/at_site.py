@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flashsim_prod.core.site import Site
 from flashsim_prod.grid.batch.base import Training
-from flashsim_prod.production.models.drawing import Portion, StepProgress, is_drawn, words_of
+from flashsim_prod.production.models.drawing import Portion, StepProgress, check_portions, is_drawn, words_of
 from flashsim_prod.production.models.fitting import (
     FitDisplay,
     FitOptions,
@@ -17,7 +17,6 @@ from flashsim_prod.production.models.fitting import (
     forget,
     is_fitted,
 )
-from flashsim_prod.production.models.samples import check_portions
 from flashsim_prod.production.models.training import (
     bundle_trouble,
     check_hand_over,

@@ -85,7 +85,9 @@ def drawn_latents(
     conditions = table.conditions[table.row[place]]
     rng = np.random.default_rng([seed, zlib.crc32(fitted.model.name.encode())])
     normals = rng.normal(size=(len(place), fitted.n_normals))
-    return fitted.latents(conditions, normals, sampling), place
+    # the objects of a source are a set in each draw, for kinds that draw them together
+    sets = np.repeat(np.arange(draws), n) * len(table.number) + table.row[place]
+    return fitted.latents(conditions, normals, sampling, sets=sets), place
 
 
 def _wanted(column: NDArray[Any], weight: F64, of_base: F64, share: float) -> Gaussianiser:
