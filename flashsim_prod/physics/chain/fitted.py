@@ -14,7 +14,7 @@ from flashsim_prod.core.choices import WeightUse
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import ModelEntry, Tensors
-from flashsim_prod.physics.chain.compatibility import as_drawn_by
+from flashsim_prod.physics.chain.compatibility import as_drawn_by, check_own
 from flashsim_prod.physics.chain.corrections import section
 from flashsim_prod.physics.chain.corrections.drawing import Asked, draw
 from flashsim_prod.physics.chain.corrections.refiner import Refiner
@@ -123,11 +123,9 @@ class FittedModel:
             )
         size = kind.size(read_section(entry.kind, entry.network, f"model {model.name}"))
         check_tensors(model, kind, size, tensors, entry.corrections)
+        check_own(model.name, entry, tensors)
         reweighter = refiner = None
         if entry.reweighter is not None:
-            section.check_is_of(
-                entry.reweighter, model.name, section.model_digest(entry.kind, entry.form, tensors)
-            )
             reweighter = Reweighter.load(model, entry.reweighter, tensors, is_looked_up=place.is_cpu)
         standardiser = Standardiser(tensors["conditions.mean"], tensors["conditions.width"])
         gaussianisers = tuple(
@@ -135,8 +133,6 @@ class FittedModel:
             for target in model.targets
         )
         if entry.refiner is not None:
-            alone = section.model_digest(entry.kind, entry.form, section.without_corrections(tensors))
-            section.check_is_of(entry.refiner, model.name, alone)
             refiner = Refiner.load(model, entry.refiner, tensors, gaussianisers)
         networks = kind.networks(model, size)
         for name, network in networks.items():
