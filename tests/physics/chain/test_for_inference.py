@@ -216,7 +216,7 @@ def test_nothing_is_written_where_there_is_no_place(monkeypatch: pytest.MonkeyPa
     from flashsim_prod.physics.chain.kinds import kernels
     from flashsim_prod.physics.compiling import cached as compiling
 
-    monkeypatch.setattr(compiling, "_private_folder", lambda: None)
+    monkeypatch.setattr(compiling, "private_folder", lambda: None)
     monkeypatch.setattr(compiling.config, "CACHE_DIR", "/proc/nowhere")
 
     def doubled(values: np.ndarray, out: np.ndarray) -> None:
