@@ -18,7 +18,7 @@ from flashsim_prod.physics.chain.corrections.section import (
 )
 from flashsim_prod.physics.chain.left_out import check_left_out
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, in_version
+from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, in_form, in_version
 from flashsim_prod.physics.generator.source import (
     GEN_COLLECTIONS,
     GEN_SCALARS,
@@ -65,7 +65,7 @@ def check_needs(bundle: Bundle) -> None:
         Naming the model and what is missing.
     """
     models = [
-        in_version(DECLARED[name], bundle.nano).drawing(entry.targets)
+        in_form(in_version(DECLARED[name], bundle.nano), entry.form).drawing(entry.targets)
         for name, entry in bundle.manifest.models.items()
     ]
     there = _GENERATED.union(*(model.outputs for model in models))
@@ -116,7 +116,7 @@ def as_drawn_by(model: ObjectModel, entry: ModelEntry) -> ObjectModel:
     They may lack some: attributes that were declared after they were made. `BundleError`, with the first
     difference, if they were made for anything else than what `model` declares.
     """
-    drawn = in_version(model, version_of(entry)).drawing(entry.targets)
+    drawn = in_form(in_version(model, version_of(entry)), entry.form).drawing(entry.targets)
     check_signature(drawn, entry)
     return drawn
 
@@ -128,9 +128,20 @@ def lacks(name: str, entry: ModelEntry) -> dict[str, float | None]:
 
 
 def declared_for(name: str, entry: ModelEntry) -> ObjectModel | None:
-    """The declared model of an entry's version of NanoAOD; ``None`` if this software knows none."""
+    """The model of an entry's version of NanoAOD and form; ``None`` if this software knows none."""
     model = DECLARED.get(name)
-    return None if model is None else in_version(model, version_of(entry))
+    return None if model is None else in_form(in_version(model, version_of(entry)), entry.form)
+
+
+def check_learns(name: str, entry: ModelEntry, where: str) -> None:
+    """`BundleError` if weights draw columns of an earlier form, of which there are no tables any more."""
+    model = DECLARED.get(name)
+    if model is None or declared_for(name, entry) is in_version(model, version_of(entry)):
+        return
+    raise BundleError(
+        f"{where}: {name} is of form {entry.form} of its columns, which draws as ever; tables are of form "
+        f"{model.form}, so it cannot be trained, corrected or distilled further: fit it anew"
+    )
 
 
 def version_of(entry: ModelEntry) -> str:

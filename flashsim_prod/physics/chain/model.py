@@ -230,6 +230,10 @@ class ObjectModel:
     numbered_by : str
         The row's column that says how many objects it gives, which is then not learned: a set, whose
         members a kind may draw together. `most` bounds it.
+    plain : ObjectModel, optional
+        The same in columns that come one by one from stored attributes: the form before, whose weights draw
+        still, the one that other versions of NanoAOD are derived from and that the reference detector is
+        moved in.
     """
 
     name: str
@@ -251,11 +255,17 @@ class ObjectModel:
     lacking: tuple[Target, ...] = ()
     version: str = NANO_VERSION
     numbered_by: str = ""
+    plain: ObjectModel | None = None
 
     @property
     def draws_number(self) -> bool:
         """Whether how many objects a row gives is learned and drawn."""
         return bool(self.most) and not self.numbered_by
+
+    @property
+    def as_plain(self) -> ObjectModel:
+        """The model in plain columns, which it may be itself."""
+        return self if self.plain is None else self.plain
 
     def drawing(self, targets: Container[str]) -> ObjectModel:
         """This model with weights that draw `targets` only, as signatures have them, in the order declared.

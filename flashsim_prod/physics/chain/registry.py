@@ -102,16 +102,26 @@ def in_version(model: ObjectModel, version: str) -> ObjectModel:
 
 @cache
 def _in_version(name: str, version: str) -> ObjectModel:
-    model = find_model(name)
+    model = find_model(name).as_plain
     variant = _VARIANTS.get(version, {}).get(model.produces)
     if variant is not None:
         return variant.of(model, version)
-    return replace(model, version=version) if version in _VARIANTS else model
+    return replace(model, version=version) if version in _VARIANTS else find_model(name)
+
+
+def in_form(model: ObjectModel, form: int) -> ObjectModel:
+    """The model of the same name as weights of `form` draw it: the declared one, or that in plain columns."""
+    return model.as_plain if form == model.as_plain.form else model
 
 
 def models_of(version: str) -> tuple[ObjectModel, ...]:
     """All object models, as they are in a version of NanoAOD."""
     return tuple(in_version(model, version) for model in MODELS)
+
+
+def plain_models_of(version: str) -> tuple[ObjectModel, ...]:
+    """The same in plain columns."""
+    return tuple(model.as_plain for model in models_of(version))
 
 
 def find_model(name: str) -> ObjectModel:

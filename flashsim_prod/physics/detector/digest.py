@@ -19,7 +19,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from flashsim_prod.physics.chain.registry import models_of
+from flashsim_prod.physics.chain.registry import plain_models_of
 from flashsim_prod.physics.detector.eras import DEFAULT_ERA, DetectorEra
 
 _ROOMS = ("detector", "definitions")
@@ -50,7 +50,7 @@ def digest_of(era: DetectorEra, code: Mapping[str, str], tables: Mapping[str, st
         "years": {key: value for key, value in asdict(era).items() if key != "told"},
         "code": {name: _form(ast.parse(text)) for name, text in code.items() if name not in left_out},
         "tables": {name: _lines(text) for name, text in tables.items()},
-        "models": {one.name: [one.form, *map(str, one.targets)] for one in models_of(era.nano)},
+        "models": {one.name: [one.form, *map(str, one.targets)] for one in plain_models_of(era.nano)},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 

@@ -30,7 +30,7 @@ from flashsim_prod.physics.chain.bundle import (
     save_model,
 )
 from flashsim_prod.physics.chain.combine import Parts
-from flashsim_prod.physics.chain.compatibility import check_signature, declared_for
+from flashsim_prod.physics.chain.compatibility import check_learns, check_signature, declared_for
 from flashsim_prod.physics.chain.corrections.section import without_corrections
 from flashsim_prod.physics.chain.detectors import DETECTOR_KEY, unlike
 from flashsim_prod.physics.chain.fitted import FittedModel
@@ -75,9 +75,10 @@ def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, Losses]:
     Raises
     ------
     BundleError
-        If there is no fit, or it is of another declaration.
+        If there is no fit, or it is of another declaration, or of an earlier form that learns no more.
     """
     entry = fitted_entry(folder, model.name)
+    check_learns(model.name, entry, str(folder))
     bare = entry.without_corrections()
     fitted = FittedModel.load(model, bare, without_corrections(read_model(folder, entry)))
     return fitted, FitRecord.losses_in(folder / RECORD)

@@ -35,6 +35,7 @@ from flashsim_prod.physics.chain.model import (
     wrap_angle,
 )
 from flashsim_prod.physics.chain.objects.jet_attributes import TARGETS, assemble, express
+from flashsim_prod.physics.chain.objects.jet_taggers import together
 from flashsim_prod.physics.definitions.completion import with_gen_jets
 from flashsim_prod.physics.definitions.jets_muons import in_ghosts, jet_id
 from flashsim_prod.physics.definitions.links import close_pairs, flat, nearest
@@ -117,7 +118,7 @@ def _assemble_pileup(drawn: Mapping[str, F64], rows: Rows) -> dict[str, Column]:
     return assemble({**drawn, "eta": eta}) | origin
 
 
-FROM_GEN_JET = ObjectModel(
+_PLAIN_FROM_GEN_JET = ObjectModel(
     name="jet_from_genjet",
     produces="Jet",
     uses=("GenJet", "GenPart", *PILEUP_BRANCHES, *RECONSTRUCTION_BRANCHES),
@@ -143,7 +144,7 @@ FROM_GEN_JET = ObjectModel(
     assemble=_assemble_genuine,
 )
 
-FROM_PILEUP = ObjectModel(
+_PLAIN_FROM_PILEUP = ObjectModel(
     name="jet_from_pileup",
     produces="Jet",
     uses=("GenJet", *PILEUP_BRANCHES, *RECONSTRUCTION_BRANCHES),
@@ -160,6 +161,8 @@ FROM_PILEUP = ObjectModel(
     assemble=_assemble_pileup,
     most=25,
 )
+
+FROM_GEN_JET, FROM_PILEUP = (together(plain) for plain in (_PLAIN_FROM_GEN_JET, _PLAIN_FROM_PILEUP))
 
 MODELS = (FROM_GEN_JET, FROM_PILEUP)
 

@@ -18,7 +18,7 @@ from scipy.special import ndtr, ndtri
 from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.products import production_order, with_made
-from flashsim_prod.physics.chain.registry import AS_DECLARED, models_of, variant_of
+from flashsim_prod.physics.chain.registry import AS_DECLARED, plain_models_of, variant_of
 from flashsim_prod.physics.definitions import links
 from flashsim_prod.physics.detector.draws import Bools, Floats, stream
 from flashsim_prod.physics.detector.retuning.table import Source, Table, covariates, parse, parts
@@ -46,7 +46,7 @@ def retuned(events: Events, table: Table, seed: int, version: str = NANO_VERSION
     """
     parametric = events
     there = frozenset((*events.collections, *events.scalars))
-    models = [model for model in models_of(version) if model.outputs & there]
+    models = [model for model in plain_models_of(version) if model.outputs & there]
     for name in production_order(models):
         makers = [model for model in models if model.produces == name]
         known = any(key.partition(".")[0] in (model.name, name) for model in makers for key in table)

@@ -22,6 +22,7 @@ from flashsim_prod.physics.chain.bundle import (
     read_model,
     save_model,
 )
+from flashsim_prod.physics.chain.compatibility import check_learns
 from flashsim_prod.physics.chain.corrections.refiner import Refiner
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter
 from flashsim_prod.physics.chain.corrections.section import (
@@ -143,6 +144,7 @@ def unseen_by_fit(model: ObjectModel, work: Path, wanted: Correction) -> Unseen:
     """
     folder = work / "fits" / model.name
     entry = fitted_entry(folder, model.name)
+    check_learns(model.name, entry, str(folder))
     _refuse_sets(model, entry, wanted)
     by_base = (
         f"make a bundle of it (train bundle), extract files that it has not seen into another --work, and "

@@ -13,6 +13,7 @@ from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.errors import BundleError, InputError, RequestError
 from flashsim_prod.files import read_text, write_json
 from flashsim_prod.physics.chain.bundle import Bundle
+from flashsim_prod.physics.chain.compatibility import check_learns
 from flashsim_prod.physics.chain.detectors import detectors_of, together, unlike
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
@@ -94,7 +95,17 @@ def _losses(done: ModelTuned) -> dict[str, float | int | str]:
 
 
 def table_for(model: ObjectModel, folder: Path, base: Bundle) -> Table:
-    """What is learned from beside a base; `InputError` if it does not go together, or with the base."""
+    """What is learned from beside a base.
+
+    Raises
+    ------
+    BundleError
+        If the base's model draws columns of an earlier form than the tables'.
+    InputError
+        If the tables do not go together, or with the base.
+    """
+    if (entry := base.manifest.models.get(model.name)) is not None:
+        check_learns(model.name, entry, f"bundle {base.name}")
     found = origins(folder, model)
     if len(found) > 1:
         (first, one), (second, other) = list(found.items())[:2]

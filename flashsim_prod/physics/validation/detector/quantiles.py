@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.errors import InputError, MissingBranchError
 from flashsim_prod.physics.chain.model import ObjectModel
-from flashsim_prod.physics.chain.registry import models_of, variant_of
+from flashsim_prod.physics.chain.registry import plain_models_of, variant_of
 from flashsim_prod.physics.detector.retuning.curves import Curve
 from flashsim_prod.physics.detector.retuning.table import (
     Source,
@@ -54,7 +54,7 @@ def measured(pairs: Sequence[Pair], version: str = NANO_VERSION) -> Table:
     """
     found: dict[str, Source] = {}
     pooled: dict[str, list[tuple[tuple[Columns, Columns], frozenset[str]]]] = {}
-    for model in models_of(version):
+    for model in plain_models_of(version):
         for part, sides in _of_parts(pairs, model).items():
             real, parametric = (_joined([side[place] for side in sides]) for place in (0, 1))
             stays = kept(model)
