@@ -1,0 +1,76 @@
+"""Scores of jets that are undefined together: one column says which, and older weights draw as ever."""
+
+import numpy as np
+import pytest
+
+from flashsim_prod.core.names import NANO_RUN3, NANO_VERSION
+from flashsim_prod.errors import BundleError
+from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+from flashsim_prod.physics.chain.compatibility import as_drawn_by, check_learns
+from flashsim_prod.physics.chain.objects import jet
+from flashsim_prod.physics.chain.registry import in_version, plain_models_of
+from flashsim_prod.physics.training.partial import partial_targets
+from flashsim_prod.physics.training.tables import match_objects
+from tests.physics.chain.test_form_versions import frozen_events
+
+MODELS = pytest.mark.parametrize("model", jet.MODELS, ids=lambda model: model.name)
+SCORES = ("btagCSVV2", "btagDeepB", "btagDeepCvB", "btagDeepCvL")
+
+
+def matched_to(model):
+    """Attributes of the frozen events' jets, as of those of which some are blind, and their sources."""
+    found = match_objects(frozen_events(), model)
+    attributes = {name: column.copy() for name, column in found.attributes.items()}
+    blind = np.arange(len(found.row)) % 3
+    for name in SCORES:
+        seen = np.abs(attributes[name]) % 1.0
+        least, undefined = (2, -10.0) if name == "btagCSVV2" else (1, -1.0)
+        attributes[name] = np.where(blind < least, seen, undefined).astype(np.float32)
+    return attributes, found.rows.take(found.row), blind
+
+
+@MODELS
+def test_scores_are_undefined_again_where_they_were(model):
+    attributes, rows, blind = matched_to(model)
+    drawn = model.express_targets(attributes, rows)
+    assert np.array_equal(drawn["blind_taggers"], blind)
+    # what is learned never is: it is like what is defined, in range too
+    for name in ("btagCSVV2", "btagDeepCvB", "btagDeepCvL"):
+        defined = attributes[name][attributes[name] >= 0]
+        assert drawn[name].min() >= defined.min() and drawn[name].max() <= defined.max()
+    made = model.restore({name: column.astype(np.float64) for name, column in drawn.items()}, rows)
+    for name in ("btagCSVV2", "btagDeepCvB", "btagDeepCvL"):
+        assert np.allclose(made[name], attributes[name], atol=1e-6), name
+    assert np.array_equal(made["btagDeepB"] < 0, blind >= 1)
+
+
+@MODELS
+def test_a_file_without_one_of_the_taggers_gives_nothing_of_either(model):
+    # filled where the other is undefined, scores of a file that lacks that would be taken for defined
+    attributes, rows, _ = matched_to(model)
+    del attributes["btagCSVV2"]
+    made, _, absent = partial_targets(model, attributes, rows, "Jet_{}")
+    assert absent == ("Jet_btagCSVV2",)
+    assert not {"btagCSVV2", "btagDeepCvB", "btagDeepCvL", "blind_taggers"} & made.keys()
+    assert {"btagDeepFlavCvB", "qgl"} <= made.keys()
+
+
+@MODELS
+def test_other_versions_and_the_detector_have_plain_columns(model):
+    of_run3 = in_version(model, NANO_RUN3)
+    assert of_run3.form == model.plain.form
+    assert "blind_taggers" not in {target.name for target in of_run3.targets}
+    assert model.plain in plain_models_of(NANO_VERSION)
+    # and the weights of Run 3 that were made for them
+    run3 = load_bundle(find_bundle("reference_run3")).manifest.models[model.name]
+    assert as_drawn_by(model, run3) is of_run3
+    check_learns(model.name, run3, "reference_run3")
+
+
+@MODELS
+def test_weights_of_the_form_before_draw_and_learn_no_more(model):
+    entry = load_bundle(find_bundle("reference")).manifest.models[model.name]
+    entry = entry.model_copy(update=model.plain.signature())
+    assert as_drawn_by(model, entry) is model.plain
+    with pytest.raises(BundleError, match="bundle old: .* of form 1 of its columns.* fit it anew"):
+        check_learns(model.name, entry, "bundle old")
