@@ -230,6 +230,8 @@ class ObjectModel:
     numbered_by : str
         The row's column that says how many objects it gives, which is then not learned: a set, whose
         members a kind may draw together. `most` bounds it.
+    inseparable : frozenset of str
+        Targets that mean something together only: of a file that gives some of them, none is learned.
     plain : ObjectModel, optional
         The same in columns that come one by one from stored attributes: the form before, whose weights draw
         still, the one that other versions of NanoAOD are derived from and that the reference detector is
@@ -255,6 +257,7 @@ class ObjectModel:
     lacking: tuple[Target, ...] = ()
     version: str = NANO_VERSION
     numbered_by: str = ""
+    inseparable: frozenset[str] = frozenset()
     plain: ObjectModel | None = None
 
     @property

@@ -36,6 +36,7 @@ def together(plain: ObjectModel) -> ObjectModel:
         targets=(*plain.targets, Target(_BLIND)),
         express=lambda attributes, rows: _express(plain, attributes, rows),
         assemble=lambda drawn, rows: plain.restore(_as_stored(drawn), rows),
+        inseparable=frozenset((*_UNDEFINED, _BLIND)),
         plain=plain,
     )
 
