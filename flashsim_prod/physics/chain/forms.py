@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from flashsim_prod.physics.events import Column
 
@@ -81,6 +82,46 @@ def filled_along(values: Column, defined: Bools, along: Column) -> F64:
     trend = slope * (along[missing].astype(np.float64) - x[lender])
     result[missing] = np.clip(y[lender] + trend, y.min(), y.max())
     return result
+
+
+#: of so many defined objects that are alike, one lends its values
+_ALIKE = 8
+
+
+def lenders(defined: Bools, like: Sequence[Column]) -> NDArray[np.int64]:
+    """Of each object another one that is `defined` and much like it, itself where it is.
+
+    What is lent by one object goes together, and with what the objects are alike in, as it does where it is
+    defined.
+
+    Parameters
+    ----------
+    defined : bool array of shape (n,)
+    like : arrays of shape (n,)
+        What they are to be alike in, on one scale.
+
+    Returns
+    -------
+    int64 array of shape (n,)
+        One of the nearest, by chance (always the same for the same input); -1 if none is defined.
+    """
+    lender = np.arange(len(defined))
+    known, missing = np.flatnonzero(defined), np.flatnonzero(~defined)
+    if not len(known) or not len(missing):
+        lender[missing] = -1
+        return lender
+    # objects with numbers that are not finite are left out later, with a word
+    place = np.nan_to_num(np.stack(like, axis=1).astype(np.float64))
+    number = min(_ALIKE, len(known))
+    near = cKDTree(place[known]).query(place[missing], k=[*range(1, number + 1)])[1]
+    chosen = np.random.default_rng(0).integers(0, number, len(missing))
+    lender[missing] = known[near[np.arange(len(missing)), chosen]]
+    return lender
+
+
+def borrowed(values: Column, lender: NDArray[np.int64]) -> F64:
+    """`values` of the `lenders`; zero if there is none."""
+    return np.where(lender >= 0, values[lender].astype(np.float64), 0.0)
 
 
 def shares(parts: Mapping[str, Column], order: Sequence[str]) -> dict[str, F64]:

@@ -60,7 +60,9 @@ def test_tables_years_and_forms_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _digest(era=replace(DEFAULT_ERA, fake_taus=1.1)) != before
     assert _digest(era=replace(DEFAULT_ERA, told="the year 2018")) == before
     first, *others = models_of(DEFAULT_ERA.nano)
-    monkeypatch.setattr(digest, "plain_models_of", lambda version: (replace(first, form=first.form + 1), *others))
+    monkeypatch.setattr(
+        digest, "plain_models_of", lambda version: (replace(first, form=first.form + 1), *others)
+    )
     assert _digest() != before
 
 

@@ -334,7 +334,10 @@ def test_without_an_attribute_all_targets_but_those_made_of_it_are_as_ever(recon
     whole = extract(reconstructed, JETS)
     for attribute, without in (
         ("qgl", {"qgl"}),
-        ("btagDeepCvB", {"btagDeepCvB", "btagDeepCvL", "btagCSVV2", "blind_taggers"}),
+        (
+            "btagDeepCvB",
+            {"btagDeepCvB", "btagDeepCvL", "btagCSVV2", "blind_taggers", "btagCSVV2_alone"},
+        ),
         ("neHEF", {"muEF_share", "chEmEF_share", "chHEF_share", "neEmEF_share"}),
     ):
         table = extract(_without(reconstructed, "Jet", attribute), JETS, partial=True)
