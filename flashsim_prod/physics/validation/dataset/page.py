@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flashsim_prod import __version__
+from flashsim_prod.physics.copies import Copies
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples, compared_quantities, values_of
 from flashsim_prod.physics.validation.dataset.figures import (
@@ -160,8 +161,13 @@ def validate(
         What the technical checks found, if they were run.
     about : mapping, optional
         Provenance, for the page.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, is given twice, or is both of the dataset and of the reference.
     """
-    read = partial(read_sample, schema=schema, max_events=max_events, progress=progress)
+    read = partial(read_sample, schema=schema, max_events=max_events, progress=progress, copies=Copies())
     sample = read(urls, "FlashSim", same_dataset=True)
     reference = read(references, "", same_dataset=False)
     reference, shared = align_gen_events(sample, reference)
