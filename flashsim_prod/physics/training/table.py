@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -256,6 +257,14 @@ class Table:
             together(table.detector for table in tables),
             any(table.is_mixed for table in tables),
         )
+
+
+def table_digest(table: Table) -> str:
+    """What tells tables from others of as many objects."""
+    found = hashlib.sha256()
+    for column in (table.conditions, table.number, table.row, *table.targets.values()):
+        found.update(np.ascontiguousarray(column).data)
+    return found.hexdigest()[:12]
 
 
 def _weights(drawn_from: str | None, n: int) -> NDArray[np.float64] | None:

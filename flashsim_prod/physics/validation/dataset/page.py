@@ -111,7 +111,16 @@ class Validation:
             "derived": {one.name: one.light for one in self.fidelity.derived},
             "auc": {name: told.auc.value for name, told in self._told.items()},
             "not_finite": self.fidelity.not_finite,
+            "only_in_one": self.only_in_one,
         }
+
+    @property
+    def only_in_one(self) -> dict[str, list[str]]:
+        """Reconstructed branches that just the dataset has, or the reference, and that are not compared."""
+        names = self.fidelity.only_in_one
+        mine = [name for name in names if self.sample.events.has_branch(name)]
+        found = {"dataset": mine, "reference": sorted(set(names).difference(mine))}
+        return {who: those for who, those in found.items() if those}
 
     def figures(self) -> dict[str, Any]:
         """The contents of ``validation.json``."""

@@ -36,6 +36,8 @@ _GEN = frozenset((*GEN_COLLECTIONS, *OPTIONAL_COLLECTIONS))
 _NOT_RECONSTRUCTED = frozenset((*GEN_SCALARS, *OPTIONAL_SCALARS, "run", "luminosityBlock", "event"))
 #: what branches begin with that are carried from the generator
 _CARRIED = ("gen", "Gen", "LHE", "HTXS", "PSWeight", "MET_fiducialGen")
+#: of the sum of the weights' sizes: what their own sum is beyond rounding
+_NOTHING = 1e-6
 #: numbers of files are kept apart by this
 _FILE_BITS = 44
 
@@ -80,6 +82,11 @@ class Sample:
     weight: F64
     schema: Schema
     years: Years = UNKNOWN
+
+    @property
+    def size_of_weight(self) -> F64:
+        """What each event counts for to a classifier, which cannot learn from less than nothing: no sign."""
+        return np.abs(self.weight)
 
     @property
     def n_gen(self) -> int:
@@ -156,8 +163,18 @@ def read_sample(
         raise InputError(
             f"{', '.join(urls)}: genWeight is not finite in {odd} events; no figure can be had of it"
         )
+    _refuse_no_weight(weight, urls)
     gen = np.concatenate(gens)
     return Sample(title or _title(files), tuple(files), joined, gen, weight, schema, years)
+
+
+def _refuse_no_weight(weight: F64, urls: Sequence[str]) -> None:
+    """`InputError` if events count for nothing together: no share of them can be told."""
+    if abs(weight.sum()) <= _NOTHING * np.abs(weight).sum():
+        raise InputError(
+            f"{', '.join(urls)}: genWeight adds up to {weight.sum():g} in the first {len(weight)} events; "
+            "no distribution can be had of it, take other files or more events"
+        )
 
 
 def _years(url: str) -> Years:
