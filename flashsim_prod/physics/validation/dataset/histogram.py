@@ -151,7 +151,6 @@ def fill_histograms(
             one.by_event.fill(values, gen_event=n_events + event, weight=weight[event])
         n_events += events.n
         n_folds += folds.sum()
-    whose.end_file()
     if not made:
         raise InputError(f"{urls[0]}{' and the other files' if len(urls) > 1 else ''}: there are no events")
     mean = n_folds / n_events
@@ -167,24 +166,18 @@ class _GenEvents:
         self._before: list[tuple[str, I64]] = []
 
     def add(self, url: str, gen: I64) -> None:
-        """Some of a file; `InputError` if one that ended has events of another one before it."""
-        if url != self._url:
-            self.end_file()
-        self._url = url
-        self._here.append(np.unique(gen))
-
-    def end_file(self) -> None:
-        """All of a file was added."""
-        if not self._here:
-            return
-        here, self._here = np.unique(np.concatenate(self._here)), []
-        for url, there in self._before:
+        """Some of a file; `InputError` if a file before it has one of these."""
+        if url != self._url and self._here:
+            self._before.append((self._url, np.unique(np.concatenate(self._here))))
+            self._here = []
+        self._url, here = url, np.unique(gen)
+        self._here.append(here)
+        for other, there in self._before:
             if len(common := np.intersect1d(here, there, assume_unique=True)):
                 raise InputError(
-                    f"{self._url} and {url} both have generator event {common[0]}: they are no two files of "
+                    f"{url} and {other} both have generator event {common[0]}: they are no two files of "
                     "one dataset; fill histograms of each, and add those"
                 )
-        self._before.append((self._url, here))
 
 
 def _empty(observable: Observable, binning: Binning) -> Filled:
