@@ -13,25 +13,17 @@ class Copies:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[object, int], tuple[str, str]] = {}
+        self._seen: dict[tuple[str, int], str] = {}
 
-    def refuse(self, url: str, file: NanoFile, role: str = "") -> None:
-        """`InputError` if `file`, which is called `url`, was opened before.
+    def refuse(self, url: str, file: NanoFile) -> None:
+        """`InputError` if `file`, which is called `url`, was opened before."""
+        twin = self._seen.setdefault(identity(file), "")
+        self._seen[identity(file)] = url
+        if twin:
+            what = f"{url} is given twice" if twin == url else f"{url} and {twin} are copies of one file"
+            raise InputError(f"{what}; its events would count twice and are no others, leave one out")
 
-        Parameters
-        ----------
-        role : str
-            What it stands for, where what stands for one thing must not stand for another: ``reference``.
-        """
-        key = (file.identifier, file.n_bytes)
-        if key not in self._seen:
-            self._seen[key] = (url, role)
-            return
-        twin, other = self._seen[key]
-        what = f"{url} is given twice" if twin == url else f"{url} and {twin} are copies of one file"
-        if role != other:
-            raise InputError(
-                f"{what}, as {other} and as {role}; between the same events there is nothing to compare, "
-                f"give another {role}"
-            )
-        raise InputError(f"{what}; its events would count twice and are no others, leave one out")
+
+def identity(file: NanoFile) -> tuple[str, int]:
+    """What a file and its copies have in common, and no other file."""
+    return str(file.identifier), file.n_bytes

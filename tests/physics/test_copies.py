@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.training.sample import write_reference_sample
 from flashsim_prod.physics.training.tables import extract_file, load_tables, table_sizes
-from flashsim_prod.physics.validation.dataset.page import validate
+from flashsim_prod.physics.validation.dataset.figures import DatasetFidelity
+from flashsim_prod.physics.validation.dataset.page import Validation
 from flashsim_prod.physics.validation.dataset.samples import read_sample
 from flashsim_prod.physics.validation.detector.sides import Part, read_sides
 from flashsim_prod.physics.validation.models.held_out import inspect_all
@@ -73,9 +75,17 @@ def test_copies_are_refused(
         read([twice[0]] * 2, tmp_path)
 
 
-def test_a_dataset_is_not_compared_with_itself(twice: list[str]) -> None:
-    with pytest.raises(InputError, match=r"as dataset and as reference; .*give another reference"):
-        validate("", twice[:1], twice[1:], max_events=100, progress=quiet)
+def test_that_a_dataset_is_compared_with_itself_is_told(twice: list[str]) -> None:
+    samples = [read_sample([url], "", max_events=9, progress=quiet, same_dataset=True) for url in twice]
+    fidelity = DatasetFidelity((), (), ())
+    made = Validation("", *samples, True, fidelity, True, (), {}, ("a note",))
+    (note, told) = made.summary()["notes"]
+    assert (note, told) == (
+        "a note",
+        "once.root is of the dataset and of the reference: the same events cannot differ",
+    )
+    unlike = replace(samples[1], files=(replace(samples[1].files[0], identity=("1", 2)),))
+    assert replace(made, reference=unlike).told == ("a note",)
 
 
 def test_tables_of_a_copy_are_refused(twice: list[str], tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def print_validation(made: Validation) -> None:
     out.print(f"[bold]{made.name}[/bold] compared with {made.reference.title}", soft_wrap=True)
     for problem in made.problems:
         out.print(f"technical check: {problem}", style="red", markup=False, soft_wrap=True)
-    for note in made.notes:
+    for note in made.told:
         out.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     numbers = ("GREEN", "AMBER", "RED")
     listing = table("GROUP", *numbers, "AUC", "LIGHT", "NOT GREEN, WORST FIRST", right=(*numbers, "AUC"))

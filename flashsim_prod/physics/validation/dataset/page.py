@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from flashsim_prod import __version__
-from flashsim_prod.physics.copies import Copies
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.validation.dataset.fidelity import compare_samples, compared_quantities, values_of
 from flashsim_prod.physics.validation.dataset.figures import (
@@ -75,6 +74,17 @@ class Validation:
     notes: tuple[str, ...] = ()
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """What a reader must know of the two: notes, and that nothing can differ of the same events."""
+        theirs = {one.identity for one in self.reference.files if any(one.identity)}
+        same = [one.name for one in self.sample.files if one.identity in theirs]
+        if not same:
+            return self.notes
+        verb = "is" if len(same) == 1 else "are"
+        line = f"{', '.join(same)} {verb} of the dataset and of the reference: the same events cannot differ"
+        return (*self.notes, line)
+
+    @property
     def light(self) -> Light:
         """The verdict on all of it."""
         return Light.RED if self.problems else self.fidelity.light
@@ -105,7 +115,7 @@ class Validation:
             "light": self.light,
             "reference": self.reference.title,
             "problems": list(self.problems),
-            "notes": list(self.notes),
+            "notes": list(self.told),
             "groups": {group.name: group.light for group in self.fidelity.groups},
             "not_green": {group.name: group.complaints for group in self.fidelity.groups if group.complaints},
             "derived": {one.name: one.light for one in self.fidelity.derived},
@@ -134,7 +144,7 @@ class Validation:
             "same_gen_events": self.shared,
             "checked": self.checked,
             "problems": list(self.problems),
-            "notes": list(self.notes),
+            "notes": list(self.told),
             "groups": self.fidelity.groups,
             "derived": self.fidelity.derived,
             "told": self.fidelity.told,
@@ -174,9 +184,9 @@ def validate(
     Raises
     ------
     InputError
-        If a file cannot be read, is given twice, or is both of the dataset and of the reference.
+        If a file cannot be read, or is given twice.
     """
-    read = partial(read_sample, schema=schema, max_events=max_events, progress=progress, copies=Copies())
+    read = partial(read_sample, schema=schema, max_events=max_events, progress=progress)
     sample = read(urls, "FlashSim", same_dataset=True)
     reference = read(references, "", same_dataset=False)
     reference, shared = align_gen_events(sample, reference)
@@ -231,7 +241,7 @@ def write_validation(
         red_quantities=validation.fidelity.red_of_events,
         checked=validation.checked,
         problems=validation.problems,
-        notes=validation.notes,
+        notes=validation.told,
         about=validation.about,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         software=f"flashsim-prod {__version__}",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flashsim_prod.errors import InputError
-from flashsim_prod.physics.copies import Copies
+from flashsim_prod.physics.copies import Copies, identity
 from flashsim_prod.physics.events import Events, split_name
 from flashsim_prod.physics.generator.source import (
     GEN_COLLECTIONS,
@@ -108,7 +108,6 @@ def read_sample(
     progress: StageProgress,
     same_dataset: bool,
     schema: Schema | None = None,
-    copies: Copies | None = None,
 ) -> Sample:
     """The first events of each file, under the names that models of its version declare.
 
@@ -124,16 +123,13 @@ def read_sample(
         Whether FlashSim_genEvent is unique among the files.
     schema : Schema, optional
         Which branches are read, and their types; by default those that models of the files' version know.
-    copies : Copies, optional
-        The files of what this is compared with.
 
     Raises
     ------
     InputError
-        A file is damaged, empty, given twice or among those of the other sample, or all files of a dataset
-        are empty.
+        A file is damaged, empty or given twice, or all files of a dataset are empty.
     """
-    copies, role = copies or Copies(), "dataset" if same_dataset else "reference"
+    copies = Copies()
     share = -(-max_events // len(urls))
     files, parts, gens = [], [], []
     years = _years(urls[0])
@@ -145,7 +141,7 @@ def read_sample(
                 if same_dataset and len(urls) > 1:
                     continue
                 raise InputError(f"{url} holds no events; leave it out")
-            copies.refuse(url, file, role)
+            copies.refuse(url, file)
             files.append(_described(file))
             names = sorted(name for name in file.branches if _is_wanted(name, file, schema))
             stop = min(share, file.n_entries)
@@ -214,7 +210,8 @@ def _gen_events(events: Events, start: int, number: int) -> I64:
 def _described(file: NanoFile) -> HeldOutFile:
     about = file.provenance()
     made_by = set(about.get("detector", ())) or ({"FlashSim"} if "bundle_digest" in about else set())
-    return HeldOutFile(Path(file.url).name, file.n_entries, made_by.pop() if len(made_by) == 1 else "")
+    detector = made_by.pop() if len(made_by) == 1 else ""
+    return HeldOutFile(Path(file.url).name, file.n_entries, detector, identity=identity(file))
 
 
 def _title(files: Sequence[HeldOutFile]) -> str:

@@ -196,12 +196,15 @@ class HeldOutFile:
         What made the reconstruction, as the file's MetaData says; empty if it does not.
     years : Years
         Version of NanoAOD, data-taking period, and which reference detector it is of.
+    identity : (str, int)
+        What it has in common with its copies alone; of no file if empty.
     """
 
     name: str
     entries: int
     detector: str
     years: Years = UNKNOWN
+    identity: tuple[str, int] = ("", 0)
 
 
 def inspect_all(urls: Sequence[str]) -> tuple[HeldOutFile, ...]:
