@@ -233,7 +233,8 @@ def fit_into_folder(
     # of files that lack attributes, all but what is made of them
     model = model.drawing({str(target) for target in model.targets if target.name in table.targets})
     losses: Losses = {}
-    start, size, are_the_same = None, None, True
+    start = size = None
+    are_the_same = True
     if only or further:
         start, losses = load_fitted(folder, model)
         last = fitted_entry(folder, model.name)
