@@ -23,12 +23,19 @@ from flashsim_prod.physics.chain.kinds.registry import FLOW, KINDS, find_kind
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
-from flashsim_prod.physics.training.assemble import detector_of_fit, load_fitted, save_fitted
+from flashsim_prod.physics.training.assemble import (
+    SEVERAL,
+    detector_of_fit,
+    fitted_entry,
+    is_fit_of,
+    load_fitted,
+    save_fitted,
+)
 from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
 from flashsim_prod.physics.training.record import FitRecord, Losses
 from flashsim_prod.physics.training.table import LEAST_OBJECTS as LEAST_OBJECTS
-from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.table import Table, table_digest
 from flashsim_prod.physics.training.tables import load_tables
 
 FitProgress = Callable[[str, int, int, float], None]
@@ -100,6 +107,7 @@ def fit_model(
         absent=table.absent,
         era=table.era,
         detector=table.detector,
+        tables=table_digest(table),
     )
     for stage in stages:
         _optimise(stage, examples, settings, folder=folder, device=device, record=record, progress=progress)
@@ -164,7 +172,8 @@ def _optimise(
     """Train a stage's network in place; at the end it holds the averaged weights that were best."""
     steps, settings = settings.of(stage)
     loss = stage.loss(examples)
-    work = Optimisation(stage.network.to(device), loss, steps, settings, device, stage.turns)
+    network = stage.network.to(device)
+    work = Optimisation(network, loss, steps, settings, device, stage.turns, record.tables)
     checkpoint = _checkpoint(folder, stage.name)
     spent_s = work.restore(checkpoint) if checkpoint.exists() else 0.0
     started = time.monotonic()
@@ -225,8 +234,11 @@ def fit_into_folder(
     model = model.drawing({str(target) for target in model.targets if target.name in table.targets})
     losses: Losses = {}
     start = size = None
+    are_the_same = True
     if only or further:
         start, losses = load_fitted(folder, model)
+        last = fitted_entry(folder, model.name)
+        are_the_same = is_fit_of(last, table) and last.fit.get("seed") == settings.seed
         # what is gone on from stays in it
         table = replace(table, detector=together((detector_of_fit(folder), table.detector)))
         if only and not further:
@@ -248,6 +260,9 @@ def fit_into_folder(
         progress=progress,
     )
     record.losses = losses | record.losses
+    if not are_the_same:
+        # what is held out now may have been learned before
+        record.tables = SEVERAL
     leave_fit(fitted, record, folder)
     return record
 

@@ -111,6 +111,8 @@ class Optimisation:
     device : str
     turns : sequence of Turn
         What a step consists of, one after another.
+    learns_from : str
+        What tells the examples from others of as many rows; empty if whoever keeps the checkpoints knows it.
 
     Attributes
     ----------
@@ -126,6 +128,7 @@ class Optimisation:
         settings: FitSettings,
         device: str,
         turns: Sequence[Turn] = (Turn(),),
+        learns_from: str = "",
     ) -> None:
         self.network, self.loss, self.steps, self.settings, self.device = (
             network,
@@ -134,6 +137,7 @@ class Optimisation:
             settings,
             device,
         )
+        self.learns_from = learns_from
         self.averaged = AveragedModel(network, avg_fn=growing_average(settings.average))
         self._turns = [
             _Taken(turn, weights, turn.optimiser(weights, settings.learning_rate * turn.rate))
@@ -203,6 +207,7 @@ class Optimisation:
             tensors |= taken.moments()
         tensors["generator"] = self.generator.get_state()
         notes = {"step": self.step, "losses": self.losses, "seconds": seconds, "for": self._identity()}
+        notes["learns_from"] = self.learns_from
         with appearing_tensors(path) as temporary:
             save_file(
                 {key: value.contiguous() for key, value in tensors.items()},
@@ -224,7 +229,9 @@ class Optimisation:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise InputError(f"{path}: damaged checkpoint; fit with --anew to start over") from error
-        if notes["for"] != self._identity():
+        # one from before checkpoints said what they learn from is taken at its word
+        alike = notes.get("learns_from", self.learns_from) == self.learns_from
+        if notes["for"] != self._identity() or not alike:
             raise InputError(
                 f"{path}: a checkpoint of a fit with other settings or events; "
                 "repeat those, or fit with --anew to start over"
