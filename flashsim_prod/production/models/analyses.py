@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flashsim_prod.core.analyses.config import AnalysisConfig
 from flashsim_prod.core.choices import Device
-from flashsim_prod.errors import ConfigError, FidelityError, RequestError
+from flashsim_prod.errors import ConfigError, FidelityError, MeasurementError, RequestError
 from flashsim_prod.files import read_text, storage_errors, write_json
 from flashsim_prod.production.models.bundles import BundleSummary, summary
 
@@ -65,8 +65,8 @@ class ClosedAnalysis:
     ----------
     events, gen_events, passing : int
         Those that the closure is of.
-    closes : bool
-        Whether no bin with enough events is off by more than 5 %.
+    closes : bool, optional
+        Whether no bin with enough events is off by more than 5 %; None if no bin has enough.
     rate : ClosedVariable
         Of the events that pass.
     correlation, pair : float, tuple of str
@@ -79,7 +79,7 @@ class ClosedAnalysis:
     events: int
     gen_events: int
     passing: int
-    closes: bool
+    closes: bool | None
     rate: ClosedVariable
     variables: tuple[ClosedVariable, ...]
     correlation: float
@@ -93,8 +93,13 @@ class ClosedAnalysis:
         return (self.rate, *self.variables)
 
     @property
-    def error(self) -> FidelityError | None:
-        """The error that tells what does not close, if anything does not."""
+    def error(self) -> FidelityError | MeasurementError | None:
+        """The error that tells what does not close, or that nothing could be judged; None if all closes."""
+        if self.closes is None:
+            return MeasurementError(
+                f"nothing could be judged: no bin has enough events, {self.events:,} of {self.gen_events:,} "
+                f"generator events, {self.passing:,} of which pass; give more files; see {self.report}"
+            )
         off = [one for one in self.all_bins if one.off]
         if not off:
             return None
