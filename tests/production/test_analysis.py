@@ -370,7 +370,9 @@ def test_the_closure_of_other_events(bundle: Path, folder: Path, home: Home, tmp
     words = (*words, *of_network)
     _refused(19, "bins with enough events are off by more than 5 %, the most in", *words)
     few = write(tmp_path / "few.root", both_levels(60))
-    _refused(18, "nothing could be judged: no bin has enough events", "train", "closure", bundle, few, *words[4:])
+    _refused(
+        18, "nothing could be judged: no bin has enough events", "train", "closure", bundle, few, *words[4:]
+    )
     assert json.loads((tmp_path / "closure" / "closure.json").read_text())["closes"] is None
     _refused(11, "a bundle of object models", "train", "closure", "reference", other)
     _refused(10, "gone.root does not exist", "train", "closure", bundle, tmp_path / "gone.root", *of_network)

@@ -85,7 +85,7 @@ def closure(
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
-    """Check how an analysis' bundle closes on other events: an error if a bin is off, or none can be judged."""
+    """Check how an analysis' bundle closes on other events: an error if a bin is off, or none has enough."""
     with shown_steps() as show:
         found = close_analysis(
             bundle,

@@ -11,6 +11,7 @@ from flashsim_prod.core.analyses.config import AnalysisConfig
 from flashsim_prod.core.choices import Device
 from flashsim_prod.errors import ConfigError, FidelityError, MeasurementError, RequestError
 from flashsim_prod.files import read_text, storage_errors, write_json
+from flashsim_prod.grid.locks import alone
 from flashsim_prod.production.models.bundles import BundleSummary, summary
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def train_analysis(
         If no event passes, a file cannot be read, or the work folder is of another analysis.
     BundleError
         If there is something where the bundle is to be written.
+    LockedError
+        If another command trains in the work folder.
     """
     from flashsim_prod.physics.analysis.closure import close
     from flashsim_prod.physics.analysis.model import Regression
@@ -181,12 +184,14 @@ def train_analysis(
         raise RequestError(f"{config}: no files to learn from; name them behind it, or as files: [...]")
     work = work or Path(f"{found.name}_work")
     target = output or work / BUNDLE
-    if options.anew:
-        start_over(work)
-    refuse_other_analysis(regression.analysis, work, quick=options.quick)
-    refuse_taken(target)
     device = pick_device(options.device, threads=options.threads)
     with storage_errors(f"writing {work}"):
+        work.mkdir(parents=True, exist_ok=True)
+    with alone(work, "training", f"trains in {work}"), storage_errors(f"writing {work}"):
+        if options.anew:
+            start_over(work)
+        refuse_other_analysis(regression.analysis, work, quick=options.quick)
+        refuse_taken(target)
         note_analysis(regression.analysis, work, quick=options.quick)
         parts = parts_of(regression, wanted, work, progress)
         fitted = fit_analysis(regression, parts, work, quick=options.quick, device=device, progress=progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -237,9 +236,3 @@ def refuse_others(
                 f"{where} is fine-tuned already, which a calibration would undo; --anew to do that, or use "
                 "another --work"
             )
-
-
-def forget(models: Sequence[ObjectModel], work: Path) -> None:
-    """Remove the fits of `models`."""
-    for model in models:
-        shutil.rmtree(work / "fits" / model.name, ignore_errors=True)
