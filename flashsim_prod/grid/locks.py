@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -66,6 +67,22 @@ def request_lock(
 
 
 @contextmanager
+def alone_making(folder: Path, name: str, does: str) -> Iterator[None]:
+    """As `alone`, in a folder that is made if it is not there, and goes again if nothing came into it."""
+    with storage_errors(f"writing {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder, name, does):
+        try:
+            yield
+        finally:
+            if folder.is_dir() and {path.name for path in folder.iterdir()} <= {
+                f"{name}.lock",
+                f"{name}.json",
+            }:
+                shutil.rmtree(folder)
+
+
+@contextmanager
 def fit_lock(work: Path, model: str) -> Iterator[None]:
     """Hold the fit of an object model in a work folder; as `alone`.
 
@@ -75,11 +92,8 @@ def fit_lock(work: Path, model: str) -> Iterator[None]:
     if not (work / "tables").is_dir():
         yield
         return
-    fits = work / "fits"
-    with storage_errors(f"locking {fits}"):
-        fits.mkdir(exist_ok=True)
     # beside the folder of the fit, which goes when it is done anew
-    with alone(fits, model, f"is at work on the fit of {model} in {work}"):
+    with alone_making(work / "fits", model, f"is at work on the fit of {model} in {work}"):
         yield
 
 

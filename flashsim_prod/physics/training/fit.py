@@ -6,6 +6,7 @@ ends with the weights of an undisturbed one.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -79,7 +80,7 @@ def fit_model(
     Raises
     ------
     InputError
-        If the table is too small to learn from.
+        If the table is too small to learn from, or `folder` has checkpoints of other settings or tables.
     RequestError
         If the kind has no stage `only`.
     """
@@ -101,9 +102,28 @@ def fit_model(
         era=table.era,
         detector=table.detector,
     )
+    # the same numbers of another detector are other tables, too: the record has one
+    digest = f"{table_digest(table)} {table.detector}".rstrip()
     for stage in stages:
-        _optimise(stage, examples, settings, folder=folder, device=device, record=record, progress=progress)
+        _optimise(
+            stage,
+            examples,
+            settings,
+            folder=folder,
+            digest=digest,
+            device=device,
+            record=record,
+            progress=progress,
+        )
     return fitted, record
+
+
+def table_digest(table: Table) -> str:
+    """What tells a table from others of as many objects."""
+    found = hashlib.sha256()
+    for column in (table.conditions, table.number, table.row, *table.targets.values()):
+        found.update(np.ascontiguousarray(column).data)
+    return found.hexdigest()[:12]
 
 
 def _stages(fitted: FittedModel, only: str | None) -> list[Stage]:
@@ -157,6 +177,7 @@ def _optimise(
     settings: FitSettings,
     *,
     folder: Path,
+    digest: str,
     device: str,
     record: FitRecord,
     progress: FitProgress,
@@ -164,7 +185,7 @@ def _optimise(
     """Train a stage's network in place; at the end it holds the averaged weights that were best."""
     steps, settings = settings.of(stage)
     loss = stage.loss(examples)
-    work = Optimisation(stage.network.to(device), loss, steps, settings, device, stage.turns)
+    work = Optimisation(stage.network.to(device), loss, steps, settings, device, stage.turns, digest)
     checkpoint = _checkpoint(folder, stage.name)
     spent_s = work.restore(checkpoint) if checkpoint.exists() else 0.0
     started = time.monotonic()
@@ -209,7 +230,7 @@ def fit_into_folder(
     Raises
     ------
     InputError
-        If there are no tables, too small ones, or checkpoints of other settings.
+        If there are no tables, too small ones, or checkpoints of other settings or tables.
     BundleError
         If the last fit is asked for and there is none, or it is of another declaration.
     """

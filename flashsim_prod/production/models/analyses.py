@@ -11,7 +11,7 @@ from flashsim_prod.core.analyses.config import AnalysisConfig
 from flashsim_prod.core.choices import Device
 from flashsim_prod.errors import ConfigError, FidelityError, MeasurementError, RequestError
 from flashsim_prod.files import read_text, storage_errors, write_json
-from flashsim_prod.grid.locks import alone
+from flashsim_prod.grid.locks import alone_making
 from flashsim_prod.production.models.bundles import BundleSummary, summary
 
 if TYPE_CHECKING:
@@ -185,9 +185,7 @@ def train_analysis(
     work = work or Path(f"{found.name}_work")
     target = output or work / BUNDLE
     device = pick_device(options.device, threads=options.threads)
-    with storage_errors(f"writing {work}"):
-        work.mkdir(parents=True, exist_ok=True)
-    with alone(work, "training", f"trains in {work}"), storage_errors(f"writing {work}"):
+    with alone_making(work, "training", f"trains in {work}"), storage_errors(f"writing {work}"):
         if options.anew:
             start_over(work)
         refuse_other_analysis(regression.analysis, work, quick=options.quick)

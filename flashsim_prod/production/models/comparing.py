@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from flashsim_prod.core.choices import Device, ModelKind
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import RequestError
-from flashsim_prod.files import storage_errors, write_json, write_whole
-from flashsim_prod.grid.locks import alone
+from flashsim_prod.files import write_json, write_whole
+from flashsim_prod.grid.locks import alone_making
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.validation.models.kinds import Standing
@@ -96,9 +96,7 @@ def compare_kinds(
             def shown(network: str, step: int, steps: int, loss: float, of: str = model.name) -> None:
                 progress(f"{of} {network}", step, steps, loss)
 
-            with storage_errors(f"writing {place}"):
-                place.parent.mkdir(parents=True, exist_ok=True)
-            with alone(place.parent, kind, f"trains {model.name} as a {kind} in {folder}"):
+            with alone_making(place.parent, kind, f"trains {model.name} as a {kind} in {folder}"):
                 standings.append(compare_kind(drawn, table, kind, terms, place, shown))
     figures = write_json(folder / "compared.json", {"terms": terms.told(), "standings": standings})
     picture = None

@@ -266,12 +266,14 @@ def fit_all_models(
 def _fit_here(models: Sequence[ObjectModel], work: Path, options: FitOptions, display: FitDisplay) -> Fits:
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.training.assemble import fits_unlike_tables
-    from flashsim_prod.physics.training.drawn import told_mixtures
+    from flashsim_prod.physics.training.drawn import told_mixtures, told_origins
     from flashsim_prod.physics.training.losses import can_draw
 
     device = pick_device(options.device, threads=options.threads)
     goes_on = [model.name for model in models] if options.only or options.further else []
-    for line in (*told_mixtures(work / "tables", models), *fits_unlike_tables(work, goes_on)):
+    tables = work / "tables"
+    told = (*told_origins(tables, models), *told_mixtures(tables, models))
+    for line in (*told, *fits_unlike_tables(work, goes_on)):
         display.remark(f"warning: {line}")
     made = []
     for model in models:

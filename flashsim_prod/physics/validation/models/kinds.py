@@ -22,7 +22,7 @@ from flashsim_prod.physics.chain.bundle import ModelEntry, read_tensors
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.assemble import ENTRY, save_fitted
-from flashsim_prod.physics.training.fit import LEAST_OBJECTS, FitProgress, fit_model
+from flashsim_prod.physics.training.fit import LEAST_OBJECTS, FitProgress, fit_model, table_digest
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.validation.models.constituents import OF_CANDIDATES, summed_up
@@ -187,14 +187,6 @@ def split(table: Table, objects: int) -> tuple[Table, Table]:
     of_stretch = np.bincount(stretch[table.row], minlength=len(order))[order]
     held_out = np.isin(stretch, order[: 1 + int(np.searchsorted(of_stretch.cumsum(), wanted))])
     return _part(table, ~held_out), _part(table, held_out)
-
-
-def table_digest(table: Table) -> str:
-    """What tells tables from others of as many objects."""
-    found = hashlib.sha256()
-    for column in (table.conditions, table.number, table.row, *table.targets.values()):
-        found.update(np.ascontiguousarray(column).data)
-    return found.hexdigest()[:12]
 
 
 def _stretch(table: Table) -> int:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import BundleError, InputError, RequestError
-from flashsim_prod.files import storage_errors
-from flashsim_prod.grid.locks import alone
+from flashsim_prod.grid.locks import alone_making
 from flashsim_prod.production.models.bundles import BundleSummary, open_bundle, summary
 from flashsim_prod.production.models.changing.lessons import Lessons
 
@@ -170,7 +168,7 @@ def distil_bundle(
     keep_to_threads(1)
     folder = output.absolute().with_name(f"{output.absolute().name}.students")
     lessons = Lessons(teachers, work, folder, options, display)
-    with _held(folder, output):
+    with alone_making(folder, _TEACHING, f"teaches students for {output}"):
         made, skipped = _taught(teachers, names, settings, lessons, folder, display)
         if not made:
             raise InputError(next(iter(skipped.values()), f"bundle {teachers.name} has no flow to distil"))
@@ -185,19 +183,6 @@ def distil_bundle(
         time.monotonic() - began,
         () if work is None else tuple(base_unlike_tables(teachers, made, work / "tables")),
     )
-
-
-@contextmanager
-def _held(folder: Path, output: Path) -> Iterator[None]:
-    """Hold the folder of students that are being taught; nothing is left of it if there are none."""
-    with storage_errors(f"writing {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder, _TEACHING, f"teaches students for {output}"):
-        try:
-            yield
-        finally:
-            if folder.is_dir() and {path.stem for path in folder.iterdir()} <= {_TEACHING}:
-                shutil.rmtree(folder)
 
 
 def _taught(
