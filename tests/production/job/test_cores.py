@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from flashsim_prod.errors import EventsError, NodeError, exit_code_is_retryable
-from flashsim_prod.production.job.cores import can_fork, each_in_order, in_order
+from flashsim_prod.production.job.cores import can_fork, in_order
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="sys.platform: processes are forked on Linux only")
 
@@ -48,13 +48,6 @@ def test_results_are_in_the_order_of_items(n: int, items: int) -> None:
     assert [number for number, _ in found] == list(range(items))
     assert len({pid for _, pid in found} | {os.getpid()}) == min(n, items) + 1
     assert not _children()
-
-
-def test_a_map_of_one_item_needs_no_other_process() -> None:
-    assert list(each_in_order(lambda number: (number, os.getpid()), [3], n=4)) == [(3, os.getpid())]
-    found = list(each_in_order(lambda number: (number, os.getpid()), [3, 4], n=4))
-    assert [number for number, _ in found] == [3, 4]
-    assert os.getpid() not in {pid for _, pid in found}
 
 
 def test_no_more_than_a_few_items_are_under_way(tmp_path: Path) -> None:
