@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from typer.testing import CliRunner
 
 from flashsim_prod.cli.main import app
@@ -23,14 +25,20 @@ from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
-from flashsim_prod.physics.training import fit
+from flashsim_prod.physics.training import fit, table
 from flashsim_prod.physics.training.assemble import (
     build_bundle,
     detector_of_fit,
     fits_unlike_tables,
     save_fitted,
 )
-from flashsim_prod.physics.training.drawn import refuse_other_detector, told_mixtures, told_origins
+from flashsim_prod.physics.training.drawn import (
+    refuse_other_detector,
+    refuse_other_era,
+    refuse_other_version,
+    told_mixtures,
+    told_origins,
+)
 from flashsim_prod.physics.training.fit import fit_into_folder
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
@@ -173,6 +181,28 @@ def test_a_fit_remembers_what_it_learned_from_and_what_it_went_on_from(
     assert line.endswith(f"are of {NEW}")
     fit_into_folder(TOY, tmp_path, few, further=True)
     assert detector_of_fit(folder) == f"{OLD} and {NEW}"
+
+
+def test_the_head_of_a_table_is_read_once_while_it_stays_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, opened = tmp_path / "tables", []
+
+    def counted(path: Path, **options: Any) -> Any:
+        opened.append(path)
+        return safe_open(path, **options)
+
+    _tables(tmp_path, "toy", NEW, NEW)
+    monkeypatch.setattr(table, "safe_open", counted)
+    for _ in range(3):
+        refuse_other_version(tables, [TOY], "a.root", "v9")
+        refuse_other_era(tables, [TOY], "a.root", "UL18", "")
+        refuse_other_detector(tables, [TOY], "a.root", NEW)
+        told_origins(tables, [TOY])
+    assert len(opened) == 2
+    _tables(tmp_path, "toy", OLD)
+    with pytest.raises(InputError, match=f"of reference detector {NEW}, and .* of {OLD}"):
+        refuse_other_detector(tables, [TOY], "a.root", NEW)
 
 
 def test_what_was_begun_on_other_tables_is_not_gone_on_with(
