@@ -121,7 +121,9 @@ def fit_model(
 def table_digest(table: Table) -> str:
     """What tells a table from others of as many objects."""
     found = hashlib.sha256()
-    for column in (table.conditions, table.number, table.row, *table.targets.values()):
+    # in the order in which files give them, whatever made the table
+    targets = (table.targets[name] for name in sorted(table.targets))
+    for column in (table.conditions, table.number, table.row, *targets):
         found.update(np.ascontiguousarray(column).data)
     return found.hexdigest()[:12]
 
