@@ -10,7 +10,7 @@
     ├── BundleError              11   a model bundle is incomplete, altered or of another schema
     ├── ValidationError          12   produced events failed a technical check
     ├── StateError               13   the ledger forbids this step from here
-    ├── LockedError              14   another command holds this request
+    ├── LockedError              14   another command is at work on the same request or fit
     ├── CatalogError             15   the catalogue disagrees with what is to be declared
     ├── VerifyError              16   storage, catalogue and ledger do not tell the same story
     │   ├── MissingFileError      5   ... only because files are missing
@@ -95,7 +95,7 @@ class StateError(FlashSimError):
 
 
 class LockedError(FlashSimError):
-    """Another command is at work on the same request."""
+    """Another command is at work on the same request, or makes the same fit."""
 
     exit_code = 14
 

@@ -153,6 +153,7 @@ def test_the_map_in_the_readme_names_every_part():
 #: modules that write otherwise than by files.py, each with its reason
 WRITES_BY_ITSELF = {
     "files.py": "it is the one that does",
+    "physics/analysis/parquet.py": "a copy of what a server has, in a folder that is thrown away",
     "physics/chain/archive.py": "members of an archive, into a folder that is thrown away",
     "physics/generator/gridpack/pack.py": "a fetched tarball and a log, in a folder that is thrown away",
     "physics/nanoaod/merger.py": "the writer of ROOT files takes a stream; its caller gives the final name",

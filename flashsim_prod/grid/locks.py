@@ -1,13 +1,14 @@
-"""One driver per request: a lock in the request's folder, which the kernel drops when its holder dies."""
+"""One command at a time where two would spoil it: locks in a folder, which the kernel drops with a holder."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -15,16 +16,22 @@ from filelock import FileLock, Timeout
 from flashsim_prod.errors import LockedError
 from flashsim_prod.files import open_regular, read_text, storage_errors, write_json
 
-_LOCK = "driver.lock"
-#: beside the lock, because opening a lock file may empty it
-_HOLDER = "driver.json"
+#: of a request, in its folder
+_DRIVER = "driver"
 #: longer than `is_driven` holds the lock to see whether it is free [s]
 _PATIENCE_S = 0.5
 
 
 @contextmanager
-def request_lock(folder: Path, *, patience_s: float = _PATIENCE_S) -> Iterator[None]:
-    """Hold the request in `folder` for as long as the block runs; wait `patience_s` for it [s].
+def alone(folder: Path, name: str, does: str, *, patience_s: float = _PATIENCE_S) -> Iterator[None]:
+    """Hold ``NAME.lock`` in a folder that is there for as long as the block runs.
+
+    Parameters
+    ----------
+    does : str
+        What another command that has it does, for the line that tells of it: ``is at work on request x``.
+    patience_s : float
+        How long to wait for it [s].
 
     Raises
     ------
@@ -33,15 +40,15 @@ def request_lock(folder: Path, *, patience_s: float = _PATIENCE_S) -> Iterator[N
     StorageError
         If the lock file cannot be written.
     """
-    lock = FileLock(folder / _LOCK)
-    holder = folder / _HOLDER
+    lock = FileLock(_lock(folder, name))
+    # beside the lock, because opening a lock file may empty it
+    holder = folder / f"{name}.json"
     with storage_errors(f"locking {folder}"):
         try:
             lock.acquire(timeout=patience_s)
         except Timeout as error:
             raise LockedError(
-                f"another command{_named(holder)} is at work on request {folder.name}; "
-                "wait for it to end, or stop it"
+                f"another command{_named(holder)} {does}; wait for it to end, or stop it"
             ) from error
     try:
         with storage_errors(f"locking {folder}"):
@@ -52,9 +59,51 @@ def request_lock(folder: Path, *, patience_s: float = _PATIENCE_S) -> Iterator[N
         lock.release()
 
 
+def request_lock(
+    folder: Path, *, what: str = "request", patience_s: float = _PATIENCE_S
+) -> AbstractContextManager[None]:
+    """Hold the request, or what else it is, in `folder`; as `alone`."""
+    return alone(folder, _DRIVER, f"is at work on {what} {folder.name}", patience_s=patience_s)
+
+
+@contextmanager
+def alone_making(folder: Path, name: str, does: str) -> Iterator[None]:
+    """As `alone`, in a folder that is made if it is not there, and goes again if nothing came into it."""
+    with storage_errors(f"writing {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder, name, does):
+        try:
+            yield
+        finally:
+            if folder.is_dir() and {path.name for path in folder.iterdir()} <= {
+                f"{name}.lock",
+                f"{name}.json",
+            }:
+                shutil.rmtree(folder)
+
+
+@contextmanager
+def fit_lock(work: Path, model: str) -> Iterator[None]:
+    """Hold the fit of an object model in a work folder; as `alone`.
+
+    Where there are no tables nothing is held: that there is nothing to fit to is told soon, and a folder of
+    something else is left as it is.
+    """
+    if not (work / "tables").is_dir():
+        yield
+        return
+    # beside the folder of the fit, which goes when it is done anew
+    with alone_making(work / "fits", model, f"is at work on the fit of {model} in {work}"):
+        yield
+
+
+def _lock(folder: Path, name: str) -> Path:
+    return folder / f"{name}.lock"
+
+
 def is_driven(folder: Path) -> bool:
     """Whether some command holds the request in `folder` at this moment."""
-    path = folder / _LOCK
+    path = _lock(folder, _DRIVER)
     if not path.exists():
         return False
     # a shared lock needs no right to write, so that whoever may look can see it

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,3 +157,14 @@ def _floats(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _no_flavour(n: int) -> dict[str, np.ndarray]:
     return {"partonFlavour": np.ones(n, np.int32), "hadronFlavour": np.zeros(n, np.uint8)}
+
+
+@pytest.fixture
+def at_http(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
+    """Tells the address of a file in `tmp_path`."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield lambda path: f"http://127.0.0.1:{server.server_port}/{path.name}"
+        server.shutdown()

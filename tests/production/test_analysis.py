@@ -358,15 +358,22 @@ def test_the_closure_of_other_events(bundle: Path, folder: Path, home: Home, tmp
     assert (told["events"], told["gen_events"]) == (3000, 3000)
     bins = json.loads((tmp_path / "closure" / "closure.json").read_text())["bins"]
     assert set(bins) == {"events that pass", "m_ll", "n_jets", "pt_j1", "met", "dnn"}
-    off = sum(one["off"] for one in (told["rate"], *told["variables"]))
+    of_bins = (told["rate"], *told["variables"])
+    off, enough = (sum(one[key] for one in of_bins) for key in ("off", "enough"))
     # it was trained for a moment only: whatever is off, the command says so by its exit code
-    assert told["closes"] == (off == 0) == (found.exception is None)
+    assert told["closes"] is ((off == 0) if enough else None)
+    assert (told["closes"] is True) == (found.exception is None)
     hopeless = both_levels(3000, seed=2)
     doubled = hopeless.with_collections({"Jet": hopeless["Jet"].with_columns(pt=hopeless["Jet"]["pt"] * 3)})
     write(tmp_path / "doubled.root", doubled)
     words = ("train", "closure", bundle, tmp_path / "doubled.root", "--output", tmp_path / "closure")
     words = (*words, *of_network)
     _refused(19, "bins with enough events are off by more than 5 %, the most in", *words)
+    few = write(tmp_path / "few.root", both_levels(60))
+    _refused(
+        18, "nothing could be judged: no bin has enough events", "train", "closure", bundle, few, *words[4:]
+    )
+    assert json.loads((tmp_path / "closure" / "closure.json").read_text())["closes"] is None
     _refused(11, "a bundle of object models", "train", "closure", "reference", other)
     _refused(10, "gone.root does not exist", "train", "closure", bundle, tmp_path / "gone.root", *of_network)
     _refused(2, "net.safetensors is not in", "train", "closure", bundle, other, "--networks", tmp_path)

@@ -85,7 +85,7 @@ def closure(
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
-    """Check how an analysis' bundle closes on other events: an error if a bin with enough of them is off."""
+    """Check how an analysis' bundle closes on other events: an error if a bin is off, or none has enough."""
     with shown_steps() as show:
         found = close_analysis(
             bundle,
@@ -124,7 +124,7 @@ def _tell_closure(made: ClosedAnalysis, whose: str) -> None:
     typer.echo(
         f"off by more than 5 %: {off} of {enough} bins with enough events, which is a ratio known to 1.7 %"
         if enough
-        else "no bin has enough events to tell, which is a ratio known to 1.7 %: hold out more"
+        else "no bin has enough events to tell, which is a ratio known to 1.7 %: give more events"
     )
     if not made.pictures:
         typer.echo("no pictures: for these, pip install 'flashsim-prod[report]'", err=True)

@@ -10,6 +10,8 @@ import typer
 
 from flashsim_prod.cli import completing
 from flashsim_prod.cli.models.contents import contents_for_programs, print_bundle, print_model
+from flashsim_prod.cli.models.options import BaseOfLacking
+from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import Json
 from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.sizes import format_bytes
@@ -112,18 +114,12 @@ def export(
 @app.command(name="import")
 def import_(
     source: Annotated[Path, typer.Argument(help="A bundle's folder, or a tar archive of it.")],
-    base: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BUNDLE",
-            help="Take the models that it lacks from this bundle.",
-            autocompletion=completing.bundles,
-        ),
-    ] = None,
+    base: BaseOfLacking = None,
     as_json: Json = False,
 ) -> None:
     """Bring in networks that were trained elsewhere (see: bundle format); then: request --bundle NAME."""
     made = import_bundle(source, base=base)
+    warn(made.mixtures)
     found, own = made.bundle, made.own_models
     if as_json:
         print_json({**asdict(found), "is_new": made.is_new, "own_models": own})

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flashsim_prod.cli import completing
+from flashsim_prod.cli.models.options import Models
 from flashsim_prod.cli.options import (
     WORK,
     Evaluations,
@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare(
-    models: Annotated[list[str], typer.Argument(help="Object models.", autocompletion=completing.models)],
+    models: Models,
     kinds: Annotated[
         str, typer.Option(help="Kinds of model, with commas between.")
     ] = "flow,spline,gan,bibae",

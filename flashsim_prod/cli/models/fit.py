@@ -13,6 +13,7 @@ from flashsim_prod.cli import completing
 from flashsim_prod.cli.models.changing.tune import tune
 from flashsim_prod.cli.models.cocktail import CocktailFiles, train_from_files
 from flashsim_prod.cli.models.opendata import Protocol, Server
+from flashsim_prod.cli.models.options import BaseToTune
 from flashsim_prod.cli.models.shown import FitsShown
 from flashsim_prod.cli.options import WORK, Folder, Jobs, Json, OnDevice, Quick, Seed, Threads
 from flashsim_prod.cli.progress import shown_steps
@@ -64,14 +65,7 @@ def fit(
         typer.Argument(help="Object model to fit; with --base also: all.", autocompletion=completing.models),
     ],
     work: Folder = WORK,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BUNDLE",
-            help="Fine-tune the model of this bundle: calibrate it, and train on where objects suffice.",
-            autocompletion=completing.bundles,
-        ),
-    ] = None,
+    base: BaseToTune = None,
     quick: Quick = False,
     steps: Steps = None,
     width: Width = None,

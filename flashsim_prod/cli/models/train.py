@@ -20,6 +20,7 @@ from flashsim_prod.cli.models.changing import tune as tuning
 from flashsim_prod.cli.models.extracted import note_what_is_lacking, print_drawn_at, print_sizes, speed
 from flashsim_prod.cli.models.fidelity import print_fidelity
 from flashsim_prod.cli.models.opendata import Cache, Protocol, Server
+from flashsim_prod.cli.models.options import BaseOfOthers
 from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import (
     WORK,
@@ -217,14 +218,7 @@ def bundle(
     title: Annotated[str | None, typer.Option(help="What the models stand for.")] = None,
     tag: Annotated[str | None, typer.Option(help="Word for dataset names; 'Custom' by default.")] = None,
     sample: Annotated[list[str] | None, typer.Option(help="What they were trained on, a line each.")] = None,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BUNDLE",
-            help="Bundle that models not fitted come from, as: reference",
-            autocompletion=completing.bundles,
-        ),
-    ] = None,
+    base: BaseOfOthers = None,
     tell_base: Annotated[
         bool, typer.Option("--tell-base", help="Say in the title how many models are of the base.")
     ] = False,

@@ -105,9 +105,12 @@ class Closure:
     pair: tuple[str, str]
 
     @property
-    def closes(self) -> bool:
-        """Whether no bin with enough events is off by more than it may be."""
-        return not any(one.off.any() for one in (self.rate, *self.variables))
+    def closes(self) -> bool | None:
+        """Whether no bin with enough events is off by more than it may be; ``None`` if no bin has enough."""
+        bins = (self.rate, *self.variables)
+        if not any(one.enough.any() for one in bins):
+            return None
+        return not any(one.off.any() for one in bins)
 
 
 def close(regression: Regression, fitted: FittedModel, held_out: Sample, *, seed: int = 1) -> Closure:

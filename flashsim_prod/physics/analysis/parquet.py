@@ -8,6 +8,7 @@ all checks are the same.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ from flashsim_prod.physics.nanoaod.reader import NanoFile, reading
 from flashsim_prod.physics.nanoaod.schema import Branch, Schema
 from flashsim_prod.physics.nanoaod.stamps import fixed_times
 from flashsim_prod.physics.nanoaod.trees import EventTree, make_tree, storing
+from flashsim_prod.physics.streams.served import is_url, served
 
 #: where the metadata of a file has what is not of single events
 KEY = b"flashsim_prod"
@@ -102,7 +104,7 @@ def _summaries(file: NanoFile) -> dict[str, dict[str, list[Any]]]:
 
 
 def _compare(file: NanoFile, names: Sequence[str], about: Mapping[str, Any], path: Path) -> None:
-    with _opened(str(path)) as (form, groups):
+    with _opened(path, str(path)) as (form, groups):
         if _told(form, str(path)) != about:
             raise EventsError(f"{path}: other sums were read back than were written")
         start = 0
@@ -124,22 +126,31 @@ def as_root(url: str) -> Iterator[str]:
     ------
     InputError
         If it is parquet, and is not there, damaged, or no ntuple that was written here.
+    StorageError
+        If it is behind a server that cannot be reached, or breaks off.
     """
     if not is_parquet(url):
         yield url
         return
-    if "://" in url and not url.startswith("file://"):
-        raise InputError(f"{url}: files of parquet are read from a disk; copy it here, and give its path")
+    source = url.removeprefix("file://")
     with TemporaryDirectory(prefix="flashsim_ntuple_") as folder:
         path = Path(folder) / "ntuple.root"
         with storing(path):
-            _write_root(url.removeprefix("file://"), path)
+            if is_url(source):
+                # parquet is read from its end, and servers are read from their beginning
+                copy = Path(folder) / "ntuple.parquet"
+                with served(source) as stream, copy.open("wb") as file:
+                    shutil.copyfileobj(stream, file)
+                _write_root(copy, source, path)
+            else:
+                _write_root(Path(source), source, path)
         yield str(path)
 
 
-def _write_root(source: str, target: Path) -> None:
+def _write_root(path: Path, source: str, target: Path) -> None:
+    """Write what is in the file of parquet at `path`, known as `source`, to `target`."""
     with (
-        _opened(source) as (form, groups),
+        _opened(path, source) as (form, groups),
         fixed_times(),
         uproot.create(target, compression=None) as file,
     ):
@@ -191,20 +202,20 @@ def _told(form: Any, where: str) -> dict[str, dict[str, list[Any]]]:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[tuple[Any, Iterator[Events]]]:
-    """The schema of a file, and its events group by group."""
+def _opened(path: Path, name: str) -> Iterator[tuple[Any, Iterator[Events]]]:
+    """The schema of a file, which errors call by its `name`, and its events group by group."""
     try:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
-        raise ConfigError(f"{path}: is read by pyarrow: {_INSTALL}") from error
+        raise ConfigError(f"{name}: is read by pyarrow: {_INSTALL}") from error
     try:
         with parquet.ParquetFile(path) as file:
-            yield file.schema_arrow, _groups(file, path)
+            yield file.schema_arrow, _groups(file, name)
     except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; check the path") from error
+        raise InputError(f"{name} does not exist; check the path") from error
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{name} cannot be read as parquet: {str(error).splitlines()[0]}") from error
 
 
 def _groups(file: Any, path: str) -> Iterator[Events]:

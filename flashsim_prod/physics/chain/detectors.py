@@ -99,6 +99,12 @@ def several(models: Mapping[str, str]) -> str:
     return f"its models learned from several reference detectors, {ways}"
 
 
+def told_several(entries: Mapping[str, ModelEntry], bundle: str) -> tuple[str, ...]:
+    """The same line of a bundle that was put together, if there is one to be told."""
+    line = several(detectors_of(entries))
+    return (f"{bundle}: {line}",) if line else ()
+
+
 def named(models: Sequence[str]) -> str:
     """Names of models in a line, of many the first."""
     if len(models) <= _MOST_NAMED + 1:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +31,6 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.nanoaod.checking.written import Written
-
-#: as `map`: what calls a function for each item
-InTurn = Callable[[Callable[[int], None], Iterable[int]], Iterable[None]]
 
 _STEP = 4000
 #: what MetaData has of files whose Runs are the input's
@@ -83,7 +78,6 @@ def check_file(
     runs: Sequence[RunSums] = (),
     may_be_empty: bool = False,
     digests: bool = True,
-    in_turn: InTurn | None = None,
     written: Written | None = None,
 ) -> FileSummary:
     """Check a file that `NanoWriter` or `merge_files` made, reading it in steps.
@@ -108,9 +102,6 @@ def check_file(
         Whether it may hold no events at all.
     digests : bool
         Whether digests of all values are wanted, which take a tenth of the time.
-    in_turn : callable, optional
-        Where no digests are wanted: calls a function for each of several stretches of events and gives its
-        results in order. Each opens the file for itself, so that other processes may.
     written : Written, optional
         Has looked at all values when they were written: then the file need only hold those.
 
@@ -120,36 +111,53 @@ def check_file(
         One line with the file, the event and the branch of the first thing that is wrong.
     """
     where = Where(name or str(path))
+    content: Mapping[str, str] = {}
     with _as_validation(), NanoFile(str(path)) as file:
-        if events is not None and file.n_entries != events:
-            where.fail(f"holds {file.n_entries} events, expected {events}")
-        if not file.n_entries and not may_be_empty:
-            where.fail("holds no events")
+        _check_size(file, events, where, may_be_empty=may_be_empty)
         schema = schema_of_file(file, schema)
         known = _known_branches(file, schema, where)
         weights = [WEIGHT] if WEIGHT in file.branches else []
         numbers = file.read([*NUMBERS, *FOLDS, "genWeight", *weights], 0, file.n_entries)
         where.of(numbers)
         about = file.provenance()
-        check_sums = partial(_check_sums, str(path), numbers, where, runs, of_input=NORMALISATION in about)
-        if not numbers.n:
-            check_sums()
-            return FileSummary(0, 0.0, 0, 0, 0, 0, 0, ())
-        _check_numbers(numbers, event_numbers, lumis, where)
-        _check_folds(numbers, where, is_selected=ANALYSIS in about)
-        weight = numbers.scalars["genWeight"]
-        check_column(schema.branch("genWeight"), weight, np.arange(numbers.n), 0, where)
-        check_sums()
-        if written is not None:
+        if numbers.n:
+            _check_numbers(numbers, event_numbers, lumis, where)
+            _check_folds(numbers, where, is_selected=ANALYSIS in about)
+            weight = numbers.scalars["genWeight"]
+            check_column(schema.branch("genWeight"), weight, np.arange(numbers.n), 0, where)
+        _check_sums(str(path), numbers, where, runs, of_input=NORMALISATION in about)
+        if numbers.n and written is not None:
             written.compare(file, where)
-        content, stretches = ContentDigest(), range(0, numbers.n if written is None else 0, _STEP)
-        by_others = None if digests else in_turn
-        for start in stretches if by_others is None else ():
-            stretch = _checked(file, known, schema, where, start)
-            if digests:
-                content.add(stretch)
-    if by_others is not None:
-        deque(by_others(partial(_check_anew, str(path), known, schema, where), stretches), maxlen=0)
+        elif numbers.n:
+            content = _checked(file, known, schema, where, digests=digests)
+    return _summary(numbers, content)
+
+
+def _check_size(file: NanoFile, events: int | None, where: Where, *, may_be_empty: bool) -> None:
+    """The file holds as many events as it should, and some."""
+    if events is not None and file.n_entries != events:
+        where.fail(f"holds {file.n_entries} events, expected {events}")
+    if not file.n_entries and not may_be_empty:
+        where.fail("holds no events")
+
+
+def _checked(
+    file: NanoFile, known: Sequence[str], schema: Schema, where: Where, *, digests: bool
+) -> Mapping[str, str]:
+    """Digests of all values, if they are wanted, which are what they should be."""
+    content = ContentDigest()
+    for start in range(0, file.n_entries, _STEP):
+        stretch = file.read(known, start, start + _STEP)
+        check_values(stretch, schema, start, where)
+        if digests:
+            content.add(stretch)
+    return content.result()
+
+
+def _summary(numbers: Events, content: Mapping[str, str]) -> FileSummary:
+    """What a file with these numbers holds."""
+    if not numbers.n:
+        return FileSummary(0, 0.0, 0, 0, 0, 0, 0, ())
     event, gen = numbers.scalars["event"], numbers.scalars["FlashSim_genEvent"]
     return FileSummary(
         events=numbers.n,
@@ -160,21 +168,8 @@ def check_file(
         first_gen_event=int(gen.min()),
         last_gen_event=int(gen.max()),
         lumis=lumi_ranges(numbers),
-        content=content.result(),
+        content=content,
     )
-
-
-def _checked(file: NanoFile, known: Sequence[str], schema: Schema, where: Where, start: int) -> Events:
-    """A stretch of events, whose values are what they should be."""
-    stretch = file.read(known, start, start + _STEP)
-    check_values(stretch, schema, start, where)
-    return stretch
-
-
-def _check_anew(path: str, known: Sequence[str], schema: Schema, where: Where, start: int) -> None:
-    """The same of a file that is opened for this stretch alone."""
-    with _as_validation(), NanoFile(path) as file:
-        _checked(file, known, schema, where, start)
 
 
 @contextmanager

@@ -23,6 +23,8 @@ from flashsim_prod.physics.training.table import (
     version_of_table,
 )
 
+#: what a table is of that says nothing of it
+FULLSIM = "FullSim"
 #: noted of every model where there is nothing to draw from
 _NO_EVENTS = "the file holds no events"
 
@@ -267,5 +269,19 @@ def told_mixtures(folder: Path, models: Sequence[ObjectModel]) -> list[str]:
             found.setdefault(ways, []).append(model.name)
     return [
         f"tables of several reference detectors ({', '.join(ways)}) in {folder}: {named(names)}"
+        for ways, names in found.items()
+    ]
+
+
+def told_origins(folder: Path, models: Sequence[ObjectModel]) -> list[str]:
+    """Lines on models with tables of FullSim and of what stands for it."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for model in models:
+        ways = tuple(sorted({origin_of_table(path) or FULLSIM for path in table_files(folder, model)}))
+        if len(ways) > 1:
+            found.setdefault(ways, []).append(model.name)
+    return [
+        f"tables of {' and of '.join(ways)} in {folder}, and what learns from both is like neither: "
+        f"{named(names)}"
         for ways, names in found.items()
     ]

@@ -86,7 +86,7 @@ def fit_model(
     Raises
     ------
     InputError
-        If the table is too small to learn from.
+        If the table is too small to learn from, or `folder` has checkpoints of other settings or tables.
     RequestError
         If the kind has no stage `only`.
     """
@@ -109,8 +109,19 @@ def fit_model(
         detector=table.detector,
         tables=table_digest(table),
     )
+    # the same numbers of another detector are other tables, too: the record has one
+    digest = f"{table_digest(table)} {table.detector}".rstrip()
     for stage in stages:
-        _optimise(stage, examples, settings, folder=folder, device=device, record=record, progress=progress)
+        _optimise(
+            stage,
+            examples,
+            settings,
+            folder=folder,
+            digest=digest,
+            device=device,
+            record=record,
+            progress=progress,
+        )
     return fitted, record
 
 
@@ -165,6 +176,7 @@ def _optimise(
     settings: FitSettings,
     *,
     folder: Path,
+    digest: str,
     device: str,
     record: FitRecord,
     progress: FitProgress,
@@ -172,8 +184,7 @@ def _optimise(
     """Train a stage's network in place; at the end it holds the averaged weights that were best."""
     steps, settings = settings.of(stage)
     loss = stage.loss(examples)
-    network = stage.network.to(device)
-    work = Optimisation(network, loss, steps, settings, device, stage.turns, record.tables)
+    work = Optimisation(stage.network.to(device), loss, steps, settings, device, stage.turns, digest)
     checkpoint = _checkpoint(folder, stage.name)
     spent_s = work.restore(checkpoint) if checkpoint.exists() else 0.0
     started = time.monotonic()
@@ -218,7 +229,7 @@ def fit_into_folder(
     Raises
     ------
     InputError
-        If there are no tables, too small ones, or checkpoints of other settings.
+        If there are no tables, too small ones, or checkpoints of other settings or tables.
     BundleError
         If the last fit is asked for and there is none, or it is of another declaration.
     """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +263,9 @@ class Table:
 def table_digest(table: Table) -> str:
     """What tells tables from others of as many objects."""
     found = hashlib.sha256()
-    for column in (table.conditions, table.number, table.row, *table.targets.values()):
+    # in one order, whatever that is in which files give them
+    targets = (table.targets[name] for name in sorted(table.targets))
+    for column in (table.conditions, table.number, table.row, *targets):
         found.update(np.ascontiguousarray(column).data)
     return found.hexdigest()[:12]
 
@@ -355,9 +358,20 @@ def lacking_in(path: Path, model: ObjectModel) -> tuple[tuple[str, ...], tuple[s
     return absent, tuple(one.name for one in model.targets if _TARGET + one.name not in there)
 
 
-def _notes(path: Path) -> dict[str, str]:
+def _notes(path: Path) -> Mapping[str, str]:
+    """What a table says of itself, but for what it was made; read once for as long as it is the same file."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise _damaged(path, error) from error
+    return _notes_of(path, state.st_ino, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1 << 16)
+def _notes_of(path: Path, inode: int, changed: int, size: int) -> Mapping[str, str]:
     try:
         with safe_open(path, framework="np") as file:
-            return file.metadata() or {}
+            notes = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise _damaged(path, error) from error
+    return {name: note for name, note in notes.items() if name != _MADE_FOR}

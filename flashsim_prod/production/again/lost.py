@@ -14,7 +14,7 @@ from flashsim_prod.grid.storage.base import Storage
 from flashsim_prod.grid.storage.opening import open_storage
 from flashsim_prod.production.again.subject import Subject
 from flashsim_prod.production.catalogs import open_catalog
-from flashsim_prod.production.dataset.verify import Problem, against_storage, storage_of
+from flashsim_prod.production.dataset.verify import against_storage, storage_of
 from flashsim_prod.production.job.run import read_report
 
 #: is told how many files were looked at
@@ -76,19 +76,11 @@ class Dataset:
                 detail = "the catalogue has taken it out of its block, as it does with lost files"
                 found.append(LostFile(index, entry, "detached", detail))
             else:
-                problems = against_storage(entry, self.storage, read=read)
-                found += [LostFile(index, entry, one.kind, self._why(entry, one)) for one in problems]
+                problems = against_storage(entry, self.storage, self.catalog, read=read)
+                found += [LostFile(index, entry, one.kind, one.detail) for one in problems]
             if looked:
                 looked(number + 1)
         return found
-
-    def _why(self, entry: FileEntry, problem: Problem) -> str:
-        """What is wrong with a file, for people: also what the catalogue thinks of its replica."""
-        rse = self.storage.rse
-        if self.catalog is None or rse in {replica.rse for replica in entry.replicas}:
-            return problem.detail
-        word = self.catalog.withheld(entry.lfn, rse)
-        return problem.detail if word is None else f"the catalogue calls its replica at {rse} {word}"
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import yaml
 
 from flashsim_prod.core.campaigns.campaign import Campaign, anchored
 from flashsim_prod.core.strict import nearest
-from flashsim_prod.errors import ConfigError, LockedError, RequestError
+from flashsim_prod.errors import ConfigError, RequestError
 from flashsim_prod.files import read_text, storage_errors, write_whole
 from flashsim_prod.grid.locks import is_driven, request_lock
 from flashsim_prod.production.home import Home
@@ -58,15 +57,9 @@ class CampaignFolder:
         with storage_errors(f"writing into {self.path}"):
             (self.path / _STOP).unlink(missing_ok=True)
 
-    @contextmanager
-    def lock(self, *, patience_s: float = 0.5) -> Iterator[None]:
+    def lock(self, *, patience_s: float = 0.5) -> AbstractContextManager[None]:
         """Hold the campaign; `LockedError` if another command does."""
-        try:
-            with request_lock(self.path, patience_s=patience_s):
-                yield
-        except LockedError as error:
-            said = str(error).replace(f"request {self.path.name};", f"campaign {self.path.name};")
-            raise LockedError(said) from error
+        return request_lock(self.path, what="campaign", patience_s=patience_s)
 
 
 def campaign_folder(home: Home, name: str) -> CampaignFolder:

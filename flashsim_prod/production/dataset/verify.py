@@ -101,23 +101,21 @@ def verify(
         If nothing is known of the request that made it.
     """
     DatasetName.parse(dataset)
-    with (
-        open_catalog(catalog, home, scope) as opened,
-        Ledger(home.ledger, read_only=home.is_read_only) as ledger,
-    ):
+    with open_catalog(catalog, home, scope) as opened:
         container = opened.container(dataset)
         entries = list(opened.files(dataset))
-        row = _request_of(ledger, dataset)
-        recorded = {file.output.lfn: file for file in ledger.files(row.name, Stage.MERGE)}
+        with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
+            row = _request_of(ledger, dataset)
+            recorded = {file.output.lfn: file for file in ledger.files(row.name, Stage.MERGE)}
         request = load_request(home.folder(row.name).request)
         storage = storage_of(home, request, opened, entries)
-    # of events that may leave in the shower, only the jobs know how many are left
-    expected = sum(file.output.events for file in recorded.values()) if request.is_thinned else row.events
-    problems = list(_against_ledger(entries, recorded, row, expected))
-    for entry in entries:
-        problems += against_storage(entry, storage)
-        if seen:
-            seen(entry.lfn, entry.bytes)
+        # of events that may leave in the shower, only the jobs know how many are left
+        expected = sum(file.output.events for file in recorded.values()) if request.is_thinned else row.events
+        problems = list(_against_ledger(entries, recorded, row, expected))
+        for entry in entries:
+            problems += against_storage(entry, storage, opened)
+            if seen:
+                seen(entry.lfn, entry.bytes)
     problems += _extra(entries, storage)
     return Verification(container.name, len(entries), container.bytes, tuple(problems))
 
@@ -158,10 +156,24 @@ def _identity(file: OutputFile | FileEntry) -> tuple[int, str, int]:
     return file.bytes, file.adler32, file.events
 
 
-def against_storage(entry: FileEntry, storage: Storage, *, read: bool = True) -> Iterator[Problem]:
-    """What is wrong with a file in storage; without `read` only its size is looked at."""
-    if storage.rse not in {replica.rse for replica in entry.replicas}:
-        yield Problem(entry.lfn, "missing", f"the catalogue has no replica of it at {storage.rse}")
+def against_storage(
+    entry: FileEntry, storage: Storage, catalog: Catalog | None, *, read: bool = True
+) -> Iterator[Problem]:
+    """What is wrong with a file in storage; without `read` only its size is looked at.
+
+    Parameters
+    ----------
+    catalog : Catalog, optional
+        Where the entry is from.
+    """
+    rse = storage.rse
+    if rse not in {replica.rse for replica in entry.replicas}:
+        # a replica that nobody gets is none, and yet there
+        word = catalog.withheld(entry.lfn, rse) if catalog else None
+        none = f"the catalogue has no replica of it at {rse}"
+        yield Problem(
+            entry.lfn, "missing", none if word is None else f"the catalogue calls its replica at {rse} {word}"
+        )
         return
     size = storage.stat(entry.lfn)
     if size is None:

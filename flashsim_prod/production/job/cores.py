@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -75,28 +75,24 @@ class Shared(Protocol):
         ...
 
 
-def in_order(feed: Callable[[], Iterator[Item]], work: Callable[[Item], Result], n: int) -> Iterator[Result]:
+def in_order(
+    feed: Callable[[], Iterator[Item]],
+    work: Callable[[Item], Result],
+    n: int,
+    shared: Shared | None = None,
+) -> Generator[Result, None, None]:
     """What `work` makes of each item of `feed`, in the order of the items.
 
     `feed` runs in one process, `work` in `n`; both were forked from this one and know what it knew. An
     exception of either is raised here when its turn has come, as if all had been done in turn. The processes
-    have ended when the iterator has, and end by themselves when this process dies.
+    have ended when the iterator has, and end by themselves when this process dies. What is `shared` is ready
+    when this returns, the rest begins later.
 
     Raises
     ------
     NodeError
         If one of the processes was killed.
     """
-    yield from prepared(feed, work, n)
-
-
-def prepared(
-    feed: Callable[[], Iterator[Item]],
-    work: Callable[[Item], Result],
-    n: int,
-    shared: Shared | None = None,
-) -> Generator[Result, None, None]:
-    """As `in_order`, with what all that work share: it is ready when this returns, the rest begins later."""
     results = _results(feed, work, n, shared)
     next(results)
     return results
@@ -113,14 +109,6 @@ def _results(
         yield from team.results()
     finally:
         team.end()
-
-
-def each_in_order(work: Callable[[Item], Result], items: Iterable[Item], *, n: int) -> Iterator[Result]:
-    """As `map`, by at most `n` processes, if there are several items."""
-    all_items = list(items)
-    if min(n, len(all_items)) < 2:
-        return map(work, all_items)
-    return in_order(lambda: iter(all_items), work, min(n, len(all_items)))
 
 
 class _Team:

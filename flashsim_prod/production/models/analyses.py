@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from flashsim_prod.core.analyses.config import AnalysisConfig
 from flashsim_prod.core.choices import Device
-from flashsim_prod.errors import ConfigError, FidelityError, RequestError
+from flashsim_prod.errors import ConfigError, FidelityError, MeasurementError, RequestError
 from flashsim_prod.files import read_text, storage_errors, write_json
+from flashsim_prod.grid.locks import alone_making
 from flashsim_prod.production.models.bundles import BundleSummary, summary
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class ClosedAnalysis:
     ----------
     events, gen_events, passing : int
         Those that the closure is of.
-    closes : bool
-        Whether no bin with enough events is off by more than 5 %.
+    closes : bool, optional
+        Whether no bin with enough events is off by more than 5 %; None if no bin has enough.
     rate : ClosedVariable
         Of the events that pass.
     correlation, pair : float, tuple of str
@@ -79,7 +80,7 @@ class ClosedAnalysis:
     events: int
     gen_events: int
     passing: int
-    closes: bool
+    closes: bool | None
     rate: ClosedVariable
     variables: tuple[ClosedVariable, ...]
     correlation: float
@@ -93,8 +94,13 @@ class ClosedAnalysis:
         return (self.rate, *self.variables)
 
     @property
-    def error(self) -> FidelityError | None:
-        """The error that tells what does not close, if anything does not."""
+    def error(self) -> FidelityError | MeasurementError | None:
+        """The error that tells what does not close, or that nothing could be judged; None if all closes."""
+        if self.closes is None:
+            return MeasurementError(
+                f"nothing could be judged: no bin has enough events, {self.events:,} of {self.gen_events:,} "
+                f"generator events, {self.passing:,} of which pass; give more files; see {self.report}"
+            )
         off = [one for one in self.all_bins if one.off]
         if not off:
             return None
@@ -142,6 +148,8 @@ def train_analysis(
         If no event passes, a file cannot be read, or the work folder is of another analysis.
     BundleError
         If there is something where the bundle is to be written.
+    LockedError
+        If another command trains in the work folder.
     """
     from flashsim_prod.physics.analysis.closure import close
     from flashsim_prod.physics.analysis.model import Regression
@@ -176,12 +184,12 @@ def train_analysis(
         raise RequestError(f"{config}: no files to learn from; name them behind it, or as files: [...]")
     work = work or Path(f"{found.name}_work")
     target = output or work / BUNDLE
-    if options.anew:
-        start_over(work)
-    refuse_other_analysis(regression.analysis, work, quick=options.quick)
-    refuse_taken(target)
     device = pick_device(options.device, threads=options.threads)
-    with storage_errors(f"writing {work}"):
+    with alone_making(work, "training", f"trains in {work}"), storage_errors(f"writing {work}"):
+        if options.anew:
+            start_over(work)
+        refuse_other_analysis(regression.analysis, work, quick=options.quick)
+        refuse_taken(target)
         note_analysis(regression.analysis, work, quick=options.quick)
         parts = parts_of(regression, wanted, work, progress)
         fitted = fit_analysis(regression, parts, work, quick=options.quick, device=device, progress=progress)

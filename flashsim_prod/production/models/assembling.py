@@ -68,7 +68,7 @@ def assemble_bundle(
     BundleError
         If there is nothing to make a bundle of, or a fit is of another declaration, or `output` is there.
     """
-    from flashsim_prod.physics.chain.detectors import detectors_of, several
+    from flashsim_prod.physics.chain.detectors import told_several
     from flashsim_prod.physics.training.assemble import ENTRY, build_bundle, fits_unlike_tables
     from flashsim_prod.physics.training.tuning.folder import begun_as
 
@@ -97,8 +97,7 @@ def assemble_bundle(
         base=found,
         reports=tuple(reports),
     )
-    mixture = several(detectors_of(made.manifest.models))
-    lines = (*([f"{output}: {mixture}"] if mixture else []), *fits_unlike_tables(work))
+    lines = (*told_several(made.manifest.models, str(output)), *fits_unlike_tables(work))
     return AssembledBundle(summary(made), tuple(sorted(fits)), folder, base, made.manifest.era or "", lines)
 
 

@@ -14,14 +14,14 @@ from flashsim_prod.production.models.fitting import (
     FitOptions,
     Submitted,
     fit_words,
-    forget,
-    is_fitted,
 )
 from flashsim_prod.production.models.training import (
     bundle_trouble,
     check_hand_over,
     follow,
+    forget,
     hand_over,
+    is_fitted,
     said_by_drawing,
 )
 from flashsim_prod.production.order.library import find_site

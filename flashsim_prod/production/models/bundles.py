@@ -63,12 +63,15 @@ class ImportedBundle:
         Those that did not come from the base.
     base : str, optional
         Where the others came from.
+    mixtures : tuple of str
+        A line on models of several reference detectors.
     """
 
     bundle: BundleSummary
     is_new: bool
     own_models: tuple[str, ...]
     base: str | None
+    mixtures: tuple[str, ...] = ()
 
 
 def summary(bundle: Bundle) -> BundleSummary:
@@ -127,6 +130,7 @@ def import_bundle(source: Path, *, base: str | None = None) -> ImportedBundle:
     StorageError
         If the state folder cannot be written.
     """
+    from flashsim_prod.physics.chain.detectors import told_several
     from flashsim_prod.physics.chain.writing import copy_bundle
 
     open_home()
@@ -137,7 +141,8 @@ def import_bundle(source: Path, *, base: str | None = None) -> ImportedBundle:
             found, own = _checked(source, base, Path(scratch))
             there = _there_already(found)
             made = there or copy_bundle(found, folder / found.name)
-    return ImportedBundle(summary(made), there is None, own, base)
+    lines = told_several(made.manifest.models, made.name)
+    return ImportedBundle(summary(made), there is None, own, base, lines)
 
 
 def _there_already(found: Bundle) -> Bundle | None:

@@ -12,6 +12,7 @@ from flashsim_prod.core.choices import Device, ModelKind
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import RequestError
 from flashsim_prod.files import write_json, write_whole
+from flashsim_prod.grid.locks import alone_making
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.validation.models.kinds import Standing
@@ -59,7 +60,8 @@ def compare_kinds(
     kinds : str
         Names of kinds with commas between.
     work : Path
-        Has the tables; what is made goes into ``kinds`` there, and what was interrupted goes on from it.
+        Has the tables; what is made goes into ``kinds`` there, and what was interrupted goes on from it. What
+        was made on other terms stays beside.
 
     Raises
     ------
@@ -67,6 +69,8 @@ def compare_kinds(
         If there is no such model or kind.
     InputError
         If there are no tables, or too small ones.
+    LockedError
+        If another command trains one of these kinds there.
     """
     chosen = _kinds(kinds)
     if not 0 < options.minutes < math.inf:
@@ -92,7 +96,8 @@ def compare_kinds(
             def shown(network: str, step: int, steps: int, loss: float, of: str = model.name) -> None:
                 progress(f"{of} {network}", step, steps, loss)
 
-            standings.append(compare_kind(drawn, table, kind, terms, place, shown))
+            with alone_making(place.parent, kind, f"trains {model.name} as a {kind} in {folder}"):
+                standings.append(compare_kind(drawn, table, kind, terms, place, shown))
     figures = write_json(folder / "compared.json", {"terms": terms.told(), "standings": standings})
     picture = None
     if can_draw():

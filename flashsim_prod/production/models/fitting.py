@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,8 +9,15 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod.core.choices import Device, ModelKind
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.grid.locks import fit_lock
 from flashsim_prod.production.models.opendata.fit_energy import measured_fit
-from flashsim_prod.production.models.training import check_hand_over, follow_fits, hand_over_fits
+from flashsim_prod.production.models.training import (
+    check_hand_over,
+    follow_fits,
+    forget,
+    hand_over_fits,
+    is_fitted,
+)
 from flashsim_prod.production.order.library import find_site
 
 if TYPE_CHECKING:
@@ -182,6 +188,8 @@ def fit_model(
         If there is no such model, or the options contradict each other.
     InputError
         If there are no tables, too small ones, or a checkpoint of other settings.
+    LockedError
+        If another command is at work on this fit.
     NodeError
         If a GPU is asked for and there is none.
     """
@@ -227,6 +235,8 @@ def fit_all_models(
         If there is no such site, or it does not train.
     InputError
         If a table is damaged.
+    LockedError
+        If another command is at work on one of the fits.
     JobsFailedError
         If jobs of a site that were followed made no bundle.
     """
@@ -256,12 +266,14 @@ def fit_all_models(
 def _fit_here(models: Sequence[ObjectModel], work: Path, options: FitOptions, display: FitDisplay) -> Fits:
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.training.assemble import fits_unlike_tables
-    from flashsim_prod.physics.training.drawn import told_mixtures
+    from flashsim_prod.physics.training.drawn import told_mixtures, told_origins
     from flashsim_prod.physics.training.losses import can_draw
 
     device = pick_device(options.device, threads=options.threads)
     goes_on = [model.name for model in models] if options.only or options.further else []
-    for line in (*told_mixtures(work / "tables", models), *fits_unlike_tables(work, goes_on)):
+    tables = work / "tables"
+    told = (*told_origins(tables, models), *told_mixtures(tables, models))
+    for line in (*told, *fits_unlike_tables(work, goes_on)):
         display.remark(f"warning: {line}")
     made = []
     for model in models:
@@ -273,7 +285,7 @@ def _fit_here(models: Sequence[ObjectModel], work: Path, options: FitOptions, di
 def _fit(model: ObjectModel, work: Path, options: FitOptions, device: str, display: FitDisplay) -> Fitted:
     from flashsim_prod.physics.training.fit import fit_into_folder
 
-    with measured_fit(work, model.name, on_gpu=device != "cpu"):
+    with fit_lock(work, model.name), measured_fit(work, model.name, on_gpu=device != "cpu"):
         record = fit_into_folder(
             model,
             work,
@@ -342,13 +354,6 @@ def fit_words(site: Site, options: FitOptions) -> list[str]:
     return words
 
 
-def is_fitted(work: Path, model: str) -> bool:
-    """Whether there is a whole fit of a model."""
-    from flashsim_prod.physics.training.assemble import ENTRY
-
-    return (work / "fits" / model / ENTRY).is_file()
-
-
 def _by_size(models: Sequence[ObjectModel], work: Path) -> tuple[list[ObjectModel], dict[str, int]]:
     """Those with enough objects to learn from, and how many there are of the others."""
     from flashsim_prod.physics.training.fit import LEAST_OBJECTS
@@ -385,9 +390,3 @@ def _base_for(tables: Path) -> str:
     told = {version_of_table(path) for path in sorted(tables.glob("*/*.safetensors"))} - {""}
     name = {NANO_VERSION: DEFAULT, **DEFAULT_OF}.get(min(told, default=NANO_VERSION), "")
     return name if name in (*shipped_bundles(), *imported_bundles()) else ""
-
-
-def forget(models: Sequence[ObjectModel], work: Path) -> None:
-    """Remove the fits of `models`."""
-    for model in models:
-        shutil.rmtree(work / "fits" / model.name, ignore_errors=True)

@@ -260,7 +260,7 @@ def extract_tables(
         If a file cannot be read, lacks what a model of `models` needs, or is of another version of NanoAOD
         than the tables that are there; or if there are no events in any file.
     """
-    from flashsim_prod.physics.training.drawn import told_mixtures
+    from flashsim_prod.physics.training.drawn import told_mixtures, told_origins
     from flashsim_prod.physics.training.table import LEAST_OBJECTS
     from flashsim_prod.physics.training.tables import table_sizes
 
@@ -289,7 +289,7 @@ def extract_tables(
         made.seconds,
         of_no_era,
         _counted_as(of_no_era[0], chosen, tables) if of_no_era else "",
-        tuple(told_mixtures(tables, chosen)),
+        (*told_origins(tables, chosen), *told_mixtures(tables, chosen)),
         made.empty,
     )
 

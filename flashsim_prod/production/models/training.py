@@ -1,31 +1,51 @@
-"""Tables and fits that are handed to a site's batch system."""
+"""The fits of a work folder: which there are, and those handed to a batch system, with their tables."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from flashsim_prod.core.site import Site
-from flashsim_prod.errors import JobsFailedError, LockedError, RequestError, StorageError
+from flashsim_prod.errors import JobsFailedError, RequestError, StorageError
 from flashsim_prod.files import read_text, storage_errors, write_json
 from flashsim_prod.grid.batch.base import Training, TrainingBatch
 from flashsim_prod.grid.batch.opening import open_batch
 from flashsim_prod.grid.batch.outage import Outage
+from flashsim_prod.grid.locks import alone, fit_lock
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.model import ObjectModel
 
 #: between two looks [s]
 _INTERVAL_S = 5.0
-#: held while fits are handed over, in the work folder
-_LOCK = "handing_over.lock"
+#: what is held while fits are handed over, in the work folder: of two commands at once, the second then finds
+#: the fits of the first at work
+_HANDING_OVER = "handing_over"
 #: longer than that takes [s]
 _PATIENCE_S = 300.0
 #: in the folder of what is handed over: what it was, and the batch system's number for it
 _HANDED_OVER = "handed_over.json"
+
+
+def is_fitted(work: Path, model: str) -> bool:
+    """Whether there is a whole fit of a model."""
+    from flashsim_prod.physics.training.assemble import ENTRY
+
+    return (work / "fits" / model / ENTRY).is_file()
+
+
+def forget(models: Sequence[ObjectModel], work: Path) -> None:
+    """Remove the fits of `models`; `LockedError` if another command is at work on one, and then none."""
+    with ExitStack() as held:
+        for model in models:
+            held.enter_context(fit_lock(work, model.name))
+        for model in models:
+            shutil.rmtree(work / "fits" / model.name, ignore_errors=True)
 
 
 def check_hand_over(site: Site, work: Path, output: Path | None, *, anew: bool) -> None:
@@ -71,7 +91,7 @@ def hand_over(site: Site, training: Training) -> tuple[int, bool]:
     batch = _batch(site)
     with storage_errors(f"writing {training.work}"):
         training.work.mkdir(parents=True, exist_ok=True)
-    with _alone(training.work):
+    with alone(training.work, _HANDING_OVER, f"hands fits of {training.work} over", patience_s=_PATIENCE_S):
         batch_id, is_new = batch.train(training)
         if is_new:
             _note(training, batch_id)
@@ -129,23 +149,6 @@ def hand_over_fits(
 ) -> tuple[int, bool]:
     """Hand over the fits of `models` and the bundle after them; as `hand_over`."""
     return hand_over(site, Training(work.absolute(), tuple(models), tuple(options), output.absolute()))
-
-
-@contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Hand over alone: of two commands at once, the second then finds the fits of the first at work."""
-    lock = FileLock(work / _LOCK)
-    with storage_errors(f"locking {work}"):
-        try:
-            lock.acquire(timeout=_PATIENCE_S)
-        except Timeout as error:
-            raise LockedError(
-                f"another command hands fits of {work} over; wait for it to end, or stop it"
-            ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def follow_fits(

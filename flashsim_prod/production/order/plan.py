@@ -23,6 +23,7 @@ from flashsim_prod.core.request import BundleRef, Request, Split
 from flashsim_prod.core.site import Rates, Site
 from flashsim_prod.core.sizes import format_count, format_duration
 from flashsim_prod.core.sources.kinds import HasSource
+from flashsim_prod.energy.results.conventions import JOULE_PER_KWH
 from flashsim_prod.errors import RequestError
 
 #: beyond this many jobs a request is better cut into several
@@ -261,7 +262,7 @@ def estimate(request: Request, measured: RatesSeen | None) -> Plan:
         seconds=_wall_seconds(request, rates, slots),
         job_seconds=_job_seconds(request, rates, request.split.gen_events_per_job),
         bytes=round(request.events * rates.bytes_per_event),
-        energy_kwh=rates.watts * busy / 3.6e6 if rates.watts else None,
+        energy_kwh=rates.watts * busy / JOULE_PER_KWH if rates.watts else None,
         rates_from=str(measured) if measured else "configured, not yet measured here",
         notes=(),
     )

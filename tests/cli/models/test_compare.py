@@ -59,6 +59,12 @@ def test_tables_of_as_many_objects_begin_a_comparison_anew(tmp_path: Path) -> No
     assert (folder / "result.json").exists()
     assert Notes.of(folder, terms[1]).steps == 0
     assert not list(folder.iterdir())
+    # what an afternoon went into stays beside, and comes back with its terms
+    Notes(folder / "terms.json", terms[1], steps=5).write()
+    assert Notes.of(folder, terms[0]).steps == 7
+    assert (folder / "result.json").exists()
+    assert Notes.of(folder, terms[1]).steps == 5
+    assert not (folder / "result.json").exists()
 
 
 def test_members_of_sets_are_told_apart_as_sets() -> None:

@@ -14,9 +14,7 @@ import pytest
 
 from flashsim_prod.cli.main import main
 from flashsim_prod.core import engines
-from flashsim_prod.core.card import Energy, ProcessCard
-from flashsim_prod.core.request import BundleRef
-from flashsim_prod.core.site import MergeRules, Site
+from flashsim_prod.core.site import Site
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.errors import ConfigError, RequestError
 from flashsim_prod.production.drive import detached
@@ -25,10 +23,9 @@ from flashsim_prod.production.drive.local_run import Display
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.models.training import check_hand_over
 from flashsim_prod.production.order.library import find_site
-from flashsim_prod.production.order.place import place, preview
-from flashsim_prod.production.order.plan import Order, Plan
+from flashsim_prod.production.order.plan import Plan
+from tests.batch_systems import TESTS, place_toy
 
-TESTS = Path(__file__).parents[2]
 #: what somebody else would publish, and the docs show
 PLUGIN = Path(__file__).parent / "slurm_plugin"
 
@@ -95,30 +92,9 @@ def _executable(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
-CARD = ProcessCard(
-    name="toy",
-    title="a toy process",
-    primary="Toy_{energy}",
-    energies=(Energy(tev=13, pileup="Run2_2018"),),
-    settings=("Top:all = on",),
-)
-
-
 def _placed(home: Home, site: Site) -> Plan:
     """A request of three simulate jobs and two merge jobs."""
-    size_mb = 2 * 10 * site.rates.bytes_per_event / 1e6
-    order = Order(
-        card=CARD,
-        site=site.model_copy(update={"merge": MergeRules(target_file_mb=size_mb, files_per_block=2)}),
-        oversample=5,
-        seed=1234,
-        bundle=BundleRef(path="reference", digest="0" * 64),
-        bundle_tag="RefDet",
-        events=30,
-        events_per_job=10,
-        device=site.device,
-    )
-    return place(home, order, preview(home, order, None), bundle_title="toy", named=False, dry_run=False)
+    return place_toy(home, site, 3)
 
 
 def test_it_runs_a_request_to_its_dataset(home: Home, fake_physics: Any, slurm: Site) -> None:

@@ -55,6 +55,11 @@ def test_few_events_tell_nothing() -> None:
     found = compared(rng.uniform(0, 3, 300), rng.uniform(0, 3, 300 * closure._DRAWS))
     assert not found.enough.any()
     assert found.worst is None
+    none = closure.Closure(300, 300, 300, found, (found,), 0.0, ("x", "x"))
+    # which is neither that it closes nor that it does not
+    assert none.closes is None
+    many = compared(rng.uniform(0, 3, N), rng.uniform(0, 3, N * closure._DRAWS))
+    assert replace(none, variables=(found, many)).closes is True
 
 
 def test_what_is_far_off_is_told_however_large_it_makes_errors() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,21 @@ def test_files_of_root_are_left_as_they_are() -> None:
     with as_root("https://example.org/x.root") as there:
         assert there == "https://example.org/x.root"
     with (
-        pytest.raises(InputError, match="are read from a disk; copy it here"),
-        as_root("https://example.org/x.parquet"),
+        pytest.raises(InputError, match=r"are read from disks, and by .*; copy it here"),
+        as_root("s3://example.org/x.parquet"),
     ):
         pass
+
+
+def test_files_behind_a_server_are_as_on_a_disk(tmp_path: Path, at_http: Callable[[Path], str]) -> None:
+    root, path = _merged(tmp_path, (40, 25)), tmp_path / "z.parquet"
+    write_parquet(root, path, schema=SCHEMA)
+    with as_root(at_http(path)) as there:
+        assert different_branches(str(root), there) == []
+    path.write_bytes(path.read_bytes()[:-9])
+    for url, told in ((at_http(path), "cannot be read as parquet"), (at_http(tmp_path / "gone.parquet"), "")):
+        with pytest.raises(InputError, match=f"^{url}.*{told}"), as_root(url):
+            pass
 
 
 def _with(table: Any, name: str, values: Any) -> Any:

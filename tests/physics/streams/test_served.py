@@ -9,8 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,17 +56,6 @@ def at_xrootd(xrootd_server: tuple[str, Path], lacking: Callable[[str], None]) -
         return f"{root}/store/{path.name}"
 
     return put
-
-
-@pytest.fixture
-def at_http(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
-    """Tells the address of a file in `tmp_path`."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
-    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield lambda path: f"http://127.0.0.1:{server.server_port}/{path.name}"
-        server.shutdown()
 
 
 def _written(name: str, write_lhe: WriteLhe, hepmc: ModuleType, folder: Path) -> Path:

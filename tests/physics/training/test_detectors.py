@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from typer.testing import CliRunner
 
+from flashsim_prod.cli.main import app
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle, load_bundle
 from flashsim_prod.physics.chain.detectors import DETECTOR_KEY, LEARNED_FROM, detector_of_file, together
@@ -21,14 +25,20 @@ from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
-from flashsim_prod.physics.training import fit
+from flashsim_prod.physics.training import fit, table
 from flashsim_prod.physics.training.assemble import (
     build_bundle,
     detector_of_fit,
     fits_unlike_tables,
     save_fitted,
 )
-from flashsim_prod.physics.training.drawn import refuse_other_detector, told_mixtures
+from flashsim_prod.physics.training.drawn import (
+    refuse_other_detector,
+    refuse_other_era,
+    refuse_other_version,
+    told_mixtures,
+    told_origins,
+)
 from flashsim_prod.physics.training.fit import fit_into_folder
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
@@ -38,7 +48,9 @@ from flashsim_prod.physics.training.tuning.folder import base_unlike_tables, tun
 from flashsim_prod.physics.training.tuning.settings import TuneSettings
 from flashsim_prod.physics.validation.dataset.years import Years, differences, years_of
 from flashsim_prod.physics.validation.models.held_out import HeldOutFile, of_other_detector
+from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.simulate import provenance
+from flashsim_prod.production.models import bundles
 from flashsim_prod.production.models.assembling import assemble_bundle
 from flashsim_prod.production.models.contents import BundleContents, look_into
 from flashsim_prod.production.models.drawing import Portion, words_of
@@ -171,6 +183,63 @@ def test_a_fit_remembers_what_it_learned_from_and_what_it_went_on_from(
     assert detector_of_fit(folder) == f"{OLD} and {NEW}"
 
 
+def test_the_head_of_a_table_is_read_once_while_it_stays_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, opened = tmp_path / "tables", []
+
+    def counted(path: Path, **options: Any) -> Any:
+        opened.append(path)
+        return safe_open(path, **options)
+
+    _tables(tmp_path, "toy", NEW, NEW)
+    monkeypatch.setattr(table, "safe_open", counted)
+    for _ in range(3):
+        refuse_other_version(tables, [TOY], "a.root", "v9")
+        refuse_other_era(tables, [TOY], "a.root", "UL18", "")
+        refuse_other_detector(tables, [TOY], "a.root", NEW)
+        told_origins(tables, [TOY])
+    assert len(opened) == 2
+    _tables(tmp_path, "toy", OLD)
+    with pytest.raises(InputError, match=f"of reference detector {NEW}, and .* of {OLD}"):
+        refuse_other_detector(tables, [TOY], "a.root", NEW)
+
+
+def test_what_was_begun_on_other_tables_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "draw_losses", lambda record, folder: None)
+    few = FitSettings(flow_steps=2, multiplicity_steps=2)
+
+    def interrupted(fitted: object, record: object, folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    _tables(tmp_path, "toy", OLD)
+    with monkeypatch.context() as patched:
+        patched.setattr(fit, "leave_fit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit_into_folder(TOY, tmp_path, few)
+    # as many objects, and the same numbers: only the detector is another one
+    _tables(tmp_path, "toy", NEW)
+    with pytest.raises(InputError, match=r"checkpoint.* of a fit to other tables than those that are there"):
+        fit_into_folder(TOY, tmp_path, few)
+    _tables(tmp_path, "toy", OLD)
+    fit_into_folder(TOY, tmp_path, few)
+    assert detector_of_fit(tmp_path / "fits" / "toy") == OLD
+
+
+def test_a_fit_to_fullsim_and_to_what_stands_for_it_is_told_of(tmp_path: Path) -> None:
+    _tables(tmp_path, "toy", OLD)
+    _tables(tmp_path, "other", OLD)
+    tables = tmp_path / "tables"
+    assert told_origins(tables, [TOY, OTHER]) == []
+    _table().save(tables / "toy" / "z_fullsim.safetensors")
+    assert told_origins(tables, [TOY, OTHER]) == [
+        f"tables of FullSim and of reference detector in {tables}, and what learns from both is like "
+        "neither: toy"
+    ]
+
+
 def test_models_of_a_bundle_say_theirs_and_mixtures_are_told(tmp_path: Path) -> None:
     bundle = _bundle(tmp_path, toy=OLD, other=NEW, third="")
     found = look_into(str(bundle.path))
@@ -182,6 +251,20 @@ def test_models_of_a_bundle_say_theirs_and_mixtures_are_told(tmp_path: Path) -> 
     several, unlike = made.mixtures
     assert several.endswith(f"learned from several reference detectors, {NEW}: other; {OLD}: toy")
     assert f"the tables in {tmp_path / 'tables'} are of {NEW}" in unlike
+
+
+def test_a_bundle_that_is_completed_by_one_of_another_detector_is_told_of(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # toys run in no chain
+    monkeypatch.setattr(bundles, "_refuse_what_cannot_run", lambda bundle: None)
+    own, base = _bundle(tmp_path / "own", toy=OLD), _bundle(tmp_path / "base", toy=NEW, other=NEW)
+    words = ["bundle", "import", str(own.path), "--base", str(base.path)]
+    told = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert told.stderr == (
+        f"warning: mine: its models learned from several reference detectors, {NEW}: other; {OLD}: toy\n"
+    )
+    assert "imported, 2 models" in told.stdout
 
 
 def test_where_nothing_is_recorded_nothing_is_said(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError, InputError
 from flashsim_prod.physics.chain.bundle import ModelEntry, read_tensors
 from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
+from flashsim_prod.physics.chain.model import NetworkSize
 from flashsim_prod.physics.training import fit as fitting
 from flashsim_prod.physics.training import optimise
 from flashsim_prod.physics.training.assemble import fitted_entry, is_fit_of
@@ -24,16 +24,10 @@ from flashsim_prod.physics.training.fit import fit_into_folder, fit_model
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
 from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.tables import Table, load_tables, table_path
+from tests.toy_models import toy_model
 
-TOY = ObjectModel(
-    name="toy",
-    produces="Toy",
-    uses=(),
-    source=lambda events: pytest.fail("a fit needs no events"),
-    conditions=(Condition("a"), Condition("b")),
-    targets=(Target("x"), Target("flag")),
-    match=lambda events, rows: pytest.fail("a fit needs no events"),
-    size=NetworkSize(width=32, blocks=2, time_frequencies=4, classifier=(16,), knots=4),
+TOY = replace(
+    toy_model(1), size=NetworkSize(width=32, blocks=2, time_frequencies=4, classifier=(16,), knots=4)
 )
 SETTINGS = FitSettings(
     flow_steps=1500,

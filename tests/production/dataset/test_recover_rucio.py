@@ -63,6 +63,8 @@ def test_a_replica_that_was_declared_bad(home: Home, admin: Any, made: tuple[str
         [{"scope": "cms", "name": _lfn(files[1]), "rse": RSE}], "found to be broken"
     )
     assert _states([_lfn(files[1])]) == {"BAD"}
+    (problem,) = verify(home, str(find_subject(home, name).dataset), catalog="rucio").problems
+    assert problem.detail == f"the catalogue calls its replica at {RSE} BAD"
     (one,) = _recover(home, name).files
     assert (one.lost.index, one.lost.why, one.proof) == (1, "missing", "bytes")
     assert one.lost.detail == f"the catalogue calls its replica at {RSE} BAD"

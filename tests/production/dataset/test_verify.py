@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,25 @@ def test_a_short_a_missing_and_an_extra_file(home: Home, made: tuple[str, list[P
     assert sorted(_problems(home, dataset)) == sorted(
         [("size", files[0].name), ("missing", files[1].name), ("extra", "stray.root")]
     )
+
+
+def test_a_replica_that_the_catalogue_hands_to_nobody(
+    home: Home, made: tuple[str, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, files = made
+    listed = LocalCatalog.files
+
+    def withheld(self: LocalCatalog, lfn: str, rse: str) -> str | None:
+        return "BAD" if lfn.endswith(files[0].name) and rse == "LOCAL" else None
+
+    monkeypatch.setattr(
+        LocalCatalog, "files", lambda *about: (replace(one, replicas=()) for one in listed(*about))
+    )
+    monkeypatch.setattr(LocalCatalog, "withheld", withheld)
+    assert sorted(problem.detail for problem in verify(home, dataset).problems) == [
+        "the catalogue calls its replica at LOCAL BAD",
+        "the catalogue has no replica of it at LOCAL",
+    ]
 
 
 def test_a_file_that_only_the_catalogue_knows(home: Home, made: tuple[str, list[Path]]) -> None:

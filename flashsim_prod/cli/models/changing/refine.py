@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flashsim_prod.cli import completing
 from flashsim_prod.cli.models.changing.judged import print_judged, print_next
+from flashsim_prod.cli.models.options import BaseToCorrect, OneModel
 from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import (
     WORK,
@@ -36,17 +36,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def refine(
-    model: Annotated[str, typer.Argument(help="Object model.", autocompletion=completing.models)],
+    model: OneModel,
     work: Folder = WORK,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BUNDLE",
-            help="Refine the model of this bundle, with all of the tables, which are of files that it has "
-            "not seen; by default the fit in the folder, with what that held out.",
-            autocompletion=completing.bundles,
-        ),
-    ] = None,
+    base: BaseToCorrect = None,
     pairing: Annotated[
         float | None,
         typer.Option(

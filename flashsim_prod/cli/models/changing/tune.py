@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flashsim_prod.cli import completing
+from flashsim_prod.cli.models.options import Base
 from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import WORK, Folder, Json, Seed
 from flashsim_prod.cli.progress import Show, shown_steps
@@ -23,15 +24,6 @@ from flashsim_prod.production.models.changing.tuning import (
 
 if TYPE_CHECKING:
     from flashsim_prod.production.models.changing.tuning import ModelTuned
-
-Base = Annotated[
-    str,
-    typer.Option(
-        metavar="BUNDLE",
-        help="Bundle whose models are the beginning, as: reference",
-        autocompletion=completing.bundles,
-    ),
-]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,7 @@ from flashsim_prod.physics.chain.detectors import detectors_of, together, unlike
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.assemble import ENTRY, save_fitted
-from flashsim_prod.physics.training.drawn import detectors_drawn, table_files
+from flashsim_prod.physics.training.drawn import FULLSIM, detectors_drawn, table_files
 from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
@@ -110,7 +109,7 @@ def table_for(model: ObjectModel, folder: Path, base: Bundle) -> Table:
     if len(found) > 1:
         (first, one), (second, other) = list(found.items())[:2]
         raise InputError(
-            f"{one} is of {first or 'FullSim'} and {other} of {second or 'FullSim'}: a model cannot be "
+            f"{one} is of {first or FULLSIM} and {other} of {second or FULLSIM}: a model cannot be "
             "brought near to both; extract each into a --work of its own"
         )
     if "FlashSim" in found:
@@ -248,9 +247,3 @@ def refuse_others(
                 f"{where} is fine-tuned already, which a calibration would undo; --anew to do that, or use "
                 "another --work"
             )
-
-
-def forget(models: Sequence[ObjectModel], work: Path) -> None:
-    """Remove the fits of `models`."""
-    for model in models:
-        shutil.rmtree(work / "fits" / model.name, ignore_errors=True)

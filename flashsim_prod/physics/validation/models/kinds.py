@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -35,6 +36,8 @@ from flashsim_prod.physics.validation.statistics.distances import (
 )
 
 RESULT = "result.json"
+#: beside it: what it was made on
+_TERMS = "terms.json"
 #: neighbouring sources that stay together, where there are many: those of an event, and of its folds
 _STRETCH = 200
 #: share of the objects that is held out, where so many are not there
@@ -215,18 +218,21 @@ class Notes:
 
     @classmethod
     def of(cls, folder: Path, terms: dict[str, Any]) -> Notes:
-        """Those in `folder`; all that is in it goes if they are of other terms."""
-        path = folder / "terms.json"
+        """Those in `folder`, which holds what is of these terms; what was made on others is put beside it."""
         terms = json.loads(json_text(terms))
+        path = folder / _TERMS
+        if not _is_of(folder, terms):
+            _put_beside(folder)
+            for earlier in sorted(folder.parent.glob(f"{folder.name}.*")):
+                if _is_of(earlier, terms):
+                    earlier.rename(folder)
+                    break
         if path.is_file():
             found = json.loads(read_text(path))
-            # what was begun before tables were looked at goes on
-            if {_DIGEST: terms[_DIGEST], **found["terms"]} == terms:
-                notes = cls(path, terms, found["steps"], found["seconds"])
-                notes.write()
-                return notes
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+            notes = cls(path, terms, found["steps"], found["seconds"])
+            notes.write()
+            return notes
+        folder.mkdir(parents=True, exist_ok=True)
         return cls(path, terms)
 
     def begin(self) -> None:
@@ -241,6 +247,24 @@ class Notes:
     def write(self) -> None:
         """Keep them."""
         write_json(self.path, {"terms": self.terms, "steps": self.steps, "seconds": round(self.seconds, 1)})
+
+
+def _is_of(folder: Path, terms: dict[str, Any]) -> bool:
+    """Whether what is in a folder was made on these terms."""
+    path = folder / _TERMS
+    # what was begun before tables were looked at goes on
+    return path.is_file() and {_DIGEST: terms[_DIGEST], **json.loads(read_text(path))["terms"]} == terms
+
+
+def _put_beside(folder: Path) -> None:
+    """Move a folder to a name that its terms have alone: somebody's afternoon went into it."""
+    path = folder / _TERMS
+    if path.is_file():
+        terms = json.dumps(json.loads(read_text(path))["terms"], sort_keys=True)
+        folder.rename(folder.with_name(f"{folder.name}.{hashlib.sha256(terms.encode()).hexdigest()[:8]}"))
+    else:
+        # nothing is trained before terms are written
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _seconds_a_step(model: ObjectModel, table: Table, kind: str, settings: FitSettings) -> float:

@@ -12,30 +12,18 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import BundleError, InputError, RequestError
-from flashsim_prod.files import read_text, write_whole
+from flashsim_prod.grid.locks import alone_making
 from flashsim_prod.production.models.bundles import BundleSummary, open_bundle, summary
-from flashsim_prod.production.order.library import find_card
+from flashsim_prod.production.models.changing.lessons import Lessons
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
     from flashsim_prod.physics.chain.distilled import Distilled
     from flashsim_prod.physics.training.distilling.folder import Student
     from flashsim_prod.physics.training.distilling.settings import DistilSettings
-    from flashsim_prod.physics.training.distilling.sources import Sources
 
-#: shares of the generator events that a chain is run on where there are no tables: something for every model
-COCKTAIL = {
-    "ttbar": 0.20,
-    "dyjets": 0.20,
-    "wjets": 0.10,
-    "photon_jets": 0.10,
-    "qcd_flat": 0.10,
-    "vbf_htautau": 0.10,
-    "zh_bb": 0.05,
-    "qcd": 0.05,
-    "zprime_tt": 0.05,
-    "graviton_hh": 0.05,
-}
+#: held while students are taught, in the folder of these
+_TEACHING = "teaching"
 
 
 @dataclass(frozen=True)
@@ -164,10 +152,12 @@ def distil_bundle(
         If there is no such model.
     InputError
         If there are no tables of any model, or of one that was named, or they do not go with the bundle.
+    LockedError
+        If another command teaches students for `output`.
     """
     from flashsim_prod.physics.chain.device import keep_to_threads
     from flashsim_prod.physics.chain.writing import refuse_taken
-    from flashsim_prod.physics.training.distilling.folder import bundle_of, distil
+    from flashsim_prod.physics.training.distilling.folder import bundle_of
     from flashsim_prod.physics.training.tuning.folder import base_unlike_tables
 
     if not 0 < options.minutes < math.inf:
@@ -177,26 +167,13 @@ def distil_bundle(
     names, settings = _chosen(teachers, options.models), _settings(options)
     keep_to_threads(1)
     folder = output.absolute().with_name(f"{output.absolute().name}.students")
-    lessons = _Lessons(teachers, work, folder, options, display)
-    made: dict[str, Student] = {}
-    skipped: dict[str, str] = {}
-    for number, name in enumerate(names):
-        display.step("models", number, len(names))
-        try:
-            sources = lessons.of(name)
-        except InputError as error:
-            if options.models:
-                raise
-            skipped[name] = str(error)
-            continue
-        told = _Progress(display, name)
-        made[name] = distil(teachers, name, sources, settings, folder / name, lessons.origin, told)
-        display.judged(student_figures(name, made[name].distilled))
-    display.step("models", len(names), len(names))
-    if not made:
-        raise InputError(next(iter(skipped.values()), f"bundle {teachers.name} has no flow to distil"))
-    found = bundle_of(teachers, made, output, **_called(teachers, options))
-    shutil.rmtree(folder)
+    lessons = Lessons(teachers, work, folder, options, display)
+    with alone_making(folder, _TEACHING, f"teaches students for {output}"):
+        made, skipped = _taught(teachers, names, settings, lessons, folder, display)
+        if not made:
+            raise InputError(next(iter(skipped.values()), f"bundle {teachers.name} has no flow to distil"))
+        found = bundle_of(teachers, made, output, **_called(teachers, options))
+        shutil.rmtree(folder)
     return Distillation(
         summary(found),
         teachers.name,
@@ -206,6 +183,35 @@ def distil_bundle(
         time.monotonic() - began,
         () if work is None else tuple(base_unlike_tables(teachers, made, work / "tables")),
     )
+
+
+def _taught(
+    teachers: Bundle,
+    names: Sequence[str],
+    settings: DistilSettings,
+    lessons: Lessons,
+    folder: Path,
+    display: DistilDisplay,
+) -> tuple[dict[str, Student], dict[str, str]]:
+    """Students by the name of their model, and models that nothing could be taught of, and why."""
+    from flashsim_prod.physics.training.distilling.folder import distil
+
+    made: dict[str, Student] = {}
+    skipped: dict[str, str] = {}
+    for number, name in enumerate(names):
+        display.step("models", number, len(names))
+        try:
+            sources = lessons.of(name)
+        except InputError as error:
+            if lessons.are_named:
+                raise
+            skipped[name] = str(error)
+            continue
+        told = _Progress(display, name)
+        made[name] = distil(teachers, name, sources, settings, folder / name, lessons.origin, told)
+        display.judged(student_figures(name, made[name].distilled))
+    display.step("models", len(names), len(names))
+    return made, skipped
 
 
 class _Progress:
@@ -288,76 +294,3 @@ def student_figures(name: str, found: Distilled) -> StudentFigures:
         steps=int(training.get("steps", 0)),
         seconds=float(training.get("seconds", 0.0)),
     )
-
-
-class _Lessons:
-    """Where the conditions of each model come from: tables, or a chain's run on a cocktail, made once."""
-
-    def __init__(
-        self,
-        teachers: Bundle,
-        work: Path | None,
-        folder: Path,
-        options: DistilOptions,
-        display: DistilDisplay,
-    ) -> None:
-        self._teachers, self._work, self._folder = teachers, work, folder
-        self._options, self._display = options, display
-        self.origin = (
-            f"{options.events} generator events x {options.oversample}, seed {options.seed}"
-            if work is None
-            else "tables"
-        )
-
-    def of(self, name: str) -> Sources:
-        """Of one model; `InputError` if there are too few objects, or tables do not go with the bundle."""
-        from flashsim_prod.physics.training.distilling.settings import LEAST_OBJECTS, too_few
-
-        found = self._gathered(name) if self._work is None else self._tabulated(name, self._work)
-        if len(found) < LEAST_OBJECTS:
-            raise InputError(f"{name}: {too_few(len(found))}")
-        return found
-
-    def _tabulated(self, name: str, work: Path) -> Sources:
-        from flashsim_prod.physics.chain.compatibility import DECLARED
-        from flashsim_prod.physics.training.distilling.sources import Sources
-        from flashsim_prod.physics.training.tuning.folder import table_for
-
-        table = table_for(DECLARED[name], work / "tables", self._teachers)
-        return Sources.of_table(table, self._teachers.manifest.models[name])
-
-    def _gathered(self, name: str) -> Sources:
-        from flashsim_prod.physics.training.distilling.sources import Sources
-
-        folder = self._folder / "asked"
-        whole = folder / "all"
-        if not whole.is_file() or read_text(whole).strip() != self.origin:
-            shutil.rmtree(folder, ignore_errors=True)
-            self._gather(folder)
-        path = folder / f"{name}.safetensors"
-        if not path.is_file():
-            raise InputError(f"{name}: nothing asks for it in these events; give more --events")
-        return Sources.load(path)
-
-    def _gather(self, folder: Path) -> None:
-        """Run the chain on a cocktail, and keep what each model is asked for."""
-        from flashsim_prod.physics.chain.chain import Chain
-        from flashsim_prod.physics.training.distilling.cocktail import folds_of
-        from flashsim_prod.physics.training.distilling.sources import gather
-
-        options = self._options
-        cards = [(find_card(card), max(1, round(share * options.events))) for card, share in COCKTAIL.items()]
-        total, done = options.oversample * sum(number for _, number in cards), 0
-
-        def told(events: int) -> None:
-            nonlocal done
-            done += events
-            self._display.step("cocktail", done, total)
-
-        batches = folds_of(cards, options.oversample, options.seed)
-        most = max(options.objects, 200_000)
-        found = gather(Chain(self._teachers), batches, options.seed, most, told)
-        folder.mkdir(parents=True, exist_ok=True)
-        for model, sources in found.items():
-            sources.save(folder / f"{model}.safetensors")
-        write_whole(folder / "all", self.origin + "\n")

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.grid.locks import fit_lock
 from flashsim_prod.production.models.bundles import open_bundle
 from flashsim_prod.production.models.changing.correcting import CorrectionOptions, Step, refuse_useless
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.corrections.section import RefinerJudgement
+    from flashsim_prod.physics.chain.model import ObjectModel
     from flashsim_prod.physics.training.correcting.refine import Learned, RefineSettings
     from flashsim_prod.physics.validation.models.reweighted import Judged
 
@@ -74,13 +76,25 @@ def refine_model(name: str, base: str | None, work: Path, options: RefineOptions
     InputError
         If there are too few objects that the model has not seen, or the refiner is of no use: then nothing is
         written.
+    LockedError
+        If another command is at work on the fit of this model.
     NodeError
         If a GPU is asked for and there is none.
     """
+    from flashsim_prod.physics.chain.registry import find_model
+
+    model = find_model(name)
+    # a fit that is made meanwhile would be lost for the one that was there before
+    with fit_lock(work, name):
+        return _refined(model, base, work, options, progress)
+
+
+def _refined(
+    model: ObjectModel, base: str | None, work: Path, options: RefineOptions, progress: Step
+) -> Refined:
     from flashsim_prod.physics.chain.corrections.refiner import moving
     from flashsim_prod.physics.chain.corrections.section import RefinerSection
     from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.chain.registry import find_model
     from flashsim_prod.physics.training.correcting.folder import (
         REFINED,
         groups,
@@ -91,7 +105,8 @@ def refine_model(name: str, base: str | None, work: Path, options: RefineOptions
     from flashsim_prod.physics.training.correcting.refine import learn_refiner
     from flashsim_prod.physics.validation.models.reweighted import judge
 
-    found = unseen(find_model(name), work, None if base is None else open_bundle(base), RefinerSection)
+    name = model.name
+    found = unseen(model, work, None if base is None else open_bundle(base), RefinerSection)
     fitted = found.fitted
     if not moving(fitted.model, fitted.gaussianisers):
         raise RequestError(

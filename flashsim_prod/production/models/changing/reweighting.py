@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.choices import WeightUse
+from flashsim_prod.grid.locks import fit_lock
 from flashsim_prod.production.models.bundles import open_bundle
 from flashsim_prod.production.models.changing.correcting import CorrectionOptions, Step, refuse_useless
 
 if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.model import ObjectModel
     from flashsim_prod.physics.validation.models.reweighted import Judged
 
 
@@ -68,12 +70,24 @@ def reweight_model(
     InputError
         If there are too few objects that the model has not seen, or the reweighter is of no use: then nothing
         is written.
+    LockedError
+        If another command is at work on the fit of this model.
     NodeError
         If a GPU is asked for and there is none.
     """
+    from flashsim_prod.physics.chain.registry import find_model
+
+    model = find_model(name)
+    # a fit that is made meanwhile would be lost for the one that was there before
+    with fit_lock(work, name):
+        return _reweighted(model, base, work, options, progress)
+
+
+def _reweighted(
+    model: ObjectModel, base: str | None, work: Path, options: ReweightOptions, progress: Step
+) -> Reweighted:
     from flashsim_prod.physics.chain.corrections.section import ReweighterSection
     from flashsim_prod.physics.chain.device import pick_device
-    from flashsim_prod.physics.chain.registry import find_model
     from flashsim_prod.physics.training.correcting.folder import (
         REWEIGHTED,
         groups,
@@ -84,7 +98,8 @@ def reweight_model(
     from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
     from flashsim_prod.physics.validation.models.reweighted import judge
 
-    found = unseen(find_model(name), work, None if base is None else open_bundle(base), ReweighterSection)
+    name = model.name
+    found = unseen(model, work, None if base is None else open_bundle(base), ReweighterSection)
     device = pick_device(options.device, threads=options.threads)
     settings = ReweightSettings(use=options.use, candidates=options.candidates, seed=options.seed)
     settings = settings.lasting(options.steps, quick=options.quick)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from flashsim_prod.core.choices import Device
 from flashsim_prod.errors import InputError
+from flashsim_prod.grid.locks import fit_lock
 from flashsim_prod.production.models.bundles import open_bundle
+from flashsim_prod.production.models.training import forget
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
@@ -106,13 +108,14 @@ def tune_models(
         If there is no such bundle, or it lacks the model, or has one of another declaration.
     InputError
         If there are no tables, or such as do not go together or with the base.
+    LockedError
+        If another command is at work on one of the fits.
     NodeError
         If a GPU is asked for and there is none.
     """
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.training.tuning.folder import (
         base_unlike_tables,
-        forget,
         is_there,
         tune_into_folder,
     )
@@ -133,7 +136,8 @@ def tune_models(
         def progress(stage: str, step: int, steps: int, loss: float, model: str = model.name) -> None:
             display.step(f"{model} {stage}", step, steps, loss)
 
-        made.append(tune_into_folder(model, work, bundle, settings, device=device, progress=progress))
+        with fit_lock(work, model.name):
+            made.append(tune_into_folder(model, work, bundle, settings, device=device, progress=progress))
         display.tuned(made[-1])
     display.step("models", len(models), len(models))
     return Tunings(

@@ -7,11 +7,9 @@ the tests fail if that cannot be done.
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,25 +19,12 @@ from typing import Any
 
 import pytest
 
-from flashsim_prod.core.card import Energy, ProcessCard
-from flashsim_prod.core.engines import LocalRules
-from flashsim_prod.core.request import BundleRef
 from flashsim_prod.core.site import MergeRules, Rates, Resources, Site, StorageRules
-from flashsim_prod.core.states import RequestState
 from flashsim_prod.grid.batch.htcondor import render
 from flashsim_prod.grid.batch.htcondor.section import FailureRules, HTCondorRules, Software
-from flashsim_prod.production.context import Outcome
 from flashsim_prod.production.drive import detached
-from flashsim_prod.production.drive.detached import follow, hand_over
-from flashsim_prod.production.drive.local_run import Display
-from flashsim_prod.production.home import Home
-from flashsim_prod.production.order.place import place, preview
-from flashsim_prod.production.order.plan import Order
-from flashsim_prod.production.views import status
+from tests.batch_systems import TESTS, module_at, waited_for, write_fake_python
 
-#: no request of these tests takes as long
-PATIENCE_S = 120.0
-TESTS = Path(__file__).parents[3]
 POOL = TESTS / "peers" / "htcondor" / "pool.py"
 
 
@@ -67,24 +52,11 @@ class RunningPool:
         """The process of a daemon."""
         return int(_pool_module().daemon_pid(name))
 
-    def wait(self, what: Callable[[], Any], patience_s: float = 60) -> Any:
-        """What `what` gives, as soon as it is something."""
-        deadline = time.monotonic() + patience_s
-        while not (found := what()):
-            assert time.monotonic() < deadline, "waited too long"
-            time.sleep(0.3)
-        return found
+    wait = staticmethod(waited_for)
 
 
 def _pool_module() -> Any:
-    from importlib.util import module_from_spec, spec_from_file_location
-
-    spec = spec_from_file_location("htcondor_pool", POOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(POOL, "htcondor_pool")
 
 
 def _free_port() -> int:
@@ -126,36 +98,14 @@ def pool(_pool: RunningPool, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runnin
     subprocess.run([_pool.programs / "condor_rm", "-all"], capture_output=True, check=False)
 
 
-CARD = ProcessCard(
-    name="toy",
-    title="a toy process",
-    primary="Toy_{energy}",
-    energies=(Energy(tev=13, pileup="Run2_2018"),),
-    settings=("Top:all = on",),
-)
-
-
-@pytest.fixture
-def trouble(tmp_path: Path) -> Path:
-    """The folder that tells the fake physics what is to go wrong."""
-    folder = tmp_path / "trouble"
-    folder.mkdir()
-    return folder
-
-
 @pytest.fixture
 def fake_python(tmp_path: Path, trouble: Path) -> Path:
     """An interpreter that runs the fake physics in place of the package's worker."""
-    path = tmp_path / "python"
-    path.write_text(
-        "#!/bin/sh\n"
-        f"export PYTHONPATH={TESTS.parent} FAKE_TROUBLE={trouble}\n"
-        f'export FAKE_PAUSE_S="$(cat {trouble}/pause_s 2>/dev/null || echo 0)"\n'
-        f'[ "$1" != -m ] || {{ shift 2; exec {sys.executable} {TESTS}/fake_physics.py "$@"; }}\n'
-        f'exec {sys.executable} "$@"\n'
+    return write_fake_python(
+        tmp_path / "python",
+        trouble,
+        f'export FAKE_PAUSE_S="$(cat {trouble}/pause_s 2>/dev/null || echo 0)"',
     )
-    path.chmod(0o755)
-    return path
 
 
 @pytest.fixture
@@ -188,47 +138,3 @@ def site(fake_python: Path) -> Callable[..., Site]:
         )
 
     return make
-
-
-@pytest.fixture
-def placed(home: Home, fake_physics: Any) -> Callable[..., str]:
-    """A function that places a request of `jobs` simulate jobs of 10 events; its name."""
-
-    def do(site: Site, jobs: int, *, per_merge: int = 2, **changes: Any) -> str:
-        size_mb = per_merge * 10 * site.rates.bytes_per_event / 1e6
-        order = Order(
-            card=CARD,
-            site=site.model_copy(update={"merge": MergeRules(target_file_mb=size_mb, files_per_block=2)}),
-            oversample=5,
-            seed=1234,
-            bundle=BundleRef(path="reference", digest="0" * 64),
-            bundle_tag="RefDet",
-            events=10 * jobs,
-            events_per_job=10,
-            device=site.device,
-            **changes,
-        )
-        plan = preview(home, order, None)
-        return place(home, order, plan, bundle_title="toy", named=False, dry_run=False).request.name
-
-    return do
-
-
-def local_copy(site: Site) -> Site:
-    """The same site with its jobs as processes of this machine."""
-    return site.model_copy(update={"engine": "local", "slots": 2, "rules": LocalRules()})
-
-
-def remove_requests(home: Home) -> None:
-    """Forget all requests and files."""
-    shutil.rmtree(home.path)
-    home.requests.mkdir(parents=True)
-
-
-def finished(home: Home, name: str) -> Outcome:
-    """Hand a request over and follow it to its end."""
-    hand_over(home, name)
-    deadline = time.monotonic() + PATIENCE_S
-    outcome = follow(home, name, Display(), stop=lambda: time.monotonic() > deadline)
-    assert outcome.state is not RequestState.RUNNING, status.detail(home, name)
-    return outcome

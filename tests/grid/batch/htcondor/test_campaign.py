@@ -40,8 +40,9 @@ from flashsim_prod.production.order.extend import Extending, extension_order
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.place import place, preview
+from tests.batch_systems import TESTS, finished
 
-from .conftest import TESTS, RunningPool, finished
+from .conftest import RunningPool
 
 FIVE = ("ttbar", "dyjets", "wjets", "vbf_hmumu", "zh_bb")
 AT_ONCE = 3

@@ -22,8 +22,9 @@ from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.worker import run_job
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.place import place, preview
+from tests.batch_systems import TESTS, remove_requests
 
-from .conftest import TESTS, RunningPool, remove_requests
+from .conftest import RunningPool
 
 JOBS = 40
 #: fails once with a code that is worth a retry; takes more memory than it asked for, once

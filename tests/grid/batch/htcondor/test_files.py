@@ -17,8 +17,9 @@ from flashsim_prod.grid.batch.htcondor.section import Software
 from flashsim_prod.grid.ledger.ledger import Ledger
 from flashsim_prod.production.drive.detached import hand_over
 from flashsim_prod.production.home import Home
+from tests.batch_systems import finished
 
-from .conftest import RunningPool, finished
+from .conftest import RunningPool
 
 Placed = Callable[..., str]
 MakeSite = Callable[..., Site]

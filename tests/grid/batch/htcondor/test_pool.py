@@ -26,8 +26,9 @@ from flashsim_prod.production.drive.local_run import Display
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.folder import load_request
 from flashsim_prod.production.views import status
+from tests.batch_systems import finished, local_copy, remove_requests
 
-from .conftest import RunningPool, finished, local_copy, remove_requests
+from .conftest import RunningPool
 
 Placed = Callable[..., str]
 MakeSite = Callable[..., Site]

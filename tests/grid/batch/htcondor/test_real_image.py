@@ -22,8 +22,9 @@ from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.place import place, preview
 from flashsim_prod.production.views.recipes import Recipe, write_recipe
+from tests.batch_systems import TESTS
 
-from .conftest import TESTS, RunningPool
+from .conftest import RunningPool
 
 _BUILD = "import hatchling.build as b, sys; print(b.build_wheel(sys.argv[1]))"
 

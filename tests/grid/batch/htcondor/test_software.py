@@ -13,8 +13,9 @@ from flashsim_prod.core.site import Site
 from flashsim_prod.core.states import RequestState
 from flashsim_prod.grid.batch.htcondor.section import Software
 from flashsim_prod.production.home import Home
+from tests.batch_systems import finished
 
-from .conftest import RunningPool, finished
+from .conftest import RunningPool
 
 Placed = Callable[..., str]
 MakeSite = Callable[..., Site]

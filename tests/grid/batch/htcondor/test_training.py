@@ -24,8 +24,9 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.training.table import era_of_table
 from flashsim_prod.production.models.samples import generate_sample, reconstruct_sample
+from tests.batch_systems import TESTS
 
-from .conftest import TESTS, RunningPool
+from .conftest import RunningPool
 
 
 def train(site: Path, work: Path, *words: str) -> subprocess.CompletedProcess[str]:

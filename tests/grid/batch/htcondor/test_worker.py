@@ -18,10 +18,11 @@ from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.place import place, preview
+from tests.batch_systems import TESTS, finished, remove_requests
 from tests.gridpacks import write_gridpack
 from tests.mixed import mixed_bundle
 
-from .conftest import TESTS, RunningPool, finished, remove_requests
+from .conftest import RunningPool
 
 
 @pytest.fixture

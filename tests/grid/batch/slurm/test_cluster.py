@@ -27,8 +27,9 @@ from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.drive.local_run import Display
 from flashsim_prod.production.home import VARIABLE, Home, open_home
 from flashsim_prod.production.views import status
+from tests.batch_systems import TESTS, finished, local_copy, remove_requests
 
-from .conftest import TESTS, RunningCluster, finished, local_copy, remove_requests
+from .conftest import RunningCluster
 
 Placed = Callable[..., str]
 MakeSite = Callable[..., Site]

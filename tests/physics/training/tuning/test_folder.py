@@ -12,7 +12,7 @@ import pytest
 from flashsim_prod.errors import BundleError, FlashSimError, InputError, RequestError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
+from flashsim_prod.physics.chain.model import Condition, ObjectModel, Target
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
 from flashsim_prod.physics.training.fit import fit_into_folder
@@ -28,22 +28,10 @@ from flashsim_prod.physics.training.tuning.folder import (
     tune_into_folder,
 )
 from flashsim_prod.physics.training.tuning.settings import TuneSettings
+from tests.toy_models import toy_model
 
-
-def _toy(name: str) -> ObjectModel:
-    return ObjectModel(
-        name=name,
-        produces="Toy",
-        uses=(),
-        source=lambda events: pytest.fail("tuning needs no events"),
-        conditions=(Condition("a"),),
-        targets=(Target("x"),),
-        match=lambda events, rows: pytest.fail("tuning needs no events"),
-        size=NetworkSize(width=8, blocks=1, time_frequencies=2, classifier=(4,), knots=2),
-    )
-
-
-TOY, OTHER = _toy("toy"), _toy("other")
+TOY = replace(toy_model(1), conditions=(Condition("a"),), targets=(Target("x"),))
+OTHER = replace(TOY, name="other")
 CALIBRATION = TuneSettings(is_calibration=True)
 
 

@@ -10,24 +10,17 @@ import torch
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.fitted import FittedModel
-from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
+from flashsim_prod.physics.chain.model import NetworkSize
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.calibration import calibrated
 from flashsim_prod.physics.training.tuning.evidence import share_of_base, trusted
 from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
 from flashsim_prod.physics.training.tuning.tune import tune
+from tests.toy_models import toy_model
 
-TOY = ObjectModel(
-    name="toy",
-    produces="Toy",
-    uses=(),
-    source=lambda events: pytest.fail("tuning needs no events"),
-    conditions=(Condition("a"), Condition("b")),
-    targets=(Target("x"), Target("flag")),
-    match=lambda events, rows: pytest.fail("tuning needs no events"),
-    most=2,
-    size=NetworkSize(width=32, blocks=2, time_frequencies=4, classifier=(16,), knots=4),
+TOY = replace(
+    toy_model(2), size=NetworkSize(width=32, blocks=2, time_frequencies=4, classifier=(16,), knots=4)
 )
 CALIBRATION = TuneSettings(is_calibration=True)
 TUNING = TuneSettings(steps_per_row=0.05)
