@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -277,25 +277,29 @@ class Events:
         )
 
 
-Derived = Callable[[Events], Collection]
+Arguments = ParamSpec("Arguments")
+Found = TypeVar("Found")
+Derived = Callable[Concatenate[Events, Arguments], Found]
 
 
-def of_collections(*names: str) -> Callable[[Derived], Derived]:
+def of_collections(*names: str) -> Callable[[Derived[Arguments, Found]], Derived[Arguments, Found]]:
     """For what depends on the collections `names` alone: found once for them, however many models ask.
 
-    The function sees no others, so that events that share these share what it finds.
+    The function sees no others, so that events that share these share what it finds. What else it is given
+    by position can be a key.
     """
 
-    def decorate(function: Derived) -> Derived:
+    def decorate(function: Derived[Arguments, Found]) -> Derived[Arguments, Found]:
         @wraps(function)
-        def found(events: Events) -> Collection:
+        def found(events: Events, /, *more: Arguments.args, **named: Arguments.kwargs) -> Found:
             first, *others = (events[name] for name in names)
             # kept with the collection that it was made of, and gone with it
-            kept: dict[str, tuple[list[Collection], Collection]] = first.__dict__.setdefault("_derived", {})
-            known = kept.get(function.__qualname__)
+            kept: dict[Any, tuple[list[Collection], Found]] = first.__dict__.setdefault("_derived", {})
+            key = (function.__module__, function.__qualname__, *more)
+            known = kept.get(key)
             if known is None or any(a is not b for a, b in zip(known[0], others, strict=True)):
                 given = Events(events.n, {}, dict(zip(names, (first, *others), strict=True)))
-                known = kept[function.__qualname__] = (others, function(given))
+                known = kept[key] = (others, function(given, *more, **named))
             return known[1]
 
         return found

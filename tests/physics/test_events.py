@@ -65,3 +65,18 @@ def test_what_is_derived_is_found_once_for_the_collections_that_it_is_made_of():
     assert doubled(events)["twice"].tolist() == [3, 5, 7]
     with pytest.raises(MissingBranchError, match="Muon"):
         doubled(Events(2, {}, {"Jet": jets}))
+
+
+def test_what_is_derived_is_found_once_for_each_number_that_it_is_asked_with() -> None:
+    asked = []
+
+    @of_collections("Jet")
+    def times(events: Events, factor: int) -> Collection:
+        asked.append(factor)
+        return events["Jet"].with_columns(times=factor * events["Jet"]["pt"])
+
+    events = Events(2, {}, {"Jet": Collection(np.array([1, 2]), {"pt": np.arange(3.0)})})
+    assert times(events, 2)["times"].tolist() == [0, 2, 4]
+    assert times(events, 3)["times"].tolist() == [0, 3, 6]
+    assert times(events, 2) is times(events, 2)
+    assert asked == [2, 3]

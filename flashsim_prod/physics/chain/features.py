@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.physics.chain.model import Condition, Rows, Scale
 from flashsim_prod.physics.definitions.links import IS_PROMPT, close_pairs, delta_phi, nearest
-from flashsim_prod.physics.events import Collection, Column, Events
+from flashsim_prod.physics.events import Collection, Column, Events, of_collections
 
 #: how far a neighbour may be to count; also the distance noted where there is none
 NEIGHBOURHOOD = 1.0
@@ -66,9 +66,10 @@ def reconstruction(events: Events, event_index: NDArray[np.int64]) -> dict[str, 
     return {name: column[event_index] for name, column in (columns | {"vertex_dz": shift}).items()}
 
 
-def content(events: Events, jets: Collection) -> dict[str, Column]:
+@of_collections("GenPart", "GenJet")
+def content(events: Events) -> dict[str, Column]:
     """Shares of electrons, muons and prompt photons in each generator jet's pt: ``electron_fraction``, ..."""
-    columns: dict[str, Column] = {}
+    jets, columns = events["GenJet"], {}
     for kind, (pdg_id, flags) in _CONTENT.items():
         particles = stable(events, pdg_id)
         chosen = (particles["statusFlags"].astype(np.int64) & flags) == flags
@@ -95,6 +96,7 @@ def flavour_conditions(prefix: str = "") -> tuple[Condition, ...]:
     return tuple(Condition(prefix + name) for name in names)
 
 
+@of_collections("GenPart")
 def stable(events: Events, pdg_id: int) -> Collection:
     """Final-state generator particles of one kind, with their place in GenPart as ``position`` (flat)."""
     particles = events["GenPart"]

@@ -57,7 +57,22 @@ def pairs(
 
 def delta_phi(a: NDArray[np.generic], b: NDArray[np.generic]) -> Floats:
     """Difference of angles, in [-pi, pi)."""
-    return np.asarray((a.astype(np.float64) - b.astype(np.float64) + np.pi) % (2 * np.pi) - np.pi)
+    turned = np.asarray(a.astype(np.float64) - b.astype(np.float64) + np.pi)
+    within(turned, 2 * np.pi)
+    turned -= np.pi
+    return turned
+
+
+def within(values: Floats, period: float) -> None:
+    """Bring `values` into [0, period) in their place: the same numbers as of ``%``, which takes much longer.
+
+    Of what is a period away from there at most, as differences of angles are, nothing is divided.
+    """
+    if not values.size or not -period < values.min() <= values.max() < 2 * period:
+        values %= period
+        return
+    values -= period * (values >= period)
+    values[values < 0] += period
 
 
 def delta_r(a: Collection, b: Collection, of_a: Positions, of_b: Positions) -> Floats:
@@ -237,9 +252,12 @@ IS_DIRECT_PROMPT_TAU_DECAY = 1 << 5
 def has_flavour(pdg_id: NDArray[np.generic], quark: int) -> Bools:
     """Whether a particle is a hadron whose heaviest valence quark is `quark` (4 or 5)."""
     code = np.abs(pdg_id.astype(np.int64))
-    hadron = (code > 100) & (code < 1_000_000_000)
-    meson, baryon = (code // 100) % 10, (code // 1000) % 10
-    return np.asarray(hadron & (np.maximum(meson, baryon) == quark))
+    # few particles of an event are hadrons, and dividing takes long
+    hadron = np.flatnonzero((code > 100) & (code < 1_000_000_000))
+    meson, baryon = (code[hadron] // 100) % 10, (code[hadron] // 1000) % 10
+    found = np.zeros(len(code), bool)
+    found[hadron] = np.maximum(meson, baryon) == quark
+    return found
 
 
 def ancestor_flavours(gen_parts: Collection, particles: Positions) -> tuple[Bools, Bools]:

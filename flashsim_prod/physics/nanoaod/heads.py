@@ -1,13 +1,15 @@
-"""The head of a TTree, which describes its branches, written in a time that grows as their number does.
+"""A TTree being written by uproot, in less time: the bytes are the same.
 
-uproot builds a head as one list of pieces and, for every branch, counts the bytes of all that stand before
-it. Here it builds a head for each branch alone, and these are put together. The bytes are the same.
+The head, which describes the branches, takes a time that grows as their number does. uproot builds a head as
+one list of pieces and, for every branch, counts the bytes of all that stand before it. Here it builds a head
+for each branch alone, and these are put together. What is free in the file is written once for all branches,
+not after the basket of each.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +27,19 @@ class LinearTree(_cascadetree.Tree):  # type: ignore[misc]
     """uproot's tree being written, with a head that is put together branch by branch."""
 
     _branch_data: list[dict[str, Any]]
+    _freesegments: Any
+
+    def extend(self, file: Any, sink: Any, data: Mapping[str, Any]) -> None:
+        """Write a basket of every branch."""
+        free = self._freesegments
+        self._freesegments = _Unwritten(free)
+        try:
+            super().extend(file, sink, data)
+        finally:
+            self._freesegments = free
+        free.write(sink)
+        sink.set_file_length(free.fileheader.end)
+        sink.flush()
 
     def _build_out(self) -> list[bytes]:
         descriptions = self._branch_data
@@ -46,6 +61,19 @@ class LinearTree(_cascadetree.Tree):  # type: ignore[misc]
         finally:
             self._branch_data = descriptions
         return _joined(head, branches, leaves)
+
+
+class _Unwritten:
+    """The list of what is free in a file, which for now is not written to it."""
+
+    def __init__(self, free: Any) -> None:
+        self._free = free
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._free, name)
+
+    def write(self, sink: Any) -> None:
+        """Do nothing: the next basket would lie where this is."""
 
 
 def _joined(head: list[bytes], branches: list[bytes], leaves: list[int]) -> list[bytes]:

@@ -13,7 +13,7 @@ import uproot
 
 from flashsim_prod.errors import EventsError
 from flashsim_prod.files import storage_errors
-from flashsim_prod.physics.events import Collection, Events, full_name
+from flashsim_prod.physics.events import Collection, Column, Events, full_name
 from flashsim_prod.physics.nanoaod.heads import linear_heads
 from flashsim_prod.physics.nanoaod.schema import COUNTER, Schema
 
@@ -183,8 +183,10 @@ class EventTree:
     def _write(self, events: Events) -> Events:
         if self._look is not None:
             self._look(events)
-        records = {name: _as_records(one) for name, one in events.collections.items()}
-        self._tree.extend({**events.scalars, **records})
+        columns: dict[str, Any] = dict(events.scalars)
+        for name, one in events.collections.items():
+            columns |= _by_event(name, one)
+        self._tree.extend(columns)
         return events
 
 
@@ -201,11 +203,20 @@ def _types(events: Events, schema: Schema) -> dict[str, str]:
     return types
 
 
-def _as_records(collection: Collection) -> ak.Array:
-    offsets = np.concatenate(([0], np.cumsum(collection.counts)))
+class _Lists:
+    """Numbers of events, as uproot writes them: an awkward array of lists takes ten times as long to make."""
+
+    def __init__(self, offsets: ak.index.Index64, column: Column) -> None:
+        self.layout = ak.contents.ListOffsetArray(offsets, ak.contents.NumpyArray(column))
+
+    def __len__(self) -> int:
+        return len(self.layout)
+
+
+def _by_event(name: str, collection: Collection) -> dict[str, Any]:
+    """The branches of a collection as `WritableTree.extend` takes them."""
+    offsets = ak.index.Index64(np.concatenate(([0], np.cumsum(collection.counts))))
     if "" in collection:
-        array = ak.contents.NumpyArray(collection[""])
-        return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), array))
-    contents = [ak.contents.NumpyArray(column) for column in collection.columns.values()]
-    records = ak.contents.RecordArray(contents, list(collection.columns), length=collection.n_objects)
-    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), records))
+        return {name: ak.Array(_Lists(offsets, collection[""]).layout)}
+    lists = {key: _Lists(offsets, column) for key, column in collection.columns.items()}
+    return {f"n{name}": collection.counts, name: lists}

@@ -177,7 +177,9 @@ class Simulation:
     _made: Iterator[_Made] | None = field(default=None, init=False)
 
     def prepare(self) -> None:
-        """Have the networks' device ready, where it is another than the CPU: that takes seconds.
+        """Have the networks' device ready, which takes seconds where it is another than the CPU.
+
+        Where each of several processes has the networks, what all would find out for themselves is found now.
 
         Raises
         ------
@@ -186,7 +188,9 @@ class Simulation:
         """
         if self.processes > 1:
             owner = Owner(self.producer) if self.shared else None
-            self._made = in_order(self._feed, self._work, self.processes, owner)
+            if owner is None:
+                self.producer.evaluator.prepare()
+            self._made = prepared(self._feed, self._work, self.processes, owner)
         elif self.shared:
             self.producer.evaluator.prepare()
 

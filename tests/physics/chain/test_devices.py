@@ -83,10 +83,11 @@ def test_blocks_hold_all_rows_and_little_else(rows: int, n_sizes: int) -> None:
     assert len(blocks) <= rows // sizes[-1] + 4 * n_sizes
 
 
-def test_few_rows_on_a_gpu_are_few() -> None:
+def test_few_rows_are_few() -> None:
     assert cut(50, Place("cuda").sizes) == [512]
     assert cut(50, Place("cuda", batch_rows=100).sizes) == [100]
-    assert (Place("cpu").sizes, block_rows("cpu"), block_rows("cuda:1")) == ((256,), 256, 32_768)
+    assert (Place("cpu").sizes, block_rows("cpu"), block_rows("cuda:1")) == ((64, 256), 256, 32_768)
+    assert [cut(rows, Place("cpu").sizes) for rows in (2, 100, 300)] == [[64], [64, 64], [256, 64]]
 
 
 @given(cuts=st.lists(st.integers(0, 1500), max_size=4), seed=st.integers(0, 3))

@@ -182,6 +182,25 @@ def test_hadrons_are_known_by_their_heaviest_quark(pdg_id: int, charm: int, bott
     assert bool(links.has_flavour(code, 5)[0]) == bool(bottom)
 
 
+def test_differences_of_angles_are_those_of_a_division() -> None:
+    rng = np.random.default_rng(4)
+    edges = np.array([0.0, -0.0, np.pi, -np.pi, 1e-17, -1e-17, np.float32(np.pi), 2 * np.pi, -2 * np.pi])
+    for scale in (1.0, 20.0):
+        a = np.concatenate((edges, edges, scale * rng.uniform(-np.pi, np.pi, 2000), edges * 0))
+        b = np.concatenate((edges[::-1], 0 * edges, scale * rng.uniform(-np.pi, np.pi, 2000), edges))
+        expected = (a - b + np.pi) % (2 * np.pi) - np.pi
+        assert links.delta_phi(a, b).tobytes() == expected.tobytes()
+    assert np.isnan(links.delta_phi(np.array([np.nan, 1.0]), np.zeros(2))).tolist() == [True, False]
+    assert links.delta_phi(np.array([]), np.array([])).shape == (0,)
+
+
+def test_hadrons_among_others_are_found_in_their_places() -> None:
+    codes = np.array([21, 511, -5122, 6, 421, 1000050100, 443], np.int32)
+    assert links.has_flavour(codes, 5).tolist() == [False, True, True, False, False, False, False]
+    assert links.has_flavour(codes, 4).tolist() == [False, False, False, False, True, False, True]
+    assert links.has_flavour(codes[:0], 5).tolist() == []
+
+
 def test_a_generator_muon_is_matched_only_if_its_pt_is_alike() -> None:
     particles = _particles([(13, 1, PROMPT, -1)])
     muons = Collection(

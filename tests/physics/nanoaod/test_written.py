@@ -114,6 +114,22 @@ def test_a_basket_that_does_not_decompress_is_found(few: Events, tmp_path: Path)
         _checked(path, written)
 
 
+@pytest.mark.parametrize("branch", ["Jet_eta", "MET_pt"])
+def test_a_basket_whose_key_says_something_else_is_found(few: Events, tmp_path: Path, branch: str) -> None:
+    """Its lengths: of all, of its values, of the key, and where the values end."""
+    written, path = Written(V9, "/store/a.root"), tmp_path / "a.root"
+    good = _write(path, few, written)
+    with uproot.open(path) as file:
+        basket = file["Events"][branch].basket(1)
+        start, key = int(file["Events"][branch].member("fBasketSeek")[1]), int(basket.member("fKeylen"))
+    for place in (3, 9, 15, key - 2):
+        data = bytearray(good)
+        data[start + place] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(EventsError, match=r"a\.root"):
+            _checked(path, written)
+
+
 def test_baskets_and_branches_are_those_that_were_written(few: Events, tmp_path: Path) -> None:
     written = Written(V9, "/store/a.root")
     fewer = Events(90, few.scalars, {"Jet": few["Jet"]})

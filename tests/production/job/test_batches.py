@@ -29,11 +29,22 @@ several = pytest.mark.skipif(not can_fork(), reason="sys.platform: processes are
 
 
 @dataclass
+class Ready:
+    """In the place of who has the networks: counts how often they were made ready."""
+
+    times: int = 0
+
+    def prepare(self) -> None:
+        self.times += 1
+
+
+@dataclass
 class Made:
     """Tells of each event by which numbers it was drawn."""
 
     timings: Timings = field(default_factory=Timings)
     bad_event: int = -1
+    evaluator: Ready = field(default_factory=Ready)
 
     def produce(self, folds: Events, *, seed: int) -> Events:
         gen, fold = folds.scalars["FlashSim_genEvent"], folds.scalars["FlashSim_fold"]
@@ -107,6 +118,13 @@ def test_times_are_of_all_processes(plan_of: PlanOf) -> None:
     # eight chunks, a millisecond each, of two processes
     assert beside.producer.timings.seconds["flows"] >= 0.004
     assert alone.producer.timings.seconds["flows"] >= 0.008
+
+
+@several
+def test_networks_are_made_ready_once_for_several_processes(plan_of: PlanOf) -> None:
+    request = _request(plan_of)
+    (_, alone), (_, beside) = _run(request, 1), _run(request, 2)
+    assert (alone.producer.evaluator.times, beside.producer.evaluator.times) == (0, 1)
 
 
 @several

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def alike(
     probe = [_rows(rng, sizes[0], width) for width in widths]
     sets: dict[bytes, list[int]] = {}
     for size in sizes:
-        answers = {_answer(run, rng, probe, size, start) for start in {0, (size - sizes[0]) // 2}}
+        answers = set(_answers(run, rng, probe, size))
         # rows of one size that depend on where they stand agree with nothing
         key = answers.pop() if len(answers) == 1 else b"%d" % size
         sets.setdefault(key, []).append(size)
@@ -50,14 +50,19 @@ def _worth(agreeing: list[int]) -> tuple[int, int]:
     return len(agreeing), least if least <= _ALONE else -least
 
 
-def _answer(
-    run: Callable[[Sequence[F32]], F32], rng: np.random.Generator, probe: Sequence[F32], size: int, start: int
-) -> bytes:
-    block = [_rows(rng, size, one.shape[1]) for one in probe]
-    end = start + len(probe[0])
-    for rows, one in zip(block, probe, strict=True):
-        rows[start:end] = one
-    return run(block)[start:end].tobytes()
+def _answers(
+    run: Callable[[Sequence[F32]], F32], rng: np.random.Generator, probe: Sequence[F32], size: int
+) -> Iterator[bytes]:
+    """What comes of the probe at the beginning and in the middle of blocks, of one where both have room."""
+    n = len(probe[0])
+    middle = (size - n) // 2
+    for starts in [[0, middle]] if middle >= n else [[start] for start in {0, middle}]:
+        block = [_rows(rng, size, one.shape[1]) for one in probe]
+        for start in starts:
+            for rows, one in zip(block, probe, strict=True):
+                rows[start : start + n] = one
+        made = run(block)
+        yield from (made[start : start + n].tobytes() for start in starts)
 
 
 def _rows(rng: np.random.Generator, n: int, width: int) -> F32:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 #: Rows that networks see at a time, rising, by kind of device; the last block is padded. Matrix products of
 #: one shape round alike whatever else is in the batch, so the size of a batch does not show in what is
 #: drawn; where there are several sizes, those serve that were seen to round alike (`alike`).
-SIZES = {"cpu": (256,), "cuda": (512, 2048, 8192, 32_768)}
+SIZES = {"cpu": (64, 256), "cuda": (512, 2048, 8192, 32_768)}
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def _gen_jets(events: Events) -> Rows:
             closest(jets, stable(events, 13), 2, "muon"),
             closest(jets, stable(events, 11), 1, "electron"),
             closest(jets, stable(events, 22), 1, "photon"),
-            content(events, jets),
+            content(events),
             reconstruction(events, jets.event_index),
             {"abs_eta": np.abs(jets["eta"])},
         ],

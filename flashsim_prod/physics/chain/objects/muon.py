@@ -65,7 +65,7 @@ def _cleaned_gen_jet(events: Events, muons: Collection) -> dict[str, Column]:
     jets = events["GenJet"]
     found = closest_gen_jet(muons, jets)
     position, _ = nearest(muons, jets, NEIGHBOURHOOD)
-    muon_share = content(events, jets)["muon_fraction"]
+    muon_share = content(events)["muon_fraction"]
     share = _value_at(muon_share, position)
     rest = found["genjet_pt"] * (1.0 - share)
     # to first order the muon pulled the axis towards itself by its share
