@@ -3,13 +3,14 @@
 Each target's transform takes the model's own latent numbers, on the sources of the sample, to the sample's
 distribution, quantile by quantile. The logits of the numbers of objects get two biases, b1 k + b2 k^2, by
 which mean and width of these numbers are right. Neither goes farther than the sample shows more than its own
-noise, so that a base which is near already is not made worse.
+noise, and each is taken only if it holds on events that it was not found on, so that a base which is near
+already is not made worse.
 """
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,17 @@ from flashsim_prod.physics.chain.kinds.numbers import shift_logits
 from flashsim_prod.physics.chain.transforms import Gaussianiser
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.evidence import share_of_base, trusted
+from flashsim_prod.physics.training.tuning.holding import Stretches, missed_by, ranks
 from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
 
 #: latent numbers of each target that its quantiles are found from, about, and most draws of one object
 _LATENTS, _MOST_DRAWS = 20_000, 50
+#: draws of each object that a transform is judged by
+_JUDGED_DRAWS = 10
 #: shares of the base's distribution below and above which there is one of both alone
 _NOTHING_OLD, _NOTHING_NEW = 0.02, 0.98
 
@@ -55,24 +60,91 @@ def with_marginals_of(
     fitted: FittedModel, table: Table, settings: TuneSettings, sampling: Sampling
 ) -> FittedModel:
     """`fitted` with transforms by which what it draws on the sources of `table` is distributed as there."""
-    latents, row = drawn_latents(fitted, table, settings.seed, sampling)
-    weight = table.object_weight
-    is_blended = settings.done_with(len(table.row)) is Done.BLENDED
-    least = settings.pseudo_objects / (settings.pseudo_objects + weight.sum()) if is_blended else 0.0
+    latents, _ = drawn_latents(fitted, table, settings.seed, sampling)
+    # as many draws of each object, one after another
+    latents = latents.reshape(-1, len(table.row), latents.shape[1])
+    stretches = Stretches.of_table(table, settings.seed)
     gaussianisers = []
     for place, (target, base) in enumerate(zip(fitted.model.targets, fitted.gaussianisers, strict=True)):
         column = table.targets.get(target.name)
-        if column is None:
+        known = table.is_known(target.name)
+        if column is None or known.sum() < settings.least:
             gaussianisers.append(base)
             continue
-        drawn = base.from_normal(latents[:, place])
-        share = max(least, share_of_base(column, weight, drawn))
-        if share > _NOTHING_NEW:
-            gaussianisers.append(base)
-            continue
-        level = ndtr(latents[:, place].astype(np.float64))
-        gaussianisers.append(_through(_wanted(column, weight, drawn, share), level, weight[row]))
+        seen = _Seen(column[known], table.object_weight[known], latents[:, known, place], settings)
+        source = table.row[known]
+        is_right = _holds(base, seen, source, stretches)
+        gaussianisers.append(seen.transform(base) if is_right else base)
     return replace(fitted, gaussianisers=tuple(gaussianisers))
+
+
+def with_own_draws(fitted: FittedModel, table: Table, seed: int) -> Table:
+    """`table` with what the model draws itself where a target was not seen.
+
+    What stands there are copies of other objects' values: a few that are taken again and again, which are to be
+    learned neither as frequent nor as what belongs to these sources.
+    """
+    if not any(unknown.any() for unknown in table.unknown.values()):
+        return table
+    latents, _ = drawn_latents(fitted, table, seed + 2, Sampling())
+    targets = dict(table.targets)
+    for place, (target, base) in enumerate(zip(fitted.model.targets, fitted.gaussianisers, strict=True)):
+        if target.name in table.unknown and target.name in targets:
+            column, unknown = targets[target.name], table.unknown[target.name]
+            own = base.from_normal(latents[: len(table.row), place])
+            targets[target.name] = np.where(unknown, own.astype(column.dtype), column)
+    return replace(table, targets=targets)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Values of one target, what they count for, and several latent numbers drawn for each: shape (m, n)."""
+
+    column: NDArray[Any]
+    weight: F64
+    latents: F32
+    settings: TuneSettings
+
+    def of(self, chosen: NDArray[np.bool_]) -> _Seen:
+        """Of some of the objects."""
+        return replace(
+            self, column=self.column[chosen], weight=self.weight[chosen], latents=self.latents[:, chosen]
+        )
+
+    def transform(self, base: Gaussianiser) -> Gaussianiser:
+        """The transform by which these latents are distributed as the values, as far as they show."""
+        is_blended = self.settings.done_with(len(self.column)) is Done.BLENDED
+        pseudo = self.settings.pseudo_objects if is_blended else 0.0
+        latents = self.latents.ravel()
+        drawn = base.from_normal(latents)
+        share = max(pseudo / (pseudo + self.weight.sum()), share_of_base(self.column, self.weight, drawn))
+        if share > _NOTHING_NEW:
+            return base
+        level = ndtr(latents.astype(np.float64))
+        weight = np.tile(self.weight, len(self.latents))
+        return _through(_wanted(self.column, self.weight, drawn, share), level, weight)
+
+
+def _holds(base: Gaussianiser, seen: _Seen, source: I64, stretches: Stretches) -> bool:
+    """Whether transforms that are found on some of the events draw nearer to what others have."""
+    n, m = len(seen.column), min(_JUDGED_DRAWS, len(seen.latents))
+    drawn = base.from_normal(seen.latents[:m])
+    values = seen.column.astype(np.float32)
+    # all distances are in these ranks, whatever the unit, and however far the tails
+    among = np.sort(np.concatenate((np.tile(values, m), drawn.astype(np.float32).ravel())))
+    missed = missed_by(ranks(among, drawn), ranks(among, values))
+    gain = np.zeros(n)
+    for learned, judged in stretches.parts():
+        here, there = learned[source], judged[source]
+        if here.sum() < 2 or not there.any():
+            continue
+        moved = seen.of(here).transform(base)
+        if moved is not base:
+            now = moved.from_normal(seen.latents[:m, there])
+            gain[there] = missed[there] - missed_by(ranks(among, now), ranks(among, values[there]))
+    of_sources = np.bincount(source, gain * seen.weight, len(stretches.of))
+    judged = np.bincount(source, minlength=len(stretches.of)) > 0
+    return stretches.hold(of_sources, judged)
 
 
 def drawn_latents(
@@ -113,9 +185,24 @@ def with_numbers_of(fitted: FittedModel, table: Table, settings: TuneSettings) -
     if not fitted.model.draws_number or not len(table.number):
         return fitted
     logits = np.log(np.maximum(fitted.probabilities(table.conditions), 1e-30))
-    biases = _biases(logits, np.minimum(table.number, fitted.model.most), table.source_weight, settings)
+    number, weight = np.minimum(table.number, fitted.model.most), table.source_weight
+    if not _numbers_hold(logits, number, weight, Stretches.of_table(table, settings.seed), settings):
+        return fitted
+    biases = _biases(logits, number, weight, settings)
     networks = shift_logits(fitted.networks, torch.from_numpy(biases.astype(np.float32)))
     return fitted.with_networks(networks)
+
+
+def _numbers_hold(
+    logits: F64, number: I64, weight: F64, stretches: Stretches, settings: TuneSettings
+) -> bool:
+    """Whether biases that are found on some of the events make the numbers of others likelier."""
+    gain = np.zeros(len(number))
+    for learned, judged in stretches.parts():
+        biases = _biases(logits[learned], number[learned], weight[learned], settings)
+        norm = logsumexp(logits[judged] + biases, axis=1) - logsumexp(logits[judged], axis=1)
+        gain[judged] = weight[judged] * (biases[number[judged]] - norm)
+    return stretches.hold(gain)
 
 
 def _biases(logits: F64, number: NDArray[np.int64], weight: F64, settings: TuneSettings) -> F64:

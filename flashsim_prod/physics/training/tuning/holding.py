@@ -1,0 +1,127 @@
+"""Whether a shift holds on events that it was not found on: only then it is taken.
+
+Objects of one event are not independent, and many shifts are tried at once. So each is judged by what it
+explains in stretches of sources that it was not learned from, against the scatter of these stretches; and a
+shift that one of the files speaks against is of a process rather than of the detector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.physics.training.table import Table
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+#: stretches that the sources of a file are cut into, at most: each holds several events
+_STRETCHES = 40
+#: times that shifts are found without a part of the stretches
+_FOLDS = 5
+#: standard errors that a gain must have, and that no file may lose
+_ERRORS = 1.0
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Sources in stretches of neighbours, which are of the same few events.
+
+    Attributes
+    ----------
+    of : int64 array of shape (n_rows,)
+        The stretch of each source.
+    sample : int64 array of shape (n_stretches,)
+        The file of each.
+    fold : int64 array of shape (n_stretches,)
+        In which of the parts that are judged apart.
+    """
+
+    of: I64
+    sample: I64
+    fold: I64
+
+    @classmethod
+    def of_table(cls, table: Table, seed: int) -> Self:
+        """Of all sources of a table, which are in the order of their events."""
+        of, samples = np.zeros(len(table.number), dtype=np.int64), []
+        rng = np.random.default_rng(seed)
+        folds: list[I64] = []
+        for sample in np.unique(table.source_sample):
+            rows = np.flatnonzero(table.source_sample == sample)
+            number = min(_STRETCHES, len(rows))
+            of[rows] = len(samples) + np.arange(len(rows)) * number // len(rows)
+            samples += [sample] * number
+            folds.append(rng.permutation(number) % _FOLDS)
+        return cls(of, np.array(samples, dtype=np.int64), np.concatenate(folds or [of]))
+
+    def parts(self) -> Iterator[tuple[Bools, Bools]]:
+        """Sources to find a shift on, and sources to judge it by, several times."""
+        for fold in np.unique(self.fold):
+            judged = (self.fold == fold)[self.of]
+            if not judged.all():
+                yield ~judged, judged
+
+    def held_out(self, fraction: float, seed: int) -> Bools:
+        """About such a fraction of the stretches of each file, and one at least where there are several."""
+        chosen = np.zeros(len(self.sample), dtype=bool)
+        rng = np.random.default_rng(seed)
+        for sample in np.unique(self.sample):
+            there = rng.permutation(np.flatnonzero(self.sample == sample))
+            chosen[there[: max(int(len(there) > 1), round(fraction * len(there)))]] = True
+        return np.asarray(chosen[self.of])
+
+    def hold(self, gain: F64, judged: Bools | None = None) -> bool:
+        """Whether a gain is more than chance makes it, and no file loses more than that.
+
+        Parameters
+        ----------
+        gain : array of shape (n_rows,)
+            What is explained better of each source, or of its objects together.
+        judged : bool array of shape (n_rows,), optional
+            The sources that it is known of; all by default.
+        """
+        there = np.unique(self.of if judged is None else self.of[judged])
+        sums, sample = np.bincount(self.of, gain, len(self.sample))[there], self.sample[there]
+        value, error = _total(sums)
+        if not value > _ERRORS * error:
+            return False
+        files = (_total(sums[sample == one]) for one in np.unique(sample))
+        return all(value >= -_ERRORS * error for value, error in files)
+
+
+def _total(sums: F64) -> tuple[float, float]:
+    """A sum over stretches, and its standard error; of one alone its size stands for that."""
+    if len(sums) < 2:
+        return float(sums.sum()), float(np.abs(sums).sum())
+    return float(sums.sum()), float(np.sqrt(len(sums)) * sums.std(ddof=1))
+
+
+def ranks(among: NDArray[np.floating], values: NDArray[np.floating]) -> F64:
+    """Which share of the sorted numbers `among` is below `values`, what is equal counting half."""
+    flat = values.astype(np.float32).ravel()
+    left, right = (np.searchsorted(among, flat, side=side) for side in ("left", "right"))  # type: ignore[call-overload]
+    return np.asarray((left + right) / (2.0 * len(among))).reshape(values.shape)
+
+
+def missed_by(drawn: F64, seen: F64) -> F64:
+    """How far draws for each object are from what was seen: the continuous ranked probability score.
+
+    Gneiting and Raftery, Journal of the American Statistical Association 102 (2007) 359.
+
+    Parameters
+    ----------
+    drawn : array of shape (m, n)
+        Several draws for each object.
+    seen : array of shape (n,)
+    """
+    m = len(drawn)
+    ordered = np.sort(drawn, axis=0)
+    of_each_other = (2 * np.arange(m) - m + 1) @ ordered * 2 / (m * max(1, m - 1))
+    return np.asarray(np.abs(drawn - seen).mean(axis=0) - of_each_other / 2)
