@@ -163,7 +163,7 @@ def _finite_sources(matched: Matched, model: ObjectModel) -> tuple[Matched, Left
 def _targets(
     model: ObjectModel, matched: Matched, partial: bool
 ) -> tuple[dict[str, Column], dict[str, NDArray[np.bool_]], dict[str, Column], tuple[str, ...]]:
-    """Targets, where they are not known, all columns that they were made of, and branches that are lacking."""
+    """Targets, where these are unknown, all columns that they were made of, and branches that are lacking."""
     known_as = "{}" if model.scalar else f"{model.produces}_{{}}"
     rows = matched.rows.take(matched.row)
     attributes, columns = Noting(matched.attributes, known_as), Noting(rows.columns, "source {}")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import logsumexp, ndtr
+from scipy.special import logsumexp, ndtr, softmax
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.fitted import FittedModel
@@ -25,7 +25,7 @@ from flashsim_prod.physics.chain.kinds.numbers import shift_logits
 from flashsim_prod.physics.chain.transforms import Gaussianiser
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.evidence import share_of_base, trusted
-from flashsim_prod.physics.training.tuning.holding import Stretches, missed_by, ranks
+from flashsim_prod.physics.training.tuning.holding import Stretches, kinds, missed_by, ranks
 from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
 
 F32 = NDArray[np.float32]
@@ -81,8 +81,8 @@ def with_marginals_of(
 def with_own_draws(fitted: FittedModel, table: Table, seed: int) -> Table:
     """`table` with what the model draws itself where a target was not seen.
 
-    What stands there are copies of other objects' values: a few that are taken again and again, which are to be
-    learned neither as frequent nor as what belongs to these sources.
+    What stands there are copies of other objects' values, often a few that are taken again and again: these
+    are to be learned neither as frequent nor as what belongs to these sources.
     """
     if not any(unknown.any() for unknown in table.unknown.values()):
         return table
@@ -142,9 +142,8 @@ def _holds(base: Gaussianiser, seen: _Seen, source: I64, stretches: Stretches) -
         if moved is not base:
             now = moved.from_normal(seen.latents[:m, there])
             gain[there] = missed[there] - missed_by(ranks(among, now), ranks(among, values[there]))
-    of_sources = np.bincount(source, gain * seen.weight, len(stretches.of))
-    judged = np.bincount(source, minlength=len(stretches.of)) > 0
-    return stretches.hold(of_sources, judged)
+    expected = ranks(among, base.from_normal(seen.latents)).mean(axis=0)
+    return stretches.hold(gain * seen.weight, source, kinds(expected))
 
 
 def drawn_latents(
@@ -202,7 +201,8 @@ def _numbers_hold(
         biases = _biases(logits[learned], number[learned], weight[learned], settings)
         norm = logsumexp(logits[judged] + biases, axis=1) - logsumexp(logits[judged], axis=1)
         gain[judged] = weight[judged] * (biases[number[judged]] - norm)
-    return stretches.hold(gain)
+    expected = softmax(logits, axis=1) @ np.arange(logits.shape[1])
+    return stretches.hold(gain, np.arange(len(gain)), kinds(expected))
 
 
 def _biases(logits: F64, number: NDArray[np.int64], weight: F64, settings: TuneSettings) -> F64:

@@ -25,7 +25,9 @@ Bools = NDArray[np.bool_]
 _STRETCHES = 40
 #: times that shifts are found without a part of the stretches
 _FOLDS = 5
-#: standard errors that a gain must have, and that no file may lose
+#: where the objects are divided by what is expected of them, the ends on their own
+_KINDS = (0.05, 0.25, 0.5, 0.75, 0.95)
+#: standard errors that a gain must have, and that no file and no kind of objects may lose
 _ERRORS = 1.0
 
 
@@ -77,30 +79,43 @@ class Stretches:
             chosen[there[: max(int(len(there) > 1), round(fraction * len(there)))]] = True
         return np.asarray(chosen[self.of])
 
-    def hold(self, gain: F64, judged: Bools | None = None) -> bool:
-        """Whether a gain is more than chance makes it, and no file loses more than that.
+    def hold(self, gain: F64, source: I64, kind: I64 | None = None) -> bool:
+        """Whether a gain is more than chance makes it, and no file and no kind of objects loses as much.
 
         Parameters
         ----------
-        gain : array of shape (n_rows,)
-            What is explained better of each source, or of its objects together.
-        judged : bool array of shape (n_rows,), optional
-            The sources that it is known of; all by default.
+        gain : array of shape (n,)
+            What is explained better of each object, or source, that it is judged by.
+        source : int64 array of shape (n,)
+            Which source each is of.
+        kind : int64 array of shape (n,), optional
+            What kind each is of; by default all are of one.
         """
-        there = np.unique(self.of if judged is None else self.of[judged])
-        sums, sample = np.bincount(self.of, gain, len(self.sample))[there], self.sample[there]
-        value, error = _total(sums)
+        stretch = self.of[source]
+        value, error = _total(gain, stretch)
         if not value > _ERRORS * error:
             return False
-        files = (_total(sums[sample == one]) for one in np.unique(sample))
-        return all(value >= -_ERRORS * error for value, error in files)
+        ways = (self.sample[stretch],) if kind is None else (self.sample[stretch], kind)
+        parts = (_total(gain[way == one], stretch[way == one]) for way in ways for one in np.unique(way))
+        return all(value >= -_ERRORS * error for value, error in parts)
 
 
-def _total(sums: F64) -> tuple[float, float]:
-    """A sum over stretches, and its standard error; of one alone its size stands for that."""
+def _total(gain: F64, stretch: I64) -> tuple[float, float]:
+    """A sum, and its standard error by what stretches differ; of one alone its size stands for that."""
+    sums = np.bincount(np.unique(stretch, return_inverse=True)[1], gain)
     if len(sums) < 2:
         return float(sums.sum()), float(np.abs(sums).sum())
     return float(sums.sum()), float(np.sqrt(len(sums)) * sums.std(ddof=1))
+
+
+def kinds(expected: F64) -> I64:
+    """Parts of objects, or sources, from those of which the least is expected to those of which the most is.
+
+    One shift for all that is right on average may be wrong for a few: jets that are an electron, say.
+    """
+    order = np.argsort(np.argsort(expected, kind="stable"), kind="stable")
+    found: I64 = np.searchsorted(_KINDS, (order + 0.5) / max(1, len(order)))
+    return found
 
 
 def ranks(among: NDArray[np.floating], values: NDArray[np.floating]) -> F64:

@@ -171,17 +171,18 @@ class _Tuning:
     def _holds(self, network: nn.Module, begun: dict[str, Tensor], best: dict[str, Tensor]) -> bool:
         """Whether the best is better than the start by more than held-out rows of few events differ."""
         stretch = torch.from_numpy(self._stretches.of[self._source])[self._looked_at]
-        gain, judged = np.zeros(len(self._stretches.of)), np.zeros(len(self._stretches.of), dtype=bool)
-        # the first source of each stands for a stretch
-        first = np.unique(self._stretches.of, return_index=True)[1]
-        for one in torch.unique(stretch).tolist():
+        gain = []
+        found = torch.unique(stretch).tolist()
+        for one in found:
             rows = self._looked_at[stretch == one]
             losses = []
             for state in (begun, best):
                 network.load_state_dict(state)
                 losses.append(self.held_out_loss(network, rows))
-            gain[first[one]], judged[first[one]] = len(rows) * (losses[0] - losses[1]), True
-        return self._stretches.hold(gain, judged)
+            gain.append(len(rows) * (losses[0] - losses[1]))
+        # the first source of each stands for a stretch
+        source = np.unique(self._stretches.of, return_index=True)[1][found]
+        return self._stretches.hold(np.array(gain), source)
 
     def _is_time_to_look(self, step: int) -> bool:
         return step == self.steps or step % max(1, self.steps // self.settings.looks) == 0
@@ -191,7 +192,9 @@ class _Tuning:
         network.to(self.device).eval()
         with torch.no_grad():
             generator = torch.Generator().manual_seed(self.settings.seed)
-            return float(self.loss(network, self._looked_at if rows is None else rows, generator, self.device))
+            return float(
+                self.loss(network, self._looked_at if rows is None else rows, generator, self.device)
+            )
 
 
 class _OfAttributes(_Tuning):
