@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from flashsim_prod.physics.chain.forms import filled, parts, shares
+from flashsim_prod.physics.chain.objects import jet_attributes
 
 NAMES = ("one", "two", "three", "four")
 _AMOUNTS = arrays(np.float64, (4, 7), elements=st.sampled_from([0.0, 1e-3, 0.5, 1.0, 7.0]))
@@ -37,3 +38,20 @@ def test_filling_keeps_what_is_known_and_takes_the_rest_from_it(column, known):
         assert set(complete) <= set(column[known])
     else:
         assert not complete.any()
+
+
+def test_a_muon_subtracted_from_a_jet_of_no_muon_does_not_grow_when_one_has_it():
+    """In files of CMS muonSubtrFactor is of some jets whose muEF is 0."""
+    names = (*jet_attributes._FREE, *jet_attributes._UNDEFINED, *jet_attributes._FRACTIONS)
+    jets = {name: np.zeros(4) for name in (*names, "mass", "eta", "phi")} | {"pt": np.full(4, 50.0)}
+    jets |= {"muonSubtrFactor": np.array([0.05, 0.4, 2e-8, 0.05]), "muEF": np.array([0.0, 0.5, 0.0, 0.003])}
+    jets["chHEF"] = 1.0 - jets["muEF"]
+    drawn = jet_attributes.express(jets)
+    again = {name: column.astype(np.float64) for name, column in drawn.items()} | {
+        name: jets[name] for name in ("pt", "eta", "phi")
+    }
+    made = jet_attributes.assemble(again)["muonSubtrFactor"]
+    assert np.allclose(made, [0.0, 0.4, 2e-8, 0.05], atol=1e-9)
+    # the same numbers with another share of muons, as a flow may draw them
+    most = jet_attributes.assemble(again | {"muEF_share": np.full(4, 0.9)})["muonSubtrFactor"]
+    assert np.all(most < 1.0)

@@ -67,9 +67,9 @@ def express(attributes: Mapping[str, Column]) -> dict[str, Column]:
     found |= {share: of_rest[name] for name, share in _SHARES.items()}
     subtracted, muons = attributes["muonSubtrFactor"].astype(np.float64), attributes["muEF"]
     stored = (np.abs(subtracted) > _ROUNDING) & (muons > 0)
-    found["muonSubtraction"] = np.where(
-        stored, subtracted / np.where(stored, muons, 1.0), subtracted / _ROUNDING
-    )
+    # a muon that is subtracted without being a part of the jet: its share is that of none
+    noise = np.where(np.abs(subtracted) > _ROUNDING, 1.0, subtracted / _ROUNDING)
+    found["muonSubtraction"] = np.where(stored, subtracted / np.where(stored, muons, 1.0), noise)
     found["massOverPt"] = attributes["mass"] / attributes["pt"].astype(np.float64)
     return found
 
@@ -86,12 +86,15 @@ def assemble(drawn: Mapping[str, F64]) -> dict[str, Column]:
     made |= parts({name: drawn[share] for name, share in _SHARES.items()}, _FRACTIONS)
     # ratios to the muons' share stand far above what rounding gives
     with_muon = drawn["muonSubtraction"] > _BETWEEN
-    made["muonSubtrFactor"] = drawn["muonSubtraction"] * np.where(with_muon, made["muEF"], _ROUNDING)
+    subtracted = drawn["muonSubtraction"] * np.where(with_muon, made["muEF"], _ROUNDING)
+    made["muonSubtrFactor"] = np.minimum(subtracted, _MOST_SUBTRACTED)
     made["mass"] = drawn["massOverPt"] * drawn["pt"]
     made["puId"] = pileup_id(made["puIdDisc"], made["pt"], np.abs(made["eta"]))
     return made
 
 
+#: no jet is all muon
+_MOST_SUBTRACTED = 0.9922
 #: the taggers' highest score as NanoAOD keeps it; and a number between a muon's subtraction and rounding
 _HIGHEST_SCORE, _BETWEEN = 0.9995, 0.3
 

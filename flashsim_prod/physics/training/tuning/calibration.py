@@ -25,7 +25,7 @@ from flashsim_prod.physics.chain.kinds.numbers import shift_logits
 from flashsim_prod.physics.chain.transforms import Gaussianiser
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.evidence import share_of_base, trusted
-from flashsim_prod.physics.training.tuning.holding import Stretches, kinds, missed_by, ranks
+from flashsim_prod.physics.training.tuning.holding import Stretches, alike, kinds, missed_by, ranks
 from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
 
 F32 = NDArray[np.float32]
@@ -71,8 +71,9 @@ def with_marginals_of(
         if column is None or known.sum() < settings.least:
             gaussianisers.append(base)
             continue
-        seen = _Seen(column[known], table.object_weight[known], latents[:, known, place], settings)
         source = table.row[known]
+        weight, stretch = table.object_weight[known], stretches.of[source]
+        seen = _Seen(column[known], weight, stretch, latents[:, known, place], settings)
         is_right = _holds(base, seen, source, stretches)
         gaussianisers.append(seen.transform(base) if is_right else base)
     return replace(fitted, gaussianisers=tuple(gaussianisers))
@@ -98,17 +99,22 @@ def with_own_draws(fitted: FittedModel, table: Table, seed: int) -> Table:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Values of one target, what they count for, and several latent numbers drawn for each: shape (m, n)."""
+    """Values of one target, their weights and stretches, and latent numbers drawn for each: shape (m, n)."""
 
     column: NDArray[Any]
     weight: F64
+    stretch: I64
     latents: F32
     settings: TuneSettings
 
     def of(self, chosen: NDArray[np.bool_]) -> _Seen:
         """Of some of the objects."""
         return replace(
-            self, column=self.column[chosen], weight=self.weight[chosen], latents=self.latents[:, chosen]
+            self,
+            column=self.column[chosen],
+            weight=self.weight[chosen],
+            stretch=self.stretch[chosen],
+            latents=self.latents[:, chosen],
         )
 
     def transform(self, base: Gaussianiser) -> Gaussianiser:
@@ -117,7 +123,10 @@ class _Seen:
         pseudo = self.settings.pseudo_objects if is_blended else 0.0
         latents = self.latents.ravel()
         drawn = base.from_normal(latents)
-        share = max(pseudo / (pseudo + self.weight.sum()), share_of_base(self.column, self.weight, drawn))
+        values = self.column.astype(np.float32)
+        of_one = alike(ranks(np.sort(values), values), self.stretch)
+        share = share_of_base(self.column, self.weight, drawn, of_one)
+        share = max(pseudo / (pseudo + self.weight.sum()), share)
         if share > _NOTHING_NEW:
             return base
         level = ndtr(latents.astype(np.float64))

@@ -108,6 +108,24 @@ def _total(gain: F64, stretch: I64) -> tuple[float, float]:
     return float(sums.sum()), float(np.sqrt(len(sums)) * sums.std(ddof=1))
 
 
+def alike(values: F64, stretch: I64) -> float:
+    """How many objects are worth one that is independent of all others: their design effect, 1 at least.
+
+    By how much more sums over stretches scatter than those of independent objects.
+
+    Parameters
+    ----------
+    values : array of shape (n,)
+    stretch : int64 array of shape (n,)
+        That each is of.
+    """
+    apart = values - values.mean()
+    independent = float(np.sum(apart**2))
+    if not independent:
+        return 1.0
+    return max(1.0, float(np.sum(np.bincount(stretch, apart) ** 2)) / independent)
+
+
 def kinds(expected: F64) -> I64:
     """Parts of objects, or sources, from those of which the least is expected to those of which the most is.
 
