@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flashsim_prod.physics.chain.bundle import Bundle, own_of_student, save_model
-from flashsim_prod.physics.chain.distilled import Distilled, Judgement, student_name
+from flashsim_prod.physics.chain.distilled import Distilled, Judgement, steps_of, student_name
 from flashsim_prod.physics.training.distilling.folder import Student, bundle_of
 
 JUDGED = Judgement(
@@ -33,7 +33,13 @@ def student_of(
     file, sha256 = save_model(folder, student_name(model, steps), own)
     training: dict[str, float | int | str] = {"steps": 900, "seconds": 90.0}
     taken = {} if judged.worse else {"file": file, "sha256": sha256}
-    made = Distilled(evaluations=steps, judgement=judged, training=training, **taken)
+    made = Distilled(
+        evaluations=steps,
+        solver=steps_of(steps).solver,
+        judgement=judged,
+        training=training,
+        **taken,
+    )
     of_teacher = bundle.path / entry.file
     files = (of_teacher,) if judged.worse else (of_teacher, folder / file)
     return Student(entry.model_copy(update={"distilled": made}), files)

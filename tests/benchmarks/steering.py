@@ -3,8 +3,9 @@
     python tests/benchmarks/steering.py WORK [--model met] [--steps 600] [--objects 10000] [--seed 1 --seed 2]
 
 WORK has the model's tables (``train extract``). All begin with the same weights, and learn the same rows in
-the same order for the same number of steps; the time of a step is told beside. Prints a line for each: the
-least loss on held-out rows, area and distances on sources that none has seen, and processor time.
+the same order for the same number of steps; the time of a step is told beside. --way takes one of them alone.
+Prints a line for each: the least loss on held-out rows, area and distances on sources that none has seen, and
+processor time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.kinds import networks
-from flashsim_prod.physics.chain.registry import find_model
+from flashsim_prod.physics.chain.registry import find_model, in_version
 from flashsim_prod.physics.training.fit import fit_model
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.tables import load_tables
@@ -42,6 +43,9 @@ def silu_glu(block: networks._Block, hidden: Tensor, gate: Tensor, shift: Tensor
     return cast(Tensor, hidden + block.second(nn.functional.silu(inner + shift) * torch.sigmoid(gate)))
 
 
+_WAYS = {"FiLM": film, "GLU": glu, "SiLU, GLU": silu_glu}
+
+
 def main() -> None:
     """Fit and measure each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -50,14 +54,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--objects", type=int, default=10_000)
     parser.add_argument("--seed", type=int, action="append")
+    parser.add_argument("--way", choices=_WAYS, action="append", help="all by default")
     asked = parser.parse_args()
-    model = find_model(asked.model)
-    table = load_tables(asked.work / "tables", model)
+    declared = find_model(asked.model)
+    table = load_tables(asked.work / "tables", declared)
+    # as a fit has it: of the tables' version, and without attributes that these lack
+    model = in_version(declared, table.version)
+    model = model.drawing({str(target) for target in model.targets if target.name in table.targets})
     learned, held_out = kinds.split(table, asked.objects)
     torch.set_num_threads(1)
     print(f"{'':10} seed  held-out loss  area   floor  median W1  correlations  ms/step")
     for seed in asked.seed or [1]:
-        for name, forward in (("FiLM", film), ("GLU", glu), ("SiLU, GLU", silu_glu)):
+        for name in asked.way or _WAYS:
+            forward = _WAYS[name]
             networks._Block.forward = forward  # type: ignore[method-assign]
             settings = replace(FitSettings(seed=seed), flow_steps=asked.steps)
             began = time.process_time()

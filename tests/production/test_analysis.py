@@ -23,6 +23,7 @@ from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.oversampling import OversampledHist
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.order.folder import load_request
 
 CONFIG = """\
 name: zmumu
@@ -323,6 +324,12 @@ def test_a_killed_training_goes_on(
         (("net.safetensors", "gone.safetensors"), 2, "networks.net.file: "),
         (("value: net,", "value: nett,"), 2, "did you mean 'net'"),
         (("met / 50]", "met / 50, dnn]"), 2, "networks.net.inputs: unknown column 'dnn'"),
+        (("value: net,", "value: met,"), 2, "networks.net: no variable and no selection asks for its output"),
+        (("  met:", "  net: {value: MET_pt, title: x}\n  met:"), 2, "or one of that name stands before"),
+        (("type: int,", "type: int, missing: 0.5,"), 2, "n_jets.missing: 0.5 is no whole number"),
+        (("missing: -1", "missing: .nan"), 2, "variables.pt_j1.missing: "),
+        (("value: count(jets)", "value: MET_pt"), 2, "variables.n_jets is of type int, and "),
+        (("[full.root]", "[full.root, ./full.root]"), 10, "full.root: named twice; its events"),
         (("n_jets:", "nJets:"), 2, "begins like a counter"),
         (("type: int", "type: integer"), 2, "type"),
         (("m_ll < 120", "m_ll < 30"), 10, "no event of 4,000 passes the selection"),
@@ -363,6 +370,14 @@ def test_the_closure_of_other_events(bundle: Path, folder: Path, home: Home, tmp
     _refused(11, "a bundle of object models", "train", "closure", "reference", other)
     _refused(10, "gone.root does not exist", "train", "closure", bundle, tmp_path / "gone.root", *of_network)
     _refused(2, "net.safetensors is not in", "train", "closure", bundle, other, "--networks", tmp_path)
+    nan = hopeless.scalars["genWeight"].copy()
+    nan[7] = np.nan
+    write(
+        tmp_path / "nan.root",
+        Events(hopeless.n, {**hopeless.scalars, "genWeight": nan}, hopeless.collections),
+    )
+    of_nan = ("train", "closure", bundle, tmp_path / "nan.root", *of_network)
+    _refused(10, "nan.root: genWeight is not finite in 1 events", *of_nan)
 
 
 def test_a_work_folder_of_another_analysis(bundle: Path, folder: Path, home: Home) -> None:
@@ -414,6 +429,27 @@ def test_lost_ntuples_of_parquet_are_made_again_to_the_byte(bundle: Path, folder
     found = json.loads(_done("recover", "flat", "--json").stdout)
     assert found["files"][0]["proof"] == "bytes"
     assert path.read_bytes() == was
+
+
+def test_campaigns_of_analyses(bundle: Path, folder: Path, home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "flat.yaml"
+    start = (
+        f"name: flat\nrequests:\n  - {{inputs: {folder / 'full.root'}, energies: 13, primary: Z, seed: 3, "
+    )
+    path.write_text(f"{start}events: 90, oversample: 3, analysis: {bundle}}}\n")
+    _done("campaign", path, "--json")
+    (name,) = home.names()
+    request = load_request(home.folder(name).request)
+    assert request.analysis is not None
+    assert (request.analysis.name, str(request.dataset).rpartition("/")[2]) == ("zmumu", "NTUPLE")
+    # the same again is nothing, more of it an extension, and of another form another sample
+    for change, action in (("", "keep"), ("events: 180, ", "extend"), ("format: parquet, ", "new")):
+        events = "" if "events" in change else "events: 90, "
+        path.write_text(f"{start}{events}{change}oversample: 3, analysis: {bundle}}}\n")
+        rows = json.loads(_done("campaign", path, "--dry-run", "--json").stdout)["requests"]
+        assert action in [row["action"] for row in rows]
+    path.write_text(f"{start}analysis: reference}}\n")
+    _refused(11, "requests.0.analysis: ", "campaign", path)
 
 
 def test_parquet_where_it_cannot_be(

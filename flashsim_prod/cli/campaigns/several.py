@@ -47,7 +47,7 @@ def make_several(
         if value is not None:
             raise RequestError(f"{option} goes with --input, and so with one request")
     if typed.analysis is not None:
-        raise RequestError("--analysis goes with one card; make the requests one by one")
+        raise RequestError("--analysis goes with one card; say it in the file of a campaign for several")
     if typed.era:
         raise RequestError("--era goes with one card; those of several follow the bundle")
     if typed.virtual:

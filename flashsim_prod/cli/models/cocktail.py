@@ -9,6 +9,7 @@ import typer
 
 from flashsim_prod.cli.models.extracted import note_what_is_lacking, print_sizes, speed
 from flashsim_prod.cli.models.shown import FitsShown
+from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.progress import shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
 from flashsim_prod.core.sizes import format_duration, parse_count
@@ -68,6 +69,7 @@ def train_from_files(name: str, files: CocktailFiles, options: FitOptions, *, as
             display=FitsShown(show, as_json),
             extracted=drawn,
         )
+    warn(made.bundle.mixtures)
     if as_json:
         print_json(_for_programs(made))
         return

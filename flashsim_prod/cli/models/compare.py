@@ -83,4 +83,9 @@ def _print(made: Compared) -> None:
             f"{one.objects:,}",
         )
     console().print(listing)
+    sets = {one.model: one.sets for one in made.standings if one.sets}
+    for model, number in sets.items():
+        typer.echo(
+            f"{model}: AUC and FLOOR are of {number:,} sets of objects, by what these are on the whole"
+        )
     typer.echo(f"{made.figures}" if made.picture is None else f"{made.picture}")

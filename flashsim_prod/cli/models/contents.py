@@ -44,6 +44,7 @@ def print_bundle(found: BundleContents) -> None:
         f"made {found.created:%Y-%m-%d} with {software}",
         "trained on " + "; ".join(found.training_sample),
         *_eras(found),
+        f"reference detector {'; '.join(found.detectors)}",
     )
     numbers = ("SEES", "DRAWS", "WEIGHTS", "OBJECTS", "SEED")
     listing = table("MODEL", "PRODUCES", *numbers, right=numbers, whole=("MODEL",))
@@ -90,8 +91,9 @@ def _in_version(found: InVersion, made_for: str) -> Iterator[str]:
 
 def _print_report(found: HeldOutReport) -> None:
     files = ", ".join(f"{name} ({events:,} events)" for name, events in found.files.items())
+    with_what = f"{found.compared_with} {found.detector}".rstrip()
     _print_lines(
-        f"held out: {found.compared_with}, {files}; {found.made:%Y-%m-%d}, {found.software}",
+        f"held out: {with_what}, {files}; {found.made:%Y-%m-%d}, {found.software}",
         f"          {found.command}",
     )
     if found.events:
@@ -141,7 +143,7 @@ def _print_entry(bundle: str, one: ModelContents) -> None:
     fit = ", ".join(f"{name} {value}" for name, value in one.fit.items())
     for label, text in (
         ("model", f"{one.name} of bundle {bundle}"),
-        ("produces", f"{one.produces}, at most {one.most} for each source"),
+        ("produces", f"{one.produces}, {f'at most {one.most}' if one.most else 'one'} for each source"),
         ("kind", ", ".join(filter(None, (one.kind, one.corrected)))),
         ("weights", f"{one.parameters:,}, sha256 {one.sha256}"),
         ("fit", fit or "-"),

@@ -21,6 +21,8 @@ def speed(made: Extracted) -> str:
 
 def note_what_is_lacking(made: Extracted) -> None:
     """What the tables do not hold, a line each, on standard error."""
+    for file in made.empty:
+        typer.echo(f"note: {file}: holds no events, so there is nothing to draw from it", err=True)
     for file, version, told in (*_without_table(made), *_with_less(made)):
         of_version = f" (NanoAOD {version})" if version else ""
         typer.echo(f"note: {file}{of_version}: {told}", err=True)
@@ -34,6 +36,8 @@ def note_what_is_lacking(made: Extracted) -> None:
             f"{made.counted_as}; if it is of another one, say --era",
             err=True,
         )
+    for line in made.mixtures:
+        typer.echo(f"note: {line}", err=True)
     for one in made.without_source:
         lacking = f"{one.objects:,} of {one.number:,} {one.collection} are in no table, for want of a source"
         typer.echo(f"note: {one.file}: {lacking}", err=True)

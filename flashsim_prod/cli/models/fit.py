@@ -31,15 +31,17 @@ from flashsim_prod.production.models.opendata.records import Where
 Steps = Annotated[
     int | None,
     typer.Option(
-        min=100, help="Steps of the flow, of which the other network takes a third, or of the only network."
+        min=100,
+        help="Steps of what draws the attributes (a gan takes half as many, a cloud a quarter), and a third "
+        "of them for their number; or of --only.",
     ),
 ]
 Width = Annotated[
-    int | None, typer.Option(min=8, help="Width of the flow's network; the model's own by default.")
+    int | None, typer.Option(min=8, help="Width of what draws the attributes; the model's own by default.")
 ]
 Blocks = Annotated[
     int | None,
-    typer.Option(min=1, help="Residual blocks of the flow's network; 5 of width 300 have 2M weights."),
+    typer.Option(min=1, help="Blocks of what draws the attributes; 5 of width 300 are a flow of 2M weights."),
 ]
 Kind = Annotated[
     ModelKind | None,

@@ -20,6 +20,7 @@ from flashsim_prod.cli.models.changing import tune as tuning
 from flashsim_prod.cli.models.extracted import note_what_is_lacking, print_drawn_at, print_sizes, speed
 from flashsim_prod.cli.models.fidelity import print_fidelity
 from flashsim_prod.cli.models.opendata import Cache, Protocol, Server
+from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import (
     WORK,
     Evaluations,
@@ -113,7 +114,7 @@ def reference(
     if as_json:
         print_json(made)
         return
-    typer.echo(f"{made.output}: as of {made.era}, NanoAOD {made.nano}")
+    typer.echo(f"{made.output}: as of {made.era}, NanoAOD {made.nano}, reference detector {made.detector}")
 
 
 @app.command()
@@ -144,6 +145,10 @@ def extract(
     era: Annotated[
         str, typer.Option(metavar="ERA", help="Of files that do not tell it, as UL18 or UL16postVFP.")
     ] = "",
+    mixed: Annotated[
+        bool,
+        typer.Option("--mixed", help="Even beside tables of another reference detector, known to be alike."),
+    ] = False,
     jobs: Jobs = 1,
     site: Annotated[
         str,
@@ -164,7 +169,10 @@ def extract(
     with shown_steps() as show:
         found = located(files, Where(server, protocol, cache), most)
         not_taught = tuple(without or ())
-        portions = [replace(one, part=events, weight=weight, without=not_taught, era=era) for one in found]
+        portions = [
+            replace(one, part=events, weight=weight, without=not_taught, era=era, mixed=mixed)
+            for one in found
+        ]
         if site != "local":
             if model or jobs != 1:
                 raise RequestError(f"--model and --jobs are of tables drawn here: leave them out at {site}")
@@ -239,6 +247,7 @@ def bundle(
         tells_base=tell_base,
     )
     found, n_own = made.bundle, len(made.own_models)
+    warn(made.mixtures)
     if as_json:
         print_json({**asdict(found), "own_models": made.own_models})
         return

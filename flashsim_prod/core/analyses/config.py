@@ -42,7 +42,9 @@ class Variable(StrictModel):
         description="what is learned: the value, or its ratio to or difference from gen",
     )
     missing: float | None = Field(
-        default=None, description="what stands for it in selected events that have none; an error by default"
+        default=None,
+        allow_inf_nan=False,
+        description="what stands for it in selected events that have none; an error by default",
     )
 
     @model_validator(mode="after")
@@ -87,8 +89,14 @@ class FitOptions(StrictModel):
     """How the networks are trained."""
 
     kind: ModelKind = Field(default=ModelKind.SPLINE, description="what draws the variables")
-    steps: int = Field(default=6000, ge=100, description="of what draws the variables")
-    efficiency_steps: int = Field(default=3000, ge=100, description="of the selection's efficiency")
+    steps: int | None = Field(
+        default=None,
+        ge=100,
+        description="of what draws the variables; by default as many as its generator events are worth",
+    )
+    efficiency_steps: int | None = Field(
+        default=None, ge=100, description="of the selection's efficiency; by default in the same way"
+    )
     width: int | None = Field(default=None, ge=8)
     blocks: int | None = Field(default=None, ge=1)
     held_out: float = Field(
@@ -160,6 +168,17 @@ class AnalysisConfig(Analysis):
     files: tuple[str, ...] = Field(
         default=(), description="NANOAOD with both levels, from the file's folder on"
     )
+
+    @field_validator("variables")
+    @classmethod
+    def _whole_numbers_are_missed_as_such(cls, value: Mapping[str, Variable]) -> Mapping[str, Variable]:
+        # asked of files alone: bundles go on as they are
+        for name, one in value.items():
+            if one.type == "int" and one.missing is not None and not one.missing.is_integer():
+                raise ValueError(
+                    f"variables.{name}.missing: {one.missing:g} is no whole number, as those of an int are"
+                )
+        return value
 
     def analysis(self) -> Analysis:
         """What a bundle keeps of it."""

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from flashsim_prod.core.choices import Device, RegisterIn
+from flashsim_prod.core.choices import Device, FileFormat, RegisterIn
 from flashsim_prod.core.notices.targets import Notify, NotifyField
 from flashsim_prod.core.options import MAX_OVERSAMPLE, SEED_END, Registration, Sampling
 from flashsim_prod.core.sizes import parse_count
@@ -30,6 +30,18 @@ from flashsim_prod.errors import RequestError
 MAX_REQUESTS = 10_000
 #: digits of a key in the names of requests
 _KEY_DIGITS = 10
+#: options that decide what is in a sample
+_OF_CONTENTS = (
+    *("bundle", "seed", "primary", "xsec", "shower", "nano", "keep_unrefined"),
+    *("analysis", "format"),
+)
+#: what an entry says, and which defaults it takes the place of: other ways to say it, other sorts of files
+_INSTEAD_OF: Mapping[str, tuple[str, ...]] = {
+    "eras": ("energies",),
+    "energies": ("eras",),
+    "bundle": ("analysis", "format"),
+    "analysis": ("bundle", "nano", "keep_unrefined"),
+}
 
 
 def _several(value: object) -> object:
@@ -86,6 +98,12 @@ class Choices(StrictModel):
     )
     priority: int | None = Field(default=None, description="the higher, the earlier; 0 by default")
     bundle: str | None = Field(default=None, description="name or folder of the models")
+    analysis: str | None = Field(
+        default=None, description="name or folder of an analysis' bundle: flat ntuples, in NANOAOD's place"
+    )
+    format: FileFormat | None = Field(
+        default=None, description="of the files of an analysis' ntuples; root by default"
+    )
     seed: int | None = Field(
         default=None, ge=0, lt=SEED_END, description="decides all numbers drawn; random by default"
     )
@@ -135,10 +153,9 @@ class Choices(StrictModel):
         """These choices, and those of `defaults` where nothing is said."""
         said = {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
         others = {name: getattr(defaults, name) for name in Choices.model_fields}
-        # of two ways to say the same, the entry's own
-        for one, other in (("eras", "energies"), ("energies", "eras")):
-            if one in said:
-                others[other] = None
+        # of those that exclude each other, the entry's own
+        for one in said.keys() & _INSTEAD_OF.keys():
+            others |= dict.fromkeys(_INSTEAD_OF[one])
         return Choices.model_construct(**{**others, **said})
 
 
@@ -182,12 +199,12 @@ class Wanted(StrictModel):
             "oversample": self.oversample,
             "era": self.era,
             "energy_tev": self.energy_tev,
-            **{
-                name: getattr(self.choices, name)
-                for name in ("bundle", "seed", "primary", "xsec", "shower", "nano", "keep_unrefined")
-            },
+            **{name: getattr(self.choices, name) for name in _OF_CONTENTS},
             "sampling": self.choices.sampling and self.choices.sampling.model_dump(mode="json"),
         }
+        if self.choices.format is FileFormat.ROOT:
+            # which it is without a word, too
+            made_of["format"] = None
         # what is not said is left out, so that what can be said later changes no key
         said = {name: value for name, value in made_of.items() if value not in (None, [])}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
@@ -304,6 +321,7 @@ def _check_axes(entry: int, choices: Choices) -> None:
             refuse(field, "goes with inputs; of a card it is in its file")
     if choices.eras and choices.energies:
         refuse("eras", "energies say the same in numbers; leave one out")
+    _check_analysis(choices, refuse)
     if choices.eras and choices.inputs:
         refuse("eras", "the era of inputs is that of their energy; leave it out")
     for field in ("cards", "inputs", "events", "oversample", "eras", "energies", "sites"):
@@ -311,6 +329,19 @@ def _check_axes(entry: int, choices: Choices) -> None:
         twice = next((one for position, one in enumerate(values) if one in values[:position]), None)
         if twice is not None:
             refuse(field, f"{twice} is there twice")
+
+
+def _check_analysis(choices: Choices, refuse: Callable[[str | None, str], None]) -> None:
+    """Refuse what does not go with an analysis, or only with one."""
+    if choices.analysis is None:
+        if choices.format not in (None, FileFormat.ROOT):
+            refuse("format", f"{choices.format} is of flat ntuples, with analysis; NANOAOD is root")
+        return
+    for field in ("bundle", "nano", "keep_unrefined"):
+        if getattr(choices, field):
+            refuse(field, "is of NANOAOD, and analysis makes flat ntuples; leave one out")
+    if choices.eras:
+        refuse("eras", "is of bundles of object models, and analysis of none; say energies")
 
 
 def anchored(mapping: Mapping[str, Any], anchor: Callable[[str, str], str]) -> dict[str, Any]:
@@ -323,7 +354,7 @@ def anchored(mapping: Mapping[str, Any], anchor: Callable[[str, str], str]) -> d
     anchor : callable
         From a key and a word to the word.
     """
-    words = {"cards", "inputs", "sites", "bundle", "shower"}
+    words = {"cards", "inputs", "sites", "bundle", "analysis", "shower"}
 
     def moved(key: str, value: Any) -> Any:
         if isinstance(value, list):

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ class Cache:
     folder : Path
         Made if need be.
     limit : int
-        Of all files in it, those that are being copied included [B].
+        Of all files in it [B]; those that are being copied count as what they will be, and what is left of
+        copies that were interrupted as what is there.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -74,6 +76,10 @@ class Cache:
             with FileLock(f"{path}{_LOCK}"):
                 if self.find(recid, file) is None:
                     part = path.with_name(f"{path.name}.{file.size}{_PART}")
+                    for other in path.parent.glob(f"{escape(path.name)}.*{_PART}"):
+                        # of when the portal said another size
+                        if other != part:
+                            other.unlink(missing_ok=True)
                     self._make_room(file, part, {*keep, path})
                     _copy(file, part, progress)
                     os.replace(part, path)
@@ -91,12 +97,12 @@ class Cache:
         with FileLock(self.folder / _LOCK):
             sizes = dict(self._sizes(without=part))
             excess = sum(sizes.values()) + file.size - self.limit
-            whole = [one for one in sizes if one.suffix != _PART and one not in keep]
-            for path in sorted(whole, key=lambda one: one.stat().st_mtime):
+            for path in sorted(sizes.keys() - keep, key=_last_used):
                 if excess <= 0:
                     break
-                with suppress(Timeout), FileLock(f"{path}{_LOCK}", timeout=0):
-                    path.unlink()
+                # what is being copied is held by who copies it
+                with suppress(Timeout), FileLock(_lock_of(path), timeout=0):
+                    path.unlink(missing_ok=True)
                     excess -= sizes[path]
             if excess > 0:
                 raise self._too_small(f"{format_bytes(excess)} more are wanted at once")
@@ -112,10 +118,33 @@ class Cache:
     def _sizes(self, without: Path) -> Iterator[tuple[Path, int]]:
         """What is there, and what will be of what is being copied."""
         for path in self.folder.glob("*/*"):
-            if path.suffix == _PART and path != without:
-                yield path, int(path.suffixes[-2].lstrip("."))
+            if path.suffix == _PART:
+                if path != without:
+                    yield path, _size_of_part(path)
             elif path.suffix == ".root":
                 yield path, path.stat().st_size
+
+
+def _lock_of(path: Path) -> str:
+    """Who holds it copies the file that `path` is, or is a part of."""
+    whole = path.name.removesuffix(_PART).rpartition(".")[0] if path.suffix == _PART else path.name
+    return f"{path.with_name(whole)}{_LOCK}"
+
+
+def _size_of_part(path: Path) -> int:
+    """What a part takes: the size that it is to get where somebody is at it, else what is there."""
+    try:
+        with FileLock(_lock_of(path), timeout=0):
+            return path.stat().st_size if path.exists() else 0
+    except Timeout:
+        return int(path.suffixes[-2].lstrip("."))
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _copy(file: RemoteFile, part: Path, progress: Progress | None) -> None:

@@ -221,7 +221,7 @@ def _correlations(
     truth: dict[str, NDArray[np.generic]], drawn: dict[str, F64], names: list[str]
 ) -> tuple[float, tuple[str, str]]:
     """The largest difference of rank correlations, and of which two variables."""
-    if len(names) < 2:
+    if len(names) < 2 or min(len(side[names[0]]) for side in (truth, drawn)) < 2:
         return 0.0, (names[0], names[0])
     found = []
     for side in (truth, drawn):

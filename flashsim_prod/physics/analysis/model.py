@@ -16,7 +16,7 @@ from flashsim_prod.physics.analysis.expressions import Expression, as_number
 from flashsim_prod.physics.analysis.features import CONDITIONS, features, gen_names
 from flashsim_prod.physics.analysis.networks import Dense, load_network
 from flashsim_prod.physics.analysis.tracking import Tracked
-from flashsim_prod.physics.analysis.values import F64, PerEvent, Value
+from flashsim_prod.physics.analysis.values import F64, PerEvent, Value, holds
 from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Rows, Scale, Target
 from flashsim_prod.physics.events import Column, Events
 
@@ -24,6 +24,8 @@ from flashsim_prod.physics.events import Column, Events
 _MISSING = {Against.VALUE: None, Against.RATIO: -1.0, Against.DIFFERENCE: -1e5}
 #: what a ratio's denominator is at least, and what it is where there is no counterpart
 _SMALLEST, _NO_COUNTERPART = 1e-3, 1.0
+#: numbers of 64 bits that are this near to a whole one are meant to be it
+_WHOLE_WITHIN = 1e-6
 _SIZE = NetworkSize(width=64, blocks=2, classifier=(128, 64, 32), knots=12)
 
 
@@ -103,7 +105,7 @@ class Regression:
             names[name] = PerEvent(values[name])
         self._evaluate_networks(self._selection, events, names)
         selected = as_number(self._selection(events, names), events.n, self._selection)
-        return (selected != 0) & ~np.isnan(selected), values
+        return np.asarray(holds(selected)), values
 
     def _evaluate_networks(self, user: Expression, events: Events, names: dict[str, Value]) -> None:
         """Name the output of networks that `user` is the first to mention: of what is named before it."""
@@ -113,6 +115,16 @@ class Regression:
             is_here = events.n or self.folder is not None
             found = self._networks[network](np.stack(columns, axis=1)) if is_here else np.zeros(0)
             names[network] = PerEvent(found)
+
+    @property
+    def idle_networks(self) -> list[str]:
+        """Networks that nothing would evaluate: not mentioned, or of the name of a variable before."""
+        known, used = set(self.analysis.objects), set[str]()
+        for name, expression in self._values.items():
+            used |= expression.mentions & self.analysis.networks.keys() - known
+            known |= {name, *used}
+        used |= self._selection.mentions & self.analysis.networks.keys() - known
+        return sorted(self.analysis.networks.keys() - used)
 
     def rows(self, events: Events) -> Rows:
         """A row for each event: features, and counterparts of variables."""
@@ -191,10 +203,20 @@ class Regression:
             )
         if one.against is Against.VALUE:
             filled = np.where(lost, one.missing or 0.0, values)
-            return np.round(filled).astype(np.int32) if one.type == "int" else filled.astype(np.float32)
+            return self._whole(name, filled) if one.type == "int" else filled.astype(np.float32)
         base = self._base(name, one, rows)
         found = values / base if one.against is Against.RATIO else values - base
         return np.where(lost, _MISSING[one.against] or 0.0, found).astype(np.float32)
+
+    def _whole(self, name: str, values: F64) -> Column:
+        whole = np.round(values)
+        odd = (np.abs(values - whole) > _WHOLE_WITHIN) | (np.abs(values) > np.iinfo(np.int32).max)
+        if odd.any():
+            raise ConfigError(
+                f"{self.where}: variables.{name} is of type int, and {values[odd][0]:g} in an event that "
+                "passes the selection; give it the type float, or an expression that gives whole numbers"
+            )
+        return whole.astype(np.int32)
 
     def _base(self, name: str, one: Variable, rows: Rows) -> F64:
         base, there = rows[f"gen_{name}"].astype(np.float64), rows[f"has_{name}"] > 0

@@ -137,6 +137,9 @@ def _below(found: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[
 
 def sample_of(events: Events, regression: Regression, gen: NDArray[np.int64]) -> Sample:
     """The sample of a batch of events."""
+    weight = events.scalars["genWeight"].astype(np.float64)
+    if not np.isfinite(weight).all():
+        raise InputError(f"genWeight is not finite in {int((~np.isfinite(weight)).sum()):,} events")
     passes, values = regression.reconstructed(events)
     rows = regression.rows(events)
     conditions = regression.model.condition_matrix(rows)
@@ -149,8 +152,23 @@ def sample_of(events: Events, regression: Regression, gen: NDArray[np.int64]) ->
         for name, column in rows.columns.items()
         if name.startswith(("gen_", "has_"))
     }
-    whole = Sample(conditions, passes, gen, events.scalars["genWeight"].astype(np.float64), columns, targets)
+    whole = Sample(conditions, passes, gen, weight, columns, targets)
     return whole if good.all() else whole.part(np.asarray(good))
+
+
+def refuse_twice(files: Sequence[str]) -> None:
+    """`InputError` if a file is named twice: an event would be learned from and judged by."""
+    seen: dict[str, str] = {}
+    for url in files:
+        place = url if "://" in url and not url.startswith("file:") else str(Path(_plain(url)).resolve())
+        if place in seen:
+            also = "" if seen[place] == url else f", as {seen[place]} too"
+            raise InputError(f"{url}: named twice{also}; its events would be no other ones, leave one out")
+        seen[place] = url
+
+
+def _plain(url: str) -> str:
+    return url.removeprefix("file://")
 
 
 def read_samples(
@@ -170,6 +188,7 @@ def read_samples(
     ConfigError
         If a variable is not defined in an event that passes.
     """
+    refuse_twice(files)
     first = 0
     for url in files:
         with NanoFile(url, Schema.default(), declared=True) as file:
@@ -190,6 +209,8 @@ def read_samples(
                     yield url, stop, file.n_entries, sample_of(events, regression, gen)
                 except ConfigError as error:
                     raise ConfigError(f"{error} ({url})") from error
+                except InputError as error:
+                    raise InputError(f"{url}: {error}") from error
                 except MissingBranchError as error:
                     raise InputError(f"{url}: {error}") from error
             first = last

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flashsim_prod.core.analyses.config import Analysis
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim_prod.core.analyses.config import Analysis, FitOptions
+from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import InputError
 from flashsim_prod.files import read_text, write_whole
 from flashsim_prod.physics.analysis.model import Regression
@@ -25,6 +30,19 @@ Progress = Callable[[str, int, int, float | None], None]
 
 _CONFIG, _DETECTORS = "analysis.json", "detectors.json"
 _PARTS = ("learned", "held_out")
+#: folders in that of a training
+_FIT, CLOSURE, BUNDLE = "fit", "closure", "bundle"
+#: rows of a step
+_BATCH, _BATCH_FOR_EFFICIENCY = 1024, 2048
+#: how often a generator event is looked at, if nothing else is said, and the steps that this may come to
+_LOOKS, _LOOKS_FOR_EFFICIENCY = 200, 60
+_LEAST_STEPS, _MOST_STEPS = 200, 6000
+#: so that a weight which nothing calls for is gone within some hundred steps
+_WEIGHT_DECAY = 2.0
+#: events drawn to calibrate with, about, and how often each event is drawn at most
+_CALIBRATED_WITH, _MOST_DRAWS = 60_000, 50
+#: tells these draws from others of the same seed
+_STREAM = 2
 
 
 @dataclass(frozen=True)
@@ -41,10 +59,14 @@ def refuse_other_analysis(analysis: Analysis, work: Path, *, quick: bool) -> Non
     path = work / _CONFIG
     if not path.is_file():
         return
-    there, mine = json.loads(read_text(path)), _told(analysis, quick)
+    mine = _told(analysis, quick)
+    try:
+        there = json.loads(read_text(path))
+        name = there["analysis"]["name"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged; give another --work, or --anew to start over") from error
     if there == mine:
         return
-    name = there["analysis"]["name"]
     if name != analysis.name:
         whose = f"the analysis {name}, not {analysis.name}"
     elif there["analysis"] == mine["analysis"]:
@@ -56,6 +78,16 @@ def refuse_other_analysis(analysis: Analysis, work: Path, *, quick: bool) -> Non
 
 def _told(analysis: Analysis, quick: bool) -> dict[str, Any]:
     return {"analysis": json.loads(analysis.model_dump_json()), "quick": quick}
+
+
+def start_over(work: Path) -> None:
+    """Remove what a training left in the folder `work`, and nothing that is somebody else's there."""
+    if not (work / _CONFIG).is_file():
+        return
+    for name in (_FIT, CLOSURE, BUNDLE):
+        shutil.rmtree(work / name, ignore_errors=True)
+    for name in (*(f"{part}.safetensors" for part in _PARTS), _DETECTORS, _CONFIG):
+        (work / name).unlink(missing_ok=True)
 
 
 def note_analysis(analysis: Analysis, work: Path, *, quick: bool) -> None:
@@ -120,15 +152,8 @@ def fit_analysis(
     regression: Regression, parts: Parts, work: Path, *, quick: bool, device: str, progress: Progress
 ) -> FittedModel:
     """The model of an analysis, fitted to what there is to learn; from a checkpoint if there is one."""
-    fit, folder, model = regression.analysis.fit, work / "fit", regression.model
-    settings = FitSettings(
-        flow_steps=fit.steps,
-        multiplicity_steps=fit.efficiency_steps,
-        seed=fit.seed,
-        batch=1024,
-        multiplicity_batch=2048,
-        checkpoint_every=200,
-    )
+    fit, folder, model = regression.analysis.fit, work / _FIT, regression.model
+    settings = settings_for(fit, parts.learned)
     settings = settings.quick() if quick else settings
     if not (folder / ENTRY).is_file():
         size = find_kind(fit.kind).declared_size(model, width=fit.width, blocks=fit.blocks)
@@ -144,9 +169,52 @@ def fit_analysis(
                 f"{model.name} {network}", step, steps, loss
             ),
         )
-        leave_fit(fitted, record, folder)
+        leave_fit(calibrated(fitted, parts.learned, fit.seed), record, folder)
     # as jobs will have it: with its weights rounded
     return load_fitted(folder, model)[0]
+
+
+def settings_for(fit: FitOptions, learned: Sample) -> FitSettings:
+    """How long is learned, and how much is forgotten on the way.
+
+    Networks see a hundred numbers of a generator event, and its folds have the same ones: after some hundred
+    looks at each they know it by heart, and other generator events are drawn the worse for it.
+    """
+
+    def worth(events: NDArray[np.int64], looks: int, batch: int, most: int) -> int:
+        return int(np.clip(looks * len(np.unique(events)) // batch, _LEAST_STEPS, most))
+
+    passing = worth(learned.gen[learned.passes], _LOOKS, _BATCH, _MOST_STEPS)
+    efficiency = worth(learned.gen, _LOOKS_FOR_EFFICIENCY, _BATCH_FOR_EFFICIENCY, _MOST_STEPS)
+    return FitSettings(
+        flow_steps=fit.steps or passing,
+        multiplicity_steps=fit.efficiency_steps or efficiency,
+        seed=fit.seed,
+        batch=_BATCH,
+        multiplicity_batch=_BATCH_FOR_EFFICIENCY,
+        checkpoint_every=200,
+        weight_decay=_WEIGHT_DECAY,
+    )
+
+
+def calibrated(fitted: FittedModel, learned: Sample, seed: int) -> FittedModel:
+    """The model with each variable's distribution that of the events it was learned from.
+
+    What a network gives for one event after another is right on average only as far as it has learned, and
+    analyses look at averages first. So the steps between normal numbers and variables are moved to where what
+    is drawn has the probabilities that the truth has: variable by variable, ranks and correlations stay.
+    """
+    chance = fitted.probabilities(learned.conditions)[:, 1]
+    draws = int(np.clip(np.ceil(_CALIBRATED_WITH / max(1.0, chance.sum())), 1, _MOST_DRAWS))
+    random = np.random.default_rng((seed, _STREAM))
+    row = np.concatenate([np.flatnonzero(random.random(len(chance)) < chance) for _ in range(draws)])
+    if len(row) < LEAST_OBJECTS:
+        # an efficiency that is near to none tells nothing of those that pass
+        row = np.flatnonzero(learned.passes)
+    normals = random.normal(size=(len(row), fitted.n_normals))
+    latents = fitted.latents(learned.conditions[row], normals, Sampling())
+    maps = tuple(one.calibrated(column) for one, column in zip(fitted.gaussianisers, latents.T, strict=True))
+    return replace(fitted, gaussianisers=maps)
 
 
 def bundle_of(regression: Regression, parts: Parts, work: Path, target: Path) -> Bundle:
@@ -157,7 +225,7 @@ def bundle_of(regression: Regression, parts: Parts, work: Path, target: Path) ->
     n, passing = len(parts.learned), int(parts.learned.passes.sum())
     files = " ".join(Path(url).name for url in parts.detectors)
     return build_bundle(
-        {analysis.name: work / "fit"},
+        {analysis.name: work / _FIT},
         target,
         name=analysis.name,
         title=f"{analysis.title}{whose}",

@@ -15,6 +15,11 @@ from flashsim_prod.physics.events import Collection
 F64 = NDArray[np.float64]
 
 
+def holds(values: Any) -> Any:
+    """Where a condition is true: numbers that are not 0, and none that are undefined."""
+    return (values != 0) & (values == values)
+
+
 @dataclass(frozen=True)
 class PerEvent:
     """A number for each event; NaN where it has none."""
@@ -44,7 +49,7 @@ class PerObject:
 
     def select(self, mask: PerObject) -> PerObject:
         """Those of the objects for which `mask` is not 0."""
-        kept = mask.values != 0
+        kept = holds(mask.values)
         counts = np.bincount(self.event[kept], minlength=len(self.counts)).astype(np.int64)
         return PerObject(counts, self.values[kept])
 
@@ -62,7 +67,7 @@ class Objects:
 
     def select(self, mask: PerObject) -> Objects:
         """Those for which `mask` is not 0."""
-        return Objects(self.collection.select(mask.values != 0))
+        return Objects(self.collection.select(holds(mask.values)))
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,8 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     **{"+": operator.add, "-": operator.sub, "*": operator.mul, "/": np.divide, "%": np.mod},
     **{"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge},
     **{"==": operator.eq, "!=": lambda a, b: (a != b) & (a == a) & (b == b), "**": np.power},
-    "&": lambda a, b: (a != 0) & (b != 0),
-    "|": lambda a, b: (a != 0) | (b != 0),
+    "&": lambda a, b: holds(a) & holds(b),
+    "|": lambda a, b: holds(a) | holds(b),
 }
 
 

@@ -16,6 +16,7 @@ from flashsim_prod.physics.analysis.values import (
     Value,
     Vector,
     elementwise,
+    holds,
 )
 from flashsim_prod.physics.definitions.links import close_pairs, delta_phi
 
@@ -82,7 +83,7 @@ def _least(column: PerObject) -> Value:
 
 
 def _any(column: PerObject) -> Value:
-    inside = np.bincount(column.event, column.values != 0, minlength=len(column.counts))
+    inside = np.bincount(column.event, holds(column.values), minlength=len(column.counts))
     return PerEvent((inside > 0).astype(np.float64))
 
 
@@ -147,7 +148,7 @@ def _away_from(objects: Objects, others: Objects, distance: np.float64) -> Value
 
 
 def _where(condition: F64, one: F64, other: F64) -> Any:
-    return np.where(condition != 0, one, other)
+    return np.where(holds(condition), one, other)
 
 
 def _sorted(objects: Objects, column: PerObject) -> Value:

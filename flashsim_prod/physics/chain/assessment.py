@@ -20,7 +20,7 @@ REPORT_NAME = "report.json"
 
 
 #: what manifests do not say where there is nothing to say: they were written before there was any
-_NEWER = ("auc_before", "told_apart", "groups", "before", "events")
+_NEWER = ("auc_before", "told_apart", "groups", "before", "events", "detector")
 
 
 class _Sparing(StrictModel):
@@ -76,6 +76,7 @@ class Assessment(_Sparing):
         default_factory=dict, description="whole events and collections, where files are FullSim"
     )
     groups: dict[str, int] = Field(default_factory=dict, description="how many are green, amber and red")
+    detector: str = Field(default="", description="digest of the reference detector, if files are of it")
 
 
 #: what is told apart, beside collections

@@ -11,6 +11,7 @@ from statistics import median
 from flashsim_prod.physics.chain.assessment import AreaFigures, Assessment, ModelFigures
 from flashsim_prod.physics.chain.bundle import Bundle, Manifest
 from flashsim_prod.physics.chain.corrections.section import RefinerSection
+from flashsim_prod.physics.chain.detectors import detectors_of, told_detectors, unlike
 from flashsim_prod.physics.chain.distilled import Distilled
 
 #: a classifier that is this many of its errors above its floor tells drawn from true objects
@@ -57,8 +58,16 @@ def _identity(bundle: Bundle) -> str:
             ("Models", f"{len(manifest.models)}, {weights:,} weights in all, safetensors"),
             ("In dataset names", f"`{manifest.tag}`"),
             *((("Era", manifest.era),) if manifest.era else ()),
+            *_detectors(manifest),
         ),
     )
+
+
+def _detectors(manifest: Manifest) -> list[tuple[str, str]]:
+    """Which reference detector the models learned from, if that is recorded of any."""
+    if not any(detectors_of(manifest.models).values()):
+        return []
+    return [("Reference detector", "; ".join(told_detectors(manifest.models)))]
 
 
 def _intended_use(manifest: Manifest) -> str:
@@ -107,8 +116,8 @@ def _students(manifest: Manifest) -> list[str]:
     if not tried:
         return []
     told = (
-        "A student learned to go in a few even steps of Euler where its teacher goes by the solver; it draws "
-        "in the teacher's place where it is no worse "
+        "A student learned to go in a few evaluations where its teacher takes as many as are asked for; it "
+        "draws in the teacher's place where it is no worse "
         "within the errors: in the AUC of a classifier between drawn and reconstructed objects (of other "
         "draws of the teacher, where it says so), in the shares beyond the 1 % and 99 % quantiles of each "
         "attribute, and in those of whole numbers, flags and spikes. Other `--evaluations` take the "
@@ -220,11 +229,16 @@ def _assessment(found: Assessment) -> list[str]:
     head = ("Model", "Objects", "W1", *before, "AUC", "Floor", "pt", "eta", "Any axis", "Worst attribute")
     return [
         f"### {', '.join(found.files)}",
-        f"Against {found.compared_with}: {_files(found)}; {found.made:%Y-%m-%d}, {found.software}, solver "
+        f"Against {_other(found)}: {_files(found)}; {found.made:%Y-%m-%d}, {found.software}, solver "
         f"{sampling.solver}, {sampling.evaluations} evaluations, at most {found.max_rows:,} objects a model.",
         f"```\n{found.command}\n```",
         _table(head, [(f"`{name}`", *_figures(one, found)) for name, one in found.models.items()]),
     ]
+
+
+def _other(found: Assessment) -> str:
+    """What was compared with, and which it is, if it is known."""
+    return f"{found.compared_with} {found.detector}".rstrip()
 
 
 def _figures(one: ModelFigures, found: Assessment) -> tuple[str, ...]:
@@ -260,6 +274,10 @@ def _limits(manifest: Manifest) -> list[str]:
             f"Numbers of objects with a chi2/ndf above {_NUMBERS_OFF} along some axis (of so many curves "
             f"chance alone puts a few there): {_names(off)}."
         )
+    for report in manifest.fidelity:
+        there = dict.fromkeys(manifest.models, report.detector)
+        files = f"{', '.join(report.files)}, which they were measured on, is"
+        said += [f"{line}." for line in unlike(detectors_of(manifest.models), there, "of these", files)]
     known = {name for name, one in measured if one.auc is not None}
     unknown = [name for name in manifest.models if name not in known]
     if unknown:

@@ -32,9 +32,11 @@ from flashsim_prod.physics.chain.bundle import (
 from flashsim_prod.physics.chain.combine import Parts
 from flashsim_prod.physics.chain.compatibility import check_signature, declared_for
 from flashsim_prod.physics.chain.corrections.section import without_corrections
+from flashsim_prod.physics.chain.detectors import DETECTOR_KEY, unlike
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.writing import refuse_taken, write_bundle
+from flashsim_prod.physics.training.drawn import detectors_drawn
 from flashsim_prod.physics.training.record import FitRecord, Losses
 
 ENTRY = "entry.json"
@@ -92,6 +94,8 @@ def _figures(record: FitRecord) -> dict[str, float | int | str]:
         figures[NANO_KEY] = record.version
     if record.era:
         figures[ERA_KEY] = record.era
+    if record.detector:
+        figures[DETECTOR_KEY] = record.detector
     if record.absent:
         figures[_WITHOUT] = " ".join(record.absent)
     if record.left_out:
@@ -193,6 +197,25 @@ def fitted_entry(folder: Path, model: str) -> ModelEntry:
             again = f"extract its tables and fit it again: flashsim-prod train fit {model} --anew"
             raise BundleError(f"{path}: fitted for another declaration of {model}; {again}") from error
     return entry
+
+
+def detector_of_fit(folder: Path) -> str:
+    """The reference detector that the fit in `folder` learned from; empty if that is not known."""
+    try:
+        return str(json.loads(read_text(folder / ENTRY))["fit"].get(DETECTOR_KEY, ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # what is wrong with an entry is told by whatever needs it
+        return ""
+
+
+def fits_unlike_tables(work: Path, models: Sequence[str] | None = None) -> list[str]:
+    """Lines on fits in the folder `work` that are of another reference detector than its tables."""
+    folders = [path.parent for path in sorted((work / "fits").glob(f"*/{ENTRY}"))]
+    fits = {one.name: detector_of_fit(one) for one in folders if models is None or one.name in models}
+    if not any(fits.values()):
+        return []
+    tables = work / "tables"
+    return unlike(fits, detectors_drawn(tables), f"in {work / 'fits'}", f"the tables in {tables} are")
 
 
 def software() -> dict[str, str]:

@@ -9,16 +9,26 @@ from pathlib import Path
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.files import read_text, write_json
+from flashsim_prod.physics.chain.detectors import NOT_RECORDED, is_mixed, named, together
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.training.table import (
     DrawnFrom,
+    Table,
+    detector_of_table,
     drawn_from,
     era_counted,
     era_of_table,
     origin_of_table,
     version_of_table,
 )
+
+#: noted of every model where there is nothing to draw from
+_NO_EVENTS = "the file holds no events"
+
+
+class NoEventsError(InputError):
+    """A file is whole, and holds no events."""
 
 
 def table_path(folder: Path, file: str, model: ObjectModel) -> Path:
@@ -72,20 +82,47 @@ def remember_impossible(folder: Path, url: str, impossible: Mapping[str, str], o
 
 
 def known_impossible(
-    folder: Path, url: str, models: Sequence[ObjectModel], n_events: int | None, part: EventRange = WHOLE
+    folder: Path,
+    url: str,
+    models: Sequence[ObjectModel],
+    n_events: int | None,
+    part: EventRange = WHOLE,
+    uuid: str | None = None,
 ) -> dict[str, str]:
-    """Those of `models` that are known to have no table of this very file, and why."""
+    """Those of `models` that are known to have no table of this very file, and why.
+
+    Parameters
+    ----------
+    uuid : str, optional
+        The file's own: what is known of another one that was in its place does not count.
+    """
     found = {}
     for model in models:
         path = _impossible_path(folder, url, model.name)
         if not path.is_file() or table_path(folder, url, model).exists():
             continue
-        noted = json.loads(read_text(path))
-        why = noted.pop("why")
-        origin = DrawnFrom(**noted)
-        if origin.url == told_url(url) and origin.is_of(n_events, part):
+        try:
+            noted = json.loads(read_text(path))
+            why = str(noted.pop("why"))
+            origin = DrawnFrom(**noted)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            # is found out again
+            continue
+        is_same = origin.url == told_url(url) and uuid in (None, origin.uuid)
+        if is_same and origin.is_of(n_events, part):
             found[model.name] = why
     return found
+
+
+def remember_empty(folder: Path, url: str, models: Sequence[ObjectModel], origin: DrawnFrom) -> None:
+    """Note that a file holds no events."""
+    remember_impossible(folder, url, {model.name: _NO_EVENTS for model in models}, origin)
+
+
+def refuse_empty(url: str, known: Mapping[str, str]) -> None:
+    """`NoEventsError` if that is what is known of a file."""
+    if _NO_EVENTS in known.values():
+        raise NoEventsError(f"{url} holds no events; leave it out")
 
 
 def version_drawn(folder: Path, url: str, models: Sequence[ObjectModel]) -> str | None:
@@ -116,3 +153,80 @@ def refuse_other_era(folder: Path, models: Sequence[ObjectModel], url: str, era:
                 raise InputError(
                     f"{url} is of {here}, and {path} is of {there}; extract each era into a --work of its own"
                 )
+
+
+def refuse_other_detector(folder: Path, models: Sequence[ObjectModel], url: str, digest: str) -> None:
+    """`InputError` if the file `url` is of another reference detector than tables, or of several itself."""
+    if is_mixed(digest):
+        raise InputError(
+            f"{url} is merged of files of several reference detectors, {digest}; extract these, each "
+            "detector into a --work of its own, or say --mixed if they are known to be alike"
+        )
+    for model in models:
+        for path in sorted((folder / model.name).glob("*.safetensors")):
+            there = detector_of_table(path)
+            if digest and there and there != digest:
+                raise InputError(
+                    f"{url} is of reference detector {digest}, and {path} of {there}; extract each into a "
+                    "--work of its own, or say --mixed if they are known to be alike"
+                )
+
+
+def refuse_mixture(paths: Sequence[Path], tables: Sequence[Table]) -> None:
+    """`InputError` if tables are of several versions or eras, or of files that lack different branches."""
+    first, one = paths[0], tables[0]
+    eras = {table.counts_as: path for path, table in zip(paths, tables, strict=True) if table.counts_as}
+    if len(eras) > 1:
+        (era, path), (other, another) = list(eras.items())[:2]
+        raise InputError(f"{path} is of {era} and {another} of {other}; fit each era in a --work of its own")
+    for path, table in zip(paths[1:], tables[1:], strict=True):
+        if table.version != one.version and table.version and one.version:
+            raise InputError(
+                f"{path} is of NanoAOD {table.version} and {first} of {one.version}; fit each version in a "
+                "--work of its own"
+            )
+        if odd := sorted(set(table.absent) ^ set(one.absent)):
+            poor, rich = (path, first) if odd[0] in table.absent else (first, path)
+            raise InputError(
+                f"{poor} is of a file without {odd[0]}, which the one of {rich} has; fit on files that hold "
+                "the same, or leave one out"
+            )
+
+
+def refuse_several_detectors(paths: Sequence[Path], tables: Sequence[Table]) -> None:
+    """`InputError` if tables are of several reference detectors, and nobody said that they may be."""
+    found: dict[str, Path] = {}
+    for path, table in zip(paths, tables, strict=True):
+        if table.detector and not table.is_mixed:
+            found.setdefault(table.detector, path)
+    if len(found) > 1:
+        (one, first), (other, second) = list(found.items())[:2]
+        raise InputError(
+            f"{first} is of reference detector {one} and {second} of {other}; extract each into a --work of "
+            "its own, or, if they are known to be alike, remove the tables of one and extract its file again "
+            "with --mixed"
+        )
+
+
+def detectors_drawn(folder: Path) -> dict[str, str]:
+    """The reference detector that the tables of each model are of; empty where it is not known."""
+    paths: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*/*.safetensors")):
+        paths.setdefault(path.parent.name, []).append(path)
+    return {name: together(map(detector_of_table, tables)) for name, tables in paths.items()}
+
+
+def told_mixtures(folder: Path, models: Sequence[ObjectModel]) -> list[str]:
+    """Lines on models with tables of several reference detectors, or of one and of files that say none."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for model in models:
+        paths = sorted((folder / model.name).glob("*.safetensors"))
+        # what has no origin is FullSim
+        of_it = [path for path in paths if detector_of_table(path) or origin_of_table(path)]
+        ways = tuple(sorted({detector_of_table(path) or NOT_RECORDED for path in of_it}))
+        if len(ways) > 1 or any(map(is_mixed, ways)):
+            found.setdefault(ways, []).append(model.name)
+    return [
+        f"tables of several reference detectors ({', '.join(ways)}) in {folder}: {named(names)}"
+        for ways, names in found.items()
+    ]

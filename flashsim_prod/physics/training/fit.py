@@ -16,13 +16,14 @@ import numpy as np
 import torch
 
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.physics.chain.detectors import together
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.base import Examples, Stage
 from flashsim_prod.physics.chain.kinds.registry import FLOW, KINDS, find_kind
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
-from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
+from flashsim_prod.physics.training.assemble import detector_of_fit, load_fitted, save_fitted
 from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
 from flashsim_prod.physics.training.record import FitRecord, Losses
@@ -100,6 +101,7 @@ def fit_model(
         version=table.version,
         absent=table.absent,
         era=table.era,
+        detector=table.detector,
     )
     for stage in stages:
         _optimise(stage, examples, settings, folder=folder, device=device, record=record, progress=progress)
@@ -227,6 +229,8 @@ def fit_into_folder(
     start = size = None
     if only or further:
         start, losses = load_fitted(folder, model)
+        # what is gone on from stays in it
+        table = replace(table, detector=together((detector_of_fit(folder), table.detector)))
         if only and not further:
             size = start.kind.declared_size(model, width=width, blocks=blocks)
             start = _begun_anew(start, size, only, table, settings.seed)

@@ -31,6 +31,8 @@ class FitRecord:
         Branches that these files lacked, and the model with them.
     era : str
         That of the files; empty if nothing told it.
+    detector : str
+        Digest of the reference detector that made them; empty if it is not known.
     losses : mapping of network to list of (step, training loss, held-out loss)
     seconds : float
         Wall time, all sittings together.
@@ -45,6 +47,7 @@ class FitRecord:
     version: str = ""
     absent: tuple[str, ...] = ()
     era: str = ""
+    detector: str = ""
 
     def write(self, target: Path) -> None:
         """As JSON, whole or not at all."""

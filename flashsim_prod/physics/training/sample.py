@@ -14,6 +14,8 @@ from flashsim_prod.core.splitting import generator_seed, job_seed, pileup_seed
 from flashsim_prod.errors import InputError
 from flashsim_prod.files import appearing
 from flashsim_prod.physics.chain.bundle import ERA_KEY
+from flashsim_prod.physics.chain.detectors import DETECTOR_KEY
+from flashsim_prod.physics.detector.digest import detector_digest
 from flashsim_prod.physics.detector.eras import DEFAULT_ERA, DetectorEra, era_of_energy, era_of_version
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.events import Events
@@ -130,6 +132,7 @@ def write_reference_sample(
     of_years = "" if era is DEFAULT_ERA else f", as of {era.told}"
     about = {
         "detector": f"reference detector (a parametric stand-in, not FullSim{of_years})",
+        DETECTOR_KEY: detector_digest(era),
         "inputs": " ".join(Path(url).name for url in inputs),
         "seed": str(seed),
     }

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from flashsim_prod.errors import InputError
+from flashsim_prod.physics.chain.detectors import together
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.eras import DEFAULT
@@ -25,6 +26,7 @@ _TARGET, _UNKNOWN = "target.", "unknown."
 #: notes in a table's file
 _LEFT_OUT, _MADE_FOR, _VERSION, _ABSENT = "left_out", "made_for", "version", "absent"
 _ORIGIN, _ERA = "origin", "era"
+_DETECTOR, _MIXED = "detector", "mixed"
 _DRAWN_FROM = "drawn_from"
 
 
@@ -98,6 +100,10 @@ class Table:
         What made the reconstruction if it is not FullSim; empty if the file does not say.
     era : str
         Of the file; empty if nothing tells it.
+    detector : str
+        Digest of the reference detector that made the file; empty if it is not known.
+    is_mixed : bool
+        Whether it may stand beside tables of other detectors.
     unknown : mapping of target name to bool array of shape (n_objects,)
         Where a target is not defined, and a value of another object stands in for it; those that always
         are defined are not named.
@@ -115,6 +121,8 @@ class Table:
     weight: NDArray[np.float64] | None = None
     origin: str = ""
     era: str = ""
+    detector: str = ""
+    is_mixed: bool = False
     unknown: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     sample: NDArray[np.int64] | None = None
 
@@ -171,6 +179,10 @@ class Table:
             notes[_ORIGIN] = self.origin
         if self.era:
             notes[_ERA] = self.era
+        if self.detector:
+            notes[_DETECTOR] = self.detector
+        if self.is_mixed:
+            notes[_MIXED] = "1"
         if source is not None:
             notes[_DRAWN_FROM] = json.dumps(asdict(source))
         with appearing_tensors(path) as temporary:
@@ -197,6 +209,8 @@ class Table:
                 _weights(notes.get(_DRAWN_FROM), len(found["number"])),
                 notes.get(_ORIGIN, ""),
                 notes.get(_ERA, ""),
+                notes.get(_DETECTOR, ""),
+                _MIXED in notes,
                 {
                     key.removeprefix(_UNKNOWN): value
                     for key, value in found.items()
@@ -204,7 +218,7 @@ class Table:
                 },
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: no training table ({error}); extract it again") from error
+            raise _damaged(path, error) from error
         if model is not None:
             _check_made_for(path, table, notes.get(_MADE_FOR), in_version(model, table.version))
         return table
@@ -256,6 +270,8 @@ class Table:
             else np.concatenate([table.source_weight for table in tables]),
             " and ".join(sorted({table.origin for table in tables if table.origin})),
             next((table.era for table in tables if table.era), ""),
+            together(table.detector for table in tables),
+            any(table.is_mixed for table in tables),
             {
                 name: np.concatenate([~table.is_known(name) for table in tables])
                 for name in names
@@ -290,6 +306,13 @@ def _check_made_for(path: Path, table: Table, made_for: str | None, model: Objec
         raise InputError(f"{path}: no table of {model.name}, 'row' points outside of it; {again}")
 
 
+def _damaged(path: Path, error: Exception) -> InputError:
+    """Tables that are there are not drawn again, whatever is in them."""
+    return InputError(
+        f"{path}: no training table ({error}); remove it and run 'flashsim-prod train extract' again"
+    )
+
+
 def sizes(path: Path) -> tuple[int, int]:
     """Sources and reconstructed objects in one table."""
     try:
@@ -297,7 +320,7 @@ def sizes(path: Path) -> tuple[int, int]:
             sources, objects = (int(file.get_slice(name).get_shape()[0]) for name in ("number", "row"))
             return sources, objects
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: no training table ({error}); extract it again") from error
+        raise _damaged(path, error) from error
 
 
 def left_out_of(path: Path) -> LeftOut:
@@ -305,7 +328,7 @@ def left_out_of(path: Path) -> LeftOut:
     try:
         return LeftOut.from_json(_notes(path).get(_LEFT_OUT, "{}"))
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: no training table ({error}); extract it again") from error
+        raise _damaged(path, error) from error
 
 
 def version_of_table(path: Path) -> str:
@@ -321,6 +344,11 @@ def origin_of_table(path: Path) -> str:
 def era_of_table(path: Path) -> str:
     """The era that the table in `path` is of; empty if nothing told it."""
     return _notes(path).get(_ERA, "")
+
+
+def detector_of_table(path: Path) -> str:
+    """Digest of the reference detector that the table in `path` is of; empty if it is not known."""
+    return _notes(path).get(_DETECTOR, "")
 
 
 def era_counted(era: str, origin: str) -> str:
@@ -348,4 +376,4 @@ def _notes(path: Path) -> dict[str, str]:
         with safe_open(path, framework="np") as file:
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: no training table ({error}); extract it again") from error
+        raise _damaged(path, error) from error

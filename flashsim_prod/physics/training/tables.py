@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim_prod.errors import InputError, MissingBranchError
+from flashsim_prod.physics.chain.detectors import detector_of_file
 from flashsim_prod.physics.chain.forms import noting_fills
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import in_version
@@ -25,11 +26,17 @@ from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.training.drawn import (
+    NoEventsError,
     is_drawn,
     known_impossible,
+    refuse_empty,
+    refuse_mixture,
+    refuse_other_detector,
     refuse_other_era,
     refuse_other_file,
     refuse_other_version,
+    refuse_several_detectors,
+    remember_empty,
     remember_impossible,
     table_path,
     told_url,
@@ -196,6 +203,7 @@ def extract_file(
     n_events: int | None = None,
     part: EventRange = WHOLE,
     era: str = "",
+    mixed: bool = False,
 ) -> Iterator[tuple[int, int]]:
     """Write the tables of `models` from one NANOAOD file; those that are there already are kept.
 
@@ -209,6 +217,8 @@ def extract_file(
         Which events of the file, and what they count for; likewise.
     era : str
         That the file is of, if nothing in it tells.
+    mixed : bool
+        Whether its tables may stand beside those of another reference detector.
 
     Yields
     ------
@@ -218,28 +228,46 @@ def extract_file(
     Raises
     ------
     InputError
-        If a model cannot be extracted and that is an error, or none can; or if there are tables of another
-        version or era, or of another file of the same name; or if the file's era is not known, or not `era`.
+        If a model cannot be extracted and that is an error, or none can (`NoEventsError` if there are no
+        events, which is remembered); or if there are tables of another version, era or detector, or of
+        another file of the same name; or if the file's era is not known, or not `era`.
     StorageError
         If a server drops the file again and again.
     """
-    remembered = {} if impossible is None else known_impossible(folder, url, models, n_events, part)
-    if impossible is not None:
-        impossible |= remembered
-    missing = [model for model in models if model.name not in remembered]
-    wanted = [model for model in missing if not is_drawn(folder, url, model, n_events, part, era)]
+
+    def left(uuid: str | None = None) -> tuple[dict[str, str], list[ObjectModel], list[ObjectModel]]:
+        none = {} if impossible is None else known_impossible(folder, url, models, n_events, part, uuid)
+        missing = [model for model in models if model.name not in none]
+        drawn = (is_drawn(folder, url, model, n_events, part, era) for model in missing)
+        return none, missing, [model for model, there in zip(missing, drawn, strict=True) if not there]
+
+    remembered, missing, wanted = left()
     if not wanted and "://" in url:
+        refuse_empty(url, remembered)
+        if impossible is not None:
+            impossible |= remembered
         return
     with Stream(url, n_events, part) as stream:
         file = stream.file
+        whence = DrawnFrom(
+            told_url(url), stream.identifier, stream.events, stream.entries, 0, stream.first, part.weight
+        )
         if not file.n_entries:
-            raise InputError(f"{url} holds no events; leave it out")
+            if impossible is not None:
+                remember_empty(folder, url, models, whence)
+            raise NoEventsError(f"{url} holds no events; leave it out")
+        remembered, missing, wanted = left(stream.identifier)
+        if impossible is not None:
+            impossible |= remembered
         refuse_other_file(folder, missing, url, stream.identifier)
         refuse_other_version(folder, wanted, url, file.version)
         wanted = [in_version(model, file.version) for model in wanted]
         found, origin = _Found(url, wanted, impossible), origin_of(file)
         era = settled_era(file, era) if wanted else era
         refuse_other_era(folder, wanted, url, era, origin)
+        detector = detector_of_file(file.provenance())
+        if not mixed:
+            refuse_other_detector(folder, wanted, url, detector)
         everything = readable(file) if wanted else []
         names = _looked_at(stream, wanted, everything)
         for start, stop in stream.portions(everything) if wanted else ():
@@ -252,13 +280,11 @@ def extract_file(
         _refuse_nothing(url, table, model)
     if impossible and len(impossible) == len(models):
         raise InputError(f"{url}: no model can be extracted; {next(iter(impossible.values()))}")
-    whence = DrawnFrom(
-        told_url(url), stream.identifier, stream.events, stream.entries, 0, stream.first, part.weight
-    )
     for model, table in tables.items():
         path = table_path(folder, url, model)
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = replace(table, version=file.version, origin=origin, era=era)
+        whole = replace(whole, detector=detector, is_mixed=mixed)
         whole.save(path, model, replace(whence, objects=found.objects[model]))
     remember_impossible(folder, url, impossible or {}, whence)
 
@@ -361,31 +387,11 @@ def load_tables(folder: Path, model: ObjectModel) -> Table:
             f"{folder}: no training table of {model.name}; run 'flashsim-prod train extract' first"
         )
     tables = [Table.load(path, model).finite() for path in paths]
-    _refuse_mixture(paths, tables)
+    refuse_mixture(paths, tables)
+    refuse_several_detectors(paths, tables)
     return Table.concatenate(
         [
             replace(table, sample=np.full(len(table.number), place, dtype=np.int64))
             for place, table in enumerate(tables)
         ]
     )
-
-
-def _refuse_mixture(paths: Sequence[Path], tables: Sequence[Table]) -> None:
-    """`InputError` if tables are of several versions or eras, or of files that lack different branches."""
-    first, one = paths[0], tables[0]
-    eras = {table.counts_as: path for path, table in zip(paths, tables, strict=True) if table.counts_as}
-    if len(eras) > 1:
-        (era, path), (other, another) = list(eras.items())[:2]
-        raise InputError(f"{path} is of {era} and {another} of {other}; fit each era in a --work of its own")
-    for path, table in zip(paths[1:], tables[1:], strict=True):
-        if table.version != one.version and table.version and one.version:
-            raise InputError(
-                f"{path} is of NanoAOD {table.version} and {first} of {one.version}; fit each version in a "
-                "--work of its own"
-            )
-        if odd := sorted(set(table.absent) ^ set(one.absent)):
-            poor, rich = (path, first) if odd[0] in table.absent else (first, path)
-            raise InputError(
-                f"{poor} is of a file without {odd[0]}, which the one of {rich} has; fit on files that hold "
-                "the same, or leave one out"
-            )

@@ -12,7 +12,7 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Site
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
-from flashsim_prod.production.order.library import find_card, find_site, in_era
+from flashsim_prod.production.order.library import BundleFound, find_card, find_site, in_era
 from flashsim_prod.production.order.order import Seen
 from flashsim_prod.production.order.shower import find_shower
 
@@ -51,8 +51,8 @@ class Looking:
             self.site(wanted)
         with self.told(wanted, "eras" if wanted.era else "energies"):
             self.energy_tev(wanted)
-        with self.told(wanted, "bundle"):
-            self.seen.bundle(wanted.choices.bundle)
+        with self.told(wanted, "bundle" if wanted.choices.analysis is None else "analysis"):
+            self.bundle(wanted)
         if wanted.choices.shower is not None:
             with self.told(wanted, "shower"):
                 find_shower(wanted.choices.shower)
@@ -80,6 +80,10 @@ class Looking:
                 "leave it out"
             )
 
+    def bundle(self, wanted: Wanted) -> BundleFound:
+        """The models, of objects or of an analysis."""
+        return self.seen.bundle(wanted.choices.bundle, wanted.choices.analysis)
+
     def card(self, wanted: Wanted) -> ProcessCard | None:
         """The card, if one is named."""
         if wanted.card is None:
@@ -91,7 +95,7 @@ class Looking:
         card = self.card(wanted)
         if card is None or card == request.card:
             return False
-        bundle = self.seen.bundle(wanted.choices.bundle)
+        bundle = self.bundle(wanted)
         return request.card != in_era(card, self.energy_tev(wanted), bundle, self.era(wanted))[0]
 
     def site(self, wanted: Wanted) -> Site:
@@ -128,7 +132,7 @@ class Looking:
         """The energy of the card that is of the bundle's era, if that is the one asked for."""
         from flashsim_prod.physics.eras import ERAS
 
-        bundle = self.seen.bundle(wanted.choices.bundle).bundle
+        bundle = self.bundle(wanted).bundle
         era = ERAS[bundle.era] if bundle is not None else None
         if era is None or era.profile != wanted.era or card.energy(era.energy_tev) is None:
             return []

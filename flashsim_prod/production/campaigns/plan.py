@@ -394,5 +394,5 @@ _STUCK = {RequestState.FAILED: "failed", RequestState.CANCELLED: "was cancelled"
 #: options of a request that a file has under the same names
 _AS_TYPED = (
     *("bundle", "seed", "primary", "xsec", "shower", "nano", "sampling", "device", "slots", "catalog"),
-    *("notify", "keep_unrefined"),
+    *("notify", "keep_unrefined", "analysis", "format"),
 )

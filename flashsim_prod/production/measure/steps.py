@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from flashsim_prod.production.job.simulate import bound_bundle, event_source
 from flashsim_prod.production.measure.speed import measure_speed, request_of
 
 if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.distilled import Distilled
     from flashsim_prod.physics.events import Events
     from flashsim_prod.physics.training.distilling.scan import Area
     from flashsim_prod.production.order.plan import Order
@@ -110,10 +111,15 @@ def scan_steps(
         if not found:
             raise RequestError("--scan: no flow is asked for 200 objects in so few events; say more --events")
         steps = max((area.evaluations for area in found), default=0)
-        solver = Solver.EULER if weights == "students" else sampling.solver
+        solver = _solver_of(own, steps) if weights == "students" else sampling.solver
         rows.append(_row(steps, solver, weights, (speed.events_hz, speed.flashsim_hz), found))
     progress("scan", len(ways), len(ways))
     return tuple(rows)
+
+
+def _solver_of(own: Mapping[str, Distilled], evaluations: int) -> Solver:
+    """How the students go that take so many evaluations."""
+    return next(one.solver for one in own.values() if one.evaluations == evaluations)
 
 
 def steps_in(evaluations: int) -> Sampling:

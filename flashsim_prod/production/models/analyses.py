@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,11 +147,14 @@ def train_analysis(
     from flashsim_prod.physics.analysis.model import Regression
     from flashsim_prod.physics.analysis.networks import with_digests
     from flashsim_prod.physics.analysis.training import (
+        BUNDLE,
+        CLOSURE,
         bundle_of,
         fit_analysis,
         note_analysis,
         parts_of,
         refuse_other_analysis,
+        start_over,
     )
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.chain.writing import refuse_taken
@@ -162,15 +164,20 @@ def train_analysis(
     regression = Regression(analysis, str(config), config.parent)
     # what every file would fail at
     regression.needs  # noqa: B018
+    for idle in regression.idle_networks:
+        raise ConfigError(
+            f"{config}: networks.{idle}: no variable and no selection asks for its output, or one of that "
+            "name stands before; leave it out, or add a variable: {value: " + idle + ", title: ...}"
+        )
     wanted = tuple(files) or tuple(
         str(config.parent / one) if "://" not in one else one for one in found.files
     )
     if not wanted:
         raise RequestError(f"{config}: no files to learn from; name them behind it, or as files: [...]")
     work = work or Path(f"{found.name}_work")
-    target = output or work / "bundle"
+    target = output or work / BUNDLE
     if options.anew:
-        shutil.rmtree(work, ignore_errors=True)
+        start_over(work)
     refuse_other_analysis(regression.analysis, work, quick=options.quick)
     refuse_taken(target)
     device = pick_device(options.device, threads=options.threads)
@@ -179,7 +186,7 @@ def train_analysis(
         parts = parts_of(regression, wanted, work, progress)
         fitted = fit_analysis(regression, parts, work, quick=options.quick, device=device, progress=progress)
         closure = close(regression, fitted, parts.held_out)
-        told = _written(closure, work / "closure")
+        told = _written(closure, work / CLOSURE)
         bundle = bundle_of(regression, parts, work, target)
     return TrainedAnalysis(**told, bundle=summary(bundle))
 

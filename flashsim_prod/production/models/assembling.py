@@ -24,6 +24,8 @@ class AssembledBundle:
         The bundle that the others came from.
     era : str
         Data-taking period that the models stand for; empty if nothing told it.
+    mixtures : tuple of str
+        Lines on models of several reference detectors, or of another one than the tables in the folder.
     """
 
     bundle: BundleSummary
@@ -31,6 +33,7 @@ class AssembledBundle:
     fits: Path
     base: str | None
     era: str = ""
+    mixtures: tuple[str, ...] = ()
 
 
 def assemble_bundle(
@@ -65,7 +68,8 @@ def assemble_bundle(
     BundleError
         If there is nothing to make a bundle of, or a fit is of another declaration, or `output` is there.
     """
-    from flashsim_prod.physics.training.assemble import ENTRY, build_bundle
+    from flashsim_prod.physics.chain.detectors import detectors_of, several
+    from flashsim_prod.physics.training.assemble import ENTRY, build_bundle, fits_unlike_tables
     from flashsim_prod.physics.training.tuning.folder import begun_as
 
     folder = work / "fits"
@@ -93,7 +97,9 @@ def assemble_bundle(
         base=found,
         reports=tuple(reports),
     )
-    return AssembledBundle(summary(made), tuple(sorted(fits)), folder, base, made.manifest.era or "")
+    mixture = several(detectors_of(made.manifest.models))
+    lines = (*([f"{output}: {mixture}"] if mixture else []), *fits_unlike_tables(work))
+    return AssembledBundle(summary(made), tuple(sorted(fits)), folder, base, made.manifest.era or "", lines)
 
 
 def _tables_of(work: Path) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flashsim_prod.core.site import Site
 from flashsim_prod.grid.batch.base import Training
-from flashsim_prod.production.models.drawing import Portion, StepProgress, is_drawn, words_of
+from flashsim_prod.production.models.drawing import Portion, StepProgress, check_portions, is_drawn, words_of
 from flashsim_prod.production.models.fitting import (
     FitDisplay,
     FitOptions,
@@ -17,8 +17,13 @@ from flashsim_prod.production.models.fitting import (
     forget,
     is_fitted,
 )
-from flashsim_prod.production.models.samples import check_portions
-from flashsim_prod.production.models.training import check_hand_over, follow, hand_over
+from flashsim_prod.production.models.training import (
+    bundle_trouble,
+    check_hand_over,
+    follow,
+    hand_over,
+    said_by_drawing,
+)
 from flashsim_prod.production.order.library import find_site
 
 
@@ -87,15 +92,20 @@ def draw_at(
     if not wait:
         return handed
 
-    def missing() -> int:
-        return sum(not is_drawn(one, tables) for one in left)
+    def missing() -> list[Portion]:
+        return [one for one in left if not is_drawn(one, tables)]
+
+    def trouble() -> str:
+        lost = missing()
+        if not lost:
+            return ""
+        said = said_by_drawing(work.absolute(), batch_id, words_of(lost[0], work.absolute()))
+        others = f" and of {len(lost) - 1} more" if len(lost) > 1 else ""
+        return f"not all tables were drawn; see {said} of {lost[0].url}{others}"
 
     follow(
-        found,
-        work,
-        lambda: not missing(),
-        "not all tables were drawn",
-        lambda: progress("files", len(left) - missing(), len(left)),
+        *(found, work, trouble),
+        lambda: progress("files", len(left) - len(missing()), len(left)),
         say,
     )
     return replace(handed, is_done=True)
@@ -152,5 +162,5 @@ def train_at(
         else:
             display.step("fits", sum(is_fitted(work, name) for name in missing), len(missing))
 
-    follow(site, work, output.is_dir, "no bundle was made", show, display.remark)
+    follow(site, work, bundle_trouble(work, output), show, display.remark)
     return replace(handed, is_done=True)

@@ -100,6 +100,8 @@ class HeldOutReport:
     models : mapping of name to HeldOutFigures
     events : str
         Which events of each file; empty for all.
+    detector : str
+        Digest of the reference detector that they are of; empty if it is not known.
     told_apart : mapping of name to ToldFigures
         Whole events and collections, where the files are FullSim.
     """
@@ -112,6 +114,7 @@ class HeldOutReport:
     models: Mapping[str, HeldOutFigures]
     events: str
     told_apart: Mapping[str, ToldFigures]
+    detector: str = ""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,9 @@ class BundleContents:
         Whether the manifest says so.
     of_other_eras : mapping of object model to str
         Those that were fitted to another era, and which.
+    detectors : tuple of str
+        The reference detectors that they learned from, and which of them from which; *not recorded* for what
+        was trained on anything else, or before it was.
     """
 
     path: Path
@@ -172,6 +178,7 @@ class BundleContents:
     era: str
     is_era_said: bool
     of_other_eras: Mapping[str, str]
+    detectors: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -221,6 +228,8 @@ def _as_meant(bundle: str, model: str | None) -> tuple[str, str | None]:
 
 
 def _contents(bundle: Bundle) -> BundleContents:
+    from flashsim_prod.physics.chain.detectors import told_detectors
+
     manifest = bundle.manifest
     return BundleContents(
         path=bundle.path,
@@ -238,6 +247,7 @@ def _contents(bundle: Bundle) -> BundleContents:
         era=bundle.era,
         is_era_said=manifest.era is not None,
         of_other_eras=_of_other_eras(bundle),
+        detectors=tuple(told_detectors(manifest.models)),
     )
 
 
@@ -312,4 +322,5 @@ def _report(found: Assessment) -> HeldOutReport:
         models={name: HeldOutFigures(**dict(one)) for name, one in found.models.items()},
         events=found.events,
         told_apart={name: ToldFigures(**dict(one)) for name, one in found.told_apart.items()},
+        detector=found.detector,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -12,7 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.errors import NodeError, NoSpaceError, StorageError
+from flashsim_prod.core.strict import nearest
+from flashsim_prod.errors import InputError, NodeError, NoSpaceError, RequestError, StorageError
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.model import ObjectModel
@@ -38,6 +40,8 @@ class Portion:
         Object models that the file is not to teach; ``*`` and ``?`` as in names of files.
     era : str
         That it is of, if nothing in it tells.
+    mixed : bool
+        Whether its tables may stand beside those of another reference detector.
     """
 
     url: str
@@ -46,6 +50,7 @@ class Portion:
     weight: float = 1.0
     without: tuple[str, ...] = ()
     era: str = ""
+    mixed: bool = False
 
     def taught(self, models: Iterable[ObjectModel]) -> list[ObjectModel]:
         """Those of `models` that the file is to teach."""
@@ -62,10 +67,13 @@ class Drawn:
         Looked at now; 0 if all its tables were there already.
     impossible : mapping of object model to str
         Those without a table, and why.
+    is_empty : bool
+        Whether the file holds no events.
     """
 
     events: int
     impossible: dict[str, str] = field(default_factory=dict)
+    is_empty: bool = False
 
 
 @dataclass
@@ -93,7 +101,12 @@ class Drawings:
     @property
     def kept_files(self) -> int:
         """Files all of whose tables were there already."""
-        return sum(not one.events for one in self.files.values())
+        return sum(not one.events and not one.is_empty for one in self.files.values())
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """Files without events."""
+        return tuple(url for url, one in self.files.items() if one.is_empty)
 
     def raise_failures(self) -> None:
         """`StorageError` if some files could not be reached, with how many."""
@@ -174,6 +187,7 @@ def _tried(
     """The tables of one file; the error where it cannot be reached, but not where nothing can be written."""
     from flashsim_prod.physics.chain.registry import MODELS, find_model
     from flashsim_prod.physics.event_range import EventRange
+    from flashsim_prod.physics.training.drawn import NoEventsError
     from flashsim_prod.physics.training.tables import extract_file
 
     chosen = portion.taught([find_model(name) for name in models] or MODELS)
@@ -188,9 +202,13 @@ def _tried(
             n_events=portion.events,
             part=EventRange.parse(portion.part, portion.weight),
             era=portion.era,
+            mixed=portion.mixed,
         ):
             if progress is not None:
                 progress(Path(portion.url).name, events, total)
+    except NoEventsError:
+        # of a record nobody can leave a file out
+        return Drawn(0, is_empty=True)
     except NoSpaceError:
         raise
     except StorageError as error:
@@ -218,6 +236,55 @@ def words_of(portion: Portion, work: Path) -> tuple[str, ...]:
     part = () if portion.part is None else ("--events", portion.part)
     weight = () if portion.weight == 1 else ("--weight", repr(portion.weight))
     era = ("--era", portion.era) if portion.era else ()
+    mixed = ("--mixed",) if portion.mixed else ()
     without = tuple(word for odd in portion.without for word in ("--without", odd))
     url = portion.url if "://" in portion.url else str(Path(portion.url).absolute())
-    return ("extract", url, "--work", str(work), *first, *part, *weight, *era, *without)
+    return ("extract", url, "--work", str(work), *first, *part, *weight, *era, *mixed, *without)
+
+
+def check_portions(portions: Sequence[Portion], models: Sequence[ObjectModel], tables: Path) -> None:
+    """Errors of what can be told before any file is opened, as of `extract_tables`."""
+    refuse_same_names(portions)
+    for portion in portions:
+        _refuse_no_choice(portion, models, tables)
+
+
+def refuse_same_names(portions: Sequence[Portion]) -> None:
+    """`RequestError` if two files have the same name, by which their tables are called."""
+    twice = [name for name, times in Counter(Path(one.url).stem for one in portions).items() if times > 1]
+    if twice:
+        raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
+
+
+def _refuse_no_choice(portion: Portion, models: Sequence[ObjectModel], tables: Path) -> None:
+    """Errors where nothing can be meant by what of a file is chosen, or a table of it is there nonetheless.
+
+    Raises
+    ------
+    RequestError
+        If the part or the weight are none, or a pattern fits no model, or all of them.
+    ConfigError
+        If the era is not known.
+    InputError
+        If there is a table of a model that the file is not to teach.
+    """
+    from flashsim_prod.physics.eras import find_era
+    from flashsim_prod.physics.event_range import EventRange
+    from flashsim_prod.physics.training.drawn import table_path
+
+    EventRange.parse(portion.part, portion.weight)
+    if portion.era:
+        find_era(portion.era)
+    if portion.part is not None and portion.events is not None:
+        raise RequestError("--first and --events both say which events: choose one")
+    for pattern in portion.without:
+        if not any(fnmatchcase(model.name, pattern) for model in models):
+            near = nearest(pattern, [one.name for one in models])
+            raise RequestError(f"--without {pattern}: no object model is called so{near}")
+    taught = portion.taught(models)
+    if not taught:
+        raise RequestError(f"--without {' '.join(portion.without)} leaves no object model")
+    for model in models:
+        path = table_path(tables, portion.url, model)
+        if model not in taught and path.exists():
+            raise InputError(f"{path} is there already, and would teach {model.name}; remove it")

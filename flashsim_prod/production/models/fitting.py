@@ -231,6 +231,7 @@ def fit_all_models(
         If jobs of a site that were followed made no bundle.
     """
     from flashsim_prod.physics.chain.registry import MODELS
+    from flashsim_prod.physics.training.assemble import fits_unlike_tables
 
     found, bundle = find_site(site), output or work / "bundle"
     if found.rules.goes_on_alone:
@@ -239,6 +240,8 @@ def fit_all_models(
         forget(MODELS, work)
     missing = [model for model in MODELS if not is_fitted(work, model.name)]
     enough, few = _by_size(missing, work)
+    for line in fits_unlike_tables(work):
+        display.remark(f"warning: {line}; to fit to these: train fit MODEL --anew")
     made = Fits(work)
     if found.rules.goes_on_alone and (enough or not missing):
         # with all fits done there is still a bundle to be made, or being made
@@ -252,9 +255,14 @@ def fit_all_models(
 
 def _fit_here(models: Sequence[ObjectModel], work: Path, options: FitOptions, display: FitDisplay) -> Fits:
     from flashsim_prod.physics.chain.device import pick_device
+    from flashsim_prod.physics.training.assemble import fits_unlike_tables
+    from flashsim_prod.physics.training.drawn import told_mixtures
     from flashsim_prod.physics.training.losses import can_draw
 
     device = pick_device(options.device, threads=options.threads)
+    goes_on = [model.name for model in models] if options.only or options.further else []
+    for line in (*told_mixtures(work / "tables", models), *fits_unlike_tables(work, goes_on)):
+        display.remark(f"warning: {line}")
     made = []
     for model in models:
         made.append(_fit(model, work, options, device, display))

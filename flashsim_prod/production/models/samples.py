@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import InputError, RequestError
-from flashsim_prod.production.models.drawing import Portion, StepProgress, draw
+from flashsim_prod.production.models.drawing import Portion, StepProgress, check_portions, draw
 from flashsim_prod.production.order.library import find_card
 
 if TYPE_CHECKING:
@@ -36,10 +33,8 @@ class ReferenceSample:
     ----------
     events : int
         Reconstructed ones, all folds together.
-    era : str
-        The years that it imitates.
-    nano : str
-        Version of NanoAOD that it is of.
+    era, nano, detector : str
+        The years that it imitates, the version of NanoAOD that it is of, and the detector's digest.
     """
 
     output: Path
@@ -48,6 +43,7 @@ class ReferenceSample:
     seed: int
     era: str
     nano: str
+    detector: str
 
 
 @dataclass(frozen=True)
@@ -127,10 +123,12 @@ class Extracted:
         Files of FullSim that nothing tells the era of.
     counted_as : str
         The era that these count as, by their version.
-    events : int
-        Looked at now.
-    seconds : float
-        That took.
+    mixtures : tuple of str
+        Lines on models with tables of several reference detectors.
+    empty : tuple of str
+        Files without events, of which nothing is drawn.
+    events, seconds : int, float
+        Looked at now, and how long that took.
     """
 
     tables: Path
@@ -144,6 +142,8 @@ class Extracted:
     seconds: float = 0.0
     without_era: tuple[str, ...] = ()
     counted_as: str = ""
+    mixtures: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
 
 
 def generate_sample(
@@ -199,6 +199,7 @@ def reconstruct_sample(
     InputError
         If an input cannot be read, or inputs are of different years.
     """
+    from flashsim_prod.physics.detector.digest import detector_digest
     from flashsim_prod.physics.detector.eras import find_detector_era
     from flashsim_prod.physics.nanoaod.schema import Schema
     from flashsim_prod.physics.training.sample import era_of_inputs, write_reference_sample
@@ -214,7 +215,7 @@ def reconstruct_sample(
         inputs, output, folds=folds, seed=seed, era=years, constituents=constituents
     )
     done = _followed(steps, output.name, None, progress)
-    return ReferenceSample(output, done, folds, seed, years.name, years.nano)
+    return ReferenceSample(output, done, folds, seed, years.name, years.nano, detector_digest(years))
 
 
 def _followed(steps: Iterator[int], task: str, total: int | None, progress: StepProgress) -> int:
@@ -257,8 +258,9 @@ def extract_tables(
         If there is no such model, or two files have the same name.
     InputError
         If a file cannot be read, lacks what a model of `models` needs, or is of another version of NanoAOD
-        than the tables that are there.
+        than the tables that are there; or if there are no events in any file.
     """
+    from flashsim_prod.physics.training.drawn import told_mixtures
     from flashsim_prod.physics.training.fit import LEAST_OBJECTS
     from flashsim_prod.physics.training.tables import table_sizes
 
@@ -269,6 +271,9 @@ def extract_tables(
         portions, [one.name for one in chosen] if models else (), tables, jobs=jobs, progress=progress
     )
     made.raise_failures()
+    if len(made.empty) == len(portions):
+        others = f", nor do the {len(portions) - 1} others" if len(portions) > 1 else ""
+        raise InputError(f"{made.empty[0]} holds no events{others}; give other files")
     there = {one.url: made.files[one.url].impossible for one in portions}
     of_no_era = tuple(file for file in there if _is_of_no_era(file, chosen, tables))
     chosen = [model for model in chosen if any(model in one.taught([model]) for one in portions)]
@@ -284,6 +289,8 @@ def extract_tables(
         made.seconds,
         of_no_era,
         _counted_as(of_no_era[0], chosen, tables) if of_no_era else "",
+        tuple(told_mixtures(tables, chosen)),
+        made.empty,
     )
 
 
@@ -302,54 +309,6 @@ def _is_of_no_era(file: str, models: Sequence[ObjectModel], tables: Path) -> boo
     paths = (table_path(tables, file, model) for model in models)
     path = next((path for path in paths if path.exists()), None)
     return path is not None and not era_counted(era_of_table(path), origin_of_table(path))
-
-
-def check_portions(portions: Sequence[Portion], models: Sequence[ObjectModel], tables: Path) -> None:
-    """Errors of what can be told before any file is opened, as of `extract_tables`."""
-    refuse_same_names(portions)
-    for portion in portions:
-        _refuse_no_choice(portion, models, tables)
-
-
-def refuse_same_names(portions: Sequence[Portion]) -> None:
-    """`RequestError` if two files have the same name, by which their tables are called."""
-    twice = [name for name, times in Counter(Path(one.url).stem for one in portions).items() if times > 1]
-    if twice:
-        raise RequestError(f"two files are called {twice[0]}, and so would be their tables; rename one")
-
-
-def _refuse_no_choice(portion: Portion, models: Sequence[ObjectModel], tables: Path) -> None:
-    """Errors where nothing can be meant by what of a file is chosen, or a table of it is there nonetheless.
-
-    Raises
-    ------
-    RequestError
-        If the part or the weight are none, or a pattern fits no model, or all of them.
-    ConfigError
-        If the era is not known.
-    InputError
-        If there is a table of a model that the file is not to teach.
-    """
-    from flashsim_prod.physics.eras import find_era
-    from flashsim_prod.physics.event_range import EventRange
-    from flashsim_prod.physics.training.drawn import table_path
-
-    EventRange.parse(portion.part, portion.weight)
-    if portion.era:
-        find_era(portion.era)
-    if portion.part is not None and portion.events is not None:
-        raise RequestError("--first and --events both say which events: choose one")
-    for pattern in portion.without:
-        if not any(fnmatchcase(model.name, pattern) for model in models):
-            near = nearest(pattern, [one.name for one in models])
-            raise RequestError(f"--without {pattern}: no object model is called so{near}")
-    taught = portion.taught(models)
-    if not taught:
-        raise RequestError(f"--without {' '.join(portion.without)} leaves no object model")
-    for model in models:
-        path = table_path(tables, portion.url, model)
-        if model not in taught and path.exists():
-            raise InputError(f"{path} is there already, and would teach {model.name}; remove it")
 
 
 def _chosen(names: Sequence[str]) -> list[ObjectModel]:

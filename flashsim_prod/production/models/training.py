@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from flashsim_prod.core.site import Site
 from flashsim_prod.errors import JobsFailedError, LockedError, RequestError, StorageError
-from flashsim_prod.files import storage_errors
+from flashsim_prod.files import read_text, storage_errors, write_json
 from flashsim_prod.grid.batch.base import Training, TrainingBatch
 from flashsim_prod.grid.batch.opening import open_batch
 from flashsim_prod.grid.batch.outage import Outage
@@ -22,6 +24,8 @@ _INTERVAL_S = 5.0
 _LOCK = "handing_over.lock"
 #: longer than that takes [s]
 _PATIENCE_S = 300.0
+#: in the folder of what is handed over: what it was, and the batch system's number for it
+_HANDED_OVER = "handed_over.json"
 
 
 def check_hand_over(site: Site, work: Path, output: Path | None, *, anew: bool) -> None:
@@ -59,13 +63,65 @@ def hand_over(site: Site, training: Training) -> tuple[int, bool]:
     ------
     LockedError
         If another command hands fits of this folder over, and does not end.
+    RequestError
+        If something else of this folder is at work, without all of this.
     ConfigError, StorageError
         As by the batch system.
     """
     batch = _batch(site)
-    training.work.mkdir(parents=True, exist_ok=True)
+    with storage_errors(f"writing {training.work}"):
+        training.work.mkdir(parents=True, exist_ok=True)
     with _alone(training.work):
-        return batch.train(training)
+        batch_id, is_new = batch.train(training)
+        if is_new:
+            _note(training, batch_id)
+        elif left_out := _left_out(training, batch_id):
+            raise RequestError(
+                f"{site.name} is at work in {training.work} already ({batch_id}), but not on {left_out}; "
+                "wait for its end and say this again, or give another --work"
+            )
+    return batch_id, is_new
+
+
+def _note(training: Training, batch_id: int) -> None:
+    """Write down what is handed over."""
+    output = None if training.output is None else str(training.output)
+    noted = {"batch_id": batch_id, "drawings": training.drawings, "models": training.models, "output": output}
+    write_json(training.work / "batch" / _HANDED_OVER, noted)
+
+
+def _noted(work: Path, batch_id: int) -> dict[str, Any] | None:
+    """What was handed over under this number; ``None`` if nobody wrote it down."""
+    path = work / "batch" / _HANDED_OVER
+    try:
+        noted: dict[str, Any] = json.loads(read_text(path))
+    except (OSError, ValueError):
+        return None
+    return noted if noted.get("batch_id") == batch_id else None
+
+
+def _left_out(training: Training, batch_id: int) -> str:
+    """What of `training` is not in what is at work; empty if all is, as far as is known."""
+    noted = _noted(training.work, batch_id)
+    if noted is None:
+        return ""
+    drawn = [tuple(words) for words in noted["drawings"]]
+    lacking = [
+        *(f"tables of {words[1]}" for words in training.drawings if words not in drawn),
+        *(f"a fit of {name}" for name in training.models if name not in noted["models"]),
+    ]
+    if training.output is not None and str(training.output) != noted["output"]:
+        lacking.append(f"a bundle {training.output}")
+    more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+    return f"{lacking[0]}{more}" if lacking else ""
+
+
+def said_by_drawing(work: Path, batch_id: int, words: tuple[str, ...]) -> Path:
+    """Where the job that drew the tables of a file wrote what went wrong."""
+    noted = _noted(work, batch_id)
+    drawings = [] if noted is None else [tuple(each) for each in noted["drawings"]]
+    number = drawings.index(words) + 1 if words in drawings else "*"
+    return work / "batch" / f"draw{number}.err"
 
 
 def hand_over_fits(
@@ -111,14 +167,18 @@ def follow_fits(
     StorageError
         If the batch system is away for long.
     """
-    follow(site, work, output.is_dir, "no bundle was made", lambda: show(fitted()), say)
+    follow(site, work, bundle_trouble(work, output), lambda: show(fitted()), say)
+
+
+def bundle_trouble(work: Path, output: Path) -> Callable[[], str]:
+    """What to tell if no bundle was made, and where its reason stands; nothing if it was."""
+    return lambda: "" if output.is_dir() else f"no bundle was made; see {work / 'batch'}/*.err"
 
 
 def follow(
     site: Site,
     work: Path,
-    is_made: Callable[[], bool],
-    what: str,
+    trouble: Callable[[], str],
     show: Callable[[], None],
     say: Callable[[str], None],
 ) -> None:
@@ -129,7 +189,7 @@ def follow(
     Raises
     ------
     JobsFailedError
-        If `what` was to be made is not made then.
+        With the `trouble` that there is then, if any.
     StorageError
         If the batch system is away for long.
     """
@@ -138,8 +198,8 @@ def follow(
         show()
         time.sleep(_INTERVAL_S)
     show()
-    if not is_made():
-        raise JobsFailedError(f"{what}; see {work / 'batch'}/*.err, mend it, and say it again")
+    if found := trouble():
+        raise JobsFailedError(f"{found}, mend it, and say it again")
 
 
 def check_trains(site: Site) -> None:

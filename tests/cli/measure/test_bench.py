@@ -86,7 +86,7 @@ def test_numbers_of_evaluations_are_compared(cli: Cli, home: Home, tmp_path: Pat
     assert told.code == 0, told.err
     one, eight, student = told.json["rows"]
     # the bundle's teachers are scanned, and then what requests draw by
-    assert (student["evaluations"], student["solver"], student["weights"]) == (2, "euler", "students")
+    assert (student["evaluations"], student["solver"], student["weights"]) == (2, "midpoint", "students")
     assert (student["models"], student["worst_model"]) == (1, "jet_from_genjet")
     assert (one["evaluations"], one["solver"], one["weights"]) == (1, "euler", "teachers")
     assert (eight["evaluations"], eight["solver"], eight["models"]) == (8, "midpoint", one["models"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from flashsim_prod.physics.training.table import Table
-from flashsim_prod.physics.validation.models.kinds import split
+from flashsim_prod.physics.validation.models.constituents import summed_up
+from flashsim_prod.physics.validation.models.kinds import Notes, on_the_whole, split, table_digest
+from flashsim_prod.physics.validation.statistics.c2st import tell_apart
 from tests.untaught import MODEL
 
 Cli = Callable[..., Any]
@@ -39,6 +42,54 @@ def test_kinds_are_compared_and_what_is_there_is_kept(cli: Cli, work: Path) -> N
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")} == made
     again = cli("train", "compare", MODEL, "--kinds", "gan", *options, "--seed", "2", "--json").json
     assert again["standings"] != [gan]
+
+
+def test_tables_of_as_many_objects_begin_a_comparison_anew(tmp_path: Path) -> None:
+    table = Table(np.zeros((9, 1), np.float32), np.ones(9, np.int64), np.arange(9), {"x": np.arange(9.0)})
+    other = replace(table, targets={"x": np.arange(9.0)[::-1]})
+    folder, terms = tmp_path / "gan", [{"seed": 1, "tables": table_digest(one)} for one in (table, other)]
+    # what was begun by a version that did not look at them is taken up, once
+    folder.mkdir()
+    (folder / "terms.json").write_text(json.dumps({"terms": {"seed": 1}, "steps": 7, "seconds": 2.0}))
+    (folder / "result.json").touch()
+    assert [Notes.of(folder, terms[0]).steps for _ in range(2)] == [7, 7]
+    assert (folder / "result.json").exists()
+    assert Notes.of(folder, terms[1]).steps == 0
+    assert not list(folder.iterdir())
+
+
+def test_members_of_sets_are_told_apart_as_sets() -> None:
+    rng = np.random.default_rng(4)
+    of_set = np.repeat(np.arange(3000), rng.integers(2, 6, 3000))
+    common = rng.normal(size=3000)
+    together = np.stack((common[of_set] + rng.normal(size=len(of_set)), rng.normal(size=len(of_set))), 1)
+    alone = rng.permutation(together)
+    sets, other = on_the_whole(together, of_set), on_the_whole(alone, of_set)
+    assert sets.shape == (3000, 8)
+    assert sets[:, 0] == pytest.approx(np.bincount(of_set, together[:, 0]) / np.bincount(of_set))
+    largest = np.full(3000, -np.inf)
+    np.maximum.at(largest, of_set, together[:, 0])
+    assert np.array_equal(sets[:, 6], largest)
+    group = np.arange(3000)
+    # single members are distributed alike, and sets are not
+    assert tell_apart(sets, other, (group, group), seed=1, iterations=20).auc.value > 0.6
+    one, two = (of_set, of_set)
+    assert tell_apart(together, alone, (one, two), seed=1, iterations=20).auc.value < 0.55
+
+
+def test_what_is_made_right_afterwards_tells_no_sets_apart() -> None:
+    rng = np.random.default_rng(4)
+    of_set = np.repeat(np.arange(400), rng.integers(1, 9, 400))
+    drawn = {"share": rng.exponential(size=len(of_set)), "d0": rng.normal(size=len(of_set))}
+    drawn |= {name: rng.normal(size=len(of_set)) for name in ("deta", "dphi")}
+    by = rng.uniform(0.5, 2, size=(4, 400))[:, of_set]
+    moved = {"share": by[0] * drawn["share"], "d0": drawn["d0"]}
+    moved |= {name: by[1] * drawn[name] + by[2 + n] for n, name in enumerate(("deta", "dphi"))}
+    found, other = summed_up(drawn, of_set), summed_up(moved, of_set)
+    several = np.bincount(of_set)[of_set] > 1
+    for name, column in found.items():
+        assert other[name][several] == pytest.approx(column[several], abs=1e-8)
+    assert np.bincount(of_set, found["share"]) == pytest.approx(np.bincount(of_set))
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_files_say_what_drew_in_steps_of_its_own(few: Bundle) -> None:
         request = Request.from_mapping(made.request.model_dump(mode="json"), "request.yaml")
         assert request == made.request
         told[evaluations] = provenance(request, bound_bundle(request))
-    assert told[4]["students"] == "students: 1 of 25 models in 4 steps of Euler"
+    assert told[4]["students"] == "students: 1 of 25 models in 4 evaluations"
     assert "students" not in told[8]
     assert json.loads(told[8]["sampling"])["teachers"] is True
     assert "teachers" not in told[4]["sampling"]

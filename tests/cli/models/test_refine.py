@@ -43,6 +43,7 @@ def test_a_model_of_a_bundle_is_refined_reweighted_and_bundled(
     assert "pt" in found["moves"]
     told = cli("train", "refine", MODEL, *words)
     assert "attributes are moved; loss on objects held out" in told.out
+    assert told.out.endswith(f"now train bundle NEW --work {work} --base {base}\n")
     # reweighted afterwards, in the same folder, what is refined stays so
     assert cli("train", "reweight", MODEL, *words, "--steps", "10", "--json").code == 0
     new = tmp_path / "new"

@@ -35,6 +35,7 @@ def test_a_model_of_a_bundle_is_reweighted_and_bundled(
     assert told.code == 0
     assert "area" in told.out
     assert "weighted objects are worth" in told.out
+    assert told.out.endswith(f"now train bundle NEW --work {work} --base {base}\n")
     new = tmp_path / "new"
     assert cli("train", "bundle", str(new), "--work", str(work), "--base", base).code == 0
     made = load_bundle(new)

@@ -71,8 +71,11 @@ def test_a_key_is_of_contents_alone() -> None:
     others = [
         *({"oversample": 2}, {"seed": 1}, {"bundle": "mine"}, {"eras": "Run2_2018"}, {"energies": 13.6}),
         *({"cards": "wjets"}, {"inputs": "a.root"}, {"sampling": {"solver": "ab2"}}),
+        *({"analysis": "mine"}, {"analysis": "yours"}, {"analysis": "mine", "format": "parquet"}),
     ]
     assert len({first, *(key(**other) for other in others)}) == len(others) + 1
+    # what it is without a word, too
+    assert key(analysis="mine", format="root") == key(analysis="mine")
 
 
 @pytest.mark.parametrize(
@@ -97,6 +100,12 @@ def test_a_key_is_of_contents_alone() -> None:
         ("[{inputs: a.root, eras: x}]", "requests.0.eras: the era of inputs is that of their energy"),
         ("[{cards: a, events: 1, xsec: 3}]", "requests.0.xsec: goes with inputs"),
         ("[{cards: a, events: 1, sampling: {evaluations: 3}}]", "requests.0.sampling.evaluations"),
+        ("[{cards: a, events: 1, format: parquet}]", "requests.0.format: parquet is of flat ntuples"),
+        ("[{cards: a, events: 1, analysis: z, format: csv}]", "requests.0.format"),
+        ("[{cards: a, events: 1, analysis: z, bundle: b}]", "requests.0.bundle: is of NANOAOD"),
+        ("[{cards: a, events: 1, analysis: z, nano: v9}]", "requests.0.nano: is of NANOAOD"),
+        ("[{cards: a, events: 1, analysis: z, keep_unrefined: true}]", "requests.0.keep_unrefined: is of"),
+        ("[{cards: a, events: 1, analysis: z, eras: Run2_2018}]", "requests.0.eras: is of bundles of object"),
         ("{cards: ttbar}", "requests: must be a valid tuple"),
         ("[ttbar]", "requests.0: must be a valid dictionary"),
         ("[{cards: a, events: 1}]\nat_once: {local: 0}", "at_once.local: must be greater than or equal to 1"),
@@ -112,6 +121,21 @@ def test_what_is_wrong_is_told_with_entry_and_field(requests: str, line: str) ->
     assert "\n" not in str(caught.value)
 
 
+def test_an_analysis_takes_the_place_of_the_models_of_other_entries() -> None:
+    found = [
+        (one.choices.bundle, one.choices.nano, one.choices.analysis, one.choices.format)
+        for defaults in ("bundle: b, nano: v9", "analysis: a, format: parquet")
+        for one in _read(
+            f"name: x\ndefaults: {{events: 9, {defaults}}}\n"
+            "requests: [{cards: a}, {cards: b, analysis: z}, {cards: c, bundle: c}]"
+        ).wanted()
+    ]
+    assert found == [
+        *[("b", "v9", None, None), (None, None, "z", None), ("c", "v9", None, None)],
+        *[(None, None, "a", "parquet"), (None, None, "z", "parquet"), ("c", None, None, None)],
+    ]
+
+
 @pytest.mark.parametrize("name", ["a b", "a.b", "", "../x", "x" * 25])
 def test_names_can_begin_those_of_requests(name: str) -> None:
     with pytest.raises(ConfigError, match=r"summer\.yaml: name: "):
@@ -121,18 +145,21 @@ def test_names_can_begin_those_of_requests(name: str) -> None:
 def test_names_of_files_are_given_to_whoever_knows_their_folder() -> None:
     mapping = {
         "defaults": {"sites": "s"},
-        "requests": [{"cards": ["a", 5], "inputs": [["b"], "c"]}, "odd"],
+        "requests": [{"cards": ["a", 5], "inputs": [["b"], "c"], "analysis": "z"}, "odd"],
         "x": 1,
     }
     found = anchored(mapping, lambda key, word: f"{key}/{word}")
     assert found == {
         "defaults": {"sites": "sites/s"},
-        "requests": [{"cards": ["cards/a", 5], "inputs": [["inputs/b"], "inputs/c"]}, "odd"],
+        "requests": [
+            {"cards": ["cards/a", 5], "inputs": [["inputs/b"], "inputs/c"], "analysis": "analysis/z"},
+            "odd",
+        ],
         "x": 1,
     }
 
 
 def test_every_option_of_a_request_can_be_said() -> None:
-    """Simulated events are all of run 1; virtual datasets are made one by one, as are flat ntuples."""
-    left_out = {"run", "virtual", "format"}
+    """Simulated events are all of run 1; virtual datasets are made one by one."""
+    left_out = {"run", "virtual"}
     assert set(RequestOptions.model_fields) - left_out <= set(Choices.model_fields)

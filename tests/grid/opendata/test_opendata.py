@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from flashsim_prod import patience
 from flashsim_prod.errors import InputError, RequestError, StorageError, WrongChecksumError
@@ -147,6 +148,41 @@ def test_the_cache_keeps_to_its_limit(standin: Any, tmp_path: Path) -> None:
     assert (old.exists(), new.exists()) == (False, True)
     with pytest.raises(RequestError, match=r"and b\.root has 2\.8 kB"):
         Cache(tmp_path / "cache", 10).fetch(2, second, ())
+
+
+def test_what_is_left_of_interrupted_copies_makes_room_but_what_is_copied_does_not(
+    standin: Any, tmp_path: Path
+) -> None:
+    first, second = files_of(standin)
+    small = Cache(tmp_path / "cache", 3000)
+    standin.patience = 1
+    with pytest.raises(StorageError):
+        small.fetch(1, first, ())
+    standin.patience = 10**9
+    (part,) = (tmp_path / "cache" / "1").glob("*.part")
+    assert part.stat().st_size == 1000
+    with (
+        FileLock(tmp_path / "cache" / "1" / "a.root.lock"),
+        pytest.raises(RequestError, match=r"2\.4 kB more are wanted at once"),
+    ):
+        small.fetch(1, second, ())
+    # of both together there are no more than the limit, so it stays where there is room for what it holds
+    Cache(tmp_path / "cache", 4000).fetch(1, second, ())
+    assert part.exists()
+    (tmp_path / "cache" / "1" / "b.root").unlink()
+    small.fetch(1, second, ())
+    assert not part.exists()
+
+
+def test_what_was_copied_of_a_file_that_has_another_size_now_goes(standin: Any, tmp_path: Path) -> None:
+    first = files_of(standin)[0]
+    cache = Cache(tmp_path / "cache", 10**6)
+    standin.patience = 1
+    with pytest.raises(StorageError):
+        cache.fetch(1, replace(first, size=first.size + 1), ())
+    standin.patience = 10**9
+    cache.fetch(1, first, ())
+    assert {one.name for one in (tmp_path / "cache" / "1").iterdir()} == {"a.root", "a.root.lock"}
 
 
 def test_two_that_fetch_the_same_file_do_it_once(standin: Any, tmp_path: Path) -> None:

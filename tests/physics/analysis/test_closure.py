@@ -29,6 +29,14 @@ def test_a_model_that_is_right_closes() -> None:
     assert found.ratio == pytest.approx(1, abs=0.05)
 
 
+def test_a_model_that_draws_nothing_is_off_and_has_no_correlations() -> None:
+    rng = np.random.default_rng(1)
+    truth, none = rng.uniform(0, 3, 600), np.zeros(0)
+    assert compared(truth, none).off.all()
+    two = {"x": truth, "y": truth}
+    assert closure._correlations(two, {"x": none, "y": none}, ["x", "y"]) == (0.0, ("x", "x"))
+
+
 def test_few_events_tell_nothing() -> None:
     rng = np.random.default_rng(1)
     found = compared(rng.uniform(0, 3, 300), rng.uniform(0, 3, 300 * closure._DRAWS))

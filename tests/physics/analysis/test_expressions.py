@@ -54,6 +54,12 @@ def value(text: str) -> list[float]:
         ("sorted(Muon, -Muon.pt).pt[0]", [40, np.nan, 25]),
         # what is undefined passes no cut, whichever way it is asked
         ("(Muon.pt[1] > 1) | (Muon.pt[1] != 1)", [1, 0, 0]),
+        ("Muon.pt[1] & (MET_pt > 5)", [1, 0, 0]),
+        ("Muon.pt[1] | (MET_pt > 25)", [1, 0, 1]),
+        ("where(Muon.pt[1], 1, 2)", [1, 2, 2]),
+        ("count(Muon[sqrt(Muon.eta)])", [1, 0, 0]),
+        ("count(Muon.pt[sqrt(Muon.eta)])", [1, 0, 0]),
+        ("any(sqrt(Muon.eta))", [1, 0, 0]),
         ("3", [3, 3, 3]),
     ],
 )

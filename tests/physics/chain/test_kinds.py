@@ -291,6 +291,32 @@ def test_chunks_change_nothing(kind, table):
             assert np.array_equal(np.concatenate([part[name] for part in parts]), column), name
 
 
+@pytest.mark.parametrize("width", [10, 50])
+def test_a_row_comes_out_alike_wherever_it_stands_in_networks_of_odd_sizes(kind, table, width):
+    """Few outputs of a number of inputs that is no multiple of four are what libraries compute by place."""
+    found = find_kind(kind)
+    size = found.declared_size(TOY, width=width, blocks=1)
+    fitted = untrained(TOY, table, 1, size=size, kind=kind)
+    with torch.no_grad():
+        for network in fitted.networks.values():
+            for weight in network.parameters():
+                weight.add_(0.3 * torch.randn(weight.shape))
+    entry = ModelEntry(
+        file="toy.safetensors",
+        sha256="0" * 64,
+        kind=kind,
+        **TOY.signature(),
+        network=found.section(size),
+        parameters=fitted.n_parameters,
+    )
+    loaded = FittedModel.load(TOY, entry, fitted.tensors())
+    conditions, normals = _drawn(loaded, 64)
+    whole, chances = loaded.latents(conditions, normals, Sampling()), loaded.probabilities(conditions)
+    for first in (1, 3, 6):
+        assert np.array_equal(loaded.latents(conditions[first:], normals[first:], Sampling()), whole[first:])
+        assert np.array_equal(loaded.probabilities(conditions[first:]), chances[first:])
+
+
 def test_each_number_of_a_row_counts_and_no_other_rows(kind, table):
     fitted, conditions = _untrained(table, kind), np.zeros((2, 2), np.float32)
     normals = np.random.default_rng(1).normal(size=(2, fitted.n_normals))

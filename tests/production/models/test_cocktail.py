@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uproot
 
 from flashsim_prod.cli.main import main
 from flashsim_prod.core.names import check_primary
@@ -16,9 +19,10 @@ from flashsim_prod.errors import ConfigError, InputError, RequestError
 from flashsim_prod.physics.eras import ERAS
 from flashsim_prod.physics.training import fit
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.models.drawing import is_drawn
 from flashsim_prod.production.models.opendata.cocktail import COCKTAILS, find_cocktail
 from flashsim_prod.production.models.opendata.records import Where, fetch, located
-from flashsim_prod.production.models.samples import generate_sample, reconstruct_sample
+from flashsim_prod.production.models.samples import extract_tables, generate_sample, reconstruct_sample
 
 CAMPAIGN = "RunIISummer20UL16NanoAODv9-106X_mcRun2_asymptotic_v17-v1"
 COCKTAIL = """
@@ -116,6 +120,50 @@ def test_files_of_a_record_are_fetched_and_then_found(standin: Any, home: Home) 
         located(["opendata:1:1k"], where)
     with pytest.raises(RequestError, match="more than --cache-limit 1KB"):
         fetch("1", None, Where(standin.url, "http", cache_limit="1KB"), progress=quiet)
+
+
+@pytest.fixture
+def no_events(tmp_path: Path) -> Path:
+    """A file that is whole and holds no events."""
+    path = tmp_path / "none.root"
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {"event": "uint64", "Jet_pt": "var * float32"})
+    return path
+
+
+def test_a_file_without_events_in_a_record_is_noted_and_the_others_are_drawn(
+    standin: Any,
+    files: list[Path],
+    no_events: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    standin.add(3, f"/SKIM/{CAMPAIGN}/NANOAODSIM", [no_events, files[0]])
+    work = tmp_path / "work"
+    words = ["train", "extract", "opendata:3", "--work", str(work), "--without", "[!m]*"]
+    words += ["--without", "mu*", "--server", standin.url, "--protocol", "http", "--json"]
+    for _ in range(2):
+        assert code_of(words) == 0
+        told = capsys.readouterr()
+        assert "none.root: holds no events, so there is nothing to draw from it" in told.err
+        assert json.loads(told.out)["met"]["objects"] == 20
+        standin.asked.clear()
+    # a job for it has nothing left to do
+    (portion, _) = located(["opendata:3"], Where(standin.url, "http"))
+    assert is_drawn(replace(portion, without=("[!m]*", "mu*")), work / "tables")
+    # alone, there is nothing to go on with; what takes its place is another file
+    shutil.copy(no_events, tmp_path / "later.root")
+    assert code_of(["train", "extract", str(tmp_path / "later.root"), "--work", str(work)]) == 10
+    assert "later.root holds no events; give other files" in capsys.readouterr().err
+    shutil.copy(files[1], tmp_path / "later.root")
+    assert extract_tables([str(tmp_path / "later.root")], work, ["met"], progress=quiet).events == 20
+    assert extract_tables([str(tmp_path / "later.root")], work, [], progress=quiet).events == 20
+
+
+def test_how_many_events_of_a_record_is_said_once(standin: Any) -> None:
+    with pytest.raises(RequestError, match="opendata:1:25 and --first both say how many events: choose one"):
+        located(["opendata:1:25"], Where(standin.url, "http"), first=10)
 
 
 def test_an_era_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
+from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import Json, Seed
 from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
@@ -96,6 +97,7 @@ def distil(
     )
     with shown_steps() as show:
         made = distil_bundle(bundle, work, output, options, _Shown(show))
+    warn(made.mixtures)
     if as_json:
         print_json(asdict(made))
         return

@@ -1,8 +1,11 @@
-"""The table of what a correction does to a model's draws."""
+"""What a correction does to a model's draws, in a table, and what comes next."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from flashsim_prod.cli.show import console, table
 
@@ -29,3 +32,9 @@ def print_judged(made: Reweighted | Refined) -> None:
         "objects/s", f"{found.objects_per_s_before:,.0f}", f"{found.objects_per_s_after:,.0f}", "", ""
     )
     console().print(listing)
+
+
+def print_next(folder: Path, base: str | None) -> None:
+    """What makes a bundle of a corrected model in the folder of its fit, with all others of its base."""
+    others = "" if base is None else f" --base {base}"
+    typer.echo(f"{folder}: now train bundle NEW --work {folder.parent.parent}{others}")

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.models.changing.judged import print_judged
+from flashsim_prod.cli.models.changing.judged import print_judged, print_next
+from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import (
     WORK,
     Evaluations,
@@ -88,16 +89,17 @@ def refine(
             f"warning: without its {made.lost}, which knows no refined draws; train reweight {model}",
             err=True,
         )
+    warn(made.mixtures)
     if as_json:
         print_json(asdict(made))
         return
-    _print(made)
+    _print(made, base)
 
 
-def _print(made: Refined) -> None:
+def _print(made: Refined, base: str | None) -> None:
     print_judged(made)
     typer.echo(
         f"{len(made.moves)} attributes are moved; loss on objects held out {made.loss_before:.5f} > "
         f"{made.loss_after:.5f}"
     )
-    typer.echo(f"{made.folder}: now train bundle NEW --work {made.folder.parent.parent}")
+    print_next(made.folder, base)

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli import completing
-from flashsim_prod.cli.models.changing.judged import print_judged
+from flashsim_prod.cli.models.changing.judged import print_judged, print_next
+from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import (
     WORK,
     Evaluations,
@@ -85,14 +86,15 @@ def reweight(
             options,
             lambda task, done, total, loss: show(task, done, total, f"loss {loss:.4f}"),
         )
+    warn(made.mixtures)
     if as_json:
         print_json(asdict(made))
         return
-    _print(made)
+    _print(made, base)
 
 
-def _print(made: Reweighted) -> None:
+def _print(made: Reweighted, base: str | None) -> None:
     print_judged(made)
     if made.use is WeightUse.WEIGHT:
         typer.echo(f"weighted objects are worth {made.judged.effective:.0%} of their number")
-    typer.echo(f"{made.folder}: now train bundle NEW --work {made.folder.parent.parent}")
+    print_next(made.folder, base)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flashsim_prod.cli import completing
+from flashsim_prod.cli.models.told import warn
 from flashsim_prod.cli.options import WORK, Folder, Json, Seed
 from flashsim_prod.cli.progress import Show, shown_steps
 from flashsim_prod.cli.show import console, counted, print_json, table
@@ -58,8 +59,7 @@ def tune(
     """Tune `model`, or all, and say what came of it."""
     with shown_steps() as show:
         made = tune_models(model, base, work, options, _Shown(show), only_calibrate=only_calibrate)
-    for warning in made.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+    warn(made.warnings)
     if as_json:
         print_json({**asdict(made), "models": [asdict(one) for one in made.models]})
         return
@@ -101,7 +101,7 @@ def _losses(one: ModelTuned) -> tuple[str, str]:
     found = {"": "-", "numbers": "-"}
     for stage in one.stages.values():
         before = stage.start if stage.base is None else stage.base
-        found["" if stage.base is None else "numbers"] = f"{before:.3f} > {stage.best:.3f}"
+        found["numbers" if stage.is_of_numbers else ""] = f"{before:.3f} > {stage.best:.3f}"
     return found[""], found["numbers"]
 
 

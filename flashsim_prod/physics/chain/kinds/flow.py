@@ -12,7 +12,7 @@ from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.kinds import registry
 from flashsim_prod.physics.chain.kinds.base import Networks, ObjectLoss, Stage
 from flashsim_prod.physics.chain.kinds.fused import FusedVelocity
-from flashsim_prod.physics.chain.kinds.networks import Velocity
+from flashsim_prod.physics.chain.kinds.networks import Steady, Velocity
 from flashsim_prod.physics.chain.kinds.numbers import KindWithNumbers
 from flashsim_prod.physics.chain.kinds.registry import VELOCITY
 from flashsim_prod.physics.chain.kinds.transport import draw_times, integrate, path
@@ -45,8 +45,10 @@ class FlowKind(KindWithNumbers[NetworkSize]):
         return {VELOCITY: Velocity(len(model.targets), len(model.conditions), size)}
 
     def for_inference(self, networks: Networks) -> Networks:
-        velocity = FusedVelocity(cast(Velocity, networks[VELOCITY]))
-        return {**super().for_inference(networks), VELOCITY: velocity}
+        velocity, found = cast(Velocity, networks[VELOCITY]), super().for_inference(networks)
+        # of one so narrow a row's own products may round by its place: its layers know, and it is small
+        is_narrow = any(isinstance(one, Steady) for one in velocity.blocks.modules())
+        return found if is_narrow else {**found, VELOCITY: FusedVelocity(velocity)}
 
     def sample(self, networks: Networks, conditions: Tensor, normals: Tensor, sampling: Sampling) -> Tensor:
         velocity = cast(Velocity, networks[VELOCITY])

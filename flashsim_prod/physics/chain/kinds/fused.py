@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from flashsim_prod.physics.chain.kinds.networks import Velocity
+from flashsim_prod.physics.chain.kinds.networks import Velocity, is_unsteady, widened
 
 #: times whose terms are kept; more than solvers commonly take
 _MOST_TIMES = 256
@@ -55,7 +55,11 @@ class FusedVelocity(nn.Module):
             for weight, bias in zip(wide.weight.chunk(parts), wide.bias.chunk(parts), strict=True)
         )
         self._enter = velocity.enter.weight.detach().t()
-        self._leave = velocity.leave.weight.detach().t()
+        self._n_targets = velocity.leave.out_features
+        weight, bias = velocity.leave.weight.detach(), velocity.leave.bias.detach()
+        if is_unsteady(velocity.leave.in_features, self._n_targets):
+            weight, bias = cast(tuple[Tensor, Tensor], widened(weight, bias))
+        self._leave, self._leave_bias = weight.t(), bias
         self._blocks = tuple(_Block.of(block, self._passes) for block in velocity.blocks)
         self._times: dict[float, _Time] = {}
 
@@ -82,14 +86,15 @@ class FusedVelocity(nn.Module):
             steer(h, u, gate, shift, gate_now, shift_now, block.bias, block.second_bias)
             hidden.addmm_(inner, block.second)
         silu(h, u)
-        return torch.addmm(now.bias, inner, self._leave, alpha=now.scale).add_(x, alpha=now.linear)
+        left = torch.addmm(now.bias, inner, self._leave, alpha=now.scale)[:, : self._n_targets]
+        return left.add_(x, alpha=now.linear)
 
     def _at(self, t: float) -> _Time:
         found = self._times.get(t)
         if found is None:
             if len(self._times) >= _MOST_TIMES:
                 self._times.clear()
-            found = self._times[t] = _time(self._made_from[0], t, self._passes.fit)
+            found = self._times[t] = _time(self._made_from[0], t, self._leave_bias, self._passes.fit)
         return found
 
 
@@ -119,7 +124,7 @@ class _Time:
     start : tensor of shape (width,)
     steering : pairs of vectors of shape (width,)
         Gate, with its one, and shift of each block.
-    bias : tensor of shape (n_targets,)
+    bias : tensor of shape (n_targets,), or longer where the product is wider
     """
 
     scale: float
@@ -129,7 +134,7 @@ class _Time:
     bias: Tensor
 
 
-def _time(velocity: Velocity, t: float, fit: Callable[[Tensor], Seen]) -> _Time:
+def _time(velocity: Velocity, t: float, bias: Tensor, fit: Callable[[Tensor], Seen]) -> _Time:
     at = torch.full((1, 1), t)
     start, *steering = velocity.from_time(velocity._time(at)).detach()[0].chunk(2 * len(velocity.blocks) + 1)
     scale = torch.rsqrt(at**2 + (1 - at) ** 2)
@@ -138,7 +143,7 @@ def _time(velocity: Velocity, t: float, fit: Callable[[Tensor], Seen]) -> _Time:
         float((2 * at - 1) * scale**2),
         start,
         tuple((fit(1 + gate), fit(shift)) for gate, shift in zip(steering[::2], steering[1::2], strict=True)),
-        (scale * velocity.leave.bias.detach())[0],
+        (scale * bias)[0],
     )
 
 

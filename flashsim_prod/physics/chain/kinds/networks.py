@@ -11,10 +11,47 @@ from torch import Tensor, nn
 
 from flashsim_prod.physics.chain.model import NetworkSize
 
+#: columns from which products give a row the same bits wherever it stands among others
+_WIDE = 16
+#: and below that, what inputs are to be a multiple of
+_EVEN = 16
 #: rows that knots are found from, about
 _ROWS_FOR_KNOTS = 200_000
 #: width of an interval between knots at least, in standard deviations of the condition: for discrete ones
 _NARROWEST = 0.01
+
+
+class Steady(nn.Linear):
+    """A layer of few outputs that gives a row the same bits wherever it stands among others.
+
+    Libraries compute narrow products otherwise, several rows at once, and what is left over at the end of a
+    row by its place. So it is made wider by columns of zeros, which are not kept.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return super().forward(inputs)
+        return nn.functional.linear(inputs, *widened(self.weight, self.bias))[..., : self.out_features]
+
+
+def linear(n_inputs: int, n_outputs: int, *, bias: bool = True) -> nn.Linear:
+    """A layer whose products round a row alike wherever it stands; begins as torch's own."""
+    kind = Steady if is_unsteady(n_inputs, n_outputs) else nn.Linear
+    return kind(n_inputs, n_outputs, bias=bias)
+
+
+def is_unsteady(n_inputs: int, n_outputs: int) -> bool:
+    """Whether how a row's product is rounded may depend on where it stands."""
+    return n_outputs < _WIDE and n_inputs % _EVEN != 0
+
+
+def widened(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Weights and bias with as many rows of zeros after them as make their product wide."""
+    more = max(0, _WIDE - len(weight))
+    return (
+        nn.functional.pad(weight, (0, 0, 0, more)),
+        None if bias is None else nn.functional.pad(bias, (0, more)),
+    )
 
 
 class _Block(nn.Module):
@@ -26,8 +63,8 @@ class _Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Linear(width, width)
-        self.second = nn.Linear(width, width)
+        self.first = linear(width, width)
+        self.second = linear(width, width)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)
 
@@ -58,14 +95,14 @@ class Velocity(nn.Module):
         self.n_targets = n_targets
         self.frequencies = size.time_frequencies
         self.context = nn.Sequential(
-            nn.Linear(n_conditions, size.width), nn.SiLU(), nn.Linear(size.width, size.width)
+            linear(n_conditions, size.width), nn.SiLU(), linear(size.width, size.width)
         )
         wide = size.width * (2 * size.blocks + 1)
-        self.from_context = nn.Linear(size.width, wide)
-        self.from_time = nn.Linear(2 * size.time_frequencies, wide, bias=False)
-        self.enter = nn.Linear(n_targets, size.width, bias=False)
+        self.from_context = linear(size.width, wide)
+        self.from_time = linear(2 * size.time_frequencies, wide, bias=False)
+        self.enter = linear(n_targets, size.width, bias=False)
         self.blocks = nn.ModuleList(_Block(size.width) for _ in range(size.blocks))
-        self.leave = nn.Linear(size.width, n_targets)
+        self.leave = linear(size.width, n_targets)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -107,11 +144,11 @@ class Steered(nn.Module):
         self, n_inputs: int, n_conditions: int, n_outputs: int, width: int, blocks: int, *, at_rest: bool
     ) -> None:
         super().__init__()
-        self.context = nn.Sequential(nn.Linear(n_conditions, width), nn.SiLU(), nn.Linear(width, width))
-        self.from_context = nn.Linear(width, width * (2 * blocks + 1))
-        self.enter = nn.Linear(n_inputs, width, bias=False)
+        self.context = nn.Sequential(linear(n_conditions, width), nn.SiLU(), linear(width, width))
+        self.from_context = linear(width, width * (2 * blocks + 1))
+        self.enter = linear(n_inputs, width, bias=False)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
-        self.leave = nn.Linear(width, n_outputs)
+        self.leave = linear(width, n_outputs)
         if at_rest:
             nn.init.zeros_(self.leave.weight)
             nn.init.zeros_(self.leave.bias)
@@ -170,8 +207,8 @@ class Multiplicity(nn.Module):
         widths = (n_conditions * (1 + size.knots), *size.classifier)
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
-            layers += [nn.Linear(before, after), nn.SiLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], most + 1))
+            layers += [linear(before, after), nn.SiLU()]
+        self.layers = nn.Sequential(*layers, linear(widths[-1], most + 1))
         if size.knots:
             self.register_buffer("knots", torch.zeros(n_conditions, size.knots + 1))
 

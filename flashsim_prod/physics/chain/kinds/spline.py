@@ -7,6 +7,7 @@ learns by its exact likelihood. The one owner of zuko.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.kinds import registry
 from flashsim_prod.physics.chain.kinds.base import Networks, ObjectLoss, Stage
+from flashsim_prod.physics.chain.kinds.networks import is_unsteady, widened
 from flashsim_prod.physics.chain.kinds.numbers import KindWithNumbers
 from flashsim_prod.physics.chain.model import ObjectModel
 
@@ -60,6 +62,7 @@ class Spline(nn.Module):
             hidden_features=(size.width,) * size.blocks,
         )
         for module in self.flow.modules():
+            _make_steady(module)
             # what is no weight follows from the sizes: not stored
             module._non_persistent_buffers_set.update(module._buffers)
 
@@ -70,6 +73,28 @@ class Spline(nn.Module):
     def draw(self, conditions: Tensor, normals: Tensor) -> Tensor:
         """Targets, shape (n, n_targets), that `normals` of the same shape stand for."""
         return cast(Tensor, self.flow(conditions).transform.inv(normals))
+
+
+def _make_steady(module: nn.Module) -> None:
+    """Have zuko's masked layer of few outputs round a row alike wherever it stands, as `Steady` does."""
+    from zuko.nn import MaskedLinear
+
+    if isinstance(module, MaskedLinear) and is_unsteady(module.in_features, module.out_features):
+        module.__class__ = _steady_masked()
+
+
+@cache
+def _steady_masked() -> type[nn.Module]:
+    from zuko.nn import MaskedLinear
+
+    class SteadyMasked(MaskedLinear):  # type: ignore[misc]  # zuko has no types
+        def forward(self, inputs: Tensor) -> Tensor:
+            if torch.is_grad_enabled():
+                return cast(Tensor, super().forward(inputs))
+            weights = widened(self.mask * self.weight, self.bias)
+            return nn.functional.linear(inputs, *weights)[..., : self.out_features]
+
+    return SteadyMasked
 
 
 class LikelihoodLoss(ObjectLoss):

@@ -39,7 +39,7 @@ from flashsim_prod.physics.chain.kinds.registry import find_kind
 from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS
-from flashsim_prod.physics.training.assemble import fitted_entry, save_entry
+from flashsim_prod.physics.training.assemble import fits_unlike_tables, fitted_entry, save_entry
 from flashsim_prod.physics.training.optimise import FitSettings, split_rows
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import load_tables
@@ -48,6 +48,7 @@ from flashsim_prod.physics.training.tuning.folder import (
     BASE_DIGEST,
     BASE_FILE,
     about_base,
+    base_unlike_tables,
     fit_of,
     refuse_others,
     table_for,
@@ -82,6 +83,8 @@ class Unseen:
         Where the model is from, if it is not fitted here.
     lost : str
         What the model had beside, that will know its draws no more; empty if nothing.
+    mixtures : tuple of str
+        Lines on a model that is of another reference detector than the tables.
     """
 
     model: ObjectModel
@@ -90,6 +93,7 @@ class Unseen:
     table: Table
     base: Bundle | None = None
     lost: str = ""
+    mixtures: tuple[str, ...] = ()
 
     @property
     def fitted(self) -> FittedModel:
@@ -119,8 +123,10 @@ Correction = type[ReweighterSection] | type[RefinerSection]
 def unseen(model: ObjectModel, work: Path, base: Bundle | None, wanted: Correction) -> Unseen:
     """A model of the bundle `base`, or the fit in `work`, and what it has not seen; errors as below."""
     if base is None:
-        return unseen_by_fit(model, work, wanted)
-    return unseen_by_bundle(model, work, base, wanted)
+        lines = fits_unlike_tables(work, [model.name])
+        return replace(unseen_by_fit(model, work, wanted), mixtures=tuple(lines))
+    lines = base_unlike_tables(base, [model.name], work / "tables")
+    return replace(unseen_by_bundle(model, work, base, wanted), mixtures=tuple(lines))
 
 
 def unseen_by_fit(model: ObjectModel, work: Path, wanted: Correction) -> Unseen:

@@ -22,7 +22,7 @@ from flashsim_prod.physics.chain.bundle import (
 )
 from flashsim_prod.physics.chain.combine import of_models
 from flashsim_prod.physics.chain.compatibility import DECLARED
-from flashsim_prod.physics.chain.distilled import Distilled, student_name
+from flashsim_prod.physics.chain.distilled import Distilled, steps_of, student_name
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.writing import write_bundle
 from flashsim_prod.physics.training.assemble import ENTRY, save_entry, software
@@ -101,6 +101,7 @@ def distil(
         judgement = judge(teacher, loaded, sources, settings.objects, settings.seed)
         distilled = Distilled(
             evaluations=settings.evaluations,
+            solver=steps_of(settings.evaluations).solver,
             **({} if judgement.worse else {"file": file, "sha256": sha256}),
             judgement=judgement,
             training=taught.told(settings) | {"sources": origin},

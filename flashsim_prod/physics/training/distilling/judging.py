@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from flashsim_prod.physics.chain.distilled import Judgement
 from flashsim_prod.physics.chain.fitted import FittedModel
@@ -21,8 +22,8 @@ from flashsim_prod.physics.validation.statistics.distances import F64, Measured
 TAILS = (0.01, 0.99)
 #: objects that a category has, of the reference or of what is drawn, for its share to be compared
 _FEWEST = 10
-#: a share may differ more than the teacher's by so many errors: there are some hundred in a model
-_ERRORS = 3.0
+#: chance that one of all shares of a model, which may be a thousand, is called worse where none is
+_FALSE_ALARM = 0.05
 #: what is told at most of what is worse
 _MOST_TOLD = 6
 
@@ -53,10 +54,9 @@ class _Share:
         return float(np.sqrt(2 * p * (1 - p) / self.n))
 
     @property
-    def is_worse(self) -> bool:
-        """Whether the student's is off by more than the teacher's."""
-        off, of_teacher = abs(self.student - self.true), abs(self.teacher - self.true)
-        return off > of_teacher + _ERRORS * self.error
+    def excess(self) -> float:
+        """By how many errors the student's is off by more than the teacher's."""
+        return (abs(self.student - self.true) - abs(self.teacher - self.true)) / self.error
 
     def __str__(self) -> str:
         return (
@@ -110,14 +110,19 @@ def _worse_area(auc: Measured, of_teacher: Measured) -> list[str]:
 
 def _told(area: list[str], shares: list[_Share]) -> list[str]:
     """What is worse, the largest first."""
-    worse = sorted((one for one in shares if one.is_worse), key=_excess, reverse=True)
+    limit = errors_allowed(len(shares))
+    worse = sorted((one for one in shares if one.excess > limit), key=lambda one: one.excess, reverse=True)
     told = [*area, *map(str, worse)]
     left = len(told) - _MOST_TOLD
     return told if left <= 0 else [*told[:_MOST_TOLD], f"and {left} more"]
 
 
-def _excess(share: _Share) -> float:
-    return (abs(share.student - share.true) - abs(share.teacher - share.true)) / share.error
+def errors_allowed(shares: int) -> float:
+    """Errors by which the worst of so many shares may be off, that chance alone seldom exceeds: 3.3 of 100.
+
+    The one-sided quantile of a normal distribution at Bonferroni's level, 5 % divided by their number.
+    """
+    return float(norm.isf(_FALSE_ALARM / max(shares, 1)))
 
 
 def _area(true: Columns, drawn: Columns, conditions: F32, group: I64, seed: int) -> Measured:

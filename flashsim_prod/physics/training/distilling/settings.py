@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flashsim_prod.core.request import Sampling
+from flashsim_prod.physics.chain.distilled import steps_of
 from flashsim_prod.physics.training.optimise import FitSettings
 
 #: how teachers draw what students are to draw: as requests do
@@ -26,7 +27,7 @@ class DistilSettings:
     Attributes
     ----------
     evaluations : int
-        Euler steps of a student, evenly spaced, each an evaluation.
+        Of the network, that a student draws in; what steps these make follows from their number.
     minutes : float
         Processor time of a model's training on one core; its steps follow from how long some take.
     steps : int, optional
@@ -65,4 +66,5 @@ class DistilSettings:
         """What a student must have been taught by to be taken up again."""
         length = {"minutes": self.minutes} if self.steps is None else {"steps": self.steps}
         alike = ("evaluations", "batch", "rate", "average", "draws", "objects", "seed")
-        return {name: getattr(self, name) for name in alike} | length
+        solver = {"solver": str(steps_of(self.evaluations).solver)}
+        return {name: getattr(self, name) for name in alike} | solver | length

@@ -32,8 +32,9 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-#: latent numbers of each target that its quantiles are found from, about, and most draws of one object
-_LATENTS, _MOST_DRAWS = 20_000, 50
+#: latent numbers of each target that its quantiles are found from, about, and draws of one object: two tell
+#: how far they are from each other
+_LATENTS, _LEAST_DRAWS, _MOST_DRAWS = 20_000, 2, 50
 #: draws of each object that a transform is judged by
 _JUDGED_DRAWS = 10
 #: shares of the base's distribution below and above which there is one of both alone
@@ -160,12 +161,14 @@ def drawn_latents(
 ) -> tuple[F32, NDArray[np.int64]]:
     """What the networks draw for the objects of `table`, several times each, and for which object."""
     n = len(table.row)
-    draws = min(_MOST_DRAWS, max(1, _LATENTS // max(1, n)))
+    draws = min(_MOST_DRAWS, max(_LEAST_DRAWS, _LATENTS // max(1, n)))
     place = np.tile(np.arange(n), draws)
     conditions = table.conditions[table.row[place]]
     rng = np.random.default_rng([seed, zlib.crc32(fitted.model.name.encode())])
     normals = rng.normal(size=(len(place), fitted.n_normals))
-    return fitted.latents(conditions, normals, sampling), place
+    # the objects of a source are a set in each draw, for kinds that draw them together
+    sets = np.repeat(np.arange(draws), n) * len(table.number) + table.row[place]
+    return fitted.latents(conditions, normals, sampling, sets=sets), place
 
 
 def _wanted(column: NDArray[Any], weight: F64, of_base: F64, share: float) -> Gaussianiser:

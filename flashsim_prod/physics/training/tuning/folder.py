@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.errors import BundleError, InputError, RequestError
 from flashsim_prod.files import read_text, write_json
 from flashsim_prod.physics.chain.bundle import Bundle
+from flashsim_prod.physics.chain.detectors import detectors_of, together, unlike
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.assemble import ENTRY, save_fitted
+from flashsim_prod.physics.training.drawn import detectors_drawn
 from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
@@ -74,6 +76,7 @@ def tune_into_folder(
         left_out=table.left_out,
         version=table.version,
         era=table.era or base.manifest.era or "",
+        detector=together((detectors_of({model.name: entry})[model.name], table.detector)),
     )
     folder = work / "fits" / model.name
     save_fitted(fitted, record, folder, about | _losses(done))
@@ -111,6 +114,15 @@ def table_for(model: ObjectModel, folder: Path, base: Bundle) -> Table:
             f"{base.nano}; take a base of the same version"
         )
     return table
+
+
+def base_unlike_tables(base: Bundle, models: Iterable[str], tables: Path) -> list[str]:
+    """Lines on `models` of a base that are of another reference detector than the tables they are held to."""
+    known = detectors_of(base.manifest.models)
+    wanted = {name: known[name] for name in models if known.get(name)}
+    if not wanted:
+        return []
+    return unlike(wanted, detectors_drawn(tables), f"of bundle {base.name}", f"the tables in {tables} are")
 
 
 def about_base(base: Bundle) -> dict[str, object]:
@@ -220,7 +232,7 @@ def refuse_others(
                 f"({base.digest[:12]}); use another --work, or replace all: train fit all --base "
                 f"{base.name} --anew"
             )
-        if model in models and not tuning and fit.get(DONE) == Done.TUNED:
+        if model in models and not tuning and fit.get(DONE) in (Done.TUNED, Done.NUMBERS_TUNED):
             raise RequestError(
                 f"{where} is fine-tuned already, which a calibration would undo; --anew to do that, or use "
                 "another --work"

@@ -12,6 +12,7 @@ class Done(StrEnum):
     NUMBERS = "numbers only"
     BLENDED = "blended"
     CALIBRATED = "calibrated"
+    NUMBERS_TUNED = "calibrated, numbers fine-tuned"
     TUNED = "fine-tuned"
 
 

@@ -56,6 +56,11 @@ class StageTuned:
     base: float | None
     losses: tuple[tuple[int, float, float], ...]
 
+    @property
+    def is_of_numbers(self) -> bool:
+        """Whether what draws numbers of objects was trained on, and not what draws their attributes."""
+        return self.base is not None
+
 
 def tuned(
     base: FittedModel,

@@ -34,6 +34,7 @@ class ModelTuned:
         Sources and objects learned from.
     rates : Rates, optional
         None where every source gives one object, or there is no source.
+    kind : str
     stages : mapping of name to StageTuned
         Of the networks that were trained on.
     lacking : tuple of str
@@ -46,6 +47,7 @@ class ModelTuned:
     rows: int
     objects: int
     rates: Rates | None
+    kind: str
     stages: dict[str, StageTuned] = field(default_factory=dict)
     lacking: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -70,6 +72,8 @@ def tune(
         done = Done.CALIBRATED
     elif done is Done.TUNED:
         fitted, stages = tuned(base, fitted, table, settings, device, progress)
+        if all(one.is_of_numbers for one in stages.values()):
+            done = Done.NUMBERS_TUNED if stages else Done.CALIBRATED
         # what the networks draw is distributed otherwise now
         fitted = calibrated(fitted, table, settings)
     return fitted, ModelTuned(
@@ -78,6 +82,7 @@ def tune(
         len(table.number),
         len(table.row),
         _rates(base, fitted, table),
+        base.kind.name,
         stages,
         lacking,
         time.monotonic() - started,

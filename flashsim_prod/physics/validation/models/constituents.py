@@ -29,6 +29,9 @@ I64 = NDArray[np.int64]
 
 #: collection that these figures are of
 COLLECTION = "PFCands"
+#: targets that are directions, and all that tell where a candidate's momentum lies
+_ANGLES = ("deta", "dphi")
+OF_CANDIDATES = ("share", *_ANGLES)
 #: edges of the energy-flow polynomials at most, and vertices of those that a Wasserstein distance is told of
 _EDGES, _SHOWN_VERTICES = 4, 4
 #: members that polynomials are found of at a time
@@ -68,6 +71,19 @@ def compare_sets(held_out: HeldOut, drawn: Mapping[str, Column], seed: int) -> S
         for name, measure in measured.items()
     ]
     return Sets(n, tuple(figures))
+
+
+def summed_up(targets: Mapping[str, F64], of_set: I64) -> dict[str, F64]:
+    """What networks give of candidates, as if each set summed up to its jet: less what is made so afterwards.
+
+    Shares have a mean of one, directions the axis in their middle and the jet's width.
+    """
+    share = np.maximum(targets["share"], 1e-6)
+    part = share / np.bincount(of_set, share)[of_set]
+    angles = [targets[name] - np.bincount(of_set, part * targets[name])[of_set] for name in _ANGLES]
+    width = np.sqrt(np.bincount(of_set, part * (angles[0] ** 2 + angles[1] ** 2)))[of_set]
+    narrowed = {name: one / np.maximum(width, 1e-6) for name, one in zip(_ANGLES, angles, strict=True)}
+    return {**targets, "share": part * np.bincount(of_set)[of_set], **narrowed}
 
 
 def _distance(name: str, sample: F64, reference: F64) -> float:

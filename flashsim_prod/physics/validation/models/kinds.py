@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from flashsim_prod.physics.training.assemble import ENTRY, save_fitted
 from flashsim_prod.physics.training.fit import LEAST_OBJECTS, FitProgress, fit_model
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.validation.models.constituents import OF_CANDIDATES, summed_up
 from flashsim_prod.physics.validation.statistics.c2st import tell_apart
 from flashsim_prod.physics.validation.statistics.distances import (
     F64,
@@ -39,6 +42,10 @@ _STRETCH = 200
 _HELD_OUT = 0.25
 #: objects to compare with at least
 _LEAST_HELD_OUT = 200
+#: sets to compare with at least, where objects are members of some
+_LEAST_SETS = 100
+#: where terms say what the tables hold
+_DIGEST = "tables"
 #: steps that a kind's time is measured with
 _STEPS_TIMED = 20
 
@@ -76,7 +83,8 @@ class Standing:
     objects : int
         Held-out objects compared with.
     auc, auc_error, floor : float
-        Of boosted trees that see targets and conditions; `floor` of two halves of the truth.
+        Of boosted trees that see targets and conditions; `floor` of two halves of the truth. Where there are
+        `sets`, of these.
     median_w1 : float
         Of all targets' Wasserstein distances, in standard deviations.
     correlation_difference : float
@@ -101,6 +109,8 @@ class Standing:
     weight_bytes: int
     minutes: float
     steps: int
+    #: what the objects are members of, where a source says how many it has; 0 where it does not
+    sets: int = 0
 
 
 def compare_kind(
@@ -114,7 +124,13 @@ def compare_kind(
         If there are too few objects.
     """
     learned, held_out = split(table, terms.objects)
-    notes = _Notes.of(folder, {**terms.told(), "sources": len(table.number), "found": len(table.row)})
+    if model.numbered_by and (sets := len(np.unique(held_out.row))) < _LEAST_SETS:
+        raise InputError(
+            f"{model.name}: only {sets} sets with {len(held_out.row)} members to compare with, at least "
+            f"{_LEAST_SETS} are needed; give more --objects, or extract more events"
+        )
+    size = {"sources": len(table.number), "found": len(table.row)}
+    notes = Notes.of(folder, {**terms.told(), **size, _DIGEST: table_digest(table)})
     if (folder / RESULT).is_file():
         return Standing(**json.loads(read_text(folder / RESULT)))
     # how many objects there are is drawn alike by all
@@ -166,6 +182,14 @@ def split(table: Table, objects: int) -> tuple[Table, Table]:
     return _part(table, ~held_out), _part(table, held_out)
 
 
+def table_digest(table: Table) -> str:
+    """What tells tables from others of as many objects."""
+    found = hashlib.sha256()
+    for column in (table.conditions, table.number, table.row, *table.targets.values()):
+        found.update(np.ascontiguousarray(column).data)
+    return found.hexdigest()[:12]
+
+
 def _stretch(table: Table) -> int:
     """Neighbouring sources that stay together."""
     return max(1, min(_STRETCH, len(table.number) // 100))
@@ -184,7 +208,7 @@ def _part(table: Table, rows: NDArray[np.bool_]) -> Table:
 
 
 @dataclass
-class _Notes:
+class Notes:
     """What a comparison that is taken up again has to know: its terms, its steps, the time spent so far."""
 
     path: Path
@@ -194,14 +218,17 @@ class _Notes:
     began: float | None = None
 
     @classmethod
-    def of(cls, folder: Path, terms: dict[str, Any]) -> _Notes:
+    def of(cls, folder: Path, terms: dict[str, Any]) -> Notes:
         """Those in `folder`; all that is in it goes if they are of other terms."""
         path = folder / "terms.json"
         terms = json.loads(json_text(terms))
         if path.is_file():
             found = json.loads(read_text(path))
-            if found["terms"] == terms:
-                return cls(path, terms, found["steps"], found["seconds"])
+            # what was begun before tables were looked at goes on
+            if {_DIGEST: terms[_DIGEST], **found["terms"]} == terms:
+                notes = cls(path, terms, found["steps"], found["seconds"])
+                notes.write()
+                return notes
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return cls(path, terms)
@@ -252,12 +279,18 @@ def _measured(fitted: FittedModel, held_out: Table, stretch: int, terms: Terms) 
         np.stack([columns[name].astype(np.float64) for name in names], axis=1)
         for columns in (found, held_out.targets)
     )
-    group = held_out.row // stretch
-    told, floor = _areas(truth, drawn, conditions, group, terms.seed)
+    rows, of_set = np.unique(held_out.row, return_inverse=True)
+    if fitted.model.numbered_by:
+        seen, group = held_out.conditions[rows], rows // stretch
+        whole, whole_drawn = (on_the_whole(one, of_set) for one in _finished(truth, drawn, names, of_set))
+        told, floor = _areas(whole, whole_drawn, seen, group, terms.seed)
+    else:
+        told, floor = _areas(truth, drawn, conditions, held_out.row // stretch, terms.seed)
     apart = [wasserstein_in_sigma(drawn[:, column], truth[:, column]) for column in range(len(names))]
     off = correlation_difference(drawn, truth)
     return {
         "objects": n,
+        "sets": len(rows) if fitted.model.numbered_by else 0,
         "auc": round(told.value, 4),
         "auc_error": round(told.error, 4),
         "floor": round(floor.value, 4),
@@ -265,6 +298,33 @@ def _measured(fitted: FittedModel, held_out: Table, stretch: int, terms: Terms) 
         "correlation_difference": round(float(np.abs(off).max()), 4),
         "objects_per_s": round(n / max(seconds, 1e-9), 1),
     }
+
+
+def _finished(truth: F64, drawn: F64, names: list[str], of_set: I64) -> Iterator[F64]:
+    """Members less what is made right of them afterwards, whatever a network gives."""
+    for members in (truth, drawn):
+        if not {*OF_CANDIDATES} <= {*names}:
+            yield members
+            continue
+        columns = summed_up(dict(zip(names, members.T, strict=True)), of_set)
+        yield np.stack([columns[name] for name in names], axis=1)
+
+
+def on_the_whole(members: F64, of_set: I64) -> F64:
+    """What sets are, a row each: means and widths of each column, its means where the first is large, and the
+    member whose first is largest.
+    """
+    first = members[:, 0]
+    weights = np.exp(np.clip(first - first.mean(), None, 4 * first.std()) / max(float(first.std()), 1e-12))
+    last = np.lexsort((first, of_set))[np.cumsum(np.bincount(of_set)) - 1]
+    mean, leading = _mean_of_sets(members, np.ones(len(members)), of_set), members[last]
+    width = np.sqrt(_mean_of_sets((members - mean[of_set]) ** 2, np.ones(len(members)), of_set))
+    return np.hstack((mean, width, _mean_of_sets(members, weights, of_set), leading))
+
+
+def _mean_of_sets(members: F64, weights: F64, of_set: I64) -> F64:
+    total = np.bincount(of_set, weights)
+    return np.stack([np.bincount(of_set, weights * column) / total for column in members.T], axis=1)
 
 
 def _areas(

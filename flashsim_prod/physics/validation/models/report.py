@@ -20,6 +20,7 @@ from flashsim_prod.files import write_json as write_figures
 from flashsim_prod.physics.chain.assessment import REPORT_NAME, Assessment, ModelFigures
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.chain import Chain
+from flashsim_prod.physics.chain.detectors import together
 from flashsim_prod.physics.chain.distilled import students
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.event_range import WHOLE, EventRange
@@ -44,6 +45,7 @@ from flashsim_prod.physics.validation.models.held_out import (
     Gathering,
     HeldOutFile,
     inspect,
+    of_other_detector,
     read_chunks,
     sample_title,
 )
@@ -194,6 +196,7 @@ class FidelityReport:
             before=self.beside.begun_as if self.beside else "",
             told_apart=self.beside.figures() if self.beside else {},
             groups=lights_of(self.beside.after) if self.beside else {},
+            detector=together(file.detector_digest for file in self.files),
         )
 
     def _kept(self, found: ModelFidelity) -> ModelFigures:
@@ -371,8 +374,8 @@ def _notes(
     for file in files:
         if event_range.meets(bundle.manifest.training_sample, Path(file.name).stem, file.entries):
             notes.append(f"{file.name} is named in the bundle's training sample: its events are not held out")
-        if odd := of_other_years(file.name, file.years, bundle):
-            notes.append(odd)
+        odd = of_other_years(file.name, file.years, bundle)
+        notes += [odd] if odd else of_other_detector(file, bundle)
     if whole is not None and whole.skipped:
         notes.append(f"whole events are not compared: {whole.skipped}")
     return tuple(notes)

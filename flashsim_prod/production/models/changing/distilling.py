@@ -119,6 +119,8 @@ class Distillation:
         Models that nothing could be taught of, and why; they are as they were.
     seconds : float
         Wall time of this sitting.
+    mixtures : tuple of str
+        Lines on teachers that are of another reference detector than the tables.
     """
 
     bundle: BundleSummary
@@ -127,6 +129,7 @@ class Distillation:
     students: tuple[StudentFigures, ...]
     skipped: dict[str, str]
     seconds: float
+    mixtures: tuple[str, ...] = ()
 
 
 class DistilDisplay:
@@ -164,6 +167,7 @@ def distil_bundle(
     from flashsim_prod.physics.chain.device import keep_to_threads
     from flashsim_prod.physics.chain.writing import refuse_taken
     from flashsim_prod.physics.training.distilling.folder import bundle_of, distil
+    from flashsim_prod.physics.training.tuning.folder import base_unlike_tables
 
     began, teachers = time.monotonic(), open_bundle(bundle)
     refuse_taken(output)
@@ -197,6 +201,7 @@ def distil_bundle(
         tuple(student_figures(name, one.distilled) for name, one in made.items()),
         skipped,
         time.monotonic() - began,
+        () if work is None else tuple(base_unlike_tables(teachers, made, work / "tables")),
     )
 
 

@@ -45,6 +45,8 @@ class Refined:
         The reweighter that the model had, which knows no refined draws; empty if it had none.
     folder : Path
         Where the model is with its refiner.
+    mixtures : tuple of str
+        Lines on a model that is of another reference detector than the tables.
     """
 
     model: str
@@ -57,6 +59,7 @@ class Refined:
     worse: tuple[str, ...]
     lost: str
     folder: Path
+    mixtures: tuple[str, ...] = ()
 
 
 def refine_model(name: str, base: str | None, work: Path, options: RefineOptions, progress: Step) -> Refined:
@@ -129,6 +132,7 @@ def refine_model(name: str, base: str | None, work: Path, options: RefineOptions
         figures.worse,
         found.lost,
         work / "fits" / name,
+        found.mixtures,
     )
 
 

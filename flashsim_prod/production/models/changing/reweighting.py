@@ -39,6 +39,8 @@ class Reweighted:
         True objects that it learned from.
     folder : Path
         Where the model is with its reweighter.
+    mixtures : tuple of str
+        Lines on a model that is of another reference detector than the tables.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Reweighted:
     judged: Judged
     worse: tuple[str, ...]
     folder: Path
+    mixtures: tuple[str, ...] = ()
 
 
 def reweight_model(
@@ -109,4 +112,5 @@ def reweight_model(
         figures,
         figures.worse,
         work / "fits" / name,
+        found.mixtures,
     )

@@ -111,6 +111,7 @@ def tune_models(
     """
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.training.tuning.folder import (
+        base_unlike_tables,
         forget,
         is_there,
         tune_into_folder,
@@ -143,6 +144,7 @@ def tune_models(
         tuple(kept),
         tuple(without),
         (
+            *base_unlike_tables(bundle, [model.name for model in models], work / "tables"),
             *_warnings(made, models, work / "tables", settings),
             *_without_corrections([one.model for one in made], bundle),
             *_without_students([one.model for one in made], bundle),
@@ -225,6 +227,7 @@ def _warnings(
         names = [f"{one.model} ({one.objects})" for one in made if one.done is done]
         if names:
             told.append(f"{what}: {', '.join(names)}")
+    told += _at_rest(made, settings)
     for one in made:
         if one.lacking:
             lacking = ", ".join(one.lacking)
@@ -232,3 +235,18 @@ def _warnings(
                 f"{one.model}: its tables lack {lacking}: these stay as they were, as all networks do"
             )
     return told
+
+
+def _at_rest(made: Sequence[ModelTuned], settings: TuneSettings) -> list[str]:
+    """What is said of models with objects enough, of kinds whose networks are not trained on."""
+    from flashsim_prod.physics.training.tuning.settings import Done
+
+    names: dict[str, list[str]] = {}
+    for one in made:
+        if settings.done_with(one.objects) is Done.TUNED and one.done is not Done.TUNED and not one.lacking:
+            names.setdefault(one.kind, []).append(one.model)
+    return [
+        f"{', '.join(models)}: what draws the attributes of a {kind} learned against a critic and is not "
+        "trained on: calibrated, and otherwise as it was"
+        for kind, models in names.items()
+    ]

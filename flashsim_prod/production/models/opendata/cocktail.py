@@ -13,7 +13,12 @@ from flashsim_prod.errors import BundleError, RequestError
 from flashsim_prod.production.models.assembling import AssembledBundle, assemble_bundle
 from flashsim_prod.production.models.at_site import train_at
 from flashsim_prod.production.models.bundles import open_bundle
-from flashsim_prod.production.models.drawing import Portion, StepProgress
+from flashsim_prod.production.models.drawing import (
+    Portion,
+    StepProgress,
+    check_portions,
+    refuse_same_names,
+)
 from flashsim_prod.production.models.fitting import (
     FitDisplay,
     FitOptions,
@@ -23,12 +28,7 @@ from flashsim_prod.production.models.fitting import (
 )
 from flashsim_prod.production.models.opendata.fit_energy import EnergyOfFits, energy_of_fits
 from flashsim_prod.production.models.opendata.records import Where, addresses, find_record, first_events
-from flashsim_prod.production.models.samples import (
-    Extracted,
-    check_portions,
-    extract_tables,
-    refuse_same_names,
-)
+from flashsim_prod.production.models.samples import Extracted, extract_tables
 from flashsim_prod.production.models.training import check_trains
 from flashsim_prod.production.order.library import Shelf, find_site
 

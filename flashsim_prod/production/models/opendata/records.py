@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod import resources
-from flashsim_prod.core.sizes import parse_bytes, parse_count
+from flashsim_prod.core.sizes import format_bytes, parse_bytes, parse_count
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.production.models.drawing import Portion, StepProgress
 
@@ -88,7 +88,7 @@ def fetch(which: str, events: int | None, where: Where, *, progress: StepProgres
     cache = Cache(where.folder, parse_bytes(where.cache_limit, "--cache-limit"))
     if events is None and record.size > cache.limit:
         raise RequestError(
-            f"record {record.recid} has {record.size / 1e9:.1f} GB, more than --cache-limit "
+            f"record {record.recid} has {format_bytes(record.size)}, more than --cache-limit "
             f"{where.cache_limit}; name --events, raise the limit, or read without copies: train extract "
             f"{SCHEME}{record.recid}"
         )
@@ -140,6 +140,8 @@ def located(files: Sequence[str], where: Where, first: int | None = None) -> lis
         which, _, wanted = file.removeprefix(SCHEME).partition(":")
         urls = addresses(find_record(which, where), where)
         if wanted:
+            if first is not None:
+                raise RequestError(f"{file} and --first both say how many events: choose one")
             portions += first_events(urls, parse_count(wanted), file)
         else:
             portions += [Portion(url, first) for url in urls]

@@ -7,10 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -145,26 +146,40 @@ def tables_below(folder: Path) -> dict[Path, bytes]:
     }
 
 
+@pytest.fixture
+def portal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The stand-in of CERN's portal, which serves files by HTTP as well."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "peers"))
+    import opendata_portal
+
+    with opendata_portal.serve() as standin:
+        yield standin
+
+
 @pytest.mark.slow
 def test_tables_of_each_file_are_a_job(
-    pool: RunningPool, real_site: Path, files: list[Path], tmp_path: Path
+    pool: RunningPool, real_site: Path, files: list[Path], portal: Any, tmp_path: Path
 ) -> None:
     at_site = ("--work", tmp_path / "work", "--site", real_site, "--era", "UL17")
-    done = extract(*files, *at_site, "--first", "40", "--wait")
+    portal.add(1, f"/TT/{CAMPAIGN}/NANOAODSIM", files[1:])
+    by_http = f"{portal.url}/eos/opendata/cms/mc/1"
+    done = extract(files[0], f"{by_http}/two.root", *at_site, "--first", "40", "--wait")
     assert done.returncode == 0, done.stderr + said_by_jobs(tmp_path / "work")
     assert "tables of 2 files were there already" in done.stdout
     assert extract(*files, "--work", tmp_path / "here", "--first", "40", "--era", "UL17").returncode == 0
     assert tables_below(tmp_path / "work") == tables_below(tmp_path / "here") != {}
     assert era_of_table(tmp_path / "work" / "tables" / "met" / "one.safetensors") == "UL17"
     # what is there is not handed over
-    again = extract(*files, *at_site, "--first", "40", "--json")
+    again = extract(files[0], f"{by_http}/two.root", *at_site, "--first", "40", "--json")
     assert json.loads(again.stdout)["batch_id"] is None
     # of one that is none, the reason stands with the jobs
     (tmp_path / "bad.root").write_text("no file")
-    bad = extract(tmp_path / "bad.root", *at_site, "--wait")
+    bad = extract(tmp_path / "bad.root", f"{by_http}/gone.root", *at_site, "--wait")
     assert bad.returncode == 17
-    assert "not all tables were drawn; see" in bad.stderr
-    assert "bad.root is no ROOT file" in (tmp_path / "work" / "batch" / "draw1.err").read_text()
+    batch = tmp_path / "work" / "batch"
+    assert f"not all tables were drawn; see {batch}/draw1.err of {tmp_path}/bad.root and of 1" in bad.stderr
+    assert "bad.root is no ROOT file" in (batch / "draw1.err").read_text()
+    assert "gone.root does not exist (HTTP 404 Not Found)" in (batch / "draw2.err").read_text()
 
 
 @pytest.mark.slow
@@ -174,26 +189,21 @@ def test_a_cocktail_of_records_becomes_a_tagged_bundle_on_the_pool(
     files: list[Path],
     xrootd_server: tuple[str, Path],
     lacking: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
+    portal: Any,
     tmp_path: Path,
 ) -> None:
     if find_spec("fsspec_xrootd") is None:
         lacking("fsspec-xrootd (pip install 'flashsim-prod[opendata]')")
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "peers"))
-    import opendata_portal
-
     url, folder = xrootd_server
     (tmp_path / "mine.yaml").write_text(COCKTAIL)
     work = tmp_path / "work"
     words = ("--cocktail", str(tmp_path / "mine.yaml"), "--quick", "--steps", "100")
-    with opendata_portal.serve() as standin:
-        for recid, name, path in ((1, "TT", files[0]), (2, "DY", files[1])):
-            place = folder / f"eos/opendata/cms/mc/{recid}"
-            place.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, place)
-            standin.add(recid, f"/{name}/{CAMPAIGN}/NANOAODSIM", [path], root=url)
-        asking = ("--server", standin.url, "--protocol", "xrootd")
-        done = train(real_site, work, *words, *asking, "--wait")
+    for recid, name, path in ((1, "TT", files[0]), (2, "DY", files[1])):
+        place = folder / f"eos/opendata/cms/mc/{recid}"
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+        portal.add(recid, f"/{name}/{CAMPAIGN}/NANOAODSIM", [path], root=url)
+    done = train(real_site, work, *words, "--server", portal.url, "--protocol", "xrootd", "--wait")
     assert done.returncode == 0, done.stderr + said_by_jobs(work)
     n_models = len(MODELS)
     assert f"Submitted: tables of 2 files, {n_models} fits and a bundle at htcondor" in done.stdout

@@ -37,7 +37,7 @@ from flashsim_prod.physics.training.correcting.folder import Unseen, leave
 from flashsim_prod.physics.training.correcting.refine import RefineSettings, learn_refiner
 from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
 from flashsim_prod.physics.training.distilling.folder import Student, bundle_of, distil
-from flashsim_prod.physics.training.distilling.judging import judge, steps_of_target
+from flashsim_prod.physics.training.distilling.judging import errors_allowed, judge, steps_of_target
 from flashsim_prod.physics.training.distilling.lesson import CHECKPOINT, teach
 from flashsim_prod.physics.training.distilling.settings import DistilSettings
 from flashsim_prod.physics.training.distilling.sources import Gathered, Sources
@@ -196,6 +196,12 @@ def test_a_tail_that_is_cut_is_worse(loaded: FittedModel, drawn: Sources, side: 
     assert any(one.startswith(f"x beyond its {side} quantile: 0.000%") for one in worse)
 
 
+@pytest.mark.parametrize("shares", [1, 100, 1500])
+def test_chance_alone_seldom_calls_a_student_worse_however_many_shares_it_has(shares: int) -> None:
+    off = np.random.default_rng(1).normal(size=(1000, shares)).max(axis=1)
+    assert 0.02 < np.mean(off > errors_allowed(shares)) < 0.08
+
+
 def test_without_reconstructed_objects_the_teacher_is_the_measure(
     loaded: FittedModel, drawn: Sources
 ) -> None:
@@ -253,10 +259,10 @@ def test_a_student_that_is_no_worse_takes_its_teachers_place(
     # the student's file holds what is its own, and nothing that is its teacher's
     own = read_tensors(taken.path / "toy.e2.safetensors")
     assert {name.split(".")[0] for name in own} == {VELOCITY}
-    assert told_students(taken.manifest.models) == "students: 1 of 1 models in 2 steps of Euler"
+    assert told_students(taken.manifest.models) == "students: 1 of 1 models in 2 evaluations"
     fitted, of_teachers = _loaded(taken), _loaded(teachers)
     noise = np.random.default_rng(1).normal(size=(300, 2))
-    few = Sampling(solver=Solver.EULER, evaluations=2)
+    few = Sampling(solver=Solver.MIDPOINT, evaluations=2)
     expected = of_teachers.sample(drawn.conditions[:300], noise, few)
     for asked in (Sampling(), Sampling(evaluations=100)):
         for name, column in fitted.sample(drawn.conditions[:300], noise, asked).items():
@@ -408,12 +414,28 @@ def test_other_evaluations_take_the_teachers(teachers: Bundle, drawn: Sources, t
         assert np.array_equal(column, expected[name]), name
     by_student = _loaded(few).sample(drawn.conditions[:300], noise, Sampling())
     assert not np.array_equal(by_student["x"], expected["x"])
-    # in just as many steps, if teachers are said
+    # in just as many steps, if teachers are said, or another solver is
+    assert drawn_with(few, Sampling(evaluations=2, solver=Solver.EULER))[0] == bundle
     assert drawn_with(few, Sampling(evaluations=2, teachers=True))[0] == bundle
     # those without students have none but themselves, and requests and digests say no word of it
     assert drawn_with(teachers, asked) == (teachers, asked)
     assert drawn_with(teachers, sampling) == (teachers, asked)
     assert "teachers" not in asked.model_dump()
+
+
+def test_students_of_manifests_that_say_no_solver_go_by_euler(taken: Bundle) -> None:
+    told = taken.manifest.models["toy"].model_dump(mode="json")
+    assert told["distilled"].pop("solver") == "midpoint"
+    distilled = ModelEntry.from_mapping(told, "entry").distilled
+    assert distilled is not None
+    assert distilled.sampling == Sampling(solver=Solver.EULER, evaluations=2)
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "solver"), [(1, "euler"), (2, "midpoint"), (3, "ab2"), (4, "midpoint")]
+)
+def test_students_go_by_steps_of_second_order_if_they_can(evaluations: int, solver: str) -> None:
+    assert steps_of(evaluations) == Sampling(solver=Solver(solver), evaluations=evaluations)
 
 
 def test_what_draws_by_default_tells_reports_apart(teachers: Bundle, taken: Bundle) -> None:

@@ -103,6 +103,50 @@ def test_what_the_base_draws_otherwise_on_these_sources_is_made_up_for(base: Fit
     assert np.median(_drawn(found, table)["x"]) == pytest.approx(np.median(table.targets["x"]), abs=0.1)
 
 
+def test_objects_that_are_drawn_together_are_so_while_they_are_calibrated() -> None:
+    base, table = _begun("cloud"), _table(4000, rate=0.9)
+    drifting = base.networks["generator"]
+    with torch.no_grad():
+        for weight in drifting.parameters():
+            weight.add_(0.2 * torch.randn(weight.shape))
+
+    def median(fitted: FittedModel, sets: np.ndarray | None) -> float:
+        normals = np.random.default_rng(5).normal(size=(len(table.row), 2))
+        found = fitted.sample(table.conditions[table.row], normals, Sampling(), sets=sets)
+        return float(np.median(found["x"]))
+
+    # what is drawn depends on how many there are
+    assert abs(median(base, table.row) - median(base, None)) > 0.15
+    found = calibrated(base, table, CALIBRATION)
+    assert median(found, table.row) == pytest.approx(np.median(table.targets["x"]), abs=0.07)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stages", "done"),
+    [
+        ("gan", {"multiplicity"}, Done.NUMBERS_TUNED),
+        ("cloud", {"multiplicity"}, Done.NUMBERS_TUNED),
+        ("bibae", {"after", "multiplicity"}, Done.TUNED),
+    ],
+)
+def test_what_learned_against_a_critic_stays_and_is_not_called_tuned(
+    kind: str, stages: set[str], done: Done
+) -> None:
+    base = _begun(kind)
+    found, told = tune(base, _table(300), replace(TUNING, least_steps=20))
+    assert (told.kind, told.stages.keys(), told.done) == (kind, stages, done)
+    for name in base.networks.keys() - stages:
+        kept = zip(base.networks[name].parameters(), found.networks[name].parameters(), strict=True)
+        assert all(torch.equal(one, other) for one, other in kept)
+    # of one object for each source there is nothing that could be trained on
+    always = replace(base, model=replace(TOY, most=0), networks={**base.networks})
+    always.networks.pop("multiplicity")
+    one = replace(_table(300), number=np.ones(300, np.int64), row=np.arange(300))
+    one = replace(one, targets={"x": np.arange(300.0), "flag": np.arange(300) % 2})
+    if kind != "bibae":
+        assert tune(always, one, replace(TUNING, least_steps=20))[1].done is Done.CALIBRATED
+
+
 def test_few_objects_move_only_numbers_and_a_few_more_half_of_the_way(base: FittedModel) -> None:
     few = _table(15, shift=3.0)
     assert len(few.row) < 20

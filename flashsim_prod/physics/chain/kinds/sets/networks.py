@@ -12,6 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from flashsim_prod.physics.chain.kinds.networks import linear
+
 #: numbers that members are at a distance in
 _SPACE = 3
 
@@ -21,12 +23,12 @@ class _Pass(nn.Module):
 
     def __init__(self, width: int, messages: int) -> None:
         super().__init__()
-        self.sent = nn.Linear(width, messages)
-        self.received = nn.Linear(width, messages, bias=False)
-        self.place = nn.Linear(width, _SPACE, bias=False)
+        self.sent = linear(width, messages)
+        self.received = linear(width, messages, bias=False)
+        self.place = linear(width, _SPACE, bias=False)
         self.distance = nn.Parameter(torch.zeros(messages))
-        self.first = nn.Linear(width + messages, width)
-        self.second = nn.Linear(width, width)
+        self.first = linear(width + messages, width)
+        self.second = linear(width, width)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)
 
@@ -57,11 +59,11 @@ class Passing(nn.Module):
     ) -> None:
         super().__init__()
         # the size of the set is a condition, too
-        self.context = nn.Sequential(nn.Linear(n_conditions + 1, width), nn.SiLU(), nn.Linear(width, width))
-        self.from_context = nn.Linear(width, width * (2 * blocks + 1))
-        self.enter = nn.Linear(n_inputs, width, bias=False)
+        self.context = nn.Sequential(linear(n_conditions + 1, width), nn.SiLU(), linear(width, width))
+        self.from_context = linear(width, width * (2 * blocks + 1))
+        self.enter = linear(n_inputs, width, bias=False)
         self.blocks = nn.ModuleList(_Pass(width, messages) for _ in range(blocks))
-        self.leave = nn.Linear(width, n_outputs)
+        self.leave = linear(width, n_outputs)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -101,7 +103,7 @@ class SetCritic(Passing):
 
     def __init__(self, n_targets: int, n_conditions: int, width: int, blocks: int, messages: int) -> None:
         super().__init__(n_targets, n_conditions, 1, width, blocks, messages)
-        self.judge = nn.Sequential(nn.Linear(width, width), nn.SiLU())
+        self.judge = nn.Sequential(linear(width, width), nn.SiLU())
 
     def forward(self, inputs: Tensor, conditions: Tensor, present: Tensor) -> Tensor:
         """Shape (sets, 1)."""
