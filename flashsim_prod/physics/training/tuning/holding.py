@@ -52,14 +52,15 @@ class Stretches:
     @classmethod
     def of_table(cls, table: Table, seed: int) -> Self:
         """Of all sources of a table, which are in the order of their events."""
-        of, samples = np.zeros(len(table.number), dtype=np.int64), []
+        of = np.zeros(len(table.number), dtype=np.int64)
+        samples: list[int] = []
         rng = np.random.default_rng(seed)
         folds: list[I64] = []
         for sample in np.unique(table.source_sample):
             rows = np.flatnonzero(table.source_sample == sample)
             number = min(_STRETCHES, len(rows))
             of[rows] = len(samples) + np.arange(len(rows)) * number // len(rows)
-            samples += [sample] * number
+            samples += [int(sample)] * number
             folds.append(rng.permutation(number) % _FOLDS)
         return cls(of, np.array(samples, dtype=np.int64), np.concatenate(folds or [of]))
 
@@ -139,7 +140,7 @@ def kinds(expected: F64) -> I64:
 def ranks(among: NDArray[np.floating], values: NDArray[np.floating]) -> F64:
     """Which share of the sorted numbers `among` is below `values`, what is equal counting half."""
     flat = values.astype(np.float32).ravel()
-    left, right = (np.searchsorted(among, flat, side=side) for side in ("left", "right"))  # type: ignore[call-overload]
+    left, right = (np.searchsorted(among, flat, side=side) for side in ("left", "right"))
     return np.asarray((left + right) / (2.0 * len(among))).reshape(values.shape)
 
 
