@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flashsim_prod.physics.chain.registry import find_model
-from flashsim_prod.physics.training.assemble import save_fitted
+from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
 from flashsim_prod.physics.training.fit import untrained
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
@@ -20,3 +20,10 @@ def fit_nothing(work: Path, folder: Path) -> None:
     table = load_tables(work / "tables", model)
     record = FitRecord(len(table.number), len(table.row), FitSettings(), {"gan": [(0, 1.0, 1.0)]})
     save_fitted(untrained(model, table, 1, kind="gan"), record, folder)
+
+
+def untaught_bundle(work: Path, folder: Path) -> str:
+    """A bundle of it alone, called b, in `folder`."""
+    fit_nothing(work, folder / "fit")
+    about = {"name": "b", "title": "t", "tag": "T", "training_sample": ("s",)}
+    return str(build_bundle({MODEL: folder / "fit"}, folder / "b", **about).path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typer.testing import CliRunner
 
 from flashsim_prod.cli.main import app
 from flashsim_prod.core.states import Stage
-from flashsim_prod.physics.chain.bundle import load_bundle
+from flashsim_prod.errors import BundleError
+from flashsim_prod.physics.chain.bundle import MANIFEST, load_bundle
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.worker import run_job
 from tests.mixed import MODELS, mixed_bundle
@@ -36,6 +38,13 @@ def imported(home: Home, tmp_path: Path) -> Path:
     _said("bundle", "export", made.path, "--output", tmp_path / "mixed.tar")
     _said("bundle", "import", tmp_path / "mixed.tar")
     assert "mixed" in _said("bundle", "verify", "mixed")
+    shown = _said("bundle", "show", "mixed")
+    assert (
+        "all are of kind flow, but event_scalars, met (gan); jet_constituents, tau_from_jet (cloud);" in shown
+    )
+    assert "event_scalars is weighted: FlashSim_weight\n" in shown
+    assert "met is refined: 37 attributes, resampled: one of 2 draws\n" in shown
+    assert "produces  MET, one for each source\n" in _said("bundle", "show", "mixed", "met")
     found = load_bundle(home.path / "bundles" / "mixed")
     assert found.digest == made.digest
     return found.path
@@ -60,3 +69,18 @@ def test_neither_chunks_nor_cores_show_whatever_kinds_draw(home: Home, imported:
     assert min(events["nPFCands"].sum(), events["nJet"].sum()) > 0
     kinds = {entry.kind for entry in load_bundle(imported).manifest.models.values()}
     assert kinds == {"flow", *(kind for kind, *_ in MODELS.values())}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "what"), [("met", "refiner"), ("event_scalars", "reweighter")])
+def test_a_correction_of_another_model_is_refused_before_there_is_a_request(
+    home: Home, tmp_path: Path, model: str, what: str
+) -> None:
+    path = mixed_bundle(tmp_path).path / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["models"][model][what]["of"] = "0" * 64
+    path.write_text(json.dumps(manifest))
+    told = CliRunner().invoke(app, ["request", "ttbar", *REQUEST, "--bundle", str(path.parent), "--dry-run"])
+    assert isinstance(told.exception, BundleError)
+    assert f"model {model} of the bundle: its {what} is of another model (0000" in str(told.exception)
+    assert home.names() == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -53,6 +53,7 @@ def print_bundle(found: BundleContents) -> None:
         seed = str(one.fit.get("seed", "-"))
         listing.add_row(one.name, one.produces, *(f"{number:,}" for number in columns), seed)
     console().print(listing)
+    _print_lines(*_kinds(found.models))
     _print_lines(*(f"{one.name} lacks {one.told_lacks}" for one in found.models if one.lacks))
     students = [one.student for one in found.models if one.student is not None]
     if students:
@@ -63,6 +64,18 @@ def print_bundle(found: BundleContents) -> None:
         _print_lines(*_in_version(version, found.nano))
     for report in found.reports:
         _print_report(report)
+
+
+def _kinds(models: Sequence[ModelContents]) -> Iterator[str]:
+    """Of which kinds models are, if not all are of one, and what is done to their draws, in lines."""
+    of_kind: dict[str, list[str]] = {}
+    for one in models:
+        of_kind.setdefault(one.kind, []).append(one.name)
+    most = max(of_kind, key=lambda kind: len(of_kind[kind]))
+    others = [f"{', '.join(names)} ({kind})" for kind, names in of_kind.items() if kind != most]
+    if others:
+        yield f"all are of kind {most}, but {'; '.join(others)}"
+    yield from (f"{one.name} is {one.corrected}" for one in models if one.corrected)
 
 
 def _eras(found: BundleContents) -> Iterator[str]:

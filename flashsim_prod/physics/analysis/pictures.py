@@ -49,5 +49,16 @@ def _drawn(one: Bins) -> bytes:
             lower.axhline(level, color="black", linewidth=0.8, linestyle="-" if level == 1 else ":")
         lower.set_ylim(0.8, 1.2)
         lower.set_ylabel("ratio")
-        lower.set_xlabel(one.title)
+        lower.set_xlabel(one.title, parse_math=is_math(one.title))
         return to_png(figure)
+
+
+def is_math(title: str) -> bool:
+    """Whether what stands between dollars can be set as formulas; what cannot is shown as it was typed."""
+    from matplotlib.mathtext import MathTextParser
+
+    try:
+        MathTextParser("agg").parse(title)
+    except ValueError:
+        return False
+    return True

@@ -35,10 +35,8 @@ _FIT, CLOSURE, BUNDLE = "fit", "closure", "bundle"
 #: rows of a step
 _BATCH, _BATCH_FOR_EFFICIENCY = 1024, 2048
 #: how often a generator event is looked at, if nothing else is said, and the steps that this may come to
-_LOOKS, _LOOKS_FOR_EFFICIENCY = 200, 60
+_LOOKS, _LOOKS_FOR_EFFICIENCY = 200, 120
 _LEAST_STEPS, _MOST_STEPS = 200, 6000
-#: so that a weight which nothing calls for is gone within some hundred steps
-_WEIGHT_DECAY = 2.0
 #: events drawn to calibrate with, about, and how often each event is drawn at most
 _CALIBRATED_WITH, _MOST_DRAWS = 60_000, 50
 #: tells these draws from others of the same seed
@@ -175,7 +173,7 @@ def fit_analysis(
 
 
 def settings_for(fit: FitOptions, learned: Sample) -> FitSettings:
-    """How long is learned, and how much is forgotten on the way.
+    """How long is learned.
 
     Networks see a hundred numbers of a generator event, and its folds have the same ones: after some hundred
     looks at each they know it by heart, and other generator events are drawn the worse for it.
@@ -193,7 +191,6 @@ def settings_for(fit: FitOptions, learned: Sample) -> FitSettings:
         batch=_BATCH,
         multiplicity_batch=_BATCH_FOR_EFFICIENCY,
         checkpoint_every=200,
-        weight_decay=_WEIGHT_DECAY,
     )
 
 

@@ -51,6 +51,8 @@ class Chain:
         Run only the models that make these, and those whose objects they use; by default all.
     keep_unrefined : bool
         Whether events have beside what is refined what it was before.
+    only_draws : bool
+        As of `FittedModel.load`.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class Chain:
         timings: Timings | None = None,
         branches: Iterable[str] | None = None,
         keep_unrefined: bool = False,
+        only_draws: bool = False,
     ) -> None:
         self.sampling = sampling or Sampling()
         self.timings = timings or Timings()
@@ -90,7 +93,10 @@ class Chain:
             check_samplings(bundle, sampling)
         place = Place(device) if isinstance(device, str) else device
         fitted = [
-            FittedModel.load(model, bundle.manifest.models[model.name], bundle.tensors(model.name), place)
+            FittedModel.load(
+                *(model, bundle.manifest.models[model.name], bundle.tensors(model.name), place),
+                only_draws=only_draws,
+            )
             for model in models
         ]
         self.evaluator: Evaluator = Here(fitted, self.sampling)

@@ -9,8 +9,13 @@ from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.options import Sampling
 from flashsim_prod.core.strict import nearest
 from flashsim_prod.errors import BundleError
-from flashsim_prod.physics.chain.bundle import NANO_KEY, Bundle, ModelEntry
-from flashsim_prod.physics.chain.corrections.section import check_sampling
+from flashsim_prod.physics.chain.bundle import NANO_KEY, Bundle, ModelEntry, Tensors
+from flashsim_prod.physics.chain.corrections.section import (
+    check_is_of,
+    check_sampling,
+    model_digest,
+    without_corrections,
+)
 from flashsim_prod.physics.chain.left_out import check_left_out
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, in_version
@@ -78,6 +83,22 @@ def check_samplings(bundle: Bundle, sampling: Sampling) -> None:
     for name, entry in bundle.manifest.models.items():
         for section in entry.corrections:
             check_sampling(section, name, sampling)
+
+
+def check_corrections(bundle: Bundle) -> None:
+    """`BundleError` if a correction of the bundle is of another model than that which it comes with."""
+    for name, entry in bundle.manifest.models.items():
+        if entry.corrections:
+            check_own(name, entry, bundle.tensors(name))
+
+
+def check_own(name: str, entry: ModelEntry, tensors: Tensors) -> None:
+    """`BundleError` if a correction of a model knows other draws than those of these weights."""
+    if entry.reweighter is not None:
+        check_is_of(entry.reweighter, name, model_digest(entry.kind, entry.form, tensors))
+    if entry.refiner is not None:
+        alone = model_digest(entry.kind, entry.form, without_corrections(tensors))
+        check_is_of(entry.refiner, name, alone)
 
 
 def weighting(bundle: Bundle) -> frozenset[str]:

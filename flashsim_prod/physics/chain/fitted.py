@@ -14,17 +14,11 @@ from flashsim_prod.core.choices import WeightUse
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import ModelEntry, Tensors
-from flashsim_prod.physics.chain.compatibility import as_drawn_by
+from flashsim_prod.physics.chain.compatibility import as_drawn_by, check_own
+from flashsim_prod.physics.chain.corrections import section
 from flashsim_prod.physics.chain.corrections.drawing import Asked, draw
 from flashsim_prod.physics.chain.corrections.refiner import Refiner
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, seen
-from flashsim_prod.physics.chain.corrections.section import (
-    check_is_of,
-    check_sampling,
-    model_digest,
-    without_corrections,
-    without_reweighter,
-)
 from flashsim_prod.physics.chain.devices.graphs import Function
 from flashsim_prod.physics.chain.devices.here import Here
 from flashsim_prod.physics.chain.devices.place import CPU, Place, block_rows
@@ -108,8 +102,12 @@ class FittedModel:
         entry: ModelEntry,
         tensors: Tensors,
         place: Place = CPU,
+        *,
+        only_draws: bool = False,
     ) -> FittedModel:
         """From a bundle's entry and tensors; its networks come to their place when they are asked for.
+
+        With `only_draws` its ``networks`` are what draws: weights are in memory once, and not to be stored.
 
         Raises
         ------
@@ -118,16 +116,16 @@ class FittedModel:
             another model, or of one that draws sets.
         """
         model, kind = as_drawn_by(model, entry), find_kind(entry.kind)
-        for section in entry.corrections if isinstance(kind, KindOfSets) else ():
+        for one in entry.corrections if isinstance(kind, KindOfSets) else ():
             raise BundleError(
-                f"model {model.name} of the bundle: a {section.WHAT} knows single objects, and it is of "
+                f"model {model.name} of the bundle: a {one.WHAT} knows single objects, and it is of "
                 f"kind {kind.name}, which draws the objects of a source together"
             )
         size = kind.size(read_section(entry.kind, entry.network, f"model {model.name}"))
         check_tensors(model, kind, size, tensors, entry.corrections)
+        check_own(model.name, entry, tensors)
         reweighter = refiner = None
         if entry.reweighter is not None:
-            check_is_of(entry.reweighter, model.name, model_digest(entry.kind, entry.form, tensors))
             reweighter = Reweighter.load(model, entry.reweighter, tensors, is_looked_up=place.is_cpu)
         standardiser = Standardiser(tensors["conditions.mean"], tensors["conditions.width"])
         gaussianisers = tuple(
@@ -135,18 +133,15 @@ class FittedModel:
             for target in model.targets
         )
         if entry.refiner is not None:
-            alone = model_digest(entry.kind, entry.form, without_corrections(tensors))
-            check_is_of(entry.refiner, model.name, alone)
             refiner = Refiner.load(model, entry.refiner, tensors, gaussianisers)
         networks = kind.networks(model, size)
         for name, network in networks.items():
             _load(network, f"{name}.", tensors)
-            network.eval()
         drawing = kind.for_inference(networks) if place.is_cpu else networks
         steps = entry.distilled.sampling if entry.distilled is not None else None
         return cls(
-            *(model, kind, size, standardiser, gaussianisers, networks, place, drawing, reweighter, steps),
-            refiner,
+            *(model, kind, size, standardiser, gaussianisers, drawing if only_draws else networks),
+            *(place, drawing, reweighter, steps, refiner),
         )
 
     @property
@@ -232,7 +227,7 @@ class FittedModel:
     def latents(self, conditions: F32, normals: F64, sampling: Sampling, *, sets: I64 | None = None) -> F32:
         """The same before its transforms make attributes of them: numbers of shape (n, n_targets)."""
         for one in (self.refiner, self.reweighter):
-            check_sampling(one.section if one else None, self.model.name, sampling)
+            section.check_sampling(one.section if one else None, self.model.name, sampling)
         (drawn,) = draw([Asked(self, conditions, normals, sets)], self._alone(sampling))
         return drawn.latents
 
@@ -373,9 +368,9 @@ def with_correction(tensors: Tensors, found: Reweighter | Refiner) -> Tensors:
 
     A reweighter goes with a refiner: it knows what that makes of draws.
     """
-    kept = without_reweighter(tensors) if isinstance(found, Reweighter) else without_corrections(tensors)
+    less = section.without_reweighter if isinstance(found, Reweighter) else section.without_corrections
     state = found.network.state_dict()
-    return kept | {
+    return less(tensors) | {
         f"{found.section.WHAT}.{key}": _stored(value.cpu().numpy()) for key, value in state.items()
     }
 
@@ -397,4 +392,4 @@ def _load(network: torch.nn.Module, prefix: str, tensors: Tensors) -> None:
         for key, value in tensors.items()
         if key.startswith(prefix)
     }
-    network.load_state_dict(state)
+    network.eval().load_state_dict(state)

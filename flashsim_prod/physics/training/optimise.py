@@ -72,8 +72,6 @@ class FitSettings:
         with the least held-out loss.
     held_out : float
         Fraction of the rows never trained on.
-    weight_decay : float, optional
-        In the place of the optimisers' own; much of it where there are few rows, or many are alike.
     """
 
     flow_steps: int = 12_000
@@ -86,7 +84,6 @@ class FitSettings:
     seed: int = 1
     report_every: int = 100
     checkpoint_every: int = 1000
-    weight_decay: float | None = None
 
     def of(self, stage: Stage) -> tuple[int, FitSettings]:
         """Steps of a stage, and the settings that it is trained with."""
@@ -143,10 +140,6 @@ class Optimisation:
             for turn in turns
             for weights in [turn.parameters(network)]
         ]
-        if settings.weight_decay is not None:
-            for taken in self._turns:
-                for group in taken.optimiser.param_groups:
-                    group["weight_decay"] = settings.weight_decay
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
         self.losses: list[tuple[int, float, float]] = []
@@ -252,11 +245,7 @@ class Optimisation:
         return float(notes["seconds"])
 
     def _identity(self) -> str:
-        told = asdict(self.settings)
-        if self.settings.weight_decay is None:
-            # checkpoints from before it could be said are still those of the same fit
-            del told["weight_decay"]
-        return json.dumps([told, self.steps, self.loss.n], sort_keys=True)
+        return json.dumps([asdict(self.settings), self.steps, self.loss.n], sort_keys=True)
 
     def _learning_rate(self) -> float:
         return self.settings.learning_rate * (1 + math.cos(math.pi * self.step / self.steps)) / 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.request import Request
@@ -13,6 +15,32 @@ if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
     from flashsim_prod.physics.chain.devices.place import Place
     from flashsim_prod.physics.producing import Producer
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """While libraries and weights are loaded: they hold no garbage, and looking for some takes long.
+
+    What is there in the end is looked through no more until the work of a job has ended: `loaded`.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
+def loaded() -> Iterator[None]:
+    """While a job works: what is there when it begins is looked through for garbage no more."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def producer_of(
@@ -52,6 +80,7 @@ def producer_of(
         timings=timings,
         branches=branches,
         keep_unrefined=request.keep_unrefined,
+        only_draws=True,
     )
     return NanoProducer(chain, request.nano)
 

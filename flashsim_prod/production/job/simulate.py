@@ -17,7 +17,7 @@ from flashsim_prod.core.splitting import SimulateJob, simulate_job
 from flashsim_prod.errors import BundleError
 from flashsim_prod.production.job.batches import Batch, Simulation, is_shared, processes_for, threads_for
 from flashsim_prod.production.job.cores import memory_mb
-from flashsim_prod.production.job.producing import producer_of
+from flashsim_prod.production.job.producing import loaded, loading, producer_of
 from flashsim_prod.production.job.run import JobRun
 from flashsim_prod.production.job.sandbox import found_in
 
@@ -51,19 +51,25 @@ def simulate(attempt: JobRun) -> OutputFile:
     ValidationError
         If the output does not hold what it should.
     """
-    from flashsim_prod.physics.chain.device import assigned_gpus, device_name, keep_to_threads, pick_device
-    from flashsim_prod.physics.nanoaod.runs import events_by_lumi
-
     request = attempt.request
     job = simulate_job(request, attempt.index)
     attempt.seed = job.seed
     attempt.need_space(job.events * request.site.rates.bytes_per_event)
-    bundle = bound_bundle(request, attempt.sandbox, any_digest=attempt.any_bundle)
-    attempt.gpus = assigned_gpus(request.site.gpus)
-    device = pick_device(request.device)
-    keep_to_threads(threads_for(request))
-    attempt.device = device_name(device)
-    producer = producer_of(request, bundle, device)
+    with loading():
+        from flashsim_prod.physics.chain.device import (
+            assigned_gpus,
+            device_name,
+            keep_to_threads,
+            pick_device,
+        )
+        from flashsim_prod.physics.nanoaod.runs import events_by_lumi
+
+        bundle = bound_bundle(request, attempt.sandbox, any_digest=attempt.any_bundle)
+        attempt.gpus = assigned_gpus(request.site.gpus)
+        device = pick_device(request.device)
+        keep_to_threads(threads_for(request))
+        attempt.device = device_name(device)
+        producer = producer_of(request, bundle, device)
     source = event_source(request, job, attempt.sandbox)
     attempt.processes = processes_for(request, job)
     simulation = Simulation(
@@ -205,7 +211,7 @@ def write_checked(
     runs = of_input or tried.rows
     written = Written(schema, job.lfn)
     look = _timed_apart(written, timings, processes)
-    with NanoWriter(path, schema=schema, provenance=about, runs=runs, look=look) as writer:
+    with loaded(), NanoWriter(path, schema=schema, provenance=about, runs=runs, look=look) as writer:
         for batch in batches:
             with timings.step("write", among=processes):
                 tried.add(batch.tried)
@@ -216,7 +222,7 @@ def write_checked(
         tried.end()
         closing = time.perf_counter()
     timings.add("write", time.perf_counter() - closing)
-    with timings.step("check"):
+    with loaded(), timings.step("check"):
         return check_file(
             path,
             schema=schema,

@@ -25,7 +25,7 @@ from flashsim_prod.production.job.batches import (
     processes_for,
     threads_for,
 )
-from flashsim_prod.production.job.producing import producer_of
+from flashsim_prod.production.job.producing import loading, producer_of
 from flashsim_prod.production.job.simulate import bound_bundle, event_source, provenance, write_checked
 from flashsim_prod.production.order.plan import Order, make_plan
 
@@ -62,19 +62,19 @@ def measure_speed(
     FlashSimError
         As of a plan and of a simulate job.
     """
-    from flashsim_prod.physics.chain.device import keep_to_threads, pick_device
-    from flashsim_prod.physics.chain.devices.place import block_rows
-
     request = request_of(order)
     job, resources = simulate_job(request, 0), request.site.resources
-    bundle = bound_bundle(request)
-    device = pick_device(request.device)
-    threads = threads or threads_for(request)
-    keep_to_threads(threads)
+    threads, timings = threads or threads_for(request), Timings()
+    with loading():
+        from flashsim_prod.physics.chain.device import keep_to_threads, pick_device
+        from flashsim_prod.physics.chain.devices.place import block_rows
+
+        bundle = bound_bundle(request)
+        device = pick_device(request.device)
+        keep_to_threads(threads)
+        producer = producer_of(request, bundle, device, timings=timings)
     processes, shared = processes_for(request, job), is_shared(device)
     rows = resources.batch_rows or block_rows(device)
-    timings = Timings()
-    producer = producer_of(request, bundle, device, timings=timings)
     if processes == 1 or not shared:
         _warm_up(request, job, producer)
     timings.seconds.clear()

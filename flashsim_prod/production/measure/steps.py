@@ -13,6 +13,7 @@ from flashsim_prod.core.options import Sampling
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.errors import RequestError
+from flashsim_prod.physics.chain.kinds.registry import FLOW
 from flashsim_prod.production.job.batches import fold_chunks
 from flashsim_prod.production.job.simulate import bound_bundle, event_source
 from flashsim_prod.production.measure.speed import measure_speed, request_of
@@ -92,6 +93,8 @@ def scan_steps(
     if order.analysis is not None:
         raise RequestError("--scan: of bundles of object models; leave out --analysis")
     bundle = bound_bundle(request_of(order))
+    if all(entry.kind != FLOW for entry in bundle.manifest.models.values()):
+        raise RequestError(f"--scan: bundle {bundle.name} has no flow, and all else takes one evaluation")
     own = students(bundle.manifest.models)
     chain = Chain(bundle.of_teachers)
     asked = gather(chain, _folds(request_of(order)), seed=1, most=OBJECTS)

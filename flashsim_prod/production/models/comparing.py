@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def compare_kinds(
         If there are no tables, or too small ones.
     """
     chosen = _kinds(kinds)
-    if options.minutes <= 0:
+    if not 0 < options.minutes < math.inf:
         raise RequestError(f"--minutes {options.minutes:g}: give a time above 0")
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.chain.registry import find_model, in_version

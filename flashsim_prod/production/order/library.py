@@ -232,16 +232,23 @@ def find_checked_bundle(name_or_path: str | None) -> BundleFound:
     Raises
     ------
     BundleError
-        If it is missing, not whole, or its models are not those that this software declares.
+        If it is missing, not whole, its models are not those that this software declares, or a correction
+        is of another one.
     """
     from flashsim_prod.physics.chain.bundle import DEFAULT, find_bundle, load_bundle
-    from flashsim_prod.physics.chain.compatibility import check_models, check_needs, told_missing
+    from flashsim_prod.physics.chain.compatibility import (
+        check_corrections,
+        check_models,
+        check_needs,
+        told_missing,
+    )
 
     wanted = name_or_path or DEFAULT
     bundle = load_bundle(find_bundle(wanted))
     # what every job would fail at
     models = check_models(bundle)
     check_needs(bundle)
+    check_corrections(bundle)
     made = {output for model in models for output in model.outputs}
     needs = frozenset(use for model in models for use in model.uses if use not in made)
     return BundleFound(

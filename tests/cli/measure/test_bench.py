@@ -10,6 +10,7 @@ import pytest
 
 from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 from flashsim_prod.production.home import Home
+from flashsim_prod.production.measure import steps
 from flashsim_prod.production.measure.speed import STAGES
 from flashsim_prod.production.order.speeds import stored_speeds
 from tests.students import bundle_with
@@ -76,6 +77,15 @@ def test_a_damaged_file_of_speeds_is_told_before_the_work(cli: Cli, home: Home) 
     assert told.code == 2
     assert "speeds.json: not valid JSON" in told.complaint
     assert "bench:" not in told.err
+
+
+def test_nothing_is_scanned_where_all_takes_one_evaluation(
+    cli: Cli, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as if the shipped models were none
+    monkeypatch.setattr(steps, "FLOW", "another")
+    told = cli("bench", "ttbar", "--events", "60", "--scan", "1,8")
+    assert (told.code, "bundle reference has no flow" in told.complaint) == (2, True)
 
 
 def test_numbers_of_evaluations_are_compared(cli: Cli, home: Home, tmp_path: Path) -> None:

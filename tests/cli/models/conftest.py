@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flashsim_prod.physics.training.assemble import build_bundle
-from tests.untaught import MODEL, fit_nothing
+from tests.untaught import MODEL, untaught_bundle
 
 
 @pytest.fixture
@@ -21,6 +20,4 @@ def work(training_sample: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def base(work: Path, tmp_path: Path) -> str:
     """A bundle of that model, which has learned nothing but how attributes are distributed."""
-    fit_nothing(work, tmp_path / "fit")
-    about = {"name": "b", "title": "t", "tag": "T", "training_sample": ("s",)}
-    return str(build_bundle({MODEL: tmp_path / "fit"}, tmp_path / "b", **about).path)
+    return untaught_bundle(work, tmp_path)

@@ -98,6 +98,8 @@ def test_what_is_made_right_afterwards_tells_no_sets_apart() -> None:
         ((MODEL, "--kinds", "flow,gone"), "no kind 'gone'; there are flow, spline, gan, bibae, cloud"),
         ((MODEL, "--kinds", ","), "name at least one of flow"),
         ((MODEL, "--minutes", "0"), "give a time above 0"),
+        ((MODEL, "--minutes", "nan"), "--minutes nan: give a time above 0"),
+        ((MODEL, "--minutes", "inf"), "--minutes inf: give a time above 0"),
         (("muon_from_genmuo",), "did you mean 'muon_from_genmuon'"),
         (("met",), "no training table of met"),
     ],

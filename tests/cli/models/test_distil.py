@@ -24,6 +24,8 @@ from flashsim_prod.production.job.simulate import bound_bundle, provenance
 from flashsim_prod.production.order.order import Typed, make_order
 from flashsim_prod.production.order.plan import make_plan
 from tests.students import bundle_with
+from tests.untaught import MODEL as GAN
+from tests.untaught import untaught_bundle
 
 Cli = Callable[..., Any]
 MODEL = "fsrphoton_from_muon"
@@ -79,6 +81,11 @@ def test_students_of_a_model_are_taught_judged_and_shown(cli: Cli, work: Path, t
     assert (again.code, "exists; give another folder" in again.complaint) == (11, True)
 
 
+@pytest.fixture
+def gans(training_sample: Path, tmp_path: Path) -> str:
+    return untaught_bundle(training_sample / "work", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
@@ -86,13 +93,17 @@ def test_students_of_a_model_are_taught_judged_and_shown(cli: Cli, work: Path, t
         (["reference", "--models", "jets"], 2, "bundle reference has no model 'jets'"),
         (["reference", "--models", "met"], None, "no training table of met"),
         (["reference", "--objects", "few"], 2, "--objects"),
+        (["reference", "--minutes", "inf"], 2, "--minutes inf: give a time above 0"),
+        (["{gans}"], 11, "bundle b has no flow, and all else takes one evaluation already"),
+        (["{gans}", "--models", GAN], 11, f"{GAN} of bundle b is a gan, which takes no steps"),
     ],
 )
 def test_what_cannot_be_distilled_is_told_in_a_line(
-    cli: Cli, work: Path, tmp_path: Path, arguments: list[str], code: int | None, why: str
+    cli: Cli, work: Path, gans: str, tmp_path: Path, arguments: list[str], code: int | None, why: str
 ) -> None:
+    words = [word.format(gans=gans) for word in arguments]
     told = cli(
-        "train", "distil", *arguments, "--work", str(work), "--steps", "1", "--output", str(tmp_path / "n")
+        "train", "distil", *words, "--work", str(work), "--steps", "1", "--output", str(tmp_path / "n")
     )
     assert told.code == code if code else told.code
     assert why in told.complaint

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from flashsim_prod.physics.training.assemble import build_bundle
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.production.home import Home
 from tests.untaught import MODEL as GAN
-from tests.untaught import fit_nothing
+from tests.untaught import untaught_bundle
 
 Cli = Callable[..., Any]
 MODEL = "jet_from_pileup"
@@ -134,13 +133,11 @@ def test_a_part_of_a_file_without_some_models_is_extracted(
 def test_what_is_not_trained_on_is_told(cli: Cli, training_sample: Path, tmp_path: Path) -> None:
     work = tmp_path / "gans"
     shutil.copytree(training_sample / "work" / "tables" / GAN, work / "tables" / GAN)
-    fit_nothing(work, tmp_path / "fit")
-    about = {"name": "b", "title": "t", "tag": "T", "training_sample": ("s",)}
-    base = build_bundle({GAN: tmp_path / "fit"}, tmp_path / "b", **about).path
-    told = cli("train", "fit", GAN, "--base", str(base), "--work", str(work), "--quick", "--device", "cpu")
+    base = untaught_bundle(work, tmp_path)
+    told = cli("train", "fit", GAN, "--base", base, "--work", str(work), "--quick", "--device", "cpu")
     assert told.code == 0
     assert "calibrated, numbers fine-tuned" in told.out
     assert f"warning: {GAN}: what draws the attributes of a gan learned against a critic" in told.err
     # which a calibration alone would undo
-    told = cli("train", "calibrate", "--base", str(base), "--work", str(work))
+    told = cli("train", "calibrate", "--base", base, "--work", str(work))
     assert (told.code, "fine-tuned already" in told.complaint) == (2, True)

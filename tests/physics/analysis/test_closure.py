@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flashsim_prod.physics.analysis import closure
+from flashsim_prod.physics.analysis import closure, pictures
 
 N, EDGES = 20_000, np.array([0.0, 1.0, 2.0, 3.0])
 
@@ -35,6 +37,17 @@ def test_a_model_that_draws_nothing_is_off_and_has_no_correlations() -> None:
     assert compared(truth, none).off.all()
     two = {"x": truth, "y": truth}
     assert closure._correlations(two, {"x": none, "y": none}, ["x", "y"]) == (0.0, ("x", "x"))
+
+
+def test_titles_that_are_no_formulas_are_drawn_as_they_are(lacking: Callable[[str], None]) -> None:
+    if not pictures.can_draw():
+        lacking("matplotlib")
+    assert pictures.is_math(r"missing $p_T$ [GeV]")
+    odd = r"a $\frac{1}$ b"
+    assert not pictures.is_math(odd)
+    rng = np.random.default_rng(1)
+    found = compared(rng.uniform(0, 3, 300), rng.uniform(0, 3, 300 * closure._DRAWS))
+    assert pictures._drawn(replace(found, title=odd)).startswith(b"\x89PNG")
 
 
 def test_few_events_tell_nothing() -> None:

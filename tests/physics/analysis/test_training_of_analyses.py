@@ -46,12 +46,11 @@ def test_it_is_learned_as_long_as_the_generator_events_are_worth() -> None:
         gen = np.repeat(np.arange(n), folds)
         learned: Any = SimpleNamespace(gen=gen, passes=gen < passing)
         found = settings_for(fit, learned)
-        assert found.weight_decay
         return found.flow_steps, found.multiplicity_steps
 
     plain = FitOptions()
     # folds are no other events
-    assert steps(20_000, 8_000, 1, plain) == steps(20_000, 8_000, 3, plain) == (1562, 585)
+    assert steps(20_000, 8_000, 1, plain) == steps(20_000, 8_000, 3, plain) == (1562, 1171)
     assert steps(2000, 100, 4, plain) == (200, 200)
     assert steps(500_000, 90_000, 1, plain) == (6000, 6000)
     assert steps(2000, 100, 4, FitOptions(steps=700, efficiency_steps=150)) == (700, 150)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from collections.abc import Callable
 from copy import deepcopy
 
@@ -154,6 +156,7 @@ def test_threads_change_nothing(models: list[FittedModel]) -> None:
 
 
 def test_without_numba_torch_serves(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.setitem(sys.modules, "flashsim_prod.physics.chain.kinds.kernels", None)
     monkeypatch.delattr(kinds, "kernels", raising=False)
     fused._compiled_passes.cache_clear()
@@ -165,9 +168,47 @@ def test_without_numba_torch_serves(bundle: Bundle, monkeypatch: pytest.MonkeyPa
         fused._compiled_passes.cache_clear()
 
 
+def test_numba_serves_where_its_code_cannot_be_loaded_alone(
+    bundle: Bundle, models: list[FittedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused.machine_code, "natives", lambda module: None)
+    fused._compiled_passes.cache_clear()
+    try:
+        name = models[0].model.name
+        fitted = FittedModel.load(models[0].model, bundle.manifest.models[name], bundle.tensors(name))
+        assert fitted.drawing["velocity"]._passes.fit is torch.Tensor.numpy
+    finally:
+        fused._compiled_passes.cache_clear()
+    seen = np.zeros((70, len(fitted.model.conditions)), np.float32)
+    normals = np.random.default_rng(8).normal(size=(70, fitted.n_normals))
+    for column, other in zip(
+        fitted.sample(seen, normals, Sampling()).values(),
+        models[0].sample(seen, normals, Sampling()).values(),
+        strict=True,
+    ):
+        assert np.array_equal(column, other)
+
+
+def test_who_only_draws_has_weights_once(bundle: Bundle, models: list[FittedModel]) -> None:
+    name = models[0].model.name
+    entry, tensors = bundle.manifest.models[name], bundle.tensors(name)
+    fitted = FittedModel.load(models[0].model, entry, tensors, only_draws=True)
+    seen = np.zeros((70, len(fitted.model.conditions)), np.float32)
+    normals = np.random.default_rng(9).normal(size=(70, fitted.n_normals))
+    for key, column in fitted.sample(seen, normals, Sampling()).items():
+        assert np.array_equal(column, models[0].sample(seen, normals, Sampling())[key])
+    assert fitted.networks is fitted.drawing
+    velocity = Velocity(5, 7, NetworkSize())
+    gone, quick = weakref.ref(velocity), FusedVelocity(velocity)
+    del velocity
+    gc.collect()
+    assert gone() is None
+    assert quick is not None
+
+
 def test_nothing_is_written_where_there_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flashsim_prod.physics import compiling
     from flashsim_prod.physics.chain.kinds import kernels
+    from flashsim_prod.physics.compiling import cached as compiling
 
     monkeypatch.setattr(compiling, "_private_folder", lambda: None)
     monkeypatch.setattr(compiling.config, "CACHE_DIR", "/proc/nowhere")

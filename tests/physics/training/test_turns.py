@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import partial
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.kinds.base import Loss, Turn
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
 
@@ -42,10 +40,10 @@ class TwoSided(Loss):
         return (network["left"](x) - network["right"](x)).square().mean()
 
 
-def _work(turns=TURNS, settings=SETTINGS) -> Optimisation:
+def _work(turns=TURNS) -> Optimisation:
     torch.manual_seed(1)
     network = nn.ModuleDict({"left": nn.Linear(2, 1), "right": nn.Linear(2, 1), "still": nn.Linear(2, 1)})
-    return Optimisation(network, TwoSided(), 20, settings, "cpu", turns)
+    return Optimisation(network, TwoSided(), 20, SETTINGS, "cpu", turns)
 
 
 def test_turns_are_taken_in_order_with_their_own_steps():
@@ -62,21 +60,6 @@ def test_a_turn_moves_what_it_trains_and_nothing_else(one):
     work.advance(3)
     moved = {name for name, tensor in work.network.state_dict().items() if not tensor.equal(before[name])}
     assert moved == {f"{one.name}.weight", f"{one.name}.bias"}
-
-
-def test_weights_that_nothing_calls_for_decay_as_the_settings_say(tmp_path):
-    plain = _work((Turn(),))
-    works = [_work((Turn(),), replace(SETTINGS, weight_decay=decay)) for decay in (0.0, 50.0)]
-    for work in works:
-        work.advance(2)
-    kept, forgotten = (work.network["left"].weight.norm() for work in works)
-    assert forgotten < 0.5 * kept
-    # a fit in which nothing is said of it goes on from checkpoints that say nothing of it
-    told = json.loads(plain._identity())[0]
-    assert "weight_decay" not in told
-    works[1].save(tmp_path / "one", 0.0)
-    with pytest.raises(InputError, match="other settings"):
-        plain.restore(tmp_path / "one")
 
 
 def test_a_rate_is_a_share_of_what_the_settings_say():

@@ -7,7 +7,7 @@ computed once for each time of the solver's grid, and one pass over the rows sta
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, cast
@@ -15,13 +15,14 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from flashsim_prod.physics.chain.kinds.networks import Velocity, is_unsteady, widened
+from flashsim_prod.physics.chain.kinds.networks import Velocity, is_unsteady, waves, widened
+from flashsim_prod.physics.compiling import machine_code
 
 #: times whose terms are kept; more than solvers commonly take
 _MOST_TIMES = 256
 _EPSILON = torch.finfo(torch.float32).eps
 
-#: a tensor, as the passes want it: numba's take arrays
+#: a tensor, as the passes want it: compiled code takes addresses, numba's functions arrays
 Seen = Any
 
 
@@ -46,8 +47,9 @@ class FusedVelocity(nn.Module):
 
     def __init__(self, velocity: Velocity, *, compiled: bool = True) -> None:
         super().__init__()
-        # in a tuple, so that its weights are not taken for this module's own
-        self._made_from = (velocity,)
+        # the velocity itself is not kept: whoever only draws has weights once. In a tuple, so that these are
+        # not taken for this module's own
+        self._context = (velocity.context,)
         self._passes = (_compiled_passes() if compiled else None) or _TORCH
         wide, parts = velocity.from_context, 2 * len(velocity.blocks) + 1
         self._slabs = tuple(
@@ -59,13 +61,14 @@ class FusedVelocity(nn.Module):
         weight, bias = velocity.leave.weight.detach(), velocity.leave.bias.detach()
         if is_unsteady(velocity.leave.in_features, self._n_targets):
             weight, bias = cast(tuple[Tensor, Tensor], widened(weight, bias))
-        self._leave, self._leave_bias = weight.t(), bias
+        self._leave = weight.t()
+        self._of_times = _OfTimes(velocity.frequencies, parts, velocity.from_time.weight.detach(), bias)
         self._blocks = tuple(_Block.of(block, self._passes) for block in velocity.blocks)
         self._times: dict[float, _Time] = {}
 
     def condition(self, conditions: Tensor) -> Tensor:
         """What the conditions contribute, shape (2 blocks + 1, n, width)."""
-        seen = nn.functional.silu(self._made_from[0].context(conditions), inplace=True)
+        seen = nn.functional.silu(self._context[0](conditions), inplace=True)
         contribution = torch.empty(len(self._slabs), *seen.shape)
         for slab, (weight, bias) in zip(contribution, self._slabs, strict=True):
             torch.addmm(bias, seen, weight, out=slab)
@@ -94,7 +97,7 @@ class FusedVelocity(nn.Module):
         if found is None:
             if len(self._times) >= _MOST_TIMES:
                 self._times.clear()
-            found = self._times[t] = _time(self._made_from[0], t, self._leave_bias, self._passes.fit)
+            found = self._times[t] = self._of_times.at(t, self._passes.fit)
         return found
 
 
@@ -134,17 +137,27 @@ class _Time:
     bias: Tensor
 
 
-def _time(velocity: Velocity, t: float, bias: Tensor, fit: Callable[[Tensor], Seen]) -> _Time:
-    at = torch.full((1, 1), t)
-    start, *steering = velocity.from_time(velocity._time(at)).detach()[0].chunk(2 * len(velocity.blocks) + 1)
-    scale = torch.rsqrt(at**2 + (1 - at) ** 2)
-    return _Time(
-        float(scale),
-        float((2 * at - 1) * scale**2),
-        start,
-        tuple((fit(1 + gate), fit(shift)) for gate, shift in zip(steering[::2], steering[1::2], strict=True)),
-        (scale * bias)[0],
-    )
+class _OfTimes(NamedTuple):
+    """The part of a velocity that sees times alone."""
+
+    frequencies: int
+    parts: int
+    weight: Tensor
+    bias: Tensor
+
+    def at(self, t: float, fit: Callable[[Tensor], Seen]) -> _Time:
+        at = torch.full((1, 1), t)
+        start, *steering = nn.functional.linear(waves(at, self.frequencies), self.weight)[0].chunk(self.parts)
+        scale = torch.rsqrt(at**2 + (1 - at) ** 2)
+        return _Time(
+            float(scale),
+            float((2 * at - 1) * scale**2),
+            start,
+            tuple(
+                (fit(1 + gate), fit(shift)) for gate, shift in zip(steering[::2], steering[1::2], strict=True)
+            ),
+            (scale * self.bias)[0],
+        )
 
 
 _kept = threading.local()
@@ -158,14 +171,40 @@ def _buffers(n: int, width: int) -> tuple[Tensor, Tensor]:
     return found[n, width]
 
 
+class _Laid:
+    """Where the numbers of a contiguous tensor lie, for compiled code; gone through, where its parts do."""
+
+    __slots__ = ("_tensor", "address", "shape")
+
+    def __init__(self, tensor: Tensor) -> None:
+        # the numbers are there for as long as this is
+        self.address, self.shape, self._tensor = tensor.data_ptr(), tensor.shape, tensor
+
+    def __iter__(self) -> Iterator[_Laid]:
+        return map(_Laid, self._tensor)
+
+
 @cache
 def _compiled_passes() -> _Passes | None:
-    """Numba's passes, or None where it cannot be loaded."""
+    """The passes of `kernels`, or None where numba cannot be loaded."""
+    found = machine_code.natives("flashsim_prod.physics.chain.kinds.kernels")
+    if found is not None:
+        return _native_passes(found["steer"], found["silu"])
     try:
         from flashsim_prod.physics.chain.kinds import kernels
     except ImportError:
         return None
-    return _Passes(Tensor.numpy, kernels.steer, kernels.silu)
+    return _Passes(Tensor.numpy, *kernels.for_arrays())
+
+
+def _native_passes(steer: machine_code.Native, silu: machine_code.Native) -> _Passes:
+    def steered(hidden: _Laid, *others: _Laid) -> None:
+        steer(*hidden.shape, hidden.address, *[one.address for one in others])
+
+    def silu_of(values: _Laid, out: _Laid) -> None:
+        silu(*values.shape, values.address, out.address)
+
+    return _Passes(_Laid, steered, silu_of)
 
 
 def _steer(
@@ -178,7 +217,7 @@ def _steer(
     first: Tensor,
     second: Tensor,
 ) -> None:
-    """As `kernels.steer`, by torch alone."""
+    """As the ``steer`` of `kernels`, by torch alone."""
     norm = hidden.square().mean(dim=1, keepdim=True).add_(_EPSILON).rsqrt_()
     inner.mul_(norm).add_(first).mul_(gate + gate_now).add_(shift).add_(shift_now)
     nn.functional.silu(inner, inplace=True)

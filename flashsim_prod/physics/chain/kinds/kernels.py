@@ -6,13 +6,14 @@ Import it where it is used: numba takes a third of a second to load, and may be 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import float32, njit
+from numba import carray, cfunc, float32, intp, njit, types, void  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
-from flashsim_prod.physics.compiling import compiled
+from flashsim_prod.physics.compiling.cached import compiled
 
 F32 = NDArray[np.float32]
 
@@ -30,6 +31,7 @@ _Q0, _Q2, _Q4, _Q6 = map(
 )
 
 _MATRIX, _VECTOR = float32[:, ::1], float32[::1]
+_PLACE = types.CPointer(float32)  # type: ignore[no-untyped-call]
 # the numbers of a row are summed in one order, whatever is in the other rows: nothing depends on the batch
 _OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
 
@@ -44,15 +46,9 @@ def _silu(u: np.float32) -> np.float32:
     return u * (_HALF + _HALF * (odd / even))
 
 
-@compiled(*[_MATRIX] * 4, *[_VECTOR] * 4, **_OPTIONS)
-def steer(
+def _steer(
     hidden: F32, inner: F32, gate: F32, shift: F32, gate_now: F32, shift_now: F32, first: F32, second: F32
 ) -> None:
-    """From a block's first product to what its second one takes, which is left in `inner`.
-
-    The product was of `hidden` as it is: to divide a row by its root mean square afterwards is the same. The
-    second product's bias is added to `hidden`, which that product is then added to.
-    """
     n, width = hidden.shape
     for row in range(n):
         h, u, g, s = hidden[row], inner[row], gate[row], shift[row]
@@ -65,11 +61,46 @@ def steer(
             u[j] = _silu((u[j] * norm + first[j]) * (g[j] + gate_now[j]) + (s[j] + shift_now[j]))
 
 
-@compiled(_MATRIX, _MATRIX, **_OPTIONS)
-def silu(values: F32, out: F32) -> None:
-    """The sigmoid linear unit of every number."""
+def _silu_of(values: F32, out: F32) -> None:
     n, width = values.shape
     for row in range(n):
         v, o = values[row], out[row]
         for j in range(width):
             o[j] = _silu(v[j])
+
+
+def for_arrays() -> tuple[Callable[..., None], Callable[..., None]]:
+    """``steer`` and ``silu``, compiled into this process.
+
+    ``steer`` goes from a block's first product to what its second one takes, which is left in ``inner``. The
+    product was of ``hidden`` as it is: to divide a row by its root mean square afterwards is the same. The
+    second product's bias is added to ``hidden``, which that product is then added to. ``silu`` is the sigmoid
+    linear unit of every number.
+    """
+    steer = compiled(*[_MATRIX] * 4, *[_VECTOR] * 4, **_OPTIONS)(_steer)
+    return steer, compiled(_MATRIX, _MATRIX, **_OPTIONS)(_silu_of)
+
+
+def natives() -> dict[str, Any]:
+    """The same for `machine_code`: they take numbers of rows and columns, and where these lie."""
+    steer, silu = (njit(inline="always", **_OPTIONS)(one) for one in (_steer, _silu_of))
+
+    @cfunc(void(intp, intp, *[_PLACE] * 8), **_OPTIONS)
+    def steer_at(n, width, hidden, inner, gate, shift, gate_now, shift_now, first, second):  # type: ignore[no-untyped-def]
+        rows, row = (n, width), (width,)
+        steer(
+            carray(hidden, rows),
+            carray(inner, rows),
+            carray(gate, rows),
+            carray(shift, rows),
+            carray(gate_now, row),
+            carray(shift_now, row),
+            carray(first, row),
+            carray(second, row),
+        )
+
+    @cfunc(void(intp, intp, *[_PLACE] * 2), **_OPTIONS)
+    def silu_at(n, width, values, out):  # type: ignore[no-untyped-def]
+        silu(carray(values, (n, width)), carray(out, (n, width)))
+
+    return {"steer": steer_at, "silu": silu_at}

@@ -125,8 +125,13 @@ class Velocity(nn.Module):
         return cast(Tensor, self.leave(nn.functional.silu(hidden)))
 
     def _time(self, t: Tensor) -> Tensor:
-        angles = t * math.pi * torch.arange(1, self.frequencies + 1, device=t.device, dtype=t.dtype)
-        return torch.cat((torch.cos(angles), torch.sin(angles)), dim=1)
+        return waves(t, self.frequencies)
+
+
+def waves(t: Tensor, frequencies: int) -> Tensor:
+    """As what a network sees times `t`, of shape (n, 1): their cosines and sines, (n, 2 frequencies)."""
+    angles = t * math.pi * torch.arange(1, frequencies + 1, device=t.device, dtype=t.dtype)
+    return torch.cat((torch.cos(angles), torch.sin(angles)), dim=1)
 
 
 class Steered(nn.Module):

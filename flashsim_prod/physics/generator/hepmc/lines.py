@@ -15,7 +15,7 @@ from numba import int32, int64, njit, types, uint8, uint64
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from flashsim_prod.physics.compiling import compiled
+from flashsim_prod.physics.compiling.cached import compiled
 
 #: numba's decorators: what they make is called by compiled code alone, with arguments of its own
 _intrinsic: Callable[[Callable[..., Any]], Any] = intrinsic

@@ -117,14 +117,14 @@ def distil(
 def check_teacher(bundle: Bundle, name: str) -> None:
     """`BundleError` if a model of a bundle cannot be a teacher."""
     entry = bundle.manifest.models[name]
+    if entry.kind != "flow":
+        raise BundleError(f"{name} of bundle {bundle.name} is a {entry.kind}, which takes no steps")
     for section in entry.of_teacher.corrections:
         done = {"reweight": "reweighted", "refine": "refined"}[section.COMMAND]
         raise BundleError(
             f"{name} of bundle {bundle.name} is {done}, and its {section.WHAT} knows no other draws: distil "
             f"a bundle without it, and {section.COMMAND} what comes of it"
         )
-    if entry.kind != "flow":
-        raise BundleError(f"{name} of bundle {bundle.name} is a {entry.kind}, which takes no steps")
 
 
 def _begun(folder: Path, terms: Mapping[str, Any]) -> ModelEntry | None:

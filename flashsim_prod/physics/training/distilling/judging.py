@@ -103,7 +103,8 @@ def judge(teacher: FittedModel, student: FittedModel, sources: Sources, most: in
 
 
 def _worse_area(auc: Measured, of_teacher: Measured) -> list[str]:
-    if auc.value <= of_teacher.value + of_teacher.error:
+    # below a half there is nothing but chance: who is as far below is not worse than who is there
+    if auc.value <= max(of_teacher.value, 0.5) + of_teacher.error:
         return []
     return [f"AUC {auc.value:.4f}, teacher {of_teacher.value:.4f} ± {of_teacher.error:.4f}"]
 

@@ -123,7 +123,10 @@ def compare_kind(
     InputError
         If there are too few objects.
     """
-    learned, held_out = split(table, terms.objects)
+    try:
+        learned, held_out = split(table, terms.objects)
+    except InputError as error:
+        raise InputError(f"{model.name}: {error}") from error
     if model.numbered_by and (sets := len(np.unique(held_out.row))) < _LEAST_SETS:
         raise InputError(
             f"{model.name}: only {sets} sets with {len(held_out.row)} members to compare with, at least "

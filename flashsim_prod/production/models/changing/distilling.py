@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -169,6 +170,8 @@ def distil_bundle(
     from flashsim_prod.physics.training.distilling.folder import bundle_of, distil
     from flashsim_prod.physics.training.tuning.folder import base_unlike_tables
 
+    if not 0 < options.minutes < math.inf:
+        raise RequestError(f"--minutes {options.minutes:g}: give a time above 0")
     began, teachers = time.monotonic(), open_bundle(bundle)
     refuse_taken(output)
     names, settings = _chosen(teachers, options.models), _settings(options)
@@ -248,6 +251,8 @@ def _chosen(bundle: Bundle, named: Sequence[str]) -> list[str]:
         except BundleError:
             continue
         found.append(name)
+    if all(entry.kind != "flow" for entry in models.values()):
+        raise BundleError(f"bundle {bundle.name} has no flow, and all else takes one evaluation already")
     if not found:
         raise BundleError(f"bundle {bundle.name} has no flow without a student; name one to teach another")
     return sorted(found, key=list(models).index)

@@ -37,7 +37,12 @@ from flashsim_prod.physics.training.correcting.folder import Unseen, leave
 from flashsim_prod.physics.training.correcting.refine import RefineSettings, learn_refiner
 from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
 from flashsim_prod.physics.training.distilling.folder import Student, bundle_of, distil
-from flashsim_prod.physics.training.distilling.judging import errors_allowed, judge, steps_of_target
+from flashsim_prod.physics.training.distilling.judging import (
+    _worse_area,
+    errors_allowed,
+    judge,
+    steps_of_target,
+)
 from flashsim_prod.physics.training.distilling.lesson import CHECKPOINT, teach
 from flashsim_prod.physics.training.distilling.settings import DistilSettings
 from flashsim_prod.physics.training.distilling.sources import Gathered, Sources
@@ -47,6 +52,7 @@ from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.calibration import with_marginals_of
 from flashsim_prod.physics.training.tuning.settings import TuneSettings
+from flashsim_prod.physics.validation.statistics.distances import Measured
 from tests.students import bundle_with
 from tests.toy_models import toy_model
 
@@ -200,6 +206,13 @@ def test_a_tail_that_is_cut_is_worse(loaded: FittedModel, drawn: Sources, side: 
 def test_chance_alone_seldom_calls_a_student_worse_however_many_shares_it_has(shares: int) -> None:
     off = np.random.default_rng(1).normal(size=(1000, shares)).max(axis=1)
     assert 0.02 < np.mean(off > errors_allowed(shares)) < 0.08
+
+
+def test_no_student_is_worse_than_chance_could_have_its_teacher() -> None:
+    by_chance = Measured(0.48, 0.01)
+    assert not _worse_area(Measured(0.505, 0.01), by_chance)
+    assert _worse_area(Measured(0.515, 0.01), by_chance)
+    assert _worse_area(Measured(0.625, 0.01), Measured(0.61, 0.01))
 
 
 def test_without_reconstructed_objects_the_teacher_is_the_measure(

@@ -7,18 +7,16 @@ of the user's own among the temporary files: only the first process on a machine
 
 from __future__ import annotations
 
-import os
 import pickle
-import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numba
 from numba import njit, void
 from numba.core import entrypoints
+
+from flashsim_prod.physics.compiling.machine_code import private_folder as _private_folder
 
 #: numba makes its attributes when it is loaded
 config: Any = numba.config
@@ -60,15 +58,3 @@ def _alone() -> Iterator[None]:
         yield
     finally:
         entrypoints._already_initialized = before
-
-
-def _private_folder() -> str | None:
-    """A folder among the temporary files that nobody else can put code into."""
-    folder = Path(tempfile.gettempdir()) / f"flashsim-prod-compiled-{os.getuid()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError:
-        return None
-    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    return str(folder) if ours and not found.st_mode & 0o077 else None
