@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: where files say it in MetaData, and fits in the entry of their model
 DETECTOR_KEY = "detector_digest"
+#: where datasets of FlashSim say in MetaData what their models learned from
+LEARNED_FROM = "learned_from_detector"
 #: what stands for it in lines, where it is not known
 NOT_RECORDED = "not recorded"
 _AND = " and "
@@ -31,6 +33,11 @@ def together(digests: Iterable[str]) -> str:
     """What stands for several detectors, of which each may stand for several; empty if one is not known."""
     found = list(digests)
     return _AND.join(sorted({part for one in found for part in one.split(_AND)})) if all(found) else ""
+
+
+def are_apart(one: str, other: str) -> bool:
+    """Whether both are known, and not the same."""
+    return bool(one and other) and one != other
 
 
 def is_mixed(digest: str) -> bool:
@@ -72,7 +79,7 @@ def unlike(models: Mapping[str, str], others: Mapping[str, str], whose: str, wha
     apart = {
         name: (digest, others[name])
         for name, digest in models.items()
-        if digest and others.get(name) and digest != others[name]
+        if are_apart(digest, others.get(name, ""))
     }
     pairs: dict[tuple[str, str], list[str]] = {}
     for name, pair in apart.items():

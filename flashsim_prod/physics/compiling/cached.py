@@ -16,7 +16,7 @@ import numba
 from numba import njit, void
 from numba.core import entrypoints
 
-from flashsim_prod.physics.compiling.machine_code import private_folder as _private_folder
+from flashsim_prod.physics.compiling.machine_code import private_folder
 
 #: numba makes its attributes when it is loaded
 config: Any = numba.config
@@ -27,7 +27,7 @@ def compiled(*arguments: Any, **options: Any) -> Callable[[Callable[..., None]],
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         signature = void(*arguments)
-        for folder in (config.CACHE_DIR, _private_folder()):
+        for folder in (config.CACHE_DIR, private_folder()):
             if folder is None:
                 continue
             config.CACHE_DIR = folder

@@ -31,6 +31,11 @@ class NoEventsError(InputError):
     """A file is whole, and holds no events."""
 
 
+def table_files(folder: Path, model: ObjectModel) -> list[Path]:
+    """The tables of one object model."""
+    return sorted((folder / model.name).glob("*.safetensors"))
+
+
 def table_path(folder: Path, file: str, model: ObjectModel) -> Path:
     """Where the table of `model` from one NANOAOD `file` stands."""
     return folder / model.name / f"{Path(file).stem}.safetensors"
@@ -134,7 +139,7 @@ def version_drawn(folder: Path, url: str, models: Sequence[ObjectModel]) -> str 
 def refuse_other_version(folder: Path, models: Sequence[ObjectModel], url: str, version: str) -> None:
     """`InputError` if there are tables of another version of NanoAOD than that of the file `url`."""
     for model in models:
-        for path in sorted((folder / model.name).glob("*.safetensors")):
+        for path in table_files(folder, model):
             there = version_of_table(path)
             if version and there and there != version:
                 raise InputError(
@@ -147,7 +152,7 @@ def refuse_other_era(folder: Path, models: Sequence[ObjectModel], url: str, era:
     """`InputError` if there are tables of another era than that of the file `url`, but its own of none."""
     here = era_counted(era, origin)
     for model in models:
-        for path in sorted((folder / model.name).glob("*.safetensors")):
+        for path in table_files(folder, model):
             there = era_counted(era_of_table(path), origin_of_table(path))
             if here and there and there != here:
                 raise InputError(
@@ -163,7 +168,7 @@ def refuse_other_detector(folder: Path, models: Sequence[ObjectModel], url: str,
             "detector into a --work of its own, or say --mixed if they are known to be alike"
         )
     for model in models:
-        for path in sorted((folder / model.name).glob("*.safetensors")):
+        for path in table_files(folder, model):
             there = detector_of_table(path)
             if digest and there and there != digest:
                 raise InputError(
@@ -210,17 +215,22 @@ def refuse_several_detectors(paths: Sequence[Path], tables: Sequence[Table]) -> 
 
 def detectors_drawn(folder: Path) -> dict[str, str]:
     """The reference detector that the tables of each model are of; empty where it is not known."""
-    paths: dict[str, list[Path]] = {}
+    found: dict[str, list[str]] = {}
     for path in sorted(folder.glob("*/*.safetensors")):
-        paths.setdefault(path.parent.name, []).append(path)
-    return {name: together(map(detector_of_table, tables)) for name, tables in paths.items()}
+        try:
+            digest = detector_of_table(path)
+        except InputError:
+            # what is wrong with a table is told by whatever learns from it
+            digest = ""
+        found.setdefault(path.parent.name, []).append(digest)
+    return {name: together(digests) for name, digests in found.items()}
 
 
 def told_mixtures(folder: Path, models: Sequence[ObjectModel]) -> list[str]:
     """Lines on models with tables of several reference detectors, or of one and of files that say none."""
     found: dict[tuple[str, ...], list[str]] = {}
     for model in models:
-        paths = sorted((folder / model.name).glob("*.safetensors"))
+        paths = table_files(folder, model)
         # what has no origin is FullSim
         of_it = [path for path in paths if detector_of_table(path) or origin_of_table(path)]
         ways = tuple(sorted({detector_of_table(path) or NOT_RECORDED for path in of_it}))

@@ -27,13 +27,11 @@ from flashsim_prod.physics.training.assemble import detector_of_fit, load_fitted
 from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
 from flashsim_prod.physics.training.record import FitRecord, Losses
+from flashsim_prod.physics.training.table import LEAST_OBJECTS as LEAST_OBJECTS
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import load_tables
 
 FitProgress = Callable[[str, int, int, float], None]
-
-#: with fewer a network learns the objects by heart
-LEAST_OBJECTS = 1000
 
 
 def too_few(objects: int) -> str:

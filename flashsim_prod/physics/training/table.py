@@ -22,6 +22,8 @@ from flashsim_prod.physics.event_range import WHOLE, EventRange, told
 from flashsim_prod.physics.tensor_files import appearing_tensors
 from flashsim_prod.physics.training.finite import LeftOut, finite
 
+#: with fewer a network learns the objects by heart; here, as torch need not be loaded to tell it
+LEAST_OBJECTS = 1000
 _TARGET, _UNKNOWN = "target.", "unknown."
 #: notes in a table's file
 _LEFT_OUT, _MADE_FOR, _VERSION, _ABSENT = "left_out", "made_for", "version", "absent"

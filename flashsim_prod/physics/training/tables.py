@@ -38,6 +38,7 @@ from flashsim_prod.physics.training.drawn import (
     refuse_several_detectors,
     remember_empty,
     remember_impossible,
+    table_files,
     table_path,
     told_url,
 )
@@ -365,13 +366,8 @@ def _refuse_nothing(url: str, table: Table, model: ObjectModel) -> None:
 
 def table_sizes(folder: Path, model: ObjectModel) -> tuple[int, int]:
     """Sources and reconstructed objects in all tables of one object model; `InputError` if one is damaged."""
-    found = [sizes(path) for path in (folder / model.name).glob("*.safetensors")]
+    found = [sizes(path) for path in table_files(folder, model)]
     return sum(sources for sources, _ in found), sum(objects for _, objects in found)
-
-
-def table_files(folder: Path, model: ObjectModel) -> list[Path]:
-    """The tables of one object model."""
-    return sorted((folder / model.name).glob("*.safetensors"))
 
 
 def origins(folder: Path, model: ObjectModel) -> dict[str, Path]:

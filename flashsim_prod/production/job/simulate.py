@@ -127,6 +127,7 @@ def event_source(request: Request, job: SimulateJob, sandbox: Path | None = None
 
 def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
     """What the file itself says of where it comes from; the same in all files of a dataset."""
+    from flashsim_prod.physics.chain.detectors import LEARNED_FROM, detectors_of, together
     from flashsim_prod.physics.chain.distilled import told_students
     from flashsim_prod.physics.nanoaod.carried import KEPT_UNREFINED
 
@@ -155,6 +156,8 @@ def provenance(request: Request, bundle: Bundle) -> dict[str, str]:
         about[KEPT_UNREFINED] = "branches called so have what others were before a network moved them"
     if bundle.manifest.era is not None:
         about["era"] = bundle.manifest.era
+    if learned_from := together(detectors_of(bundle.manifest.models).values()):
+        about[LEARNED_FROM] = learned_from
     if request.extends is not None:
         about["extends"] = request.extends.dataset
     told = dict(request.source.contents())

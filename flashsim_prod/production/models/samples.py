@@ -261,7 +261,7 @@ def extract_tables(
         than the tables that are there; or if there are no events in any file.
     """
     from flashsim_prod.physics.training.drawn import told_mixtures
-    from flashsim_prod.physics.training.fit import LEAST_OBJECTS
+    from flashsim_prod.physics.training.table import LEAST_OBJECTS
     from flashsim_prod.physics.training.tables import table_sizes
 
     chosen, tables = _chosen(models), work / "tables"
@@ -271,7 +271,7 @@ def extract_tables(
         portions, [one.name for one in chosen] if models else (), tables, jobs=jobs, progress=progress
     )
     made.raise_failures()
-    if len(made.empty) == len(portions):
+    if portions and len(made.empty) == len(portions):
         others = f", nor do the {len(portions) - 1} others" if len(portions) > 1 else ""
         raise InputError(f"{made.empty[0]} holds no events{others}; give other files")
     there = {one.url: made.files[one.url].impossible for one in portions}

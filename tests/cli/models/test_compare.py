@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flashsim_prod.physics.chain.registry import find_model
+from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.validation.models import kinds
 from flashsim_prod.physics.validation.models.constituents import summed_up
 from flashsim_prod.physics.validation.models.kinds import Notes, on_the_whole, split, table_digest
 from flashsim_prod.physics.validation.statistics.c2st import tell_apart
@@ -130,3 +133,21 @@ def test_neighbours_are_held_out_together_and_nothing_is_in_both() -> None:
     assert np.array_equal(split(table, 5000)[1].targets["x"], held_out.targets["x"])
     # a quarter at most
     assert len(split(table, 10**6)[1].row) < 0.27 * len(row)
+
+
+def test_the_time_of_a_step_is_told_without_looks_at_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def seen(
+        model: Any, table: Any, settings: FitSettings, folder: Path, *, kind: str, progress: Any
+    ) -> None:
+        asked.append(settings.held_out * len(table.row))
+        for step in (2, 20):
+            progress("flow", step, 20, 1.0)
+
+    monkeypatch.setattr(kinds, "fit_model", seen)
+    settings = FitSettings(flow_steps=1)
+    for rows in (1000, 1_000_000):
+        table = Table(np.zeros((1, 1), np.float32), np.ones(1, np.int64), np.arange(rows), {})
+        kinds._seconds_a_step(find_model(MODEL), table, "flow", settings)
+    assert asked == pytest.approx([1000 * settings.held_out, 500])

@@ -189,6 +189,12 @@ def test_numba_serves_where_its_code_cannot_be_loaded_alone(
         assert np.array_equal(column, other)
 
 
+@pytest.mark.parametrize("wrong", [torch.zeros(4, 6).t(), torch.zeros(4, 6, dtype=torch.float64)])
+def test_compiled_code_is_given_nothing_that_it_would_misread(wrong: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="takes no"):
+        fused._Laid.of(wrong)
+
+
 def test_who_only_draws_has_weights_once(bundle: Bundle, models: list[FittedModel]) -> None:
     name = models[0].model.name
     entry, tensors = bundle.manifest.models[name], bundle.tensors(name)
@@ -210,7 +216,7 @@ def test_nothing_is_written_where_there_is_no_place(monkeypatch: pytest.MonkeyPa
     from flashsim_prod.physics.chain.kinds import kernels
     from flashsim_prod.physics.compiling import cached as compiling
 
-    monkeypatch.setattr(compiling, "_private_folder", lambda: None)
+    monkeypatch.setattr(compiling, "private_folder", lambda: None)
     monkeypatch.setattr(compiling.config, "CACHE_DIR", "/proc/nowhere")
 
     def doubled(values: np.ndarray, out: np.ndarray) -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle, load_bundle
-from flashsim_prod.physics.chain.detectors import DETECTOR_KEY, detector_of_file, together
+from flashsim_prod.physics.chain.detectors import DETECTOR_KEY, LEARNED_FROM, detector_of_file, together
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model_card import model_card
 from flashsim_prod.physics.chain.registry import find_model
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.events import Events
+from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 from flashsim_prod.physics.training import fit
@@ -34,7 +36,9 @@ from flashsim_prod.physics.training.table import Table, detector_of_table
 from flashsim_prod.physics.training.tables import extract_file, load_tables
 from flashsim_prod.physics.training.tuning.folder import base_unlike_tables, tune_into_folder
 from flashsim_prod.physics.training.tuning.settings import TuneSettings
+from flashsim_prod.physics.validation.dataset.years import Years, differences, years_of
 from flashsim_prod.physics.validation.models.held_out import HeldOutFile, of_other_detector
+from flashsim_prod.production.job.simulate import provenance
 from flashsim_prod.production.models.assembling import assemble_bundle
 from flashsim_prod.production.models.contents import BundleContents, look_into
 from flashsim_prod.production.models.drawing import Portion, words_of
@@ -42,6 +46,7 @@ from flashsim_prod.production.models.fitting import FitDisplay, FitOptions, fit_
 from tests.toy_models import toy_model
 
 OLD, NEW = "0" * 12, "1" * 12
+OF_NEW = Years("v9", "UL18", True, NEW)
 MET = find_model("met")
 TOY = toy_model(1)
 OTHER = replace(TOY, name="other")
@@ -188,7 +193,7 @@ def test_where_nothing_is_recorded_nothing_is_said(tmp_path: Path) -> None:
     assert "Reference detector" not in model_card(bundle)
     assert assemble_bundle(tmp_path, tmp_path / "new").mixtures == ()
     assert base_unlike_tables(bundle, ["toy"], tmp_path / "tables") == []
-    assert of_other_detector(HeldOutFile("held_out.root", 1, "", detector_digest=NEW), bundle) == []
+    assert of_other_detector(HeldOutFile("held_out.root", 1, "", OF_NEW), bundle) == []
 
 
 def test_a_base_is_held_to_tables_of_another_and_both_are_remembered(tmp_path: Path) -> None:
@@ -202,12 +207,41 @@ def test_a_base_is_held_to_tables_of_another_and_both_are_remembered(tmp_path: P
 
 def test_held_out_files_of_another_are_not_to_agree(tmp_path: Path) -> None:
     bundle = _bundle(tmp_path, **dict.fromkeys("abcde", OLD), f=NEW)
-    file = HeldOutFile("ttbar.root", 1, "reference detector", detector_digest=NEW)
+    file = HeldOutFile("ttbar.root", 1, "reference detector", OF_NEW)
     assert of_other_detector(file, bundle) == [
         f"a, b, c and 2 others of bundle mine learned from reference detector {OLD}, and ttbar.root is of "
         f"{NEW}: they are not to agree"
     ]
-    assert of_other_detector(replace(file, detector_digest=""), bundle) == []
+    assert of_other_detector(replace(file, years=replace(OF_NEW, detector="")), bundle) == []
+
+
+def test_a_dataset_beside_a_reference_of_another_is_not_to_agree(written: Written) -> None:
+    with NanoFile(written("reference", NEW)) as file:
+        reference = years_of(file)
+        assert reference.detector == NEW
+        # as a dataset of FlashSim says it
+        about = {"software": "flashsim-prod 1", "bundle_digest": "2", LEARNED_FROM: OLD}
+        file.provenance = lambda: {key: (text,) for key, text in about.items()}  # type: ignore[method-assign]
+        dataset = years_of(file)
+    assert list(differences(dataset, reference, ())) == [
+        f"the dataset is of reference detector {OLD}, the reference of {NEW}: they are not to agree"
+    ]
+    assert list(differences(replace(dataset, detector=""), reference, ())) == []
+    assert list(differences(replace(dataset, detector=NEW), reference, ())) == []
+
+
+def test_a_dataset_says_what_its_models_learned_from(tmp_path: Path) -> None:
+    asked = {"energy_tev": 13.0, "analysis": None, "nano": "v9", "keep_unrefined": False, "extends": None}
+    request = MagicMock(**asked, **{"source.contents.return_value": {}, "site.resources.gpu_half": False})
+    told = [
+        provenance(request, _bundle(tmp_path / number, **digests)).get(LEARNED_FROM)
+        for number, digests in (
+            ("all", {"toy": OLD, "other": NEW}),
+            ("some", {"toy": OLD, "other": ""}),
+            ("none", {"toy": ""}),
+        )
+    ]
+    assert told == [f"{OLD} and {NEW}", None, None]
 
 
 def test_fits_that_are_kept_are_told_if_tables_are_of_another(tmp_path: Path) -> None:

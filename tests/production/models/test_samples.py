@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,12 @@ def test_constituents_go_with_an_era_whose_files_have_them(tmp_path: Path) -> No
     assert (made.era, made.nano) == ("UL18", "v9")
     with NanoFile(str(full)) as file:
         assert {"PFCands_pt", "JetPFCands_jetIdx"} <= file.branches
+
+
+def test_to_draw_tables_loads_no_networks(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from flashsim_prod.production.models import samples; "
+        f"samples.extract_tables([], Path({str(tmp_path)!r}), [], progress=print); "
+        "print('torch' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

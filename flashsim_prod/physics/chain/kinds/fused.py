@@ -7,7 +7,7 @@ computed once for each time of the solver's grid, and one pass over the rows sta
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, cast
@@ -62,7 +62,7 @@ class FusedVelocity(nn.Module):
         if is_unsteady(velocity.leave.in_features, self._n_targets):
             weight, bias = cast(tuple[Tensor, Tensor], widened(weight, bias))
         self._leave = weight.t()
-        self._of_times = _OfTimes(velocity.frequencies, parts, velocity.from_time.weight.detach(), bias)
+        self._of_times = _OfTimes(velocity.frequencies, parts, velocity.from_time, bias)
         self._blocks = tuple(_Block.of(block, self._passes) for block in velocity.blocks)
         self._times: dict[float, _Time] = {}
 
@@ -142,12 +142,12 @@ class _OfTimes(NamedTuple):
 
     frequencies: int
     parts: int
-    weight: Tensor
+    steer: nn.Linear
     bias: Tensor
 
     def at(self, t: float, fit: Callable[[Tensor], Seen]) -> _Time:
         at = torch.full((1, 1), t)
-        start, *steering = nn.functional.linear(waves(at, self.frequencies), self.weight)[0].chunk(self.parts)
+        start, *steering = self.steer(waves(at, self.frequencies)).detach()[0].chunk(self.parts)
         scale = torch.rsqrt(at**2 + (1 - at) ** 2)
         return _Time(
             float(scale),
@@ -176,12 +176,19 @@ class _Laid:
 
     __slots__ = ("_tensor", "address", "shape")
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, address: int, shape: Sequence[int], tensor: Tensor) -> None:
         # the numbers are there for as long as this is
-        self.address, self.shape, self._tensor = tensor.data_ptr(), tensor.shape, tensor
+        self.address, self.shape, self._tensor = address, shape, tensor
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> _Laid:
+        if tensor.dtype != torch.float32 or not tensor.is_contiguous():
+            raise ValueError(f"compiled code takes no {tensor.dtype} of strides {tensor.stride()}")
+        return cls(tensor.data_ptr(), tensor.shape, tensor)
 
     def __iter__(self) -> Iterator[_Laid]:
-        return map(_Laid, self._tensor)
+        shape, step = self.shape[1:], self._tensor.stride(0) * self._tensor.element_size()
+        return (_Laid(self.address + part * step, shape, self._tensor) for part in range(self.shape[0]))
 
 
 @cache
@@ -204,7 +211,7 @@ def _native_passes(steer: machine_code.Native, silu: machine_code.Native) -> _Pa
     def silu_of(values: _Laid, out: _Laid) -> None:
         silu(*values.shape, values.address, out.address)
 
-    return _Passes(_Laid, steered, silu_of)
+    return _Passes(_Laid.of, steered, silu_of)
 
 
 def _steer(

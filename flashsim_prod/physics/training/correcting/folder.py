@@ -33,6 +33,7 @@ from flashsim_prod.physics.chain.corrections.section import (
     without_corrections,
     without_reweighter,
 )
+from flashsim_prod.physics.chain.detectors import DETECTOR_KEY
 from flashsim_prod.physics.chain.distilled import student_name
 from flashsim_prod.physics.chain.fitted import FittedModel, with_correction
 from flashsim_prod.physics.chain.kinds.registry import find_kind
@@ -107,7 +108,8 @@ class Unseen:
 
     def corrected(self, found: Reweighter | Refiner, figures: Mapping[str, float | int | str]) -> Unseen:
         """With a correction in the place of an earlier one, and what is to be said of it."""
-        fit = {**self.entry.fit, **figures}
+        learned = {f"{found.section.WHAT}_{DETECTOR_KEY}": self.table.detector}
+        fit = {**self.entry.fit, **figures, **(learned if self.table.detector else {})}
         entry = self.entry.model_copy(update={found.section.WHAT: found.section, "fit": fit})
         return replace(self, entry=entry, tensors=with_correction(self.tensors, found))
 

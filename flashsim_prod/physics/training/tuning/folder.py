@@ -17,12 +17,12 @@ from flashsim_prod.physics.chain.detectors import detectors_of, together, unlike
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.assemble import ENTRY, save_fitted
-from flashsim_prod.physics.training.drawn import detectors_drawn
+from flashsim_prod.physics.training.drawn import detectors_drawn, table_files
 from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
 from flashsim_prod.physics.training.table import Table
-from flashsim_prod.physics.training.tables import load_tables, origins, table_files
+from flashsim_prod.physics.training.tables import load_tables, origins
 from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
 from flashsim_prod.physics.training.tuning.transfer import TuneProgress
 from flashsim_prod.physics.training.tuning.tune import ModelTuned, tune

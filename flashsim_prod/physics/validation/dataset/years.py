@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle
+from flashsim_prod.physics.chain.detectors import LEARNED_FROM, are_apart, detector_of_file, together
 from flashsim_prod.physics.era_of_file import era_of_file
 from flashsim_prod.physics.eras import ERAS, era_of_version
 from flashsim_prod.physics.nanoaod.reader import NanoFile
@@ -25,11 +26,15 @@ class Years:
         Data-taking period, that of the version if nothing tells it; empty if it is one that is not known.
     is_told : bool
         Whether something tells the period.
+    detector : str
+        Digest of the reference detector that made it, or that its models learned from; empty if that is
+        not known.
     """
 
     nano: str = ""
     era: str = ""
     is_told: bool = False
+    detector: str = ""
 
     @property
     def told(self) -> str:
@@ -46,13 +51,15 @@ UNKNOWN = Years()
 
 def years_of(file: NanoFile) -> Years:
     """What the events of a file are of."""
-    made_for = file.provenance().get("made_for_nano", ())
+    about = file.provenance()
+    made_for = about.get("made_for_nano", ())
     nano = made_for[0] if made_for else file.version
     try:
         era = era_of_file(file)
     except InputError:
         return Years(nano, "", True)
-    return Years(nano, era or era_of_version(nano), bool(era))
+    detector = detector_of_file(about) or together(about.get(LEARNED_FROM, ()))
+    return Years(nano, era or era_of_version(nano), bool(era), detector)
 
 
 def not_the_same(first: Years, second: Years) -> dict[str, str]:
@@ -86,6 +93,11 @@ def differences(sample: Years, reference: Years, collections: Container[str]) ->
     """
     if (sample.era, bool(sample.nano)) != (reference.era, bool(reference.nano)):
         yield f"the dataset is of {sample.told}, the reference of {reference.told}: they are not to agree"
+    elif are_apart(sample.detector, reference.detector):
+        yield (
+            f"the dataset is of reference detector {sample.detector}, the reference of {reference.detector}: "
+            "they are not to agree"
+        )
     if not sample.nano or not reference.nano:
         return
     for name, (mine, theirs) in made_otherwise(sample.nano, reference.nano).items():

@@ -38,6 +38,8 @@ _CATEGORIES = 12
 _MANY_SCALES = 30.0
 #: a logarithmic axis ends at so many times the fullest bin
 _HEADROOM = 30.0
+#: of a heat map: a cell, a letter of its names, and its scale with all beside it [inches]
+_CELL, _LETTER, _BAR = 0.42, 0.155, 2.4
 #: a fullest bin this many times the median one asks for a logarithmic axis
 _STEEP = 100.0
 
@@ -120,19 +122,9 @@ def _overlay(
     with new_figure(ratio=True) as (figure, (upper, lower)):
         positions = edges if ticks is None else np.arange(len(edges), dtype=np.float64) - 0.5
         centres = (positions[1:] + positions[:-1]) / 2
-        mplhep.histplot(
-            heights[0],
-            positions,
-            ax=upper,
-            histtype="fill",
-            color=GREY,
-            alpha=0.5,
-            label=titles[0],
-            yerr=False,
-        )
-        mplhep.histplot(
-            heights[1], positions, ax=upper, color=RED, label=titles[1], yerr=errors[1], linewidth=2.5
-        )
+        upper.stairs(heights[0], positions, fill=True, color=GREY, alpha=0.5, label=titles[0])
+        upper.stairs(heights[1], positions, color=RED, label=titles[1], linewidth=2.5)
+        upper.errorbar(centres, heights[1], errors[1], fmt="none", ecolor=RED, elinewidth=2.5)
         if _is_steep(heights[0]):
             upper.set_yscale("log")
             # room for the legend
@@ -298,10 +290,14 @@ def calibration(curve: Curve, *, title: str, quantity: str) -> bytes:
 
 def heat_map(difference: F64, rows: Sequence[str], columns: Sequence[str]) -> bytes:
     """Difference of correlations, attributes against attributes and conditions."""
-    width, height = (5.0 + 0.42 * number for number in (len(columns), len(rows)))
+    # room by the lengths of the names: to let matplotlib find it takes longer than to draw
+    left, below = (0.5 + _LETTER * max(map(len, names)) for names in (rows, columns))
+    inner, tall = max(3.0, _CELL * len(columns)), max(5.5, _CELL * len(rows))
+    width, height = left + inner + _BAR, below + tall + 0.3
     with mpl.rc_context(mplhep.style.CMS):
-        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-        axes = figure.subplots()
+        figure = Figure(figsize=(width, height), dpi=DPI)
+        axes = figure.add_axes((left / width, below / height, inner / width, tall / height))
+        bar = figure.add_axes(((left + inner + 0.2) / width, below / height, 0.4 / width, tall / height))
         reach = max(0.05, float(np.abs(difference).max()))
         image = axes.imshow(difference, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
         axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=20)
@@ -309,7 +305,8 @@ def heat_map(difference: F64, rows: Sequence[str], columns: Sequence[str]) -> by
         axes.tick_params(which="both", length=0)
         axes.minorticks_off()
         axes.axvline(len(rows) - 0.5, color="black", linewidth=2)
-        figure.colorbar(image, ax=axes, label="rank correlation, FlashSim - reference", pad=0.01)
+        figure.colorbar(image, cax=bar)
+        bar.set_ylabel("rank correlation, FlashSim - reference", fontsize=20)
         return to_png(figure, colours=256)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle
-from flashsim_prod.physics.chain.detectors import detector_of_file, detectors_of, unlike
+from flashsim_prod.physics.chain.detectors import detectors_of, unlike
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Column, Events
@@ -193,17 +193,14 @@ class HeldOutFile:
     entries : int
     detector : str
         What made the reconstruction, as the file's MetaData says; empty if it does not.
-    detector_digest : str
-        Which one, if that is the reference detector; empty if it is not known.
     years : Years
-        Version of NanoAOD and data-taking period.
+        Version of NanoAOD, data-taking period, and which reference detector it is of.
     """
 
     name: str
     entries: int
     detector: str
     years: Years = UNKNOWN
-    detector_digest: str = ""
 
 
 def inspect(url: str) -> HeldOutFile:
@@ -224,13 +221,13 @@ def inspect(url: str) -> HeldOutFile:
             )
         detectors = set(about.get("detector", ()))
         detector = detectors.pop() if len(detectors) == 1 else ""
-        return HeldOutFile(Path(url).name, file.n_entries, detector, years_of(file), detector_of_file(about))
+        return HeldOutFile(Path(url).name, file.n_entries, detector, years_of(file))
 
 
 def of_other_detector(file: HeldOutFile, bundle: Bundle) -> list[str]:
     """Lines on models of a bundle that learned from another reference detector than a file is of."""
     found = detectors_of(bundle.manifest.models)
-    there = dict.fromkeys(found, file.detector_digest)
+    there = dict.fromkeys(found, file.years.detector)
     lines = unlike(found, there, f"of bundle {bundle.name}", f"{file.name} is")
     return [f"{line}: they are not to agree" for line in lines]
 

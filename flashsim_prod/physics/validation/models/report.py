@@ -196,7 +196,7 @@ class FidelityReport:
             before=self.beside.begun_as if self.beside else "",
             told_apart=self.beside.figures() if self.beside else {},
             groups=lights_of(self.beside.after) if self.beside else {},
-            detector=together(file.detector_digest for file in self.files),
+            detector=together(file.years.detector for file in self.files),
         )
 
     def _kept(self, found: ModelFidelity) -> ModelFigures:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from flashsim_prod.physics.validation.statistics.distances import F64, I64, Measured
@@ -93,8 +92,19 @@ def _halves(groups: I64, rng: np.random.Generator) -> NDArray[np.bool_]:
     return halves
 
 
-def _area(trees: HistGradientBoostingClassifier, features: Matrix, label: I64) -> float:
-    return float(roc_auc_score(label, _scores(trees, features)))
+def area(scores: F64, label: I64) -> float:
+    """Area under the ROC curve, ties counting half: by ranks (Mann-Whitney), faster than the curve itself.
+
+    Parameters
+    ----------
+    scores : array of shape (n,)
+    label : int array of shape (n,)
+        0 or 1, both present.
+    """
+    second = label == 1
+    m = int(np.count_nonzero(second))
+    above = float(rankdata(scores)[second].sum()) - m * (m + 1) / 2
+    return above / (m * (len(label) - m))
 
 
 def _scores(trees: HistGradientBoostingClassifier, features: Matrix) -> F64:
@@ -114,12 +124,12 @@ def _importances(
         return np.zeros(0)
     rows = rng.permutation(len(features))[:_IMPORTANCE_ROWS]
     features, label = features[rows], label[rows]
-    whole = _area(trees, features, label)
+    whole = area(_scores(trees, features), label)
     falls = []
     for column in columns:
         shuffled = features.copy()
         shuffled[:, column] = rng.permutation(shuffled[:, column])
-        falls.append(whole - _area(trees, shuffled, label))
+        falls.append(whole - area(_scores(trees, shuffled), label))
     return np.array(falls)
 
 
@@ -142,9 +152,9 @@ def area_with_error(scores: F64, label: I64, group: I64) -> Measured:
     # the share of the other sample that lies on the right side of each score, ties counting half
     of_first = 1 - (together[:n] - rankdata(first)) / m
     of_second = (together[n:] - rankdata(second)) / n
-    area = float(of_second.mean())
-    parts = np.concatenate(((of_first - area) / n, (of_second - area) / m))
+    found = float(of_second.mean())
+    parts = np.concatenate(((of_first - found) / n, (of_second - found) / m))
     groups = np.concatenate((group[label == 0], group[label == 1]))
     _, where = np.unique(groups, return_inverse=True)
     sums = np.bincount(where, parts)
-    return Measured(area, float(np.sqrt(np.sum(sums**2))))
+    return Measured(found, float(np.sqrt(np.sum(sums**2))))

@@ -162,7 +162,7 @@ def _settings(options: TuneOptions, only_calibrate: bool) -> TuneSettings:
 def _chosen(name: str, bundle: Bundle, tables: Path) -> tuple[list[ObjectModel], list[str]]:
     """The models that are tuned, and those of the base for which there are no tables."""
     from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS, find_model
-    from flashsim_prod.physics.training.tables import table_files
+    from flashsim_prod.physics.training.drawn import table_files
 
     if name != ALL:
         return [find_model(name)], []
@@ -206,7 +206,7 @@ def _without_students(made: Sequence[str], bundle: Bundle) -> list[str]:
 def _warnings(
     made: Sequence[ModelTuned], models: Sequence[ObjectModel], tables: Path, settings: TuneSettings
 ) -> list[str]:
-    from flashsim_prod.physics.training.tables import table_files
+    from flashsim_prod.physics.training.drawn import table_files
     from flashsim_prod.physics.training.tuning.settings import Done
 
     told = []

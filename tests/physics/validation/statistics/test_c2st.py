@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
 
-from flashsim_prod.physics.validation.statistics.c2st import area_with_error, tell_apart
+from flashsim_prod.physics.validation.statistics.c2st import area, area_with_error, tell_apart
 
 N = 3000
 EACH = (np.arange(N), np.arange(N))
@@ -30,6 +31,13 @@ def test_a_shift_is_seen_as_well_as_it_can_be():
     assert found.auc.value == pytest.approx(norm.cdf(1.5 / np.sqrt(2)), abs=0.03)
     assert np.argmax(found.importance) == 2
     assert max(abs(fall) for column, fall in enumerate(found.importance) if column != 2) < 0.02
+
+
+def test_the_area_by_ranks_is_that_under_the_curve():
+    rng = np.random.default_rng(5)
+    label = rng.integers(0, 2, size=400)
+    for scores in (rng.normal(size=400) + label, rng.integers(0, 4, size=400) / 3, np.ones(400)):
+        assert area(scores, label) == pytest.approx(roc_auc_score(label, scores), abs=1e-12)
 
 
 def test_a_lost_correlation_is_seen():
