@@ -13,6 +13,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from flashsim_prod.physics.training.table import Table
 
@@ -27,8 +28,11 @@ _STRETCHES = 40
 _FOLDS = 5
 #: where the objects are divided by what is expected of them, the ends on their own
 _KINDS = (0.05, 0.25, 0.5, 0.75, 0.95)
-#: standard errors that a gain must have, and that no file and no kind of objects may lose
+#: standard errors that a gain must have
 _ERRORS = 1.0
+#: how probable it may be that any one of all files, or of all kinds, seems to lose by chance: as one does by
+#: the same error; what each may lose grows with how many there are, as else many parts refuse what is right
+_BY_CHANCE = float(norm.sf(_ERRORS))
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,12 @@ class Stretches:
         return np.asarray(chosen[self.of])
 
     def hold(self, gain: F64, source: I64, kind: I64 | None = None) -> bool:
-        """Whether a gain is more than chance makes it, and no file and no kind of objects loses as much.
+        """Whether a gain is more than chance makes it, no file loses, and no kind is outvoted.
+
+        Files are of the same detector, so that none may lose. Kinds may: where the base orders objects as
+        FullSim does not, one transform for all takes from some what it gives to others, which the sum has
+        weighed already. But a kind that loses more for each object than any other one gains is of another
+        sort than those that outvote it.
 
         Parameters
         ----------
@@ -93,20 +102,37 @@ class Stretches:
             What kind each is of; by default all are of one.
         """
         stretch = self.of[source]
-        value, error = _total(gain, stretch)
+        value, error = _mean(gain, stretch)
         if not value > _ERRORS * error:
             return False
-        ways = (self.sample[stretch],) if kind is None else (self.sample[stretch], kind)
-        parts = (_total(gain[way == one], stretch[way == one]) for way in ways for one in np.unique(way))
-        return all(value >= -_ERRORS * error for value, error in parts)
+        values, errors = _means(gain, stretch, self.sample[stretch])
+        if np.any(values < -_limit(len(values)) * errors):
+            return False
+        if kind is None:
+            return True
+        values, errors = _means(gain, stretch, kind)
+        best = int(np.argmax(values))
+        return not np.any(-values - values[best] > _limit(len(values)) * np.hypot(errors, errors[best]))
 
 
-def _total(gain: F64, stretch: I64) -> tuple[float, float]:
-    """A sum, and its standard error by what stretches differ; of one alone its size stands for that."""
+def _limit(parts: int) -> float:
+    """Standard errors that by chance any one of so many parts loses, as seldom as one of one part."""
+    return float(norm.isf(_BY_CHANCE / parts))
+
+
+def _means(gain: F64, stretch: I64, part: I64) -> tuple[F64, F64]:
+    """For each part what its objects gain, and the standard errors."""
+    found = [_mean(gain[part == one], stretch[part == one]) for one in np.unique(part)]
+    values, errors = np.array(found).T
+    return values, errors
+
+
+def _mean(gain: F64, stretch: I64) -> tuple[float, float]:
+    """A mean, and its standard error by what stretches differ; of one alone its size stands for that."""
     sums = np.bincount(np.unique(stretch, return_inverse=True)[1], gain)
     if len(sums) < 2:
-        return float(sums.sum()), float(np.abs(sums).sum())
-    return float(sums.sum()), float(np.sqrt(len(sums)) * sums.std(ddof=1))
+        return float(sums.sum()) / len(gain), float(np.abs(sums).sum()) / len(gain)
+    return float(sums.sum()) / len(gain), float(np.sqrt(len(sums)) * sums.std(ddof=1)) / len(gain)
 
 
 def alike(values: F64, stretch: I64) -> float:
