@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
+from scipy.stats import t as student
 
 from flashsim_prod.physics.training.table import Table
 
@@ -102,37 +103,37 @@ class Stretches:
             What kind each is of; by default all are of one.
         """
         stretch = self.of[source]
-        value, error = _mean(gain, stretch)
+        (value,), (error,), _ = _means(gain, stretch, np.zeros_like(stretch))
         if not value > _ERRORS * error:
             return False
-        values, errors = _means(gain, stretch, self.sample[stretch])
-        if np.any(values < -_limit(len(values)) * errors):
+        values, errors, limits = _means(gain, stretch, self.sample[stretch])
+        if np.any(values < -limits * errors):
             return False
         if kind is None:
             return True
-        values, errors = _means(gain, stretch, kind)
+        values, errors, limits = _means(gain, stretch, kind)
         best = int(np.argmax(values))
-        return not np.any(-values - values[best] > _limit(len(values)) * np.hypot(errors, errors[best]))
+        return not np.any(-values - values[best] > limits * np.hypot(errors, errors[best]))
 
 
-def _limit(parts: int) -> float:
-    """Standard errors that by chance any one of so many parts loses, as seldom as one of one part."""
-    return float(norm.isf(_BY_CHANCE / parts))
+def _means(gain: F64, stretch: I64, part: I64) -> tuple[F64, F64, F64]:
+    """What objects of each part gain, the standard errors by what stretches differ, and limits of chance.
 
-
-def _means(gain: F64, stretch: I64, part: I64) -> tuple[F64, F64]:
-    """For each part what its objects gain, and the standard errors."""
-    found = [_mean(gain[part == one], stretch[part == one]) for one in np.unique(part)]
-    values, errors = np.array(found).T
-    return values, errors
-
-
-def _mean(gain: F64, stretch: I64) -> tuple[float, float]:
-    """A mean, and its standard error by what stretches differ; of one alone its size stands for that."""
-    sums = np.bincount(np.unique(stretch, return_inverse=True)[1], gain)
-    if len(sums) < 2:
-        return float(sums.sum()) / len(gain), float(np.abs(sums).sum()) / len(gain)
-    return float(sums.sum()) / len(gain), float(np.sqrt(len(sums)) * sums.std(ddof=1)) / len(gain)
+    A limit is how many errors any one of the parts loses by chance as seldom as one part alone would lose
+    one; the fewer stretches, the less its error is known, and the more it is.
+    """
+    found = np.unique(part)
+    values, errors, limits = np.empty((3, len(found)))
+    for place, one in enumerate(found):
+        of = part == one
+        sums = np.bincount(np.unique(stretch[of], return_inverse=True)[1], gain[of])
+        n = len(sums)
+        values[place] = sums.sum() / of.sum()
+        # nothing tells what one alone would differ from others by, but its size
+        error = np.sqrt(n) * sums.std(ddof=1) if n > 1 else abs(sums.sum())
+        errors[place] = error / of.sum()
+        limits[place] = student.isf(_BY_CHANCE / len(found), max(1, n - 1))
+    return values, errors, limits
 
 
 def alike(values: F64, stretch: I64) -> float:
