@@ -37,6 +37,9 @@ I64 = NDArray[np.int64]
 _LATENTS, _LEAST_DRAWS, _MOST_DRAWS = 20_000, 2, 50
 #: draws of each object that a transform is judged by
 _JUDGED_DRAWS = 10
+#: standard errors that its gain must have: there are some 450 in a bundle, each is judged alone, and what
+#: each breaks of what attributes have to do with each other is not seen, so that a gain must be clear
+_ERRORS = 2.0
 #: shares of the base's distribution below and above which there is one of both alone
 _NOTHING_OLD, _NOTHING_NEW = 0.02, 0.98
 
@@ -153,7 +156,7 @@ def _holds(base: Gaussianiser, seen: _Seen, source: I64, stretches: Stretches) -
             now = moved.from_normal(seen.latents[:m, there])
             gain[there] = missed[there] - missed_by(ranks(among, now), ranks(among, values[there]))
     expected = ranks(among, base.from_normal(seen.latents)).mean(axis=0)
-    return stretches.hold(gain * seen.weight, source, kinds(expected))
+    return stretches.hold(gain * seen.weight, source, kinds(expected), _ERRORS)
 
 
 def drawn_latents(

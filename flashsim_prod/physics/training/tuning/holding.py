@@ -29,11 +29,11 @@ _STRETCHES = 40
 _FOLDS = 5
 #: where the objects are divided by what is expected of them, the ends on their own
 _KINDS = (0.05, 0.25, 0.5, 0.75, 0.95)
-#: standard errors that a gain must have
-_ERRORS = 1.0
+#: standard errors that a gain must have where little else is tried, and most that is tried is right
+ERRORS = 1.0
 #: how probable it may be that any one of all files, or of all kinds, seems to lose by chance: as one does by
-#: the same error; what each may lose grows with how many there are, as else many parts refuse what is right
-_BY_CHANCE = float(norm.sf(_ERRORS))
+#: one error; what each may lose grows with how many there are, as else many parts refuse what is right
+_BY_CHANCE = float(norm.sf(1.0))
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Stretches:
             chosen[there[: max(int(len(there) > 1), round(fraction * len(there)))]] = True
         return np.asarray(chosen[self.of])
 
-    def hold(self, gain: F64, source: I64, kind: I64 | None = None) -> bool:
+    def hold(self, gain: F64, source: I64, kind: I64 | None = None, errors: float = ERRORS) -> bool:
         """Whether a gain is more than chance makes it, no file loses, and no kind is outvoted.
 
         Files are of the same detector, so that none may lose. Kinds may: where the base orders objects as
@@ -101,19 +101,21 @@ class Stretches:
             Which source each is of.
         kind : int64 array of shape (n,), optional
             What kind each is of; by default all are of one.
+        errors : float
+            Standard errors that the gain must have: more where more is tried.
         """
         stretch = self.of[source]
         (value,), (error,), _ = _means(gain, stretch, np.zeros_like(stretch))
-        if not value > _ERRORS * error:
+        if not value > errors * error:
             return False
-        values, errors, limits = _means(gain, stretch, self.sample[stretch])
-        if np.any(values < -limits * errors):
+        of_files, scatter, limits = _means(gain, stretch, self.sample[stretch])
+        if np.any(of_files < -limits * scatter):
             return False
         if kind is None:
             return True
-        values, errors, limits = _means(gain, stretch, kind)
-        best = int(np.argmax(values))
-        return not np.any(-values - values[best] > limits * np.hypot(errors, errors[best]))
+        of_kinds, scatter, limits = _means(gain, stretch, kind)
+        best = int(np.argmax(of_kinds))
+        return not np.any(-of_kinds - of_kinds[best] > limits * np.hypot(scatter, scatter[best]))
 
 
 def _means(gain: F64, stretch: I64, part: I64) -> tuple[F64, F64, F64]:

@@ -123,7 +123,7 @@ def test_networks_that_do_not_hold_on_held_out_events_are_not_kept(
     settings = replace(TuneSettings(), least_steps=40, looks=2, steps_per_row=0.0, rate=0.02, average=0.5)
     flow = tune(base, true, settings)[1].stages[base.kind.name]
     assert flow.best < flow.start
-    monkeypatch.setattr(Stretches, "hold", lambda self, gain, source, kind=None: False)
+    monkeypatch.setattr(Stretches, "hold", lambda self, *gained: False)
     found, done = tune(base, true, settings)
     assert all(stage.best == stage.start for stage in done.stages.values())
     then, now = base.tensors(), found.tensors()
@@ -156,6 +156,47 @@ def test_a_gain_holds_if_it_is_more_than_stretches_differ_and_nobody_loses() -> 
     few_lose = np.where(source % 20 == 0, -5.0, 1.0) + 0.1 * rng.normal(size=400)
     assert found.hold(few_lose, source)
     assert not found.hold(few_lose, source, kinds(-few_lose))
+
+
+def test_where_much_is_tried_more_is_asked_of_a_gain(
+    base: FittedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, source = Stretches.of_table(_table(np.zeros(400)), seed=1), np.arange(400)
+    gain = np.repeat(np.random.default_rng(9).normal(size=40), 10)
+    # 1.5 errors of 40 stretches
+    gain += 1.5 * gain.std(ddof=1) / np.sqrt(40) * np.sqrt(399 / 390) - gain.mean()
+    assert found.hold(gain, source)
+    assert not found.hold(gain, source, errors=2.0)
+    asked: list[tuple[float, ...]] = []
+    monkeypatch.setattr(
+        Stretches, "hold", lambda self, gain, source, kind, *errors: bool(asked.append(errors))
+    )
+    calibrated(base, _table(np.random.default_rng(9).normal(size=300), sources_of_nothing=300), CALIBRATION)
+    assert asked == [(), (2.0,)]
+
+
+def test_many_parts_and_errors_of_few_stretches_refuse_nothing_by_chance() -> None:
+    rng, n = np.random.default_rng(14), 40
+    tables = [_table(np.zeros(n), sample) for sample in range(12)]
+    found, source = Stretches.of_table(Table.concatenate(tables), seed=1), np.arange(12 * n)
+    held = [found.hold(0.1 + rng.normal(size=12 * n), source) for _ in range(100)]
+    assert sum(held) > 70
+    # a right shift of a few stretches of many files
+    few = Stretches.of_table(Table.concatenate([_table(np.zeros(3), sample) for sample in range(12)]), seed=1)
+    held = [few.hold(0.4 + rng.normal(size=36), np.arange(36)) for _ in range(100)]
+    assert sum(held) > 70
+
+
+def test_kinds_may_lose_what_others_gain() -> None:
+    rng, source = np.random.default_rng(15), np.arange(4000)
+    found = Stretches.of_table(_table(np.zeros(4000)), seed=1)
+    kind = kinds(rng.random(4000))
+    # where the base orders objects wrongly, a shift that is right on average takes from one end of them
+    slope = np.array([-0.3, -0.1, 0.1, 0.2, 0.3, 0.4])[kind] + 0.2 * rng.normal(size=4000)
+    assert found.hold(slope, source, kind)
+    outvoted = np.where(kind == 5, -2.0, 0.4) + 0.2 * rng.normal(size=4000)
+    assert found.hold(outvoted, source)
+    assert not found.hold(outvoted, source, kind)
 
 
 def test_objects_of_one_event_are_worth_fewer() -> None:
