@@ -104,6 +104,8 @@ class Stretches:
         errors : float
             Standard errors that the gain must have: more where more is tried.
         """
+        if not len(gain):
+            return False
         stretch = self.of[source]
         (value,), (error,), _ = _means(gain, stretch, np.zeros_like(stretch))
         if not value > errors * error:

@@ -156,6 +156,7 @@ def test_a_gain_holds_if_it_is_more_than_stretches_differ_and_nobody_loses() -> 
     few_lose = np.where(source % 20 == 0, -5.0, 1.0) + 0.1 * rng.normal(size=400)
     assert found.hold(few_lose, source)
     assert not found.hold(few_lose, source, kinds(-few_lose))
+    assert not found.hold(few_lose[:0], source[:0])
 
 
 def test_where_much_is_tried_more_is_asked_of_a_gain(
