@@ -7,6 +7,8 @@ numbers like the defined ones, so that the flow need not learn where they begin.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +47,48 @@ def as_drawn(drawn: Mapping[str, F64], names: Sequence[str]) -> dict[str, Column
     return {name: drawn[name] for name in names if name in drawn}
 
 
+class Fills:
+    """Columns that were completed, and which of their entries nobody knows."""
+
+    def __init__(self) -> None:
+        # held, so that no other column can have the same identity
+        self._columns: dict[int, tuple[Column, Bools]] = {}
+
+    def add(self, column: Column, unknown: Bools) -> None:
+        """Note a completed column."""
+        self._columns[id(column)] = (column, unknown)
+
+    def of(self, columns: Mapping[str, Column]) -> dict[str, Bools]:
+        """Where `columns` hold what only stands in, by name; those without such entries are not there."""
+        found = {name: self._columns[id(one)][1] for name, one in columns.items() if id(one) in self._columns}
+        return {name: unknown for name, unknown in found.items() if unknown.any()}
+
+
+_noted: ContextVar[Fills | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noting_fills() -> Iterator[Fills]:
+    """Which entries of columns made meanwhile stand in for unknown ones: they are nothing that was seen."""
+    fills = Fills()
+    token = _noted.set(fills)
+    try:
+        yield fills
+    finally:
+        _noted.reset(token)
+
+
+def _note(column: Column, unknown: Bools) -> None:
+    if (fills := _noted.get()) is not None:
+        fills.add(column, unknown)
+
+
 def filled(column: Column, known: Bools) -> Column:
     """`column` with its unknown entries replaced by known ones, taken in turn; zeros without any."""
-    if not known.any():
-        return np.zeros_like(column)
-    complete = column.copy()
-    complete[~known] = np.resize(column[known], int((~known).sum()))
+    complete = column.copy() if known.any() else np.zeros_like(column)
+    if known.any():
+        complete[~known] = np.resize(column[known], int((~known).sum()))
+    _note(complete, ~known)
     return complete
 
 
@@ -72,6 +110,7 @@ def filled_along(values: Column, defined: Bools, along: Column) -> F64:
         the same for the same input), within the range of the defined values.
     """
     result = values.astype(np.float64)
+    _note(result, ~defined)
     known, missing = np.flatnonzero(defined), np.flatnonzero(~defined)
     if not len(known):
         result[missing] = 0.0

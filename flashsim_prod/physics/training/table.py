@@ -26,7 +26,7 @@ from flashsim_prod.physics.training.finite import LeftOut, finite
 
 #: with fewer a network learns the objects by heart; here, as torch need not be loaded to tell it
 LEAST_OBJECTS = 1000
-_TARGET = "target."
+_TARGET, _UNKNOWN = "target.", "unknown."
 #: notes in a table's file
 _LEFT_OUT, _MADE_FOR, _VERSION, _ABSENT = "left_out", "made_for", "version", "absent"
 _ORIGIN, _ERA = "origin", "era"
@@ -122,6 +122,11 @@ class Table:
         Digest of the reference detector that made the file; empty if it is not known.
     is_mixed : bool
         Whether it may stand beside tables of other detectors.
+    unknown : mapping of target name to bool array of shape (n_objects,)
+        Where a target is not defined, and a value of another object stands in for it; those that always
+        are defined are not named.
+    sample : int64 array of shape (n_rows,), optional
+        Which file each source is of, in numbers; by default all are of one.
     """
 
     conditions: NDArray[np.float32]
@@ -136,6 +141,8 @@ class Table:
     era: str = ""
     detector: str = ""
     is_mixed: bool = False
+    unknown: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    sample: NDArray[np.int64] | None = None
 
     @property
     def counts_as(self) -> str:
@@ -152,6 +159,24 @@ class Table:
         """What each object counts for, shape (n_objects,)."""
         return self.source_weight[self.row]
 
+    @property
+    def source_sample(self) -> NDArray[np.int64]:
+        """Which file each source is of, shape (n_rows,)."""
+        return np.zeros(len(self.number), dtype=np.int64) if self.sample is None else self.sample
+
+    def is_known(self, target: str) -> NDArray[np.bool_]:
+        """Of which objects a target was seen, shape (n_objects,)."""
+        unknown = self.unknown.get(target)
+        return np.ones(len(self.row), dtype=bool) if unknown is None else ~unknown
+
+    def of_objects(self, chosen: NDArray[np.bool_]) -> Table:
+        """The same sources with those of their objects that are `chosen`."""
+        targets, unknown = (
+            {name: column[chosen] for name, column in columns.items()}
+            for columns in (self.targets, self.unknown)
+        )
+        return replace(self, row=self.row[chosen], targets=targets, unknown=unknown)
+
     def save(self, path: Path, model: ObjectModel | None = None, source: DrawnFrom | None = None) -> None:
         """Write as safetensors, whole or not at all, with what of `model` it depends on."""
         tensors: dict[str, NDArray[Any]] = {
@@ -160,6 +185,7 @@ class Table:
             "row": self.row,
         }
         tensors |= {_TARGET + name: np.ascontiguousarray(column) for name, column in self.targets.items()}
+        tensors |= {_UNKNOWN + name: np.ascontiguousarray(column) for name, column in self.unknown.items()}
         notes = {_LEFT_OUT: self.left_out.to_json()}
         if self.version:
             notes[_VERSION] = self.version
@@ -203,6 +229,11 @@ class Table:
                 notes.get(_ERA, ""),
                 notes.get(_DETECTOR, ""),
                 _MIXED in notes,
+                {
+                    key.removeprefix(_UNKNOWN): value
+                    for key, value in found.items()
+                    if key.startswith(_UNKNOWN)
+                },
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise _damaged(path, error) from error
@@ -231,6 +262,8 @@ class Table:
             targets={name: column[kept] for name, column in self.targets.items()},
             left_out=self.left_out + lost,
             weight=None if self.weight is None else self.weight[sources],
+            unknown={name: column[kept] for name, column in self.unknown.items()},
+            sample=None if self.sample is None else self.sample[sources],
         )
 
     @staticmethod
@@ -257,6 +290,14 @@ class Table:
             next((table.era for table in tables if table.era), ""),
             together(table.detector for table in tables),
             any(table.is_mixed for table in tables),
+            {
+                name: np.concatenate([~table.is_known(name) for table in tables])
+                for name in names
+                if any(name in table.unknown for table in tables)
+            },
+            None
+            if all(table.sample is None for table in tables)
+            else np.concatenate([table.source_sample for table in tables]),
         )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.errors import InputError, MissingBranchError
 from flashsim_prod.physics.chain.detectors import detector_of_file
+from flashsim_prod.physics.chain.forms import noting_fills
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.era_of_file import settled_era
@@ -141,20 +142,21 @@ def tabulate(matched: Matched, model: ObjectModel, *, partial: bool = False) -> 
     """
     with _asking(model):
         kept, left_out = _finite_sources(matched, model)
-        targets, used, absent = _targets(model, kept, partial)
+        targets, unknown, used, absent = _targets(model, kept, partial)
         good, names = finite(used, len(kept.row))
         if names:
             kept = kept.of_objects(good)
-            targets, _, absent = _targets(model, kept, partial)
+            targets, unknown, _, absent = _targets(model, kept, partial)
         # what is not finite only now was divided by nothing
         defined, more = finite({f"target {name}": column for name, column in targets.items()}, len(kept.row))
         if more:
             kept = kept.of_objects(defined)
             targets = {name: column[defined] for name, column in targets.items()}
+            unknown = {name: column[defined] for name, column in unknown.items()}
         lost = int((~good).sum() + (~defined).sum())
         left_out += LeftOut(0, lost, {**names, **more})
         matrix = model.condition_matrix(kept.rows)
-        table = Table(matrix, kept.number, kept.row, targets, left_out, absent=absent)
+        table = Table(matrix, kept.number, kept.row, targets, left_out, absent=absent, unknown=unknown)
     return table, kept
 
 
@@ -170,18 +172,20 @@ def _finite_sources(matched: Matched, model: ObjectModel) -> tuple[Matched, Left
 
 def _targets(
     model: ObjectModel, matched: Matched, partial: bool
-) -> tuple[dict[str, Column], dict[str, Column], tuple[str, ...]]:
-    """Targets, all columns that they were made of, and branches that are lacking."""
+) -> tuple[dict[str, Column], dict[str, NDArray[np.bool_]], dict[str, Column], tuple[str, ...]]:
+    """Targets, where these are unknown, all columns that they were made of, and branches that are lacking."""
     known_as = "{}" if model.scalar else f"{model.produces}_{{}}"
     rows = matched.rows.take(matched.row)
     attributes, columns = Noting(matched.attributes, known_as), Noting(rows.columns, "source {}")
-    try:
-        targets = model.express_targets(attributes, replace(rows, columns=columns))
-    except MissingBranchError:
-        if not partial:
-            raise
-        return partial_targets(model, matched.attributes, rows, known_as)
-    return targets, columns.used | attributes.used, ()
+    with noting_fills() as fills:
+        try:
+            targets = model.express_targets(attributes, replace(rows, columns=columns))
+        except MissingBranchError:
+            if not partial:
+                raise
+            targets, used, absent = partial_targets(model, matched.attributes, rows, known_as)
+            return targets, fills.of(targets), used, absent
+    return targets, fills.of(targets), columns.used | attributes.used, ()
 
 
 def _first_matches(origin: NDArray[np.int64], n_rows: int, model: ObjectModel) -> NDArray[np.int64]:
@@ -386,4 +390,9 @@ def load_tables(folder: Path, model: ObjectModel) -> Table:
     refuse_same_events(paths)
     refuse_mixture(paths, tables)
     refuse_several_detectors(paths, tables)
-    return Table.concatenate(tables)
+    return Table.concatenate(
+        [
+            replace(table, sample=np.full(len(table.number), place, dtype=np.int64))
+            for place, table in enumerate(tables)
+        ]
+    )

@@ -166,7 +166,7 @@ def unseen_by_fit(model: ObjectModel, work: Path, wanted: Correction) -> Unseen:
     rows, _ = split_rows(len(table.row), FitSettings(seed=int(entry.fit["seed"])))
     held_out = np.zeros(len(table.row), dtype=bool)
     held_out[rows.numpy()] = True
-    found = objects_of(table, held_out)
+    found = table.of_objects(held_out)
     _refuse_few(found, f"{folder}: of {len(table.row):,} objects its fit held out", by_base)
     drawn = model.drawing(entry.targets)
     before = _before(wanted, entry, read_model(folder, entry))
@@ -267,7 +267,7 @@ def learned_and_judged(table: Table) -> tuple[Table, Table]:
     wanted = max(_LEAST_JUDGED, int(_JUDGED * len(table.row)))
     sizes = np.bincount(group)[order].cumsum()
     judged = np.isin(group, order[: 1 + int(np.searchsorted(sizes, wanted))])
-    return objects_of(table, ~judged), objects_of(table, judged)
+    return table.of_objects(~judged), table.of_objects(judged)
 
 
 def groups(table: Table) -> I64:
@@ -275,12 +275,6 @@ def groups(table: Table) -> I64:
     number = np.unique(table.row, return_inverse=True)[1].astype(np.int64)
     found: I64 = number // max(1, min(_STRETCH, int(number[-1] + 1) // _GROUPS))
     return found
-
-
-def objects_of(table: Table, chosen: NDArray[np.bool_]) -> Table:
-    """The same sources with those of their objects that are `chosen`."""
-    targets = {name: column[chosen] for name, column in table.targets.items()}
-    return replace(table, row=table.row[chosen], targets=targets)
 
 
 def leave(found: Unseen, work: Path) -> None:

@@ -3,20 +3,21 @@
 Each target's transform takes the model's own latent numbers, on the sources of the sample, to the sample's
 distribution, quantile by quantile. The logits of the numbers of objects get two biases, b1 k + b2 k^2, by
 which mean and width of these numbers are right. Neither goes farther than the sample shows more than its own
-noise, so that a base which is near already is not made worse.
+noise, and each is taken only if it holds on events that it was not found on, so that a base which is near
+already is not made worse.
 """
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import logsumexp, ndtr
+from scipy.special import logsumexp, ndtr, softmax
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.fitted import FittedModel
@@ -24,13 +25,21 @@ from flashsim_prod.physics.chain.kinds.numbers import shift_logits
 from flashsim_prod.physics.chain.transforms import Gaussianiser
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.evidence import share_of_base, trusted
+from flashsim_prod.physics.training.tuning.holding import Stretches, alike, kinds, missed_by, ranks
 from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
 
-#: latent numbers of each target that its quantiles are found from, about, and most draws of one object
-_LATENTS, _MOST_DRAWS = 20_000, 50
+#: latent numbers of each target that its quantiles are found from, about, and draws of one object: two tell
+#: how far they are from each other
+_LATENTS, _LEAST_DRAWS, _MOST_DRAWS = 20_000, 2, 50
+#: draws of each object that a transform is judged by
+_JUDGED_DRAWS = 10
+#: standard errors that its gain must have: there are some 450 in a bundle, each is judged alone, and what
+#: each breaks of what attributes have to do with each other is not seen, so that a gain must be clear
+_ERRORS = 2.0
 #: shares of the base's distribution below and above which there is one of both alone
 _NOTHING_OLD, _NOTHING_NEW = 0.02, 0.98
 
@@ -55,24 +64,99 @@ def with_marginals_of(
     fitted: FittedModel, table: Table, settings: TuneSettings, sampling: Sampling
 ) -> FittedModel:
     """`fitted` with transforms by which what it draws on the sources of `table` is distributed as there."""
-    latents, row = drawn_latents(fitted, table, settings.seed, sampling)
-    weight = table.object_weight
-    is_blended = settings.done_with(len(table.row)) is Done.BLENDED
-    least = settings.pseudo_objects / (settings.pseudo_objects + weight.sum()) if is_blended else 0.0
+    latents, _ = drawn_latents(fitted, table, settings.seed, sampling)
+    # as many draws of each object, one after another
+    latents = latents.reshape(-1, len(table.row), latents.shape[1])
+    stretches = Stretches.of_table(table, settings.seed)
     gaussianisers = []
     for place, (target, base) in enumerate(zip(fitted.model.targets, fitted.gaussianisers, strict=True)):
         column = table.targets.get(target.name)
-        if column is None:
+        known = table.is_known(target.name)
+        if column is None or known.sum() < settings.least:
             gaussianisers.append(base)
             continue
-        drawn = base.from_normal(latents[:, place])
-        share = max(least, share_of_base(column, weight, drawn))
-        if share > _NOTHING_NEW:
-            gaussianisers.append(base)
-            continue
-        level = ndtr(latents[:, place].astype(np.float64))
-        gaussianisers.append(_through(_wanted(column, weight, drawn, share), level, weight[row]))
+        source = table.row[known]
+        weight, stretch = table.object_weight[known], stretches.of[source]
+        seen = _Seen(column[known], weight, stretch, latents[:, known, place], settings)
+        is_right = _holds(base, seen, source, stretches)
+        gaussianisers.append(seen.transform(base) if is_right else base)
     return replace(fitted, gaussianisers=tuple(gaussianisers))
+
+
+def with_own_draws(fitted: FittedModel, table: Table, seed: int) -> Table:
+    """`table` with what the model draws itself where a target was not seen.
+
+    What stands there are copies of other objects' values, often a few that are taken again and again: these
+    are to be learned neither as frequent nor as what belongs to these sources.
+    """
+    if not any(unknown.any() for unknown in table.unknown.values()):
+        return table
+    latents, _ = drawn_latents(fitted, table, seed + 2, Sampling())
+    targets = dict(table.targets)
+    for place, (target, base) in enumerate(zip(fitted.model.targets, fitted.gaussianisers, strict=True)):
+        if target.name in table.unknown and target.name in targets:
+            column, unknown = targets[target.name], table.unknown[target.name]
+            own = base.from_normal(latents[: len(table.row), place])
+            targets[target.name] = np.where(unknown, own.astype(column.dtype), column)
+    return replace(table, targets=targets)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Values of one target, their weights and stretches, and latent numbers drawn for each: shape (m, n)."""
+
+    column: NDArray[Any]
+    weight: F64
+    stretch: I64
+    latents: F32
+    settings: TuneSettings
+
+    def of(self, chosen: NDArray[np.bool_]) -> _Seen:
+        """Of some of the objects."""
+        return replace(
+            self,
+            column=self.column[chosen],
+            weight=self.weight[chosen],
+            stretch=self.stretch[chosen],
+            latents=self.latents[:, chosen],
+        )
+
+    def transform(self, base: Gaussianiser) -> Gaussianiser:
+        """The transform by which these latents are distributed as the values, as far as they show."""
+        is_blended = self.settings.done_with(len(self.column)) is Done.BLENDED
+        pseudo = self.settings.pseudo_objects if is_blended else 0.0
+        latents = self.latents.ravel()
+        drawn = base.from_normal(latents)
+        values = self.column.astype(np.float32)
+        of_one = alike(ranks(np.sort(values), values), self.stretch)
+        share = share_of_base(self.column, self.weight, drawn, of_one)
+        share = max(pseudo / (pseudo + self.weight.sum()), share)
+        if share > _NOTHING_NEW:
+            return base
+        level = ndtr(latents.astype(np.float64))
+        weight = np.tile(self.weight, len(self.latents))
+        return _through(_wanted(self.column, self.weight, drawn, share), level, weight)
+
+
+def _holds(base: Gaussianiser, seen: _Seen, source: I64, stretches: Stretches) -> bool:
+    """Whether transforms that are found on some of the events draw nearer to what others have."""
+    n, m = len(seen.column), min(_JUDGED_DRAWS, len(seen.latents))
+    drawn = base.from_normal(seen.latents[:m])
+    values = seen.column.astype(np.float32)
+    # all distances are in these ranks, whatever the unit, and however far the tails
+    among = np.sort(np.concatenate((np.tile(values, m), drawn.astype(np.float32).ravel())))
+    missed = missed_by(ranks(among, drawn), ranks(among, values))
+    gain = np.zeros(n)
+    for learned, judged in stretches.parts():
+        here, there = learned[source], judged[source]
+        if here.sum() < 2 or not there.any():
+            continue
+        moved = seen.of(here).transform(base)
+        if moved is not base:
+            now = moved.from_normal(seen.latents[:m, there])
+            gain[there] = missed[there] - missed_by(ranks(among, now), ranks(among, values[there]))
+    expected = ranks(among, base.from_normal(seen.latents)).mean(axis=0)
+    return stretches.hold(gain * seen.weight, source, kinds(expected), _ERRORS)
 
 
 def drawn_latents(
@@ -80,7 +164,7 @@ def drawn_latents(
 ) -> tuple[F32, NDArray[np.int64]]:
     """What the networks draw for the objects of `table`, several times each, and for which object."""
     n = len(table.row)
-    draws = min(_MOST_DRAWS, max(1, _LATENTS // max(1, n)))
+    draws = min(_MOST_DRAWS, max(_LEAST_DRAWS, _LATENTS // max(1, n)))
     place = np.tile(np.arange(n), draws)
     conditions = table.conditions[table.row[place]]
     rng = np.random.default_rng([seed, zlib.crc32(fitted.model.name.encode())])
@@ -115,9 +199,25 @@ def with_numbers_of(fitted: FittedModel, table: Table, settings: TuneSettings) -
     if not fitted.model.draws_number or not len(table.number):
         return fitted
     logits = np.log(np.maximum(fitted.probabilities(table.conditions), 1e-30))
-    biases = _biases(logits, np.minimum(table.number, fitted.model.most), table.source_weight, settings)
+    number, weight = np.minimum(table.number, fitted.model.most), table.source_weight
+    if not _numbers_hold(logits, number, weight, Stretches.of_table(table, settings.seed), settings):
+        return fitted
+    biases = _biases(logits, number, weight, settings)
     networks = shift_logits(fitted.networks, torch.from_numpy(biases.astype(np.float32)))
     return fitted.with_networks(networks)
+
+
+def _numbers_hold(
+    logits: F64, number: I64, weight: F64, stretches: Stretches, settings: TuneSettings
+) -> bool:
+    """Whether biases that are found on some of the events make the numbers of others likelier."""
+    gain = np.zeros(len(number))
+    for learned, judged in stretches.parts():
+        biases = _biases(logits[learned], number[learned], weight[learned], settings)
+        norm = logsumexp(logits[judged] + biases, axis=1) - logsumexp(logits[judged], axis=1)
+        gain[judged] = weight[judged] * (biases[number[judged]] - norm)
+    expected = softmax(logits, axis=1) @ np.arange(logits.shape[1])
+    return stretches.hold(gain, np.arange(len(gain)), kinds(expected))
 
 
 def _biases(logits: F64, number: NDArray[np.int64], weight: F64, settings: TuneSettings) -> F64:

@@ -20,7 +20,7 @@ _REPEATS, _SPIKE = 5, 1e-3
 _NEAR = 1e-3
 
 
-def share_of_base(column: NDArray[Any], weight: F64, drawn: F64) -> float:
+def share_of_base(column: NDArray[Any], weight: F64, drawn: F64, alike: float = 1.0) -> float:
     """How much of the base's distribution belongs into the estimate of a sample's, from 0 to 1.
 
     Parameters
@@ -29,11 +29,13 @@ def share_of_base(column: NDArray[Any], weight: F64, drawn: F64) -> float:
         Values of the sample, and what they count for.
     drawn : array of shape (m,)
         What the base draws for the same objects, many more.
+    alike : float
+        How many objects are worth one: those of an event are alike.
     """
     order = np.argsort(column, kind="stable")
     values = column[order].astype(np.float64)
     below = np.concatenate(([0.0], np.cumsum(weight[order]) / weight.sum()))
-    objects = float(weight.sum() ** 2 / np.sum(weight**2))
+    objects = float(weight.sum() ** 2 / np.sum(weight**2)) / alike
     places = np.sort(drawn)
     ours = below[np.searchsorted(values, places, side="right")]
     theirs = np.searchsorted(places, places, side="right") / len(places)

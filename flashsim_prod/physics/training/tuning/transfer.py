@@ -23,14 +23,14 @@ from flashsim_prod.physics.training.fit import examples_of
 from flashsim_prod.physics.training.optimise import growing_average
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.calibration import drawn_latents
+from flashsim_prod.physics.training.tuning.holding import Stretches
 from flashsim_prod.physics.training.tuning.settings import TuneSettings
 
 F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
 #: called with a stage, steps done, all steps, and the held-out loss
 TuneProgress = Callable[[str, int, int, float], None]
 
-#: neighbouring rows that are held out together, at most
-_STRETCH = 200
 #: times that the held-out rows are looked at, together: losses draw numbers of their own
 _LOOKED_AT = 4096
 
@@ -106,10 +106,20 @@ class _Tuning:
     pull: float
     rate: float
 
-    def __init__(self, stage: Stage, n: int, weight: F64, settings: TuneSettings, device: str) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        source: I64,
+        weight: F64,
+        stretches: Stretches,
+        settings: TuneSettings,
+        device: str,
+    ) -> None:
+        n = len(source)
         self.network, self.settings, self.device = stage.network, settings, device
         self.generator = torch.Generator().manual_seed(settings.seed)
-        held_out = _held_out(n, settings)
+        held_out = stretches.held_out(settings.held_out, settings.seed)[source]
+        self._stretches, self._source = stretches, source
         self._learned = torch.from_numpy(np.flatnonzero(~held_out))
         self._weight = torch.from_numpy(weight[~held_out])
         rows = torch.from_numpy(np.flatnonzero(held_out & (weight > 0)))
@@ -132,7 +142,8 @@ class _Tuning:
         start = [parameter.detach().clone() for parameter in network.parameters()]
         averaged = AveragedModel(network, avg_fn=growing_average(settings.average))
         optimiser = torch.optim.Adam(network.parameters(), lr=self.rate)
-        best, first = _state(network), self.held_out_loss(network)
+        begun, first = _state(network), self.held_out_loss(network)
+        best = begun
         least, total = first, 0.0
         losses: list[tuple[int, float, float]] = []
         for step in range(self.steps):
@@ -156,19 +167,39 @@ class _Tuning:
                 total = 0.0
                 if now < least:
                     best, least = _state(averaged.module), now
+        if least < first and not self._holds(network, begun, best):
+            best, least = begun, first
         network.load_state_dict(best)
         network.to("cpu").eval()
         return StageTuned(self.steps, first, least, None, tuple(losses))
 
+    def _holds(self, network: nn.Module, begun: dict[str, Tensor], best: dict[str, Tensor]) -> bool:
+        """Whether the best is better than the start by more than held-out rows of few events differ."""
+        stretch = torch.from_numpy(self._stretches.of[self._source])[self._looked_at]
+        gain = []
+        found = torch.unique(stretch).tolist()
+        for one in found:
+            rows = self._looked_at[stretch == one]
+            losses = []
+            for state in (begun, best):
+                network.load_state_dict(state)
+                losses.append(self.held_out_loss(network, rows))
+            gain.append(len(rows) * (losses[0] - losses[1]))
+        # the first source of each stands for a stretch
+        source = np.unique(self._stretches.of, return_index=True)[1][found]
+        return self._stretches.hold(np.array(gain), source)
+
     def _is_time_to_look(self, step: int) -> bool:
         return step == self.steps or step % max(1, self.steps // self.settings.looks) == 0
 
-    def held_out_loss(self, network: nn.Module) -> float:
+    def held_out_loss(self, network: nn.Module, rows: Tensor | None = None) -> float:
         """The loss on rows that are not learned, each time with the same numbers drawn."""
         network.to(self.device).eval()
         with torch.no_grad():
             generator = torch.Generator().manual_seed(self.settings.seed)
-            return float(self.loss(network, self._looked_at, generator, self.device))
+            return float(
+                self.loss(network, self._looked_at if rows is None else rows, generator, self.device)
+            )
 
 
 class _OfAttributes(_Tuning):
@@ -183,8 +214,8 @@ class _OfAttributes(_Tuning):
         device: str,
         replay: tuple[Tensor, Tensor],
     ) -> None:
-        n = len(table.row)
-        super().__init__(stage, n, table.object_weight, settings, device)
+        n, stretches = len(table.row), Stretches.of_table(table, settings.seed)
+        super().__init__(stage, table.row, table.object_weight, stretches, settings, device)
         self.rate, self.pull = settings.rate_of(n), settings.pull
         source, levels = replay
         self._own = torch.arange(n, n + len(source))
@@ -208,23 +239,13 @@ class _OfNumbers(_Tuning):
     def __init__(
         self, stage: Stage, examples: Examples, table: Table, settings: TuneSettings, device: str
     ) -> None:
-        n = len(table.number)
-        super().__init__(stage, n, table.source_weight, settings, device)
+        everything, stretches = np.arange(len(table.number)), Stretches.of_table(table, settings.seed)
+        super().__init__(stage, everything, table.source_weight, stretches, settings, device)
         self.rate, self.pull = settings.fast_rate, settings.numbers_pull
         self.loss = stage.loss(examples)
 
     def batch(self) -> Tensor:
         return self.draw(self.settings.numbers_batch)
-
-
-def _held_out(n: int, settings: TuneSettings) -> NDArray[np.bool_]:
-    """Rows that are held out: stretches of neighbours, since neighbours are of one event."""
-    stretch = max(1, min(_STRETCH, n // 50))
-    pieces = -(-n // stretch)
-    chosen = np.random.default_rng(settings.seed).permutation(pieces) < max(
-        1, round(settings.held_out * pieces)
-    )
-    return np.asarray(np.repeat(chosen, stretch)[:n])
 
 
 def _state(network: nn.Module) -> dict[str, Tensor]:

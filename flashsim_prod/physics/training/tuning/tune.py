@@ -9,7 +9,7 @@ import numpy as np
 
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.training.table import Table
-from flashsim_prod.physics.training.tuning.calibration import calibrated
+from flashsim_prod.physics.training.tuning.calibration import calibrated, with_own_draws
 from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
 from flashsim_prod.physics.training.tuning.transfer import StageTuned, TuneProgress, tuned
 
@@ -65,6 +65,7 @@ def tune(
     started = time.monotonic()
     done = settings.done_with(len(table.row))
     lacking = tuple(target.name for target in base.model.targets if target.name not in table.targets)
+    table = with_own_draws(base, table, settings.seed)
     fitted = calibrated(base, table, settings)
     stages: dict[str, StageTuned] = {}
     if done is Done.TUNED and lacking:
