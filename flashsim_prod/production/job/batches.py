@@ -190,7 +190,7 @@ class Simulation:
             owner = Owner(self.producer) if self.shared else None
             if owner is None:
                 self.producer.evaluator.prepare()
-            self._made = prepared(self._feed, self._work, self.processes, owner)
+            self._made = in_order(self._feed, self._work, self.processes, owner)
         elif self.shared:
             self.producer.evaluator.prepare()
 
