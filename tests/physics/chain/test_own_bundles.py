@@ -126,7 +126,7 @@ def _spoilt(tensor: np.ndarray) -> np.ndarray:
         (lambda t: t.pop("velocity.leave.bias"), r"velocity\.leave\.bias is missing"),
         (lambda t: t.pop("pt.cdf"), r"pt\.cdf is missing"),
         (lambda t: t.update(more=np.zeros(3, np.float32)), "tensor more that is not of this model"),
-        (_set("velocity.enter.weight", lambda x: x.T.copy()), r"enter\.weight has the shape \(31, 124\)"),
+        (_set("velocity.enter.weight", lambda x: x.T.copy()), r"enter\.weight has the shape \(32, 128\)"),
         (_set("velocity.enter.weight", _spoilt), r"enter\.weight holds numbers that are not finite"),
         (_set("pt.value", _spoilt), r"pt\.value holds numbers that are not finite"),
         (_set("velocity.leave.bias", lambda x: x.astype(np.int32)), "of type int32"),

@@ -35,7 +35,7 @@ from flashsim_prod.physics.chain.model import (
     wrap_angle,
 )
 from flashsim_prod.physics.chain.objects.jet_attributes import TARGETS, assemble, express
-from flashsim_prod.physics.chain.objects.jet_taggers import together
+from flashsim_prod.physics.chain.objects.jet_regimes import with_regimes
 from flashsim_prod.physics.definitions.completion import with_gen_jets
 from flashsim_prod.physics.definitions.jets_muons import in_ghosts, jet_id
 from flashsim_prod.physics.definitions.links import close_pairs, flat, nearest
@@ -162,7 +162,7 @@ _PLAIN_FROM_PILEUP = ObjectModel(
     most=25,
 )
 
-FROM_GEN_JET, FROM_PILEUP = (together(plain) for plain in (_PLAIN_FROM_GEN_JET, _PLAIN_FROM_PILEUP))
+FROM_GEN_JET, FROM_PILEUP = (with_regimes(plain) for plain in (_PLAIN_FROM_GEN_JET, _PLAIN_FROM_PILEUP))
 
 MODELS = (FROM_GEN_JET, FROM_PILEUP)
 

@@ -1,4 +1,4 @@
-"""Scores of jets that are undefined together: one column says which, and older weights draw as ever."""
+"""Attributes of jets that are of several sorts: a column for each, and older weights draw as ever."""
 
 import numpy as np
 import pytest
@@ -45,6 +45,24 @@ def test_scores_are_undefined_again_where_they_were(model):
     for name in ("btagCSVV2", "btagDeepCvB", "btagDeepCvL"):
         assert np.allclose(made[name], attributes[name], atol=1e-6), name
     assert np.array_equal(made["btagDeepB"] < 0, blind >= 1)
+
+
+@MODELS
+def test_what_is_taken_out_for_muons_is_again_where_it_was(model):
+    attributes, rows, _ = matched_to(model)
+    sort = np.arange(len(rows)) % 3
+    # without a muon, with one that stays, and with one that is taken out
+    attributes["muEF"] = np.where(sort > 0, np.maximum(attributes["muEF"], 0.1), 0.0).astype(np.float32)
+    rounding = 3e-8 * (1 + np.arange(len(rows)) % 5)
+    attributes["muonSubtrFactor"] = np.where(sort == 2, 0.9 * attributes["muEF"], rounding)
+    drawn = model.express_targets(attributes, rows)
+    # neither says anything where it is of another sort
+    assert set(np.round(drawn["muonSubtraction"], 5)) == {0.0, 0.9}
+    assert np.abs(drawn["muonSubtraction_rest"]).max() < 0.3
+    made = model.restore({name: column.astype(np.float64) for name, column in drawn.items()}, rows)
+    # energy fractions are of one whole in what is drawn, and of less in what this test changed
+    taken = np.where(sort == 2, 0.9 * made["muEF"], rounding)
+    assert np.allclose(made["muonSubtrFactor"], taken, rtol=1e-5, atol=1e-12)
 
 
 @MODELS
