@@ -160,7 +160,9 @@ def lenders(defined: Bools, like: Sequence[Column]) -> NDArray[np.int64]:
 
 def borrowed(values: Column, lender: NDArray[np.int64]) -> F64:
     """`values` of the `lenders`; zero if there is none."""
-    return np.where(lender >= 0, values[lender].astype(np.float64), 0.0)
+    result = np.where(lender >= 0, values[lender].astype(np.float64), 0.0)
+    _note(result, lender != np.arange(len(lender)))
+    return result
 
 
 def shares(parts: Mapping[str, Column], order: Sequence[str]) -> dict[str, F64]:

@@ -7,6 +7,7 @@ from flashsim_prod.core.names import NANO_RUN3, NANO_VERSION
 from flashsim_prod.errors import BundleError
 from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 from flashsim_prod.physics.chain.compatibility import as_drawn_by, check_learns
+from flashsim_prod.physics.chain.forms import noting_fills
 from flashsim_prod.physics.chain.objects import jet
 from flashsim_prod.physics.chain.registry import in_version, plain_models_of
 from flashsim_prod.physics.training.partial import partial_targets
@@ -32,8 +33,13 @@ def matched_to(model):
 @MODELS
 def test_scores_are_undefined_again_where_they_were(model):
     attributes, rows, blind = matched_to(model)
-    drawn = model.express_targets(attributes, rows)
+    with noting_fills() as fills:
+        drawn = model.express_targets(attributes, rows)
     assert np.array_equal(drawn["blind_taggers"], blind)
+    # what was not seen is known as such
+    unknown = fills.of(drawn)
+    assert np.array_equal(unknown["btagCSVV2"], blind > 0)
+    assert np.array_equal(unknown["btagCSVV2_alone"], blind != 1)
     # what is learned never is: it is like what is defined, in range too
     for name in ("btagCSVV2", "btagDeepCvB", "btagDeepCvL"):
         defined = attributes[name][blind == 0]
