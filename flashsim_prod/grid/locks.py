@@ -71,14 +71,12 @@ def alone_making(folder: Path, name: str, does: str) -> Iterator[None]:
     """As `alone`, in a folder that is made if it is not there, and goes again if nothing came into it."""
     with storage_errors(f"writing {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
+    own = {_lock(folder, name), folder / f"{name}.json"}
     with alone(folder, name, does):
         try:
             yield
         finally:
-            if folder.is_dir() and {path.name for path in folder.iterdir()} <= {
-                f"{name}.lock",
-                f"{name}.json",
-            }:
+            if folder.is_dir() and own.issuperset(folder.iterdir()):
                 shutil.rmtree(folder)
 
 

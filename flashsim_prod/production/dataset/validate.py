@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flashsim_prod.errors import FidelityError, RequestError
+from flashsim_prod.errors import FidelityError, MeasurementError, RequestError
 from flashsim_prod.files import write_whole
 from flashsim_prod.production.dataset.checks import check_dataset
 from flashsim_prod.production.dataset.files import DatasetFiles, find_files
@@ -44,16 +44,23 @@ class ValidatedDataset:
         return self.found.summary()
 
     @property
-    def error(self) -> FidelityError | None:
-        """The error that tells what is red, if anything is."""
+    def error(self) -> FidelityError | MeasurementError | None:
+        """The error that tells what is red, or that nothing could be judged."""
         if self.found.light != "red":
-            return None
+            return None if self.found.fidelity.is_judged else MeasurementError(self._unjudged)
         groups = (
             ", ".join(group.name for group in self.found.red_groups)
             or f"whole events ({', '.join(self.found.fidelity.red_of_events)})"
         )
         worst = [*self.found.problems, groups][0]
         return FidelityError(f"{self.found.name} is red: {worst}; see {self.page}")
+
+    @property
+    def _unjudged(self) -> str:
+        return (
+            f"{self.found.name}: nothing could be judged, {self.found.sample.events.n:,} events of it and "
+            f"{self.found.reference.events.n:,} of the reference are too few, or all alike; see {self.page}"
+        )
 
 
 def validate_dataset(

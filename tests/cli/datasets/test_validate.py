@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flashsim_prod.cli.datasets.validate_tables import print_validation
-from flashsim_prod.errors import EventsError, FidelityError, InputError, RequestError
+from flashsim_prod.errors import EventsError, FidelityError, InputError, MeasurementError, RequestError
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.nanoaod.schema import Schema
 from flashsim_prod.physics.validation.dataset.figures import DatasetFidelity
@@ -96,6 +96,11 @@ def test_a_dataset_against_a_reference(cli, file, tmp_path):
     assert ended.code == FidelityError.exit_code
     assert "MET_pt = inf" in ended.complaint
     assert "technical check" in ended.out
+    few = str(_EVENTS.write(tmp_path / "few.root", 0, 10))
+    ended = cli("validate", few, "--reference", few, "--output", str(tmp_path / "x"), "--no-figures")
+    assert ended.code == MeasurementError.exit_code
+    assert "nothing could be judged, 20 events of it and 20 of the reference are too few" in ended.complaint
+    assert "note: nothing could be judged" in ended.out
 
 
 def test_unknown_things_are_named(cli, file):

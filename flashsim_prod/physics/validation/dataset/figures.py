@@ -295,10 +295,19 @@ class DatasetFidelity:
         return {shape.branch: shape.not_finite for shape in shapes if any(shape.not_finite)}
 
     @property
+    def is_judged(self) -> bool:
+        """Whether there is a verdict on anything: there is none on what has too few entries."""
+        return bool(self._lights)
+
+    @property
     def light(self) -> Light:
         """The worst of all."""
+        return worst(self._lights)
+
+    @property
+    def _lights(self) -> list[Light]:
         of_events = [one.light for one in self.derived] + ([self.told.light] if self.told else [])
-        return worst([*_there(one.light for one in self.groups), *of_events])
+        return [*_there(one.light for one in self.groups), *of_events]
 
     @property
     def red_of_events(self) -> list[str]:

@@ -43,6 +43,9 @@ from flashsim_prod.physics.validation.statistics.clustered import Entries
 JSON_NAME = "validation.json"
 SCHEMA_VERSION = 1
 
+#: what is said beside a green light that is of nothing
+_UNJUDGED = "nothing could be judged: too few events, or all alike, in the dataset or the reference"
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -190,16 +193,18 @@ def validate(
     sample = read(urls, "FlashSim", same_dataset=True)
     reference = read(references, "", same_dataset=False)
     reference, shared = align_gen_events(sample, reference)
+    found = compare_samples(sample, reference, progress)
+    notes = differences(sample.years, reference.years, sample.events.collections)
     return Validation(
         name,
         sample,
         reference,
         shared,
-        compare_samples(sample, reference, progress),
+        found,
         problems is not None,
         tuple(problems or ()),
         about or {},
-        tuple(differences(sample.years, reference.years, sample.events.collections)),
+        (*notes, *(() if found.is_judged else (_UNJUDGED,))),
     )
 
 
