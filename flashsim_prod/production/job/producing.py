@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.site import Resources
 from flashsim_prod.core.speed import Timings
+from flashsim_prod.production.job.unused import give_back
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 def loading() -> Iterator[None]:
     """While libraries and weights are loaded: they hold no garbage, and looking for some takes long.
 
-    What is there in the end is looked through no more until the work of a job has ended: `loaded`.
+    What is there in the end is looked through no more until the work of a job has ended: `loaded`. Memory
+    that was needed for loading alone is given back.
     """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
         gc.freeze()
+        give_back()
     finally:
         if was_enabled:
             gc.enable()
