@@ -309,6 +309,16 @@ class _Lessons:
             else "tables"
         )
 
+    @property
+    def _most(self) -> int:
+        """Objects of each model that are kept."""
+        return max(self._options.objects, 200_000)
+
+    @property
+    def _terms(self) -> str:
+        """What tells a run of the chain from others: another bundle asks its models for other things."""
+        return f"{self.origin}, bundle {self._teachers.digest}, at most {self._most}"
+
     def of(self, name: str) -> Sources:
         """Of one model; `InputError` if there are too few objects, or tables do not go with the bundle."""
         from flashsim_prod.physics.training.distilling.settings import LEAST_OBJECTS, too_few
@@ -331,7 +341,7 @@ class _Lessons:
 
         folder = self._folder / "asked"
         whole = folder / "all"
-        if not whole.is_file() or read_text(whole).strip() != self.origin:
+        if not whole.is_file() or read_text(whole).strip() != self._terms:
             shutil.rmtree(folder, ignore_errors=True)
             self._gather(folder)
         path = folder / f"{name}.safetensors"
@@ -355,9 +365,8 @@ class _Lessons:
             self._display.step("cocktail", done, total)
 
         batches = folds_of(cards, options.oversample, options.seed)
-        most = max(options.objects, 200_000)
-        found = gather(Chain(self._teachers), batches, options.seed, most, told)
+        found = gather(Chain(self._teachers), batches, options.seed, self._most, told)
         folder.mkdir(parents=True, exist_ok=True)
         for model, sources in found.items():
             sources.save(folder / f"{model}.safetensors")
-        write_whole(folder / "all", self.origin + "\n")
+        write_whole(folder / "all", self._terms + "\n")
