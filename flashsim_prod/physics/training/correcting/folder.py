@@ -46,6 +46,7 @@ from flashsim_prod.physics.training.assemble import (
     is_fit_of,
     save_entry,
 )
+from flashsim_prod.physics.training.drawn import told_weights
 from flashsim_prod.physics.training.optimise import FitSettings, split_rows
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import load_tables
@@ -133,7 +134,9 @@ def unseen(model: ObjectModel, work: Path, base: Bundle | None, wanted: Correcti
         lines = fits_unlike_tables(work, [model.name])
         return replace(unseen_by_fit(model, work, wanted), mixtures=tuple(lines))
     lines = base_unlike_tables(base, [model.name], work / "tables")
-    return replace(unseen_by_bundle(model, work, base, wanted), mixtures=tuple(lines))
+    found = unseen_by_bundle(model, work, base, wanted)
+    weights = told_weights(found.table, work / "tables" / model.name)
+    return replace(found, mixtures=(*lines, *weights))
 
 
 def unseen_by_fit(model: ObjectModel, work: Path, wanted: Correction) -> Unseen:

@@ -121,7 +121,8 @@ class Distillation:
     seconds : float
         Wall time of this sitting.
     mixtures : tuple of str
-        Lines on teachers that are of another reference detector than the tables.
+        Lines on teachers that are of another reference detector than the tables, and on tables whose weights
+        nobody looks at.
     """
 
     bundle: BundleSummary
@@ -204,7 +205,7 @@ def distil_bundle(
         tuple(student_figures(name, one.distilled) for name, one in made.items()),
         skipped,
         time.monotonic() - began,
-        () if work is None else tuple(base_unlike_tables(teachers, made, work / "tables")),
+        (*([] if work is None else base_unlike_tables(teachers, made, work / "tables")), *lessons.weights),
     )
 
 
@@ -303,6 +304,8 @@ class _Lessons:
     ) -> None:
         self._teachers, self._work, self._folder = teachers, work, folder
         self._options, self._display = options, display
+        #: lines on tables whose weights nobody looks at
+        self.weights: tuple[str, ...] = ()
         self.origin = (
             f"{options.events} generator events x {options.oversample}, seed {options.seed}"
             if work is None
@@ -331,9 +334,11 @@ class _Lessons:
     def _tabulated(self, name: str, work: Path) -> Sources:
         from flashsim_prod.physics.chain.compatibility import DECLARED
         from flashsim_prod.physics.training.distilling.sources import Sources
+        from flashsim_prod.physics.training.drawn import told_weights
         from flashsim_prod.physics.training.tuning.folder import table_for
 
         table = table_for(DECLARED[name], work / "tables", self._teachers)
+        self.weights += told_weights(table, work / "tables" / name)
         return Sources.of_table(table, self._teachers.manifest.models[name])
 
     def _gathered(self, name: str) -> Sources:

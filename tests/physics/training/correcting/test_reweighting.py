@@ -14,11 +14,13 @@ from flashsim_prod.physics.chain.bundle import ModelEntry, save_model
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, taken
 from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
+from flashsim_prod.physics.training.correcting import folder
 from flashsim_prod.physics.training.correcting.folder import (
     Unseen,
     groups,
     learned_and_judged,
     leave,
+    unseen,
     unseen_by_fit,
 )
 from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
@@ -184,3 +186,16 @@ def test_objects_that_judge_are_of_other_sources():
     assert 0.25 <= len(judged.row) / len(_table().row) < 0.35
     assert np.all(np.diff(groups(judged)) >= 0)
     assert len(np.unique(groups(judged))) >= 40
+
+
+def test_weights_of_tables_that_corrections_do_not_know_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "base_unlike_tables", lambda *_: ["a line"])
+    for weight, lines in ((None, 1), (np.full(N, 0.5), 2)):
+        found = replace(_unseen(SINGLE[0]), table=replace(_table(), weight=weight))
+        monkeypatch.setattr(folder, "unseen_by_bundle", lambda *_, one=found: one)
+        told = unseen(TOY, tmp_path, object(), ReweighterSection).mixtures
+        assert len(told) == lines
+        assert told[0] == "a line"
+        assert (
+            "toy: tables with a weight, which only fits with --base know: here all" in told[-1] or lines == 1
+        )
