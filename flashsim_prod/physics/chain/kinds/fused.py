@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from flashsim_prod.physics.chain.kinds.lookup import in_place
 from flashsim_prod.physics.chain.kinds.networks import Velocity, is_unsteady, waves, widened
 from flashsim_prod.physics.compiling import machine_code
 
@@ -49,7 +50,7 @@ class FusedVelocity(nn.Module):
         super().__init__()
         # the velocity itself is not kept: whoever only draws has weights once. In a tuple, so that these are
         # not taken for this module's own
-        self._context = (velocity.context,)
+        self._context = tuple(velocity.context)
         self._passes = (_compiled_passes() if compiled else None) or _TORCH
         wide, parts = velocity.from_context, 2 * len(velocity.blocks) + 1
         self._slabs = tuple(
@@ -68,7 +69,7 @@ class FusedVelocity(nn.Module):
 
     def condition(self, conditions: Tensor) -> Tensor:
         """What the conditions contribute, shape (2 blocks + 1, n, width)."""
-        seen = nn.functional.silu(self._context[0](conditions), inplace=True)
+        seen = nn.functional.silu(in_place(self._context, conditions), inplace=True)
         contribution = torch.empty(len(self._slabs), *seen.shape)
         for slab, (weight, bias) in zip(contribution, self._slabs, strict=True):
             torch.addmm(bias, seen, weight, out=slab)

@@ -7,6 +7,7 @@ of it stand for a product with twenty times as many numbers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -28,8 +29,8 @@ class LookedUp(nn.Module):
         super().__init__()
         layer, *rest = network.layers
         first = cast(nn.Linear, layer)
-        # in a tuple, so that its weights are not taken for this module's own
-        self._rest = (nn.Sequential(*rest),)
+        # in a tuple, so that their weights are not taken for this module's own
+        self._rest = tuple(rest)
         n_conditions, knots = network.knots.shape[0], network.knots.shape[1] - 1
         weight = first.weight.detach().double()
         straight, pieces = weight[:, :n_conditions], weight[:, n_conditions:]
@@ -51,14 +52,25 @@ class LookedUp(nn.Module):
         self._edges, self._start = edges.float(), start.float().flatten()
         self._value, self._slope = value.flatten(0, 1).float(), slope.flatten(0, 1).float()
         self._bias = first.bias.detach()
-        self._first_rows = torch.arange(n_conditions) * rows
+        self._first_rows = torch.arange(n_conditions, dtype=torch.int32)[:, None] * rows
 
     def forward(self, conditions: Tensor) -> Tensor:
         """Logits, shape (n, most + 1)."""
-        found = torch.searchsorted(self._edges, conditions.t().contiguous(), right=True)
-        rows = found.t() + self._first_rows
+        turned = conditions.t().contiguous()
+        found = torch.searchsorted(self._edges, turned, right=True, out_int32=True)
+        # sums over rows of a table take longer where their numbers are long, or do not lie together
+        rows = found.add_(self._first_rows).t().contiguous()
         beyond = conditions - self._start[rows]
         hidden = nn.functional.embedding_bag(rows, self._value, mode="sum")
         hidden += nn.functional.embedding_bag(rows, self._slope, mode="sum", per_sample_weights=beyond)
-        logits: Tensor = self._rest[0](hidden.add_(self._bias))
-        return logits
+        return in_place(self._rest, hidden.add_(self._bias))
+
+
+def in_place(layers: Iterable[nn.Module], hidden: Tensor) -> Tensor:
+    """What `layers` make of `hidden`; activations need no memory of their own.
+
+    Of layers that begin with an activation, `hidden` must be nobody else's.
+    """
+    for layer in layers:
+        hidden = nn.functional.silu(hidden, inplace=True) if isinstance(layer, nn.SiLU) else layer(hidden)
+    return hidden

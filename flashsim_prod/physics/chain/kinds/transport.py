@@ -35,22 +35,13 @@ def draw_times(n: int, generator: torch.Generator) -> Tensor:
 
 def times(sampling: Sampling, device: torch.device | str) -> Tensor:
     """The solver's time grid from 0 to 1: 1 - (1 - s)^p for evenly spaced s."""
-    at = torch.device(device)
-    # on another device it stays: sending it anew would wait for all that runs there, and cannot be recorded
-    return (
-        _times(sampling, at)
-        if at.type == "cpu"
-        else _kept_times(sampling, at, torch.is_inference_mode_enabled())
-    )
+    # it stays: sending it anew to a device would wait for all that runs there, and cannot be recorded
+    return _kept_times(sampling, torch.device(device), torch.is_inference_mode_enabled())
 
 
 @lru_cache(maxsize=64)
 def _kept_times(sampling: Sampling, device: torch.device, inference: bool) -> Tensor:
     """One for training and one for inference, where tensors are of another sort."""
-    return _times(sampling, device)
-
-
-def _times(sampling: Sampling, device: torch.device) -> Tensor:
     steps = sampling.evaluations // 2 if sampling.solver == "midpoint" else sampling.evaluations
     s = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     return (1 - (1 - s) ** sampling.grid_power).to(device=device, dtype=torch.float32)
