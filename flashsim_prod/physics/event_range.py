@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
 from flashsim_prod.errors import RequestError
 
 _EVENTS, _WEIGHT = ", events ", ", weight "
+#: what stands before the sample of a bundle that models are from, or began as
+_OF_BUNDLE = re.compile(r"[0-9]+ models (?:began as those )?of bundle .*? \([0-9a-f]{12}\): ")
 _END = re.compile(r"([0-9]+)(%?)")
 
 
@@ -68,12 +70,13 @@ class EventRange:
         Parameters
         ----------
         sample : iterable of str
-            Lines; those of files are their names without a suffix, with ``told``.
+            Lines; those of files are their names without a suffix, with ``told``, also behind the bundle
+            that models are from or began as.
         stem : str
             Of the file.
         """
         first, last = self.of(n, stem)
-        for line in sample:
+        for line in _lines(sample):
             if line == stem or line.startswith(f"{stem}{_WEIGHT}"):
                 return True
             if line.startswith(f"{stem}{_EVENTS}"):
@@ -94,6 +97,15 @@ def told(stem: str, events: str, weight: float) -> str:
 
 #: all events, each counted once
 WHOLE = EventRange()
+
+
+def _lines(sample: Iterable[str]) -> Iterator[str]:
+    """Lines of a training sample, those of the bundles in it one by one."""
+    for line in sample:
+        yield line
+        if _OF_BUNDLE.match(line):
+            for part in line.split("; "):
+                yield _OF_BUNDLE.sub("", part)
 
 
 def _end(text: str, whole: str) -> tuple[int, bool]:

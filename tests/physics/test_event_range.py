@@ -54,3 +54,18 @@ def test_two_halves_do_not_meet_and_the_whole_meets_both() -> None:
     assert second.meets(["real"], "real", 500)
     assert second.meets([told("real", "", 0.5)], "real", 500)
     assert not WHOLE.meets(["realistic"], "real", 500)
+
+
+def test_what_the_models_of_another_bundle_learned_from_is_not_held_out():
+    inner = "3 models of bundle older (0123456789ab): old; odd, events 0:10"
+    for way in ("of", "began as those of"):
+        sample = [
+            "mine",
+            f"25 models {way} bundle a (b) (0123456789ab): real, events 0:250, weight 0.5; {inner}",
+        ]
+        assert WHOLE.meets(sample, "mine", 500)
+        assert WHOLE.meets(sample, "old", 500)
+        assert not WHOLE.meets(sample, "older", 500)
+        assert EventRange.parse("0:300").meets(sample, "real", 500)
+        assert not EventRange.parse("250:").meets(sample, "real", 500)
+        assert not EventRange.parse("10:").meets(sample, "odd", 500)

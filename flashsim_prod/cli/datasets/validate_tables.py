@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -55,7 +57,7 @@ def print_validation(made: Validation) -> None:
     out.print(f"[bold]{made.name}[/bold] compared with {made.reference.title}", soft_wrap=True)
     for problem in made.problems:
         out.print(f"technical check: {problem}", style="red", markup=False, soft_wrap=True)
-    for note in made.notes:
+    for note in made.told:
         out.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     numbers = ("GREEN", "AMBER", "RED")
     listing = table("GROUP", *numbers, "AUC", "LIGHT", "NOT GREEN, WORST FIRST", right=(*numbers, "AUC"))
@@ -85,6 +87,22 @@ def print_validation(made: Validation) -> None:
             markup=False,
             soft_wrap=True,
         )
+    for who, names in made.only_in_one.items():
+        out.print(
+            f"not compared, only in the {who}: {_by_collection(names)}",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _by_collection(names: Sequence[str]) -> str:
+    """A few branches by name, or how many there are of each collection."""
+    if len(names) <= _COMPLAINTS:
+        return ", ".join(names)
+    return ", ".join(
+        f"{name} ({number})" for name, number in Counter(one.partition("_")[0] for one in names).items()
+    )
 
 
 def print_proof(found: ProofOfProcess) -> None:

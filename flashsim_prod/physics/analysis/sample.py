@@ -17,6 +17,7 @@ from flashsim_prod.errors import ConfigError, InputError, MissingBranchError
 from flashsim_prod.physics.analysis.model import Regression
 from flashsim_prod.physics.analysis.values import F64
 from flashsim_prod.physics.chain.model import Rows
+from flashsim_prod.physics.copies import Copies
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.schema import Schema
@@ -189,9 +190,10 @@ def read_samples(
         If a variable is not defined in an event that passes.
     """
     refuse_twice(files)
-    first = 0
+    first, copies = 0, Copies()
     for url in files:
         with NanoFile(url, Schema.default(), declared=True) as file:
+            copies.refuse(url, file)
             names = [*regression.needs, "genWeight"]
             file.require(names)
             if not file.n_entries:

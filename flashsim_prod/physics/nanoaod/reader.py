@@ -144,6 +144,11 @@ class NanoFile:
         identifier: uuid.UUID = self._file.file.uuid
         return identifier
 
+    @property
+    def n_bytes(self) -> int:
+        """The file's size, as it says it itself."""
+        return int(self._file.file.fEND)
+
     def __enter__(self) -> Self:
         return self
 

@@ -77,6 +77,9 @@ class NanoWriter:
         What the events count for, where they are of a larger sample; by default their own sums.
     look : callable, optional
         Is shown all events as they are stored, in the order of the file, before each part of them is written.
+    told_by_contents : bool
+        Whether the file's UUID depends on all numbers in it; else on `provenance` and event numbers, which
+        is enough where these tell one file from another.
 
     Raises
     ------
@@ -95,6 +98,7 @@ class NanoWriter:
         compression: str = "zstd-5",
         runs: Sequence[RunSums] = (),
         look: Callable[[Events], None] | None = None,
+        told_by_contents: bool = False,
     ) -> None:
         for name in provenance:
             if not name.isidentifier():
@@ -102,7 +106,7 @@ class NanoWriter:
         self._path = path
         self._schema = schema
         self._provenance = dict(provenance)
-        self._sums = _Sums(self._provenance, runs)
+        self._sums = _Sums(self._provenance, runs, told_by_contents)
         with storing(path), fixed_times():
             # given a path, uproot would write its name into the file, which a temporary name must not be
             self._file: Any = uproot.create(path.open("w+b"), compression=COMPRESSIONS[compression])
@@ -172,8 +176,10 @@ class NanoWriter:
 class _Sums:
     """What a file says of all its events: sums by run, luminosity sections, an identifier."""
 
-    def __init__(self, provenance: Mapping[str, str], runs: Sequence[RunSums]) -> None:
-        self._runs = runs
+    def __init__(
+        self, provenance: Mapping[str, str], runs: Sequence[RunSums], told_by_contents: bool
+    ) -> None:
+        self._runs, self._told_by_contents = runs, told_by_contents
         self._digest = hashlib.blake2b(json.dumps(provenance).encode(), digest_size=16)
         self._by_run: dict[int, tuple[int, float, float]] = {}
         self._weights: dict[int, NDArray[np.float64]] = {}
@@ -190,6 +196,16 @@ class _Sums:
             self._lumis.update(dict.fromkeys(map(tuple, np.unique(pairs, axis=0).tolist())))
             for name in ("run", "luminosityBlock", "event"):
                 self._digest.update(events.scalars[name].tobytes())
+            if self._told_by_contents:
+                self._digest_contents(events)
+
+    def _digest_contents(self, events: Events) -> None:
+        for name in sorted(events.scalars):
+            self._digest.update(name.encode() + events.scalars[name].tobytes())
+        for name, one in sorted(events.collections.items()):
+            self._digest.update(name.encode() + one.counts.tobytes())
+            for key in sorted(one.columns):
+                self._digest.update(key.encode() + one[key].tobytes())
 
     def add_nothing(self, specimen: Events) -> None:
         """Have the run and the vectors of `specimen`, with sums of zero."""
@@ -273,7 +289,7 @@ class _Sums:
         }
 
     def identifier(self) -> uuid.UUID:
-        """A UUID that depends on provenance and event numbers only."""
+        """A UUID that depends on provenance and event numbers, and on all numbers if these tell the file."""
         return uuid.UUID(bytes=self._digest.digest(), version=4)
 
 

@@ -38,11 +38,14 @@ from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.writing import refuse_taken, write_bundle
 from flashsim_prod.physics.training.drawn import detectors_drawn
 from flashsim_prod.physics.training.record import FitRecord, Losses
+from flashsim_prod.physics.training.table import Table, table_digest
 
 ENTRY = "entry.json"
 RECORD = "fit.json"
-#: where an entry's `fit` lists the branches that its tables were without
-_WITHOUT = "without"
+#: where an entry's `fit` lists the branches that its tables were without, and tells these tables from others
+_WITHOUT, TABLES = "without", "tables"
+#: instead of a digest, where a fit that went on from another one held out other rows than that
+SEVERAL = "several"
 
 
 def save_fitted(
@@ -83,6 +86,13 @@ def load_fitted(folder: Path, model: ObjectModel) -> tuple[FittedModel, Losses]:
     return fitted, FitRecord.losses_in(folder / RECORD)
 
 
+def is_fit_of(entry: ModelEntry, table: Table) -> bool:
+    """Whether a model was fitted to `table`, for all that its entry says: at least, how much was in it."""
+    counts = tuple(entry.fit.get(name) for name in ("rows", "objects"))
+    known = entry.fit.get(TABLES)
+    return counts == (len(table.number), len(table.row)) and known in (None, table_digest(table))
+
+
 def _figures(record: FitRecord) -> dict[str, float | int | str]:
     figures: dict[str, float | int | str] = {
         "rows": record.rows,
@@ -96,6 +106,8 @@ def _figures(record: FitRecord) -> dict[str, float | int | str]:
         figures[ERA_KEY] = record.era
     if record.detector:
         figures[DETECTOR_KEY] = record.detector
+    if record.tables:
+        figures[TABLES] = record.tables
     if record.absent:
         figures[_WITHOUT] = " ".join(record.absent)
     if record.left_out:

@@ -66,16 +66,45 @@ def is_drawn(
     return origin.is_of(n_events, part)
 
 
-def refuse_other_file(folder: Path, models: Sequence[ObjectModel], url: str, uuid: str) -> None:
+def refuse_other_file(folder: Path, models: Sequence[ObjectModel], url: str, here: DrawnFrom) -> None:
     """`InputError` if a table that has the name of the file `url` is of another file."""
     for model in models:
         path = table_path(folder, url, model)
         origin = drawn_from(path) if path.exists() else None
-        if origin is not None and origin.uuid != uuid:
+        if origin is not None and origin.is_other_file(here):
             raise InputError(
                 f"{path} is of another file, {origin.url}, than {url}; rename one of them, or extract "
                 "them into a --work of their own (if the file was made anew, remove its old tables)"
             )
+
+
+def refuse_copies(folder: Path, models: Sequence[ObjectModel], url: str, here: DrawnFrom) -> None:
+    """`InputError` if a table of another name has events that `here` is of: from a copy, or a former name."""
+    for model in models:
+        own = table_path(folder, url, model)
+        for path in table_files(folder, model):
+            there = drawn_from(path) if path != own else None
+            if there is not None and there.shares_events(here):
+                raise InputError(
+                    f"{url} is a copy of {there.url}, which {path} is of; its events would count twice; "
+                    "leave one out (if the file was renamed, remove its old tables)"
+                )
+
+
+def refuse_same_events(paths: Sequence[Path]) -> None:
+    """`InputError` if two tables of one model have events in common, under whatever names of their file."""
+    seen: list[tuple[Path, DrawnFrom]] = []
+    for path in paths:
+        here = drawn_from(path)
+        if here is None:
+            continue
+        for twin, there in seen:
+            if here.shares_events(there):
+                raise InputError(
+                    f"{twin} and {path} are of copies of one file ({there.url}, {here.url}); its events "
+                    "would count twice; remove the tables of one"
+                )
+        seen.append((path, here))
 
 
 def _impossible_path(folder: Path, url: str, name: str) -> Path:
@@ -94,14 +123,14 @@ def known_impossible(
     models: Sequence[ObjectModel],
     n_events: int | None,
     part: EventRange = WHOLE,
-    uuid: str | None = None,
+    here: DrawnFrom | None = None,
 ) -> dict[str, str]:
     """Those of `models` that are known to have no table of this very file, and why.
 
     Parameters
     ----------
-    uuid : str, optional
-        The file's own: what is known of another one that was in its place does not count.
+    here : DrawnFrom, optional
+        What there is now: what is known of another file that was in its place does not count.
     """
     found = {}
     for model in models:
@@ -115,7 +144,7 @@ def known_impossible(
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             # is found out again
             continue
-        is_same = origin.url == told_url(url) and uuid in (None, origin.uuid)
+        is_same = origin.url == told_url(url) and (here is None or not origin.is_other_file(here))
         if is_same and origin.is_of(n_events, part):
             found[model.name] = why
     return found

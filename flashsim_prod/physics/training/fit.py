@@ -6,7 +6,6 @@ ends with the weights of an undisturbed one.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,12 +23,19 @@ from flashsim_prod.physics.chain.kinds.registry import FLOW, KINDS, find_kind
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
-from flashsim_prod.physics.training.assemble import detector_of_fit, load_fitted, save_fitted
+from flashsim_prod.physics.training.assemble import (
+    SEVERAL,
+    detector_of_fit,
+    fitted_entry,
+    is_fit_of,
+    load_fitted,
+    save_fitted,
+)
 from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
 from flashsim_prod.physics.training.record import FitRecord, Losses
 from flashsim_prod.physics.training.table import LEAST_OBJECTS as LEAST_OBJECTS
-from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.table import Table, table_digest
 from flashsim_prod.physics.training.tables import load_tables
 
 FitProgress = Callable[[str, int, int, float], None]
@@ -80,7 +86,7 @@ def fit_model(
     Raises
     ------
     InputError
-        If the table is too small to learn from, or `folder` has checkpoints of other settings or tables.
+        If the table is too small to learn from.
     RequestError
         If the kind has no stage `only`.
     """
@@ -101,31 +107,11 @@ def fit_model(
         absent=table.absent,
         era=table.era,
         detector=table.detector,
+        tables=table_digest(table),
     )
-    # the same numbers of another detector are other tables, too: the record has one
-    digest = f"{table_digest(table)} {table.detector}".rstrip()
     for stage in stages:
-        _optimise(
-            stage,
-            examples,
-            settings,
-            folder=folder,
-            digest=digest,
-            device=device,
-            record=record,
-            progress=progress,
-        )
+        _optimise(stage, examples, settings, folder=folder, device=device, record=record, progress=progress)
     return fitted, record
-
-
-def table_digest(table: Table) -> str:
-    """What tells a table from others of as many objects."""
-    found = hashlib.sha256()
-    # in the order in which files give them, whatever made the table
-    targets = (table.targets[name] for name in sorted(table.targets))
-    for column in (table.conditions, table.number, table.row, *targets):
-        found.update(np.ascontiguousarray(column).data)
-    return found.hexdigest()[:12]
 
 
 def _stages(fitted: FittedModel, only: str | None) -> list[Stage]:
@@ -179,7 +165,6 @@ def _optimise(
     settings: FitSettings,
     *,
     folder: Path,
-    digest: str,
     device: str,
     record: FitRecord,
     progress: FitProgress,
@@ -187,7 +172,10 @@ def _optimise(
     """Train a stage's network in place; at the end it holds the averaged weights that were best."""
     steps, settings = settings.of(stage)
     loss = stage.loss(examples)
-    work = Optimisation(stage.network.to(device), loss, steps, settings, device, stage.turns, digest)
+    network = stage.network.to(device)
+    # the same numbers of another detector are other tables, too: the record has one
+    tables = f"{record.tables} {record.detector}".rstrip()
+    work = Optimisation(network, loss, steps, settings, device, stage.turns, tables)
     checkpoint = _checkpoint(folder, stage.name)
     spent_s = work.restore(checkpoint) if checkpoint.exists() else 0.0
     started = time.monotonic()
@@ -232,7 +220,7 @@ def fit_into_folder(
     Raises
     ------
     InputError
-        If there are no tables, too small ones, or checkpoints of other settings or tables.
+        If there are no tables, too small ones, or checkpoints of other settings.
     BundleError
         If the last fit is asked for and there is none, or it is of another declaration.
     """
@@ -248,8 +236,11 @@ def fit_into_folder(
     model = model.drawing({str(target) for target in model.targets if target.name in table.targets})
     losses: Losses = {}
     start = size = None
+    are_the_same = True
     if only or further:
         start, losses = load_fitted(folder, model)
+        last = fitted_entry(folder, model.name)
+        are_the_same = is_fit_of(last, table) and last.fit.get("seed") == settings.seed
         # what is gone on from stays in it
         table = replace(table, detector=together((detector_of_fit(folder), table.detector)))
         if only and not further:
@@ -271,6 +262,9 @@ def fit_into_folder(
         progress=progress,
     )
     record.losses = losses | record.losses
+    if not are_the_same:
+        # what is held out now may have been learned before
+        record.tables = SEVERAL
     leave_fit(fitted, record, folder)
     return record
 

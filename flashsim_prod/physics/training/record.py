@@ -33,6 +33,9 @@ class FitRecord:
         That of the files; empty if nothing told it.
     detector : str
         Digest of the reference detector that made them; empty if it is not known.
+    tables : str
+        What tells the tables from others, by which it is known which rows were held out; empty if these were
+        chosen otherwise.
     losses : mapping of network to list of (step, training loss, held-out loss)
     seconds : float
         Wall time, all sittings together.
@@ -48,6 +51,7 @@ class FitRecord:
     absent: tuple[str, ...] = ()
     era: str = ""
     detector: str = ""
+    tables: str = ""
 
     def write(self, target: Path) -> None:
         """As JSON, whole or not at all."""

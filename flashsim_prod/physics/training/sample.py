@@ -15,6 +15,7 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.files import appearing
 from flashsim_prod.physics.chain.bundle import ERA_KEY
 from flashsim_prod.physics.chain.detectors import DETECTOR_KEY
+from flashsim_prod.physics.copies import Copies
 from flashsim_prod.physics.detector.digest import detector_digest
 from flashsim_prod.physics.detector.eras import DEFAULT_ERA, DetectorEra, era_of_energy, era_of_version
 from flashsim_prod.physics.detector.reference import ReferenceDetector
@@ -116,6 +117,7 @@ def write_reference_sample(
     int
         Reconstructed events done.
     """
+    _refuse_copies(inputs)
     files = [(url, inspect_input(url)) for url in inputs]
     total = sum(entries for _, entries in files)
     own = _own_seed(seed, *(Path(url).name for url in inputs))
@@ -139,6 +141,14 @@ def write_reference_sample(
     if era is not DEFAULT_ERA:
         about |= {"nano": era.nano, ERA_KEY: era.name}
     yield from _write(path, way.schema, reconstructed(), about)
+
+
+def _refuse_copies(inputs: Sequence[str]) -> None:
+    """`InputError` if a file is given twice: its events would pass for other ones."""
+    copies = Copies()
+    for url in inputs:
+        with NanoFile(url) as file:
+            copies.refuse(url, file)
 
 
 def _own_seed(seed: int, *names: str) -> int:
@@ -172,7 +182,8 @@ def _write(path: Path, schema: Schema, batches: Iterator[Events], about: dict[st
     provenance = {"software": f"flashsim-prod {__version__}", **about}
     with (
         appearing(path) as temporary,
-        NanoWriter(temporary, schema=schema, provenance=provenance) as writer,
+        # no request's digest tells one sample from another of the same name, seed and number of events
+        NanoWriter(temporary, schema=schema, provenance=provenance, told_by_contents=True) as writer,
     ):
         for events in batches:
             writer.write(events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -53,6 +54,8 @@ class DrawnFrom:
         Event of the file where they begin.
     weight : float
         What each counts for when a bundle's models are fine-tuned.
+    n_bytes : int
+        Of the file; 0 in tables from before they remembered it.
     """
 
     url: str
@@ -62,6 +65,18 @@ class DrawnFrom:
     objects: int
     first: int = 0
     weight: float = 1.0
+    n_bytes: int = 0
+
+    def is_other_file(self, other: DrawnFrom) -> bool:
+        """Whether this was drawn from another file than `other`, for all that is known."""
+        sizes = {self.n_bytes, other.n_bytes} - {0}
+        return self.uuid != other.uuid or len(sizes) > 1
+
+    def shares_events(self, other: DrawnFrom) -> bool:
+        """Whether this has events of `other`, from the same file or from a copy of it."""
+        if self.is_other_file(other) or not (self.n_bytes and other.n_bytes):
+            return False
+        return self.first < other.first + other.events and other.first < self.first + self.events
 
     def is_of(self, events: int | None, part: EventRange = WHOLE) -> bool:
         """Whether just this part was looked at, its first events if so many are given."""
@@ -243,6 +258,16 @@ class Table:
             together(table.detector for table in tables),
             any(table.is_mixed for table in tables),
         )
+
+
+def table_digest(table: Table) -> str:
+    """What tells tables from others of as many objects."""
+    found = hashlib.sha256()
+    # in the order in which files give them, whatever made the table
+    targets = (table.targets[name] for name in sorted(table.targets))
+    for column in (table.conditions, table.number, table.row, *targets):
+        found.update(np.ascontiguousarray(column).data)
+    return found.hexdigest()[:12]
 
 
 def _weights(drawn_from: str | None, n: int) -> NDArray[np.float64] | None:

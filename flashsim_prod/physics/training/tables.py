@@ -28,12 +28,14 @@ from flashsim_prod.physics.training.drawn import (
     NoEventsError,
     is_drawn,
     known_impossible,
+    refuse_copies,
     refuse_empty,
     refuse_mixture,
     refuse_other_detector,
     refuse_other_era,
     refuse_other_file,
     refuse_other_version,
+    refuse_same_events,
     refuse_several_detectors,
     remember_empty,
     remember_impossible,
@@ -232,8 +234,8 @@ def extract_file(
         If a server drops the file again and again.
     """
 
-    def left(uuid: str | None = None) -> tuple[dict[str, str], list[ObjectModel], list[ObjectModel]]:
-        none = {} if impossible is None else known_impossible(folder, url, models, n_events, part, uuid)
+    def left(here: DrawnFrom | None = None) -> tuple[dict[str, str], list[ObjectModel], list[ObjectModel]]:
+        none = {} if impossible is None else known_impossible(folder, url, models, n_events, part, here)
         missing = [model for model in models if model.name not in none]
         drawn = (is_drawn(folder, url, model, n_events, part, era) for model in missing)
         return none, missing, [model for model, there in zip(missing, drawn, strict=True) if not there]
@@ -247,16 +249,18 @@ def extract_file(
     with Stream(url, n_events, part) as stream:
         file = stream.file
         whence = DrawnFrom(
-            told_url(url), stream.identifier, stream.events, stream.entries, 0, stream.first, part.weight
+            *(told_url(url), stream.identifier, stream.events, stream.entries, 0, stream.first, part.weight),
+            n_bytes=file.n_bytes,
         )
         if not file.n_entries:
             if impossible is not None:
                 remember_empty(folder, url, models, whence)
             raise NoEventsError(f"{url} holds no events; leave it out")
-        remembered, missing, wanted = left(stream.identifier)
+        remembered, missing, wanted = left(whence)
         if impossible is not None:
             impossible |= remembered
-        refuse_other_file(folder, missing, url, stream.identifier)
+        refuse_other_file(folder, missing, url, whence)
+        refuse_copies(folder, missing, url, whence)
         refuse_other_version(folder, wanted, url, file.version)
         wanted = [in_version(model, file.version) for model in wanted]
         found, origin = _Found(url, wanted, impossible), origin_of(file)
@@ -379,6 +383,7 @@ def load_tables(folder: Path, model: ObjectModel) -> Table:
             f"{folder}: no training table of {model.name}; run 'flashsim-prod train extract' first"
         )
     tables = [Table.load(path, model).finite() for path in paths]
+    refuse_same_events(paths)
     refuse_mixture(paths, tables)
     refuse_several_detectors(paths, tables)
     return Table.concatenate(tables)

@@ -105,5 +105,6 @@ def _tables_of(work: Path) -> list[str]:
     """The files that the tables were drawn from: their names, which events, and what these counted for."""
     from flashsim_prod.physics.training.table import drawn_from
 
-    found = {path.stem: drawn_from(path) for path in (work / "tables").glob("*/*.safetensors")}
-    return sorted(stem if one is None else one.told() for stem, one in found.items())
+    found = [(path.stem, drawn_from(path)) for path in (work / "tables").glob("*/*.safetensors")]
+    # of one file, models may have learned from parts of their own
+    return sorted({stem if one is None else one.told() for stem, one in found})

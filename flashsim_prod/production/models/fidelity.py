@@ -246,7 +246,8 @@ def report_fidelity(
     begun_as, why_not = _begun_as(found, options.before) if options.is_fullsim else (None, "")
     made = make_fidelity_report(found, files, asked, progress)
     if options.is_fullsim and not options.models:
-        made = replace(made, beside=_beside(found, begun_as, files, asked, progress))
+        before = None if begun_as is None else drawn_with(begun_as, options.sampling)
+        made = replace(made, beside=_beside(found, before, files, asked, progress))
     if why_not:
         made = replace(made, notes=(*made.notes, why_not))
     write_json(made, output)
@@ -288,9 +289,13 @@ def _begun_as(bundle: Bundle, named: str | None) -> tuple[Bundle | None, str]:
 
 
 def _beside(
-    bundle: Bundle, begun_as: Bundle | None, files: Sequence[str], asked: Options, progress: StageProgress
+    bundle: Bundle,
+    before: tuple[Bundle, Sampling] | None,
+    files: Sequence[str],
+    asked: Options,
+    progress: StageProgress,
 ) -> Beside:
-    """Both bundles on the generator level of FullSim's events, beside these."""
+    """Both bundles on the generator level of FullSim's events, beside these; each draws in its own steps."""
     from flashsim_prod.physics.chain.chain import Chain
     from flashsim_prod.physics.nanoaod.versions.names import declared_in
     from flashsim_prod.physics.validation.models.against import Beside, compare_with, read_held_out
@@ -298,20 +303,21 @@ def _beside(
 
     held_out = read_held_out(files, declared_in(bundle.nano), asked.event_range, asked.max_rows, progress)
 
-    def compared(one: Bundle) -> DatasetFidelity:
-        chain = Chain(one, device=asked.device, sampling=asked.sampling)
+    def compared(one: Bundle, sampling: Sampling) -> DatasetFidelity:
+        chain = Chain(one, device=asked.device, sampling=sampling)
         return compare_with(chain, held_out, asked.seed, progress)
 
-    after = compared(bundle)
-    if begun_as is None:
+    after = compared(bundle, asked.sampling)
+    if before is None:
         return Beside(after)
+    begun_as, sampling = before
     # of single models only: named, so that no whole events are compared once more
-    alone = replace(asked, models=tuple(begun_as.manifest.models), fits=None)
+    alone = replace(asked, sampling=sampling, models=tuple(begun_as.manifest.models), fits=None)
     parts = make_fidelity_report(begun_as, files, alone, progress).parts
     areas = {
         part.fidelity.name: part.fidelity.properties.auc.value for part in parts if part.fidelity.properties
     }
-    return Beside(after, compared(begun_as), f"{begun_as.name} ({begun_as.digest[:12]})", areas)
+    return Beside(after, compared(begun_as, sampling), f"{begun_as.name} ({begun_as.digest[:12]})", areas)
 
 
 def fidelity_of(report: FidelityReport) -> Fidelity:

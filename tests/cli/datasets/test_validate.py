@@ -5,9 +5,16 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from flashsim_prod.cli.datasets.validate_tables import print_validation
 from flashsim_prod.errors import EventsError, FidelityError, InputError, MeasurementError, RequestError
+from flashsim_prod.physics.events import Collection, Events
+from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.validation.dataset.figures import DatasetFidelity
+from flashsim_prod.physics.validation.dataset.page import Validation
+from flashsim_prod.physics.validation.dataset.samples import Sample
 
 _SOURCE = Path(__file__).parents[2] / "production" / "dataset" / "test_checks.py"
 _SPEC = importlib.util.spec_from_file_location("dataset_checks_events", _SOURCE)
@@ -55,6 +62,22 @@ def test_histogram(cli, file, tmp_path):
     ended = cli("validate", "histogram", file, "-o", "MET_px")
     assert ended.code == RequestError.exit_code
     assert "did you mean" in ended.complaint
+
+
+def _of_jets(*names: str) -> Sample:
+    columns = {name: np.ones(3, np.float32) for name in names}
+    events = Events(3, {"genWeight": np.ones(3)}, {"Jet": Collection(np.ones(3, np.int64), columns)})
+    return Sample("", (), events, np.arange(3), np.ones(3), Schema.default())
+
+
+def test_what_just_one_of_two_has_is_told_on_the_terminal(capsys):
+    found = DatasetFidelity((), (), ("Jet_area", "Jet_mass", *(f"Muon_x{i}" for i in range(7))))
+    made = Validation("d", _of_jets("area"), _of_jets("mass"), False, found, True, (), {})
+    print_validation(made)
+    out = capsys.readouterr().out
+    assert "not compared, only in the dataset: Jet_area" in out
+    assert "not compared, only in the reference: Jet (1), Muon (7)" in out
+    assert made.summary()["only_in_one"]["dataset"] == ["Jet_area"]
 
 
 def test_a_dataset_needs_a_reference(cli, file):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import BundleError, InputError
@@ -16,10 +19,11 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import NetworkSize
 from flashsim_prod.physics.training import fit as fitting
 from flashsim_prod.physics.training import optimise
+from flashsim_prod.physics.training.assemble import fitted_entry, is_fit_of
 from flashsim_prod.physics.training.fit import fit_into_folder, fit_model
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
 from flashsim_prod.physics.training.record import FitRecord
-from flashsim_prod.physics.training.tables import Table, table_path
+from flashsim_prod.physics.training.tables import Table, load_tables, table_path
 from tests.toy_models import toy_model
 
 TOY = replace(
@@ -120,6 +124,37 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     fit_model(TOY, table, settings, tmp_path)
     with pytest.raises(InputError, match="other settings"):
         fit_model(TOY, table, replace(settings, learning_rate=1e-4), tmp_path)
+
+
+def test_a_checkpoint_of_other_tables_of_the_same_size_is_refused(tmp_path):
+    table, settings = _table(2000), replace(SETTINGS, flow_steps=10, multiplicity_steps=10)
+    fit_model(TOY, table, settings, tmp_path)
+    other = replace(table, targets={**table.targets, "x": table.targets["x"] + 5})
+    with pytest.raises(InputError, match="other settings or events"):
+        fit_model(TOY, other, settings, tmp_path)
+    # one that does not say it is taken at its word
+    path = tmp_path / "flow.checkpoint.safetensors"
+    with safe_open(path, framework="np") as file:
+        notes, tensors = json.loads(file.metadata()["notes"]), read_tensors(path)
+    del notes["learns_from"]
+    save_file(tensors, path, {"notes": json.dumps(notes)})
+    (tmp_path / "multiplicity.checkpoint.safetensors").unlink()
+    fit_model(TOY, other, settings, tmp_path)
+
+
+def test_a_fit_says_by_which_rows_it_can_be_judged(work):
+    quick = replace(SETTINGS, flow_steps=10, multiplicity_steps=10)
+    folder, table = work / "fits" / "toy", load_tables(work / "tables", TOY)
+    fit_into_folder(TOY, work, quick)
+    other = replace(table, conditions=table.conditions + 1)
+    assert [is_fit_of(fitted_entry(folder, "toy"), one) for one in (table, other)] == [True, False]
+    fit_into_folder(TOY, work, quick, further=True)
+    assert is_fit_of(fitted_entry(folder, "toy"), table)
+    # rows that one of two fits held out, the other has seen
+    fit_into_folder(TOY, work, replace(quick, seed=2), only="multiplicity")
+    assert not is_fit_of(fitted_entry(folder, "toy"), table)
+    fit_into_folder(TOY, work, replace(quick, seed=2), further=True)
+    assert not is_fit_of(fitted_entry(folder, "toy"), table)
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,22 @@ def test_collisions_of_run_3_are_reconstructed_as_in_run_3(generated, tmp_path):
     assert "btagUParTAK4B" in table.targets
     with pytest.raises(InputError, match="two detectors"):
         era_of_inputs([str(source), str(generated / "zh_llbb.root")])
+
+
+def test_samples_of_one_name_seed_and_size_are_not_one_file(generated, tmp_path):
+    found = set()
+    for name in ("zh_llbb", "vbf_hmumu"):
+        source = tmp_path / name / "gen.root"
+        source.parent.mkdir()
+        shutil.copy(generated / f"{name}.root", source)
+        list(write_reference_sample([str(source)], source.with_name("full.root"), folds=1, seed=5))
+        with NanoFile(str(source.with_name("full.root"))) as file:
+            found.add(file.identifier)
+    assert len(found) == 2
+    # so that tables of the one are not kept for the other
+    full, met = tmp_path / "full.root", find_model("met")
+    shutil.copy(tmp_path / "zh_llbb/full.root", full)
+    list(extract_file(str(full), [met], tmp_path / "tables"))
+    shutil.copy(tmp_path / "vbf_hmumu/full.root", full)
+    with pytest.raises(InputError, match="is of another file"):
+        list(extract_file(str(full), [met], tmp_path / "tables"))

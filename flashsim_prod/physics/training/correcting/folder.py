@@ -40,7 +40,12 @@ from flashsim_prod.physics.chain.kinds.registry import find_kind
 from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS
-from flashsim_prod.physics.training.assemble import fits_unlike_tables, fitted_entry, save_entry
+from flashsim_prod.physics.training.assemble import (
+    fits_unlike_tables,
+    fitted_entry,
+    is_fit_of,
+    save_entry,
+)
 from flashsim_prod.physics.training.optimise import FitSettings, split_rows
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import load_tables
@@ -151,8 +156,7 @@ def unseen_by_fit(model: ObjectModel, work: Path, wanted: Correction) -> Unseen:
     if BASE_DIGEST in entry.fit:
         raise RequestError(f"{folder}: this model began as one of a bundle; {by_base}")
     table = load_tables(work / "tables", model)
-    learned = tuple(entry.fit.get(name) for name in ("rows", "objects"))
-    if learned != (len(table.number), len(table.row)):
+    if not is_fit_of(entry, table):
         raise InputError(
             f"{work / 'tables' / model.name}: other tables than {model.name} was fitted to, so that it is "
             f"not known which objects it held out; {by_base}"

@@ -18,8 +18,10 @@ from flashsim_prod.physics.chain.bundle import ModelEntry
 from flashsim_prod.physics.chain.chain import Chain
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.tensor_files import appearing_tensors
+from flashsim_prod.physics.training.assemble import is_fit_of
 from flashsim_prod.physics.training.optimise import FitSettings, split_rows
 from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.tuning.folder import BASE_DIGEST
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -57,7 +59,9 @@ class Sources:
         """The objects of a table; those that the teacher's fit held out are marked if it was of the same."""
         n = len(table.row)
         held_out = np.zeros(n, dtype=bool)
-        if n and teacher.fit.get("objects") == n and isinstance(seed := teacher.fit.get("seed"), int):
+        # what was tuned held out others, by which its networks alone were not taught
+        is_of_these = is_fit_of(teacher, table) and BASE_DIGEST not in teacher.fit
+        if n and is_of_these and isinstance(seed := teacher.fit.get("seed"), int):
             held_out[split_rows(n, FitSettings(seed=seed))[0].numpy()] = True
         stretch = max(1, min(_STRETCH, len(table.number) // 100))
         drawn = [target.partition(":")[0] for target in teacher.targets]

@@ -198,9 +198,13 @@ def _correlations(
     (first, kept), (second, kept_reference) = (_matrix(objects, attributes) for objects in both)
     if min(len(first), len(second)) < _MIN_ENTRIES:
         return None
-    difference = correlation_difference(first, second)
+    weight, other = (
+        _weights(one, name, chosen) for one, chosen in ((sample, kept), (reference, kept_reference))
+    )
+    difference = correlation_difference(first, second, (weight, other))
     half = reference.gen[both[1].event_index[:_MOST_OBJECTS][kept_reference]] % 2 == 1
-    floor = correlation_difference(second[half], second[~half])
+    halves = (None, None) if other is None else (other[half], other[~half])
+    floor = correlation_difference(second[half], second[~half], halves)
     # two halves differ by more than two samples of these sizes
     scale = np.sqrt((1 / len(first) + 1 / len(second)) / (4 / len(second)))
     row, column = np.unravel_index(int(np.abs(difference).argmax()), difference.shape)
@@ -212,6 +216,15 @@ def _correlations(
         float(np.abs(floor).max() * scale),
         (int(np.count_nonzero(~kept)), int(np.count_nonzero(~kept_reference))),
     )
+
+
+def _weights(sample: Sample, name: str, kept: NDArray[np.bool_]) -> F64 | None:
+    """What those of the first objects that are `kept` count for; None if all count alike."""
+    weight = sample.size_of_weight
+    if np.ptp(weight) == 0:
+        return None
+    found: F64 = weight[sample.events[name].event_index[:_MOST_OBJECTS][kept]]
+    return found
 
 
 def _is_mostly_finite(objects: Collection, attribute: str) -> bool:

@@ -12,13 +12,14 @@ import numpy as np
 
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.files import appearing
+from flashsim_prod.physics.copies import Copies
 from flashsim_prod.physics.events import WEIGHT, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.runs import event_weights
 from flashsim_prod.physics.oversampling import OversampledHist
 from flashsim_prod.physics.validation.dataset.observables import Observable, find_observable
 from flashsim_prod.physics.validation.dataset.samples import StageProgress
-from flashsim_prod.physics.validation.statistics.distances import F64
+from flashsim_prod.physics.validation.statistics.distances import F64, I64
 
 _CHUNK_EVENTS = 20_000
 _BINS = 40
@@ -131,15 +132,18 @@ def fill_histograms(
     RequestError
         If the files have no such observable.
     InputError
-        If a file is damaged, its events do not say which generator event they come from, or there are none.
+        If a file is damaged, its events do not say which generator event they come from, or there are none;
+        or if two files have one generator event, since they are not of one dataset, or the same.
     """
     made: list[Filled] = []
     n_events, n_folds = 0, 0.0
-    for observables, events in _chunks(urls, names, progress):
+    whose = _GenEvents()
+    for url, observables, events in _chunks(urls, names, progress):
         if not made:
             made = [_empty(one, binning or Binning.around(one.values(events)[0])) for one in observables]
         folds = events.scalars["FlashSim_oversample"].astype(np.float64)
         gen = events.scalars["FlashSim_genEvent"].astype(np.int64)
+        whose.add(url, gen)
         weight = event_weights(events) / folds
         for one in made:
             values, event = one.observable.values(events)
@@ -153,6 +157,29 @@ def fill_histograms(
     return [Filled(one.observable, one.by_gen, one.by_event, mean) for one in made]
 
 
+class _GenEvents:
+    """Which generator events each file has: of one dataset, no two have the same one."""
+
+    def __init__(self) -> None:
+        self._url = ""
+        self._here: list[I64] = []
+        self._before: list[tuple[str, I64]] = []
+
+    def add(self, url: str, gen: I64) -> None:
+        """Some of a file; `InputError` if a file before it has one of these."""
+        if url != self._url and self._here:
+            self._before.append((self._url, np.unique(np.concatenate(self._here))))
+            self._here = []
+        self._url, here = url, np.unique(gen)
+        self._here.append(here)
+        for other, there in self._before:
+            if len(common := np.intersect1d(here, there, assume_unique=True)):
+                raise InputError(
+                    f"{url} and {other} both have generator event {common[0]}: they are no two files of "
+                    "one dataset; fill histograms of each, and add those"
+                )
+
+
 def _empty(observable: Observable, binning: Binning) -> Filled:
     axis = binning.axis(observable)
     return Filled(observable, OversampledHist(axis), OversampledHist(axis), 1.0)
@@ -160,9 +187,11 @@ def _empty(observable: Observable, binning: Binning) -> Filled:
 
 def _chunks(
     urls: Sequence[str], names: Sequence[str], progress: StageProgress
-) -> Iterator[tuple[list[Observable], Events]]:
+) -> Iterator[tuple[str, list[Observable], Events]]:
+    copies = Copies()
     for url in urls:
         with NanoFile(url) as file:
+            copies.refuse(url, file)
             observables = [find_observable(name, file.branches) for name in names]
             for name in _NUMBERS:
                 if name not in file.branches:
@@ -171,7 +200,7 @@ def _chunks(
             needed = sorted({*_NUMBERS, *more, *(name for one in observables for name in one.needs)})
             for start in range(0, file.n_entries, _CHUNK_EVENTS):
                 progress(Path(url).name, start, file.n_entries)
-                yield observables, file.read(needed, start, start + _CHUNK_EVENTS)
+                yield url, observables, file.read(needed, start, start + _CHUNK_EVENTS)
             progress(Path(url).name, file.n_entries, file.n_entries)
 
 

@@ -77,6 +77,17 @@ class Validation:
     notes: tuple[str, ...] = ()
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """What a reader must know of the two: notes, and that nothing can differ of the same events."""
+        theirs = {one.identity for one in self.reference.files if any(one.identity)}
+        same = [one.name for one in self.sample.files if one.identity in theirs]
+        if not same:
+            return self.notes
+        verb = "is" if len(same) == 1 else "are"
+        line = f"{', '.join(same)} {verb} of the dataset and of the reference: the same events cannot differ"
+        return (*self.notes, line)
+
+    @property
     def light(self) -> Light:
         """The verdict on all of it."""
         return Light.RED if self.problems else self.fidelity.light
@@ -107,13 +118,22 @@ class Validation:
             "light": self.light,
             "reference": self.reference.title,
             "problems": list(self.problems),
-            "notes": list(self.notes),
+            "notes": list(self.told),
             "groups": {group.name: group.light for group in self.fidelity.groups},
             "not_green": {group.name: group.complaints for group in self.fidelity.groups if group.complaints},
             "derived": {one.name: one.light for one in self.fidelity.derived},
             "auc": {name: told.auc.value for name, told in self._told.items()},
             "not_finite": self.fidelity.not_finite,
+            "only_in_one": self.only_in_one,
         }
+
+    @property
+    def only_in_one(self) -> dict[str, list[str]]:
+        """Reconstructed branches that just the dataset has, or the reference, and that are not compared."""
+        names = self.fidelity.only_in_one
+        mine = [name for name in names if self.sample.events.has_branch(name)]
+        found = {"dataset": mine, "reference": sorted(set(names).difference(mine))}
+        return {who: those for who, those in found.items() if those}
 
     def figures(self) -> dict[str, Any]:
         """The contents of ``validation.json``."""
@@ -127,7 +147,7 @@ class Validation:
             "same_gen_events": self.shared,
             "checked": self.checked,
             "problems": list(self.problems),
-            "notes": list(self.notes),
+            "notes": list(self.told),
             "groups": self.fidelity.groups,
             "derived": self.fidelity.derived,
             "told": self.fidelity.told,
@@ -163,6 +183,11 @@ def validate(
         What the technical checks found, if they were run.
     about : mapping, optional
         Provenance, for the page.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or is given twice.
     """
     read = partial(read_sample, schema=schema, max_events=max_events, progress=progress)
     sample = read(urls, "FlashSim", same_dataset=True)
@@ -221,7 +246,7 @@ def write_validation(
         red_quantities=validation.fidelity.red_of_events,
         checked=validation.checked,
         problems=validation.problems,
-        notes=validation.notes,
+        notes=validation.told,
         about=validation.about,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         software=f"flashsim-prod {__version__}",

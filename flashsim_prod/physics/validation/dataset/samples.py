@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flashsim_prod.errors import InputError
+from flashsim_prod.physics.copies import Copies, identity
 from flashsim_prod.physics.events import Events, split_name
 from flashsim_prod.physics.generator.source import (
     GEN_COLLECTIONS,
@@ -35,6 +36,8 @@ _GEN = frozenset((*GEN_COLLECTIONS, *OPTIONAL_COLLECTIONS))
 _NOT_RECONSTRUCTED = frozenset((*GEN_SCALARS, *OPTIONAL_SCALARS, "run", "luminosityBlock", "event"))
 #: what branches begin with that are carried from the generator
 _CARRIED = ("gen", "Gen", "LHE", "HTXS", "PSWeight", "MET_fiducialGen")
+#: of the sum of the weights' sizes: what their own sum is beyond rounding
+_NOTHING = 1e-6
 #: numbers of files are kept apart by this
 _FILE_BITS = 44
 
@@ -81,6 +84,11 @@ class Sample:
     years: Years = UNKNOWN
 
     @property
+    def size_of_weight(self) -> F64:
+        """What each event counts for to a classifier, which cannot learn from less than nothing: no sign."""
+        return np.abs(self.weight)
+
+    @property
     def n_gen(self) -> int:
         """Generator events."""
         return len(np.unique(self.gen))
@@ -119,8 +127,9 @@ def read_sample(
     Raises
     ------
     InputError
-        A file is damaged or empty, or all files of a dataset are empty.
+        A file is damaged, empty or given twice, or all files of a dataset are empty.
     """
+    copies = Copies()
     share = -(-max_events // len(urls))
     files, parts, gens = [], [], []
     years = _years(urls[0])
@@ -132,6 +141,7 @@ def read_sample(
                 if same_dataset and len(urls) > 1:
                     continue
                 raise InputError(f"{url} holds no events; leave it out")
+            copies.refuse(url, file)
             files.append(_described(file))
             names = sorted(name for name in file.branches if _is_wanted(name, file, schema))
             stop = min(share, file.n_entries)
@@ -149,8 +159,18 @@ def read_sample(
         raise InputError(
             f"{', '.join(urls)}: genWeight is not finite in {odd} events; no figure can be had of it"
         )
+    _refuse_no_weight(weight, urls)
     gen = np.concatenate(gens)
     return Sample(title or _title(files), tuple(files), joined, gen, weight, schema, years)
+
+
+def _refuse_no_weight(weight: F64, urls: Sequence[str]) -> None:
+    """`InputError` if events count for nothing together: no share of them can be told."""
+    if abs(weight.sum()) <= _NOTHING * np.abs(weight).sum():
+        raise InputError(
+            f"{', '.join(urls)}: genWeight adds up to {weight.sum():g} in the first {len(weight)} events; "
+            "no distribution can be had of it, take other files or more events"
+        )
 
 
 def _years(url: str) -> Years:
@@ -190,7 +210,8 @@ def _gen_events(events: Events, start: int, number: int) -> I64:
 def _described(file: NanoFile) -> HeldOutFile:
     about = file.provenance()
     made_by = set(about.get("detector", ())) or ({"FlashSim"} if "bundle_digest" in about else set())
-    return HeldOutFile(Path(file.url).name, file.n_entries, made_by.pop() if len(made_by) == 1 else "")
+    detector = made_by.pop() if len(made_by) == 1 else ""
+    return HeldOutFile(Path(file.url).name, file.n_entries, detector, identity=identity(file))
 
 
 def _title(files: Sequence[HeldOutFile]) -> str:

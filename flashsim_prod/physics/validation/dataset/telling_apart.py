@@ -14,7 +14,7 @@ from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.physics.validation.dataset.figures import ToldApart
 from flashsim_prod.physics.validation.dataset.samples import Sample, is_generator_level
 from flashsim_prod.physics.validation.statistics.c2st import Matrix, tell_apart
-from flashsim_prod.physics.validation.statistics.distances import I64
+from flashsim_prod.physics.validation.statistics.distances import F64, I64
 
 #: rows, and generator events, of either sample below which nothing is said
 MIN_ROWS, MIN_GEN = 60, 40
@@ -32,12 +32,13 @@ def objects_told_apart(
     name: str, attributes: Sequence[str], sample: Sample, reference: Sample
 ) -> ToldApart | None:
     """How well a collection's objects are told apart by all attributes; None if there are too few."""
-    matrices, gens = [], []
+    matrices, gens, weights = [], [], []
     for one in (sample, reference):
         objects = one.events[name]
         matrices.append(_columns([objects[attribute] for attribute in attributes], objects.n_objects))
         gens.append(one.gen[objects.event_index])
-    return _told(matrices, gens, attributes)
+        weights.append(one.size_of_weight[objects.event_index])
+    return _told(matrices, gens, weights, attributes)
 
 
 def events_told_apart(sample: Sample, reference: Sample) -> ToldApart | None:
@@ -46,7 +47,8 @@ def events_told_apart(sample: Sample, reference: Sample) -> ToldApart | None:
     names = sorted(both[0].keys() & both[1].keys())
     sizes = (sample.events.n, reference.events.n)
     matrices = [_columns([one[name] for name in names], n) for one, n in zip(both, sizes, strict=True)]
-    return _told(matrices, [sample.gen, reference.gen], names)
+    weights = [one.size_of_weight for one in (sample, reference)]
+    return _told(matrices, [sample.gen, reference.gen], weights, names)
 
 
 def _features(events: Events) -> dict[str, Matrix]:
@@ -93,21 +95,29 @@ def _columns(columns: Sequence[Matrix], n: int) -> Matrix:
     return matrix
 
 
-def _told(matrices: list[Matrix], gens: list[I64], names: Sequence[str]) -> ToldApart | None:
-    (first, second), (gen, other_gen) = _first_rows(matrices, gens)
+def _told(
+    matrices: list[Matrix], gens: list[I64], weights: list[F64], names: Sequence[str]
+) -> ToldApart | None:
+    most = min(_MOST_ROWS, *(4 * len(one) for one in matrices))
+    # as many rows of both, those that come first
+    first, second = (one[:most] for one in matrices)
+    gen, other_gen = (one[:most] for one in gens)
+    weight, other = (one[:most] for one in weights)
     rows = (len(first), len(second))
     if not names or min(rows) < MIN_ROWS or min(len(np.unique(one)) for one in (gen, other_gen)) < MIN_GEN:
         return None
-    told = tell_apart(first, second, (gen, other_gen), seed=_SEED, columns=range(len(names)))
+    told = tell_apart(
+        first, second, (gen, other_gen), seed=_SEED, columns=range(len(names)), weights=(weight, other)
+    )
     # whole generator events, so that neither half knows the other's
     events = np.unique(other_gen)
     half = np.isin(other_gen, np.random.default_rng(_SEED).permutation(events)[: len(events) // 2])
-    floor = tell_apart(second[~half], second[half], (other_gen[~half], other_gen[half]), seed=_SEED)
+    floor = tell_apart(
+        second[~half],
+        second[half],
+        (other_gen[~half], other_gen[half]),
+        seed=_SEED,
+        weights=(other[~half], other[half]),
+    )
     ranked = sorted(zip(names, told.importance, strict=True), key=lambda one: -one[1])
     return ToldApart(rows, told.auc, floor.auc, tuple(ranked))
-
-
-def _first_rows(matrices: list[Matrix], gens: list[I64]) -> tuple[list[Matrix], list[I64]]:
-    """As many rows of both, those that come first."""
-    most = min(_MOST_ROWS, *(4 * len(one) for one in matrices))
-    return [one[:most] for one in matrices], [one[:most] for one in gens]

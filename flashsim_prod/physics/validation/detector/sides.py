@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from flashsim_prod.errors import InputError
+from flashsim_prod.physics.copies import Copies
 from flashsim_prod.physics.detector.eras import DEFAULT_ERA, DetectorEra
 from flashsim_prod.physics.detector.reference import ReferenceDetector
 from flashsim_prod.physics.detector.retuning.table import Table
@@ -85,10 +86,10 @@ def read_sides(
         models of its version declare.
     """
     detector = ReferenceDetector(schema, table=table, era=era)
-    reals, mades = [], []
+    copies, reals, mades = Copies(), [], []
     for number, url in enumerate(urls):
         progress(url.rsplit("/", 1)[-1], number, len(urls))
-        real = _real(url, schema, seed, "" if era is DEFAULT_ERA else era.nano)
+        real = _real(url, schema, seed, copies, "" if era is DEFAULT_ERA else era.nano)
         real = real.take(part.of(real.n))
         if real.n:
             made = detector.simulate(_generated(real).repeat(folds), seed=seed + number)
@@ -103,7 +104,7 @@ def read_sides(
     return Sides(real, made, np.arange(n, dtype=np.int64))
 
 
-def _real(url: str, schema: Schema, seed: int, near: str = "") -> Events:
+def _real(url: str, schema: Schema, seed: int, copies: Copies, near: str = "") -> Events:
     """Both levels of a file, with what it lacks of pileup drawn.
 
     Where it lacks the true vertex, the one found stands for it: it is another collision's in one event of a
@@ -113,6 +114,7 @@ def _real(url: str, schema: Schema, seed: int, near: str = "") -> Events:
         n = file.n_entries
         if not n:
             raise InputError(f"{url} holds no events; leave it out")
+        copies.refuse(url, file)
         names = [name for name in schema.branches if name in file.branches]
         read = file.read(names, 0, n)
         has_vertex = "GenVtx_z" in file.branches

@@ -21,7 +21,7 @@ from flashsim_prod.physics.validation.dataset.fidelity import compare_samples
 from flashsim_prod.physics.validation.dataset.figures import DatasetFidelity, ToldApart
 from flashsim_prod.physics.validation.dataset.samples import Sample, alike
 from flashsim_prod.physics.validation.models.figures import Light
-from flashsim_prod.physics.validation.models.held_out import HeldOutFile, inspect, read_chunks
+from flashsim_prod.physics.validation.models.held_out import HeldOutFile, inspect_all, read_chunks
 from flashsim_prod.physics.validation.models.whole_events import generator_level
 
 #: called with what is being done, how much of it is done and how much there is
@@ -101,7 +101,7 @@ def lights_of(found: DatasetFidelity) -> dict[str, int]:
 
 def full_sim(urls: Sequence[str]) -> tuple[HeldOutFile, ...]:
     """What the files are; `InputError` if one says that it is no FullSim."""
-    found = tuple(inspect(url) for url in urls)
+    found = inspect_all(urls)
     for url, file in zip(urls, found, strict=True):
         if file.detector:
             raise InputError(

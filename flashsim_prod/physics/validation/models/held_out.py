@@ -12,6 +12,7 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.detectors import detectors_of, unlike
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
+from flashsim_prod.physics.copies import Copies
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Column, Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
@@ -195,21 +196,30 @@ class HeldOutFile:
         What made the reconstruction, as the file's MetaData says; empty if it does not.
     years : Years
         Version of NanoAOD, data-taking period, and which reference detector it is of.
+    identity : (str, int)
+        What it has in common with its copies alone; of no file if empty.
     """
 
     name: str
     entries: int
     detector: str
     years: Years = UNKNOWN
+    identity: tuple[str, int] = ("", 0)
 
 
-def inspect(url: str) -> HeldOutFile:
+def inspect_all(urls: Sequence[str]) -> tuple[HeldOutFile, ...]:
+    """What files are; `InputError` as of `inspect`."""
+    copies = Copies()
+    return tuple(inspect(url, copies) for url in urls)
+
+
+def inspect(url: str, copies: Copies | None = None) -> HeldOutFile:
     """What a file is.
 
     Raises
     ------
     InputError
-        If it cannot be read, is empty, or was made by FlashSim itself.
+        If it cannot be read, is empty, was made by FlashSim itself, or is one of `copies`.
     """
     with NanoFile(url) as file:
         about = file.provenance()
@@ -219,6 +229,8 @@ def inspect(url: str) -> HeldOutFile:
             raise InputError(
                 f"{url} was made by FlashSim itself; compare with FullSim or with the reference detector"
             )
+        if copies is not None:
+            copies.refuse(url, file)
         detectors = set(about.get("detector", ()))
         detector = detectors.pop() if len(detectors) == 1 else ""
         return HeldOutFile(Path(url).name, file.n_entries, detector, years_of(file))

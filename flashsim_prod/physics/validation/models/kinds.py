@@ -22,9 +22,9 @@ from flashsim_prod.physics.chain.bundle import ModelEntry, read_tensors
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.training.assemble import ENTRY, save_fitted
-from flashsim_prod.physics.training.fit import LEAST_OBJECTS, FitProgress, fit_model, table_digest
+from flashsim_prod.physics.training.fit import LEAST_OBJECTS, FitProgress, fit_model
 from flashsim_prod.physics.training.optimise import FitSettings
-from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.table import Table, table_digest
 from flashsim_prod.physics.validation.models.constituents import OF_CANDIDATES, summed_up
 from flashsim_prod.physics.validation.statistics.c2st import tell_apart
 from flashsim_prod.physics.validation.statistics.distances import (

@@ -44,7 +44,7 @@ from flashsim_prod.physics.validation.models.figures import (
 from flashsim_prod.physics.validation.models.held_out import (
     Gathering,
     HeldOutFile,
-    inspect,
+    inspect_all,
     of_other_detector,
     read_chunks,
     sample_title,
@@ -283,7 +283,7 @@ def make_fidelity_report(
     options = options or Options()
     chain = Chain(bundle, device=options.device, sampling=options.sampling)
     chosen = _chosen(chain, bundle, options.models)
-    inputs = full_sim(files) if options.is_fullsim else tuple(inspect(url) for url in files)
+    inputs = full_sim(files) if options.is_fullsim else inspect_all(files)
     for url, file in zip(files, inputs, strict=True):
         refuse_other_meaning(url, file.years, bundle, {fitted.model.produces for fitted in chosen})
     share = -(-options.max_rows // len(files))

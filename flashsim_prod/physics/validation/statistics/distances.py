@@ -75,33 +75,52 @@ def two_sample_chi2(sample: NDArray[np.generic], reference: NDArray[np.generic])
     return ChiSquare(float(np.sum((scale * a - b / scale) ** 2 / (a + b))), len(a) - 1)
 
 
-def rank_correlations(columns: F64, others: F64 | None = None) -> F64:
+def rank_correlations(columns: F64, others: F64 | None = None, weight: F64 | None = None) -> F64:
     """Spearman correlations of `columns`, shape (n, p), with each other or with `others`, shape (n, q).
 
     Ranks, because single values far out would decide a linear correlation. A constant column has none with
-    anything: 0.
+    anything: 0. `weight`, shape (n,), is what rows count for, not below 0; all alike by default.
     """
-    first = _standard_ranks(columns)
-    second = first if others is None else _standard_ranks(others)
+    first = _standard_ranks(columns, weight)
+    second = first if others is None else _standard_ranks(others, weight)
+    if weight is not None:
+        second = second * (weight / weight.mean())[:, None]
     correlations: F64 = first.T @ second / max(1, len(columns))
     return correlations
 
 
-def correlation_difference(first: F64, second: F64) -> F64:
+def correlation_difference(
+    first: F64, second: F64, weights: tuple[F64 | None, F64 | None] = (None, None)
+) -> F64:
     """Rank correlations between the columns of `first` less those of `second`, shape (p, p).
 
     Of a column with itself there is no difference, not even where it is constant in one of the two.
     """
-    difference = rank_correlations(first) - rank_correlations(second)
+    of_first, of_second = weights
+    difference = rank_correlations(first, weight=of_first) - rank_correlations(second, weight=of_second)
     np.fill_diagonal(difference, 0.0)
     return difference
 
 
-def _standard_ranks(columns: F64) -> F64:
+def _standard_ranks(columns: F64, weight: F64 | None) -> F64:
+    if weight is not None:
+        return _weighted_ranks(columns, weight / weight.sum())
     ranks = stats.rankdata(columns, axis=0)
     centred = ranks - ranks.mean(axis=0)
     width = centred.std(axis=0)
     standard: F64 = centred / np.where(width > 0, width, 1.0)
+    return standard
+
+
+def _weighted_ranks(columns: F64, share: F64) -> F64:
+    """The share of all rows that is below each, equal values half, as numbers of mean 0 and width 1."""
+    standard = np.empty(columns.shape)
+    for place, column in enumerate(columns.T):
+        _, where = np.unique(column, return_inverse=True)
+        by_value = np.bincount(where, share)
+        centred = (np.cumsum(by_value) - by_value / 2)[where] - 0.5
+        width = float(np.sqrt(centred**2 @ share))
+        standard[:, place] = centred / (width if width > 1e-12 else 1.0)
     return standard
 
 

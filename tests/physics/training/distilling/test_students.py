@@ -49,8 +49,9 @@ from flashsim_prod.physics.training.distilling.sources import Gathered, Sources
 from flashsim_prod.physics.training.fit import untrained
 from flashsim_prod.physics.training.optimise import FitSettings, split_rows
 from flashsim_prod.physics.training.record import FitRecord
-from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.table import Table, table_digest
 from flashsim_prod.physics.training.tuning.calibration import with_marginals_of
+from flashsim_prod.physics.training.tuning.folder import BASE_DIGEST
 from flashsim_prod.physics.training.tuning.settings import TuneSettings
 from flashsim_prod.physics.validation.statistics.distances import Measured
 from tests.students import bundle_with
@@ -237,6 +238,13 @@ def test_rows_that_the_fit_held_out_come_first(teachers: Bundle, table: Table) -
     # of a fit to other tables nothing is known
     other = entry.model_copy(update={"fit": {**entry.fit, "objects": N + 1}})
     assert not Sources.of_table(table, other).held_out.any()
+    # as many objects are not the same ones
+    told = entry.model_copy(update={"fit": {**entry.fit, "tables": table_digest(table)}})
+    changed = replace(table, targets={**table.targets, "x": table.targets["x"] + 1})
+    assert [Sources.of_table(one, told).held_out.any() for one in (table, changed)] == [True, False]
+    # what was tuned held out others
+    tuned = entry.model_copy(update={"fit": {**entry.fit, BASE_DIGEST: "0" * 64}})
+    assert not Sources.of_table(table, tuned).held_out.any()
 
 
 def test_a_reweighted_model_teaches_nobody(teachers: Bundle, drawn: Sources, tmp_path: Path) -> None:

@@ -125,3 +125,15 @@ def test_a_collection_may_have_an_underscore_in_its_name(tmp_path):
     every, second = fill_histograms([str(path)], names, Binning(2, 0, 1.5))
     assert every.by_event.values().tolist() == [2, 1]
     assert second.by_event.values().tolist() == [0, 1]
+
+
+def test_files_that_are_not_two_of_one_dataset_are_refused(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(histogram, "_CHUNK_EVENTS", 50)
+    with pytest.raises(InputError, match=r"0\.root is given twice; its events would count twice"):
+        fill_histograms([*files, files[0]], ["nJet"], None)
+    # as those of two requests have, whose errors would be taken for those of the same events
+    other = tmp_path / "other.root"
+    with NanoWriter(other, schema=V9, provenance={"another": "one"}) as writer:
+        writer.write(_events(20, 45))
+    with pytest.raises(InputError, match=r"other\.root and .*1\.root both have generator event 45"):
+        fill_histograms([*files, str(other)], ["nJet"], None)

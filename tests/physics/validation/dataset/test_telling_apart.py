@@ -75,6 +75,30 @@ def test_whole_events_are_told_apart_by_what_is_in_them() -> None:
     assert same.light == "green"
 
 
+def test_a_weighted_dataset_is_told_apart_by_what_its_events_count_for() -> None:
+    sample, reference = _sample(1), _sample(2, gen=N)
+    # half as many events with much MET as there were, in the reference; half as much weight, in the sample
+    met, true = (one.events.scalars["MET_pt"] for one in (sample, reference))
+    kept = (true < 30) | (np.random.default_rng(3).random(N) < 0.2)
+    thinned = replace(
+        reference,
+        events=reference.events.take(np.flatnonzero(kept)),
+        gen=reference.gen[kept],
+        weight=np.ones(kept.sum()),
+    )
+    weighted = replace(sample, weight=np.where(met < 30, 1.0, 0.2))
+    plain, counted = (events_told_apart(one, thinned) for one in (sample, weighted))
+    assert plain is not None
+    assert counted is not None
+    assert plain.auc.value > 0.6
+    assert counted.auc.value < 0.55
+    # the sign of a weight does not matter to trees, nor its unit
+    signed = replace(weighted, weight=-7 * weighted.weight)
+    found = events_told_apart(signed, thinned)
+    assert found is not None
+    assert found.auc.value == pytest.approx(counted.auc.value)
+
+
 def test_what_has_no_value_anywhere_does_not_stop_it() -> None:
     sample, reference = _sample(1), _sample(2, gen=N)
     fat = sample.events["FatJet"]

@@ -81,6 +81,30 @@ def test_copies_of_a_row_make_no_area_more_certain():
     assert often.error == pytest.approx(once.error)
 
 
+def test_a_weight_is_so_many_rows():
+    rng = np.random.default_rng(8)
+    label = np.tile([0, 1], 150)
+    scores, group = np.round(rng.normal(size=300) + label, 1), np.arange(300)
+    weight = rng.integers(0, 5, 300)
+    weighted = area_with_error(scores, label, group, weight.astype(np.float64))
+    often = area_with_error(*(np.repeat(one, weight) for one in (scores, label, group)))
+    assert weighted.value == pytest.approx(often.value)
+    assert weighted.error == pytest.approx(often.error)
+    assert weighted.value == pytest.approx(roc_auc_score(label, scores, sample_weight=weight))
+    assert area(scores, label, weight.astype(np.float64)) == pytest.approx(weighted.value)
+
+
+def test_weights_that_make_samples_alike_are_seen_by_the_trees():
+    first, second = _normals(1), _normals(2, shift=0.8)
+    likelihoods = np.exp(0.8 * first[:, 2] - 0.32)
+    weights = (likelihoods, np.ones(len(second)))
+    plain, weighted = (tell_apart(first, second, EACH, seed=1, weights=one).auc for one in (None, weights))
+    assert plain.value > 0.65
+    assert abs(weighted.value - 0.5) < 3 * weighted.error + 0.02
+    alike = (np.full(len(first), 3.0), np.full(len(second), 0.1))
+    assert tell_apart(first, second, EACH, seed=1, weights=alike).auc == plain
+
+
 def test_a_column_in_which_nothing_is_known_says_nothing():
     first, second = _normals(1), _normals(2, shift=1.5)
     first[:, 0] = second[:, 0] = np.nan

@@ -187,3 +187,16 @@ def test_an_axis_with_one_value_has_one_bin():
     )
     assert curve.rows == (500,)
     assert len(curve.edges) == 2
+
+
+def test_rank_correlations_of_weighted_rows_are_those_of_as_many_rows():
+    rng = np.random.default_rng(5)
+    columns = np.round(rng.normal(size=(400, 3)), 1)
+    columns[:, 1] += columns[:, 0]
+    weight = rng.integers(0, 4, 400)
+    often = rank_correlations(np.repeat(columns, weight, axis=0))
+    found = rank_correlations(columns, weight=weight.astype(np.float64))
+    assert np.allclose(found, often)
+    assert not np.allclose(found, rank_correlations(columns), atol=0.005)
+    others = np.repeat(columns, weight, axis=0)
+    assert np.allclose(correlation_difference(columns, others, (weight.astype(np.float64), None)), 0)
