@@ -11,7 +11,7 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob
 from flashsim_prod.errors import EventsError
-from flashsim_prod.production.job.cores import can_fork, in_order
+from flashsim_prod.production.job.cores import can_fork, prepared
 from flashsim_prod.production.job.owner import Owner
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class Simulation:
         """
         if self.processes > 1:
             owner = Owner(self.producer) if self.shared else None
-            self._made = in_order(self._feed, self._work, self.processes, owner)
+            self._made = prepared(self._feed, self._work, self.processes, owner)
         elif self.shared:
             self.producer.evaluator.prepare()
 
