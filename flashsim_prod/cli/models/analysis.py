@@ -114,6 +114,8 @@ def _tell_closure(made: ClosedAnalysis, whose: str) -> None:
         f"closure on {made.events:,} {whose} of {made.gen_events:,} generator events, "
         f"{made.passing:,} of which pass"
     )
+    for note in made.notes:
+        typer.echo(f"note: {note}", err=True)
     listing = table("VARIABLE", "BINS", "ENOUGH", "OFF", "WORST RATIO", right=("BINS", "ENOUGH", "OFF"))
     for one in made.all_bins:
         listing.add_row(one.name, str(one.bins), str(one.enough), str(one.off), _worst(one))

@@ -21,10 +21,12 @@ from flashsim_prod.physics.analysis.sample import Sample, notes_of, read_samples
 from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import find_kind
-from flashsim_prod.physics.training.assemble import ENTRY, build_bundle, load_fitted
+from flashsim_prod.physics.training.assemble import ENTRY, build_bundle, fitted_entry, is_fit_of, load_fitted
 from flashsim_prod.physics.training.fit import LEAST_OBJECTS, fit_model, leave_fit
 from flashsim_prod.physics.training.optimise import FitSettings
 
+#: in the training sample of a bundle: before the names of files, and behind them
+_OF_FILES, _TRAINED_ON = " pass the selection, of ", ", trained on the "
 #: called with a task, how much of it is done, how much there is, and the loss if it is a fit's
 Progress = Callable[[str, int, int, float | None], None]
 
@@ -153,7 +155,9 @@ def fit_analysis(
     fit, folder, model = regression.analysis.fit, work / _FIT, regression.model
     settings = settings_for(fit, parts.learned)
     settings = settings.quick() if quick else settings
-    if not (folder / ENTRY).is_file():
+    if (folder / ENTRY).is_file():
+        _refuse_other_events(folder, model.name, parts.learned)
+    else:
         size = find_kind(fit.kind).declared_size(model, width=fit.width, blocks=fit.blocks)
         fitted, record = fit_model(
             model,
@@ -170,6 +174,14 @@ def fit_analysis(
         leave_fit(calibrated(fitted, parts.learned, fit.seed), record, folder)
     # as jobs will have it: with its weights rounded
     return load_fitted(folder, model)[0]
+
+
+def _refuse_other_events(folder: Path, name: str, learned: Sample) -> None:
+    """`InputError` if the fit in `folder` is none to the events `learned`."""
+    if not is_fit_of(fitted_entry(folder, name), learned.table()):
+        raise InputError(
+            f"{folder} is a fit to events of other files; give another --work, or --anew to start over"
+        )
 
 
 def settings_for(fit: FitOptions, learned: Sample) -> FitSettings:
@@ -214,11 +226,22 @@ def calibrated(fitted: FittedModel, learned: Sample, seed: int) -> FittedModel:
     return replace(fitted, gaussianisers=maps)
 
 
+def learned_from(sample: Sequence[str], files: Sequence[str]) -> list[str]:
+    """The names of those of `files` that the training sample of an analysis' bundle names."""
+    known = {
+        name
+        for line in sample
+        for names in [line.partition(_OF_FILES)[2].partition(_TRAINED_ON)[0]]
+        for name in names.split()
+    }
+    return [name for name in dict.fromkeys(Path(url).name for url in files) if name in known]
+
+
 def bundle_of(regression: Regression, parts: Parts, work: Path, target: Path) -> Bundle:
     """The bundle of a fitted analysis, in the new folder `target`; `BundleError` if that exists."""
     analysis = regression.analysis
     by_reference = sorted(set(filter(None, parts.detectors.values())))
-    whose = f", trained on the {' and the '.join(by_reference)}" if by_reference else ""
+    whose = f"{_TRAINED_ON}{' and the '.join(by_reference)}" if by_reference else ""
     n, passing = len(parts.learned), int(parts.learned.passes.sum())
     files = " ".join(Path(url).name for url in parts.detectors)
     return build_bundle(
@@ -228,6 +251,6 @@ def bundle_of(regression: Regression, parts: Parts, work: Path, target: Path) ->
         title=f"{analysis.title}{whose}",
         # as of all that was trained on it, datasets say so in their names
         tag=f"RefDet_{analysis.dataset_tag}" if by_reference else analysis.dataset_tag,
-        training_sample=(f"{n:,} events, of which {passing:,} pass the selection, of {files}{whose}",),
+        training_sample=(f"{n:,} events, of which {passing:,}{_OF_FILES}{files}{whose}",),
         analysis=analysis,
     )

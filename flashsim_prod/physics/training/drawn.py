@@ -229,6 +229,21 @@ def refuse_mixture(paths: Sequence[Path], tables: Sequence[Table]) -> None:
             )
 
 
+def refuse_weights(table: Table, where: Path) -> None:
+    """`InputError` if events of a table, from the folder `where`, count for more or less than others."""
+    if table.weight is not None:
+        raise InputError(
+            f"{where}: tables with a weight, which only fits with --base know; extract them without --weight"
+        )
+
+
+def told_weights(table: Table, where: Path) -> tuple[str, ...]:
+    """A line if events of a table, from the folder `where`, have a weight that nobody looks at."""
+    if table.weight is None:
+        return ()
+    return (f"{where}: tables with a weight, which only fits with --base know: here all count alike",)
+
+
 def refuse_several_detectors(paths: Sequence[Path], tables: Sequence[Table]) -> None:
     """`InputError` if tables are of several reference detectors, and nobody said that they may be."""
     found: dict[str, Path] = {}

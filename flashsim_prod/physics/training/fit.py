@@ -31,6 +31,7 @@ from flashsim_prod.physics.training.assemble import (
     load_fitted,
     save_fitted,
 )
+from flashsim_prod.physics.training.drawn import refuse_weights
 from flashsim_prod.physics.training.losses import draw_losses
 from flashsim_prod.physics.training.optimise import FitSettings, Optimisation
 from flashsim_prod.physics.training.record import FitRecord, Losses
@@ -226,11 +227,7 @@ def fit_into_folder(
     """
     folder = work / "fits" / model.name
     table = load_tables(work / "tables", model)
-    if table.weight is not None:
-        raise InputError(
-            f"{work / 'tables' / model.name}: tables with a weight, which only fits with --base know; "
-            "extract them without --weight"
-        )
+    refuse_weights(table, work / "tables" / model.name)
     model = in_version(model, table.version)
     # of files that lack attributes, all but what is made of them
     model = model.drawing({str(target) for target in model.targets if target.name in table.targets})

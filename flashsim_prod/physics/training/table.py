@@ -263,10 +263,11 @@ class Table:
 def table_digest(table: Table) -> str:
     """What tells tables from others of as many objects."""
     found = hashlib.sha256()
-    # in the order in which files give them, whatever made the table
-    targets = (table.targets[name] for name in sorted(table.targets))
-    for column in (table.conditions, table.number, table.row, *targets):
-        found.update(np.ascontiguousarray(column).data)
+    columns = {"": table.conditions, " number": table.number, " row": table.row, **table.targets}
+    # in memory they stand in another order than in a file
+    for name in sorted(columns):
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(columns[name]).data)
     return found.hexdigest()[:12]
 
 

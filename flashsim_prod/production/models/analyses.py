@@ -75,6 +75,8 @@ class ClosedAnalysis:
     report : Path
         Figures of every bin.
     pictures : tuple of Path
+    notes : tuple of str
+        What a reader should know beside the figures.
     """
 
     events: int
@@ -87,6 +89,7 @@ class ClosedAnalysis:
     pair: tuple[str, str]
     report: Path
     pictures: tuple[Path, ...]
+    notes: tuple[str, ...]
 
     @property
     def all_bins(self) -> tuple[ClosedVariable, ...]:
@@ -233,7 +236,7 @@ def close_analysis(
     """
     from flashsim_prod.physics.analysis.closure import close
     from flashsim_prod.physics.analysis.producer import AnalysisProducer
-    from flashsim_prod.physics.analysis.training import whole_sample
+    from flashsim_prod.physics.analysis.training import learned_from, whole_sample
     from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
     from flashsim_prod.physics.chain.device import pick_device
 
@@ -250,10 +253,14 @@ def close_analysis(
     sample, _ = whole_sample(regression, files, progress)
     closure = close(regression, producer.fitted, sample)
     with storage_errors(f"writing {output}"):
-        return ClosedAnalysis(**_written(closure, output))
+        notes = tuple(
+            f"{name} is named in the bundle's training sample: its events are not held out"
+            for name in learned_from(bundle.manifest.training_sample, files)
+        )
+        return ClosedAnalysis(**_written(closure, output, notes))
 
 
-def _written(closure: Closure, folder: Path) -> dict[str, Any]:
+def _written(closure: Closure, folder: Path, notes: tuple[str, ...] = ()) -> dict[str, Any]:
     """What `ClosedAnalysis` tells of a closure, with its figures and pictures in a folder."""
     from flashsim_prod.physics.analysis.pictures import draw
 
@@ -271,6 +278,7 @@ def _written(closure: Closure, folder: Path) -> dict[str, Any]:
         "pair": closure.pair,
         "report": report,
         "pictures": draw(closure, folder),
+        "notes": notes,
     }
 
 

@@ -68,7 +68,7 @@ def compare_kinds(
     RequestError
         If there is no such model or kind.
     InputError
-        If there are no tables, or too small ones.
+        If there are no tables, too small ones, or such with a weight.
     LockedError
         If another command trains one of these kinds there.
     """
@@ -77,6 +77,7 @@ def compare_kinds(
         raise RequestError(f"--minutes {options.minutes:g}: give a time above 0")
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.chain.registry import find_model, in_version
+    from flashsim_prod.physics.training.drawn import refuse_weights
     from flashsim_prod.physics.training.losses import can_draw
     from flashsim_prod.physics.training.tables import load_tables
     from flashsim_prod.physics.validation.models.kinds import Terms, compare_kind
@@ -88,6 +89,7 @@ def compare_kinds(
     standings = []
     for model in found:
         table = load_tables(work / "tables", model)
+        refuse_weights(table, work / "tables" / model.name)
         model = in_version(model, table.version)
         drawn = model.drawing({str(target) for target in model.targets if target.name in table.targets})
         for kind in chosen:

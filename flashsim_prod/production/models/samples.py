@@ -258,9 +258,14 @@ def extract_tables(
         If there is no such model, or two files have the same name.
     InputError
         If a file cannot be read, lacks what a model of `models` needs, or is of another version of NanoAOD
-        than the tables that are there; or if there are no events in any file.
+        than the tables that are there; if there are no events in any file; or if one is another one's copy.
     """
-    from flashsim_prod.physics.training.drawn import told_mixtures, told_origins
+    from flashsim_prod.physics.training.drawn import (
+        refuse_same_events,
+        table_files,
+        told_mixtures,
+        told_origins,
+    )
     from flashsim_prod.physics.training.table import LEAST_OBJECTS
     from flashsim_prod.physics.training.tables import table_sizes
 
@@ -274,6 +279,9 @@ def extract_tables(
     if portions and len(made.empty) == len(portions):
         others = f", nor do the {len(portions) - 1} others" if len(portions) > 1 else ""
         raise InputError(f"{made.empty[0]} holds no events{others}; give other files")
+    for model in chosen:
+        # files that are drawn at the same time do not see each other
+        refuse_same_events(table_files(tables, model))
     there = {one.url: made.files[one.url].impossible for one in portions}
     of_no_era = tuple(file for file in there if _is_of_no_era(file, chosen, tables))
     chosen = [model for model in chosen if any(model in one.taught([model]) for one in portions)]

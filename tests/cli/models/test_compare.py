@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from flashsim_prod.physics.chain.registry import find_model
+from flashsim_prod.physics.training import tables
 from flashsim_prod.physics.training.optimise import FitSettings
-from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.table import Table, table_digest
 from flashsim_prod.physics.validation.models import kinds
 from flashsim_prod.physics.validation.models.constituents import summed_up
-from flashsim_prod.physics.validation.models.kinds import Notes, on_the_whole, split, table_digest
+from flashsim_prod.physics.validation.models.kinds import Notes, on_the_whole, split
 from flashsim_prod.physics.validation.statistics.c2st import tell_apart
 from tests.untaught import MODEL
 
@@ -45,6 +46,16 @@ def test_kinds_are_compared_and_what_is_there_is_kept(cli: Cli, work: Path) -> N
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")} == made
     again = cli("train", "compare", MODEL, "--kinds", "gan", *options, "--seed", "2", "--json").json
     assert again["standings"] != [gan]
+
+
+def test_tables_with_a_weight_are_no_tables_to_compare_by(
+    cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tables.load_tables(work / "tables", find_model(MODEL))
+    weighted = replace(table, weight=np.full(len(table.number), 2.0))
+    monkeypatch.setattr(tables, "load_tables", lambda *_: weighted)
+    told = cli("train", "compare", MODEL, "--work", str(work), "--minutes", "0.001")
+    assert (told.code, "tables with a weight, which only" in told.complaint) == (10, True)
 
 
 def test_tables_of_as_many_objects_begin_a_comparison_anew(tmp_path: Path) -> None:

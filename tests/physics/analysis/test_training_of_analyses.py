@@ -14,8 +14,10 @@ from flashsim_prod.core.analyses.config import Analysis, FitOptions
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import InputError
 from flashsim_prod.physics.analysis import training
+from flashsim_prod.physics.analysis.sample import Sample
 from flashsim_prod.physics.analysis.training import (
     calibrated,
+    learned_from,
     note_analysis,
     refuse_other_analysis,
     settings_for,
@@ -25,6 +27,7 @@ from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.registry import SPLINE
 from flashsim_prod.physics.chain.model import Condition, NetworkSize, ObjectModel, Target
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
+from flashsim_prod.physics.training.table import table_digest
 
 N = 4000
 MODEL = ObjectModel(
@@ -89,6 +92,33 @@ def test_variables_have_the_distribution_of_what_was_learned(monkeypatch: pytest
         np.testing.assert_array_equal(one.cdf, other.cdf)
         assert (one.cdf[0], one.cdf[-1]) == (0, 1)
         assert (np.diff(one.cdf) >= 0).all()
+
+
+def _learned(offset: float = 0.0) -> Sample:
+    rng = np.random.default_rng(4)
+    conditions, passes = rng.normal(size=(50, 2)).astype(np.float32), rng.random(50) < 0.5
+    targets = {"met": rng.normal(size=passes.sum()) + offset, "jets": rng.integers(0, 5, passes.sum())}
+    return Sample(conditions, passes, np.arange(50), np.ones(50), {}, targets)
+
+
+def test_a_fit_to_other_files_is_not_taken_for_one_to_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned, table = _learned(), _learned().table()
+    told = {"rows": 50, "objects": len(table.row), "tables": table_digest(table)}
+    monkeypatch.setattr(training, "fitted_entry", lambda *_: SimpleNamespace(fit=told))
+    learned.save(tmp_path / "learned.safetensors", {})
+    for same in (learned, Sample.load(tmp_path / "learned.safetensors")[0]):
+        training._refuse_other_events(tmp_path, "toy", same)
+    with pytest.raises(InputError, match="is a fit to events of other files; give another --work"):
+        training._refuse_other_events(tmp_path, "toy", _learned(1.0))
+
+
+def test_files_that_a_bundle_learned_from_are_known() -> None:
+    sample = ["5 events, of which 3 pass the selection, of a.root b.root, trained on the reference detector"]
+    assert learned_from(sample, ["x/b.root", "c.root", "a.root", "b.root"]) == ["b.root", "a.root"]
+    assert learned_from(["5 events, of which 3 pass the selection, of a.root"], ["a.root"]) == ["a.root"]
+    assert learned_from(["something else"], ["", "else"]) == []
 
 
 def test_what_starts_over_leaves_what_is_somebody_elses(tmp_path: Path) -> None:

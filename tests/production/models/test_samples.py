@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from flashsim_prod.errors import RequestError
+from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.training.table import DrawnFrom, Table
+from flashsim_prod.production.models import samples
+from flashsim_prod.production.models.drawing import Drawings, Drawn, Portion
 from flashsim_prod.production.models.samples import extract_tables, generate_sample, reconstruct_sample
 
 
@@ -33,6 +38,23 @@ def test_each_step_tells_how_far_it_is(tmp_path: Path) -> None:
     assert told == [("full.root", 12, 12)]
     assert (drawn.sizes["met"].objects, drawn.kept_files) == (12, 0)
     assert extract_tables([str(full)], tmp_path, ["met"], progress=progress).kept_files == 1
+
+
+def test_copies_that_are_drawn_at_the_same_time_are_told_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(portions: Sequence[Portion], models: object, tables: Path, **_: object) -> Drawings:
+        (tables / "met").mkdir(parents=True, exist_ok=True)
+        table = Table(np.zeros((5, 1), np.float32), np.ones(5, np.int64), np.arange(5), {})
+        for one in portions:
+            origin = DrawnFrom(one.url, "1", 5, 5, 5, n_bytes=700 if "twin" in one.url else 100)
+            table.save(tables / "met" / f"{Path(one.url).stem}.safetensors", source=origin)
+        return Drawings({one.url: Drawn(5) for one in portions})
+
+    monkeypatch.setattr(samples, "draw", drawn)
+    extract_tables(["a.root", "twin.root"], tmp_path, ["met"], progress=print)
+    with pytest.raises(InputError, match=r"are of copies of one file \(twin\.root, b/twins\.root\)"):
+        extract_tables(["b/twins.root"], tmp_path, ["met"], progress=print)
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:

@@ -40,14 +40,16 @@ from flashsim_prod.physics.chain.kinds.registry import find_kind
 from flashsim_prod.physics.chain.kinds.sets.base import KindOfSets
 from flashsim_prod.physics.chain.model import ObjectModel
 from flashsim_prod.physics.chain.registry import MODELS, OPTIONAL_MODELS
+from flashsim_prod.physics.event_range import EventRange
 from flashsim_prod.physics.training.assemble import (
     fits_unlike_tables,
     fitted_entry,
     is_fit_of,
     save_entry,
 )
+from flashsim_prod.physics.training.drawn import table_files, told_weights
 from flashsim_prod.physics.training.optimise import FitSettings, split_rows
-from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.table import Table, drawn_from
 from flashsim_prod.physics.training.tables import load_tables
 from flashsim_prod.physics.training.tuning.folder import (
     BASE,
@@ -90,7 +92,8 @@ class Unseen:
     lost : str
         What the model had beside, that will know its draws no more; empty if nothing.
     mixtures : tuple of str
-        Lines on a model that is of another reference detector than the tables.
+        Lines on a model that is of another reference detector than the tables, on weights of these that are
+        not looked at, and on events of theirs that the model has seen.
     """
 
     model: ObjectModel
@@ -133,7 +136,28 @@ def unseen(model: ObjectModel, work: Path, base: Bundle | None, wanted: Correcti
         lines = fits_unlike_tables(work, [model.name])
         return replace(unseen_by_fit(model, work, wanted), mixtures=tuple(lines))
     lines = base_unlike_tables(base, [model.name], work / "tables")
-    return replace(unseen_by_bundle(model, work, base, wanted), mixtures=tuple(lines))
+    found = unseen_by_bundle(model, work, base, wanted)
+    weights = told_weights(found.table, work / "tables" / model.name)
+    seen = _seen(base, model, work / "tables")
+    return replace(found, mixtures=(*lines, *weights, *seen))
+
+
+def _seen(base: Bundle, model: ObjectModel, tables: Path) -> tuple[str, ...]:
+    """A line if tables are of events that the training sample of a bundle names."""
+    sample, found = base.manifest.training_sample, []
+    for path in table_files(tables, model):
+        origin = drawn_from(path)
+        if origin is None:
+            continue
+        part = EventRange((origin.first, False), (origin.first + origin.events, False))
+        if origin.of and part.meets(sample, path.stem, origin.of):
+            found.append(path.stem)
+    if not found:
+        return ()
+    return (
+        f"{', '.join(found)}: named in the training sample of bundle {base.name}: what its models know by "
+        "heart corrects nothing; take tables of other events",
+    )
 
 
 def unseen_by_fit(model: ObjectModel, work: Path, wanted: Correction) -> Unseen:

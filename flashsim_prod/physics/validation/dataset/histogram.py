@@ -26,6 +26,7 @@ _BINS = 40
 #: whole numbers within so small a range get a bin each
 _MOST_INTEGERS = 60
 _NUMBERS = ("FlashSim_genEvent", "FlashSim_oversample", "genWeight")
+_FOLD = "FlashSim_fold"
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,14 @@ def fill_histograms(
         folds = events.scalars["FlashSim_oversample"].astype(np.float64)
         gen = events.scalars["FlashSim_genEvent"].astype(np.int64)
         whose.add(url, gen)
+        _refuse_repeated(url, events)
         weight = event_weights(events) / folds
         for one in made:
             values, event = one.observable.values(events)
-            one.by_gen.fill(values, gen_event=gen[event], weight=weight[event])
+            try:
+                one.by_gen.fill(values, gen_event=gen[event], weight=weight[event])
+            except ValueError as error:
+                raise InputError(f"{url} is no file of one dataset: {error}") from error
             one.by_event.fill(values, gen_event=n_events + event, weight=weight[event])
         n_events += events.n
         n_folds += folds.sum()
@@ -173,11 +178,29 @@ class _GenEvents:
         self._url, here = url, np.unique(gen)
         self._here.append(here)
         for other, there in self._before:
+            if here[-1] < there[0] or there[-1] < here[0]:
+                # as it is of nearly all files of a dataset
+                continue
             if len(common := np.intersect1d(here, there, assume_unique=True)):
                 raise InputError(
                     f"{url} and {other} both have generator event {common[0]}: they are no two files of "
                     "one dataset; fill histograms of each, and add those"
                 )
+
+
+def _refuse_repeated(url: str, events: Events) -> None:
+    """`InputError` if one fold of one generator event is there twice, as where datasets were joined."""
+    if _FOLD not in events.scalars:
+        return
+    gen, fold = (events.scalars[name].astype(np.int64) for name in (_NUMBERS[0], _FOLD))
+    order = np.lexsort((fold, gen))
+    same = (np.diff(gen[order]) == 0) & (np.diff(fold[order]) == 0)
+    if same.any():
+        first = order[np.argmax(same)]
+        raise InputError(
+            f"{url} is no file of one dataset: fold {fold[first]} of generator event {gen[first]} is there "
+            "twice; fill histograms of each dataset, and add those"
+        )
 
 
 def _empty(observable: Observable, binning: Binning) -> Filled:
@@ -196,7 +219,7 @@ def _chunks(
             for name in _NUMBERS:
                 if name not in file.branches:
                     raise InputError(f"{url} has no branch '{name}': was it made by flashsim-prod?")
-            more = {WEIGHT} & file.branches
+            more = {WEIGHT, _FOLD} & file.branches
             needed = sorted({*_NUMBERS, *more, *(name for one in observables for name in one.needs)})
             for start in range(0, file.n_entries, _CHUNK_EVENTS):
                 progress(Path(url).name, start, file.n_entries)

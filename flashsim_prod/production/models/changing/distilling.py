@@ -109,7 +109,8 @@ class Distillation:
     seconds : float
         Wall time of this sitting.
     mixtures : tuple of str
-        Lines on teachers that are of another reference detector than the tables.
+        Lines on teachers that are of another reference detector than the tables, and on tables whose weights
+        nobody looks at.
     """
 
     bundle: BundleSummary
@@ -181,7 +182,7 @@ def distil_bundle(
         tuple(student_figures(name, one.distilled) for name, one in made.items()),
         skipped,
         time.monotonic() - began,
-        () if work is None else tuple(base_unlike_tables(teachers, made, work / "tables")),
+        (*([] if work is None else base_unlike_tables(teachers, made, work / "tables")), *lessons.weights),
     )
 
 

@@ -43,11 +43,23 @@ class Lessons:
     ) -> None:
         self._teachers, self._work, self._folder = teachers, work, folder
         self._options, self._display = options, display
+        #: lines on tables whose weights nobody looks at
+        self.weights: tuple[str, ...] = ()
         self.origin = (
             f"{options.events} generator events x {options.oversample}, seed {options.seed}"
             if work is None
             else "tables"
         )
+
+    @property
+    def _most(self) -> int:
+        """Objects of each model that are kept."""
+        return max(self._options.objects, 200_000)
+
+    @property
+    def _terms(self) -> str:
+        """What tells a run of the chain from others: another bundle asks its models for other things."""
+        return f"{self.origin}, bundle {self._teachers.digest}, at most {self._most}"
 
     @property
     def are_named(self) -> bool:
@@ -66,9 +78,11 @@ class Lessons:
     def _tabulated(self, name: str, work: Path) -> Sources:
         from flashsim_prod.physics.chain.compatibility import DECLARED
         from flashsim_prod.physics.training.distilling.sources import Sources
+        from flashsim_prod.physics.training.drawn import told_weights
         from flashsim_prod.physics.training.tuning.folder import table_for
 
         table = table_for(DECLARED[name], work / "tables", self._teachers)
+        self.weights += told_weights(table, work / "tables" / name)
         return Sources.of_table(table, self._teachers.manifest.models[name])
 
     def _gathered(self, name: str) -> Sources:
@@ -76,7 +90,7 @@ class Lessons:
 
         folder = self._folder / "asked"
         whole = folder / "all"
-        if not whole.is_file() or read_text(whole).strip() != self.origin:
+        if not whole.is_file() or read_text(whole).strip() != self._terms:
             shutil.rmtree(folder, ignore_errors=True)
             self._gather(folder)
         path = folder / f"{name}.safetensors"
@@ -100,9 +114,8 @@ class Lessons:
             self._display.step("cocktail", done, total)
 
         batches = folds_of(cards, options.oversample, options.seed)
-        most = max(options.objects, 200_000)
-        found = gather(Chain(self._teachers), batches, options.seed, most, told)
+        found = gather(Chain(self._teachers), batches, options.seed, self._most, told)
         folder.mkdir(parents=True, exist_ok=True)
         for model, sources in found.items():
             sources.save(folder / f"{model}.safetensors")
-        write_whole(folder / "all", self.origin + "\n")
+        write_whole(folder / "all", self._terms + "\n")

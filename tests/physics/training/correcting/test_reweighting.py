@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,17 +15,19 @@ from flashsim_prod.physics.chain.bundle import ModelEntry, save_model
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, taken
 from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
+from flashsim_prod.physics.training.correcting import folder
 from flashsim_prod.physics.training.correcting.folder import (
     Unseen,
     groups,
     learned_and_judged,
     leave,
+    unseen,
     unseen_by_fit,
 )
 from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
-from flashsim_prod.physics.training.table import Table
+from flashsim_prod.physics.training.table import DrawnFrom, Table
 from flashsim_prod.physics.training.tables import table_path
 from tests.corrections import (
     SAMPLING,
@@ -41,6 +44,7 @@ from tests.toy_models import toy_model
 TOY = toy_model(most=2)
 SETTINGS = ReweightSettings(steps=200, batch=256, hidden=(32,), knots=8, learning_rate=3e-3)
 N = 3000
+NO_BUNDLE = SimpleNamespace(name="none", manifest=SimpleNamespace(training_sample=()))
 
 
 @functools.cache
@@ -184,3 +188,32 @@ def test_objects_that_judge_are_of_other_sources():
     assert 0.25 <= len(judged.row) / len(_table().row) < 0.35
     assert np.all(np.diff(groups(judged)) >= 0)
     assert len(np.unique(groups(judged))) >= 40
+
+
+def test_events_that_the_bundle_learned_from_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "base_unlike_tables", lambda *_: [])
+    monkeypatch.setattr(folder, "unseen_by_bundle", lambda *_: _unseen(SINGLE[0]))
+    for name, first in (("old", 0), ("half", 50), ("new", 0)):
+        path = table_path(tmp_path / "tables", f"{name}.root", TOY)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _table().save(path, source=DrawnFrom(f"{name}.root", "1", 50, 100, 1, first))
+    samples = {("old", "half, events 0:50"): ["old: named in"], ("half",): ["half: named in"], ("prose",): []}
+    for sample, lines in samples.items():
+        manifest = SimpleNamespace(training_sample=sample)
+        base = SimpleNamespace(name="a", manifest=manifest)
+        told = unseen(TOY, tmp_path, base, ReweighterSection).mixtures
+        assert len(told) == len(lines)
+        assert all(line.startswith(start) for line, start in zip(told, lines, strict=True))
+
+
+def test_weights_of_tables_that_corrections_do_not_know_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "base_unlike_tables", lambda *_: ["a line"])
+    for weight, lines in ((None, 1), (np.full(N, 0.5), 2)):
+        found = replace(_unseen(SINGLE[0]), table=replace(_table(), weight=weight))
+        monkeypatch.setattr(folder, "unseen_by_bundle", lambda *_, one=found: one)
+        told = unseen(TOY, tmp_path, NO_BUNDLE, ReweighterSection).mixtures
+        assert len(told) == lines
+        assert told[0] == "a line"
+        assert (
+            "toy: tables with a weight, which only fits with --base know: here all" in told[-1] or lines == 1
+        )

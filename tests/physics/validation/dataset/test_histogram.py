@@ -131,6 +131,15 @@ def test_files_that_are_not_two_of_one_dataset_are_refused(files, tmp_path, monk
     monkeypatch.setattr(histogram, "_CHUNK_EVENTS", 50)
     with pytest.raises(InputError, match=r"0\.root is given twice; its events would count twice"):
         fill_histograms([*files, files[0]], ["nJet"], None)
+    # nor is a file that two were joined into, whether all of it is filled at once or not
+    joined = tmp_path / "joined.root"
+    with NanoWriter(joined, schema=V9, provenance={}) as writer:
+        for _ in range(2):
+            writer.write(_events(20))
+    for chunk in (50, 1000):
+        monkeypatch.setattr(histogram, "_CHUNK_EVENTS", chunk)
+        with pytest.raises(InputError, match=r"joined\.root is no file of one dataset: .* event [0-9]+ "):
+            fill_histograms([str(joined)], ["nJet"], None)
     # as those of two requests have, whose errors would be taken for those of the same events
     other = tmp_path / "other.root"
     with NanoWriter(other, schema=V9, provenance={"another": "one"}) as writer:
