@@ -39,19 +39,16 @@ from flashsim_prod.physics.streams.served import check_xrootd, is_xrootd
 
 #: what uproot and the decompressors were seen to raise, or can raise, on damaged bytes
 _DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    RuntimeError,
-    AssertionError,
-    AttributeError,
-    TypeError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    cramjam.DecompressionError,
-    uproot.deserialization.DeserializationError,
+    *(OSError, EOFError, ValueError, LookupError, RuntimeError, AssertionError),
+    *(
+        AttributeError,
+        TypeError,
+        struct.error,
+        zlib.error,
+        lzma.LZMAError,
+        cramjam.DecompressionError,
+        uproot.deserialization.DeserializationError,
+    ),
 )
 
 #: what XRootD's client says of a file that is not there

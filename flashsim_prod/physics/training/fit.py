@@ -87,7 +87,7 @@ def fit_model(
     Raises
     ------
     InputError
-        If the table is too small to learn from, or `folder` has checkpoints of other settings or tables.
+        If the table is too small to learn from.
     RequestError
         If the kind has no stage `only`.
     """
@@ -110,19 +110,8 @@ def fit_model(
         detector=table.detector,
         tables=table_digest(table),
     )
-    # the same numbers of another detector are other tables, too: the record has one
-    digest = f"{table_digest(table)} {table.detector}".rstrip()
     for stage in stages:
-        _optimise(
-            stage,
-            examples,
-            settings,
-            folder=folder,
-            digest=digest,
-            device=device,
-            record=record,
-            progress=progress,
-        )
+        _optimise(stage, examples, settings, folder=folder, device=device, record=record, progress=progress)
     return fitted, record
 
 
@@ -177,7 +166,6 @@ def _optimise(
     settings: FitSettings,
     *,
     folder: Path,
-    digest: str,
     device: str,
     record: FitRecord,
     progress: FitProgress,
@@ -185,7 +173,10 @@ def _optimise(
     """Train a stage's network in place; at the end it holds the averaged weights that were best."""
     steps, settings = settings.of(stage)
     loss = stage.loss(examples)
-    work = Optimisation(stage.network.to(device), loss, steps, settings, device, stage.turns, digest)
+    network = stage.network.to(device)
+    # the same numbers of another detector are other tables, too: the record has one
+    tables = f"{record.tables} {record.detector}".rstrip()
+    work = Optimisation(network, loss, steps, settings, device, stage.turns, tables)
     checkpoint = _checkpoint(folder, stage.name)
     spent_s = work.restore(checkpoint) if checkpoint.exists() else 0.0
     started = time.monotonic()
@@ -230,7 +221,7 @@ def fit_into_folder(
     Raises
     ------
     InputError
-        If there are no tables, too small ones, or checkpoints of other settings or tables.
+        If there are no tables, too small ones, or checkpoints of other settings.
     BundleError
         If the last fit is asked for and there is none, or it is of another declaration.
     """

@@ -25,9 +25,6 @@ _STRETCH = 200
 #: rows that the held-out loss is found from at most
 _MOST_HELD_OUT = 32_768
 
-#: note of a checkpoint
-_LEARNS_FROM = "learns_from"
-
 
 @dataclass(frozen=True)
 class _Taken:
@@ -115,7 +112,7 @@ class Optimisation:
     turns : sequence of Turn
         What a step consists of, one after another.
     learns_from : str
-        What tells the rows from others of as many; empty if nothing does.
+        What tells the examples from others of as many rows; empty if whoever keeps the checkpoints knows it.
 
     Attributes
     ----------
@@ -140,7 +137,7 @@ class Optimisation:
             settings,
             device,
         )
-        self._learns_from = learns_from
+        self.learns_from = learns_from
         self.averaged = AveragedModel(network, avg_fn=growing_average(settings.average))
         self._turns = [
             _Taken(turn, weights, turn.optimiser(weights, settings.learning_rate * turn.rate))
@@ -210,7 +207,7 @@ class Optimisation:
             tensors |= taken.moments()
         tensors["generator"] = self.generator.get_state()
         notes = {"step": self.step, "losses": self.losses, "seconds": seconds, "for": self._identity()}
-        notes[_LEARNS_FROM] = self._learns_from
+        notes["learns_from"] = self.learns_from
         with appearing_tensors(path) as temporary:
             save_file(
                 {key: value.contiguous() for key, value in tensors.items()},
@@ -224,7 +221,7 @@ class Optimisation:
         Raises
         ------
         InputError
-            If the checkpoint is damaged or of a fit with other settings, or to other tables.
+            If the checkpoint is damaged or of a fit with other settings.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -232,16 +229,12 @@ class Optimisation:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise InputError(f"{path}: damaged checkpoint; fit with --anew to start over") from error
-        if notes["for"] != self._identity():
+        # one from before checkpoints said what they learn from is taken at its word
+        alike = notes.get("learns_from", self.learns_from) == self.learns_from
+        if notes["for"] != self._identity() or not alike:
             raise InputError(
                 f"{path}: a checkpoint of a fit with other settings or events; "
                 "repeat those, or fit with --anew to start over"
-            )
-        # one of before checkpoints said it goes on
-        if notes.get(_LEARNS_FROM, self._learns_from) != self._learns_from:
-            raise InputError(
-                f"{path}: a checkpoint of a fit to other tables than those that are there now; "
-                "fit with --anew to start over"
             )
         try:
             self.network.load_state_dict(_below(tensors, "network."))

@@ -11,7 +11,7 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import SimulateJob
 from flashsim_prod.errors import EventsError
-from flashsim_prod.production.job.cores import can_fork, in_order
+from flashsim_prod.production.job.cores import can_fork, prepared
 from flashsim_prod.production.job.owner import Owner
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class Simulation:
             owner = Owner(self.producer) if self.shared else None
             if owner is None:
                 self.producer.evaluator.prepare()
-            self._made = in_order(self._feed, self._work, self.processes, owner)
+            self._made = prepared(self._feed, self._work, self.processes, owner)
         elif self.shared:
             self.producer.evaluator.prepare()
 

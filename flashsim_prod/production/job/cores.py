@@ -75,7 +75,7 @@ class Shared(Protocol):
         ...
 
 
-def in_order(
+def prepared(
     feed: Callable[[], Iterator[Item]],
     work: Callable[[Item], Result],
     n: int,
@@ -112,7 +112,7 @@ def _results(
 
 
 class _Team:
-    """The processes of one call of `in_order`, and the pipes between them."""
+    """The processes of one call of `prepared`, and the pipes between them."""
 
     def __init__(self, n: int, shared: Shared | None = None) -> None:
         pipes = [multiprocessing.Pipe(duplex=False) for _ in range(2 * n + 2)]

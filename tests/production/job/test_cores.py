@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from flashsim_prod.errors import EventsError, NodeError, exit_code_is_retryable
-from flashsim_prod.production.job.cores import can_fork, in_order
+from flashsim_prod.production.job.cores import can_fork, prepared
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="sys.platform: processes are forked on Linux only")
 
@@ -44,7 +44,7 @@ def test_results_are_in_the_order_of_items(n: int, items: int) -> None:
         time.sleep(0.02 * (number % n == 0))
         return number, os.getpid()
 
-    found = list(in_order(_numbers(items), slow_first, n))
+    found = list(prepared(_numbers(items), slow_first, n))
     assert [number for number, _ in found] == list(range(items))
     assert len({pid for _, pid in found} | {os.getpid()}) == min(n, items) + 1
     assert not _children()
@@ -60,7 +60,7 @@ def test_no_more_than_a_few_items_are_under_way(tmp_path: Path) -> None:
                 file.write(b"x")
                 yield bytes(1 << 20)
 
-    results = in_order(many, lambda item: item, 2)
+    results = prepared(many, lambda item: item, 2)
     next(results)
     time.sleep(0.5)
     # of each process: one done, one worked on, one taken in advance, one or two in its pipe or before it
@@ -84,7 +84,7 @@ def test_an_exception_is_raised_when_its_turn_has_come(where: str) -> None:
 
     found: list[int] = []
     with pytest.raises(EventsError) as told:
-        found.extend(in_order(feed, work, 2))
+        found.extend(prepared(feed, work, 2))
     assert str(told.value) == "the fourth is bad"
     assert found == [0, 1, 2]
     assert any("in work" in note or "in feed" in note for note in told.value.__notes__)
@@ -96,7 +96,7 @@ def test_an_exception_that_cannot_be_sent_is_told_by_its_name() -> None:
         raise Odd(number, 2)
 
     with pytest.raises(RuntimeError) as told:
-        list(in_order(_numbers(1), work, 1))
+        list(prepared(_numbers(1), work, 1))
     assert str(told.value) == "Odd: 0 and 2"
 
 
@@ -115,7 +115,7 @@ def test_the_death_of_a_process_is_an_error_that_another_try_can_help(whom: str)
         return number
 
     with pytest.raises(NodeError, match=r"^a process of this job was killed \(SIGKILL\); .*$") as told:
-        list(in_order(feed, work, 2))
+        list(prepared(feed, work, 2))
     assert exit_code_is_retryable(told.value.exit_code)
     assert not _children()
 
@@ -123,7 +123,7 @@ def test_the_death_of_a_process_is_an_error_that_another_try_can_help(whom: str)
 #: feeds and works forever; what it starts is told before
 ALONE = """
 import os, subprocess, sys, time
-from flashsim_prod.production.job.cores import in_order
+from flashsim_prod.production.job.cores import prepared
 
 def feed():
     other = subprocess.Popen(["sleep", "1000"])
@@ -134,7 +134,7 @@ def work(item):
     time.sleep(0.05)
     return os.getpid(), item[1]
 
-results = in_order(feed, work, 2)
+results = prepared(feed, work, 2)
 first, second = next(results), next(results)
 print(first[0], second[0], first[1], flush=True)
 for _ in results:
@@ -159,11 +159,11 @@ def test_nobody_is_left_when_the_first_process_dies(signum: int) -> None:
 
 
 MEASURED = """
-from flashsim_prod.production.job.cores import in_order, memory_mb
+from flashsim_prod.production.job.cores import prepared, memory_mb
 
 shared = b"x" * (256 << 20)
 before = memory_mb()
-results = in_order(lambda: iter(range(1000)), lambda number: len(shared), 2)
+results = prepared(lambda: iter(range(1000)), lambda number: len(shared), 2)
 next(results)
 print(before, memory_mb())
 results.close()

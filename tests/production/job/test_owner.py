@@ -29,7 +29,7 @@ from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.generator.pythia import PythiaSource
 from flashsim_prod.physics.producing import NanoProducer
 from flashsim_prod.production.job.batches import Simulation
-from flashsim_prod.production.job.cores import can_fork, in_order, memory_mb
+from flashsim_prod.production.job.cores import can_fork, memory_mb, prepared
 from flashsim_prod.production.job.owner import Asking, Owner
 from flashsim_prod.production.job.simulate import write_checked
 from flashsim_prod.production.order.plan import Plan
@@ -75,7 +75,7 @@ class Asks:
 
 def _results(asks: Asks, n: int, items: int = 24) -> Iterator[tuple[int, float, int]]:
     producer: Any = asks
-    return in_order(lambda: iter(range(items)), asks.work, n, Owner(producer))
+    return prepared(lambda: iter(range(items)), asks.work, n, Owner(producer))
 
 
 def _killed() -> None:
@@ -147,7 +147,7 @@ def test_what_is_asked_for_is_no_more_than_one_thing_each(tmp_path: Path) -> Non
         return len(rows)
 
     producer: Any = asks
-    results = in_order(lambda: iter(range(60)), much, 2, Owner(producer))
+    results = prepared(lambda: iter(range(60)), much, 2, Owner(producer))
     # of both who ask: 8 MB there, as much pickled, joined, doubled and pickled again, with room for garbage
     before = memory_mb()
     seen = [memory_mb() for _ in results]

@@ -52,11 +52,6 @@ class Lessons:
         )
 
     @property
-    def are_named(self) -> bool:
-        """Whether somebody named the models, so that one without a lesson is an error."""
-        return bool(self._options.models)
-
-    @property
     def _most(self) -> int:
         """Objects of each model that are kept."""
         return max(self._options.objects, 200_000)
@@ -65,6 +60,11 @@ class Lessons:
     def _terms(self) -> str:
         """What tells a run of the chain from others: another bundle asks its models for other things."""
         return f"{self.origin}, bundle {self._teachers.digest}, at most {self._most}"
+
+    @property
+    def are_named(self) -> bool:
+        """Whether somebody named the models, so that one without a lesson is an error."""
+        return bool(self._options.models)
 
     def of(self, name: str) -> Sources:
         """Of one model; `InputError` if there are too few objects, or tables do not go with the bundle."""
