@@ -13,7 +13,8 @@ from flashsim_prod.physics.training.distilling.sources import Sources
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning import folder as tuning
 from flashsim_prod.production.models.changing import distilling
-from flashsim_prod.production.models.changing.distilling import DistilDisplay, DistilOptions, _Lessons
+from flashsim_prod.production.models.changing.distilling import DistilDisplay, DistilOptions
+from flashsim_prod.production.models.changing.lessons import Lessons
 
 
 def test_what_another_bundle_was_asked_for_is_not_taken_up(
@@ -21,7 +22,7 @@ def test_what_another_bundle_was_asked_for_is_not_taken_up(
 ) -> None:
     run: list[str] = []
 
-    def gathered(lessons: _Lessons, folder: Path) -> None:
+    def gathered(lessons: Lessons, folder: Path) -> None:
         run.append(lessons._teachers.digest)
         n = 300
         sources = Sources(np.zeros((n, 2), np.float32), np.arange(n), np.zeros(n, dtype=bool))
@@ -29,12 +30,12 @@ def test_what_another_bundle_was_asked_for_is_not_taken_up(
         sources.save(folder / "met.safetensors")
         distilling.write_whole(folder / "all", lessons._terms + "\n")
 
-    monkeypatch.setattr(_Lessons, "_gather", gathered)
+    monkeypatch.setattr(Lessons, "_gather", gathered)
     bundle = load_bundle(find_bundle("reference"))
     other = replace(bundle, digest="0" * 64)
     few = DistilOptions(objects=1000)
     for teachers, options in ((bundle, few), (bundle, few), (other, few), (other, DistilOptions(events=7))):
-        assert len(_Lessons(teachers, None, tmp_path, options, DistilDisplay()).of("met")) == 300
+        assert len(Lessons(teachers, None, tmp_path, options, DistilDisplay()).of("met")) == 300
     assert run == [bundle.digest, other.digest, other.digest]
 
 
@@ -47,7 +48,7 @@ def test_weights_of_tables_that_students_do_not_know_are_told(
     for weight, told in ((None, ()), (np.full(n, 0.5), ("met: tables with a weight, which only fits",))):
         weighted = replace(table, weight=weight)
         monkeypatch.setattr(tuning, "table_for", lambda *_, found=weighted: found)
-        lessons = _Lessons(bundle, tmp_path, tmp_path, DistilOptions(), DistilDisplay())
+        lessons = Lessons(bundle, tmp_path, tmp_path, DistilOptions(), DistilDisplay())
         lessons.of("met")
         assert len(lessons.weights) == len(told)
         assert all(part in line for part, line in zip(told, lessons.weights, strict=True))
