@@ -24,6 +24,8 @@ TAILS = (0.01, 0.99)
 _FEWEST = 10
 #: chance that one of all shares of a model, which may be a thousand, is called worse where none is
 _FALSE_ALARM = 0.05
+#: how often trees are grown, of so many objects
+_TRAININGS, _MANY = 3, 20_000
 #: what is told at most of what is worse
 _MOST_TOLD = 6
 
@@ -127,9 +129,18 @@ def errors_allowed(shares: int) -> float:
 
 
 def _area(true: Columns, drawn: Columns, conditions: F32, group: I64, seed: int) -> Measured:
+    """The mean over several trainings, if there are objects enough for these to differ by more than chance.
+
+    Trees that are grown of other halves of the same 100,000 objects were seen to differ by 0.006, four times
+    what the objects that they are tested on are uncertain by.
+    """
     seen = conditions.astype(np.float64)
     one, other = (np.hstack((_matrix(columns, list(drawn)), seen)) for columns in (true, drawn))
-    return tell_apart(one, other, (group, group), seed=seed).auc
+    number = _TRAININGS if len(seen) >= _MANY else 1
+    found = [tell_apart(one, other, (group, group), seed=seed + place).auc for place in range(number)]
+    values = np.array([area.value for area in found])
+    scatter = values.std(ddof=1) / np.sqrt(number) if number > 1 else 0.0
+    return Measured(float(values.mean()), float(np.hypot(np.mean([area.error for area in found]), scatter)))
 
 
 def _matrix(columns: Columns, names: list[str]) -> F64:
