@@ -11,9 +11,9 @@ from flashsim_prod.errors import InputError
 from flashsim_prod.files import read_text, write_json
 from flashsim_prod.physics.chain.detectors import NOT_RECORDED, is_mixed, named, together
 from flashsim_prod.physics.chain.model import ObjectModel
+from flashsim_prod.physics.drawn_from import DrawnFrom
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.training.table import (
-    DrawnFrom,
     Table,
     detector_of_table,
     drawn_from,

@@ -20,6 +20,7 @@ from flashsim_prod.physics.chain.detectors import detector_of_file
 from flashsim_prod.physics.chain.forms import noting_fills
 from flashsim_prod.physics.chain.model import ObjectModel, Rows
 from flashsim_prod.physics.chain.registry import in_version
+from flashsim_prod.physics.drawn_from import DrawnFrom
 from flashsim_prod.physics.era_of_file import settled_era
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Column, Events
@@ -48,7 +49,7 @@ from flashsim_prod.physics.training.finite import LeftOut, Noting, finite
 from flashsim_prod.physics.training.needed import PROBED_EVENTS, asked_for, needed_branches
 from flashsim_prod.physics.training.partial import partial_targets
 from flashsim_prod.physics.training.stream import Stream
-from flashsim_prod.physics.training.table import DrawnFrom, Table, origin_of_table, sizes
+from flashsim_prod.physics.training.table import Table, origin_of_table, sizes
 
 #: of files with no more events all branches are read: to find out which are needed takes longer
 WHOLE_EVENTS = 5000

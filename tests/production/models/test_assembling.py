@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flashsim_prod.physics.training.table import DrawnFrom, Table
+from flashsim_prod.physics.drawn_from import DrawnFrom
+from flashsim_prod.physics.training.table import Table
 from flashsim_prod.production.models.assembling import _tables_of
 
 

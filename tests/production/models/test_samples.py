@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from flashsim_prod.errors import InputError, RequestError
+from flashsim_prod.physics.drawn_from import DrawnFrom
 from flashsim_prod.physics.nanoaod.reader import NanoFile
-from flashsim_prod.physics.training.table import DrawnFrom, Table
+from flashsim_prod.physics.training.table import Table
 from flashsim_prod.production.models import samples
 from flashsim_prod.production.models.drawing import Drawings, Drawn, Portion
 from flashsim_prod.production.models.samples import extract_tables, generate_sample, reconstruct_sample

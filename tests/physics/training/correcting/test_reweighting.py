@@ -14,6 +14,7 @@ from flashsim_prod.core.choices import WeightUse
 from flashsim_prod.physics.chain.bundle import ModelEntry, save_model
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, taken
 from flashsim_prod.physics.chain.corrections.section import ReweighterSection
+from flashsim_prod.physics.drawn_from import DrawnFrom
 from flashsim_prod.physics.training.assemble import load_fitted, save_fitted
 from flashsim_prod.physics.training.correcting import folder
 from flashsim_prod.physics.training.correcting.folder import (
@@ -27,7 +28,7 @@ from flashsim_prod.physics.training.correcting.folder import (
 from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
-from flashsim_prod.physics.training.table import DrawnFrom, Table
+from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import table_path
 from tests.corrections import (
     SAMPLING,

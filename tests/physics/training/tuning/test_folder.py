@@ -14,11 +14,12 @@ from flashsim_prod.physics.chain.bundle import Bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Target
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
+from flashsim_prod.physics.drawn_from import DrawnFrom
 from flashsim_prod.physics.training.assemble import build_bundle, save_fitted
 from flashsim_prod.physics.training.fit import fit_into_folder
 from flashsim_prod.physics.training.optimise import FitSettings
 from flashsim_prod.physics.training.record import FitRecord
-from flashsim_prod.physics.training.table import DrawnFrom, Table
+from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning import folder as tuning
 from flashsim_prod.physics.training.tuning.folder import (
     begun_as,
