@@ -143,7 +143,7 @@ def lenders(defined: Bools, like: Sequence[Column]) -> NDArray[np.int64]:
     int64 array of shape (n,)
         One of the nearest, by chance (always the same for the same input); -1 if none is defined.
     """
-    # looking at a bundle needs the declarations alone, and takes a quarter of the time without
+    # declarations are loaded by whoever looks at a bundle, which needs no scipy
     from scipy.spatial import cKDTree
 
     lender = np.arange(len(defined))
