@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from flashsim_prod.physics.chain.bundle import load_bundle
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.registry import find_model
+from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tables import load_tables
 from flashsim_prod.physics.validation.models import reweighted
 from flashsim_prod.production.models.changing.tuning import _without_corrections
@@ -70,7 +70,7 @@ def test_what_cannot_be_reweighted_is_told_in_a_line(cli: Cli, work: Path, base:
     # one in twenty is held out
     assert "objects its fit held out only" in complaint(MODEL)
     path = next((work / "tables" / MODEL).glob("*.safetensors"))
-    shutil.copy(path, path.with_name("again.safetensors"))
+    Table.load(path).save(path.with_name("again.safetensors"), find_model(MODEL))
     assert "other tables than jet_from_genjet was fitted to" in complaint(MODEL)
     assert (work / "fits" / MODEL / "entry.json").read_bytes() == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +39,9 @@ def test_all_that_has_tables_is_calibrated_then_tuned_and_put_into_a_bundle(
     calibrate = ("train", "calibrate", "--base", "reference", "--work", str(work), "--seed", "2", "--json")
     (made,) = cli(*calibrate).json["models"]
     rates = made["rates"]
-    assert rates["tuned"] == pytest.approx(rates["sample"], rel=0.02)
+    # as near as so few sources let it be known: what chance makes of them is not followed
+    error = math.sqrt(rates["sample"] / made["rows"])
+    assert rates["tuned"] == pytest.approx(rates["sample"], abs=2 * error)
     fit = ("train", "fit", "all", "--base", "reference", "--work", str(work), "--quick", "--device", "cpu")
     (tuned,) = cli(*fit, "--json").json["models"]
     assert (tuned["done"], tuned["stages"].keys()) == ("fine-tuned", {"flow", "multiplicity"})

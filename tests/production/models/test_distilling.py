@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flashsim_prod.files import write_whole
 from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
 from flashsim_prod.physics.training.distilling.sources import Sources
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning import folder as tuning
-from flashsim_prod.production.models.changing import distilling
 from flashsim_prod.production.models.changing.distilling import DistilDisplay, DistilOptions
 from flashsim_prod.production.models.changing.lessons import Lessons
 
@@ -28,7 +28,7 @@ def test_what_another_bundle_was_asked_for_is_not_taken_up(
         sources = Sources(np.zeros((n, 2), np.float32), np.arange(n), np.zeros(n, dtype=bool))
         folder.mkdir(parents=True)
         sources.save(folder / "met.safetensors")
-        distilling.write_whole(folder / "all", lessons._terms + "\n")
+        write_whole(folder / "all", lessons._terms + "\n")
 
     monkeypatch.setattr(Lessons, "_gather", gathered)
     bundle = load_bundle(find_bundle("reference"))
