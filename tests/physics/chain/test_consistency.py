@@ -190,7 +190,7 @@ def _vector(objects: Collection, place: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def test_no_two_jets_lie_in_one_cone(made: Events) -> None:
-    # of jets in public files fewer than 4 in 1000 have another one within 0.4; of the detector's and the chain's
+    # of jets in public files fewer than 4 in 1000 have another one within 0.4; of the detector's and ours
     # 3 of 1000 have in 6,000 events, and by chance half as many more in folds of as few as here
     assert _near(made["Jet"], made["Jet"], 0.4) < 0.006
     assert _near(made["Jet"], made["Jet"], 0.3) < 0.002
