@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.choices import Device
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.errors import InputError
+from flashsim_prod.grid.locks import fit_lock
+from flashsim_prod.production.models.bundles import open_bundle
 
 if TYPE_CHECKING:
+    from flashsim_prod.physics.training.correcting.folder import Correction, Unseen
     from flashsim_prod.physics.validation.models.reweighted import Judged
 
 #: called with the task, its steps done, all of them, and a loss
@@ -37,6 +42,17 @@ class CorrectionOptions:
     device: Device = Device.AUTO
     threads: int = 1
     seed: int = 1
+
+
+@contextmanager
+def alone_with(name: str, base: str | None, work: Path, wanted: Correction) -> Iterator[Unseen]:
+    """A model and what it has not seen; nobody makes its fit in `work` meanwhile: that would be lost."""
+    from flashsim_prod.physics.chain.registry import find_model
+    from flashsim_prod.physics.training.correcting.folder import unseen
+
+    model = find_model(name)
+    with fit_lock(work, name):
+        yield unseen(model, work, None if base is None else open_bundle(base), wanted)
 
 
 def refuse_useless(model: str, what: str, figures: Judged) -> None:

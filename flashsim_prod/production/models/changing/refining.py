@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.errors import InputError, RequestError
-from flashsim_prod.grid.locks import fit_lock
-from flashsim_prod.production.models.bundles import open_bundle
-from flashsim_prod.production.models.changing.correcting import CorrectionOptions, Step, refuse_useless
+from flashsim_prod.production.models.changing.correcting import (
+    CorrectionOptions,
+    Step,
+    alone_with,
+    refuse_useless,
+)
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.corrections.section import RefinerJudgement
-    from flashsim_prod.physics.chain.model import ObjectModel
+    from flashsim_prod.physics.training.correcting.folder import Unseen
     from flashsim_prod.physics.training.correcting.refine import Learned, RefineSettings
     from flashsim_prod.physics.validation.models.reweighted import Judged
 
@@ -81,17 +84,13 @@ def refine_model(name: str, base: str | None, work: Path, options: RefineOptions
     NodeError
         If a GPU is asked for and there is none.
     """
-    from flashsim_prod.physics.chain.registry import find_model
+    from flashsim_prod.physics.chain.corrections.section import RefinerSection
 
-    model = find_model(name)
-    # a fit that is made meanwhile would be lost for the one that was there before
-    with fit_lock(work, name):
-        return _refined(model, base, work, options, progress)
+    with alone_with(name, base, work, RefinerSection) as found:
+        return _refined(found, work, options, progress)
 
 
-def _refined(
-    model: ObjectModel, base: str | None, work: Path, options: RefineOptions, progress: Step
-) -> Refined:
+def _refined(found: Unseen, work: Path, options: RefineOptions, progress: Step) -> Refined:
     from flashsim_prod.physics.chain.corrections.refiner import moving
     from flashsim_prod.physics.chain.corrections.section import RefinerSection
     from flashsim_prod.physics.chain.device import pick_device
@@ -100,13 +99,11 @@ def _refined(
         groups,
         learned_and_judged,
         leave,
-        unseen,
     )
     from flashsim_prod.physics.training.correcting.refine import learn_refiner
     from flashsim_prod.physics.validation.models.reweighted import judge
 
-    name = model.name
-    found = unseen(model, work, None if base is None else open_bundle(base), RefinerSection)
+    name = found.model.name
     fitted = found.fitted
     if not moving(fitted.model, fitted.gaussianisers):
         raise RequestError(

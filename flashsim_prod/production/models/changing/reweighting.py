@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashsim_prod.core.choices import WeightUse
-from flashsim_prod.grid.locks import fit_lock
-from flashsim_prod.production.models.bundles import open_bundle
-from flashsim_prod.production.models.changing.correcting import CorrectionOptions, Step, refuse_useless
+from flashsim_prod.production.models.changing.correcting import (
+    CorrectionOptions,
+    Step,
+    alone_with,
+    refuse_useless,
+)
 
 if TYPE_CHECKING:
-    from flashsim_prod.physics.chain.model import ObjectModel
+    from flashsim_prod.physics.training.correcting.folder import Unseen
     from flashsim_prod.physics.validation.models.reweighted import Judged
 
 
@@ -75,17 +78,13 @@ def reweight_model(
     NodeError
         If a GPU is asked for and there is none.
     """
-    from flashsim_prod.physics.chain.registry import find_model
+    from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 
-    model = find_model(name)
-    # a fit that is made meanwhile would be lost for the one that was there before
-    with fit_lock(work, name):
-        return _reweighted(model, base, work, options, progress)
+    with alone_with(name, base, work, ReweighterSection) as found:
+        return _reweighted(found, work, options, progress)
 
 
-def _reweighted(
-    model: ObjectModel, base: str | None, work: Path, options: ReweightOptions, progress: Step
-) -> Reweighted:
+def _reweighted(found: Unseen, work: Path, options: ReweightOptions, progress: Step) -> Reweighted:
     from flashsim_prod.physics.chain.corrections.section import ReweighterSection
     from flashsim_prod.physics.chain.device import pick_device
     from flashsim_prod.physics.training.correcting.folder import (
@@ -93,13 +92,11 @@ def _reweighted(
         groups,
         learned_and_judged,
         leave,
-        unseen,
     )
     from flashsim_prod.physics.training.correcting.reweight import ReweightSettings, learn_reweighter
     from flashsim_prod.physics.validation.models.reweighted import judge
 
-    name = model.name
-    found = unseen(model, work, None if base is None else open_bundle(base), ReweighterSection)
+    name = found.model.name
     device = pick_device(options.device, threads=options.threads)
     settings = ReweightSettings(use=options.use, candidates=options.candidates, seed=options.seed)
     settings = settings.lasting(options.steps, quick=options.quick)
