@@ -26,8 +26,7 @@ from flashsim_prod.physics.definitions.jets_muons import of_era
 from flashsim_prod.physics.definitions.vertices import MOST_OTHER_VERTICES, other_vertices
 from flashsim_prod.physics.eras import DEFAULT
 from flashsim_prod.physics.events import WEIGHT, Events, split_name
-from flashsim_prod.physics.nanoaod.reader import conform
-from flashsim_prod.physics.nanoaod.schema import UNREFINED
+from flashsim_prod.physics.nanoaod.schema import UNREFINED, conform
 from flashsim_prod.physics.nanoaod.versions.names import declared_in
 from flashsim_prod.physics.randoms import DrawKeys, Draws
 

@@ -30,8 +30,7 @@ from flashsim_prod.physics.detector.tau_discriminators import simulate_taus
 from flashsim_prod.physics.detector.truth import view_truth
 from flashsim_prod.physics.detector.vertices import find_vertices
 from flashsim_prod.physics.events import Collection, Events, full_name
-from flashsim_prod.physics.nanoaod.reader import conform
-from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.schema import Schema, conform
 from flashsim_prod.physics.nanoaod.versions.names import declared_in, writing
 
 #: what has columns to be kept to the schema's

@@ -32,9 +32,9 @@ from flashsim_prod.physics.generator.files.survey import check_alike, check_need
 from flashsim_prod.physics.generator.kinds import InputFacts, Locate, SourceKind
 from flashsim_prod.physics.generator.pileup import PileupDraws, find_profile
 from flashsim_prod.physics.generator.source import regrouped
-from flashsim_prod.physics.nanoaod.reader import NanoFile, as_type
+from flashsim_prod.physics.nanoaod.reader import NanoFile
 from flashsim_prod.physics.nanoaod.runs import RunSums, part_of, read_runs
-from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.schema import Schema, as_type
 
 _LOG = logging.getLogger(__name__)
 

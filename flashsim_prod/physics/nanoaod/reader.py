@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.errors import FlashSimError, InputError, StorageError
 from flashsim_prod.files import open_regular
-from flashsim_prod.physics.events import Collection, Column, Events, full_name, split_name
+from flashsim_prod.physics.events import Collection, Column, Events, split_name
 from flashsim_prod.physics.nanoaod.remote import (
     RaisingSource,
     check_served,
@@ -32,23 +32,26 @@ from flashsim_prod.physics.nanoaod.remote import (
     transfer_errors,
     without_chatter,
 )
-from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.schema import Schema, conform
 from flashsim_prod.physics.nanoaod.stamps import read_header
 from flashsim_prod.physics.nanoaod.versions.names import Dialect, find_dialect, version_of
 from flashsim_prod.physics.streams.served import check_xrootd, is_xrootd
 
 #: what uproot and the decompressors were seen to raise, or can raise, on damaged bytes
 _DAMAGED = (
-    *(OSError, EOFError, ValueError, LookupError, RuntimeError, AssertionError),
-    *(
-        AttributeError,
-        TypeError,
-        struct.error,
-        zlib.error,
-        lzma.LZMAError,
-        cramjam.DecompressionError,
-        uproot.deserialization.DeserializationError,
-    ),
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    AssertionError,
+    AttributeError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    cramjam.DecompressionError,
+    uproot.deserialization.DeserializationError,
 )
 
 #: what XRootD's client says of a file that is not there
@@ -361,39 +364,3 @@ def reading(url: str, trouble: str) -> Iterator[None]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def as_type(name: str, column: Column, dtype: np.dtype[Any]) -> Column:
-    """`column` as `dtype`; `InputError` for an integer that would become another one."""
-    if column.dtype == dtype:
-        return column
-    with np.errstate(over="ignore", invalid="ignore"):
-        cast = column.astype(dtype)
-    if dtype.kind in "iu" and column.dtype.kind in "iu":
-        # compared as they were: -1 is not 18446744073709551615
-        changed = np.flatnonzero((cast != column) | ((cast < 0) != (column < 0)))
-        if len(changed):
-            raise InputError(f"{name} = {column[changed[0]]} does not fit NanoAOD's {dtype}")
-    return cast
-
-
-def conform(events: Events, schema: Schema) -> Events:
-    """The same events with the types of `schema`, wherever it knows the branch.
-
-    Later versions narrowed many integers (``Jet_jetId`` is uint8 from v12 on).
-    """
-
-    def cast(name: str, column: Column) -> Column:
-        known = schema.branches.get(name)
-        return column if known is None else as_type(name, column, known.dtype)
-
-    return Events(
-        events.n,
-        {name: cast(name, column) for name, column in events.scalars.items()},
-        {
-            name: Collection(
-                one.counts, {key: cast(full_name(name, key), c) for key, c in one.columns.items()}, one.name
-            )
-            for name, one in events.collections.items()
-        },
-    )

@@ -25,13 +25,15 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.sources.base import CarriedBranch
 from flashsim_prod.core.strict import nearest
-from flashsim_prod.errors import EventsError, RequestError
+from flashsim_prod.errors import EventsError, InputError, RequestError
+from flashsim_prod.physics.events import Collection, Column, Events, full_name
 
 #: mantissa bits of a float32
 FULL_PRECISION = 23
@@ -294,3 +296,39 @@ def _detail(text: str) -> tuple[int | None, tuple[int, ...] | None, tuple[str, .
 def _values(part: str) -> range:
     first, _, last = part.partition("..")
     return range(int(first), int(last or first) + 1)
+
+
+def as_type(name: str, column: Column, dtype: np.dtype[Any]) -> Column:
+    """`column` as `dtype`; `InputError` for an integer that would become another one."""
+    if column.dtype == dtype:
+        return column
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = column.astype(dtype)
+    if dtype.kind in "iu" and column.dtype.kind in "iu":
+        # compared as they were: -1 is not 18446744073709551615
+        changed = np.flatnonzero((cast != column) | ((cast < 0) != (column < 0)))
+        if len(changed):
+            raise InputError(f"{name} = {column[changed[0]]} does not fit NanoAOD's {dtype}")
+    return cast
+
+
+def conform(events: Events, schema: Schema) -> Events:
+    """The same events with the types of `schema`, wherever it knows the branch.
+
+    Later versions narrowed many integers (``Jet_jetId`` is uint8 from v12 on).
+    """
+
+    def cast(name: str, column: Column) -> Column:
+        known = schema.branches.get(name)
+        return column if known is None else as_type(name, column, known.dtype)
+
+    return Events(
+        events.n,
+        {name: cast(name, column) for name, column in events.scalars.items()},
+        {
+            name: Collection(
+                one.counts, {key: cast(full_name(name, key), c) for key, c in one.columns.items()}, one.name
+            )
+            for name, one in events.collections.items()
+        },
+    )

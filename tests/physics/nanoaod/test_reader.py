@@ -14,8 +14,8 @@ import uproot
 from flashsim_prod.errors import InputError, RequestError
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod import reader
-from flashsim_prod.physics.nanoaod.reader import NanoFile, conform
-from flashsim_prod.physics.nanoaod.schema import Schema
+from flashsim_prod.physics.nanoaod.reader import NanoFile
+from flashsim_prod.physics.nanoaod.schema import Schema, conform
 from flashsim_prod.physics.nanoaod.writer import NanoWriter
 
 V9 = Schema.load("v9")
