@@ -17,9 +17,9 @@ class Copies:
 
     def refuse(self, url: str, file: NanoFile) -> None:
         """`InputError` if `file`, which is called `url`, was opened before."""
-        twin = self._seen.setdefault(identity(file), "")
+        twin = self._seen.get(identity(file))
         self._seen[identity(file)] = url
-        if twin:
+        if twin is not None:
             what = f"{url} is given twice" if twin == url else f"{url} and {twin} are copies of one file"
             raise InputError(f"{what}; its events would count twice and are no others, leave one out")
 

@@ -93,18 +93,20 @@ def refuse_copies(folder: Path, models: Sequence[ObjectModel], url: str, here: D
 
 def refuse_same_events(paths: Sequence[Path]) -> None:
     """`InputError` if two tables of one model have events in common, under whatever names of their file."""
-    seen: list[tuple[Path, DrawnFrom]] = []
+    # what has another UUID is another file
+    seen: dict[str, list[tuple[Path, DrawnFrom]]] = {}
     for path in paths:
         here = drawn_from(path)
         if here is None:
             continue
-        for twin, there in seen:
+        of_its_uuid = seen.setdefault(here.uuid, [])
+        for twin, there in of_its_uuid:
             if here.shares_events(there):
                 raise InputError(
                     f"{twin} and {path} are of copies of one file ({there.url}, {here.url}); its events "
                     "would count twice; remove the tables of one"
                 )
-        seen.append((path, here))
+        of_its_uuid.append((path, here))
 
 
 def _impossible_path(folder: Path, url: str, name: str) -> Path:

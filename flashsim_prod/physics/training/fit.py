@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from flashsim_prod.errors import InputError, RequestError
-from flashsim_prod.physics.chain.detectors import together
+from flashsim_prod.physics.chain.detectors import DETECTOR_KEY, together
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.base import Examples, Stage
 from flashsim_prod.physics.chain.kinds.registry import FLOW, KINDS, find_kind
@@ -25,7 +25,6 @@ from flashsim_prod.physics.chain.registry import in_version
 from flashsim_prod.physics.chain.transforms import Gaussianiser, Standardiser
 from flashsim_prod.physics.training.assemble import (
     SEVERAL,
-    detector_of_fit,
     fitted_entry,
     is_fit_of,
     load_fitted,
@@ -239,7 +238,8 @@ def fit_into_folder(
         last = fitted_entry(folder, model.name)
         are_the_same = is_fit_of(last, table) and last.fit.get("seed") == settings.seed
         # what is gone on from stays in it
-        table = replace(table, detector=together((detector_of_fit(folder), table.detector)))
+        detector = str(last.fit.get(DETECTOR_KEY, ""))
+        table = replace(table, detector=together((detector, table.detector)))
         if only and not further:
             size = start.kind.declared_size(model, width=width, blocks=blocks)
             start = _begun_anew(start, size, only, table, settings.seed)

@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 
 from flashsim_prod.errors import InputError
 from flashsim_prod.patience import ATTEMPTS, patiently
+from flashsim_prod.physics.drawn_from import DrawnFrom
 from flashsim_prod.physics.event_range import WHOLE, EventRange
 from flashsim_prod.physics.events import Events
 from flashsim_prod.physics.nanoaod.reader import NanoFile
@@ -59,6 +60,19 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._drop()
+
+    def origin(self, url: str, weight: float) -> DrawnFrom:
+        """What tables of these events are drawn from, the file being told as `url`; no objects yet."""
+        return DrawnFrom(
+            url=url,
+            uuid=self.identifier,
+            events=self.events,
+            of=self.entries,
+            objects=0,
+            first=self.first,
+            weight=weight,
+            n_bytes=self.file.n_bytes,
+        )
 
     def read(self, names: Sequence[str], start: int, stop: int) -> Events:
         """The branches `names` of events [start, stop)."""

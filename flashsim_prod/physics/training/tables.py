@@ -253,10 +253,7 @@ def extract_file(
         return
     with Stream(url, n_events, part) as stream:
         file = stream.file
-        whence = DrawnFrom(
-            *(told_url(url), stream.identifier, stream.events, stream.entries, 0, stream.first, part.weight),
-            n_bytes=file.n_bytes,
-        )
+        whence = stream.origin(told_url(url), part.weight)
         if not file.n_entries:
             if impossible is not None:
                 remember_empty(folder, url, models, whence)
