@@ -116,7 +116,7 @@ def as_drawn_by(model: ObjectModel, entry: ModelEntry) -> ObjectModel:
     They may lack some: attributes that were declared after they were made. `BundleError`, with the first
     difference, if they were made for anything else than what `model` declares.
     """
-    drawn = in_form(in_version(model, version_of(entry)), entry.form).drawing(entry.targets)
+    drawn = _as_fitted(model, entry).drawing(entry.targets)
     check_signature(drawn, entry)
     return drawn
 
@@ -130,7 +130,12 @@ def lacks(name: str, entry: ModelEntry) -> dict[str, float | None]:
 def declared_for(name: str, entry: ModelEntry) -> ObjectModel | None:
     """The model of an entry's version of NanoAOD and form; ``None`` if this software knows none."""
     model = DECLARED.get(name)
-    return None if model is None else in_form(in_version(model, version_of(entry)), entry.form)
+    return None if model is None else _as_fitted(model, entry)
+
+
+def _as_fitted(model: ObjectModel, entry: ModelEntry) -> ObjectModel:
+    """`model` in the version of NanoAOD and the form that weights were fitted to."""
+    return in_form(in_version(model, version_of(entry)), entry.form)
 
 
 def check_learns(name: str, entry: ModelEntry, where: str) -> None:

@@ -84,9 +84,10 @@ def _note(column: Column, unknown: Bools) -> None:
 
 def filled(column: Column, known: Bools) -> Column:
     """`column` with its unknown entries replaced by known ones, taken in turn; zeros without any."""
-    complete = column.copy() if known.any() else np.zeros_like(column)
-    if known.any():
-        complete[~known] = np.resize(column[known], int((~known).sum()))
+    lent = column[known]
+    complete = column.copy() if len(lent) else np.zeros_like(column)
+    if len(lent):
+        complete[~known] = np.resize(lent, int((~known).sum()))
     _note(complete, ~known)
     return complete
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.errors import MissingBranchError
+from flashsim_prod.physics.definitions.links import delta_phi
 from flashsim_prod.physics.events import Column, Events
 
 F64 = NDArray[np.float64]
@@ -329,5 +330,4 @@ class ObjectModel:
 
 def wrap_angle(angle: Column) -> F64:
     """`angle` [rad] brought into [-pi, pi)."""
-    wrapped: F64 = (np.asarray(angle, dtype=np.float64) + np.pi) % (2 * np.pi) - np.pi
-    return wrapped
+    return delta_phi(np.asarray(angle), np.zeros(()))

@@ -102,11 +102,12 @@ def in_version(model: ObjectModel, version: str) -> ObjectModel:
 
 @cache
 def _in_version(name: str, version: str) -> ObjectModel:
-    model = find_model(name).as_plain
-    variant = _VARIANTS.get(version, {}).get(model.produces)
-    if variant is not None:
-        return variant.of(model, version)
-    return replace(model, version=version) if version in _VARIANTS else find_model(name)
+    model = find_model(name)
+    if version not in _VARIANTS:
+        return model
+    variant = _VARIANTS[version].get(model.produces)
+    plain = model.as_plain
+    return replace(plain, version=version) if variant is None else variant.of(plain, version)
 
 
 def in_form(model: ObjectModel, form: int) -> ObjectModel:
