@@ -113,6 +113,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, str]]:
         *([("extends", _extends_line(ask.extends))] if ask.extends else []),
         ("from", f"{ask.card.title}; {source}; bundle {ask.bundle.path}; seed {ask.seed}"),
         *([("nano", f"NanoAOD {ask.nano}")] if ask.analysis is None else []),
+        *([("draws", plan.draws)] if plan.draws else []),
         ("jobs", f"{jobs} of up to {format_count(job_events)} events, {plan.slots} at a time"),
         ("files", f"{format_count(ask.n_merge)}, {format_bytes(plan.bytes)} in all"),
         ("time", f"about {format_duration(plan.seconds)} on {ask.site.name} (rates {plan.rates_from})"),

@@ -167,6 +167,7 @@ def _figures(made: Plan) -> dict[str, Any]:
         "nano": ask.nano if ask.analysis is None else None,
         "analysis": None if ask.analysis is None else ask.analysis.name,
         "format": ask.format,
+        "draws": made.draws or None,
         "jobs": ask.n_simulate,
         "files": ask.n_merge,
         "slots": made.slots,

@@ -165,6 +165,13 @@ class BundleFound:
     bundle: Bundle | None = None
     ntuple: Ntuple | None = None
 
+    @property
+    def students(self) -> str:
+        """Which of its models draw by students, in words."""
+        from flashsim_prod.physics.chain.distilled import told_students
+
+        return "" if self.bundle is None else told_students(self.bundle.manifest.models)
+
     def check_refines(self, *, asked: bool) -> None:
         """`RequestError` if what is unrefined is asked for, and nothing that the bundle draws is refined."""
         if not asked or self.bundle is None:

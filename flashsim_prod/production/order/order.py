@@ -191,6 +191,7 @@ def make_order(
         "bundle": bundle.ref,
         "bundle_tag": bundle.tag,
         "missing": bundle.missing,
+        "students": bundle.students,
         "events": events,
         "energy_tev": energy_tev,
         "source": source,

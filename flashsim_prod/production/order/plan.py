@@ -21,7 +21,7 @@ from flashsim_prod.core.notices.targets import Notify
 from flashsim_prod.core.options import RequestOptions
 from flashsim_prod.core.request import BundleRef, Request, Split
 from flashsim_prod.core.site import Rates, Site
-from flashsim_prod.core.sizes import format_count, format_duration
+from flashsim_prod.core.sizes import counted, format_count, format_duration
 from flashsim_prod.core.sources.kinds import HasSource
 from flashsim_prod.energy.results.conventions import JOULE_PER_KWH
 from flashsim_prod.errors import RequestError
@@ -66,6 +66,8 @@ class Order(HasSource, RequestOptions):
     bundle: BundleRef
     bundle_tag: str
     missing: tuple[str, ...] = ()
+    #: which models draw by students, in words
+    students: str = ""
     events: int | None = None
     energy_tev: float | None = None
     device: Device = Device.AUTO
@@ -124,6 +126,8 @@ class Plan:
         Where the rates come from, for people.
     notes : tuple of str
         What a user should know before saying yes, a line each.
+    draws : str
+        How attributes are drawn, for people; empty of a request that was planned before.
     notify : Notify or None
         As of the order.
     advice : tuple of str
@@ -138,6 +142,7 @@ class Plan:
     energy_kwh: float | None
     rates_from: str
     notes: tuple[str, ...]
+    draws: str = ""
     notify: Notify | None = None
     advice: tuple[str, ...] = ()
 
@@ -249,7 +254,15 @@ def _estimated(request: Request, order: Order, measured: RatesSeen | None) -> Pl
     made = estimate(request, measured)
     pace = _paced_by_generator(request, measured.rates if measured else request.site.rates)
     notes = (*_notes(request, order, made.job_seconds), *pace)
-    return replace(made, notes=notes, notify=order.notify, advice=pace)
+    return replace(made, draws=_draws(request, order), notes=notes, notify=order.notify, advice=pace)
+
+
+def _draws(request: Request, order: Order) -> str:
+    """How attributes are drawn: by students in steps of their own, and all other flows as was asked for."""
+    if order.analysis is not None:
+        return ""
+    asked = f": {request.sampling.solver} in {counted(request.sampling.evaluations, 'evaluation')}"
+    return f"{order.students}; others{asked}" if order.students else f"flows{asked}"
 
 
 def estimate(request: Request, measured: RatesSeen | None) -> Plan:

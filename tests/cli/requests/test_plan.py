@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from flashsim_prod.physics.chain import compatibility
+from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+from flashsim_prod.physics.chain.distilled import told_students
 from flashsim_prod.production.home import VARIABLE, Home
 from flashsim_prod.production.views.scan import find_proofs
 
@@ -177,6 +179,15 @@ def test_the_plan_says_what_a_version_does_not_get(cli: Cli) -> None:
     assert pace.startswith("the generator sets the pace: 50 gen events/s a job, where 800 events/s could")
     assert (same["nano"], same["notes"]) == ("v9", [era, pace])
     assert cli("plan", "ttbar", "--events", "100", "--json").json["nano"] == "v9"
+
+
+def test_the_plan_says_in_how_many_steps_models_draw(cli: Cli) -> None:
+    asked = ("plan", "ttbar", "--events", "100", "--json")
+    students = told_students(load_bundle(find_bundle("reference")).manifest.models)
+    assert students.startswith("students: ")
+    assert cli(*asked).json["draws"] == f"{students}; others: midpoint in 8 evaluations"
+    # other steps than the students' take the teachers
+    assert cli(*asked, "--evaluations", "20").json["draws"] == "flows: midpoint in 20 evaluations"
 
 
 @pytest.mark.parametrize(
