@@ -61,9 +61,16 @@ def _scope(nodeid: str) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Several processes begin with what takes longest: begun last, it would leave the others idle."""
+    """Several processes begin with what takes longest: begun last, it would leave the others idle.
+
+    The files with tests that wait for peers are noted for `.ci/run`, which then reads these alone.
+    """
     if not hasattr(config, "workerinput"):
         return
+    cache = getattr(config, "cache", None)
+    if cache is not None and not config.option.markexpr:
+        waiting = {item.nodeid.split("::", 1)[0] for item in items if item.get_closest_marker("peers")}
+        cache.set("flashsim_prod/peers", sorted(waiting))
     slow, tests = Counter[str](), Counter[str]()
     for item in items:
         scope = _scope(item.nodeid)
@@ -72,7 +79,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     def order(item: pytest.Item) -> tuple[bool, int, int]:
         scope = _scope(item.nodeid)
-        return not any(name in scope for name in SERVED), -slow[scope], -tests[scope]
+        served = any(name in scope for name in SERVED)
+        return not served, 0 if served else -slow[scope], -tests[scope]
 
     items.sort(key=order)
 
