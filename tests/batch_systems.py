@@ -25,7 +25,7 @@ from flashsim_prod.production.views import status
 
 TESTS = Path(__file__).parent
 #: no request of these tests takes as long
-PATIENCE_S = 180.0
+PATIENCE_S = 600.0
 CARD = ProcessCard(
     name="toy",
     title="a toy process",
@@ -82,7 +82,7 @@ def module_at(path: Path, name: str) -> Any:
     return module
 
 
-def waited_for(what: Callable[[], Any], patience_s: float = 60) -> Any:
+def waited_for(what: Callable[[], Any], patience_s: float = 180) -> Any:
     """What `what` gives, as soon as it is something."""
     deadline = time.monotonic() + patience_s
     while not (found := what()):

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from html.parser import HTMLParser
@@ -37,8 +38,10 @@ hypothesis.settings.register_profile("search", _PATIENT, max_examples=1000)
 hypothesis.settings.load_profile("same")
 
 
-#: folders whose tests share a server that has one port or folder and takes seconds to start
-ONE_PROCESS_EACH = ("grid/batch/htcondor", "grid/batch/slurm", "production/dataset")
+#: folders whose tests share a server that takes seconds to start and then waits more than it computes
+SERVED = ("grid/batch/htcondor", "grid/batch/slurm", "production/dataset")
+#: those of them whose server has one port or folder
+ONE_PROCESS_EACH = SERVED[1:]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -50,18 +53,49 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("peers")
 
 
+def _scope(nodeid: str) -> str:
+    """What one process runs: a file, as its fixtures are made once for all its tests; some folders, too."""
+    file = nodeid.split("::", 1)[0]
+    return next((name for name in ONE_PROCESS_EACH if f"tests/{name}/" in file), file)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several processes begin with what takes longest: begun last, it would leave the others idle.
+
+    The files with tests that wait for peers are noted for `.ci/run`, which then reads these alone.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    cache = getattr(config, "cache", None)
+    if cache is not None and not config.option.markexpr:
+        waiting = {item.nodeid.split("::", 1)[0] for item in items if item.get_closest_marker("peers")}
+        cache.set("flashsim_prod/peers", sorted(waiting))
+    slow, tests = Counter[str](), Counter[str]()
+    for item in items:
+        scope = _scope(item.nodeid)
+        slow[scope] += item.get_closest_marker("slow") is not None
+        tests[scope] += 1
+
+    def order(item: pytest.Item) -> tuple[bool, int, int]:
+        scope = _scope(item.nodeid)
+        served = any(name in scope for name in SERVED)
+        return not served, 0 if served else -slow[scope], -tests[scope]
+
+    items.sort(key=order)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file is run by one process, as its fixtures are made once for all its tests; some folders, too."""
+    """Whole scopes, in the order that `pytest_collection_modifyitems` gives."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFileOrFolder(LoadScopeScheduling):
+    class ByScope(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::", 1)[0]
-            shared = [name for name in ONE_PROCESS_EACH if f"tests/{name}/" in file]
-            return shared[0] if shared else file
+            return _scope(nodeid)
 
-    return ByFileOrFolder(config, log)
+    config.option.loadscopereorder = False
+    return ByScope(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -115,8 +149,7 @@ def fake_physics(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         (fake_physics.simulate, "simulate"),
         (fake_physics.simulate, "bound_bundle"),
         (fake_physics.merge, "merge"),
-        (fake_physics.local_run, "worker_command"),
-        (fake_physics.again_jobs, "worker_command"),
+        *((import_module(name), "worker_command") for name in fake_physics.STARTERS),
     ]
     for module, name in originals:
         # remembered by monkeypatch, which puts them back

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +28,25 @@ from flashsim_prod import errors
 from flashsim_prod.core.report import LumiRange, OutputFile
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.splitting import merge_job, simulate_job
-from flashsim_prod.grid.catalog.local import LocalCatalog
-from flashsim_prod.grid.ledger.ledger import Ledger
-from flashsim_prod.grid.storage import local as local_storage
-from flashsim_prod.production.again import jobs as again_jobs
-from flashsim_prod.production.drive import foreground as driving
-from flashsim_prod.production.drive import local_run
-from flashsim_prod.production.home import open_home
-from flashsim_prod.production.job import merge, simulate, worker
+from flashsim_prod.production.job import merge, simulate
 from flashsim_prod.production.job.run import JobRun
 
 THIS = Path(__file__)
 
-#: where a process can be made to die: just before the call of a function
-KILL_POINTS: dict[str, tuple[Any, str]] = {
-    "output-before-rename": (local_storage, "publish"),
-    "report-before-write": (worker, "write_report"),
-    "attempt-before-start": (Ledger, "start_attempt"),
-    "attempt-before-end": (Ledger, "finish_attempt"),
-    "inputs-before-removal": (local_run, "drop_inputs"),
-    "catalogue-before-block": (LocalCatalog, "ensure_block"),
-    "catalogue-before-close": (LocalCatalog, "close_block"),
-    "catalogue-before-rule": (LocalCatalog, "add_rule"),
-    "ledger-before-registered": (Ledger, "set_registered"),
+#: modules that start workers
+STARTERS = ("flashsim_prod.production.drive.local_run", "flashsim_prod.production.again.jobs")
+#: where a process can be made to die: just before the call of a function. Modules are loaded where they are
+#: needed, as hundreds of these workers start
+KILL_POINTS = {
+    "output-before-rename": ("grid.storage.local", "publish"),
+    "report-before-write": ("production.job.worker", "write_report"),
+    "attempt-before-start": ("grid.ledger.ledger", "Ledger.start_attempt"),
+    "attempt-before-end": ("grid.ledger.ledger", "Ledger.finish_attempt"),
+    "inputs-before-removal": ("production.drive.local_run", "drop_inputs"),
+    "catalogue-before-block": ("grid.catalog.local", "LocalCatalog.ensure_block"),
+    "catalogue-before-close": ("grid.catalog.local", "LocalCatalog.close_block"),
+    "catalogue-before-rule": ("grid.catalog.local", "LocalCatalog.add_rule"),
+    "ledger-before-registered": ("grid.ledger.ledger", "Ledger.set_registered"),
 }
 
 
@@ -132,20 +129,28 @@ def _trouble(attempt: JobRun) -> None:
             raise getattr(errors, name)(f"trouble in {attempt.stage} {attempt.index}")
 
 
-def install() -> None:
+def install_jobs() -> None:
     """Put the fakes in place of physics, in this process."""
     simulate.simulate = fake_simulate
     simulate.bound_bundle = lambda request: None  # type: ignore[assignment,return-value]
     merge.merge = fake_merge
-    local_run.worker_command = fake_command
-    again_jobs.worker_command = fake_command
+
+
+def install() -> None:
+    """The same, in the workers that this process starts as well."""
+    install_jobs()
+    for name in STARTERS:
+        import_module(name).worker_command = fake_command  # type: ignore[attr-defined]
 
 
 def arm() -> None:
     """Make this process die at the kill points that the folder names."""
-    for point, (owner, name) in KILL_POINTS.items():
+    for point, (module, path) in KILL_POINTS.items():
         marker = Path(os.environ.get("FAKE_TROUBLE", "/nowhere")) / point
         if marker.is_file():
+            owner, (*outer, name) = import_module(f"flashsim_prod.{module}"), path.split(".")
+            for one in outer:
+                owner = getattr(owner, one)
             setattr(owner, name, _deadly(getattr(owner, name), marker))
 
 
@@ -161,15 +166,20 @@ def _deadly(function: Callable[..., Any], marker: Path) -> Callable[..., Any]:
 
 def main(arguments: list[str]) -> int:
     """A worker or a driver; errors end it as the command line does."""
-    install()
-    arm()
     try:
         if arguments[0] == "worker":
             from flashsim_prod.cli.requests import worker as commands
 
+            install_jobs()
+            arm()
             commands.app(arguments[1:], standalone_mode=False)
         else:
-            outcome = driving.drive(open_home(), arguments[1])
+            from flashsim_prod.production.drive.foreground import drive
+            from flashsim_prod.production.home import open_home
+
+            install()
+            arm()
+            outcome = drive(open_home(), arguments[1])
             return 128 + outcome.stopped_by if outcome.stopped_by else 0
     except errors.FlashSimError as error:
         print(f"error: {error}", file=sys.stderr)

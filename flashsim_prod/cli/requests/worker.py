@@ -10,11 +10,7 @@ from typing import Annotated
 import typer
 
 from flashsim_prod.cli.options import Json
-from flashsim_prod.cli.requests.driving import summary
-from flashsim_prod.cli.show import print_json
 from flashsim_prod.core.states import Stage
-from flashsim_prod.production.drive.detached import register_finished
-from flashsim_prod.production.home import open_home
 from flashsim_prod.production.job.run import KeptHere
 from flashsim_prod.production.job.worker import run_job
 
@@ -78,6 +74,12 @@ def merge(
 @app.command()
 def register(request_file: RequestFile, as_json: Json = False) -> None:
     """Register the dataset of a request whose jobs have all been done elsewhere."""
+    # jobs do not drive, and a pool starts thousands of them
+    from flashsim_prod.cli.requests.driving import summary
+    from flashsim_prod.cli.show import print_json
+    from flashsim_prod.production.drive.detached import register_finished
+    from flashsim_prod.production.home import open_home
+
     outcome = register_finished(open_home(), request_file.absolute().parent.name)
     if as_json:
         print_json(summary(outcome.request, outcome.state, outcome.files))
@@ -107,4 +109,6 @@ def _run(
             any_bundle=any_bundle,
         )
     if as_json:
+        from flashsim_prod.cli.show import print_json
+
         print_json(done.model_dump(mode="json"))

@@ -80,7 +80,8 @@ def is_unpacked(folder: Path | None = None) -> bool:
 
 
 def unpack() -> None:
-    """Fetch and unpack the programs, unless they are there."""
+    """Fetch and unpack the programs, unless they are there, and make the daemons' user."""
+    _owner()
     if not is_unpacked():
         _unpack_condor()
     if not is_unpacked(containers()):

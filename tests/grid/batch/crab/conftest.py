@@ -128,7 +128,7 @@ def quick_site(tmp_path: Path) -> Site:
         python,
         f"#!{sys.executable}\nimport os, sys\nos.environ['FAKE_TROUBLE'] = {str(tmp_path / 'trouble')!r}\n"
         f"sys.path.append({str(tests)!r})\n"
-        "import fake_physics\nfake_physics.install()\n"
+        "import fake_physics\nfake_physics.install_jobs()\n"
         "from flashsim_prod.cli.main import main\nsys.argv = ['flashsim-prod', *sys.argv[3:]]\nmain()\n",
     )
     return _site(tmp_path, str(python))

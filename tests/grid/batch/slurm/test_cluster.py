@@ -50,27 +50,27 @@ def lists(home: Home, name: str) -> list[str]:
     return sorted(path.read_text() for path in (home.folder(name).batch / "arrays").glob("*.jobs"))
 
 
-def test_forty_jobs_with_two_failures_end_as_on_this_machine(
+def test_twenty_jobs_with_two_failures_end_as_on_this_machine(
     cluster: RunningCluster, home: Home, placed: Placed, site: MakeSite, trouble: Path
 ) -> None:
     (trouble / "simulate_7").write_text("once:StorageError")
-    (trouble / "simulate_23").write_text("once:kill")
+    (trouble / "simulate_18").write_text("once:kill")
     where = site()
-    name = placed(where, 40, per_merge=8)
+    name = placed(where, 20, per_merge=4)
     outcome = finished(home, name)
     assert outcome.state is RequestState.DONE
     with LocalCatalog(home.catalog) as catalog:
         container = catalog.container(str(outcome.request.dataset))
-        assert (container.files, container.events, container.open_blocks) == (5, 400, 0)
+        assert (container.files, container.events, container.open_blocks) == (5, 200, 0)
     with Ledger(home.ledger) as ledger:
         tried = {job.index: job.attempts for job in ledger.jobs(name, Stage.SIMULATE) if job.attempts > 1}
-    assert tried == {7: 2, 23: 2}
+    assert tried == {7: 2, 18: 2}
     # an array has 17 tasks here at most
     simulate = [text for text in lists(home, name) if text.startswith("simulate")]
-    assert sorted(text.count("\n") for text in simulate) == [6, 17, 17]
+    assert sorted(text.count("\n") for text in simulate) == [3, 17]
     made = stored(home)
     remove_requests(home)
-    assert drive(home, placed(local_copy(where), 40, per_merge=8)).state is RequestState.DONE
+    assert drive(home, placed(local_copy(where), 20, per_merge=4)).state is RequestState.DONE
     assert stored(home) == made
 
 
