@@ -120,7 +120,7 @@ def test_networks_that_do_not_hold_on_held_out_events_are_not_kept(
     table = _table(rng.normal(size=300), sources_of_nothing=300)
     # what is learned of the conditions is true, and holds
     true = replace(table, targets={"x": 3.0 * table.conditions[table.row, 0] + 0.1 * rng.normal(size=300)})
-    settings = replace(TuneSettings(), least_steps=40, looks=2, steps_per_row=0.0, rate=0.02, average=0.5)
+    settings = replace(TuneSettings(), least_steps=24, looks=2, steps_per_row=0.0, rate=0.03, average=0.5)
     flow = tune(base, true, settings)[1].stages[base.kind.name]
     assert flow.best < flow.start
     monkeypatch.setattr(Stretches, "hold", lambda self, *gained: False)
@@ -131,11 +131,9 @@ def test_networks_that_do_not_hold_on_held_out_events_are_not_kept(
 
 
 def test_what_only_those_like_that_taught_it_is_not_kept(base: FittedModel) -> None:
-    rng, quick = (
-        np.random.default_rng(16),
-        replace(TuneSettings(), least_steps=60, looks=3, steps_per_row=0.0),
-    )
-    eager = replace(quick, rate=0.02, fast_rate=0.02, pull=0.0, numbers_pull=0.0, average=0.5)
+    rng = np.random.default_rng(16)
+    quick = replace(TuneSettings(), least_steps=12, looks=3, steps_per_row=0.0, average=0.5)
+    eager = replace(quick, rate=0.1, fast_rate=0.1, pull=0.0, numbers_pull=0.0)
     nothing = _table(rng.normal(size=120), sources_of_nothing=120)
     _, done = tune(base, nothing, eager)
     assert all(stage.best == stage.start for stage in done.stages.values())

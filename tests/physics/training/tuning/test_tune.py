@@ -186,7 +186,7 @@ def test_a_target_that_is_lacking_stays_as_it_was_and_networks_with_it(base: Fit
 def test_what_depends_on_conditions_is_learned_and_the_best_is_kept(of_any_kind: FittedModel) -> None:
     base = of_any_kind
     table = _table(1500, shift=2.0)
-    found, done = tune(base, table, replace(TuneSettings(), steps_per_row=0.12))
+    found, done = tune(base, table, replace(TuneSettings(), least_steps=90, steps_per_row=0.0, looks=6))
     assert done.done is Done.TUNED
     assert done.stages.keys() == {base.kind.name, "multiplicity"}
     flow, numbers = done.stages[base.kind.name], done.stages["multiplicity"]
