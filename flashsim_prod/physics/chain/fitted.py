@@ -257,9 +257,9 @@ class FittedModel:
         return Work(self.model.name, Task.WEIGHTS, (inputs,))
 
     def targets(self, latents: F32) -> dict[str, F64]:
-        """What `sample` makes of what the networks gave."""
+        """What `sample` makes of what the networks gave, whose targets are the last axis."""
         return {
-            target.name: gaussianiser.from_normal(latents[:, position])
+            target.name: gaussianiser.from_normal(latents[..., position])
             for position, (target, gaussianiser) in enumerate(
                 zip(self.model.targets, self.gaussianisers, strict=True)
             )

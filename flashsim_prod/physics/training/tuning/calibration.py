@@ -3,8 +3,8 @@
 Each target's transform takes the model's own latent numbers, on the sources of the sample, to the sample's
 distribution, quantile by quantile. The logits of the numbers of objects get two biases, b1 k + b2 k^2, by
 which mean and width of these numbers are right. Neither goes farther than the sample shows more than its own
-noise, and each is taken only if it holds on events that it was not found on, so that a base which is near
-already is not made worse.
+noise, and both, the transforms together, are taken only if they hold on events that they were not found on,
+so that a base which is near already is not made worse.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import logsumexp, ndtr, softmax
+from scipy.special import logsumexp, ndtr
 
 from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.chain.fitted import FittedModel
@@ -25,21 +25,17 @@ from flashsim_prod.physics.chain.kinds.numbers import shift_logits
 from flashsim_prod.physics.chain.transforms import Gaussianiser
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.evidence import share_of_base, trusted
-from flashsim_prod.physics.training.tuning.holding import Stretches, alike, kinds, missed_by, ranks
+from flashsim_prod.physics.training.tuning.holding import Judged, Stretches, alike, ranks
 from flashsim_prod.physics.training.tuning.settings import Done, TuneSettings
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-#: latent numbers of each target that its quantiles are found from, about, and draws of one object: two tell
-#: how far they are from each other
-_LATENTS, _LEAST_DRAWS, _MOST_DRAWS = 20_000, 2, 50
-#: draws of each object that a transform is judged by
-_JUDGED_DRAWS = 10
-#: standard errors that its gain must have: there are some 450 in a bundle, each is judged alone, and what
-#: each breaks of what attributes have to do with each other is not seen, so that a gain must be clear
-_ERRORS = 2.0
+#: draws of each object, fewer where there are many: two tell how far they are from each other
+_LEAST_DRAWS, _MOST_DRAWS = 2, 10
+#: of all objects together, about
+_DRAWS = 20_000
 #: shares of the base's distribution below and above which there is one of both alone
 _NOTHING_OLD, _NOTHING_NEW = 0.02, 0.98
 
@@ -64,23 +60,29 @@ def with_marginals_of(
     fitted: FittedModel, table: Table, settings: TuneSettings, sampling: Sampling
 ) -> FittedModel:
     """`fitted` with transforms by which what it draws on the sources of `table` is distributed as there."""
-    latents, _ = drawn_latents(fitted, table, settings.seed, sampling)
-    # as many draws of each object, one after another
-    latents = latents.reshape(-1, len(table.row), latents.shape[1])
+    latents = drawn_latents(fitted, table, settings.seed, sampling)
     stretches = Stretches.of_table(table, settings.seed)
-    gaussianisers = []
-    for place, (target, base) in enumerate(zip(fitted.model.targets, fitted.gaussianisers, strict=True)):
-        column = table.targets.get(target.name)
-        known = table.is_known(target.name)
-        if column is None or known.sum() < settings.least:
-            gaussianisers.append(base)
-            continue
-        source = table.row[known]
-        weight, stretch = table.object_weight[known], stretches.of[source]
-        seen = _Seen(column[known], weight, stretch, latents[:, known, place], settings)
-        is_right = _holds(base, seen, source, stretches)
-        gaussianisers.append(seen.transform(base) if is_right else base)
-    return replace(fitted, gaussianisers=tuple(gaussianisers))
+
+    def found_on(objects: NDArray[np.bool_]) -> FittedModel:
+        gaussianisers = []
+        for place, (target, base) in enumerate(zip(fitted.model.targets, fitted.gaussianisers, strict=True)):
+            chosen = objects & table.is_known(target.name)
+            if target.name not in table.targets or chosen.sum() < settings.least:
+                gaussianisers.append(base)
+                continue
+            column, stretch = table.targets[target.name][chosen], stretches.of[table.row[chosen]]
+            seen = _Seen(column, table.object_weight[chosen], stretch, latents[:, chosen, place], settings)
+            gaussianisers.append(seen.transform(base))
+        return replace(fitted, gaussianisers=tuple(gaussianisers))
+
+    judged, gain = Judged.by(table, fitted.targets(latents)), np.zeros(len(table.row))
+    for learned, others in stretches.parts():
+        there = others[table.row]
+        before, after = (one.targets(latents[:, there]) for one in (fitted, found_on(learned[table.row])))
+        gain[there] = judged.missed(before, there) - judged.missed(after, there)
+    if not stretches.hold(gain * table.object_weight, table.row):
+        return fitted
+    return found_on(np.ones(len(table.row), dtype=bool))
 
 
 def with_own_draws(fitted: FittedModel, table: Table, seed: int) -> Table:
@@ -91,12 +93,12 @@ def with_own_draws(fitted: FittedModel, table: Table, seed: int) -> Table:
     """
     if not any(unknown.any() for unknown in table.unknown.values()):
         return table
-    latents, _ = drawn_latents(fitted, table, seed + 2, Sampling())
+    latents = drawn_latents(fitted, table, seed + 2, Sampling())
     targets = dict(table.targets)
     for place, (target, base) in enumerate(zip(fitted.model.targets, fitted.gaussianisers, strict=True)):
         if target.name in table.unknown and target.name in targets:
             column, unknown = targets[target.name], table.unknown[target.name]
-            own = base.from_normal(latents[: len(table.row), place])
+            own = base.from_normal(latents[0, :, place])
             targets[target.name] = np.where(unknown, own.astype(column.dtype), column)
     return replace(table, targets=targets)
 
@@ -110,16 +112,6 @@ class _Seen:
     stretch: I64
     latents: F32
     settings: TuneSettings
-
-    def of(self, chosen: NDArray[np.bool_]) -> _Seen:
-        """Of some of the objects."""
-        return replace(
-            self,
-            column=self.column[chosen],
-            weight=self.weight[chosen],
-            stretch=self.stretch[chosen],
-            latents=self.latents[:, chosen],
-        )
 
     def transform(self, base: Gaussianiser) -> Gaussianiser:
         """The transform by which these latents are distributed as the values, as far as they show."""
@@ -138,40 +130,29 @@ class _Seen:
         return _through(_wanted(self.column, self.weight, drawn, share), level, weight)
 
 
-def _holds(base: Gaussianiser, seen: _Seen, source: I64, stretches: Stretches) -> bool:
-    """Whether transforms that are found on some of the events draw nearer to what others have."""
-    n, m = len(seen.column), min(_JUDGED_DRAWS, len(seen.latents))
-    drawn = base.from_normal(seen.latents[:m])
-    values = seen.column.astype(np.float32)
-    # all distances are in these ranks, whatever the unit, and however far the tails
-    among = np.sort(np.concatenate((np.tile(values, m), drawn.astype(np.float32).ravel())))
-    missed = missed_by(ranks(among, drawn), ranks(among, values))
-    gain = np.zeros(n)
-    for learned, judged in stretches.parts():
-        here, there = learned[source], judged[source]
-        if here.sum() < 2 or not there.any():
-            continue
-        moved = seen.of(here).transform(base)
-        if moved is not base:
-            now = moved.from_normal(seen.latents[:m, there])
-            gain[there] = missed[there] - missed_by(ranks(among, now), ranks(among, values[there]))
-    expected = ranks(among, base.from_normal(seen.latents)).mean(axis=0)
-    return stretches.hold(gain * seen.weight, source, kinds(expected), _ERRORS)
-
-
 def drawn_latents(
-    fitted: FittedModel, table: Table, seed: int, sampling: Sampling
-) -> tuple[F32, NDArray[np.int64]]:
-    """What the networks draw for the objects of `table`, several times each, and for which object."""
+    fitted: FittedModel,
+    table: Table,
+    seed: int,
+    sampling: Sampling,
+    objects: NDArray[np.bool_] | None = None,
+) -> F32:
+    """What the networks draw for the objects of `table`, several times each: shape (m, n, n_targets).
+
+    For some `objects` alone, all of each source, it is the same as for all.
+    """
     n = len(table.row)
-    draws = min(_MOST_DRAWS, max(_LEAST_DRAWS, _LATENTS // max(1, n)))
-    place = np.tile(np.arange(n), draws)
-    conditions = table.conditions[table.row[place]]
+    draws = min(_MOST_DRAWS, max(_LEAST_DRAWS, _DRAWS // max(1, n)))
+    chosen = np.ones(n, dtype=bool) if objects is None else objects
     rng = np.random.default_rng([seed, zlib.crc32(fitted.model.name.encode())])
-    normals = rng.normal(size=(len(place), fitted.n_normals))
+    normals = rng.normal(size=(draws, n, fitted.n_normals))[:, chosen]
+    row = np.tile(table.row[chosen], draws)
     # the objects of a source are a set in each draw, for kinds that draw them together
-    sets = np.repeat(np.arange(draws), n) * len(table.number) + table.row[place]
-    return fitted.latents(conditions, normals, sampling, sets=sets), place
+    sets = np.repeat(np.arange(draws), int(chosen.sum())) * len(table.number) + row
+    found = fitted.latents(
+        table.conditions[row], normals.reshape(len(row), fitted.n_normals), sampling, sets=sets
+    )
+    return found.reshape(draws, -1, len(fitted.model.targets))
 
 
 def _wanted(column: NDArray[Any], weight: F64, of_base: F64, share: float) -> Gaussianiser:
@@ -216,8 +197,7 @@ def _numbers_hold(
         biases = _biases(logits[learned], number[learned], weight[learned], settings)
         norm = logsumexp(logits[judged] + biases, axis=1) - logsumexp(logits[judged], axis=1)
         gain[judged] = weight[judged] * (biases[number[judged]] - norm)
-    expected = softmax(logits, axis=1) @ np.arange(logits.shape[1])
-    return stretches.hold(gain, np.arange(len(gain)), kinds(expected))
+    return stretches.hold(gain, np.arange(len(gain)))
 
 
 def _biases(logits: F64, number: NDArray[np.int64], weight: F64, settings: TuneSettings) -> F64:

@@ -1,13 +1,14 @@
-"""Whether a shift holds on events that it was not found on: only then it is taken.
+"""Whether a step of a model holds on events that it was not found on: only then it is taken.
 
-Objects of one event are not independent, and many shifts are tried at once. So each is judged by what it
-explains in stretches of sources that it was not learned from, against the scatter of these stretches; and a
-shift that one of the files speaks against is of a process rather than of the detector.
+Objects of one event are not independent, and what is right of one attribute may break what several have to do
+with each other. So a model is judged as a whole, by how near its draws come to what was seen in stretches of
+sources that it was not found on, against the scatter of these stretches; and a step that one of the files
+speaks against is of a process rather than of the detector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -22,17 +23,17 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+#: by target, shape (m, n): several for each object
+Draws = Mapping[str, NDArray[np.floating]]
 
 #: stretches that the sources of a file are cut into, at most: each holds several events
 _STRETCHES = 40
-#: times that shifts are found without a part of the stretches
-_FOLDS = 5
-#: where the objects are divided by what is expected of them, the ends on their own
-_KINDS = (0.05, 0.25, 0.5, 0.75, 0.95)
-#: standard errors that a gain must have where little else is tried, and most that is tried is right
-ERRORS = 1.0
-#: how probable it may be that any one of all files, or of all kinds, seems to lose by chance: as one does by
-#: one error; what each may lose grows with how many there are, as else many parts refuse what is right
+#: times that a step is found without a part of the stretches
+FOLDS = 3
+#: standard errors that a gain must have: three steps of some 25 models are tried
+_ERRORS = 2.0
+#: how probable it may be that any one of all files seems to lose by chance: as one does by one error; what
+#: each may lose grows with how many there are, as else many files refuse what is right
 _BY_CHANCE = float(norm.sf(1.0))
 
 
@@ -66,32 +67,18 @@ class Stretches:
             number = min(_STRETCHES, len(rows))
             of[rows] = len(samples) + np.arange(len(rows)) * number // len(rows)
             samples += [int(sample)] * number
-            folds.append(rng.permutation(number) % _FOLDS)
+            folds.append(rng.permutation(number) % FOLDS)
         return cls(of, np.array(samples, dtype=np.int64), np.concatenate(folds or [of]))
 
     def parts(self) -> Iterator[tuple[Bools, Bools]]:
-        """Sources to find a shift on, and sources to judge it by, several times."""
+        """Sources to find a step on, and sources to judge it by, several times."""
         for fold in np.unique(self.fold):
             judged = (self.fold == fold)[self.of]
             if not judged.all():
                 yield ~judged, judged
 
-    def held_out(self, fraction: float, seed: int) -> Bools:
-        """About such a fraction of the stretches of each file, and one at least where there are several."""
-        chosen = np.zeros(len(self.sample), dtype=bool)
-        rng = np.random.default_rng(seed)
-        for sample in np.unique(self.sample):
-            there = rng.permutation(np.flatnonzero(self.sample == sample))
-            chosen[there[: max(int(len(there) > 1), round(fraction * len(there)))]] = True
-        return np.asarray(chosen[self.of])
-
-    def hold(self, gain: F64, source: I64, kind: I64 | None = None, errors: float = ERRORS) -> bool:
-        """Whether a gain is more than chance makes it, no file loses, and no kind is outvoted.
-
-        Files are of the same detector, so that none may lose. Kinds may: where the base orders objects as
-        FullSim does not, one transform for all takes from some what it gives to others, which the sum has
-        weighed already. But a kind that loses more for each object than any other one gains is of another
-        sort than those that outvote it.
+    def hold(self, gain: F64, source: I64) -> bool:
+        """Whether a gain is more than chance makes it, and no file loses.
 
         Parameters
         ----------
@@ -99,25 +86,15 @@ class Stretches:
             What is explained better of each object, or source, that it is judged by.
         source : int64 array of shape (n,)
             Which source each is of.
-        kind : int64 array of shape (n,), optional
-            What kind each is of; by default all are of one.
-        errors : float
-            Standard errors that the gain must have: more where more is tried.
         """
         if not len(gain):
             return False
         stretch = self.of[source]
         (value,), (error,), _ = _means(gain, stretch, np.zeros_like(stretch))
-        if not value > errors * error:
+        if not value > _ERRORS * error:
             return False
         of_files, scatter, limits = _means(gain, stretch, self.sample[stretch])
-        if np.any(of_files < -limits * scatter):
-            return False
-        if kind is None:
-            return True
-        of_kinds, scatter, limits = _means(gain, stretch, kind)
-        best = int(np.argmax(of_kinds))
-        return not np.any(-of_kinds - of_kinds[best] > limits * np.hypot(scatter, scatter[best]))
+        return not np.any(of_files < -limits * scatter)
 
 
 def _means(gain: F64, stretch: I64, part: I64) -> tuple[F64, F64, F64]:
@@ -140,6 +117,44 @@ def _means(gain: F64, stretch: I64, part: I64) -> tuple[F64, F64, F64]:
     return values, errors, limits
 
 
+@dataclass(frozen=True)
+class Judged:
+    """Objects of a table that draws of a model are held to, in ranks of each of their attributes.
+
+    Attributes
+    ----------
+    among : mapping of target name to array
+        Sorted numbers that ranks are counted in: so all distances are alike, whatever the unit, and however
+        far the tails.
+    seen : mapping of target name to array of shape (n,)
+        In ranks.
+    known : mapping of target name to bool array of shape (n,)
+        Where it was seen; nothing is far from what was not.
+    """
+
+    among: dict[str, F32]
+    seen: dict[str, F64]
+    known: dict[str, Bools]
+
+    @classmethod
+    def by(cls, table: Table, drawn: Draws) -> Self:
+        """All objects of a table, in ranks among them and what a model draws for each."""
+        among, seen = {}, {}
+        for name, column in table.targets.items():
+            values, of_draws = column.astype(np.float32), drawn[name].astype(np.float32)
+            among[name] = np.sort(np.concatenate((np.tile(values, len(of_draws)), of_draws.ravel())))
+            seen[name] = ranks(among[name], values)
+        return cls(among, seen, {name: table.is_known(name) for name in seen})
+
+    def missed(self, drawn: Draws, chosen: Bools) -> F64:
+        """How far draws for the `chosen` objects are from what was seen, one number each."""
+        away = [
+            np.where(known[chosen], ranks(self.among[name], drawn[name]) - self.seen[name][chosen], 0.0)
+            for name, known in self.known.items()
+        ]
+        return missed_by(np.stack(away, axis=-1))
+
+
 def alike(values: F64, stretch: I64) -> float:
     """How many objects are worth one that is independent of all others: their design effect, 1 at least.
 
@@ -158,16 +173,6 @@ def alike(values: F64, stretch: I64) -> float:
     return max(1.0, float(np.sum(np.bincount(stretch, apart) ** 2)) / independent)
 
 
-def kinds(expected: F64) -> I64:
-    """Parts of objects, or sources, from those of which the least is expected to those of which the most is.
-
-    One shift for all that is right on average may be wrong for a few: jets that are an electron, say.
-    """
-    order = np.argsort(np.argsort(expected, kind="stable"), kind="stable")
-    found: I64 = np.searchsorted(_KINDS, (order + 0.5) / max(1, len(order)))
-    return found
-
-
 def ranks(among: NDArray[np.floating], values: NDArray[np.floating]) -> F64:
     """Which share of the sorted numbers `among` is below `values`, what is equal counting half."""
     flat = values.astype(np.float32).ravel()
@@ -175,18 +180,19 @@ def ranks(among: NDArray[np.floating], values: NDArray[np.floating]) -> F64:
     return np.asarray((left + right) / (2.0 * len(among))).reshape(values.shape)
 
 
-def missed_by(drawn: F64, seen: F64) -> F64:
-    """How far draws for each object are from what was seen: the continuous ranked probability score.
+def missed_by(away: F64) -> F64:
+    """How far draws for each object are from what was seen: the energy score, which sees all attributes.
 
-    Gneiting and Raftery, Journal of the American Statistical Association 102 (2007) 359.
+    Gneiting and Raftery, Journal of the American Statistical Association 102 (2007) 359. It is least, on
+    average, for draws of the very distribution that the objects are of.
 
     Parameters
     ----------
-    drawn : array of shape (m, n)
-        Several draws for each object.
-    seen : array of shape (n,)
+    away : array of shape (m, n, p)
+        Several draws for each object, less what was seen of it.
     """
-    m = len(drawn)
-    ordered = np.sort(drawn, axis=0)
-    of_each_other = (2 * np.arange(m) - m + 1) @ ordered * 2 / (m * max(1, m - 1))
-    return np.asarray(np.abs(drawn - seen).mean(axis=0) - of_each_other / 2)
+    m, n, _ = away.shape
+    of_each_other = np.zeros(n)
+    for one in range(m):
+        of_each_other += np.linalg.norm(away[:one] - away[one], axis=-1).sum(axis=0)
+    return np.asarray(np.linalg.norm(away, axis=-1).mean(axis=0) - of_each_other / max(1, m * (m - 1)))

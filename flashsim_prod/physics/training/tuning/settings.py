@@ -40,10 +40,10 @@ class TuneSettings:
         Times the squared distance of the weights from their start, which is added to the loss.
     average : float
         Decay of the moving average of the weights, less at first.
-    held_out : float
-        Fraction of the rows, in stretches of neighbours, that decides which weights are best.
     looks : int
-        How often that is looked at.
+        How often rows that are held out are looked at, for which weights are best.
+    patience : int
+        Looks after the best one, at which it ends.
     width_of_biases : float
         How far from zero the biases of the numbers are expected.
     is_calibration : bool
@@ -65,8 +65,8 @@ class TuneSettings:
     pull: float = 1e-4
     numbers_pull: float = 1e-2
     average: float = 0.99
-    held_out: float = 0.1
     looks: int = 20
+    patience: int = 5
     width_of_biases: float = 1.0
     is_calibration: bool = False
     seed: int = 1

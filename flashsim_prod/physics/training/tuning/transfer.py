@@ -1,10 +1,15 @@
-"""Transfer learning: networks of a calibrated model trained on from where they are, and held near to it."""
+"""Transfer learning: networks of a calibrated model trained on from where they are, and held near to it.
+
+Several times, each without a part of the events: what these are explained by networks that they did not
+teach says after how many steps to stop, and whether it was of any use. What is kept is the mean of the
+networks, which all events have taught.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,16 +28,18 @@ from flashsim_prod.physics.training.fit import examples_of
 from flashsim_prod.physics.training.optimise import growing_average
 from flashsim_prod.physics.training.table import Table
 from flashsim_prod.physics.training.tuning.calibration import drawn_latents
-from flashsim_prod.physics.training.tuning.holding import Stretches
+from flashsim_prod.physics.training.tuning.holding import Judged, Stretches
 from flashsim_prod.physics.training.tuning.settings import TuneSettings
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 #: called with a stage, steps done, all steps, and the held-out loss
 TuneProgress = Callable[[str, int, int, float], None]
 
-#: times that the held-out rows are looked at, together: losses draw numbers of their own
-_LOOKED_AT = 4096
+#: rows of those held out that are looked at: fewer are looked at several times, as losses draw numbers of
+#: their own
+_FEWEST_LOOKED_AT, _MOST_LOOKED_AT = 2048, 32_768
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def tuned(
     """`fitted`, which is `base` calibrated, with networks trained on; `table` must have all its targets."""
     of_base = {stage.name: stage.network for stage in base.kind.stages(base.networks)}
     networks = {name: copy.deepcopy(network) for name, network in fitted.networks.items()}
-    examples = examples_of(fitted, table)
+    examples, stretches = examples_of(fitted, table), Stretches.of_table(table, settings.seed)
     found: dict[str, StageTuned] = {}
     for stage in fitted.kind.stages(networks):
         if len(stage.turns) > 1:
@@ -81,11 +88,11 @@ def tuned(
             continue
         work: _Tuning
         if stage.of_numbers:
-            work = _OfNumbers(stage, examples, table, settings, device)
+            work = _OfNumbers(stage, examples, table, stretches, settings, device)
             before = work.held_out_loss(of_base[stage.name])
         else:
-            replay = _replay(fitted, table, settings)
-            work = _OfAttributes(stage, examples, table, settings, device, replay)
+            now = fitted.with_networks(networks)
+            work = _OfAttributes(stage, examples, table, stretches, settings, device, now)
             # in numbers that mean other values than after calibration
             before = None
         found[stage.name] = replace(work.run(partial(progress, stage.name)), base=before)
@@ -94,9 +101,35 @@ def tuned(
 
 def _replay(fitted: FittedModel, table: Table, settings: TuneSettings) -> tuple[Tensor, Tensor]:
     """What the model draws itself: the sources, and levels of each target."""
-    latents, place = drawn_latents(fitted, table, settings.seed + 1, Sampling())
+    latents = drawn_latents(fitted, table, settings.seed + 1, Sampling())
     levels = np.clip(ndtr(latents.astype(np.float64)), EDGE, 1 - EDGE).astype(np.float32)
-    return torch.from_numpy(table.row[place]), torch.from_numpy(levels)
+    return torch.from_numpy(np.tile(table.row, len(levels))), torch.from_numpy(np.concatenate(levels))
+
+
+#: weights of a network, by name
+_State = dict[str, Tensor]
+
+
+class _Part:
+    """The rows of a stage that are learned from, and those that are held out, for one of its trainings."""
+
+    def __init__(self, learned: Bools, held_out: Bools, weight: F64, seed: int) -> None:
+        self.learned = torch.from_numpy(np.flatnonzero(learned))
+        self.weight = torch.from_numpy(weight[learned])
+        rows = torch.from_numpy(np.flatnonzero(held_out))
+        if len(rows) > _MOST_LOOKED_AT:
+            rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
+        self.looked_at = rows[:_MOST_LOOKED_AT].repeat(-(-_FEWEST_LOOKED_AT // len(rows)))
+        self.held_out = held_out
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A training on its way: losses of what is learned and of what is held out, and the averaged weights."""
+
+    step: int
+    losses: tuple[float, float]
+    state: _State
 
 
 class _Tuning:
@@ -115,44 +148,64 @@ class _Tuning:
         settings: TuneSettings,
         device: str,
     ) -> None:
-        n = len(source)
         self.network, self.settings, self.device = stage.network, settings, device
-        self.generator = torch.Generator().manual_seed(settings.seed)
-        held_out = stretches.held_out(settings.held_out, settings.seed)[source]
-        self._stretches, self._source = stretches, source
-        self._learned = torch.from_numpy(np.flatnonzero(~held_out))
-        self._weight = torch.from_numpy(weight[~held_out])
-        rows = torch.from_numpy(np.flatnonzero(held_out & (weight > 0)))
-        self._looked_at = rows.repeat(max(1, _LOOKED_AT // max(1, len(rows)))) if len(rows) else rows
-        self.steps = max(1, round(stage.share * settings.steps(n)))
+        self.source, self.weight, self.stretches = source, weight, stretches
+        parts = [(learned[source], others[source]) for learned, others in stretches.parts()]
+        self.parts = [
+            _Part(learned, others & (weight > 0), weight, settings.seed)
+            for learned, others in parts
+            if weight[learned].sum() > 0 and weight[others].sum() > 0
+        ]
+        learned_from = np.mean([len(part.learned) for part in self.parts]) if self.parts else 0
+        self.steps = max(1, round(stage.share * settings.steps(round(learned_from))))
 
-    def batch(self) -> Tensor:
-        """Rows of the next step."""
+    def batch(self, draw: Callable[[int], Tensor], generator: torch.Generator) -> Tensor:
+        """Rows of the next step; `draw` gives so many of those to learn from, by their weights."""
         raise NotImplementedError
 
-    def draw(self, number: int) -> Tensor:
-        """So many rows to learn from, by their weights."""
-        return self._learned[
-            torch.multinomial(self._weight, number, replacement=True, generator=self.generator)
-        ]
+    def gain(self, begun: _State, states: list[_State]) -> F64:
+        """What each row that a part held out is explained better by the state that the part led to."""
+        raise NotImplementedError
 
     def run(self, progress: Callable[[int, int, float], None]) -> StageTuned:
-        """Train in place; the network ends as the best of its averages, the start included."""
-        network, settings = self.network.to(self.device), self.settings
+        """Train in place; the network ends as the mean of what parts led to if that holds, or as it was."""
+        begun, first = _state(self.network), self.held_out_loss(self.network)
+        trainings = [self._training(copy.deepcopy(self.network), part) for part in self.parts]
+        looks: list[tuple[int, float, float]] = []
+        best, states = first, [begun]
+        at_best = 0
+        for found in zip(*trainings, strict=True):
+            training, held_out = np.mean([one.losses for one in found], axis=0).tolist()
+            looks.append((found[0].step, training, held_out))
+            progress(found[0].step, self.steps, held_out)
+            if held_out < best:
+                best, states, at_best = held_out, [one.state for one in found], len(looks)
+            elif len(looks) - at_best >= self.settings.patience:
+                break
+        is_better = best < first and self.stretches.hold(self.gain(begun, states), self.source)
+        self._load(_mean(states) if is_better else begun)
+        return StageTuned(self.steps, first, best if is_better else first, None, tuple(looks))
+
+    def _training(self, network: nn.Module, part: _Part) -> Iterator[_Look]:
+        """What there is at each look while `network` learns."""
+        settings, generator = self.settings, torch.Generator().manual_seed(self.settings.seed)
+        network.to(self.device)
         start = [parameter.detach().clone() for parameter in network.parameters()]
         averaged = AveragedModel(network, avg_fn=growing_average(settings.average))
         optimiser = torch.optim.Adam(network.parameters(), lr=self.rate)
-        begun, first = _state(network), self.held_out_loss(network)
-        best = begun
-        least, total = first, 0.0
-        losses: list[tuple[int, float, float]] = []
+        losses: list[float] = []
+
+        def draw(number: int) -> Tensor:
+            chosen = torch.multinomial(part.weight, number, replacement=True, generator=generator)
+            return part.learned[chosen]
+
         for step in range(self.steps):
             for group in optimiser.param_groups:
                 group["lr"] = self.rate * (1 + math.cos(math.pi * step / self.steps)) / 2
             optimiser.zero_grad(set_to_none=True)
             network.train()
-            loss = self.loss(network, self.batch(), self.generator, self.device)
-            total += loss.item()
+            loss = self.loss(network, self.batch(draw, generator), generator, self.device)
+            losses.append(loss.item())
             moved = [
                 (now - then).square().sum() for now, then in zip(network.parameters(), start, strict=True)
             ]
@@ -161,45 +214,27 @@ class _Tuning:
             optimiser.step()
             averaged.update_parameters(network)
             if self._is_time_to_look(step + 1):
-                now = self.held_out_loss(averaged.module)
-                progress(step + 1, self.steps, now)
-                losses.append((step + 1, total / (step + 1 - (losses[-1][0] if losses else 0)), now))
-                total = 0.0
-                if now < least:
-                    best, least = _state(averaged.module), now
-        if least < first and not self._holds(network, begun, best):
-            best, least = begun, first
-        network.load_state_dict(best)
-        network.to("cpu").eval()
-        return StageTuned(self.steps, first, least, None, tuple(losses))
-
-    def _holds(self, network: nn.Module, begun: dict[str, Tensor], best: dict[str, Tensor]) -> bool:
-        """Whether the best is better than the start by more than held-out rows of few events differ."""
-        stretch = torch.from_numpy(self._stretches.of[self._source])[self._looked_at]
-        gain = []
-        found = torch.unique(stretch).tolist()
-        for one in found:
-            rows = self._looked_at[stretch == one]
-            losses = []
-            for state in (begun, best):
-                network.load_state_dict(state)
-                losses.append(self.held_out_loss(network, rows))
-            gain.append(len(rows) * (losses[0] - losses[1]))
-        # the first source of each stands for a stretch
-        source = np.unique(self._stretches.of, return_index=True)[1][found]
-        return self._stretches.hold(np.array(gain), source)
+                now = self._loss_on(averaged.module, part.looked_at)
+                yield _Look(step + 1, (float(np.mean(losses)), now), _state(averaged.module))
+                losses.clear()
 
     def _is_time_to_look(self, step: int) -> bool:
         return step == self.steps or step % max(1, self.steps // self.settings.looks) == 0
 
-    def held_out_loss(self, network: nn.Module, rows: Tensor | None = None) -> float:
-        """The loss on rows that are not learned, each time with the same numbers drawn."""
+    def _load(self, state: _State) -> None:
+        self.network.load_state_dict(state)
+        self.network.to("cpu").eval()
+
+    def held_out_loss(self, network: nn.Module) -> float:
+        """The mean loss on what parts hold out, of one network for all."""
+        return float(np.mean([self._loss_on(network, part.looked_at) for part in self.parts] or [0.0]))
+
+    def _loss_on(self, network: nn.Module, rows: Tensor) -> float:
+        """The loss on rows, each time with the same numbers drawn."""
         network.to(self.device).eval()
         with torch.no_grad():
             generator = torch.Generator().manual_seed(self.settings.seed)
-            return float(
-                self.loss(network, self._looked_at if rows is None else rows, generator, self.device)
-            )
+            return float(self.loss(network, rows, generator, self.device))
 
 
 class _OfAttributes(_Tuning):
@@ -210,14 +245,16 @@ class _OfAttributes(_Tuning):
         stage: Stage,
         examples: Examples,
         table: Table,
+        stretches: Stretches,
         settings: TuneSettings,
         device: str,
-        replay: tuple[Tensor, Tensor],
+        fitted: FittedModel,
     ) -> None:
-        n, stretches = len(table.row), Stretches.of_table(table, settings.seed)
+        n = len(table.row)
         super().__init__(stage, table.row, table.object_weight, stretches, settings, device)
         self.rate, self.pull = settings.rate_of(n), settings.pull
-        source, levels = replay
+        self.fitted, self.table = fitted, table
+        source, levels = _replay(fitted, table, settings)
         self._own = torch.arange(n, n + len(source))
         self.loss = stage.loss(
             replace(
@@ -228,25 +265,65 @@ class _OfAttributes(_Tuning):
             )
         )
 
-    def batch(self) -> Tensor:
-        own = torch.randint(len(self._own), (self.settings.replay,), generator=self.generator)
-        return torch.cat((self.draw(self.settings.batch), self._own[own]))
+    def batch(self, draw: Callable[[int], Tensor], generator: torch.Generator) -> Tensor:
+        own = torch.randint(len(self._own), (self.settings.replay,), generator=generator)
+        return torch.cat((draw(self.settings.batch), self._own[own]))
+
+    def gain(self, begun: _State, states: list[_State]) -> F64:
+        everything, gain = np.ones(len(self.source), dtype=bool), np.zeros(len(self.source))
+        before = self._drawn(begun, everything)
+        judged = Judged.by(self.table, before)
+        for part, state in zip(self.parts, states, strict=True):
+            there = part.held_out
+            then = {name: column[:, there] for name, column in before.items()}
+            gain[there] = judged.missed(then, there) - judged.missed(self._drawn(state, there), there)
+        return gain * self.weight
+
+    def _drawn(self, state: _State, objects: Bools) -> dict[str, F64]:
+        """What is drawn with these weights for some objects of the table, of the same numbers each time."""
+        self._load(state)
+        fitted = self.fitted.with_networks(self.fitted.networks)
+        return fitted.targets(drawn_latents(fitted, self.table, self.settings.seed + 3, Sampling(), objects))
 
 
 class _OfNumbers(_Tuning):
     """What draws the numbers of objects."""
 
     def __init__(
-        self, stage: Stage, examples: Examples, table: Table, settings: TuneSettings, device: str
+        self,
+        stage: Stage,
+        examples: Examples,
+        table: Table,
+        stretches: Stretches,
+        settings: TuneSettings,
+        device: str,
     ) -> None:
-        everything, stretches = np.arange(len(table.number)), Stretches.of_table(table, settings.seed)
+        everything = np.arange(len(table.number))
         super().__init__(stage, everything, table.source_weight, stretches, settings, device)
         self.rate, self.pull = settings.fast_rate, settings.numbers_pull
         self.loss = stage.loss(examples)
 
-    def batch(self) -> Tensor:
-        return self.draw(self.settings.numbers_batch)
+    def batch(self, draw: Callable[[int], Tensor], generator: torch.Generator) -> Tensor:
+        return draw(self.settings.numbers_batch)
+
+    def gain(self, begun: _State, states: list[_State]) -> F64:
+        gain, stretch = np.zeros(len(self.source)), self.stretches.of
+        for part, state in zip(self.parts, states, strict=True):
+            for sign, each in ((1, begun), (-1, state)):
+                self._load(each)
+                for one in np.unique(stretch[part.held_out]):
+                    rows = np.flatnonzero(part.held_out & (stretch == one))
+                    gain[rows] += sign * self._loss_on(self.network, torch.from_numpy(rows))
+        return gain * self.weight
 
 
-def _state(network: nn.Module) -> dict[str, Tensor]:
-    return {key: value.detach().clone() for key, value in network.state_dict().items()}
+def _state(network: nn.Module) -> _State:
+    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
+
+
+def _mean(states: list[_State]) -> _State:
+    """Of weights that began alike; what counts is as in the first."""
+    return {
+        key: torch.stack([one[key] for one in states]).mean(dim=0) if value.is_floating_point() else value
+        for key, value in states[0].items()
+    }
