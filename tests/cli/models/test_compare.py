@@ -24,7 +24,11 @@ from tests.untaught import MODEL
 Cli = Callable[..., Any]
 
 
-def test_kinds_are_compared_and_what_is_there_is_kept(cli: Cli, work: Path) -> None:
+def test_kinds_are_compared_and_what_is_there_is_kept(
+    cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # what a step takes is measured, and does not matter here
+    monkeypatch.setattr(kinds, "_STEPS_TIMED", 8)
     options = ("--work", str(work), "--minutes", "0.001", "--objects", "300")
     told = cli("train", "compare", MODEL, "--kinds", "flow,gan", *options, "--json")
     assert told.code == 0
@@ -44,8 +48,8 @@ def test_kinds_are_compared_and_what_is_there_is_kept(cli: Cli, work: Path) -> N
     told = cli("train", "compare", MODEL, "--kinds", "gan,flow", *options)
     assert (told.code, "AUC" in told.out) == (0, True)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")} == made
-    again = cli("train", "compare", MODEL, "--kinds", "gan", *options, "--seed", "2", "--json").json
-    assert again["standings"] != [gan]
+    again = cli("train", "compare", MODEL, "--kinds", "flow", *options, "--seed", "2", "--json").json
+    assert again["standings"] != [flow]
 
 
 def test_tables_with_a_weight_are_no_tables_to_compare_by(
