@@ -49,7 +49,7 @@ class FusedVelocity(nn.Module):
         if is_unsteady(velocity.leave.in_features, self._n_targets):
             weight, bias = cast(tuple[Tensor, Tensor], widened(weight, bias))
         self._leave = weight.t()
-        self._at = Kept(OfTimes(velocity.frequencies, parts, velocity.from_time, bias))
+        self._at = Kept(OfTimes(velocity.frequencies, parts, velocity.from_time, bias).at)
         self._blocks = tuple(_Block.of(block) for block in velocity.blocks)
 
     def condition(self, conditions: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class OfTimes(NamedTuple):
     steer: nn.Linear
     bias: Tensor
 
-    def __call__(self, t: float) -> Time:
+    def at(self, t: float) -> Time:
         at = torch.full((1, 1), t)
         start, *steering = self.steer(waves(at, self.frequencies)).detach()[0].chunk(self.parts)
         scale = torch.rsqrt(at**2 + (1 - at) ** 2)

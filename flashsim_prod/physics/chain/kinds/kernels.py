@@ -20,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 #: of a tile, and rows that go through all layers together
-TALL, WIDE, ROWS = 6, 16, 24
+TALL, WIDE, ROWS = 6, 16, 48
 #: bytes of a number
 _SIZE = 4
 
@@ -38,12 +38,13 @@ _Q0, _Q2, _Q4, _Q6 = map(
 )
 
 _OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
-_inlined = njit(inline="always", **_OPTIONS)
-# called by compiled code alone: what Python would call them by takes longest to compile
-_function = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+# called by compiled code alone, not by Python
+_jit: Any = njit
+_function = _jit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+_intrinsic: Any = intrinsic
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic  # type: ignore[untyped-decorator]
 def _place(typing: Any, address: Any) -> Any:
     """A pointer to the numbers at `address`."""
 
@@ -53,7 +54,7 @@ def _place(typing: Any, address: Any) -> Any:
     return types.CPointer(float32)(intp), code  # type: ignore[no-untyped-call]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic  # type: ignore[untyped-decorator]
 def _whole(typing: Any, address: Any) -> Any:
     """A pointer to the whole numbers at `address`."""
 
@@ -63,7 +64,7 @@ def _whole(typing: Any, address: Any) -> Any:
     return types.CPointer(int64)(intp), code  # type: ignore[no-untyped-call]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic  # type: ignore[untyped-decorator]
 def _tile(
     typing: Any, a: Any, a_step: Any, b: Any, depth: Any, start: Any, start_step: Any, out: Any, out_step: Any
 ) -> Any:
@@ -79,7 +80,7 @@ def _tile(
             return builder.inttoptr(moved, kind.as_pointer())
 
         rows = [word(index) for index in range(TALL)]
-        sums = [cgutils.alloca_once(builder, row) for _ in rows]
+        sums = [cgutils.alloca_once(builder, row) for _ in rows]  # type: ignore[no-untyped-call]
         for place in sums:
             builder.store(ir.Constant(row, [0.0] * WIDE), place)
         with cgutils.for_range(builder, depth) as loop:
@@ -102,7 +103,7 @@ def _tile(
     return void(*[intp] * 8), code
 
 
-@_function  # type: ignore[untyped-decorator]
+@_function
 def _product(a, a_step, depth, b, columns, start, start_step, out, tiles):  # type: ignore[no-untyped-def]
     """Rows of `columns` numbers from tile to tile of rows at `a`, which lie `a_step` numbers apart."""
     for panel in range(columns // WIDE):
@@ -121,7 +122,7 @@ def _product(a, a_step, depth, b, columns, start, start_step, out, tiles):  # ty
             )
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_function
 def _silu(u):  # type: ignore[no-untyped-def]
     """u times the logistic function of u, without a call that would keep the loop from being vectorised."""
     x = min(max(u * _HALF, -_SATURATED), _SATURATED)
@@ -131,12 +132,12 @@ def _silu(u):  # type: ignore[no-untyped-def]
     return u * (_HALF + _HALF * (odd / even))
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_function
 def _numbers(address, n):  # type: ignore[no-untyped-def]
     return carray(_place(address), (n,))
 
 
-@_function  # type: ignore[untyped-decorator]
+@_function
 def _layer(a, a_step, depth, weights, columns, out, tiles):  # type: ignore[no-untyped-def]
     """A product with what lies at `weights`, which a bias follows, and where the next layer's lie."""
     bias = weights + _SIZE * depth * columns
@@ -144,14 +145,14 @@ def _layer(a, a_step, depth, weights, columns, out, tiles):  # type: ignore[no-u
     return bias + _SIZE * columns
 
 
-@_function  # type: ignore[untyped-decorator]
+@_function
 def _silu_of(values, out, n):  # type: ignore[no-untyped-def]
     v, o = _numbers(values, n), _numbers(out, n)
     for j in range(n):
         o[j] = _silu(v[j])
 
 
-@_function  # type: ignore[untyped-decorator]
+@_function
 def _copied(values, out, n):  # type: ignore[no-untyped-def]
     """From where nothing may be read behind the last row to where there is room for whole tiles."""
     v, o = _numbers(values, n), _numbers(out, n)
@@ -160,7 +161,7 @@ def _copied(values, out, n):  # type: ignore[no-untyped-def]
     return out
 
 
-@_function  # type: ignore[untyped-decorator]
+@_function
 def _steer(hidden, inner, steering, now, bias, more, width, wide, rows):  # type: ignore[no-untyped-def]
     """From a block's first product to what its second one takes, in the place of that.
 
@@ -182,7 +183,7 @@ def _steer(hidden, inner, steering, now, bias, more, width, wide, rows):  # type
             u[j] = _silu((u[j] * norm + b[j]) * (g[j] + gate_now[j]) + (s[j] + shift_now[j]))
 
 
-@_function  # type: ignore[untyped-decorator]
+@_function
 def _looked_up(seen, conditions, edges, start, table, n_edges, wide, out, rows):  # type: ignore[no-untyped-def]
     """A classifier's first layer added to `out`: of each condition a value, and a slope behind an edge."""
     # a condition's part of the table stays near while all rows look into it
@@ -202,7 +203,7 @@ def _looked_up(seen, conditions, edges, start, table, n_edges, wide, out, rows):
                 o[j] += value[j] + slope[j] * beyond
 
 
-@_function  # type: ignore[untyped-decorator]
+@_function
 def _condition(n, seen, wide, parts, conditions, weights, room, out):  # type: ignore[no-untyped-def]
     one, other = room, room + _SIZE * ROWS * max(seen, wide)
     for first in range(0, n, ROWS):
@@ -218,7 +219,7 @@ def _condition(n, seen, wide, parts, conditions, weights, room, out):  # type: i
             at = _layer(one, wide, wide, at, wide, out + beyond, tiles)
 
 
-@_function  # type: ignore[untyped-decorator]
+@_function
 def _velocity(n, targets, columns, width, wide, blocks, x, contribution, weights, now, room, out):  # type: ignore[no-untyped-def]
     hidden = room
     inner = hidden + _SIZE * ROWS * wide
@@ -258,10 +259,10 @@ def _velocity(n, targets, columns, width, wide, blocks, x, contribution, weights
                 o[j] = f[j] + linear * p[j]
 
 
-@_function  # type: ignore[untyped-decorator]
-def _multiplicity(
+@_function
+def _multiplicity(  # type: ignore[no-untyped-def]
     n, seen, n_edges, layers, logits, conditions, edges, start, table, widths, weights, room, out
-):  # type: ignore[no-untyped-def]
+):
     wide = carray(_whole(widths), (layers,))
     most = 0
     for layer in range(layers):
@@ -310,9 +311,9 @@ def natives() -> dict[str, Any]:
         _velocity(n, targets, columns, width, wide, blocks, x, contribution, weights, now, room, out)
 
     @cfunc(void(*[intp] * 13), **_OPTIONS)
-    def multiplicity(
+    def multiplicity(  # type: ignore[no-untyped-def]
         n, seen, n_edges, layers, logits, conditions, edges, start, table, widths, weights, room, out
-    ):  # type: ignore[no-untyped-def]
+    ):
         """Logits of numbers of objects."""
         _multiplicity(
             n, seen, n_edges, layers, logits, conditions, edges, start, table, widths, weights, room, out

@@ -77,7 +77,7 @@ class NativeVelocity(Native):
 
     def __init__(self, velocity: Velocity, code: Code) -> None:
         super().__init__()
-        first, _, second = velocity.context
+        first, _, second = (cast(nn.Linear, one) for one in velocity.context)
         self._code, self._width = code, velocity.leave.in_features
         self._wide = wide = code.wide(self._width)
         self._n_targets, self._n_blocks = velocity.leave.out_features, len(velocity.blocks)
@@ -86,8 +86,8 @@ class NativeVelocity(Native):
         of_slabs = zip(slabs.weight.chunk(self._n_parts), slabs.bias.chunk(self._n_parts), strict=True)
         self._of_conditions = torch.cat(
             [
-                *code.layer(cast(nn.Linear, first)),
-                *code.layer(cast(nn.Linear, second), wide),
+                *code.layer(first),
+                *code.layer(second, wide),
                 *(part for weight, bias in of_slabs for part in (code.panels(weight, wide), code.row(bias))),
             ]
         )
@@ -127,7 +127,7 @@ class NativeVelocity(Native):
 
     def _now(self, t: float) -> Tensor:
         """All that depends on time."""
-        now, code = self._of_times(t), self._code
+        now, code = self._of_times.at(t), self._code
         steering = [code.row(one) for pair in now.steering for one in pair]
         return torch.cat(
             [
