@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -21,7 +22,7 @@ from flashsim_prod.physics.chain.corrections.refiner import Refiner
 from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, seen
 from flashsim_prod.physics.chain.devices.graphs import Function
 from flashsim_prod.physics.chain.devices.here import Here
-from flashsim_prod.physics.chain.devices.place import CPU, Place, block_rows
+from flashsim_prod.physics.chain.devices.place import CPU, Place
 from flashsim_prod.physics.chain.devices.running import Pending, Runner
 from flashsim_prod.physics.chain.devices.work import F32, Evaluator, Task, Work
 from flashsim_prod.physics.chain.kinds.base import Kind, Networks
@@ -299,7 +300,7 @@ class FittedModel:
         Blocks of sets have other shapes than blocks of rows.
         """
         assert isinstance(self.kind, KindOfSets)
-        networks, rows = self.drawing or self.networks, self.place.batch_rows or block_rows("cpu")
+        networks, rows = self.drawing or self.networks, replace(self.place, device="cpu").sizes[-1]
         seen, noise = self.standardiser(conditions), normals.astype(np.float32)
         drawn = np.empty((len(noise), len(self.model.targets)), dtype=np.float32)
         with torch.inference_mode():
@@ -327,8 +328,11 @@ class FittedModel:
     def _alone(self, sampling: Sampling) -> Evaluator:
         return Here([self], sampling)
 
-    def _sizes(self, task: Task, sampling: Sampling) -> tuple[int, ...]:
+    def _sizes(self, task: Task, sampling: Sampling) -> Sequence[int]:
         """Of blocks, once its networks are where they are to run."""
+        is_bare = task is not Task.WEIGHTS and self.refiner is None
+        if is_bare and self.kind.takes_any_rows(self.drawing, of_numbers=task is Task.NUMBERS):
+            return self.place.any_sizes
         if not self.place.is_cpu:
             # of one that is there already nothing is moved
             own = [one.drawing for one in (self.refiner, self.reweighter) if one is not None]

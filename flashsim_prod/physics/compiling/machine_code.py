@@ -28,7 +28,7 @@ from flashsim_prod.files import write_whole
 Native = Callable[..., None]
 
 #: compiling takes seconds, and longer where others have the machine
-_PATIENCE_S = 300.0
+_PATIENCE_S = 900.0
 _DIGEST = hashlib.sha256().digest_size
 
 

@@ -86,8 +86,10 @@ def test_blocks_hold_all_rows_and_little_else(rows: int, n_sizes: int) -> None:
 def test_few_rows_are_few() -> None:
     assert cut(50, Place("cuda").sizes) == [512]
     assert cut(50, Place("cuda", batch_rows=100).sizes) == [100]
-    assert (Place("cpu").sizes, block_rows("cpu"), block_rows("cuda:1")) == ((64, 256), 256, 32_768)
+    assert (Place("cpu").sizes, block_rows("cpu"), block_rows("cuda:1")) == ((64, 256), 1024, 32_768)
     assert [cut(rows, Place("cpu").sizes) for rows in (2, 100, 300)] == [[64], [64, 64], [256, 64]]
+    assert [cut(rows, Place("cpu").any_sizes) for rows in (0, 3, 2050)] == [[], [3], [1024, 1024, 2]]
+    assert cut(250, Place("cpu", batch_rows=100).any_sizes) == [100, 100, 50]
 
 
 @given(cuts=st.lists(st.integers(0, 1500), max_size=4), seed=st.integers(0, 3))

@@ -49,20 +49,18 @@ def test_it_gives_the_bits_of_numbas_own_functions(kept: Path, monkeypatch: pyte
     _none_compiles(monkeypatch)
     found = natives(KERNELS)
     assert found is not None
-    steer, silu = kernels.for_arrays()
     rng = np.random.default_rng(1)
-    for n, width in ((256, 96), (64, 96), (1, 1), (3, 33), (7, 13), (5, 256)):
-        arrays = [(3 * rng.normal(size=(n, width))).astype(np.float32) for _ in range(4)]
-        arrays += [rng.normal(size=width).astype(np.float32) for _ in range(4)]
-        copies = [one.copy() for one in arrays]
-        steer(*arrays)
-        found["steer"](n, width, *(one.ctypes.data for one in copies))
-        for one, other in zip(arrays, copies, strict=True):
-            assert one.tobytes() == other.tobytes()
-        here, there = np.empty((n, width), np.float32), np.empty((n, width), np.float32)
-        silu(arrays[0], here)
-        found["silu"](n, width, arrays[0].ctypes.data, there.ctypes.data)
-        assert here.tobytes() == there.tobytes()
+    for n, seen, wide, parts in ((50, 7, 32, 3), (1, 40, 16, 1)):
+        sizes = (seen + 1 + wide + 1 + parts * (wide + 1)) * wide
+        conditions, weights = (rng.normal(size=size).astype(np.float32) for size in (n * seen, sizes))
+        given = []
+        for function in (found["condition"], kernels.natives()["condition"].ctypes):
+            rows = -(-n // kernels.ROWS) * kernels.ROWS
+            room, out = np.zeros(kernels.ROWS * 2 * 64, np.float32), np.zeros(rows * parts * wide, np.float32)
+            function(n, seen, wide, parts, *(one.ctypes.data for one in (conditions, weights, room, out)))
+            assert np.any(out)
+            given.append(out.tobytes())
+        assert given[0] == given[1]
 
 
 def test_damaged_code_is_not_run(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from scipy.special import ndtri
 from torch import nn
 
 from flashsim_prod.physics.chain.corrections.section import REWEIGHTER, ReweighterSection, Tensors
-from flashsim_prod.physics.chain.kinds.lookup import LookedUp
+from flashsim_prod.physics.chain.kinds.native import looked_up
 from flashsim_prod.physics.chain.kinds.networks import Multiplicity
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 from flashsim_prod.physics.chain.transforms import Gaussianiser
@@ -47,7 +47,7 @@ class Reweighter:
     def trained(cls, section: ReweighterSection, network: Multiplicity, *, is_looked_up: bool = True) -> Self:
         """With a network that has learned, in its form for inference on a CPU if it is to be looked up."""
         network.eval()
-        return cls(section, network, LookedUp(network) if is_looked_up and section.knots else network)
+        return cls(section, network, looked_up(network) if is_looked_up and section.knots else network)
 
     @classmethod
     def load(

@@ -54,7 +54,7 @@ class Runner:
         name: Hashable,
         function: Function,
         inputs: Sequence[F32],
-        sizes: tuple[int, ...] | None = None,
+        sizes: Sequence[int] | None = None,
     ) -> Pending:
         """Have `function` called for all rows of `inputs`; `finish` gives what comes of it.
 
@@ -64,7 +64,7 @@ class Runner:
             The same for the same function.
         function : callable
             Takes a block of each input, and gives a row for each of theirs that depends on no other row.
-        sizes : tuple of int, optional
+        sizes : sequence of int, optional
             Of blocks, if they are known.
 
         Raises
@@ -102,7 +102,7 @@ class Runner:
         return self._sizes[name]
 
     def _started(
-        self, name: Hashable, function: Function, inputs: Sequence[F32], sizes: tuple[int, ...]
+        self, name: Hashable, function: Function, inputs: Sequence[F32], sizes: Sequence[int]
     ) -> Pending:
         rows = len(inputs[0])
         blocks = cut(rows, sizes)

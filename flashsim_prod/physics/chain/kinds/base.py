@@ -212,6 +212,10 @@ class Kind(ABC, Generic[Size]):
         """What `sample` and `logits` take on a CPU instead of trained networks: equal to them, and faster."""
         return networks
 
+    def takes_any_rows(self, networks: Networks, *, of_numbers: bool) -> bool:
+        """Whether `logits`, or else `sample`, gives a row the same bits in blocks of any size."""
+        return False
+
     @abstractmethod
     def sample(self, networks: Networks, conditions: Tensor, normals: Tensor, sampling: Sampling) -> Tensor:
         """Targets as normal numbers, shape (n, n_targets), from `normals` of shape (n, n_normals)."""

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from flashsim_prod.core.request import Sampling
-from flashsim_prod.physics.chain.kinds import registry
+from flashsim_prod.physics.chain.kinds import native, registry
 from flashsim_prod.physics.chain.kinds.base import Networks, ObjectLoss, Stage
 from flashsim_prod.physics.chain.kinds.fused import FusedVelocity
+from flashsim_prod.physics.chain.kinds.native import NativeVelocity
 from flashsim_prod.physics.chain.kinds.networks import Steady, Velocity
 from flashsim_prod.physics.chain.kinds.numbers import KindWithNumbers
 from flashsim_prod.physics.chain.kinds.registry import VELOCITY
@@ -46,6 +47,8 @@ class FlowKind(KindWithNumbers[NetworkSize]):
 
     def for_inference(self, networks: Networks) -> Networks:
         velocity, found = cast(Velocity, networks[VELOCITY]), super().for_inference(networks)
+        if (code := native.code()) is not None:
+            return {**found, VELOCITY: NativeVelocity(velocity, code)}
         # of one so narrow a row's own products may round by its place: its layers know, and it is small
         is_narrow = any(isinstance(one, Steady) for one in velocity.blocks.modules())
         return found if is_narrow else {**found, VELOCITY: FusedVelocity(velocity)}

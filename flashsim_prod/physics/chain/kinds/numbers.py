@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from flashsim_prod.core.strict import StrictModel
 from flashsim_prod.physics.chain.kinds.base import Examples, Kind, Loss, Networks, Stage
-from flashsim_prod.physics.chain.kinds.lookup import LookedUp
+from flashsim_prod.physics.chain.kinds.native import Native, looked_up
 from flashsim_prod.physics.chain.kinds.networks import Multiplicity
 from flashsim_prod.physics.chain.model import NetworkSize, ObjectModel
 
@@ -39,7 +39,7 @@ def networks_for_inference(networks: Networks) -> Networks:
     found = networks.get(MULTIPLICITY)
     if not (isinstance(found, Multiplicity) and hasattr(found, "knots")):
         return networks
-    return {**networks, MULTIPLICITY: LookedUp(found)}
+    return {**networks, MULTIPLICITY: looked_up(found)}
 
 
 def shift_logits(networks: Networks, shift: Tensor) -> Networks:
@@ -128,6 +128,10 @@ class KindWithNumbers(Kind[Sized]):
 
     def for_inference(self, networks: Networks) -> Networks:
         return networks_for_inference(networks)
+
+    def takes_any_rows(self, networks: Networks, *, of_numbers: bool) -> bool:
+        own = [one for name, one in networks.items() if (name == MULTIPLICITY) == of_numbers]
+        return bool(own) and all(isinstance(one, Native) for one in own)
 
     def logits(self, networks: Networks, conditions: Tensor) -> Tensor:
         return cast(Tensor, networks[MULTIPLICITY](conditions))
