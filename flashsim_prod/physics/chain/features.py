@@ -41,7 +41,7 @@ _WRONG_VERTEX = 0.05
 _CONTENT = {"electron": (11, 0), "muon": (13, 0), "photon": (22, IS_PROMPT)}
 CONTENT_CONDITIONS = tuple(Condition(f"{kind}_fraction") for kind in _CONTENT)
 #: the tracker's end in abs(eta)
-_TRACKER_ETA = 2.5
+TRACKER_ETA = 2.5
 #: radius of the jets
 _JET_RADIUS = 0.4
 
@@ -184,7 +184,7 @@ def scalar_sum(events: Events, objects: Collection) -> NDArray[np.float64]:
 def central_ht(events: Events) -> NDArray[np.float64]:
     """Scalar sum of the pt of the generator jets that the tracker sees [GeV], shape (n_events,)."""
     jets = events["GenJet"]
-    return scalar_sum(events, jets.select(np.abs(jets["eta"]) < _TRACKER_ETA))
+    return scalar_sum(events, jets.select(np.abs(jets["eta"]) < TRACKER_ETA))
 
 
 def _sum(events: Events, objects: Collection, weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -234,9 +234,8 @@ class ObjectModel:
     inseparable : frozenset of str
         Targets that mean something together only: of a file that gives some of them, none is learned.
     plain : ObjectModel, optional
-        The same in columns that come one by one from stored attributes: the form before, whose weights draw
-        still, the one that other versions of NanoAOD are derived from and that the reference detector is
-        moved in.
+        The form before, whose weights draw still, with columns that come one by one from stored attributes:
+        the one that other versions of NanoAOD are derived from and that the reference detector is moved in.
     """
 
     name: str

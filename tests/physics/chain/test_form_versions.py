@@ -19,8 +19,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from flashsim_prod.core.names import NANO_RUN3
+from flashsim_prod.errors import BundleError
+from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+from flashsim_prod.physics.chain.compatibility import as_drawn_by, check_learns
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Scale
-from flashsim_prod.physics.chain.registry import MODELS, find_model
+from flashsim_prod.physics.chain.registry import MODELS, find_model, in_version
 from flashsim_prod.physics.events import Collection, Column, Events
 from flashsim_prod.physics.training.tables import match_objects, tabulate
 
@@ -111,6 +115,29 @@ def test_a_form_that_changed_has_a_new_version(name, model, events, noted):
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_the_frozen_events_show_every_model(model, events):
     assert len(match_objects(events, model).row) >= LEAST
+
+
+OF_TWO_FORMS = pytest.mark.parametrize(
+    "model", [model for model in MODELS if model.plain is not None], ids=lambda model: model.name
+)
+
+
+@OF_TWO_FORMS
+def test_weights_of_the_form_before_draw_and_learn_no_more(model):
+    entry = load_bundle(find_bundle("reference")).manifest.models[model.name]
+    entry = entry.model_copy(update=model.plain.signature())
+    assert as_drawn_by(model, entry) is model.plain
+    with pytest.raises(BundleError, match=r"bundle old: .* of form 1 of its columns.* fit it anew"):
+        check_learns(model.name, entry, "bundle old")
+
+
+@OF_TWO_FORMS
+def test_models_of_other_versions_are_of_the_form_before(model):
+    of_run3 = in_version(model, NANO_RUN3)
+    assert of_run3.form == model.plain.form
+    entry = load_bundle(find_bundle("reference_run3")).manifest.models[model.name]
+    assert as_drawn_by(model, entry) is of_run3
+    check_learns(model.name, entry, "reference_run3")
 
 
 def _with(name: str, **changes: object) -> ObjectModel:

@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 
 from flashsim_prod.core.names import NANO_RUN3, NANO_VERSION
-from flashsim_prod.errors import BundleError
-from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
-from flashsim_prod.physics.chain.compatibility import as_drawn_by, check_learns
 from flashsim_prod.physics.chain.forms import noting_fills
 from flashsim_prod.physics.chain.objects import jet
 from flashsim_prod.physics.chain.registry import in_version, plain_models_of
@@ -86,19 +83,5 @@ def test_a_file_without_one_of_the_taggers_gives_nothing_of_either(model, lackin
 @MODELS
 def test_other_versions_and_the_detector_have_plain_columns(model):
     of_run3 = in_version(model, NANO_RUN3)
-    assert of_run3.form == model.plain.form
     assert "blind_taggers" not in {target.name for target in of_run3.targets}
     assert model.plain in plain_models_of(NANO_VERSION)
-    # and the weights of Run 3 that were made for them
-    run3 = load_bundle(find_bundle("reference_run3")).manifest.models[model.name]
-    assert as_drawn_by(model, run3) is of_run3
-    check_learns(model.name, run3, "reference_run3")
-
-
-@MODELS
-def test_weights_of_the_form_before_draw_and_learn_no_more(model):
-    entry = load_bundle(find_bundle("reference")).manifest.models[model.name]
-    entry = entry.model_copy(update=model.plain.signature())
-    assert as_drawn_by(model, entry) is model.plain
-    with pytest.raises(BundleError, match=r"bundle old: .* of form 1 of its columns.* fit it anew"):
-        check_learns(model.name, entry, "bundle old")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from flashsim_prod.physics.chain.features import (
     PILEUP_CONDITIONS,
     RECONSTRUCTION_BRANCHES,
     RECONSTRUCTION_CONDITIONS,
+    TRACKER_ETA,
     central_ht,
+    content,
     per_event,
     reconstruction,
     scalar_sum,
@@ -103,6 +106,7 @@ def _events(events: Events) -> Rows:
             "gen_ht": scalar_sum(events, events["GenJet"]),
             "central_ht": central_ht(events),
             **_jet_sums(events, jets, gen_jet),
+            **_seen_by_tracks(events, muons),
             **reconstruction(events, np.arange(events.n)),
             "ht": scalar_sum(events, jets),
             "n_jets": jets.counts,
@@ -116,19 +120,55 @@ def _jet_sums(events: Events, jets: Collection, gen_jet: NDArray[np.int64]) -> d
     pileup = jets.select(gen_jet < 0)
     pt = jets["pt"].astype(np.float64)
     variance = np.polynomial.polynomial.polyval(pt, _RESOLUTION)
+    total, ellipse = _spread(events, jets, variance)
+    # leptons are measured far better than what else is in a jet
+    hadronic, rounder = _spread(events, jets, variance * (1.0 - _leptons(events, gen_jet)) ** 2)
+    components = _components(
+        {
+            "jets": vector_sum(events, jets),
+            "axes": vector_sum(events, jets.with_columns(pt=np.ones_like(pt))),
+            "pileup_jets": vector_sum(events, pileup),
+            "ellipse": ellipse,
+            "hadronic_ellipse": rounder,
+        }
+    )
+    return components | {
+        "jet_variance": total,
+        "hadronic_variance": hadronic,
+        "pileup_pt": scalar_sum(events, pileup),
+    }
+
+
+def _spread(events: Events, jets: Collection, variance: F64) -> tuple[F64, Vector]:
+    """Sum of the jets' `variance` [GeV2], and the ellipse that they make, of twice their angle."""
     total = np.bincount(jets.event_index, variance, minlength=events.n)
-    # the ellipse that the jets' resolutions make, of twice their angle
-    double = jets.with_columns(pt=variance, phi=2 * jets["phi"].astype(np.float64))
-    sums = {
-        "jets": vector_sum(events, jets),
-        "axes": vector_sum(events, jets.with_columns(pt=np.ones_like(pt))),
-        "pileup_jets": vector_sum(events, pileup),
-        "ellipse": [part / (total + _UNCLUSTERED) for part in vector_sum(events, double)],
+    x, y = vector_sum(events, jets.with_columns(pt=variance, phi=2 * jets["phi"].astype(np.float64)))
+    return total, (x / (total + _UNCLUSTERED), y / (total + _UNCLUSTERED))
+
+
+def _leptons(events: Events, gen_jet: NDArray[np.int64]) -> F64:
+    """Share of electrons and muons in each jet's generator jet; 0 where it has none."""
+    of_gen_jets = content(events)
+    share = of_gen_jets["electron_fraction"] + of_gen_jets["muon_fraction"]
+    found = np.zeros(len(gen_jet))
+    found[gen_jet >= 0] = np.minimum(share, 1.0)[gen_jet[gen_jet >= 0]]
+    return found
+
+
+def _components(vectors: Mapping[str, Vector]) -> dict[str, Column]:
+    return {
+        f"{name}_{axis}": part
+        for name, both in vectors.items()
+        for axis, part in zip("xy", both, strict=True)
     }
-    components = {
-        f"{name}_{axis}": part for name, both in sums.items() for axis, part in zip("xy", both, strict=True)
-    }
-    return components | {"jet_variance": total, "pileup_pt": scalar_sum(events, pileup)}
+
+
+def _seen_by_tracks(events: Events, muons: Collection) -> dict[str, Column]:
+    """Vector sums of generator jets in the tracker and beyond it, and of muons, which calorimeters miss."""
+    jets = events["GenJet"]
+    central = np.abs(jets["eta"]) < TRACKER_ETA
+    sums = {"inside": jets.select(central), "outside": jets.select(~central), "muons": muons}
+    return _components({name: vector_sum(events, objects) for name, objects in sums.items()})
 
 
 def _gain(
@@ -218,9 +258,15 @@ def _cartesian(pt: Column, phi: Column) -> tuple[F64, F64]:
 
 
 _SEEN_VECTORS = ("gen", "jet_gain", "muon_gain", "jets", "axes", "pileup_jets", "ellipse")
+#: what the form before did not see: MET of tracks and of the calorimeter follow it; and what it saw instead
+_SEEN_SINCE = ("inside", "outside", "muons")
+_HADRONIC = {
+    "jet_variance": "hadronic_variance",
+    **{f"ellipse_{axis}": f"hadronic_ellipse_{axis}" for axis in "xy"},
+}
 _SEEN_SUMS = ("gen_pt", "gen_ht", "central_ht", "ht", "muon_pt", "jet_variance", "pileup_pt")
 
-MET = ObjectModel(
+_PLAIN = ObjectModel(
     name="met",
     produces="MET",
     uses=(
@@ -251,6 +297,16 @@ MET = ObjectModel(
     ),
     express=_express,
     assemble=_assemble,
+)
+
+MET = replace(
+    _PLAIN,
+    form=_PLAIN.form + 1,
+    conditions=(
+        *(replace(one, name=_HADRONIC.get(one.name, one.name)) for one in _PLAIN.conditions),
+        *(Condition(f"{name}_{axis}") for name in _SEEN_SINCE for axis in "xy"),
+    ),
+    plain=_PLAIN,
 )
 
 MODELS = (MET,)
