@@ -200,7 +200,7 @@ def make_order(
     }
     chosen = {**typed.chosen(), "sampling": sampling, "registration": registration}
     chosen["device"] = device or site.device
-    if bundle.bundle is not None and bundle.ntuple is None and (energy := card.energy(energy_tev)) is not None:
+    if bundle.bundle and bundle.ntuple is None and (energy := card.energy(energy_tev)) is not None:
         nano, of_version = written_as(typed.wanted_nano, energy.tev, bundle.bundle)
         own["remarks"] = (*of_version, *of_era)
         chosen["nano"] = nano

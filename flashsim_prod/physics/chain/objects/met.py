@@ -119,10 +119,11 @@ def _jet_sums(events: Events, jets: Collection, gen_jet: NDArray[np.int64]) -> d
     """Vector sums over the jets, to which corrections and their uncertainties are proportional."""
     pileup = jets.select(gen_jet < 0)
     pt = jets["pt"].astype(np.float64)
-    variance = np.polynomial.polynomial.polyval(pt, _RESOLUTION)
+    variance: F64 = np.polynomial.polynomial.polyval(pt, _RESOLUTION)
     total, ellipse = _spread(events, jets, variance)
     # leptons are measured far better than what else is in a jet
-    hadronic, rounder = _spread(events, jets, variance * (1.0 - _leptons(events, gen_jet)) ** 2)
+    without_leptons = 1.0 - _leptons(events, gen_jet)
+    hadronic, rounder = _spread(events, jets, variance * np.square(without_leptons))
     components = _components(
         {
             "jets": vector_sum(events, jets),
@@ -141,7 +142,7 @@ def _jet_sums(events: Events, jets: Collection, gen_jet: NDArray[np.int64]) -> d
 
 def _spread(events: Events, jets: Collection, variance: F64) -> tuple[F64, Vector]:
     """Sum of the jets' `variance` [GeV2], and the ellipse that they make, of twice their angle."""
-    total = np.bincount(jets.event_index, variance, minlength=events.n)
+    total = np.bincount(jets.event_index, variance, minlength=events.n).astype(np.float64)
     x, y = vector_sum(events, jets.with_columns(pt=variance, phi=2 * jets["phi"].astype(np.float64)))
     return total, (x / (total + _UNCLUSTERED), y / (total + _UNCLUSTERED))
 
