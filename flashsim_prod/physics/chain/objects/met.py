@@ -119,7 +119,7 @@ def _jet_sums(events: Events, jets: Collection, gen_jet: NDArray[np.int64]) -> d
     """Vector sums over the jets, to which corrections and their uncertainties are proportional."""
     pileup = jets.select(gen_jet < 0)
     pt = jets["pt"].astype(np.float64)
-    variance: F64 = np.polynomial.polynomial.polyval(pt, _RESOLUTION)
+    variance = np.polynomial.polynomial.polyval(pt, _RESOLUTION).astype(np.float64)
     total, ellipse = _spread(events, jets, variance)
     # leptons are measured far better than what else is in a jet
     without_leptons = 1.0 - _leptons(events, gen_jet)
