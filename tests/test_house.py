@@ -101,6 +101,7 @@ def test_the_python_interface_loads_nothing_heavy():
 IMPORTS_LATER = {
     "cli/completing.py": "every command module loads it, and names are seldom completed",
     "cli/options.py": "options are declared without the models that they end up in",
+    "cli/requests/worker.py": "jobs do not drive, and a pool starts thousands of them",
     "cli/requests/request.py": "its help has a limit, and what makes requests takes longer",
 }
 

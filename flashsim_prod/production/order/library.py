@@ -13,6 +13,7 @@ from flashsim_prod.core.analyses.ntuple import Ntuple
 from flashsim_prod.core.card import ProcessCard
 from flashsim_prod.core.request import BundleRef, Sampling
 from flashsim_prod.core.site import Site
+from flashsim_prod.core.sizes import counted
 from flashsim_prod.core.sources.base import InputFile
 from flashsim_prod.core.strict import StrictModel, nearest
 from flashsim_prod.errors import ConfigError, FlashSimError, RequestError
@@ -165,12 +166,15 @@ class BundleFound:
     bundle: Bundle | None = None
     ntuple: Ntuple | None = None
 
-    @property
-    def students(self) -> str:
-        """Which of its models draw by students, in words."""
+    def draws(self, sampling: Sampling) -> str:
+        """How attributes are drawn: by students in steps of their own, and by all other flows as asked."""
         from flashsim_prod.physics.chain.distilled import told_students
 
-        return "" if self.bundle is None else told_students(self.bundle.manifest.models)
+        if self.bundle is None or self.ntuple is not None:
+            return ""
+        asked = f": {sampling.solver} in {counted(sampling.evaluations, 'evaluation')}"
+        students = told_students(self.bundle.manifest.models)
+        return f"{students}; others{asked}" if students else f"flows{asked}"
 
     def check_refines(self, *, asked: bool) -> None:
         """`RequestError` if what is unrefined is asked for, and nothing that the bundle draws is refined."""

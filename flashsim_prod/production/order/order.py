@@ -191,7 +191,7 @@ def make_order(
         "bundle": bundle.ref,
         "bundle_tag": bundle.tag,
         "missing": bundle.missing,
-        "students": bundle.students,
+        "draws": bundle.draws(sampling),
         "events": events,
         "energy_tev": energy_tev,
         "source": source,

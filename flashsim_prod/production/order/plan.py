@@ -66,8 +66,7 @@ class Order(HasSource, RequestOptions):
     bundle: BundleRef
     bundle_tag: str
     missing: tuple[str, ...] = ()
-    #: which models draw by students, in words
-    students: str = ""
+    draws: str = ""
     events: int | None = None
     energy_tev: float | None = None
     device: Device = Device.AUTO
@@ -163,9 +162,7 @@ def warnings_of(request: Request) -> tuple[str, ...]:
     if request.oversample == 1 or gen_events >= FEW_GEN_EVENTS:
         return ()
     made = gen_events * request.oversample
-    events = f"1 gen event {format_count(request.oversample)} times over"
-    if gen_events > 1:
-        events = f"{gen_events} gen events {format_count(request.oversample)} times over"
+    events = f"{counted(gen_events, 'gen event')} {format_count(request.oversample)} times over"
     return (
         f"{format_count(made)} events are {events}: folds of a gen event are not independent, so "
         f"no rate or yield is known better than to {1 / math.sqrt(gen_events):.0%}, however many there are; "
@@ -254,15 +251,7 @@ def _estimated(request: Request, order: Order, measured: RatesSeen | None) -> Pl
     made = estimate(request, measured)
     pace = _paced_by_generator(request, measured.rates if measured else request.site.rates)
     notes = (*_notes(request, order, made.job_seconds), *pace)
-    return replace(made, draws=_draws(request, order), notes=notes, notify=order.notify, advice=pace)
-
-
-def _draws(request: Request, order: Order) -> str:
-    """How attributes are drawn: by students in steps of their own, and all other flows as was asked for."""
-    if order.analysis is not None:
-        return ""
-    asked = f": {request.sampling.solver} in {counted(request.sampling.evaluations, 'evaluation')}"
-    return f"{order.students}; others{asked}" if order.students else f"flows{asked}"
+    return replace(made, draws=order.draws, notes=notes, notify=order.notify, advice=pace)
 
 
 def estimate(request: Request, measured: RatesSeen | None) -> Plan:
