@@ -80,7 +80,9 @@ def tuned(
     """`fitted`, which is `base` calibrated, with networks trained on; `table` must have all its targets."""
     of_base = {stage.name: stage.network for stage in base.kind.stages(base.networks)}
     networks = {name: copy.deepcopy(network) for name, network in fitted.networks.items()}
-    examples, stretches = examples_of(fitted, table), Stretches.of_table(table, settings.seed)
+    given = _Given(
+        examples_of(fitted, table), table, Stretches.of_table(table, settings.seed), settings, device
+    )
     found: dict[str, StageTuned] = {}
     for stage in fitted.kind.stages(networks):
         if len(stage.turns) > 1:
@@ -88,11 +90,10 @@ def tuned(
             continue
         work: _Tuning
         if stage.of_numbers:
-            work = _OfNumbers(stage, examples, table, stretches, settings, device)
+            work = _OfNumbers(stage, given)
             before = work.held_out_loss(of_base[stage.name])
         else:
-            now = fitted.with_networks(networks)
-            work = _OfAttributes(stage, examples, table, stretches, settings, device, now)
+            work = _OfAttributes(stage, given, fitted.with_networks(networks))
             # in numbers that mean other values than after calibration
             before = None
         found[stage.name] = replace(work.run(partial(progress, stage.name)), base=before)
@@ -132,6 +133,17 @@ class _Look:
     state: _State
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What all stages of a model learn from and are judged by, and how."""
+
+    examples: Examples
+    table: Table
+    stretches: Stretches
+    settings: TuneSettings
+    device: str
+
+
 class _Tuning:
     """One stage's optimisation; what differs between stages is in those that follow."""
 
@@ -139,25 +151,17 @@ class _Tuning:
     pull: float
     rate: float
 
-    def __init__(
-        self,
-        stage: Stage,
-        source: I64,
-        weight: F64,
-        stretches: Stretches,
-        settings: TuneSettings,
-        device: str,
-    ) -> None:
-        self.network, self.settings, self.device = stage.network, settings, device
-        self.source, self.weight, self.stretches = source, weight, stretches
-        parts = [(learned[source], others[source]) for learned, others in stretches.parts()]
+    def __init__(self, stage: Stage, given: _Given, source: I64, weight: F64) -> None:
+        self.network, self.settings, self.device = stage.network, given.settings, given.device
+        self.source, self.weight, self.stretches = source, weight, given.stretches
+        parts = [(learned[source], others[source]) for learned, others in given.stretches.parts()]
         self.parts = [
-            _Part(learned, others & (weight > 0), weight, settings.seed)
+            _Part(learned, others & (weight > 0), weight, given.settings.seed)
             for learned, others in parts
             if weight[learned].sum() > 0 and weight[others].sum() > 0
         ]
         learned_from = np.mean([len(part.learned) for part in self.parts]) if self.parts else 0
-        self.steps = max(1, round(stage.share * settings.steps(round(learned_from))))
+        self.steps = max(1, round(stage.share * given.settings.steps(round(learned_from))))
 
     def batch(self, draw: Callable[[int], Tensor], generator: torch.Generator) -> Tensor:
         """Rows of the next step; `draw` gives so many of those to learn from, by their weights."""
@@ -240,18 +244,10 @@ class _Tuning:
 class _OfAttributes(_Tuning):
     """What draws the attributes: beside the sample it goes on learning what it draws itself."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        examples: Examples,
-        table: Table,
-        stretches: Stretches,
-        settings: TuneSettings,
-        device: str,
-        fitted: FittedModel,
-    ) -> None:
+    def __init__(self, stage: Stage, given: _Given, fitted: FittedModel) -> None:
+        table, examples, settings = given.table, given.examples, given.settings
         n = len(table.row)
-        super().__init__(stage, table.row, table.object_weight, stretches, settings, device)
+        super().__init__(stage, given, table.row, table.object_weight)
         self.rate, self.pull = settings.rate_of(n), settings.pull
         self.fitted, self.table = fitted, table
         source, levels = _replay(fitted, table, settings)
@@ -282,6 +278,7 @@ class _OfAttributes(_Tuning):
     def _drawn(self, state: _State, objects: Bools) -> dict[str, F64]:
         """What is drawn with these weights for some objects of the table, of the same numbers each time."""
         self._load(state)
+        # in the form that draws, which is made of the weights that are there now
         fitted = self.fitted.with_networks(self.fitted.networks)
         return fitted.targets(drawn_latents(fitted, self.table, self.settings.seed + 3, Sampling(), objects))
 
@@ -289,19 +286,10 @@ class _OfAttributes(_Tuning):
 class _OfNumbers(_Tuning):
     """What draws the numbers of objects."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        examples: Examples,
-        table: Table,
-        stretches: Stretches,
-        settings: TuneSettings,
-        device: str,
-    ) -> None:
-        everything = np.arange(len(table.number))
-        super().__init__(stage, everything, table.source_weight, stretches, settings, device)
-        self.rate, self.pull = settings.fast_rate, settings.numbers_pull
-        self.loss = stage.loss(examples)
+    def __init__(self, stage: Stage, given: _Given) -> None:
+        super().__init__(stage, given, np.arange(len(given.table.number)), given.table.source_weight)
+        self.rate, self.pull = given.settings.fast_rate, given.settings.numbers_pull
+        self.loss = stage.loss(given.examples)
 
     def batch(self, draw: Callable[[int], Tensor], generator: torch.Generator) -> Tensor:
         return draw(self.settings.numbers_batch)
