@@ -52,6 +52,11 @@ class RunningPool:
         """The process of a daemon."""
         return int(_pool_module().daemon_pid(name))
 
+    def answers(self) -> bool:
+        """Whether the schedd can be asked."""
+        asked = subprocess.run([self.programs / "condor_q"], capture_output=True, check=False)
+        return asked.returncode == 0
+
     wait = staticmethod(waited_for)
 
 
