@@ -55,7 +55,7 @@ class AgainRun(Observer):
     def __init__(
         self, subject: Subject, place: Path, *, bundle: Path | None = None, any_bundle: bool = False
     ) -> None:
-        self._home, self._any_bundle = subject.home, any_bundle
+        self._home, self.any_bundle = subject.home, any_bundle
         self._place, self._folder = place, SandboxFolder(place)
         self._storage = FlatStorage(subject.request.site.storage.rse, place)
         self._told: JobsProgress = lambda done, total: None
@@ -129,7 +129,7 @@ class AgainRun(Observer):
     def command(self, node: Node, attempt: int) -> Command:
         """The worker's command, everything staying in this folder."""
         argv = [*worker_command(node.key.stage, self._folder.request, node.key.index), "--sandbox"]
-        if self._any_bundle and node.key.stage is Stage.SIMULATE:
+        if self.any_bundle and node.key.stage is Stage.SIMULATE:
             argv.append("--any-bundle")
         return Command(
             argv=tuple(argv),

@@ -83,6 +83,10 @@ def prove(subject: Subject, run: AgainRun, index: int, entry: FileEntry, witness
     told = _told_content(subject, index, entry)
     if told is not None and made.content is not None:
         return _by_digest(told, made.content, verdict)
+    if run.any_bundle:
+        # another file's values say little of what this one's would be of another bundle
+        why = "other bytes, made by another bundle, and nothing tells the values that it held"
+        return replace(verdict, why=why)
     return _by_witness(witness(), verdict, entry)
 
 

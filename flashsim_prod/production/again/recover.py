@@ -339,7 +339,7 @@ def _bundle(subject: Subject, named: str | None) -> tuple[Path | None, str]:
         simulate.bound_bundle(subject.request)
     except BundleError as error:
         raise BundleError(
-            f"{error}; or name one by --bundle: if it is another one, all values are compared before a file "
-            "is put back"
+            f"{error}; or name one by --bundle: if it is another one, a file is put back if its "
+            "job told digests of all values, and these are the same"
         ) from error
     return None, subject.request.bundle.digest

@@ -129,10 +129,21 @@ def test_a_size_in_which_the_place_of_a_row_shows_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(("sizes", "chosen"), [((512, 2048, 8192), (2048,)), ((8192, 32_768), (8192,))])
-def test_where_no_sizes_agree_one_serves(sizes: tuple[int, ...], chosen: tuple[int, ...]) -> None:
+def test_where_no_sizes_agree_one_serves(
+    sizes: tuple[int, ...], chosen: tuple[int, ...], caplog: pytest.LogCaptureFixture
+) -> None:
     found = alike(lambda inputs: inputs[0] * np.float32(len(inputs[0])), sizes, (2,))
     assert len(found) == 1
     assert found == chosen
+    assert not caplog.records
+
+
+def test_rows_that_depend_on_their_place_in_every_size_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    def run(inputs: Sequence[F32]) -> F32:
+        return inputs[0] + np.arange(len(inputs[0]), dtype=np.float32)[:, None]
+
+    assert alike(run, (256, 1024), (2,)) == (1024,)
+    assert "may give other events" in caplog.text
 
 
 class Recorder:

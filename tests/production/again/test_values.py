@@ -142,6 +142,11 @@ def test_another_bundle_is_compared(home: Home, tmp_path: Path) -> None:
     assert (one.lost.index, one.proof, one.refused) == (1, "values", "")
     with NanoFile(str(second)) as file:
         assert file.n_entries == 20
+    # where nothing tells the lost file's own values, another file's do not speak for another bundle
+    _written_otherwise(home)
     second.unlink()
+    (one,) = _recover(home, bundle=str(tmp_path / "other")).files
+    assert (one.proof, second.exists()) == (None, False)
+    assert "made by another bundle" in one.refused
     with pytest.raises(BundleError, match="nowhere"):
         _recover(home, bundle=str(tmp_path / "nowhere"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from flashsim_prod.physics.chain.devices.work import F32
+
+log = logging.getLogger("flashsim_prod.worker")
 
 #: where no two sizes agree, the one that is next below this
 _ALONE = 4096
@@ -34,14 +37,21 @@ def alike(
     if len(sizes) == 1:
         return sizes
     rng = np.random.default_rng(1)
-    probe = [_rows(rng, sizes[0], width) for width in widths]
+    # of half the smallest size, so that it has more places than one there, too
+    probe = [_rows(rng, max(1, sizes[0] // 2), width) for width in widths]
     sets: dict[bytes, list[int]] = {}
     for size in sizes:
         answers = set(_answers(run, rng, probe, size))
-        # rows of one size that depend on where they stand agree with nothing
-        key = answers.pop() if len(answers) == 1 else b"%d" % size
-        sets.setdefault(key, []).append(size)
-    best: list[int] = max(sets.values(), key=_worth)
+        # where rows depend on where they stand, they agree with nothing
+        if len(answers) == 1:
+            sets.setdefault(answers.pop(), []).append(size)
+    best: list[int] = max(sets.values() or ([size] for size in sizes), key=_worth)
+    if not sets:
+        log.warning(
+            "in no block of %d to %d rows a row's last digits are independent of its place: another chunk "
+            "size or number of processes may give other events",
+            *(sizes[0], sizes[-1]),
+        )
     return tuple(best)
 
 

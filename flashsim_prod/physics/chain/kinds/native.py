@@ -7,6 +7,7 @@ nearest caches.
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import cache
 from typing import NamedTuple, cast
@@ -49,11 +50,16 @@ class Code(NamedTuple):
         return self.panels(layer.weight, depth), self.row(layer.bias)
 
 
+log = logging.getLogger("flashsim_prod.worker")
+
+
 @cache
 def code() -> Code | None:
     """What is compiled, or None where it cannot be had."""
     found = machine_code.natives("flashsim_prod.physics.chain.kinds.kernels")
     if found is None:
+        # the same events, but for last digits: who makes a file anew elsewhere should know
+        log.info("networks are not compiled here, torch runs them")
         return None
     shape = torch.zeros(2, dtype=torch.int64)
     found["shape"](shape.data_ptr())

@@ -103,6 +103,8 @@ def learn_reweighter(
     work = Optimisation(network.to(device), examples, settings.steps, settings.of_fit(), device)
     work.run(lambda: progress(work.step, work.steps, work.losses[-1][2]))
     network.to("cpu").eval()
+    # a student takes its own steps, whatever is asked for
+    integrated = fitted.kind.integrates and fitted.steps is None
     drawn, truth = _held_out_logits(network, examples, settings)
     scale, shift = _calibration(drawn, truth, settings.pull)
     least, most = 1 / settings.most, settings.most
@@ -117,7 +119,7 @@ def learn_reweighter(
         mean=float(clipped(scale * drawn + shift, least, most).mean()),
         classifier=settings.hidden,
         knots=settings.knots,
-        sampling=sampling if fitted.kind.integrates else None,
+        sampling=sampling if integrated else None,
     )
     return Reweighter.trained(section, network)
 

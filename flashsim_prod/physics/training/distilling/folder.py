@@ -33,6 +33,8 @@ from flashsim_prod.physics.training.distilling.sources import Sources
 
 #: what a student was taught by, beside what is left of an earlier sitting
 _TERMS = "terms.json"
+#: raised when the same lesson gives another student: what was begun before is then begun anew
+_PROCEDURE = 1
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def distil(
     if len(sources) < LEAST_OBJECTS:
         raise InputError(f"{name}: {too_few(len(sources))}")
     teaching = {"teacher": entry.sha256, "bundle": bundle.digest, "sources": sources.digest()}
-    terms = settings.terms() | teaching
+    terms = settings.terms() | teaching | {"procedure": _PROCEDURE}
     made = _begun(folder, terms)
     if made is None:
         tensors = bundle.tensors(name)

@@ -105,7 +105,11 @@ class Sources:
 
 
 class Gathered:
-    """Conditions of the objects that a chain makes, of each model at most so many."""
+    """Conditions of the objects that a chain makes, of each model at most so many.
+
+    Of more objects those of some generator events are kept, by chance: events of one process come after those
+    of another.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -114,17 +118,29 @@ class Gathered:
 
     def see(self, model: str, conditions: F32, gen_event: I64) -> None:
         """Objects of a model, with the generator event of each."""
-        room = self._most - self._number.get(model, 0)
-        if room > 0 and len(conditions):
-            self._parts.setdefault(model, []).append((conditions[:room], gen_event[:room]))
-            self._number[model] = self._number.get(model, 0) + min(room, len(conditions))
+        if not len(conditions):
+            return
+        self._parts.setdefault(model, []).append((conditions, gen_event))
+        self._number[model] = self._number.get(model, 0) + len(conditions)
+        # not after every part, which would look at all of them each time
+        if self._number[model] > 2 * self._most:
+            self._thin(model)
+
+    def _thin(self, model: str) -> None:
+        conditions, events = (np.concatenate(columns) for columns in zip(*self._parts[model], strict=True))
+        # the chance of an event is the same whenever it is asked for
+        chance = np.random.default_rng(0).random(int(events.max()) + 1)[events]
+        kept = np.sort(np.argsort(chance, kind="stable")[: self._most])
+        self._parts[model] = [(conditions[kept], events[kept])]
+        self._number[model] = len(kept)
 
     def sources(self) -> dict[str, Sources]:
-        """All that was seen, by model."""
+        """All that was kept, by model."""
         found = {}
-        for model, parts in self._parts.items():
-            conditions = np.concatenate([one for one, _ in parts])
-            group = np.unique(np.concatenate([events for _, events in parts]), return_inverse=True)[1]
+        for model in self._parts:
+            self._thin(model)
+            [(conditions, events)] = self._parts[model]
+            group = np.unique(events, return_inverse=True)[1]
             found[model] = Sources(conditions, group.astype(np.int64), np.zeros(len(group), dtype=bool))
         return found
 

@@ -29,6 +29,8 @@ from flashsim_prod.physics.training.tuning.tune import ModelTuned, tune
 
 #: where an entry's `fit` says what bundle a model began as, how far it was brought from there, and by what
 BASE, BASE_DIGEST, DONE, RECIPE = "base", "base_digest", "done", "recipe"
+#: raised when the same tables and settings give another model: what was fitted before is fitted anew
+_PROCEDURE = 2
 #: in the folder of fits: what the base is
 BASE_FILE = "base.json"
 
@@ -173,8 +175,9 @@ def begun_as(work: Path, models: Sequence[str]) -> tuple[str, ...]:
 
 
 def recipe(model: ObjectModel, work: Path, settings: TuneSettings) -> str:
-    """What tells tables and settings of a fit from others."""
-    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
+    """What tells tables, settings and procedure of a fit from others."""
+    told = asdict(settings) | {"procedure": _PROCEDURE}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for path in table_files(work / "tables", model):
         with path.open("rb") as file:
             digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())

@@ -50,7 +50,7 @@ class StageTuned:
     ----------
     steps : int
     start, best : float
-        Held-out loss at its start, the calibrated model, and of what was kept.
+        Held-out loss at its start, the calibrated model, and of the networks whose mean was kept.
     base : float, optional
         The same of the base, where it is comparable: of the numbers.
     losses : tuple of (int, float, float)
@@ -187,7 +187,12 @@ class _Tuning:
             elif len(looks) - at_best >= self.settings.patience:
                 break
         is_better = best < first and self.stretches.hold(self.gain(begun, states), self.source)
-        self._load(_mean(states) if is_better else begun)
+        if is_better:
+            self._load(_mean(states))
+            # the mean of networks that are far from each other may be none
+            is_better = self.held_out_loss(self.network) < first
+        if not is_better:
+            self._load(begun)
         return StageTuned(self.steps, first, best if is_better else first, None, tuple(looks))
 
     def _training(self, network: nn.Module, part: _Part) -> Iterator[_Look]:

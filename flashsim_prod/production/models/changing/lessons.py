@@ -59,7 +59,7 @@ class Lessons:
     @property
     def _terms(self) -> str:
         """What tells a run of the chain from others: another bundle asks its models for other things."""
-        return f"{self.origin}, bundle {self._teachers.digest}, at most {self._most}"
+        return f"{self.origin}, bundle {self._teachers.digest}, at most {self._most} of all cards"
 
     @property
     def are_named(self) -> bool:

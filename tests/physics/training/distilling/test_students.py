@@ -504,12 +504,16 @@ def test_a_bundle_is_whole_with_its_students_files(teachers: Bundle, taken: Bund
 
 
 def test_what_a_chain_asks_for_is_kept_up_to_a_number(tmp_path: Path) -> None:
-    found = Gathered(5)
-    for first in (0, 10):
-        found.see("toy", np.full((3, 2), first, np.float32), np.array([first, first, first + 1]))
+    found = Gathered(100)
+    for first in range(0, 1000, 50):
+        # two objects of each event; those of one process come after those of another
+        events = np.repeat(np.arange(first, first + 50), 2)
+        found.see("toy", np.stack([events, events // 500], axis=1).astype(np.float32), events)
     sources = found.sources()["toy"]
-    assert len(sources) == 5
-    assert sources.group.tolist() == [0, 0, 1, 2, 2]
+    assert len(sources) == 100
+    # whole events, of both processes
+    assert np.array_equal(sources.group, np.repeat(np.arange(50), 2))
+    assert 30 < sources.conditions[:, 1].sum() < 70
     sources.save(tmp_path / "toy.safetensors")
     again = Sources.load(tmp_path / "toy.safetensors")
     assert np.array_equal(again.conditions, sources.conditions)
