@@ -38,7 +38,7 @@ for event in range(1, int(seconds * 10) + 1):
     print(f"Begin processing the {event}th record.", flush=True)
 watts.write_text("160 ")
 """
-#: a meter so fast that a rough figure takes seconds
+#: a meter so fast that a rough figure takes seconds, and windows with readings enough where it is slowed down
 FAST = (
     "--quick",
     "--refresh",
@@ -46,7 +46,7 @@ FAST = (
     "--lag",
     "0",
     "--idle",
-    "2",
+    "4",
     "--cycles",
     "2",
     "--foreign-cores",
