@@ -84,7 +84,8 @@ def bmc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: Callable[[str]
 def test_a_command_from_the_meter_to_the_table(cli: Cli, bmc: Path, tmp_path: Path) -> None:
     work, result, plot = tmp_path / "work.py", tmp_path / "result.json", tmp_path / "power.svg"
     work.write_text(WORK)
-    command = f"{sys.executable} {work} {bmc} 4"
+    # long enough that what a slow meter reads at its edges is little of it
+    command = f"{sys.executable} {work} {bmc} 8"
     meter = ("--meter", "ipmi", "--bmc", "interface:dummy")
     done = cli(
         "energy-bench", "--mode", "fullsim", "--mode", "idle", "--command", command, *meter, *FAST,
