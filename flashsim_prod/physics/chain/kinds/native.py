@@ -20,6 +20,8 @@ from flashsim_prod.physics.chain.kinds.lookup import LookedUp, table_of
 from flashsim_prod.physics.chain.kinds.networks import Multiplicity, Velocity
 from flashsim_prod.physics.compiling import machine_code
 
+log = logging.getLogger("flashsim_prod.worker")
+
 
 class Code(NamedTuple):
     """The functions of `kernels`, the columns of its panels, and how many rows go together."""
@@ -48,9 +50,6 @@ class Code(NamedTuple):
     def layer(self, layer: nn.Linear, depth: int | None = None) -> tuple[Tensor, Tensor]:
         """Panels and bias of a layer."""
         return self.panels(layer.weight, depth), self.row(layer.bias)
-
-
-log = logging.getLogger("flashsim_prod.worker")
 
 
 @cache

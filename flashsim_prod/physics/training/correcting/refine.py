@@ -20,7 +20,7 @@ from flashsim_prod.physics.chain.corrections.section import RefinerSection
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.base import Examples, ObjectLoss
 from flashsim_prod.physics.chain.kinds.distances import joint_kernel_distance, kernel_distance
-from flashsim_prod.physics.training.correcting.settings import CorrectionSettings, Progress
+from flashsim_prod.physics.training.correcting.settings import CorrectionSettings, Progress, sampling_to_note
 from flashsim_prod.physics.training.fit import examples_of
 from flashsim_prod.physics.training.optimise import Optimisation
 from flashsim_prod.physics.training.table import Table
@@ -133,14 +133,12 @@ def learn_refiner(
     work.look()
     work.run(lambda: progress(work.step, work.steps, work.losses[-1][2]))
     network.to("cpu")
-    # a student takes its own steps, whatever is asked for
-    integrated = fitted.kind.integrates and fitted.steps is None
     section = RefinerSection(
         of=digest,
         moves=moves,
         width=settings.width,
         blocks=settings.blocks,
-        sampling=sampling if integrated else None,
+        sampling=sampling_to_note(fitted, sampling),
     )
     held_out = [one for _, _, one in work.losses]
     return Learned(Refiner.trained(section, network, fitted.gaussianisers), held_out[0], min(held_out))

@@ -16,7 +16,7 @@ from flashsim_prod.physics.chain.corrections.reweighter import Reweighter, class
 from flashsim_prod.physics.chain.corrections.section import ReweighterSection
 from flashsim_prod.physics.chain.fitted import FittedModel
 from flashsim_prod.physics.chain.kinds.base import Loss
-from flashsim_prod.physics.training.correcting.settings import CorrectionSettings, Progress
+from flashsim_prod.physics.training.correcting.settings import CorrectionSettings, Progress, sampling_to_note
 from flashsim_prod.physics.training.optimise import Optimisation, split_rows
 from flashsim_prod.physics.training.table import Table
 
@@ -103,8 +103,6 @@ def learn_reweighter(
     work = Optimisation(network.to(device), examples, settings.steps, settings.of_fit(), device)
     work.run(lambda: progress(work.step, work.steps, work.losses[-1][2]))
     network.to("cpu").eval()
-    # a student takes its own steps, whatever is asked for
-    integrated = fitted.kind.integrates and fitted.steps is None
     drawn, truth = _held_out_logits(network, examples, settings)
     scale, shift = _calibration(drawn, truth, settings.pull)
     least, most = 1 / settings.most, settings.most
@@ -119,7 +117,7 @@ def learn_reweighter(
         mean=float(clipped(scale * drawn + shift, least, most).mean()),
         classifier=settings.hidden,
         knots=settings.knots,
-        sampling=sampling if integrated else None,
+        sampling=sampling_to_note(fitted, sampling),
     )
     return Reweighter.trained(section, network)
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from flashsim_prod.core.request import Sampling
 from flashsim_prod.physics.training.optimise import FitSettings
+
+if TYPE_CHECKING:
+    from flashsim_prod.physics.chain.fitted import FittedModel
 
 #: called with steps done, all steps, and the held-out loss
 Progress = Callable[[int, int, float], None]
@@ -48,3 +52,11 @@ class CorrectionSettings:
             seed=self.seed,
             report_every=max(1, min(50, self.steps // 10)),
         )
+
+
+def sampling_to_note(fitted: FittedModel, sampling: Sampling) -> Sampling | None:
+    """How a correction says that the draws it knows were made; nothing where what is asked for changes none.
+
+    A student takes its own steps, whatever is asked for.
+    """
+    return sampling if fitted.kind.integrates and fitted.steps is None else None

@@ -94,14 +94,21 @@ class Sources:
 
     def to_judge_by(self, most: int, seed: int) -> I64:
         """At most so many objects, whole groups of them: those held out first, then others by chance."""
-        chance = np.random.default_rng(seed).random(int(self.group.max(initial=0)) + 1)
-        order = np.lexsort((self.group, chance[self.group], ~self.held_out))
-        return np.sort(order[:most])
+        return _some(self.group, most, seed, first=self.held_out)
 
     def to_teach_by(self) -> F32:
         """Conditions of the objects that a student may see: those that its teacher saw, if that is known."""
         seen = ~self.held_out
         return self.conditions[seen] if seen.any() else self.conditions
+
+
+def _some(group: I64, most: int, seed: int, first: NDArray[np.bool_]) -> I64:
+    """At most so many objects, whole groups of them: those that are `first`, then others, each by chance.
+
+    A group's chance does not depend on what other groups there are.
+    """
+    chance = np.random.default_rng(seed).random(int(group.max(initial=0)) + 1)
+    return np.sort(np.lexsort((group, chance[group], ~first))[:most])
 
 
 class Gathered:
@@ -128,9 +135,7 @@ class Gathered:
 
     def _thin(self, model: str) -> None:
         conditions, events = (np.concatenate(columns) for columns in zip(*self._parts[model], strict=True))
-        # the chance of an event is the same whenever it is asked for
-        chance = np.random.default_rng(0).random(int(events.max()) + 1)[events]
-        kept = np.sort(np.argsort(chance, kind="stable")[: self._most])
+        kept = _some(events, self._most, 0, first=np.zeros(len(events), dtype=bool))
         self._parts[model] = [(conditions[kept], events[kept])]
         self._number[model] = len(kept)
 
