@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from flashsim_prod.software import software_here
+
 ROOT = Path(__file__).resolve().parent.parent
 #: both archives, by the build backend that pyproject.toml names
 _BUILD = "import hatchling.build as b, sys; b.build_sdist(sys.argv[1]); b.build_wheel(sys.argv[1])"
@@ -108,6 +110,8 @@ def test_it_runs_from_another_folder(installed: Path, tmp_path: Path) -> None:
 
     where = run("python", "-c", "import flashsim_prod; print(flashsim_prod.__file__)")
     assert Path(where.strip()).is_relative_to(installed)
+    told = run("flashsim-prod", "--version")
+    assert told == f"{software_here()}\n", "the code has the digits that it has in a checkout"
     cards = {card["name"] for card in json.loads(run("flashsim-prod", "cards", "--json"))}
     assert cards == {path.stem for path in (ROOT / "jobs").glob("*.yaml")}
     ordered = ("request", "ttbar", "--events", "10", "--site", "htcondor", "--dry-run", "--json")

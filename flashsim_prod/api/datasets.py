@@ -109,9 +109,10 @@ def _asked(
     name: str, files: int | str | Iterable[int] | None, branches: str | Sequence[str] | None
 ) -> tuple[Subject, list[int], list[str] | None]:
     """The request, its simulate jobs, and the patterns that are meant."""
-    from flashsim_prod.production.again.events import check_same_software, jobs_of
+    from flashsim_prod.production.again.events import jobs_of
     from flashsim_prod.production.again.subject import chosen_files, find_subject
     from flashsim_prod.production.home import home_to_read
+    from flashsim_prod.software import check_same_software
 
     subject = find_subject(home_to_read(), fspath(name))
     found = subject.request

@@ -11,10 +11,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flashsim_prod import __version__
 from flashsim_prod.cli.commands import LazyGroup
 from flashsim_prod.cli.streams import lasting_streams
 from flashsim_prod.errors import FlashSimError, RequestError, StorageError
+from flashsim_prod.software import software_here
 
 #: the shell's own code for a command that Ctrl-C ended
 INTERRUPTED = 130
@@ -31,7 +31,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"flashsim-prod {__version__}")
+        print(software_here())
         raise typer.Exit
 
 

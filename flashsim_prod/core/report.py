@@ -116,6 +116,7 @@ class JobReport(StrictModel):
     device: str = Field(description="cpu, or the GPU's name")
     gpus: tuple[str, ...] = Field(default=(), description="GPUs that the batch system assigned")
     software_version: str
+    code: str | None = Field(default=None, description="digest of the code that draws events")
     bundle_digest: str | None = None
     seed: int | None = None
     gen_events: int = Field(default=0, ge=0)

@@ -25,8 +25,8 @@ from flashsim_prod.core.strict import StrictModel
 #: a request and all that it is made of
 __all__ = ["BundleRef", "InputFile", "Registration", "Request", "Sampling", "Split"]
 
-#: what changes neither what is in a dataset nor what it is called
-_NOT_CONTENTS = {"name", "site", "created", *RequestOptions.NOT_CONTENTS}
+#: what changes neither what is in a dataset nor what it is called; other code may, which is why it is refused
+_NOT_CONTENTS = {"name", "site", "created", "code", *RequestOptions.NOT_CONTENTS}
 #: the keys of the first request files, in their order: these are always written, and part of all digests
 _FIRST_FORM = (
     *("schema_version", "name", "dataset", "card", "energy_tev", "gen_events", "oversample", "seed", "run"),
@@ -72,6 +72,9 @@ class Request(HasSource, RequestOptions):
     extends: Extension | None = None
     analysis: Ntuple | None = Field(
         default=None, description="makes flat ntuples of this analysis, not NANOAOD"
+    )
+    code: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{12}$", description="digest of the code that draws its events"
     )
 
     @model_validator(mode="after")

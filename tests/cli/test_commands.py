@@ -16,13 +16,14 @@ from flashsim_prod.core.request import Request
 from flashsim_prod.physics.generator.files.look import DRAWN, OPTIONAL_GROUPS, REQUIRED, FileLook
 from flashsim_prod.physics.nanoaod.runs import RunSums
 from flashsim_prod.production.home import Home
+from flashsim_prod.software import code_digest
 
 Cli = Callable[..., Any]
 SMALL = ("--events", "80", "--oversample", "10", "--events-per-job", "40", "--seed", "7")
 
 
 def test_version_and_help(cli: Cli) -> None:
-    assert cli("--version").out == "flashsim-prod 0.1.0\n"
+    assert cli("--version").out == f"flashsim-prod 0.1.0 (code {code_digest()})\n"
     out = cli("--help").out
     commands = "request status retry cancel cards sites datasets files verify worker train bundle"
     commands += " register publish"

@@ -42,6 +42,15 @@ def test_a_file_from_before_is_read_and_written_as_ever(name: str) -> None:
     assert request.to_yaml() == _text(name)
 
 
+@pytest.mark.parametrize("name", DIGESTS)
+def test_the_code_is_written_last_and_is_no_part_of_the_digest(name: str) -> None:
+    request = Request.from_mapping(_mapping(name, code="0123456789ab"), "request.yaml")
+    assert request.digest() == DIGESTS[name]
+    assert request.to_yaml() == f"{_text(name)}code: 0123456789ab\n"
+    with pytest.raises(ConfigError, match="code"):
+        Request.from_mapping(_mapping(name, code="0.1.0"), "request.yaml")
+
+
 def test_files_without_inputs_or_with_none_ask_for_the_generator() -> None:
     mapping = _mapping("pythia")
     del mapping["inputs"]

@@ -8,14 +8,12 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from flashsim_prod import __version__
 from flashsim_prod.core.names import NANO_VERSION
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.speed import Timings
 from flashsim_prod.core.splitting import merge_job, simulate_job
 from flashsim_prod.core.states import Stage
-from flashsim_prod.errors import StateError
 from flashsim_prod.production.drive.in_memory import threads_put_back
 from flashsim_prod.production.job.batches import Batch, simulated
 from flashsim_prod.production.job.producing import producer_of
@@ -84,15 +82,6 @@ def schema_of(request: Request) -> Schema:
     schema = writing(made_for, request.nano).schema
     schema = schema.with_unrefined() if request.keep_unrefined else schema
     return schema.with_carried(request.source.more_branches())
-
-
-def check_same_software(request: Request) -> None:
-    """`StateError` if other software may make other events than those of `request`."""
-    if request.software_version != __version__:
-        raise StateError(
-            f"request {request.name} was placed with flashsim-prod {request.software_version}, this is "
-            f"{__version__}, which may draw other numbers; install that version, or order a new request"
-        )
 
 
 def other_device(folder: RequestFolder, request: Request, jobs: Sequence[int]) -> str | None:

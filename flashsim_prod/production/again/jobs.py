@@ -21,6 +21,7 @@ from flashsim_prod.production.again.subject import Subject
 from flashsim_prod.production.home import VARIABLE, Home
 from flashsim_prod.production.job.run import read_report, valid_output
 from flashsim_prod.production.order.folder import worker_command
+from flashsim_prod.software import code_digest
 
 #: below the state folder: what is being made again
 FOLDER = "again"
@@ -34,7 +35,7 @@ def place_of(home: Home, request: Request, bundle_digest: str) -> Path:
 
     So what an interrupted command left is used by the next one only if it was made in the same way.
     """
-    made_by = f"{request.digest()[:8]}-{__version__}-{bundle_digest[:8]}"
+    made_by = f"{request.digest()[:8]}-{__version__}-{code_digest()}-{bundle_digest[:8]}"
     return home.path / FOLDER / request.name / made_by
 
 
@@ -155,9 +156,13 @@ class AgainRun(Observer):
 
 
 def _placed_in(request: Request, place: Path) -> Request:
-    """The same request, whose site keeps its files in `place`: contents and names do not depend on it."""
+    """The same request, whose site keeps its files in `place`: contents and names do not depend on it.
+
+    Its jobs run with whatever code is here: what they make is compared with what was lost.
+    """
     storage = request.site.storage.model_copy(update={"prefix": str(place.absolute())})
-    return request.model_copy(update={"site": request.site.model_copy(update={"storage": storage})})
+    site = request.site.model_copy(update={"storage": storage})
+    return request.model_copy(update={"site": site, "code": None})
 
 
 def _link(path: Path, target: Path) -> None:

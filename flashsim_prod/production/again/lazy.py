@@ -10,7 +10,8 @@ from typing import Any
 
 from flashsim_prod.core.request import Request
 from flashsim_prod.errors import ConfigError
-from flashsim_prod.production.again.events import check_same_software, chunks, wanted_branches, with_step
+from flashsim_prod.production.again.events import chunks, wanted_branches, with_step
+from flashsim_prod.software import check_same_software
 
 try:
     from dask_awkward.lib.core import Array

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from flashsim_prod import __version__
 from flashsim_prod.core.report import JobReport
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.speed import Timings
@@ -19,6 +18,7 @@ from flashsim_prod.production.again.jobs import AgainRun
 from flashsim_prod.production.again.subject import Subject
 from flashsim_prod.production.job.merge import in_its_form
 from flashsim_prod.production.job.run import read_report
+from flashsim_prod.software import software_here
 
 #: branches that a refusal names
 _NAMED = 5
@@ -153,7 +153,7 @@ def _by_witness(differing: list[str] | None, verdict: Verdict, entry: FileEntry)
         )
     elif differing:
         why = (
-            f"flashsim-prod {__version__} makes other values of {_listed(differing)} than a sound file of "
+            f"{software_here()} makes other values of {_listed(differing)} than a sound file of "
             "the dataset holds"
         )
     else:

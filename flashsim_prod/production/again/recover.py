@@ -29,6 +29,7 @@ from flashsim_prod.production.again.lost import Dataset, LostFile, opened_datase
 from flashsim_prod.production.again.proof import Proof, Verdict, matches, prove
 from flashsim_prod.production.again.subject import Subject
 from flashsim_prod.production.job.run import read_report, write_report
+from flashsim_prod.software import software_told
 
 #: is told a task, steps done, steps in all if known
 Progress = Callable[[str, int, int | None], None]
@@ -208,9 +209,10 @@ def _put_back(dataset: Dataset, run: AgainRun, lost: LostFile, witness: _Witness
         return Recovered(lost, refused=verdict.why)
     is_changed = not matches(verdict.sums, lost.entry)
     if is_changed and dataset.catalog is not None and dataset.catalog.kind == "rucio":
+        request = dataset.subject.request
         why = (
             "its values are the same, but not its bytes, and Rucio keeps a file's checksum for ever; make it "
-            f"with flashsim-prod {dataset.subject.request.software_version} and the tools of its time"
+            f"with {software_told(request.software_version, request.code)} and the tools of its time"
         )
         return Recovered(lost, refused=why)
     _repair(dataset, run, lost, verdict)

@@ -14,7 +14,6 @@ from flashsim_prod.errors import EventsError, InputError
 from flashsim_prod.files import appearing, storage_errors
 from flashsim_prod.production.again.events import (
     Wanted,
-    check_same_software,
     jobs_of,
     schema_of,
     simulated_jobs,
@@ -22,6 +21,7 @@ from flashsim_prod.production.again.events import (
 )
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.job.simulate import bound_bundle, provenance
+from flashsim_prod.software import check_same_software
 
 if TYPE_CHECKING:
     from flashsim_prod.physics.chain.bundle import Bundle

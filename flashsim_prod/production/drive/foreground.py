@@ -7,12 +7,11 @@ import uuid
 from collections.abc import Callable, Collection
 from pathlib import PurePosixPath
 
-from flashsim_prod import __version__
 from flashsim_prod.core.choices import FileFormat
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.sizes import format_bytes
 from flashsim_prod.core.states import FINAL, JobState, Stage
-from flashsim_prod.errors import LockedError, NoSpaceError, StateError
+from flashsim_prod.errors import LockedError, NoSpaceError
 from flashsim_prod.files import storage_errors
 from flashsim_prod.grid.batch.local import LocalBatch, RunSummary
 from flashsim_prod.grid.locks import request_lock
@@ -26,6 +25,7 @@ from flashsim_prod.production.notices.telling import telling
 from flashsim_prod.production.order.place import measured_rates
 from flashsim_prod.production.order.plan import slots_of
 from flashsim_prod.production.quota import check_quota
+from flashsim_prod.software import check_same_software
 
 #: jobs that run at a time on a machine from which others are handed over
 _SLOTS_BESIDE_OTHERS = 2
@@ -65,7 +65,7 @@ def drive(
     RequestError
         If there is no such request.
     StateError
-        If its ``request.yaml`` was changed.
+        If its ``request.yaml`` was changed, or it was placed with software that may draw other numbers.
     NoSpaceError, StorageError, CatalogError, BundleError
         If it cannot go on; nothing is lost.
     """
@@ -111,12 +111,7 @@ def check_means(context: RequestContext, remaining: Remaining) -> None:
         return
     from flashsim_prod.production.job.simulate import bound_bundle
 
-    if context.request.software_version != __version__:
-        raise StateError(
-            f"request {context.name} was placed with flashsim-prod {context.request.software_version}, "
-            f"this is {__version__}, which may draw other numbers; install that version, "
-            "or order a new request"
-        )
+    check_same_software(context.request)
     bound_bundle(context.request)
     if not isinstance(context.storage, LocalStorage):
         return  # a server has its own room, and says when it is full

@@ -28,6 +28,7 @@ from flashsim_prod.errors import NoSpaceError
 from flashsim_prod.files import read_bytes, storage_errors, write_whole
 from flashsim_prod.grid.storage.base import Storage
 from flashsim_prod.grid.storage.checksums import file_checksums
+from flashsim_prod.software import code_digest
 
 log = logging.getLogger("flashsim_prod.worker")
 
@@ -162,6 +163,7 @@ class JobRun:
             device=self.device,
             gpus=self.gpus,
             software_version=__version__,
+            code=code_digest(),
             bundle_digest=self.request.bundle.digest,
             seed=self.seed,
             gen_events=self.gen_events,

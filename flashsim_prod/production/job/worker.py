@@ -28,6 +28,7 @@ from flashsim_prod.production.job.energy import NodeEnergy
 from flashsim_prod.production.job.run import JobRun, KeptHere, valid_output, write_report
 from flashsim_prod.production.job.sandbox import in_sandbox
 from flashsim_prod.production.order.folder import load_request
+from flashsim_prod.software import check_same_code
 
 log = logging.getLogger("flashsim_prod.worker")
 
@@ -135,6 +136,8 @@ def _reported(attempt: JobRun, folder: RequestFolder) -> JobReport:
 def _run(attempt: JobRun, folder: RequestFolder) -> OutputFile:
     with storage_errors(f"{attempt.stage} {attempt.index}"):
         if attempt.stage is Stage.SIMULATE:
+            # before the libraries are loaded
+            check_same_code(attempt.request)
             from flashsim_prod.production.job.simulate import simulate
 
             return simulate(attempt)

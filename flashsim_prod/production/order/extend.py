@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashsim_prod import __version__
 from flashsim_prod.core.campaigns.extension import Extension
 from flashsim_prod.core.choices import Device
 from flashsim_prod.core.names import DatasetName
@@ -31,6 +30,7 @@ from flashsim_prod.production.order.library import BundleFound, find_analysis, f
 from flashsim_prod.production.order.order import check_device
 from flashsim_prod.production.order.plan import Order
 from flashsim_prod.production.order.rucio_rses import find_registration
+from flashsim_prod.software import is_same_software, software_here, software_told
 
 if TYPE_CHECKING:
     from flashsim_prod.core.sources.base import InputFile
@@ -208,11 +208,12 @@ def _candidates(home: Home, ledger: Ledger, dataset: DatasetName) -> Iterator[st
 def _told_of(family: Family, name: str) -> Iterator[str]:
     if name != family.first.name:
         yield f"{name} is itself an extension: this one goes on after the last one of {family.first.name}"
-    made_with = family.first.software_version
-    if made_with != __version__:
+    first = family.first
+    if not is_same_software(first):
         yield (
-            f"{family.first.name} was made with flashsim-prod {made_with}, this will be made with "
-            f"{__version__}, as its catalogue entry says: compare them before both are used as one sample"
+            f"{first.name} was made with {software_told(first.software_version, first.code)}, this will be "
+            f"made with {software_here()}, as its request.yaml says: compare them before both are used as "
+            "one sample"
         )
 
 

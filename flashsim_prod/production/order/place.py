@@ -24,6 +24,7 @@ from flashsim_prod.production.order.extend import check_left, find_family
 from flashsim_prod.production.order.folder import load_request, write_folder
 from flashsim_prod.production.order.plan import Order, Plan, RatesSeen, dataset_name, make_plan
 from flashsim_prod.production.order.speeds import find_speed, with_speed
+from flashsim_prod.software import code_digest
 
 log = logging.getLogger("flashsim_prod.placing")
 
@@ -47,7 +48,7 @@ def preview(home: Home, order: Order, name: str | None) -> Plan:
         If the name is taken, or the order cannot be fulfilled.
     """
     with Ledger(home.ledger, read_only=home.is_read_only) as ledger:
-        return make_plan(
+        plan = make_plan(
             order,
             name=_chosen_name(home, ledger, order, name),
             version=_version_of(home, ledger, order),
@@ -55,6 +56,7 @@ def preview(home: Home, order: Order, name: str | None) -> Plan:
             software_version=__version__,
             measured=_rates_here(home, ledger, order),
         )
+    return replace(plan, request=plan.request.model_copy(update={"code": code_digest()}))
 
 
 def preview_rates(home: Home, order: Order) -> RatesSeen | None:

@@ -18,6 +18,7 @@ from flashsim_prod import __version__
 from flashsim_prod.core.engines import NodeSoftware
 from flashsim_prod.core.site import Site
 from flashsim_prod.grid.batch.base import Finding
+from flashsim_prod.software import code_digest, software_told
 
 #: how long an interpreter may take to tell, from a cold file system [s]
 PATIENCE_S = 300
@@ -30,7 +31,13 @@ def version_of(name):
         return str(getattr(importlib.import_module(name), "__version__", "?")), None
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"
-print("FOUND " + json.dumps({"python": sys.version.split()[0], "prefix": sys.prefix,
+def code():
+    try:
+        from flashsim_prod.software import code_digest
+        return code_digest()
+    except Exception:
+        return None
+print("FOUND " + json.dumps({"python": sys.version.split()[0], "prefix": sys.prefix, "code": code(),
     "packages": {name: version_of(name) for name in sys.argv[1:]}}))
 """
 
@@ -54,7 +61,8 @@ def check_software(site: Site) -> Iterator[Finding]:
             return
         yield Finding("python", True, f"{found['python']} in {found['prefix']}")
         packages = found["packages"]
-        yield _package(software, *packages.pop("flashsim_prod"))
+        version, why = packages.pop("flashsim_prod")
+        yield _package(software, version, why, found.get("code"))
         lacking = [f"{name} ({why})" for name, (version, why) in packages.items() if version is None]
         told = ", ".join(f"{name} {version}" for name, (version, _) in packages.items())
         yield Finding("imports", not lacking, f"it lacks {', '.join(lacking)}" if lacking else told)
@@ -123,7 +131,7 @@ def _ask(
     return {}, f"{command[-1]} does not run: {said[-1] if said else f'exit code {done.returncode}'}"
 
 
-def _package(software: NodeSoftware, version: str | None, why: str | None) -> Finding:
+def _package(software: NodeSoftware, version: str | None, why: str | None, code: str | None) -> Finding:
     if software.brings_package:
         return Finding("package", True, f"flashsim-prod {__version__} travels with the jobs")
     if version is None:
@@ -133,7 +141,11 @@ def _package(software: NodeSoftware, version: str | None, why: str | None) -> Fi
             f"flashsim-prod {version}, but requests are made by {__version__} here: install the same version"
         )
         return Finding("package", False, said)
-    return Finding("package", True, f"flashsim-prod {version}")
+    told = software_told(version, code)
+    if code != code_digest():
+        said = f"{told}, but requests are made by code {code_digest()} here: install the same commit"
+        return Finding("package", False, said)
+    return Finding("package", True, told)
 
 
 def _here(python: str) -> str:

@@ -19,6 +19,7 @@ from flashsim_prod.errors import NodeError
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.library import SITES, find_site
 from flashsim_prod.production.views import recipes
+from flashsim_prod.software import code_digest
 
 from ..conftest import Cli
 
@@ -134,9 +135,13 @@ def _python(path: Path, answer: str) -> Path:
 
 
 ANSWER = (
-    'echo \'FOUND {"python": "3.11.2", "prefix": "/p", "packages": '
-    '{"torch": ["2.13.0", null], "flashsim_prod": ["VERSION", null]}}\''
-).replace("VERSION", __version__)
+    (
+        'echo \'FOUND {"python": "3.11.2", "prefix": "/p", "code": "CODE", "packages": '
+        '{"torch": ["2.13.0", null], "flashsim_prod": ["VERSION", null]}}\''
+    )
+    .replace("VERSION", __version__)
+    .replace("CODE", code_digest())
+)
 
 
 def test_a_site_whose_software_runs(cli: Cli, tmp_path: Path) -> None:
@@ -172,6 +177,11 @@ def test_software_in_an_archive_is_unpacked_and_asked(cli: Cli, tmp_path: Path) 
         ("exit 3", "python", "does not run: exit code 3"),
         ("echo no library >&2; exit 127", "python", "does not run: no library"),
         (ANSWER.replace(__version__, "9.9"), "package", "flashsim-prod 9.9, but requests are made by"),
+        (
+            ANSWER.replace(code_digest(), "0" * 12),
+            "package",
+            f"(code 000000000000), but requests are made by code {code_digest()} here",
+        ),
         (
             ANSWER.replace(f'["{__version__}", null]', '[null, "no module"]'),
             "package",

@@ -30,6 +30,7 @@ from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.home import VARIABLE, Home, open_home
 from flashsim_prod.production.job.run import read_report, write_report
 from flashsim_prod.production.order.plan import Plan
+from flashsim_prod.software import code_digest
 
 Made = tuple[str, list[Path]]
 
@@ -164,6 +165,29 @@ def test_what_was_stopped_goes_on(
     assert sorted(ran) == [("merge", 1), ("simulate", 3)]
     assert [path.read_bytes() for path in files] == was
     assert _stamps([files[0], files[2]]) == before
+
+
+def test_other_code_makes_files_again_and_is_compared(
+    home: Home, made: Made, ran: list[tuple[str, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, files = made
+    request = home.folder("toy-001").request
+    text = request.read_text(encoding="utf-8")
+    request.write_text(text.replace(code_digest(), "0123456789ab"), encoding="utf-8")
+    was = files[2].read_bytes()
+    files[2].unlink()
+    # what another code left half-done is not taken
+    monkeypatch.setenv("FAKE_TROUBLE", str(tmp_path))
+    (tmp_path / "merge_2").write_text("InputError", encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(again_jobs, "code_digest", lambda: "0123456789ab")
+        with pytest.raises(JobsFailedError):
+            _recover(home, dataset)
+    (tmp_path / "merge_2").unlink()
+    ran.clear()
+    assert [one.proof for one in _recover(home, dataset).files] == ["bytes"]
+    assert sorted(ran) == [("merge", 2), ("simulate", 4)]
+    assert files[2].read_bytes() == was
 
 
 def test_another_content_is_refused(

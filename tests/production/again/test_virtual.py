@@ -18,7 +18,7 @@ import awkward as ak
 import pytest
 import uproot
 
-from flashsim_prod import api
+from flashsim_prod import api, software
 from flashsim_prod.core.report import Accepted, JobReport, OutputFile
 from flashsim_prod.core.request import Request
 from flashsim_prod.core.request_files import RequestFolder
@@ -306,9 +306,12 @@ def test_other_software_or_another_bundle_is_refused(
     chunks = api.events("toy-001")
     with pytest.raises(BundleError, match="bound to"):
         next(chunks)
-    from flashsim_prod.production.again import events as of_datasets
-
-    monkeypatch.setattr(of_datasets, "__version__", "99.0")
+    with monkeypatch.context() as patch:
+        patch.setattr(software, "code_digest", lambda: "0" * 12)
+        for call in (api.events, api.dask_events):
+            with pytest.raises(StateError, match=r"placed with code .* has code 000000000000"):
+                call("toy-001")
+    monkeypatch.setattr(software, "__version__", "99.0")
     for call in (api.events, api.dask_events):
         with pytest.raises(StateError, match=r"placed with flashsim-prod .* this is 99\.0"):
             call("toy-001")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from flashsim_prod.cli.main import main
 from flashsim_prod.core.states import JobState, RequestState, Stage
 from flashsim_prod.errors import LockedError, NoSpaceError, RequestError, StateError
 from flashsim_prod.grid.catalog.local import LocalCatalog
@@ -24,6 +25,7 @@ from flashsim_prod.production.drive.foreground import drive
 from flashsim_prod.production.drive.local_run import Display, Tally
 from flashsim_prod.production.home import Home
 from flashsim_prod.production.order.plan import Plan
+from flashsim_prod.software import code_digest
 
 Placed = Callable[..., Plan]
 #: 4 simulate jobs of 20 events, 2 merge jobs
@@ -173,9 +175,61 @@ def test_another_software_version_does_not_go_on(
     home: Home, placed: Placed, fake_physics: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = placed(**SMALL).request.name
-    monkeypatch.setattr("flashsim_prod.production.drive.foreground.__version__", "9.9")
+    monkeypatch.setattr("flashsim_prod.software.__version__", "9.9")
     with pytest.raises(StateError, match=r"was placed with flashsim-prod .*, this is 9\.9"):
         drive(home, name)
+
+
+def _as_if_placed_with(path: Path, code: str | None) -> None:
+    """Change a request's file: which code it is of is no part of its contents."""
+    line = f"code: {code_digest()}\n"
+    text = path.read_text(encoding="utf-8")
+    assert line in text
+    path.write_text(text.replace(line, f"code: {code}\n" if code else ""), encoding="utf-8")
+
+
+def test_other_code_does_not_go_on(
+    home: Home, placed: Placed, fake_physics: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = placed(**SMALL).request.name
+    _as_if_placed_with(home.folder(name).request, "0123456789ab")
+    with pytest.raises(SystemExit) as ended:
+        main(["retry", name, "--wait"])
+    assert ended.value.code == StateError.exit_code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"request {name} was placed with code 0123456789ab of flashsim-prod" in line
+    assert f"has code {code_digest()}, which may draw other numbers; check out or install there" in line
+    with Ledger(home.ledger) as ledger:
+        assert not ledger.jobs(name, Stage.SIMULATE, {JobState.DONE})
+
+
+def test_what_needs_no_more_events_goes_on_with_other_code(
+    home: Home, placed: Placed, fake_physics: Any
+) -> None:
+    name = placed(**SMALL).request.name
+    assert drive(home, name).state is RequestState.DONE
+    _as_if_placed_with(home.folder(name).request, "0123456789ab")
+    assert drive(home, name).state is RequestState.DONE
+
+
+def test_a_request_from_before_code_was_told_goes_on(home: Home, placed: Placed, fake_physics: Any) -> None:
+    name = placed(**SMALL).request.name
+    _as_if_placed_with(home.folder(name).request, None)
+    assert drive(home, name).state is RequestState.DONE
+
+
+def test_code_that_changes_while_jobs_run_ends_them_for_good(
+    home: Home, placed: Placed, fake_physics: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = placed(**SMALL).request.name
+    _as_if_placed_with(home.folder(name).request, "0123456789ab")
+    # as if the driver had begun before
+    monkeypatch.setattr("flashsim_prod.production.drive.foreground.check_same_software", lambda request: None)
+    assert drive(home, name).state is RequestState.FAILED
+    with Ledger(home.ledger) as ledger:
+        failed = ledger.jobs(name, Stage.SIMULATE, {JobState.FAILED})
+        assert failed
+        assert {job.attempts for job in failed} == {1}, "another try would be refused as well"
 
 
 def test_when_all_fail_most_are_not_even_tried(

@@ -16,7 +16,13 @@ import pytest
 from flashsim_prod.core.request_files import RequestFolder
 from flashsim_prod.core.splitting import simulate_job
 from flashsim_prod.core.states import Stage
-from flashsim_prod.errors import NoSpaceError, RequestError, StorageError
+from flashsim_prod.errors import (
+    NoSpaceError,
+    RequestError,
+    StateError,
+    StorageError,
+    exit_code_is_retryable,
+)
 from flashsim_prod.physics.events import Collection, Events
 from flashsim_prod.production.home import VARIABLE, Home
 from flashsim_prod.production.job import run as attempts
@@ -24,6 +30,7 @@ from flashsim_prod.production.job.batches import fold_chunks
 from flashsim_prod.production.job.run import Timings, read_report
 from flashsim_prod.production.job.worker import run_job
 from flashsim_prod.production.order.plan import Plan
+from flashsim_prod.software import code_digest
 
 Placed = Callable[..., Plan]
 SMALL = {"events": 80, "events_per_job": 20, "per_merge": 2}
@@ -66,6 +73,25 @@ def test_a_target_that_lacks_something_is_made_anew(folder: RequestFolder, what:
     again = run_job(Stage.SIMULATE, folder.request, 0)
     assert again.started > first.started
     assert again.output == first.output, "the same job makes the same file"
+
+
+def test_other_code_draws_nothing(home: Home, folder: RequestFolder) -> None:
+    before = run_job(Stage.SIMULATE, folder.request, 1)
+    assert before.code == code_digest()
+    text = folder.request.read_text(encoding="utf-8")
+    folder.request.write_text(text.replace(code_digest(), "0123456789ab"), encoding="utf-8")
+    with pytest.raises(StateError, match=r"placed with code 0123456789ab .* has code") as refused:
+        run_job(Stage.SIMULATE, folder.request, 0)
+    assert not exit_code_is_retryable(refused.value.exit_code)
+    report = read_report(folder.report(Stage.SIMULATE, 0))
+    assert report is not None
+    assert (report.exit_code, report.error) == (StateError.exit_code, str(refused.value))
+    assert (report.code, report.output) == (code_digest(), None)
+    # nothing but what was stored before
+    assert before.output is not None
+    stored = Path(before.output.pfn)
+    assert [path for path in stored.parent.rglob("*") if path.is_file()] == [stored]
+    assert run_job(Stage.SIMULATE, folder.request, 1) == before, "what is done is done"
 
 
 def test_merge_needs_all_inputs_unaltered(folder: RequestFolder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from flashsim_prod import software
 from flashsim_prod.core.request import BundleRef, InputFile, Request
 from flashsim_prod.core.sources.nano import NanoFiles
 from flashsim_prod.core.states import JobState
@@ -160,9 +162,18 @@ def test_another_version_of_the_software_is_told(
     home: Home, placed: Placed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     placed()
-    monkeypatch.setattr(extend, "__version__", "9.9")
+    monkeypatch.setattr(software, "__version__", "9.9")
+    assert re.search(
+        r"made with flashsim-prod 0\.1\.0 \(code .*\), this will be made with flashsim-prod 9\.9 \(code",
+        _extend(home, "toy-001", events="10").notes[0],
+    )
+
+
+def test_other_code_is_told(home: Home, placed: Placed, monkeypatch: pytest.MonkeyPatch) -> None:
+    placed()
+    monkeypatch.setattr(software, "code_digest", lambda: "0" * 12)
     assert (
-        "made with flashsim-prod 0.1.0, this will be made with 9.9"
+        "this will be made with flashsim-prod 0.1.0 (code 000000000000)"
         in _extend(home, "toy-001", events="10").notes[0]
     )
 
