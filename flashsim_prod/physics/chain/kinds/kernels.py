@@ -146,10 +146,11 @@ def _layer(a, a_step, depth, weights, columns, out, tiles):  # type: ignore[no-u
 
 
 @_function
-def _silu_of(values, out, n):  # type: ignore[no-untyped-def]
-    v, o = _numbers(values, n), _numbers(out, n)
+def _silu_of(values, n):  # type: ignore[no-untyped-def]
+    """In place: were it told another place, which may be the same, its loop would not be vectorised."""
+    v = _numbers(values, n)
     for j in range(n):
-        o[j] = _silu(v[j])
+        v[j] = _silu(v[j])
 
 
 @_function
@@ -211,9 +212,9 @@ def _condition(n, seen, wide, parts, conditions, weights, room, out):  # type: i
         tiles = (rows + TALL - 1) // TALL
         at = _copied(conditions + _SIZE * first * seen, one, rows * seen)
         at = _layer(at, seen, seen, weights, wide, other, tiles)
-        _silu_of(other, other, rows * wide)
+        _silu_of(other, rows * wide)
         at = _layer(other, wide, wide, at, wide, one, tiles)
-        _silu_of(one, one, rows * wide)
+        _silu_of(one, rows * wide)
         for part in range(parts):
             beyond = _SIZE * ROWS * wide * (first // ROWS * parts + part)
             at = _layer(one, wide, wide, at, wide, out + beyond, tiles)
@@ -248,8 +249,8 @@ def _velocity(n, targets, columns, width, wide, blocks, x, contribution, weights
             _product(inner, wide, wide, second, wide, hidden, wide, hidden, tiles)
             at += _SIZE * 2 * wide
             of_block = second + square + _SIZE * wide
-        _silu_of(hidden, inner, rows * wide)
-        at = _layer(inner, wide, wide, at, columns, left, tiles)
+        _silu_of(hidden, rows * wide)
+        at = _layer(hidden, wide, wide, at, columns, left, tiles)
         linear = _numbers(at, 1)[0]
         for row in range(rows):
             f = _numbers(left + _SIZE * row * columns, targets)
@@ -281,7 +282,7 @@ def _multiplicity(  # type: ignore[no-untyped-def]
         at = weights + _SIZE * wide[0]
         for layer in range(1, layers):
             before = wide[layer - 1]
-            _silu_of(one, one, rows * before)
+            _silu_of(one, rows * before)
             at = _layer(one, before, before, at, wide[layer], other, tiles)
             one, other = other, one
         for row in range(rows):
