@@ -85,12 +85,12 @@ def test_a_scan_follows_the_rates_of_the_site(cli: Cli, home: Home) -> None:
         (10, 100_000),
         (50, 20_000),
     ]
-    # local.yaml: 50 gen events and 800 output events per second
+    # local.yaml: 80 gen events and 1500 output events per second
     for one in found:
         folds = one["oversample"]
-        assert one["events_hz"] == pytest.approx(folds / (1 / 50 + folds / 800))
+        assert one["events_hz"] == pytest.approx(folds / (1 / 80 + folds / 1500))
         assert one["gen_hz"] == pytest.approx(one["events_hz"] / folds)
-        assert one["bytes"] == 1_200_000_000
+        assert one["bytes"] == 1_600_000_000
     alone = cli("plan", "ttbar", "--events", "1M", "--oversample", "10", "--json").json
     assert found[1]["seconds"] == alone["seconds"]
     assert (
@@ -176,7 +176,7 @@ def test_the_plan_says_what_a_version_does_not_get(cli: Cli) -> None:
     assert jets.startswith("Jet of NanoAOD v15 will hold jets without charged pileup hadrons (CHS)")
     assert era.startswith("the request is of Run3_2022, and bundle reference of UL18")
     same = cli(*asked, "--nano", "v9").json
-    assert pace.startswith("the generator sets the pace: 50 gen events/s a job, where 800 events/s could")
+    assert pace.startswith("the generator sets the pace: 80 gen events/s a job, where 1,500 events/s could")
     assert (same["nano"], same["notes"]) == ("v9", [era, pace])
     assert cli("plan", "ttbar", "--events", "100", "--json").json["nano"] == "v9"
 
