@@ -82,12 +82,18 @@ def _note(column: Column, unknown: Bools) -> None:
         fills.add(column, unknown)
 
 
-def filled(column: Column, known: Bools) -> Column:
-    """`column` with its unknown entries replaced by known ones, taken in turn; zeros without any."""
+def filled(column: Column, known: Bools, *, seed: int | None = None) -> Column:
+    """`column` with its unknown entries replaced by known ones, taken in turn; zeros without any.
+
+    Of columns that are known for the same objects, one object lends several to another one, and the same
+    again and again: such pairs of numbers are told from drawn ones where few bits are stored. With a `seed`
+    of its own for each column what is lent is shuffled, and comes from an object for each.
+    """
     lent = column[known]
     complete = column.copy() if len(lent) else np.zeros_like(column)
     if len(lent):
-        complete[~known] = np.resize(lent, int((~known).sum()))
+        in_turn = np.resize(lent, int((~known).sum()))
+        complete[~known] = in_turn if seed is None else np.random.default_rng(seed).permutation(in_turn)
     _note(complete, ~known)
     return complete
 

@@ -231,11 +231,13 @@ class ObjectModel:
     numbered_by : str
         The row's column that says how many objects it gives, which is then not learned: a set, whose
         members a kind may draw together. `most` bounds it.
-    inseparable : frozenset of str
-        Targets that mean something together only: of a file that gives some of them, none is learned.
-    plain : ObjectModel, optional
-        The form before, whose weights draw still, with columns that come one by one from stored attributes:
-        the one that other versions of NanoAOD are derived from and that the reference detector is moved in.
+    inseparable : tuple of frozenset of str
+        Groups of targets that mean something together only: of a file that gives some of a group, none of it
+        is learned.
+    before : ObjectModel, optional
+        The form before, whose weights draw still; it may have one before it, too. The first one has plain
+        columns, which come one by one from stored attributes: the one that other versions of NanoAOD are
+        derived from and that the reference detector is moved in.
     """
 
     name: str
@@ -257,8 +259,8 @@ class ObjectModel:
     lacking: tuple[Target, ...] = ()
     version: str = NANO_VERSION
     numbered_by: str = ""
-    inseparable: frozenset[str] = frozenset()
-    plain: ObjectModel | None = None
+    inseparable: tuple[frozenset[str], ...] = ()
+    before: ObjectModel | None = None
 
     @property
     def draws_number(self) -> bool:
@@ -266,9 +268,14 @@ class ObjectModel:
         return bool(self.most) and not self.numbered_by
 
     @property
+    def forms(self) -> tuple[ObjectModel, ...]:
+        """This model and all forms before it, the latest first."""
+        return (self, *(() if self.before is None else self.before.forms))
+
+    @property
     def as_plain(self) -> ObjectModel:
         """The model in plain columns, which it may be itself."""
-        return self if self.plain is None else self.plain
+        return self.forms[-1]
 
     def drawing(self, targets: Container[str]) -> ObjectModel:
         """This model with weights that draw `targets` only, as signatures have them, in the order declared.

@@ -111,8 +111,8 @@ def _in_version(name: str, version: str) -> ObjectModel:
 
 
 def in_form(model: ObjectModel, form: int) -> ObjectModel:
-    """The model of the same name as weights of `form` draw it: the declared one, or that in plain columns."""
-    return model.as_plain if form == model.as_plain.form else model
+    """The model of the same name as weights of `form` draw it: the declared one if there is no such form."""
+    return next((one for one in model.forms if one.form == form), model)
 
 
 def models_of(version: str) -> tuple[ObjectModel, ...]:

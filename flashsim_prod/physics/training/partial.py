@@ -88,8 +88,9 @@ def partial_targets(
     if not len(rows):
         # no object tells what depends on what; only what is plainly lacking is left out
         same = [name for name in same if known_as.format(name) not in absent]
-    if not model.inseparable <= set(same):
-        same = [name for name in same if name not in model.inseparable]
+    for group in model.inseparable:
+        if not group <= set(same):
+            same = [name for name in same if name not in group]
     return (
         {name: made[0][name] for name in same},
         {name: column for name, column in used.items() if name not in absent},

@@ -18,6 +18,8 @@ from flashsim_prod.production.models.changing.tuning import _without_corrections
 from tests.untaught import MODEL
 
 Cli = Callable[..., Any]
+#: a few steps of large strides, which find something whatever the seed
+_SOON: dict[str, Any] = {"steps": 40, "batch": 400, "learning_rate": 5e-3, "draws": 4}
 
 
 def _judged(after: float) -> Callable[..., reweighted.Judged]:
@@ -33,8 +35,7 @@ def test_a_model_of_a_bundle_is_refined_reweighted_and_bundled(
     cli: Cli, work: Path, base: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(reweighted, "judge", _judged(0.8))
-    # a few steps of large strides
-    settings = refine.RefineSettings(steps=12, batch=256, learning_rate=1e-2, draws=1)
+    settings = refine.RefineSettings(**_SOON)
     monkeypatch.setattr(refine, "RefineSettings", lambda seed: settings)
     words = ("--work", str(work), "--base", base)
     found = cli("train", "refine", MODEL, *words, "--json").json
@@ -92,7 +93,7 @@ def test_what_cannot_be_refined_is_told_in_a_line(cli: Cli, work: Path, base: st
     assert "no bundle 'gone'" in complaint(MODEL, "--base", "gone")
     assert not (work / "fits").exists()
     monkeypatch.setattr(reweighted, "judge", _judged(0.895))
-    settings = refine.RefineSettings(steps=12, batch=256, learning_rate=1e-2, draws=1)
+    settings = refine.RefineSettings(**_SOON)
     monkeypatch.setattr(refine, "RefineSettings", lambda seed: settings)
     of_no_use = complaint(MODEL, "--base", base)
     assert "of no use, nothing was written: trees tell draws from 500 true objects" in of_no_use

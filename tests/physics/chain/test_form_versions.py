@@ -21,7 +21,7 @@ from safetensors.numpy import load_file
 
 from flashsim_prod.core.names import NANO_RUN3
 from flashsim_prod.errors import BundleError
-from flashsim_prod.physics.chain.bundle import find_bundle, load_bundle
+from flashsim_prod.physics.chain.bundle import ModelEntry, find_bundle, load_bundle
 from flashsim_prod.physics.chain.compatibility import as_drawn_by, check_learns
 from flashsim_prod.physics.chain.model import Condition, ObjectModel, Scale
 from flashsim_prod.physics.chain.registry import MODELS, find_model, in_version
@@ -37,7 +37,7 @@ LEAST = 5
 
 #: models by what their numbers are noted under, those of earlier forms that weights still draw too
 FORMS = {model.name: model for model in MODELS} | {
-    f"{model.name}, form {model.plain.form}": model.plain for model in MODELS if model.plain is not None
+    f"{before.name}, form {before.form}": before for model in MODELS for before in model.forms[1:]
 }
 #: a number for each column, and how large its values are
 Numbers = dict[str, tuple[float, float]]
@@ -117,24 +117,50 @@ def test_the_frozen_events_show_every_model(model, events):
     assert len(match_objects(events, model).row) >= LEAST
 
 
-OF_TWO_FORMS = pytest.mark.parametrize(
-    "model", [model for model in MODELS if model.plain is not None], ids=lambda model: model.name
-)
+OF_SEVERAL_FORMS = [model for model in MODELS if model.before is not None]
 
 
-@OF_TWO_FORMS
-def test_weights_of_the_form_before_draw_and_learn_no_more(model):
+def _of_form(model: ObjectModel, **changes: object) -> ModelEntry:
+    """What a bundle would say of weights of `model`, with `changes`."""
     entry = load_bundle(find_bundle("reference")).manifest.models[model.name]
-    entry = entry.model_copy(update=model.plain.signature())
-    assert as_drawn_by(model, entry) is model.plain
-    with pytest.raises(BundleError, match=r"bundle old: .* of form 1 of its columns.* fit it anew"):
+    return entry.model_copy(update={**model.signature(), **changes})
+
+
+@pytest.mark.parametrize(
+    ("model", "before"),
+    [(model, before) for model in OF_SEVERAL_FORMS for before in model.forms[1:]],
+    ids=lambda model: f"{model.name}-{model.form}",
+)
+def test_weights_of_a_form_before_draw_and_learn_no_more(model, before):
+    entry = _of_form(before)
+    assert as_drawn_by(model, entry) is before
+    told = (
+        rf"bundle old: {model.name} is of form {before.form} of its .* of form {model.form}, .* fit it anew"
+    )
+    with pytest.raises(BundleError, match=told):
         check_learns(model.name, entry, "bundle old")
 
 
-@OF_TWO_FORMS
-def test_models_of_other_versions_are_of_the_form_before(model):
+@pytest.mark.parametrize("model", OF_SEVERAL_FORMS, ids=lambda model: model.name)
+def test_weights_of_the_declared_form_learn_and_those_of_no_form_are_refused(model):
+    entry = _of_form(model)
+    assert as_drawn_by(model, entry) is model
+    check_learns(model.name, entry, "bundle new")
+    unknown = model.form + 1
+    with pytest.raises(BundleError, match=f"for other form than .*: {unknown} instead of {model.form}"):
+        as_drawn_by(model, _of_form(model, form=unknown))
+
+
+@pytest.mark.parametrize("model", OF_SEVERAL_FORMS, ids=lambda model: model.name)
+def test_forms_are_numbered_one_by_one_from_plain_columns_on(model):
+    assert [one.form for one in model.forms] == list(range(model.form, 0, -1))
+    assert {one.as_plain for one in model.forms} == {model.forms[-1]}
+
+
+@pytest.mark.parametrize("model", OF_SEVERAL_FORMS, ids=lambda model: model.name)
+def test_models_of_other_versions_have_plain_columns(model):
     of_run3 = in_version(model, NANO_RUN3)
-    assert of_run3.form == model.plain.form
+    assert of_run3.form == model.as_plain.form
     entry = load_bundle(find_bundle("reference_run3")).manifest.models[model.name]
     assert as_drawn_by(model, entry) is of_run3
     check_learns(model.name, entry, "reference_run3")

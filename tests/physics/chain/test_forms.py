@@ -40,6 +40,25 @@ def test_filling_keeps_what_is_known_and_takes_the_rest_from_it(column, known):
         assert not complete.any()
 
 
+def test_columns_of_the_same_objects_are_lent_in_step_unless_shuffled():
+    known = np.arange(600) % 10 == 0
+    one, other = np.arange(600), -np.arange(600)
+
+    def pairs_of(**seeds: int | None) -> int:
+        lent = [filled(column, known, seed=seeds[name])[~known] for name, column in columns.items()]
+        return len(np.unique(np.stack(lent), axis=1).T)
+
+    columns = {"one": one, "other": other}
+    assert pairs_of(one=None, other=None) == pairs_of(one=3, other=3) == 60
+    # by chance, 540 of 3600 pairs are 501 different ones
+    assert pairs_of(one=3, other=4) > 470
+    # each lends as often as in turn, always in the same order
+    again = filled(one, known, seed=3)
+    assert np.array_equal(again, filled(one, known, seed=3))
+    assert np.array_equal(np.sort(again), np.sort(filled(one, known)))
+    assert not filled(one, np.zeros(600, bool), seed=3).any()
+
+
 def test_a_muon_subtracted_from_a_jet_of_no_muon_does_not_grow_when_one_has_it():
     """In files of CMS muonSubtrFactor is of some jets whose muEF is 0."""
     names = (*jet_attributes._FREE, *jet_attributes._UNDEFINED, *jet_attributes._FRACTIONS)

@@ -126,7 +126,7 @@ def _spoilt(tensor: np.ndarray) -> np.ndarray:
         (lambda t: t.pop("velocity.leave.bias"), r"velocity\.leave\.bias is missing"),
         (lambda t: t.pop("pt.cdf"), r"pt\.cdf is missing"),
         (lambda t: t.update(more=np.zeros(3, np.float32)), "tensor more that is not of this model"),
-        (_set("velocity.enter.weight", lambda x: x.T.copy()), r"enter\.weight has the shape \(32, 128\)"),
+        (_set("velocity.enter.weight", lambda x: x.T.copy()), r"enter\.weight has the shape \(34, 136\)"),
         (_set("velocity.enter.weight", _spoilt), r"enter\.weight holds numbers that are not finite"),
         (_set("pt.value", _spoilt), r"pt\.value holds numbers that are not finite"),
         (_set("velocity.leave.bias", lambda x: x.astype(np.int32)), "of type int32"),
@@ -149,7 +149,7 @@ def test_weights_that_cannot_be_run_are_refused(copy, change, complaint):
     [
         ({"produces": "Jets"}, "Jets instead of Jet"),
         ({"most": 2}, "2 instead of 1"),
-        ({"form": 3}, "made for other form than this software declares: 3 instead of 2"),
+        ({"form": 4}, "made for other form than this software declares: 4 instead of 3"),
         ({"form": 0}, "does not say which form of its formulas it was made for"),
         ({"conditions": ["pt:linear"]}, r"it lacks pt:log and \d+ more"),
         ({"targets": [*contract(MODEL)["targets"], "new:value:new"]}, "it has new:value:new;"),

@@ -330,6 +330,10 @@ def test_a_table_from_elsewhere_is_cleaned(reconstructed, tmp_path):
     assert np.array_equal(found.conditions[found.row], table.conditions[table.row[kept]])
 
 
+#: targets of jets that go together, as what a jet has of muons says what they are of
+OF_MUONS = {"muons", "muEF_share", "muEF_share_staying", "muonSubtraction", "muonSubtraction_rest"}
+
+
 def test_without_an_attribute_all_targets_but_those_made_of_it_are_as_ever(reconstructed):
     whole = extract(reconstructed, JETS)
     for attribute, without in (
@@ -338,7 +342,8 @@ def test_without_an_attribute_all_targets_but_those_made_of_it_are_as_ever(recon
             "btagDeepCvB",
             {"btagDeepCvB", "btagDeepCvL", "btagCSVV2", "blind_taggers", "btagCSVV2_alone"},
         ),
-        ("neHEF", {"muEF_share", "chEmEF_share", "chHEF_share", "neEmEF_share"}),
+        ("muonSubtrFactor", OF_MUONS),
+        ("neHEF", {*OF_MUONS, "chEmEF_share", "chHEF_share", "neEmEF_share"}),
     ):
         table = extract(_without(reconstructed, "Jet", attribute), JETS, partial=True)
         assert table.absent == (f"Jet_{attribute}",)

@@ -307,7 +307,7 @@ MET = replace(
         *(replace(one, name=_HADRONIC.get(one.name, one.name)) for one in _PLAIN.conditions),
         *(Condition(f"{name}_{axis}") for name in _SEEN_SINCE for axis in "xy"),
     ),
-    plain=_PLAIN,
+    before=_PLAIN,
 )
 
 MODELS = (MET,)
