@@ -223,7 +223,7 @@ def test_what_another_command_made_meanwhile_is_not_made_again(home: Home, fake_
             {"events": 39},
             r"summer\.yaml: budget\.events: the campaign comes to 40 events, the budget is 39 events",
         ),
-        ({"tb": 1e-9}, r"budget\.tb: the campaign comes to 4\.8e-08 TB, the budget is 1e-09 TB"),
+        ({"tb": 1e-9}, r"budget\.tb: the campaign comes to 6\.4e-08 TB, the budget is 1e-09 TB"),
         ({"kwh": 5}, r"budget\.kwh: what jobs take at site local is not known; write rates\.watts"),
     ],
 )
