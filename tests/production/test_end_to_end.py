@@ -182,11 +182,10 @@ def test_real_files_of_all_versions_as_input(samples: list[Path], home: Home) ->
 
 
 def test_files_that_differ_in_their_branches_are_refused_at_once(samples: list[Path], home: Home) -> None:
-    ended = subprocess.run(
-        _command("request", "--input", *map(str, samples)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # such without events, or of more than one energy, are refused for that
+    full = [str(path) for path in samples if uproot.open(path)["Events"].num_entries]
+    alike = [path for path in full if look_at(path).energy_tev in (None, 13.0)]
+    command = _command("request", "--input", *alike, "--energy", "13")
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 10
-    assert "has no branch" in ended.stderr.splitlines()[-1]
+    assert "no branch" in ended.stderr.splitlines()[-1]
