@@ -9,7 +9,7 @@ them takes seconds: better told apart once too often than never. Libraries do no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -76,17 +76,24 @@ def digest_of(package: Traversable) -> str:
 
 def drawing_files(package: Traversable) -> Iterator[tuple[str, bytes]]:
     """What the digest is of: names below the package, the same on all systems, and bytes."""
-    return _below((name, package.joinpath(name)) for name in _DRAWS)
+    for name in _DRAWS:
+        one = package.joinpath(name)
+        for path, file in files_below(one, name) if one.is_dir() else [(name, one)]:
+            left_out = any(f"{path}/".startswith(f"{other}/") for other in _DRAWS_NOTHING)
+            if path.endswith(_SUFFIXES) and not left_out:
+                yield path, file.read_bytes()
 
 
-def _below(found: Iterable[tuple[str, Traversable]]) -> Iterator[tuple[str, bytes]]:
-    for name, one in found:
-        if name in _DRAWS_NOTHING or one.name.startswith("."):
+def files_below(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:
+    """The files of a package's folder `name`, however deep, but for what is hidden or Python's cache."""
+    for one in folder.iterdir():
+        path = f"{name}/{one.name}"
+        if one.name.startswith(".") or one.name == "__pycache__":
             continue
-        if name.endswith(_SUFFIXES):
-            yield name, one.read_bytes()
-        elif one.name != "__pycache__" and one.is_dir():
-            yield from _below((f"{name}/{inner.name}", inner) for inner in one.iterdir())
+        if one.is_dir():
+            yield from files_below(one, path)
+        else:
+            yield path, one
 
 
 def software_here() -> str:

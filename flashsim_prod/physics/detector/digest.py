@@ -12,15 +12,15 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import Any
 
 from flashsim_prod.physics.chain.registry import plain_models_of
 from flashsim_prod.physics.detector.eras import DEFAULT_ERA, DetectorEra
+from flashsim_prod.software import files_below
 
 _ROOMS = ("detector", "definitions")
 #: what is no part of it, or comes in by its values
@@ -38,7 +38,8 @@ _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionD
 def detector_digest(era: DetectorEra = DEFAULT_ERA) -> str:
     """The detector as it imitates the years `era`."""
     physics = files("flashsim_prod.physics")
-    code = {name: text for room in _ROOMS for name, text in _sources(physics / room, room)}
+    rooms = (found for room in _ROOMS for found in files_below(physics / room, room))
+    code = {name: file.read_text(encoding="utf-8") for name, file in rooms if name.endswith(".py")}
     tables = {name: physics.joinpath(_TABLES, name).read_text(encoding="utf-8") for name in era.tables}
     return digest_of(era, code, tables)
 
@@ -53,16 +54,6 @@ def digest_of(era: DetectorEra, code: Mapping[str, str], tables: Mapping[str, st
         "models": {one.name: [one.form, *map(str, one.targets)] for one in plain_models_of(era.nano)},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:_DIGITS]
-
-
-def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, str]]:
-    """The modules in a folder, however deep, with their text."""
-    for one in folder.iterdir():
-        path = f"{name}/{one.name}"
-        if one.is_dir():
-            yield from _sources(one, path)
-        elif path.endswith(".py"):
-            yield path, one.read_text(encoding="utf-8")
 
 
 def _lines(table: str) -> list[str]:

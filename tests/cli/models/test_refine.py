@@ -19,7 +19,7 @@ from tests.untaught import MODEL
 
 Cli = Callable[..., Any]
 #: a few steps of large strides, which find something whatever the seed
-_SOON: dict[str, Any] = {"steps": 40, "batch": 400, "learning_rate": 5e-3, "draws": 4}
+_SOON = refine.RefineSettings(steps=40, batch=400, learning_rate=5e-3, draws=4)
 
 
 def _judged(after: float) -> Callable[..., reweighted.Judged]:
@@ -35,8 +35,7 @@ def test_a_model_of_a_bundle_is_refined_reweighted_and_bundled(
     cli: Cli, work: Path, base: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(reweighted, "judge", _judged(0.8))
-    settings = refine.RefineSettings(**_SOON)
-    monkeypatch.setattr(refine, "RefineSettings", lambda seed: settings)
+    monkeypatch.setattr(refine, "RefineSettings", lambda seed: _SOON)
     words = ("--work", str(work), "--base", base)
     found = cli("train", "refine", MODEL, *words, "--json").json
     assert (found["model"], found["kind"], found["lost"]) == (MODEL, "gan", "")
@@ -93,12 +92,11 @@ def test_what_cannot_be_refined_is_told_in_a_line(cli: Cli, work: Path, base: st
     assert "no bundle 'gone'" in complaint(MODEL, "--base", "gone")
     assert not (work / "fits").exists()
     monkeypatch.setattr(reweighted, "judge", _judged(0.895))
-    settings = refine.RefineSettings(**_SOON)
-    monkeypatch.setattr(refine, "RefineSettings", lambda seed: settings)
+    monkeypatch.setattr(refine, "RefineSettings", lambda seed: _SOON)
     of_no_use = complaint(MODEL, "--base", base)
     assert "of no use, nothing was written: trees tell draws from 500 true objects" in of_no_use
     assert "0.900 without the refiner and 0.895 +- 0.010 with it" in of_no_use
-    at_rest = replace(settings, learning_rate=0.0)
+    at_rest = replace(_SOON, learning_rate=0.0)
     monkeypatch.setattr(refine, "RefineSettings", lambda seed: at_rest)
     assert "on objects held out nothing was better than to leave draws as they are" in complaint(
         MODEL, "--base", base

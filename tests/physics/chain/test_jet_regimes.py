@@ -19,7 +19,8 @@ ALL_FORMS = pytest.mark.parametrize(
 MODELS = pytest.mark.parametrize("model", jet.MODELS, ids=lambda model: model.name)
 OTHER_FRACTIONS = ("chEmEF", "chHEF", "neEmEF", "neHEF")
 SCORES = ("btagCSVV2", "btagDeepB", "btagDeepCvB", "btagDeepCvL")
-#: what stands and falls together with the sort of muons
+#: what stands and falls together with what the taggers see, and with the sort of muons
+OF_TAGGERS = ("btagCSVV2", "btagDeepCvB", "btagDeepCvL", "blind_taggers", "btagCSVV2_alone")
 OF_MUONS = ("muons", "muEF_share", "muEF_share_staying", "muonSubtraction", "muonSubtraction_rest")
 
 
@@ -33,6 +34,10 @@ def matched_to(model):
         least, undefined = (2, -10.0) if name == "btagCSVV2" else (1, -1.0)
         attributes[name] = np.where(blind < least, seen, undefined).astype(np.float32)
     return attributes, found.rows.take(found.row), blind
+
+
+def restored(model, drawn, rows):
+    return model.restore({name: column.astype(np.float64) for name, column in drawn.items()}, rows)
 
 
 @MODELS
@@ -52,7 +57,7 @@ def test_scores_are_undefined_again_where_they_were(model):
         assert drawn[name].max() <= defined.max()
     alone = attributes["btagCSVV2"][blind == 1]
     assert np.isin(drawn["btagCSVV2_alone"].astype(np.float32), alone).all()
-    made = model.restore({name: column.astype(np.float64) for name, column in drawn.items()}, rows)
+    made = restored(model, drawn, rows)
     for name in ("btagCSVV2", "btagDeepCvB", "btagDeepCvL"):
         assert np.allclose(made[name], attributes[name], atol=1e-6), name
     assert np.array_equal(made["btagDeepB"] < 0, blind >= 1)
@@ -71,10 +76,6 @@ def with_muons(model):
     for name in OTHER_FRACTIONS:
         attributes[name] = attributes[name] * (1.0 - attributes["muEF"]) / others
     return attributes, rows, sort
-
-
-def restored(model, drawn, rows):
-    return model.restore({name: column.astype(np.float64) for name, column in drawn.items()}, rows)
 
 
 @ALL_FORMS
@@ -129,26 +130,23 @@ def test_no_jet_lends_its_share_of_muons_together_with_what_is_taken_of_it(model
 
 
 @MODELS
-@pytest.mark.parametrize("lacking", ["btagCSVV2", "btagDeepCvB"])
-def test_a_file_without_one_of_the_taggers_gives_nothing_of_either(model, lacking):
-    # without the column that says where scores are undefined they would be taken for defined
-    attributes, rows, _ = matched_to(model)
-    del attributes[lacking]
-    made, _, absent = partial_targets(model, attributes, rows, "Jet_{}")
-    assert absent == (f"Jet_{lacking}",)
-    assert not {"btagCSVV2", "btagDeepCvB", "btagDeepCvL", "blind_taggers", "btagCSVV2_alone"} & made.keys()
-    assert {"btagDeepFlavCvB", "qgl", "muons", "muEF_share"} <= made.keys()
-
-
-@MODELS
-@pytest.mark.parametrize("lacking", ["muEF", "muonSubtrFactor"])
-def test_a_file_that_does_not_tell_sorts_of_muons_gives_nothing_of_any(model, lacking):
+@pytest.mark.parametrize(
+    ("lacking", "gone", "left"),
+    [
+        # without the column that says where scores are undefined they would be taken for defined
+        ("btagCSVV2", OF_TAGGERS, {"btagDeepFlavCvB", "qgl", "muons", "muEF_share"}),
+        ("btagDeepCvB", OF_TAGGERS, {"btagDeepFlavCvB", "qgl", "muons", "muEF_share"}),
+        ("muEF", OF_MUONS, {"btagCSVV2", "blind_taggers", "qgl"}),
+        ("muonSubtrFactor", OF_MUONS, {"btagCSVV2", "blind_taggers", "qgl"}),
+    ],
+)
+def test_a_file_that_does_not_tell_sorts_gives_nothing_of_any(model, lacking, gone, left):
     attributes, rows, _ = with_muons(model)
     del attributes[lacking]
     made, _, absent = partial_targets(model, attributes, rows, "Jet_{}")
     assert absent == (f"Jet_{lacking}",)
-    assert not made.keys() & set(OF_MUONS)
-    assert {"btagCSVV2", "blind_taggers", "qgl"} <= made.keys()
+    assert not made.keys() & set(gone)
+    assert left <= made.keys()
 
 
 @MODELS
